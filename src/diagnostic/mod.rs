@@ -1,0 +1,1 @@
+//! How we say what is wrong: file, line, caret, the nearest right name.

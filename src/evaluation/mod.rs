@@ -1,0 +1,1 @@
+//! How factual answers are, at home and away.

@@ -1,0 +1,1 @@
+//! What a text claims, and texts that claim things.

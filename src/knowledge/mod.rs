@@ -1,0 +1,1 @@
+//! What we take to be true.

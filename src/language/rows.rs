@@ -1,0 +1,172 @@
+//! The rows of the files between stages, as the design's contract names their fields.
+
+use serde::{Deserialize, Serialize};
+
+/// A row of `prompts.jsonl`: what a model is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Prompt {
+    /// Unique in its file.
+    pub id: String,
+    /// The text to go on from.
+    pub prompt: String,
+    /// Whom or what it is about: the title of a document of the knowledge.
+    pub topic: String,
+    /// The domain of the topic: "people", ...
+    pub domain: String,
+    /// What it may be used for: "tune", "test", ...
+    #[serde(default)]
+    pub split: String,
+    /// Whether a paragraph or a single fact is asked for.
+    #[serde(default)]
+    pub form: PromptForm,
+    /// For a question: the attribute that it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+}
+
+/// What a prompt asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromptForm {
+    /// Several facts about the topic.
+    #[default]
+    Paragraph,
+    /// One fact.
+    Question,
+}
+
+/// A row of `documents.jsonl`: a text to train on from scratch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// What comes before the text that is learnt; its tokens carry no loss.
+    pub prompt: String,
+    /// The text that is learnt, without its end token.
+    pub text: String,
+    /// The weight of its tokens in the loss.
+    pub weight: f64,
+    /// Documents of one group fill a fixed share of every batch.
+    pub group: String,
+}
+
+/// A row of `responses.jsonl`: an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Response {
+    /// Unique in its file: `<prompt id>#<sample>`.
+    pub id: String,
+    /// The prompt's row.
+    pub prompt_id: String,
+    /// Which of the prompt's answers, from 0.
+    pub sample: usize,
+    /// The prompt's topic.
+    pub topic: String,
+    /// The prompt's domain.
+    pub domain: String,
+    /// The prompt's split.
+    #[serde(default)]
+    pub split: String,
+    /// The prompt's text.
+    pub prompt: String,
+    /// The answer, without its end token.
+    pub output: String,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// With an end token.
+    Stop,
+    /// At the longest length allowed.
+    Length,
+}
+
+/// A row of `claims.jsonl`: one fact that an answer states.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Unique in its file: `<response id>/<number>`.
+    pub id: String,
+    /// The answer's row.
+    pub response_id: String,
+    /// The fact, understandable without the answer.
+    pub text: String,
+    /// Where the answer states it: from and up to these characters (not bytes) of the output.
+    pub span: [usize; 2],
+}
+
+/// A row of `verdicts.jsonl`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The claim's row.
+    pub claim_id: String,
+    /// What was found.
+    pub verdict: Judgement,
+    /// How probable it is that the claim holds, from 0 to 1.
+    pub probability: f64,
+    /// What was read.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Whether a claim holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judgement {
+    /// The knowledge says so.
+    Supported,
+    /// The knowledge does not say so.
+    Unsupported,
+    /// It states nothing that could be checked.
+    Irrelevant,
+}
+
+/// A passage of the knowledge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// The document's title.
+    pub title: String,
+    /// The passage.
+    pub text: String,
+}
+
+/// A row of `pairs.jsonl`, under TRL's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// What was asked.
+    pub prompt: String,
+    /// The better answer.
+    pub chosen: String,
+    /// The worse answer.
+    pub rejected: String,
+    /// Whether whole answers or single facts are compared.
+    pub level: Level,
+    /// Whom or what it is about.
+    #[serde(default)]
+    pub topic: String,
+    /// The topic's domain.
+    #[serde(default)]
+    pub domain: String,
+    /// The chosen answer's row, or empty.
+    #[serde(default)]
+    pub chosen_id: String,
+    /// The rejected answer's row, or empty.
+    #[serde(default)]
+    pub rejected_id: String,
+    /// The chosen answer's score, from 0 to 1.
+    #[serde(default)]
+    pub chosen_score: f64,
+    /// The rejected answer's score, from 0 to 1.
+    #[serde(default)]
+    pub rejected_score: f64,
+}
+
+/// What a preference pair compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Whole answers.
+    #[default]
+    General,
+    /// Single facts.
+    Atomic,
+}

@@ -1,0 +1,1 @@
+//! Which answer is better.

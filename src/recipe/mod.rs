@@ -1,0 +1,3 @@
+//! What the user wrote: recipe files, read with the position of every value.
+
+pub mod schema;

@@ -1,0 +1,107 @@
+//! Seeds and the counter-based streams of draws that they open.
+
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+/// A seed of 256 bits. Splitting by name gives independent seeds; nothing is ever drawn from it directly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed([u8; 32]);
+
+/// A stream of draws: ChaCha with 8 rounds, keyed by a [`Seed`].
+pub struct Stream(ChaCha8Rng);
+
+impl Seed {
+    /// The root: the number that stands in a recipe's `seeds`.
+    pub fn root(number: u64) -> Self {
+        Self(blake3::derive_key("apeft seed v1 root", &number.to_le_bytes()))
+    }
+
+    /// The seed for one purpose, e.g. `seed.split("prompt").split(id)`.
+    pub fn split(&self, name: &str) -> Self {
+        Self(*blake3::Hasher::new_keyed(&self.0).update(name.as_bytes()).finalize().as_bytes())
+    }
+
+    /// Opens the stream of this seed, from its beginning.
+    pub fn stream(&self) -> Stream {
+        Stream(ChaCha8Rng::from_seed(self.0))
+    }
+}
+
+impl Stream {
+    /// A whole number below `bound`, each equally likely.
+    ///
+    /// # Panics
+    /// Where `bound` is 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        assert!(bound > 0, "nothing lies below 0");
+        let bound = bound as u64;
+        let fair = u64::MAX - u64::MAX % bound;
+        loop {
+            let draw = self.0.next_u64();
+            if draw < fair {
+                return (draw % bound) as usize;
+            }
+        }
+    }
+
+    /// A number in [0, 1), of 53 random bits.
+    pub fn unit(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A draw of the standard normal distribution (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
+    }
+
+    /// Puts items in random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+
+    /// The index of one of these weights, drawn in proportion to them.
+    ///
+    /// # Panics
+    /// Where there is no weight.
+    pub fn weighted(&mut self, weights: &[f64]) -> usize {
+        let mut left = self.unit() * weights.iter().sum::<f64>();
+        for (index, weight) in weights.iter().enumerate() {
+            left -= weight;
+            if left < 0.0 {
+                return index;
+            }
+        }
+        weights.iter().rposition(|weight| *weight > 0.0).expect("at least one weight")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_fixed_for_all_time() {
+        let mut stream = Seed::root(0).split("prompt").stream();
+        let draws: Vec<usize> = (0..5).map(|_| stream.below(1000)).collect();
+        let again: Vec<usize> = {
+            let mut stream = Seed::root(0).split("prompt").stream();
+            (0..5).map(|_| stream.below(1000)).collect()
+        };
+        assert_eq!(draws, again);
+        assert_ne!(Seed::root(0).split("prompt"), Seed::root(1).split("prompt"));
+    }
+
+    #[test]
+    fn normal_draws_have_mean_0_and_variance_1() {
+        let mut stream = Seed::root(7).stream();
+        let draws: Vec<f64> = (0..20_000).map(|_| stream.normal()).collect();
+        let mean = draws.iter().sum::<f64>() / 20_000.0;
+        let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05, "{mean} {variance}");
+    }
+}

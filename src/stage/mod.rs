@@ -1,0 +1,7 @@
+//! Where science meets engine: one file per kind of stage.
+
+pub mod artifact;
+mod context;
+pub mod registry;
+
+pub use context::{Context, InputPath, Report, StageError};

@@ -1,0 +1,1 @@
+//! Where results live: artifacts by key, sealed and checked.
