@@ -1,0 +1,122 @@
+//! Batches of documents: a fixed number of each group, in an order that is drawn anew for each pass over the group.
+
+use std::collections::BTreeMap;
+
+use super::{
+    sequences::Example,
+    trainer::{Batches, Microbatch},
+};
+use crate::seed::Seed;
+
+/// Documents to train on from scratch.
+pub struct DocumentBatches {
+    groups: Vec<Group>,
+    steps: usize,
+    seed: Seed,
+}
+
+struct Group {
+    name: String,
+    documents: Vec<Example>,
+    weight: f64,
+    size: usize,
+}
+
+impl DocumentBatches {
+    /// Documents by group: the group's weight in the loss, its share of every batch, and its documents.
+    pub fn new(groups: BTreeMap<String, (f64, usize, Vec<Example>)>, steps: usize, seed: Seed) -> Self {
+        let groups = groups
+            .into_iter()
+            .map(|(name, (weight, size, documents))| Group { name, documents, weight, size })
+            .collect();
+        Self { groups, steps, seed }
+    }
+}
+
+impl Batches for DocumentBatches {
+    fn steps(&self) -> usize {
+        self.steps
+    }
+
+    fn accumulation(&self) -> usize {
+        1
+    }
+
+    fn microbatch(&self, step: usize, _part: usize) -> Microbatch {
+        let mut microbatch = Microbatch { examples: Vec::new(), scales: Vec::new(), batch: 0 };
+        for group in &self.groups {
+            let seed = self.seed.split(&group.name);
+            let first = step * group.size;
+            let chosen: Vec<&Example> = (first..first + group.size).map(|place| group.document(place, &seed)).collect();
+            let tokens: usize = chosen.iter().map(|example| example.completion.len()).sum();
+            microbatch.scales.extend(chosen.iter().map(|_| group.weight / tokens as f64));
+            microbatch.examples.extend(chosen.into_iter().cloned());
+        }
+        microbatch
+    }
+}
+
+impl Group {
+    /// The document at a place of the endless sequence of shuffled passes.
+    fn document(&self, place: usize, seed: &Seed) -> &Example {
+        let pass = place / self.documents.len();
+        let index = permuted(place % self.documents.len(), self.documents.len(), &seed.split(&pass.to_string()));
+        &self.documents[index]
+    }
+}
+
+/// The place of an index in a pseudo-random order of `count`, without making the whole order: a Feistel network over the
+/// next power of four, walked until it lands inside (Black and Rogaway 2002, "Ciphers with arbitrary finite domains").
+fn permuted(index: usize, count: usize, seed: &Seed) -> usize {
+    let half_bits = (usize::BITS - (count.max(2) - 1).leading_zeros()).div_ceil(2);
+    let mask = (1usize << half_bits) - 1;
+    let mut stream = seed.stream();
+    let keys: [usize; 4] = std::array::from_fn(|_| stream.below(usize::MAX));
+    let mut value = index;
+    loop {
+        let (mut left, mut right) = (value >> half_bits, value & mask);
+        for key in keys {
+            let mixed = (right ^ key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            (left, right) = (right, left ^ ((mixed >> 29) & mask));
+        }
+        value = (left << half_bits) | right;
+        if value < count {
+            return value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pass_has_every_document_once() {
+        for count in [1, 2, 7, 100, 1000] {
+            let seed = Seed::root(3).split(&count.to_string());
+            let mut order: Vec<usize> = (0..count).map(|index| permuted(index, count, &seed)).collect();
+            assert!(count < 100 || order.iter().enumerate().filter(|(place, index)| place == *index).count() < 20);
+            order.sort_unstable();
+            assert_eq!(order, (0..count).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_group_counts_its_weight_whatever_its_tokens() {
+        let long = Example { prompt: vec![0], completion: vec![1; 30] };
+        let short = Example { prompt: vec![0], completion: vec![2; 3] };
+        let groups = BTreeMap::from([
+            ("paragraph".to_owned(), (1.0, 2, vec![long.clone(), long])),
+            ("question".to_owned(), (0.3, 4, vec![short; 5])),
+        ]);
+        let batch = DocumentBatches::new(groups, 10, Seed::root(0)).microbatch(7, 0);
+        let weight: f64 = batch
+            .examples
+            .iter()
+            .zip(&batch.scales)
+            .map(|(example, scale)| scale * example.completion.len() as f64)
+            .sum();
+        assert_eq!(batch.examples.len(), 6);
+        assert!((weight - 1.3).abs() < 1e-12);
+    }
+}

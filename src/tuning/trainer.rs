@@ -1,0 +1,239 @@
+//! A training run on burn-train: interrupted anywhere and started again, it leaves the same bytes.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use burn::{
+    module::{Module, ParamGroup},
+    optim::AdamWConfig,
+};
+use burn_train::{
+    Interrupter, Learner, SupervisedTraining,
+    checkpoint::{CheckpointingAction, CheckpointingStrategy},
+    metric::store::EventStoreClient,
+};
+
+use super::{
+    checkpoint::{CheckpointFolder, Seal, Sealer},
+    learning::Learning,
+    loader::{NoBatches, StretchLoader},
+    measurement::{Ear, Measurement, Origin, Relay, StepLog, StepLogStart},
+    schedule::Schedule,
+    sequences::Example,
+    task::Task,
+};
+use crate::model::Transformer;
+
+/// What a run needs.
+pub struct Training {
+    /// The model to start from, off the tape.
+    pub model: Transformer,
+    /// What is minimised.
+    pub task: Task,
+    /// On what.
+    pub batches: Arc<dyn Batches>,
+    /// How.
+    pub optimisation: Optimisation,
+    /// Parts of parameter names, e.g. `embed_tokens`: what contains one of them stays as it is.
+    pub frozen: Vec<String>,
+    /// A folder that outlives interruptions.
+    pub folder: PathBuf,
+    /// How long a stretch between two checkpoints lasts.
+    pub stretch: Duration,
+}
+
+/// AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with PyTorch's meaning of every number.
+#[derive(Clone, Debug)]
+pub struct Optimisation {
+    /// The learning rate of each step.
+    pub schedule: Schedule,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Decay of the first and the second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// The largest norm of all gradients together.
+    pub clip: f64,
+}
+
+/// Training data in a fixed order: any microbatch can be asked for at any time, so that a run can go on anywhere.
+pub trait Batches: Send + Sync {
+    /// Optimizer steps.
+    fn steps(&self) -> usize;
+
+    /// Microbatches a step.
+    fn accumulation(&self) -> usize;
+
+    /// A part of the batch of a step, both from 0.
+    fn microbatch(&self, step: usize, part: usize) -> Microbatch;
+}
+
+/// What goes through the model at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Microbatch {
+    /// Documents; or chosen answers, then rejected ones.
+    pub examples: Vec<Example>,
+    /// For documents: what each sequence's log-likelihood counts.
+    pub scales: Vec<f64>,
+    /// For pairs: the pairs of the whole batch.
+    pub batch: usize,
+}
+
+/// What a run says while it goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// How far it is.
+    Progress {
+        /// Optimizer steps done.
+        done: usize,
+        /// All of them.
+        steps: usize,
+    },
+    /// What was measured at a step.
+    Step {
+        /// The step, from 1.
+        step: usize,
+        /// Name and value.
+        values: Vec<(String, f64)>,
+    },
+    /// A sentence that a person should read.
+    Warning(String),
+}
+
+/// Why a run left no model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// The file system said no.
+    #[error("cannot keep checkpoints in {folder}: {source}", folder = .folder.display())]
+    Checkpoints {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// What the file system said.
+        source: std::io::Error,
+    },
+    /// It stopped before its last step.
+    #[error("training stopped at step {step} of {steps}: {reason}")]
+    Stopped {
+        /// Steps done.
+        step: usize,
+        /// All of them.
+        steps: usize,
+        /// Why.
+        reason: String,
+    },
+    /// There is nothing to train on.
+    #[error("there are no training steps: the data are empty")]
+    Empty,
+}
+
+/// Trains; returns the model off the tape, and the file of what was measured.
+///
+/// # Errors
+/// Where the checkpoints' folder cannot be used, or training stops before its end.
+pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), TrainingError> {
+    let Training { model, task, batches, optimisation, frozen, folder, stretch } = training;
+    if batches.steps() == 0 {
+        return Err(TrainingError::Empty);
+    }
+    let io = |source| TrainingError::Checkpoints { folder: folder.clone(), source };
+    let checkpoints = CheckpointFolder::new(&folder).map_err(io)?;
+    let resumed = checkpoints.newest().map_err(io)?;
+    let interrupter = Interrupter::new();
+    let (accumulation, steps) = (batches.accumulation(), batches.steps());
+    let done = resumed.as_ref().map_or(0, |seal| seal.step);
+    let position = Arc::new(AtomicUsize::new(done * accumulation));
+    let origins = origins(&task);
+    let start = step_log_start(&checkpoints, resumed.as_ref(), accumulation).map_err(io)?;
+    let log = StepLog::open(start, origins.clone(), ear.clone(), interrupter.clone()).map_err(io)?;
+    let sealer = Sealer::new(checkpoints.clone(), position.clone(), accumulation, log.written.clone());
+    let loader = StretchLoader { batches, position: position.clone(), stretch, interrupter: interrupter.clone() };
+    let mut run = SupervisedTraining::new(&folder, Arc::new(loader), Arc::new(NoBatches))
+        .with_interrupter(interrupter)
+        .with_application_logger(None)
+        .with_metric_logger(log)
+        .renderer(Box::new(Relay { ear, steps }))
+        .with_custom_checkpointers(sealer.part("model"), sealer.part("optim"), sealer.part("scheduler"))
+        .with_checkpointing_strategy(EveryStretch(sealer))
+        .grads_accumulation(accumulation)
+        .num_epochs(usize::MAX - 1);
+    for (name, origin) in &origins {
+        run = run.metric_train_numeric(Measurement::new(name, *origin));
+    }
+    if let Some(seal) = resumed {
+        run = run.checkpoint(seal.epoch);
+    }
+    let result = run.launch(learner(model, task, optimisation, &frozen));
+    let step = position.load(Ordering::SeqCst) / accumulation;
+    let reason = result.error.map(|error| error.to_string()).or_else(|| {
+        let stopped = result.interrupted.filter(|_| step < steps)?;
+        Some(stopped.reason.unwrap_or_else(|| "it was interrupted".to_owned()))
+    });
+    match reason {
+        Some(reason) => Err(TrainingError::Stopped { step, steps, reason }),
+        None => Ok((result.model.model, checkpoints.metrics())),
+    }
+}
+
+fn learner(model: Transformer, task: Task, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
+    let mut model = model.train();
+    for name in frozen {
+        let name = name.clone();
+        model = model.set_require_grad_group(false, ParamGroup::from_predicate(name));
+    }
+    let learn_head = model.head().is_require_grad();
+    let optimizer = AdamWConfig::new()
+        .with_beta_1(optimisation.betas[0] as f32)
+        .with_beta_2(optimisation.betas[1] as f32)
+        .with_epsilon(optimisation.epsilon as f32)
+        .with_weight_decay(optimisation.weight_decay as f32)
+        .init();
+    Learner::new(Learning::new(model, task, optimisation.clip, learn_head), optimizer, optimisation.schedule)
+}
+
+/// What is measured at each step, in the order of `metrics.jsonl`.
+fn origins(task: &Task) -> Vec<(String, Origin)> {
+    let measured = task.measurements().iter().enumerate();
+    let mut origins: Vec<_> = measured.map(|(index, name)| ((*name).to_owned(), Origin::Measured(index))).collect();
+    origins.push(("grad_norm".to_owned(), Origin::GradientNorm));
+    origins.push(("learning_rate".to_owned(), Origin::LearningRate));
+    origins
+}
+
+fn step_log_start(
+    checkpoints: &CheckpointFolder,
+    resumed: Option<&Seal>,
+    accumulation: usize,
+) -> std::io::Result<StepLogStart> {
+    let path = checkpoints.metrics();
+    let step = resumed.map_or(0, |seal| seal.step);
+    Ok(StepLogStart { step, tokens: last_tokens(&path, step)?, path, accumulation })
+}
+
+/// The tokens seen up to a step, as the metrics say.
+fn last_tokens(metrics: &Path, step: usize) -> std::io::Result<f64> {
+    if step == 0 {
+        return Ok(0.0);
+    }
+    let text = std::fs::read_to_string(metrics)?;
+    let row: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
+    row["num_tokens"].as_f64().ok_or_else(|| std::io::Error::other("the metrics have no `num_tokens`"))
+}
+
+/// A checkpoint at the end of every stretch; two are kept.
+struct EveryStretch(Arc<Sealer>);
+
+impl CheckpointingStrategy for EveryStretch {
+    fn checkpointing(&mut self, epoch: usize, _store: &EventStoreClient) -> Vec<CheckpointingAction> {
+        self.0.stretch_ended(epoch);
+        let mut actions = vec![CheckpointingAction::Save];
+        actions.extend(epoch.checked_sub(2).filter(|old| *old > 0).map(CheckpointingAction::Delete));
+        actions
+    }
+}
