@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use burn_train::{
     Interrupter,
-    metric::{MetricAttributes, MetricDefinition, MetricEntry, MetricId, NumericAttributes, NumericEntry, SerializedEntry},
+    metric::{
+        MetricAttributes, MetricDefinition, MetricEntry, MetricId, NumericAttributes, NumericEntry, SerializedEntry,
+    },
     renderer::{MetricState, MetricsRenderer, tui::TuiMetricsRendererWrapper},
 };
 

@@ -13,13 +13,7 @@ use burn::{
 };
 use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 
-use super::{
-    clipping::clip,
-    likelihood::forward,
-    sequences::pad,
-    task::Task,
-    trainer::Microbatch,
-};
+use super::{clipping::clip, likelihood::forward, sequences::pad, task::Task, trainer::Microbatch};
 use crate::model::Transformer;
 
 /// A model in training.

@@ -37,8 +37,8 @@ pub(super) fn forward(model: &Transformer, padded: &Padded) -> Forward {
     let exponentials = shifted.exp();
     let sums = exponentials.clone().sum_dim(1);
     let log_probabilities = (target_logits - sums.clone().log()).reshape([count]);
-    let log_probabilities =
-        log_probabilities.cast(DType::F32).into_data().to_vec::<f32>().expect("log-probabilities are float32");
+    let log_probabilities = log_probabilities.cast(DType::F32).into_data();
+    let log_probabilities = log_probabilities.try_to_vec::<f32>().expect("they were just cast to float32");
     Forward { hidden, probabilities: exponentials / sums, targets, log_probabilities }
 }
 
@@ -66,5 +66,70 @@ impl Forward {
             burn::tensor::IndexingUpdateOp::Add,
         );
         surrogate + (head * Tensor::from_inner(by_head)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::module::{Module, ModuleVisitor, Param};
+
+    use super::*;
+    use crate::{
+        model::{ModelConfig, target_log_probabilities},
+        seed::Seed,
+        tuning::{
+            sequences::{Example, pad},
+            trainer::tests::tiny,
+        },
+    };
+
+    struct Gradients<'a> {
+        gradients: &'a burn::tensor::Gradients,
+        values: Vec<f32>,
+    }
+
+    impl ModuleVisitor for Gradients<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.gradients).expect("every parameter has a gradient");
+            self.values.extend(gradient.into_data().iter::<f32>());
+        }
+    }
+
+    fn gradients(model: &Transformer, loss: Tensor<1>) -> Vec<f32> {
+        let gradients = loss.backward();
+        let mut visitor = Gradients { gradients: &gradients, values: Vec::new() };
+        model.visit(&mut visitor);
+        visitor.values
+    }
+
+    #[test]
+    fn gradient_equals_that_of_the_whole_tape() {
+        for tied in [true, false] {
+            let config = ModelConfig { tie_word_embeddings: tied, ..tiny(23) };
+            let model = config.init(&Seed::root(1), &Device::flex().autodiff());
+            let examples: Vec<Example> = (1..6)
+                .map(|size| Example { prompt: vec![1; size], completion: (3..3 + 2 * size as u32).collect() })
+                .collect();
+            let padded = pad(&examples, &Device::flex().autodiff()).remove(0);
+            let coefficients: Vec<f32> = (0..padded.targets.len()).map(|index| 0.3 - 0.05 * index as f32).collect();
+            let count = coefficients.len();
+            let of = |values: Vec<i32>| {
+                Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &Device::flex().autodiff())
+            };
+            let rows = model.hidden(padded.tokens.clone()).select(0, of(padded.positions.clone()));
+            let scored = target_log_probabilities(model.logits(rows), of(padded.targets.clone()));
+            let weights =
+                Tensor::<1>::from_data(TensorData::new(coefficients.clone(), [count]), &Device::flex().autodiff());
+            let expected = gradients(&model, (scored.clone() * weights).sum());
+            let forward = forward(&model, &padded);
+            for (ours, theirs) in forward.log_probabilities.iter().zip(scored.into_data().iter::<f32>()) {
+                assert!((ours - theirs).abs() < 1e-5);
+            }
+            let found = gradients(&model, forward.surrogate(&model, coefficients, true));
+            let scale = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            for (ours, theirs) in found.iter().zip(&expected) {
+                assert!((ours - theirs).abs() < 2e-5 * scale, "{ours} {theirs}");
+            }
+        }
     }
 }

@@ -93,12 +93,7 @@ impl Objective {
         if label_smoothing.is_some() && algorithm != Algorithm::Dpo {
             return foreign("label_smoothing");
         }
-        Ok(Self {
-            algorithm,
-            beta,
-            average: average.unwrap_or(true),
-            label_smoothing: label_smoothing.unwrap_or(0.0),
-        })
+        Ok(Self { algorithm, beta, average: average.unwrap_or(true), label_smoothing: label_smoothing.unwrap_or(0.0) })
     }
 
     /// Whether the loss looks at the reference at all.

@@ -55,10 +55,8 @@ impl Batches for PairBatches {
         let batch = &self.order[step];
         let cut = |part: usize| batch.len() * part / self.accumulation;
         let pairs = || batch[cut(part)..cut(part + 1)].iter().map(|&index| &self.pairs[index]);
-        let example = |pair: &TokenPair, answer: &[u32]| Example {
-            prompt: pair.prompt.clone(),
-            completion: answer.to_vec(),
-        };
+        let example =
+            |pair: &TokenPair, answer: &[u32]| Example { prompt: pair.prompt.clone(), completion: answer.to_vec() };
         let chosen = pairs().map(|pair| example(pair, &pair.chosen));
         let rejected = pairs().map(|pair| example(pair, &pair.rejected));
         Microbatch { examples: chosen.chain(rejected).collect(), scales: Vec::new(), batch: batch.len() }

@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn goes_on_where_its_record_stopped() {
         let mut one = Schedule::new(1.0, 2, 9, Decay::Linear, 0.0);
-        (0..4).for_each(|_| drop(one.step()));
+        for _ in 0..4 {
+            one.step();
+        }
         let mut two = Schedule::new(1.0, 2, 9, Decay::Linear, 0.0);
         two.load_record(one.to_record());
         assert_eq!(one.step(), two.step());

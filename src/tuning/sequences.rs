@@ -88,10 +88,8 @@ mod tests {
     fn every_completion_token_is_a_target_once() {
         let examples = [example(3, 4), example(1, 1), example(5, 9)];
         let passes = pad(&examples, &Device::flex());
-        let mut found: Vec<(usize, i32)> = passes
-            .iter()
-            .flat_map(|pass| pass.examples.iter().copied().zip(pass.targets.iter().copied()))
-            .collect();
+        let mut found: Vec<(usize, i32)> =
+            passes.iter().flat_map(|pass| pass.examples.iter().copied().zip(pass.targets.iter().copied())).collect();
         found.sort_unstable();
         let expected: Vec<(usize, i32)> = examples
             .iter()

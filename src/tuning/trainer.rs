@@ -185,9 +185,9 @@ fn learner(model: Transformer, task: Task, optimisation: Optimisation, frozen: &
     let mut model = model.train();
     for name in frozen {
         let name = name.clone();
-        model = model.set_require_grad_group(false, ParamGroup::from_predicate(name));
+        model = model.set_require_grad_group(ParamGroup::from_predicate(name), false);
     }
-    let learn_head = model.head().is_require_grad();
+    let learn_head = model.head_is_trained();
     let optimizer = AdamWConfig::new()
         .with_beta_1(optimisation.betas[0] as f32)
         .with_beta_2(optimisation.betas[1] as f32)
@@ -235,5 +235,207 @@ impl CheckpointingStrategy for EveryStretch {
         let mut actions = vec![CheckpointingAction::Save];
         actions.extend(epoch.checked_sub(2).filter(|old| *old > 0).map(CheckpointingAction::Delete));
         actions
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::{fs, sync::Mutex};
+
+    use super::*;
+    use crate::{
+        model::ModelConfig,
+        seed::Seed,
+        tuning::{Algorithm, Decay, Objective, PairBatches, Preference, TokenPair},
+    };
+
+    /// The smallest model in which nothing is left out.
+    pub(in crate::tuning) fn tiny(vocab_size: usize) -> ModelConfig {
+        ModelConfig {
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 4,
+            vocab_size,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            max_position_embeddings: 64,
+            tie_word_embeddings: true,
+            bos_token_id: Some(0),
+            eos_token_id: vec![1],
+            pad_token_id: Some(2),
+        }
+    }
+
+    fn pairs() -> Vec<TokenPair> {
+        let answer = |first: u32, length: u32| (first..first + length).map(|token| 3 + token % 20).collect();
+        (0..24)
+            .map(|id| TokenPair {
+                prompt: vec![0, 3 + id % 7],
+                chosen: answer(id, 4 + id % 5),
+                rejected: answer(5 * id, 3 + id % 4),
+            })
+            .collect()
+    }
+
+    fn training(folder: &Path) -> Training {
+        let model = tiny(23).init(&Seed::root(5), &burn::tensor::Device::flex());
+        let objective = Objective::new(Algorithm::Dpo, 0.1, None, None).unwrap();
+        let preference = Preference { objective, nll_weight: 1.0, reference: model.clone() };
+        Training {
+            model,
+            task: Task::Preference(Box::new(preference)),
+            batches: Arc::new(PairBatches::new(pairs(), 3.0, 6, 2, &Seed::root(1))),
+            optimisation: Optimisation {
+                schedule: Schedule::new(1e-2, 3, 12, Decay::Linear, 0.1),
+                weight_decay: 0.01,
+                betas: [0.9, 0.98],
+                epsilon: 1e-8,
+                clip: 1.0,
+            },
+            frozen: vec!["embedding".to_owned()],
+            folder: folder.to_owned(),
+            stretch: Duration::ZERO,
+        }
+    }
+
+    fn bytes(model: &Transformer) -> Vec<u8> {
+        let record = model.clone().into_record();
+        record.into_bytes().unwrap().to_vec()
+    }
+
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let path = entry.unwrap().path();
+            // A file may vanish meanwhile, as it may when a process is killed.
+            fs::copy(&path, to.join(path.file_name().unwrap())).ok();
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_killed_anywhere_leaves_the_same_bytes() {
+        let whole = tempfile::tempdir().unwrap();
+        let snapshots: Arc<Mutex<Vec<tempfile::TempDir>>> = Arc::default();
+        let (seen, source) = (snapshots.clone(), whole.path().to_owned());
+        let ear: Ear = Arc::new(move |news| {
+            if matches!(news, News::Step { .. }) {
+                let snapshot = tempfile::tempdir().unwrap();
+                copy(&source, snapshot.path());
+                seen.lock().unwrap().push(snapshot);
+            }
+        });
+        let (expected, metrics) = train(training(whole.path()), ear).unwrap();
+        let expected_metrics = fs::read_to_string(metrics).unwrap();
+        assert_eq!(expected_metrics.lines().count(), 12);
+        for snapshot in snapshots.lock().unwrap().iter() {
+            let first = Arc::new(Mutex::new(None));
+            let heard = first.clone();
+            let ear: Ear = Arc::new(move |news| {
+                if let News::Step { step, .. } = news {
+                    heard.lock().unwrap().get_or_insert(step);
+                }
+            });
+            let (found, metrics) = train(training(snapshot.path()), ear).unwrap();
+            assert_eq!(bytes(&found), bytes(&expected), "resumed before step {:?}", first.lock().unwrap());
+            assert_eq!(fs::read_to_string(metrics).unwrap(), expected_metrics);
+        }
+    }
+
+    #[test]
+    fn a_damaged_checkpoint_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let (expected, _) = train(training(folder.path()), Arc::new(|_| ())).unwrap();
+        let checkpoints = CheckpointFolder::new(folder.path()).unwrap();
+        let newest = checkpoints.newest().unwrap().unwrap();
+        let file = folder.path().join(format!("optim-{}.bpk", newest.epoch));
+        let mut damaged = fs::read(&file).unwrap();
+        *damaged.last_mut().unwrap() ^= 1;
+        fs::write(&file, damaged).unwrap();
+        let older = checkpoints.newest().unwrap().unwrap();
+        assert!(older.epoch < newest.epoch);
+        assert_eq!(bytes(&train(training(folder.path()), Arc::new(|_| ())).unwrap().0), bytes(&expected));
+    }
+
+    #[test]
+    fn starts_at_the_closed_form_and_leaves_frozen_parameters_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = training(folder.path());
+        let before = training.model.clone();
+        let losses = Arc::new(Mutex::new(Vec::new()));
+        let heard = losses.clone();
+        let ear: Ear = Arc::new(move |news| {
+            if let News::Step { values, .. } = news {
+                let value = |name: &str| values.iter().find(|(known, _)| known == name).unwrap().1;
+                heard.lock().unwrap().push((value("loss"), value("nll_loss"), value("rewards/accuracies")));
+            }
+        });
+        let (after, _) = train(training, ear).unwrap();
+        let losses = losses.lock().unwrap();
+        let (loss, nll, accuracy) = losses[0];
+        assert!((loss - nll - std::f64::consts::LN_2).abs() < 1e-6, "policy and reference are equal: {loss} {nll}");
+        assert_eq!(accuracy, 0.0, "a tie is no win");
+        assert!(losses.last().unwrap().0 < loss);
+        assert_eq!(before.embedding.val().into_data(), after.embedding.val().into_data());
+        assert_ne!(before.blocks[0].down.val().into_data(), after.blocks[0].down.val().into_data());
+    }
+}
+
+#[cfg(test)]
+mod speed {
+    use super::*;
+    use crate::{
+        model::ModelConfig,
+        seed::Seed,
+        tuning::{Decay, DocumentBatches},
+    };
+    #[test]
+    #[ignore]
+    fn speed() {
+        let config = ModelConfig {
+            hidden_size: 160,
+            intermediate_size: 424,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 40,
+            ..tests::tiny(2048)
+        };
+        let model = config.init(&Seed::root(5), &burn::tensor::Device::flex());
+        let mut stream = Seed::root(1).stream();
+        let mut make = |prompt: usize, completion: usize| Example {
+            prompt: (0..prompt).map(|_| stream.below(2048) as u32).collect(),
+            completion: (0..completion + stream.below(10)).map(|_| stream.below(2048) as u32).collect(),
+        };
+        let paragraphs: Vec<_> = (0..500).map(|_| make(8, 45)).collect();
+        let questions: Vec<_> = (0..500).map(|_| make(9, 7)).collect();
+        let groups = std::collections::BTreeMap::from([
+            ("p".to_owned(), (1.0, 24, paragraphs)),
+            ("q".to_owned(), (0.3, 32, questions)),
+        ]);
+        let steps = 60;
+        let batches = DocumentBatches::new(groups, steps, Seed::root(2));
+        let folder = tempfile::tempdir().unwrap();
+        let training = Training {
+            model,
+            task: Task::Documents,
+            batches: Arc::new(batches),
+            optimisation: Optimisation {
+                schedule: Schedule::new(3e-3, 6, steps, Decay::Cosine, 0.02),
+                weight_decay: 0.01,
+                betas: [0.9, 0.98],
+                epsilon: 1e-8,
+                clip: 1.0,
+            },
+            frozen: vec![],
+            folder: folder.path().to_owned(),
+            stretch: Duration::from_secs(100),
+        };
+        let start = std::time::Instant::now();
+        let (_, metrics) = train(training, Arc::new(|_| ())).unwrap();
+        let seconds = start.elapsed().as_secs_f64();
+        let text = std::fs::read_to_string(metrics).unwrap();
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        println!("{} tokens/s, {seconds:.2} s, {last}", last["num_tokens"].as_f64().unwrap() / seconds);
     }
 }
