@@ -1,6 +1,9 @@
 //! What an attempt is handed: its parameters, inputs and folders, its seed, its device and an ear.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -22,7 +25,7 @@ pub struct Context {
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Is told of progress and measurements.
-    pub report: Box<dyn Fn(Report) + Send + Sync>,
+    pub report: Arc<dyn Fn(Report) + Send + Sync>,
 }
 
 /// One input of an attempt.
@@ -99,6 +102,15 @@ impl Context {
             .find(|input| input.name == name)
             .map(|input| input.path.as_path())
             .ok_or_else(|| StageError(format!("the input `{name}` was not given")))
+    }
+
+    /// A file of an input that takes exactly one: the input itself where the recipe names a file.
+    ///
+    /// # Errors
+    /// Where the input was not given.
+    pub fn input_file(&self, name: &str, file: &str) -> Result<PathBuf, StageError> {
+        let path = self.input(name)?;
+        Ok(if path.is_dir() { path.join(file) } else { path.to_owned() })
     }
 
     /// All paths of an input that takes many, in the order of the recipe.

@@ -2,6 +2,9 @@
 
 pub mod artifact;
 mod context;
+mod optimisation;
+pub mod pretrain;
 pub mod registry;
+pub mod tune;
 
 pub use context::{Context, InputPath, Report, StageError};

@@ -1,0 +1,21 @@
+# The doors of the house; `just --list` shows them.
+
+# Trains, asks, checks, tunes and evaluates: the quickstart, from nothing to its report.
+demo *arguments:
+    cargo run --release -- run recipes/quickstart.toml {{arguments}}
+
+# All tests.
+test *filter:
+    cargo test --release {{filter}}
+
+# Everything that the continuous integration checks.
+check:
+    bash .ci/run
+
+# Compares the arms of a recipe's matrix over its seeds.
+sweep recipe="recipes/comparison.toml" *arguments:
+    cargo run --release -- sweep {{recipe}} {{arguments}}
+
+# Speed on this machine.
+bench *arguments:
+    cargo run --release -- bench {{arguments}}

@@ -1,0 +1,110 @@
+//! The parameters that every training stage has, with the defaults that each brings along.
+
+use std::{path::Path, sync::Arc};
+
+use serde::Deserialize;
+
+use super::{Context, Report, StageError};
+use crate::{
+    recipe::schema::{Default, Parameter, Shape},
+    tuning::{Decay, News, Optimisation, Schedule},
+};
+
+const POSITIVE: Shape = Shape::Number { least: 0.0, most: f64::MAX, open: true };
+const SHARE: Shape = Shape::Number { least: 0.0, most: 1.0, open: false };
+
+pub(super) const fn learning_rate(default: f64) -> Parameter {
+    Parameter::new(
+        "learning_rate",
+        Shape::Number { least: 0.0, most: 1.0, open: true },
+        Default::Number(default),
+        "the highest learning rate of AdamW",
+    )
+}
+
+pub(super) const fn warmup(default: i64) -> Parameter {
+    let shape = Shape::Integer { least: 0, most: i64::MAX };
+    Parameter::new("warmup", shape, Default::Integer(default), "steps until the highest learning rate")
+}
+
+pub(super) const fn decay(default: &'static str) -> Parameter {
+    let shape = Shape::Choice(&["constant", "linear", "cosine"]);
+    Parameter::new("decay", shape, Default::Text(default), "how the learning rate falls after the warm-up")
+}
+
+pub(super) const fn floor(default: f64) -> Parameter {
+    Parameter::new("floor", SHARE, Default::Number(default), "the share of the learning rate left at the last step")
+}
+
+pub(super) const fn weight_decay(default: f64) -> Parameter {
+    let shape = Shape::Number { least: 0.0, most: 1.0, open: false };
+    Parameter::new("weight_decay", shape, Default::Number(default), "decoupled weight decay of AdamW")
+}
+
+pub(super) const fn beta1(default: f64) -> Parameter {
+    Parameter::new("beta1", SHARE, Default::Number(default), "decay of AdamW's first moment")
+}
+
+pub(super) const fn beta2(default: f64) -> Parameter {
+    Parameter::new("beta2", SHARE, Default::Number(default), "decay of AdamW's second moment")
+}
+
+pub(super) const EPSILON: Parameter =
+    Parameter::new("epsilon", POSITIVE, Default::Number(1e-8), "added to the root of AdamW's second moment");
+
+pub(super) const CLIP: Parameter =
+    Parameter::new("clip", POSITIVE, Default::Number(1.0), "the largest Euclidean norm of all gradients together");
+
+pub(super) const CHECKPOINT_SECONDS: Parameter = Parameter::new(
+    "checkpoint_seconds",
+    Shape::Number { least: 0.0, most: 1e6, open: false },
+    Default::Number(10.0),
+    "seconds between checkpoints: the work that a kill can cost",
+)
+.neutral();
+
+/// The values of these parameters.
+#[derive(Debug, Deserialize)]
+pub(super) struct OptimisationParameters {
+    learning_rate: f64,
+    warmup: usize,
+    decay: Decay,
+    floor: f64,
+    weight_decay: f64,
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
+    clip: f64,
+    pub checkpoint_seconds: f64,
+}
+
+impl OptimisationParameters {
+    pub(super) fn optimisation(&self, steps: usize) -> Optimisation {
+        Optimisation {
+            schedule: Schedule::new(self.learning_rate, self.warmup, steps, self.decay, self.floor),
+            weight_decay: self.weight_decay,
+            betas: [self.beta1, self.beta2],
+            epsilon: self.epsilon,
+            clip: self.clip,
+        }
+    }
+}
+
+/// Turns what a training run says into reports of the stage.
+pub(super) fn ear(context: &Context) -> Arc<dyn Fn(News) + Send + Sync> {
+    let report = context.report.clone();
+    Arc::new(move |news| {
+        report(match news {
+            News::Progress { done, steps } => {
+                Report::Progress { done: done as u64, total: steps as u64, unit: "steps".to_owned() }
+            }
+            News::Step { step, values } => Report::Metrics { step: step as u64, values },
+            News::Warning(text) => Report::Warning { text },
+        });
+    })
+}
+
+/// Copies what a run measured into the artifact.
+pub(super) fn keep_metrics(context: &Context, metrics: &Path) -> Result<(), StageError> {
+    std::fs::copy(metrics, context.output("metrics.jsonl")).map(drop).map_err(StageError::doing("keep the metrics"))
+}

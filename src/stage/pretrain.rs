@@ -1,0 +1,172 @@
+//! The kind `pretrain`: documents become a tokenizer and a small Llama, trained from scratch.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use super::{
+    Context, StageError,
+    artifact::{DOCUMENTS, METRICS, MODEL},
+    optimisation::{self, OptimisationParameters},
+};
+use crate::{
+    language::{Document, json_lines},
+    model::{ModelConfig, Tokenizer, device, write_model},
+    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    tuning::{DocumentBatches, Example, Task, Training, train},
+};
+
+const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
+
+/// What the engine knows of it.
+pub const KIND: Kind = Kind {
+    name: "pretrain",
+    // 1: the first.
+    version: 1,
+    about: "trains a tokenizer and a small Llama from scratch on documents",
+    inputs: &[Input::one("documents", &DOCUMENTS, "texts to train on")],
+    parameters: &[
+        Parameter::new(
+            "vocabulary",
+            Shape::Integer { least: 260, most: 1 << 20 },
+            Default::Integer(2048),
+            "tokens of the byte-level BPE tokenizer",
+        ),
+        Parameter::new("hidden", SIZE, Default::Integer(160), "width of the hidden states"),
+        Parameter::new("layers", SIZE, Default::Integer(2), "number of blocks"),
+        Parameter::new("heads", SIZE, Default::Integer(4), "number of query heads"),
+        Parameter::new("key_value_heads", SIZE, Default::Integer(2), "number of key and value heads"),
+        Parameter::new("feed_forward", SIZE, Default::Integer(424), "width of the feed-forward layers"),
+        Parameter::new("context", SIZE, Default::Integer(256), "the longest text, in tokens"),
+        Parameter::new("steps", SIZE, Default::Integer(1000), "optimizer steps"),
+        Parameter::new(
+            "batch",
+            Shape::Table(&SIZE),
+            Default::Required,
+            "documents of each group in a batch, e.g. { paragraph = 24, question = 32 }",
+        ),
+        optimisation::learning_rate(3e-3),
+        optimisation::warmup(60),
+        optimisation::decay("cosine"),
+        optimisation::floor(0.02),
+        optimisation::weight_decay(0.01),
+        optimisation::beta1(0.9),
+        optimisation::beta2(0.98),
+        optimisation::EPSILON,
+        optimisation::CLIP,
+        optimisation::CHECKPOINT_SECONDS,
+    ],
+    provides: &[&MODEL, &METRICS],
+    draws: true,
+    gathers: false,
+    on_device: true,
+};
+
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    vocabulary: usize,
+    hidden: usize,
+    layers: usize,
+    heads: usize,
+    key_value_heads: usize,
+    feed_forward: usize,
+    context: usize,
+    steps: usize,
+    batch: BTreeMap<String, usize>,
+}
+
+/// Carries out one attempt.
+///
+/// # Errors
+/// Where the documents cannot be read or do not fit the parameters, or training stops.
+pub fn run(context: &Context) -> Result<(), StageError> {
+    let parameters: Parameters = context.parameters()?;
+    let optimisation: OptimisationParameters = context.parameters()?;
+    let documents = read_documents(context)?;
+    let texts = documents.iter().flat_map(|document| [document.prompt.as_str(), document.text.as_str()]);
+    let tokenizer = Tokenizer::train(texts, parameters.vocabulary).map_err(StageError::doing("train the tokenizer"))?;
+    let groups = group(documents, &tokenizer, &parameters)?;
+    let device = device::open(&context.device).map_err(|error| StageError(error.to_string()))?;
+    let model = parameters.config(&tokenizer)?.init(&context.seed.split("weights"), &device);
+    let batches = DocumentBatches::new(groups, parameters.steps, context.seed.split("batches"));
+    let training = Training {
+        model,
+        task: Task::Documents,
+        batches: Arc::new(batches),
+        optimisation: optimisation.optimisation(parameters.steps),
+        frozen: Vec::new(),
+        folder: context.checkpoint.clone(),
+        stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
+    };
+    let (model, metrics) =
+        train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
+    write_model(&model, &tokenizer, &context.output).map_err(StageError::doing("write the model"))?;
+    optimisation::keep_metrics(context, &metrics)
+}
+
+fn read_documents(context: &Context) -> Result<Vec<Document>, StageError> {
+    let path = context.input_file("documents", "documents.jsonl")?;
+    json_lines::read(&path).map_err(|error| StageError(error.to_string()))
+}
+
+type Groups = BTreeMap<String, (f64, usize, Vec<Example>)>;
+
+fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameters) -> Result<Groups, StageError> {
+    let encoding = StageError::doing("encode a document");
+    let mut groups: Groups =
+        parameters.batch.iter().map(|(name, size)| (name.clone(), (0.0, *size, Vec::new()))).collect();
+    let encoded = documents.into_iter().map(|document| {
+        let example = Example {
+            prompt: tokenizer.encode_prompt(&document.prompt)?,
+            completion: tokenizer.encode_completion(&document.text)?,
+        };
+        Ok((document, example))
+    });
+    for (document, example) in encoded.collect::<Result<Vec<_>, crate::model::ModelError>>().map_err(encoding)? {
+        if example.length() > parameters.context {
+            let text = format!("a document has {} tokens, but `context` is {}", example.length(), parameters.context);
+            return Err(StageError(text));
+        }
+        let Some((weight, _, examples)) = groups.get_mut(&document.group) else {
+            let text = format!("`batch` says nothing of the group `{}` of the documents", document.group);
+            return Err(StageError(text));
+        };
+        *weight = document.weight;
+        examples.push(example);
+    }
+    match groups.iter().find(|(_, (_, _, examples))| examples.is_empty()) {
+        Some((name, _)) => Err(StageError(format!("`batch` names the group `{name}`, of which there is no document"))),
+        None => Ok(groups),
+    }
+}
+
+impl Parameters {
+    fn config(&self, tokenizer: &Tokenizer) -> Result<ModelConfig, StageError> {
+        let head_dim = self.hidden / self.heads;
+        if !self.hidden.is_multiple_of(self.heads) || !head_dim.is_multiple_of(2) {
+            let text = format!("`hidden` {} must be an even multiple of `heads` {}", self.hidden, self.heads);
+            return Err(StageError(text));
+        }
+        if !self.heads.is_multiple_of(self.key_value_heads) {
+            let text =
+                format!("`heads` {} must be a multiple of `key_value_heads` {}", self.heads, self.key_value_heads);
+            return Err(StageError(text));
+        }
+        Ok(ModelConfig {
+            hidden_size: self.hidden,
+            intermediate_size: self.feed_forward,
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            num_key_value_heads: self.key_value_heads,
+            head_dim,
+            vocab_size: tokenizer.size(),
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            max_position_embeddings: self.context,
+            tie_word_embeddings: true,
+            bos_token_id: tokenizer.begin(),
+            eos_token_id: tokenizer.ends().to_vec(),
+            pad_token_id: tokenizer.padding(),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! The kind `tune`: a model and preference pairs become a tuned model.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+
+use super::{
+    Context, StageError,
+    artifact::{METRICS, MODEL, PAIRS},
+    optimisation::{self, OptimisationParameters},
+};
+use crate::{
+    language::{Pair, json_lines},
+    model::{Tokenizer, device, read_model, write_model},
+    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    tuning::{Algorithm, Batches, Objective, PairBatches, Preference, Task, TokenPair, Training, train},
+};
+
+const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
+
+/// What the engine knows of it.
+pub const KIND: Kind = Kind {
+    name: "tune",
+    // 1: the first.
+    version: 1,
+    about: "tunes a model on preference pairs, against its frozen start",
+    inputs: &[
+        Input::one("model", &MODEL, "the start, which is also the reference"),
+        Input::one("pairs", &PAIRS, "preference pairs"),
+    ],
+    parameters: &[
+        Parameter::new(
+            "algorithm",
+            Shape::Choice(&["dpo", "ipo", "hinge", "sft"]),
+            Default::Text("dpo"),
+            "the preference loss; `sft` has none and only learns the chosen answers",
+        ),
+        Parameter::new(
+            "beta",
+            Shape::Number { least: 0.0, most: 1e6, open: true },
+            Default::Number(0.1),
+            "how strongly the model is held to its start",
+        ),
+        Parameter::new(
+            "average",
+            Shape::Flag,
+            Default::Absent,
+            "for ipo: log-ratios per token (true, as TRL) or per answer",
+        ),
+        Parameter::new(
+            "label_smoothing",
+            Shape::Number { least: 0.0, most: 0.5, open: false },
+            Default::Absent,
+            "for dpo: the probability that a label is wrong (conservative DPO)",
+        ),
+        Parameter::new(
+            "nll_weight",
+            Shape::Number { least: 0.0, most: 1e6, open: false },
+            Default::Number(0.0),
+            "weight of the chosen answer's negative log-likelihood per token (RPO)",
+        ),
+        Parameter::new(
+            "epochs",
+            Shape::Number { least: 0.0, most: 1e6, open: true },
+            Default::Number(1.0),
+            "passes over the pairs; a part of a pass is right",
+        ),
+        Parameter::new("batch", COUNT, Default::Integer(32), "pairs of one optimizer step"),
+        Parameter::new("accumulation", COUNT, Default::Integer(1), "parts in which a batch goes through the model"),
+        Parameter::new("max_length", COUNT, Default::Integer(1024), "the longest prompt with answer, in tokens"),
+        Parameter::new(
+            "freeze",
+            Shape::List(&Shape::Text),
+            Default::Texts(&[]),
+            "parts of parameter names that stay as they are, e.g. [\"embedding\"]",
+        ),
+        optimisation::learning_rate(1e-6),
+        optimisation::warmup(0),
+        optimisation::decay("linear"),
+        optimisation::floor(0.0),
+        optimisation::weight_decay(0.0),
+        optimisation::beta1(0.9),
+        optimisation::beta2(0.999),
+        optimisation::EPSILON,
+        optimisation::CLIP,
+        optimisation::CHECKPOINT_SECONDS,
+    ],
+    provides: &[&MODEL, &METRICS],
+    draws: true,
+    gathers: false,
+    on_device: true,
+};
+
+#[derive(Debug, Deserialize)]
+struct Parameters {
+    algorithm: Algorithm,
+    beta: f64,
+    average: Option<bool>,
+    label_smoothing: Option<f64>,
+    nll_weight: f64,
+    epochs: f64,
+    batch: usize,
+    accumulation: usize,
+    max_length: usize,
+    freeze: Vec<String>,
+}
+
+/// Carries out one attempt.
+///
+/// # Errors
+/// Where model or pairs cannot be read, a parameter belongs to another algorithm, or training stops.
+pub fn run(context: &Context) -> Result<(), StageError> {
+    let parameters: Parameters = context.parameters()?;
+    let optimisation: OptimisationParameters = context.parameters()?;
+    let Parameters { algorithm, beta, average, label_smoothing, .. } = parameters;
+    let objective = Objective::new(algorithm, beta, average, label_smoothing);
+    let objective = objective.map_err(|error| StageError(error.to_string()))?;
+    // Without a preference term the likelihood is all there is to learn.
+    let nll_weight = match algorithm {
+        Algorithm::Sft if parameters.nll_weight == 0.0 => 1.0,
+        _ => parameters.nll_weight,
+    };
+    let folder = context.input("model")?;
+    let device = device::open(&context.device).map_err(|error| StageError(error.to_string()))?;
+    let tokenizer = Tokenizer::read(folder).map_err(StageError::doing("read the tokenizer"))?;
+    let model = read_model(folder, &device).map_err(StageError::doing("read the model"))?;
+    let pairs = token_pairs(context, &tokenizer, &parameters)?;
+    let batches = PairBatches::new(
+        pairs,
+        parameters.epochs,
+        parameters.batch,
+        parameters.accumulation,
+        &context.seed.split("pairs"),
+    );
+    let training = Training {
+        task: Task::Preference(Box::new(Preference { objective, nll_weight, reference: model.clone() })),
+        model,
+        optimisation: optimisation.optimisation(batches.steps()),
+        batches: Arc::new(batches),
+        frozen: parameters.freeze,
+        folder: context.checkpoint.clone(),
+        stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
+    };
+    let (model, metrics) =
+        train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
+    write_model(&model, &tokenizer, &context.output).map_err(StageError::doing("write the model"))?;
+    optimisation::keep_metrics(context, &metrics)
+}
+
+/// The pairs in tokens; those that do not fit are left out and counted aloud.
+fn token_pairs(
+    context: &Context,
+    tokenizer: &Tokenizer,
+    parameters: &Parameters,
+) -> Result<Vec<TokenPair>, StageError> {
+    let path = context.input_file("pairs", "pairs.jsonl")?;
+    let rows: Vec<Pair> = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
+    let count = rows.len();
+    let mut pairs = Vec::with_capacity(count);
+    for row in rows {
+        let encoded = (|| {
+            Ok::<_, crate::model::ModelError>(TokenPair {
+                prompt: tokenizer.encode_prompt(&row.prompt)?,
+                chosen: tokenizer.encode_completion(&row.chosen)?,
+                rejected: tokenizer.encode_completion(&row.rejected)?,
+            })
+        })();
+        let pair = encoded.map_err(StageError::doing("encode a pair"))?;
+        if pair.prompt.len() + pair.chosen.len().max(pair.rejected.len()) <= parameters.max_length + 1 {
+            pairs.push(pair);
+        }
+    }
+    let tokens: usize = pairs.iter().map(|pair| 2 * pair.prompt.len() + pair.chosen.len() + pair.rejected.len()).sum();
+    if pairs.len() < count {
+        let left = count - pairs.len();
+        context.warn(format!("{left} of {count} pairs are longer than {} tokens and left out", parameters.max_length));
+    }
+    context.note(format!("{} pairs of {tokens} tokens", pairs.len()));
+    Ok(pairs)
+}
