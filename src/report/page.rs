@@ -1,0 +1,154 @@
+//! The page: sections in the order of the questions that one asks of a run.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{
+    answers::answers,
+    curves::curves,
+    graph::graph,
+    history::{History, Outcome},
+    scores::scores,
+};
+use crate::schedule::journal;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} {path}: {source}", path = .path.display())]
+pub struct ReportError {
+    what: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Writes `report.html` into a run's folder, from its journal and the artifacts that it names.
+///
+/// # Errors
+/// Where the journal cannot be read or the page not be written.
+pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
+    let failed = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| ReportError { what, path, source }
+    };
+    let history = History::tell(journal::read(run).map_err(failed("read the journal in", run))?);
+    let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
+    let path = run.join("report.html");
+    let file = tempfile::NamedTempFile::new_in(run).map_err(failed("write", &path))?;
+    fs::write(file.path(), page(&history, &recipe).into_string()).map_err(failed("write", &path))?;
+    file.persist(&path).map_err(|error| failed("write", &path)(error.error))?;
+    Ok(path)
+}
+
+fn page(history: &History, recipe: &str) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "apeft: " (history.recipe) " " (history.run) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { (history.recipe) " " span.small { (history.run) } }
+                (summary(history))
+                h2 { "Scores" }
+                (scores(history))
+                h2 { "Answers" }
+                (answers(history))
+                h2 { "Stages" }
+                (graph(history))
+                (stages(history))
+                h2 { "Training" }
+                (curves(history))
+                h2 { "Recipe" }
+                pre { (recipe) }
+                p.small { "Repeat it with " code { (history.command.join(" ")) } ", apeft " (history.version) "." }
+            }
+        }
+    }
+}
+
+fn summary(history: &History) -> Markup {
+    let count = |outcome| history.stages.iter().filter(|stage| stage.outcome == outcome).count();
+    let parts = [Outcome::Ran, Outcome::Cached, Outcome::Failed, Outcome::Skipped, Outcome::Running, Outcome::Waiting];
+    let counted: Vec<String> = parts
+        .into_iter()
+        .filter(|outcome| count(*outcome) > 0)
+        .map(|outcome| format!("{} {}", count(outcome), outcome.word()))
+        .collect();
+    html! {
+        p {
+            (history.stages.len()) " stages: " (counted.join(", ")) "."
+            @match history.seconds {
+                Some(seconds) => { " It took " (format!("{seconds:.1}")) " s." }
+                None => { " It did not end by itself." }
+            }
+        }
+        @for stage in &history.stages {
+            @for warning in &stage.warnings { p.failed { code { (stage.outline.name) } ": " (warning) } }
+        }
+        @for (key, problem) in &history.damaged { p.failed { "The artifact " code { (key) } " was damaged: " (problem) } }
+    }
+}
+
+fn stages(history: &History) -> Markup {
+    html! {
+        table {
+            thead { tr { th { "stage" } th { "kind" } th { "outcome" } th { "seconds" } th { "key" } th { "what it said" } } }
+            tbody {
+                @for stage in &history.stages {
+                    tr class=(stage.outcome.word()) {
+                        td { code { (stage.outline.name) } }
+                        td { (stage.outline.kind) }
+                        td { (stage.outcome.word()) }
+                        td { @if stage.outcome == Outcome::Ran { (format!("{:.1}", stage.seconds)) } }
+                        td { code { (stage.key.get(..12).unwrap_or_default()) } }
+                        td {
+                            @if stage.outcome == Outcome::Failed || stage.outcome == Outcome::Skipped { (stage.reason) }
+                            @for note in &stage.notes { (note) br; }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --line: #8884; --good: #00945a; --bad: #c8452e; --dim: #8a8a8a }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em }
+h2 { margin-top: 2em; border-bottom: 1px solid var(--line) }
+code, pre { font: 13px/1.45 ui-monospace, monospace }
+pre { overflow-x: auto; padding: 1em; border: 1px solid var(--line); border-radius: 6px }
+.small { font-size: 12px; color: var(--dim) }
+table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto }
+th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top }
+.charts { display: flex; flex-wrap: wrap; gap: 1em }
+figure { margin: 0; width: 560px; max-width: 100% }
+figcaption { font-size: 13px; color: var(--dim) }
+svg text { font: 11px system-ui, sans-serif; fill: currentColor }
+svg text.small { fill: var(--dim) }
+.grid { stroke: var(--line) }
+.legend span { margin-right: 1em; font-size: 12px }
+.legend .key { display: inline-block; width: 10px; height: 10px; margin-right: 4px }
+.graph { overflow-x: auto }
+.graph rect { fill: none; stroke: var(--dim) }
+.graph .ran rect { stroke: var(--good); stroke-width: 2 }
+.graph .cached rect { stroke: #0072b2; stroke-width: 2 }
+.graph .failed rect { stroke: var(--bad); stroke-width: 2 }
+.graph .skipped rect, .graph .waiting rect { stroke-dasharray: 4 3 }
+.edge { fill: none; stroke: var(--dim) }
+.failed { color: var(--bad) }
+.answer { border-left: 3px solid var(--line); padding-left: 1em; margin: 1em 0 }
+.answer p { margin: .2em 0 }
+.prompt { font-weight: 600 }
+mark { background: none; color: inherit; border-bottom: 3px solid var(--dim) }
+mark.supported { border-color: var(--good) }
+mark.unsupported { border-color: var(--bad); border-bottom-style: double }
+mark.irrelevant { border-color: var(--dim); border-bottom-style: dotted }
+";
