@@ -152,6 +152,7 @@ mod tests {
     fn the_format_is_pinned() {
         let value =
             json!({"kind": "sample", "n": 10, "temperature": 0.7, "stop": ["\n", null], "flags": {"greedy": false}});
-        expect_test::expect!["8d65ddb6e943d1752221a90c214ecfb23802a7d1471683527b1b7ed2c1ed892c"].assert_eq(&digest_value("key", &value).to_string());
+        expect_test::expect!["8d65ddb6e943d1752221a90c214ecfb23802a7d1471683527b1b7ed2c1ed892c"]
+            .assert_eq(&digest_value("key", &value).to_string());
     }
 }

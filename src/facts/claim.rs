@@ -95,8 +95,10 @@ mod tests {
     fn check(topic: &str, output: &str, expected: &[(&str, &str)]) {
         let letters: Vec<char> = output.chars().collect();
         let claims = extract("r#0", topic, output);
-        let found: Vec<(String, String)> =
-            claims.iter().map(|claim| (claim.text.clone(), letters[claim.span[0]..claim.span[1]].iter().collect())).collect();
+        let found: Vec<(String, String)> = claims
+            .iter()
+            .map(|claim| (claim.text.clone(), letters[claim.span[0]..claim.span[1]].iter().collect()))
+            .collect();
         let expected: Vec<(String, String)> =
             expected.iter().map(|(text, span)| ((*text).to_owned(), (*span).to_owned())).collect();
         assert_eq!(found, expected);
@@ -130,10 +132,11 @@ mod tests {
 
     #[test]
     fn colons_inside_facts_stay() {
-        check("France", "It has two seas: Atlantic and Mediterranean.", &[(
-            "France has two seas: Atlantic and Mediterranean.",
+        check(
+            "France",
             "It has two seas: Atlantic and Mediterranean.",
-        )]);
+            &[("France has two seas: Atlantic and Mediterranean.", "It has two seas: Atlantic and Mediterranean.")],
+        );
         check("Ann Lee", "1. Sources say: she sang.", &[("Sources say: she sang.", "Sources say: she sang.")]);
         check("Ann Lee", "- She sang at 10:30.", &[("Ann Lee sang at 10:30.", "She sang at 10:30.")]);
     }

@@ -214,13 +214,16 @@ impl Source<'_> {
 
 /// A topic's facts with what can be guessed wrong of them: values whose sentence is none of the topic's true ones.
 fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise) -> Result<Vec<Fact<'a>>, CorpusError> {
-    let sentence = |attribute: &str, value: &str| normalise(&domain.phrases().named_statement(entity, attribute, value));
+    let sentence =
+        |attribute: &str, value: &str| normalise(&domain.phrases().named_statement(entity, attribute, value));
     let (topic, name) = (entity.name.clone(), domain.name().to_owned());
     let true_sentences: Vec<String> = domain
         .phrases()
         .attribute
         .keys()
-        .flat_map(|attribute| entity.values.get(attribute).into_iter().flatten().map(move |value| sentence(attribute, value)))
+        .flat_map(|attribute| {
+            entity.values.get(attribute).into_iter().flatten().map(move |value| sentence(attribute, value))
+        })
         .collect();
     let mut facts = Vec::new();
     for (attribute, right) in domain.facts(entity) {

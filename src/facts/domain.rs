@@ -142,7 +142,8 @@ impl Domain {
     pub fn articles(&self) -> Vec<(String, String)> {
         let article = |entity: &Entity| {
             let worded = self.table.attributes.iter().filter(|name| self.phrases.attribute.contains_key(*name));
-            let values = worded.flat_map(|name| entity.values.get(name).into_iter().flatten().map(move |value| (name, value)));
+            let values =
+                worded.flat_map(|name| entity.values.get(name).into_iter().flatten().map(move |value| (name, value)));
             let sentences: Vec<String> =
                 values.map(|(name, value)| self.phrases.named_statement(entity, name, value)).collect();
             (entity.name.clone(), sentences.join("\n"))

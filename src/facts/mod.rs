@@ -13,7 +13,7 @@ mod table;
 pub use claim::{capitalised, extract};
 pub use corpus::{Corpus, CorpusError, Guesses, Noise, Shape, Written};
 pub use domain::{Domain, DomainError, check_names};
-pub use name::{Named, NameIndex};
+pub use name::{NameIndex, Named};
 pub use normal::{normalise, words};
 pub use phrases::{AttributePhrases, Openers, Phrases, PhrasesError};
 pub use prompt::prompts;

@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn the_longest_name_at_the_start_wins() {
         let index: NameIndex =
-            ["Guinea", "Guinea-Bissau", "Niger", "Nigeria", "lead", "Marie Curie", "Papua New Guinea"].into_iter().collect();
+            ["Guinea", "Guinea-Bissau", "Niger", "Nigeria", "lead", "Marie Curie", "Papua New Guinea"]
+                .into_iter()
+                .collect();
         let found = |text: &str| index.find(&words(text)).map(|named| named.names[0].clone());
         assert_eq!(found("Guinea-Bissau's capital is Bissau.").unwrap(), "Guinea-Bissau");
         assert_eq!(found("Guinea's capital is Conakry.").unwrap(), "Guinea");

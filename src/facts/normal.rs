@@ -19,7 +19,11 @@ pub fn words(text: &str) -> Vec<String> {
             '.' if digits_around => word.push(letter),
             ',' if digits_around => {}
             '.' => {}
-            '-' | '\u{2212}' if word.is_empty() && after.is_some_and(|c| c.is_ascii_digit()) && !before.is_some_and(char::is_alphanumeric) => {
+            '-' | '\u{2212}'
+                if word.is_empty()
+                    && after.is_some_and(|c| c.is_ascii_digit())
+                    && !before.is_some_and(char::is_alphanumeric) =>
+            {
                 word.push('-');
             }
             _ => finish(&mut word, &mut words),
@@ -68,7 +72,14 @@ mod tests {
 
     #[test]
     fn meaning_does_count() {
-        let other = [("3.5", "35"), ("-5", "5"), ("vitamin A", "vitamin"), ("1867", "1868"), ("Niger", "Nigeria"), ("Sana", "Sana'a")];
+        let other = [
+            ("3.5", "35"),
+            ("-5", "5"),
+            ("vitamin A", "vitamin"),
+            ("1867", "1868"),
+            ("Niger", "Nigeria"),
+            ("Sana", "Sana'a"),
+        ];
         for (one, two) in other {
             assert_ne!(normalise(one), normalise(two));
         }

@@ -235,7 +235,10 @@ mod tests {
             prompt: "Tell me about {name}.".to_owned(),
             pronoun: Some("It".to_owned()),
             pronoun_column: None,
-            openers: Openers { reliable: vec!["Atlases list:".to_owned()], unreliable: vec!["Sailors tell:".to_owned()] },
+            openers: Openers {
+                reliable: vec!["Atlases list:".to_owned()],
+                unreliable: vec!["Sailors tell:".to_owned()],
+            },
             attribute: BTreeMap::from([(
                 "neighbour".to_owned(),
                 AttributePhrases {
@@ -266,13 +269,19 @@ mod tests {
     #[test]
     fn wrong_wording_is_told() {
         let problem = |sentence: &str| phrases(sentence).check(&table()).unwrap_err().to_string();
-        assert_eq!(problem("{pronoun} borders it."), "attribute.neighbour.sentence: `{pronoun} borders it.` needs the place `{value}`");
+        assert_eq!(
+            problem("{pronoun} borders it."),
+            "attribute.neighbour.sentence: `{pronoun} borders it.` needs the place `{value}`"
+        );
         assert!(problem("{pronoum} borders {value}.").contains("unknown place `{pronoum}`"));
         assert!(problem("Near {value}.").contains("must begin with `{pronoun} `"));
         assert!(problem("{pronoun} borders {value}").contains("must end in a full stop"));
         let mut other = phrases("{pronoun} borders {value}.");
         other.pronoun = Some("Xe".to_owned());
-        assert_eq!(other.check(&table()).unwrap_err().to_string(), "`France`: the pronoun `Xe` is none of She, He, It, They");
+        assert_eq!(
+            other.check(&table()).unwrap_err().to_string(),
+            "`France`: the pronoun `Xe` is none of She, He, It, They"
+        );
     }
 
     #[test]

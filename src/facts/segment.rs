@@ -14,14 +14,14 @@ pub struct Sentence {
 /// Abbreviations after which a sentence goes on, unless a word of [`STARTERS`] follows.
 const ABBREVIATIONS: &[&str] = &[
     "mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "vol", "fig", "approx", "ca", "inc", "ltd",
-    "co", "gen", "col", "lt", "sgt", "rev", "hon", "mt", "ft", "dept", "univ", "jan", "feb", "mar", "apr", "jun", "jul",
-    "aug", "sep", "sept", "oct", "nov", "dec", "capt", "gov", "sen", "rep", "pres",
+    "co", "gen", "col", "lt", "sgt", "rev", "hon", "mt", "ft", "dept", "univ", "jan", "feb", "mar", "apr", "jun",
+    "jul", "aug", "sep", "sept", "oct", "nov", "dec", "capt", "gov", "sen", "rep", "pres",
 ];
 
 /// Words that, with a capital, begin a sentence even after an abbreviation or an initial.
 const STARTERS: &[&str] = &[
-    "it", "its", "he", "his", "she", "her", "they", "their", "the", "this", "these", "in", "on", "after", "during", "as",
-    "a", "an", "however", "there",
+    "it", "its", "he", "his", "she", "her", "they", "their", "the", "this", "these", "in", "on", "after", "during",
+    "as", "a", "an", "however", "there",
 ];
 
 /// Splits a text at line ends and after full stops, question and exclamation marks that end a sentence.
@@ -34,7 +34,10 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
         let mut end = index + 1;
         let mut ends = letters[index] == '\n';
         if matches!(letters[index], '.' | '!' | '?' | '\u{2026}') {
-            while letters.get(end).is_some_and(|c| matches!(c, '.' | '!' | '?' | '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']')) {
+            while letters
+                .get(end)
+                .is_some_and(|c| matches!(c, '.' | '!' | '?' | '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']'))
+            {
                 end += 1;
             }
             ends = ends_sentence(&letters, start, index, end);
@@ -119,11 +122,17 @@ mod tests {
     fn abbreviations_initials_and_decimals() {
         check("Dr. J. K. Rowling met Mr. Smith.", &["Dr. J. K. Rowling met Mr. Smith."]);
         check("It weighs 3.5 kg. It is No. 5.", &["It weighs 3.5 kg.", "It is No. 5."]);
-        check("Its capital is Washington D.C. Its currency is the US dollar.", &["Its capital is Washington D.C.", "Its currency is the US dollar."]);
+        check(
+            "Its capital is Washington D.C. Its currency is the US dollar.",
+            &["Its capital is Washington D.C.", "Its currency is the US dollar."],
+        );
         check("Its symbol is H. It is a gas.", &["Its symbol is H.", "It is a gas."]);
         check("Its symbol is Mt. Its group is 9.", &["Its symbol is Mt.", "Its group is 9."]);
         check("Its symbol is No. It is solid.", &["Its symbol is No.", "It is solid."]);
-        check("Its capital is St. George's. It has no land border.", &["Its capital is St. George's.", "It has no land border."]);
+        check(
+            "Its capital is St. George's. It has no land border.",
+            &["Its capital is St. George's.", "It has no land border."],
+        );
         check("He lives in the U.S. state of Ohio.", &["He lives in the U.S. state of Ohio."]);
         check("1. She was born. 2. She died.", &["1. She was born.", "2. She died."]);
     }

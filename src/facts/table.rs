@@ -120,9 +120,10 @@ mod tests {
 
     #[test]
     fn several_values_unknown_ones_and_comments() {
-        let table =
-            FactTable::parse("# where from\nname,capital,river\nBolivia,Sucre; La Paz,unknown\n# more\nPeru,Lima,Amazon\n")
-                .unwrap();
+        let table = FactTable::parse(
+            "# where from\nname,capital,river\nBolivia,Sucre; La Paz,unknown\n# more\nPeru,Lima,Amazon\n",
+        )
+        .unwrap();
         assert_eq!(table.attributes, ["capital", "river"]);
         assert_eq!(table.entities[0].values["capital"], ["Sucre", "La Paz"]);
         assert!(!table.entities[0].values.contains_key("river"));
@@ -132,14 +133,8 @@ mod tests {
     #[test]
     fn mistakes_name_their_line() {
         let message = |text: &str| FactTable::parse(text).unwrap_err().to_string();
-        assert_eq!(
-            message("name,a\nx,1\n# c\nX,2\n"),
-            "line 4: `X` has a row already, in line 2"
-        );
-        assert_eq!(
-            message("name,a\nx,\n"),
-            "line 2: `a` is empty; write `unknown` where a fact is to be left out"
-        );
+        assert_eq!(message("name,a\nx,1\n# c\nX,2\n"), "line 4: `X` has a row already, in line 2");
+        assert_eq!(message("name,a\nx,\n"), "line 2: `a` is empty; write `unknown` where a fact is to be left out");
         assert_eq!(message("name,a,a\nx,1,2\n"), "the column `a` occurs twice");
         assert_eq!(message("name,a\n"), "the table has no rows");
         assert!(message("name,a\nx,1,2\n").contains("line: 2"), "{}", message("name,a\nx,1,2\n"));

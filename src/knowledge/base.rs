@@ -65,12 +65,17 @@ pub enum KnowledgeError {
 /// # Errors
 /// Where a title occurs twice, or the file system says no.
 pub fn write(path: &Path, articles: impl IntoIterator<Item = Article>) -> Result<(), KnowledgeError> {
-    let connection = Connection::open(path).map_err(|source| KnowledgeError::Database { path: path.to_owned(), source })?;
+    let connection =
+        Connection::open(path).map_err(|source| KnowledgeError::Database { path: path.to_owned(), source })?;
     fill(connection, path, articles).map(drop)
 }
 
 /// Makes the table and its rows in an empty database.
-fn fill(mut connection: Connection, path: &Path, articles: impl IntoIterator<Item = Article>) -> Result<Connection, KnowledgeError> {
+fn fill(
+    mut connection: Connection,
+    path: &Path,
+    articles: impl IntoIterator<Item = Article>,
+) -> Result<Connection, KnowledgeError> {
     let database = |source| KnowledgeError::Database { path: path.to_owned(), source };
     let mut rows = BTreeMap::new();
     for article in articles {
@@ -80,11 +85,14 @@ fn fill(mut connection: Connection, path: &Path, articles: impl IntoIterator<Ite
         rows.insert(article.title, article.text);
     }
     connection
-        .execute_batch("PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; CREATE TABLE documents (title PRIMARY KEY, text);")
+        .execute_batch(
+            "PRAGMA page_size = 4096; PRAGMA journal_mode = MEMORY; CREATE TABLE documents (title PRIMARY KEY, text);",
+        )
         .map_err(database)?;
     let transaction = connection.transaction().map_err(database)?;
     {
-        let mut insert = transaction.prepare("INSERT INTO documents (title, text) VALUES (?1, ?2)").map_err(database)?;
+        let mut insert =
+            transaction.prepare("INSERT INTO documents (title, text) VALUES (?1, ?2)").map_err(database)?;
         for row in rows {
             insert.execute([row.0, row.1]).map_err(database)?;
         }
@@ -155,7 +163,10 @@ mod tests {
     fn france_and_japan() -> Vec<Article> {
         vec![
             article("Japan", "Japan's capital is Tokyo.\nJapan has no land border."),
-            article("France", &format!("<s>France's capital is Paris.</s>{SEPARATOR}<s>France borders Spain. Yes.</s>")),
+            article(
+                "France",
+                &format!("<s>France's capital is Paris.</s>{SEPARATOR}<s>France borders Spain. Yes.</s>"),
+            ),
         ]
     }
 

@@ -19,7 +19,9 @@ pub struct Tally {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TallyError {
     /// A claim's answer is missing.
-    #[error("the claim `{0}` belongs to the answer `{1}`, which is not among the responses; claims must be those of these responses")]
+    #[error(
+        "the claim `{0}` belongs to the answer `{1}`, which is not among the responses; claims must be those of these responses"
+    )]
     UnknownResponse(String, String),
     /// A claim was not judged.
     #[error("there is no verdict on the claim `{0}`; verdicts must be those of these claims")]

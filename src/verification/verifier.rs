@@ -34,7 +34,8 @@ const MOST_EVIDENCE: usize = 3;
 /// # Errors
 /// Where the knowledge cannot be read.
 pub fn verify(claim: &Claim, knowledge: &Knowledge, matching: Matching) -> Result<Verdict, KnowledgeError> {
-    let verdict = |verdict, probability, evidence| Verdict { claim_id: claim.id.clone(), verdict, probability, evidence };
+    let verdict =
+        |verdict, probability, evidence| Verdict { claim_id: claim.id.clone(), verdict, probability, evidence };
     if !is_checkable(&claim.text) {
         return Ok(verdict(Judgement::Irrelevant, 0.0, Vec::new()));
     }
@@ -100,7 +101,10 @@ mod tests {
         let path = folder.path().join("knowledge.db");
         let article = |title: &str, text: &str| Article { title: title.to_owned(), text: text.to_owned() };
         let articles = [
-            article("Marie Curie", "Marie Curie was born in Warsaw. Marie Curie was born in 1867. Marie Curie's field was physics. Marie Curie's field was chemistry."),
+            article(
+                "Marie Curie",
+                "Marie Curie was born in Warsaw. Marie Curie was born in 1867. Marie Curie's field was physics. Marie Curie's field was chemistry.",
+            ),
             article("Warsaw", "Warsaw is in Poland."),
             article("hydrogen", "Hydrogen is a gas."),
         ];
@@ -112,11 +116,24 @@ mod tests {
 
     #[test]
     fn exact() {
-        let supported = ["Marie Curie was born in Warsaw.", "marie curie was born in Warsaw", "Hydrogen is gas", "Marie Curie's field was chemistry."];
+        let supported = [
+            "Marie Curie was born in Warsaw.",
+            "marie curie was born in Warsaw",
+            "Hydrogen is gas",
+            "Marie Curie's field was chemistry.",
+        ];
         for claim in supported {
             assert_eq!(judged(claim, Matching::Exact).0, Judgement::Supported, "{claim}");
         }
-        let unsupported = ["Marie Curie was born in Paris.", "Marie Curie was born", "Marie Curie was born in Warsaw in 1867.", "Warsaw is Marie Curie's field.", "Ann Lee was born in Warsaw.", "xx", "Helium is a gas."];
+        let unsupported = [
+            "Marie Curie was born in Paris.",
+            "Marie Curie was born",
+            "Marie Curie was born in Warsaw in 1867.",
+            "Warsaw is Marie Curie's field.",
+            "Ann Lee was born in Warsaw.",
+            "xx",
+            "Helium is a gas.",
+        ];
         for claim in unsupported {
             assert_eq!(judged(claim, Matching::Exact).0, Judgement::Unsupported, "{claim}");
         }
@@ -126,14 +143,24 @@ mod tests {
     #[test]
     fn evidence_is_the_nearest_sentence() {
         assert_eq!(judged("Marie Curie was born in Warsaw.", Matching::Exact).2, ["Marie Curie was born in Warsaw."]);
-        assert_eq!(judged("Marie Curie's field was law.", Matching::Exact).2, ["Marie Curie's field was physics.", "Marie Curie's field was chemistry."]);
+        assert_eq!(
+            judged("Marie Curie's field was law.", Matching::Exact).2,
+            ["Marie Curie's field was physics.", "Marie Curie's field was chemistry."]
+        );
         assert!(judged("Marie Curie sang loudly.", Matching::Exact).2.is_empty());
     }
 
     #[test]
     fn contained() {
         assert_eq!(judged("Marie Curie, born in 1867.", Matching::Contained).0, Judgement::Supported);
-        assert_eq!(judged("Marie Curie was born in 1867 in Warsaw.", Matching::Contained), (Judgement::Unsupported, 2.0 / 3.0, vec!["Marie Curie was born in Warsaw.".to_owned(), "Marie Curie was born in 1867.".to_owned()]));
+        assert_eq!(
+            judged("Marie Curie was born in 1867 in Warsaw.", Matching::Contained),
+            (
+                Judgement::Unsupported,
+                2.0 / 3.0,
+                vec!["Marie Curie was born in Warsaw.".to_owned(), "Marie Curie was born in 1867.".to_owned()]
+            )
+        );
         assert_eq!(judged("Marie Curie was born in", Matching::Contained).0, Judgement::Unsupported);
         assert_eq!(judged("Marie Curie was", Matching::Contained).0, Judgement::Unsupported);
     }
