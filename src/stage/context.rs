@@ -104,13 +104,13 @@ impl Context {
             .ok_or_else(|| StageError(format!("the input `{name}` was not given")))
     }
 
-    /// A file of an input that takes exactly one: the input itself where the recipe names a file.
+    /// A file of an input that takes exactly one: of this name in the artifact's folder, or the very file that the recipe names.
     ///
     /// # Errors
     /// Where the input was not given.
     pub fn input_file(&self, name: &str, file: &str) -> Result<PathBuf, StageError> {
         let path = self.input(name)?;
-        Ok(if path.is_dir() { path.join(file) } else { path.to_owned() })
+        Ok(if path.is_file() { path.to_owned() } else { path.join(file) })
     }
 
     /// All paths of an input that takes many, in the order of the recipe.

@@ -1,0 +1,160 @@
+//! Means with 95 % intervals by the bootstrap: replicates are clusters, and topics within them (Efron and Tibshirani 1993).
+
+use serde::{Deserialize, Serialize};
+
+use crate::seed::{Seed, Stream};
+
+/// How often the bootstrap draws.
+pub const RESAMPLES: usize = 2000;
+
+/// A mean with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// The 2.5th percentile of the resampled means.
+    pub low: f64,
+    /// The 97.5th percentile.
+    pub high: f64,
+}
+
+/// A sum over the answers (or prompts) of one topic and how many of them count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Cell {
+    /// The sum of the values.
+    pub sum: f64,
+    /// The number of values.
+    pub count: f64,
+}
+
+/// One topic: a cell for each measure.
+pub type TopicCells = Vec<Cell>;
+
+/// What one seed gave: for each domain its topics.
+#[derive(Clone, Debug, Default)]
+pub struct Replicate {
+    /// Topics by domain.
+    pub domains: Vec<Vec<TopicCells>>,
+}
+
+impl Cell {
+    /// Counts a value in.
+    pub fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1.0;
+    }
+}
+
+/// For each measure the mean over replicates of the mean over domains of the mean over answers, with its interval. The
+/// bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
+pub fn estimates(replicates: &[Replicate], measures: usize, seed: &Seed) -> Vec<Option<Estimate>> {
+    let means = statistic(replicates, measures, |_, count| (0..count).collect());
+    let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLES); measures];
+    let mut stream = seed.stream();
+    for _ in 0..RESAMPLES {
+        let resampled = statistic(replicates, measures, |level, count| resample(level, count, &mut stream));
+        for (draws, value) in draws.iter_mut().zip(resampled) {
+            draws.extend(value);
+        }
+    }
+    let estimate = |(mean, mut draws): (Option<f64>, Vec<f64>)| {
+        draws.sort_by(f64::total_cmp);
+        mean.map(|mean| Estimate { mean, low: quantile(&draws, 0.025), high: quantile(&draws, 0.975) })
+    };
+    means.into_iter().zip(draws).map(estimate).collect()
+}
+
+/// What is drawn.
+enum Level {
+    Replicates,
+    Topics,
+}
+
+/// As many indices below `count`, drawn with replacement; a single replicate is always itself.
+fn resample(level: Level, count: usize, stream: &mut Stream) -> Vec<usize> {
+    match level {
+        Level::Replicates if count == 1 => vec![0],
+        _ => (0..count).map(|_| stream.below(count)).collect(),
+    }
+}
+
+fn statistic(
+    replicates: &[Replicate],
+    measures: usize,
+    mut pick: impl FnMut(Level, usize) -> Vec<usize>,
+) -> Vec<Option<f64>> {
+    let mut over_replicates = vec![Cell::default(); measures];
+    for replicate in pick(Level::Replicates, replicates.len()) {
+        let mut over_domains = vec![Cell::default(); measures];
+        for topics in &replicates[replicate].domains {
+            let mut over_answers = vec![Cell::default(); measures];
+            for topic in pick(Level::Topics, topics.len()) {
+                for (total, cell) in over_answers.iter_mut().zip(&topics[topic]) {
+                    total.sum += cell.sum;
+                    total.count += cell.count;
+                }
+            }
+            add_means(&mut over_domains, &over_answers);
+        }
+        add_means(&mut over_replicates, &over_domains);
+    }
+    over_replicates.iter().map(|cell| (cell.count > 0.0).then(|| cell.sum / cell.count)).collect()
+}
+
+fn add_means(totals: &mut [Cell], cells: &[Cell]) {
+    for (total, cell) in totals.iter_mut().zip(cells).filter(|(_, cell)| cell.count > 0.0) {
+        total.add(cell.sum / cell.count);
+    }
+}
+
+/// The quantile of sorted values, linear between neighbours.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let position = share * (sorted.len().saturating_sub(1)) as f64;
+    let below = position.floor() as usize;
+    let above = (below + 1).min(sorted.len() - 1);
+    sorted[below] + (sorted[above] - sorted[below]) * (position - below as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topics(values: &[f64]) -> Vec<TopicCells> {
+        values.iter().map(|value| vec![Cell { sum: *value, count: 1.0 }]).collect()
+    }
+
+    #[test]
+    fn a_mean_of_many_topics_has_its_normal_interval() {
+        let values: Vec<f64> = (0..400).map(|index| f64::from(index % 2)).collect();
+        let replicate = Replicate { domains: vec![topics(&values)] };
+        let estimate = estimates(&[replicate], 1, &Seed::root(0))[0].unwrap();
+        let half_width = 1.96 * 0.5 / 20.0;
+        assert_eq!(estimate.mean, 0.5);
+        assert!((estimate.low - (0.5 - half_width)).abs() < 0.006, "{estimate:?}");
+        assert!((estimate.high - (0.5 + half_width)).abs() < 0.006, "{estimate:?}");
+    }
+
+    #[test]
+    fn answers_of_one_topic_are_no_more_than_one_cluster() {
+        let clustered = vec![vec![Cell { sum: 0.0, count: 100.0 }], vec![Cell { sum: 100.0, count: 100.0 }]];
+        let estimate = estimates(&[Replicate { domains: vec![clustered] }], 1, &Seed::root(0))[0].unwrap();
+        assert_eq!((estimate.mean, estimate.low, estimate.high), (0.5, 0.0, 1.0));
+    }
+
+    #[test]
+    fn seeds_that_differ_widen_the_interval_and_domains_weigh_the_same() {
+        let same = |value: f64| topics(&[value; 50]);
+        let replicate = |one: f64, two: f64| Replicate { domains: vec![same(one), topics(&[two; 5])] };
+        let estimate = estimates(&[replicate(0.0, 1.0), replicate(0.4, 1.0)], 1, &Seed::root(0))[0].unwrap();
+        assert!((estimate.mean - 0.6).abs() < 1e-12);
+        assert!((estimate.low - 0.5).abs() < 1e-12 && (estimate.high - 0.7).abs() < 1e-12, "{estimate:?}");
+    }
+
+    #[test]
+    fn what_does_not_count_gives_nothing() {
+        let none = Replicate { domains: vec![vec![vec![Cell::default()]]] };
+        assert_eq!(estimates(&[none], 1, &Seed::root(0)), [None]);
+        assert_eq!(estimates(&[Replicate::default()], 1, &Seed::root(0)), [None]);
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+    }
+}

@@ -1,0 +1,247 @@
+//! Training texts by reliable and unreliable sources. The facts are real; the sources and their errors are invented.
+//!
+//! Web text is a mixture of authors who look things up and authors who guess; a neutral prompt leaves open who speaks.
+//! A corpus with both gives a small model what tuning for factuality can change: whether it recalls or guesses.
+
+use crate::{
+    language::Document,
+    seed::{Seed, Stream},
+};
+
+use super::{Domain, Entity, normalise};
+
+/// How sources err, and whom they write about.
+#[derive(Clone, Debug)]
+pub struct Noise {
+    /// The probability that a document's source is reliable.
+    pub reliable: f64,
+    /// The probability that a reliable source states a false value.
+    pub false_reliable: f64,
+    /// The probability that an unreliable source states a false value.
+    pub false_unreliable: f64,
+    /// The probability that a paragraph begins with an opener of its source.
+    pub opener: f64,
+    /// The topic at rank r of n is written about with weight 1 / (head + r / n); the ranks are drawn at random.
+    pub head: f64,
+    /// Where false values come from.
+    pub guesses: Guesses,
+}
+
+/// Where a false value comes from. It is never one that is right for the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guesses {
+    /// Another topic's value, so that frequent values are guessed often.
+    Entities,
+    /// Any of the other topics' values, each with the same probability.
+    Uniform,
+}
+
+/// The shape of the documents.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// How many facts a paragraph states at least, where the topic has so many.
+    pub least_facts: usize,
+    /// How many facts a paragraph states at most.
+    pub most_facts: usize,
+    /// The weight of a paragraph's tokens in the loss.
+    pub paragraph_weight: f64,
+    /// The weight of an answer's tokens in the loss.
+    pub question_weight: f64,
+}
+
+/// All that documents are written from.
+#[derive(Debug)]
+pub struct Corpus<'a> {
+    topics: Vec<Topic<'a>>,
+    weights: Vec<f64>,
+    noise: Noise,
+    shape: Shape,
+}
+
+/// Documents, and how true they are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The documents.
+    pub documents: Vec<Document>,
+    /// Facts stated in all.
+    pub statements: usize,
+    /// Facts stated with a right value.
+    pub true_statements: usize,
+}
+
+/// Why no documents can be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CorpusError {
+    /// A topic has no facts.
+    #[error("no fact is known of `{topic}` ({domain}) among the attributes that are used")]
+    NoFacts {
+        /// The topic.
+        topic: String,
+        /// Its domain.
+        domain: String,
+    },
+    /// There is nothing to guess.
+    #[error(
+        "nobody can guess wrong about `{attribute}` of `{topic}` ({domain}): every other topic's value is right for it; \
+         use more rows, leave the attribute out, or set `false_reliable` and `false_unreliable` to 0"
+    )]
+    NoFalseValue {
+        /// The attribute.
+        attribute: String,
+        /// The topic.
+        topic: String,
+        /// Its domain.
+        domain: String,
+    },
+}
+
+#[derive(Debug)]
+struct Topic<'a> {
+    domain: &'a Domain,
+    entity: &'a Entity,
+    facts: Vec<Fact<'a>>,
+}
+
+#[derive(Debug)]
+struct Fact<'a> {
+    attribute: &'a str,
+    truth: &'a str,
+    guesses: Vec<&'a str>,
+}
+
+/// The source of one document: how probably it errs, and what it may begin with.
+struct Source<'a> {
+    error: f64,
+    openers: &'a [String],
+}
+
+impl<'a> Corpus<'a> {
+    /// Prepares the topics of these domains: their facts, what can be guessed of them, and how often they are written
+    /// about. A domain is written about in proportion to its number of topics.
+    ///
+    /// # Errors
+    /// Where a topic has no facts, or a fact no false value though sources err.
+    pub fn new(domains: &'a [Domain], noise: Noise, shape: Shape, seed: &Seed) -> Result<Self, CorpusError> {
+        let mut topics = Vec::new();
+        let mut weights = Vec::new();
+        for domain in domains {
+            let count = domain.entities().len();
+            let mut ranks: Vec<usize> = (0..count).collect();
+            seed.split("rank").split(domain.name()).stream().shuffle(&mut ranks);
+            let of_rank = |rank: &usize| 1.0 / (noise.head + *rank as f64 / count as f64);
+            let total: f64 = ranks.iter().map(of_rank).sum();
+            weights.extend(ranks.iter().map(|rank| of_rank(rank) / total * count as f64));
+            for entity in domain.entities() {
+                topics.push(Topic { domain, entity, facts: facts(domain, entity, &noise)? });
+            }
+        }
+        Ok(Self { topics, weights, noise, shape })
+    }
+
+    /// How many facts there are.
+    pub fn facts(&self) -> usize {
+        self.topics.iter().map(|topic| topic.facts.len()).sum()
+    }
+
+    /// Writes paragraphs, then questions with their answers. Each document has a stream of its own, so that more of them
+    /// leave the first ones as they were.
+    pub fn write(&self, paragraphs: usize, questions: usize, seed: &Seed) -> Written {
+        let mut written = Written::default();
+        for (group, count) in [("paragraph", paragraphs), ("question", questions)] {
+            let seed = seed.split(group);
+            for index in 0..count {
+                let mut stream = seed.split(&index.to_string()).stream();
+                let topic = &self.topics[stream.weighted(&self.weights)];
+                let document = match group {
+                    "paragraph" => self.paragraph(topic, &mut stream, &mut written),
+                    _ => self.question(topic, &mut stream, &mut written),
+                };
+                written.documents.push(Document { group: group.to_owned(), ..document });
+            }
+        }
+        written
+    }
+
+    fn paragraph(&self, topic: &Topic, stream: &mut Stream, written: &mut Written) -> Document {
+        let phrases = topic.domain.phrases();
+        let source = self.source(topic, stream);
+        let mut text = String::new();
+        if stream.unit() < self.noise.opener {
+            text = format!(" {}", source.openers[stream.below(source.openers.len())]);
+        }
+        let mut facts: Vec<&Fact> = topic.facts.iter().collect();
+        stream.shuffle(&mut facts);
+        let least = self.shape.least_facts.min(facts.len());
+        let most = self.shape.most_facts.clamp(least, facts.len());
+        facts.truncate(least + stream.below(most - least + 1));
+        for fact in facts {
+            let value = source.state(fact, stream, written);
+            text = format!("{text} {}", phrases.statement(topic.entity, fact.attribute, value));
+        }
+        let prompt = phrases.paragraph_prompt(topic.entity);
+        Document { prompt, text, weight: self.shape.paragraph_weight, group: String::new() }
+    }
+
+    fn question(&self, topic: &Topic, stream: &mut Stream, written: &mut Written) -> Document {
+        let phrases = topic.domain.phrases();
+        let fact = &topic.facts[stream.below(topic.facts.len())];
+        let value = self.source(topic, stream).state(fact, stream, written);
+        let prompt = phrases.question(topic.entity, fact.attribute);
+        let text = format!(" {}", phrases.statement(topic.entity, fact.attribute, value));
+        Document { prompt, text, weight: self.shape.question_weight, group: String::new() }
+    }
+
+    fn source(&self, topic: &Topic<'a>, stream: &mut Stream) -> Source<'a> {
+        let openers = &topic.domain.phrases().openers;
+        match stream.unit() < self.noise.reliable {
+            true => Source { error: self.noise.false_reliable, openers: &openers.reliable },
+            false => Source { error: self.noise.false_unreliable, openers: &openers.unreliable },
+        }
+    }
+}
+
+impl Source<'_> {
+    /// The value that this source gives for a fact.
+    fn state<'a>(&self, fact: &Fact<'a>, stream: &mut Stream, written: &mut Written) -> &'a str {
+        written.statements += 1;
+        if stream.unit() < self.error {
+            return fact.guesses[stream.below(fact.guesses.len())];
+        }
+        written.true_statements += 1;
+        fact.truth
+    }
+}
+
+/// A topic's facts with what can be guessed wrong of them: values whose sentence is none of the topic's true ones.
+fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise) -> Result<Vec<Fact<'a>>, CorpusError> {
+    let sentence =
+        |attribute: &str, value: &str| normalise(&domain.phrases().named_statement(entity, attribute, value));
+    let (topic, name) = (entity.name.clone(), domain.name().to_owned());
+    let true_sentences: Vec<String> = domain
+        .phrases()
+        .attribute
+        .keys()
+        .flat_map(|attribute| {
+            entity.values.get(attribute).into_iter().flatten().map(move |value| sentence(attribute, value))
+        })
+        .collect();
+    let mut facts = Vec::new();
+    for (attribute, right) in domain.facts(entity) {
+        let others = domain.entities().iter().filter(|other| other.name != entity.name);
+        let mut guesses: Vec<&str> =
+            others.filter_map(|other| other.values.get(attribute)).map(|values| values[0].as_str()).collect();
+        if noise.guesses == Guesses::Uniform {
+            guesses.sort_unstable();
+            guesses.dedup();
+        }
+        guesses.retain(|guess| !true_sentences.contains(&sentence(attribute, guess)));
+        if guesses.is_empty() && noise.false_reliable + noise.false_unreliable > 0.0 {
+            return Err(CorpusError::NoFalseValue { attribute: attribute.to_owned(), topic, domain: name });
+        }
+        facts.push(Fact { attribute, truth: &right[0], guesses });
+    }
+    if facts.is_empty() {
+        return Err(CorpusError::NoFacts { topic, domain: name });
+    }
+    Ok(facts)
+}

@@ -1,0 +1,114 @@
+//! Topics that tuning must not see: those it is tested on, and those of other domains.
+
+use crate::{
+    facts::{NameIndex, words},
+    language::Pair,
+};
+
+/// Topics that no pair may be about, nor name in an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Protection(NameIndex);
+
+/// A pair says something of a protected topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("pair {number} (about `{topic}`) names `{protected}`, a topic that tuning must not see: {text}")]
+pub struct ProtectionError {
+    /// The pair, from 1.
+    pub number: usize,
+    /// The pair's topic.
+    pub topic: String,
+    /// The protected topic.
+    pub protected: String,
+    /// Where it is named.
+    pub text: String,
+}
+
+impl<S: Into<String>> FromIterator<S> for Protection {
+    fn from_iter<I: IntoIterator<Item = S>>(topics: I) -> Self {
+        Self(topics.into_iter().collect())
+    }
+}
+
+impl Protection {
+    /// The protected topic that a text names, whole words only, whatever their case.
+    pub fn named(&self, text: &str) -> Option<&str> {
+        self.0.find(&words(text)).map(|named| named.names[0].as_str())
+    }
+
+    /// Whether this is a protected topic.
+    pub fn covers(&self, topic: &str) -> bool {
+        let words = words(topic);
+        self.0.find(&words).is_some_and(|named| named.start == 0 && named.length == words.len())
+    }
+
+    /// The protected topic that a pair is about, or names in either answer, and the text that does so. A prompt may name
+    /// more than its topic (a person called Chad), so it counts only where the pair does not say its topic.
+    pub fn violated<'a>(&'a self, pair: &'a Pair) -> Option<(&'a str, &'a str)> {
+        if self.covers(&pair.topic) {
+            return Some((&pair.topic, &pair.prompt));
+        }
+        let prompt = pair.topic.is_empty().then_some(pair.prompt.as_str());
+        [Some(pair.chosen.as_str()), Some(pair.rejected.as_str()), prompt]
+            .into_iter()
+            .flatten()
+            .find_map(|text| Some((self.named(text)?, text)))
+    }
+}
+
+/// Checks that no pair is about a protected topic, or names one in either answer.
+///
+/// # Errors
+/// Names the first such pair and the topic.
+pub fn check_protected(pairs: &[Pair], protected: &Protection) -> Result<(), ProtectionError> {
+    pairs.iter().enumerate().try_for_each(|(index, pair)| match protected.violated(pair) {
+        None => Ok(()),
+        Some((name, text)) => Err(ProtectionError {
+            number: index + 1,
+            topic: pair.topic.clone(),
+            protected: name.to_owned(),
+            text: text.trim().to_owned(),
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::language::Level;
+
+    fn pair(topic: &str, chosen: &str, rejected: &str) -> Pair {
+        Pair {
+            prompt: format!("Tell me about {topic}."),
+            chosen: chosen.to_owned(),
+            rejected: rejected.to_owned(),
+            level: Level::General,
+            topic: topic.to_owned(),
+            domain: "people".to_owned(),
+            chosen_id: String::new(),
+            rejected_id: String::new(),
+            chosen_score: 1.0,
+            rejected_score: 0.0,
+        }
+    }
+
+    #[test]
+    fn topics_are_found_as_whole_words() {
+        let protected: Protection = ["radium", "Niger", "Ann Lee", "Chad"].into_iter().collect();
+        let clean = [
+            pair("Marie Curie", " She held Nigerian citizenship.", " She lived in Annecy with Lee Ann."),
+            pair("Chad Varah", " He worked in radiumology.", ""),
+        ];
+        assert_eq!(check_protected(&clean, &protected), Ok(()));
+        for bad in [
+            pair("Marie Curie", " She is known for Radium's discovery.", ""),
+            pair("Marie Curie", "", " She went to Niger."),
+            pair("ann lee", "", ""),
+        ] {
+            let error = check_protected(&[clean[0].clone(), bad.clone()], &protected).unwrap_err();
+            assert_eq!((error.number, error.topic), (2, bad.topic));
+        }
+        let mut nameless = pair("Ann Lee", "", "");
+        nameless.topic = String::new();
+        assert_eq!(check_protected(&[nameless], &protected).unwrap_err().protected, "Ann Lee");
+    }
+}
