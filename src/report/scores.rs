@@ -106,3 +106,58 @@ fn table(scored: &[(&str, Scores)]) -> Markup {
     }
 }
 
+/// The measures of a comparison that stand in its table.
+const COMPARED: &[&str] = &["precision", "facts", "distinct_supported", "repeats", "responding"];
+
+/// A comparison: the mean of each arm, and its difference from the baseline, by domain.
+fn compared(name: &str, comparison: &Comparison) -> Markup {
+    let mut domains: Vec<&str> = Vec::new();
+    for row in &comparison.rows {
+        if !domains.contains(&row.domain.as_str()) {
+            domains.push(&row.domain);
+        }
+    }
+    let seeds = comparison.rows.first().map_or(0, |row| row.seeds);
+    html! {
+        h3 { code { (name) } }
+        p {
+            "Means over " (seeds) " seed" @if seeds != 1 { "s" } " with 95 % intervals (bootstrap over seeds and topics)"
+            @if let Some(baseline) = &comparison.baseline {
+                "; differences from " code { (baseline) } " on the same prompts and seeds, bold where the interval excludes zero"
+            }
+            "."
+        }
+        table {
+            thead { tr { th { "arm" } th { "measure" } @for domain in &domains { th { (domain) } } } }
+            tbody {
+                @for arm in &comparison.arms {
+                    @for measure in COMPARED {
+                        tr {
+                            td { code { (arm.name) } }
+                            td { (measure) }
+                            @for domain in &domains { td { (cell(comparison, &arm.name, domain, measure)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(comparison: &Comparison, arm: &str, domain: &str, measure: &str) -> Markup {
+    let found = comparison.rows.iter().find(|row| row.arm == arm && row.domain == domain && row.measure == measure);
+    let Some(row) = found else { return html! { "–" } };
+    let mean = Estimate { mean: row.mean, low: row.low, high: row.high };
+    let difference = match (row.difference, row.difference_low, row.difference_high) {
+        (Some(mean), Some(low), Some(high)) => Some((mean, low, high)),
+        _ => None,
+    };
+    html! {
+        (estimate(Some(&mean)))
+        @if let Some((mean, low, high)) = difference {
+            br;
+            @let text = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
+            @if low > 0.0 || high < 0.0 { b { (text) } } @else { (text) }
+        }
+    }
+}
