@@ -1,0 +1,217 @@
+//! A decoder of the Llama family (Touvron et al. 2023, arXiv 2302.13971): pre-norm, rotary positions, grouped queries, SwiGLU.
+
+use burn::{
+    module::{Module, Param, ParamId},
+    tensor::{Bool, Device, Int, Tensor, TensorData, activation},
+};
+
+use super::ModelConfig;
+use crate::seed::Seed;
+
+/// Spread of the initial weights (`initializer_range` of transformers).
+const INITIAL_SPREAD: f64 = 0.02;
+
+/// The whole model.
+#[derive(Module, Debug)]
+pub struct Transformer {
+    /// Token embeddings [vocab, hidden]; the output layer too where they are tied.
+    pub embedding: Param<Tensor<2>>,
+    /// The blocks, first to last.
+    pub blocks: Vec<Block>,
+    /// Scale of the last norm [hidden].
+    pub norm: Param<Tensor<1>>,
+    /// The output layer [hidden, vocab], where it is not tied.
+    pub head: Option<Param<Tensor<2>>>,
+    /// Its sizes.
+    #[module(skip)]
+    pub config: ModelConfig,
+}
+
+/// Attention and feed-forward layer, each behind a norm and added to what came in. Matrices lie as [in, out].
+#[derive(Module, Debug)]
+pub struct Block {
+    /// Scale of the norm before attention [hidden].
+    pub attention_norm: Param<Tensor<1>>,
+    /// Projections to queries, keys and values, side by side [hidden, (heads + 2 * kv heads) * head].
+    pub query_key_value: Param<Tensor<2>>,
+    /// Projection of the heads' outputs [heads * head, hidden].
+    pub attention_output: Param<Tensor<2>>,
+    /// Scale of the norm before the feed-forward layer [hidden].
+    pub feed_forward_norm: Param<Tensor<1>>,
+    /// Projections to gate and value, side by side [hidden, 2 * intermediate].
+    pub gate_up: Param<Tensor<2>>,
+    /// Projection back [intermediate, hidden].
+    pub down: Param<Tensor<2>>,
+}
+
+/// What all blocks share in one pass: rotary tables and the mask of the future.
+struct Positions {
+    /// [1, 1, time, head / 2]
+    cosine: Tensor<4>,
+    /// [1, 1, time, head / 2]
+    sine: Tensor<4>,
+    /// [1, 1, rows, time]: true where a query must not look.
+    future: Tensor<4, Bool>,
+}
+
+impl ModelConfig {
+    /// A model with random weights: normal with spread 0.02, norms 1; each parameter has a stream of its own, named after
+    /// it, so that the values do not depend on order, threads or device.
+    pub fn init(&self, seed: &Seed, device: &Device) -> Transformer {
+        let (hidden, feed_forward) = (self.hidden_size, self.intermediate_size);
+        let heads = self.num_attention_heads * self.head_dim;
+        let random = |name: &str, shape| random_matrix(&seed.split(name), name, shape, device);
+        let ones = |name: &str| parameter(name, Tensor::<1>::ones([hidden], device));
+        let block = |layer: usize| Block {
+            attention_norm: ones(&format!("blocks.{layer}.attention_norm")),
+            query_key_value: random(&format!("blocks.{layer}.query_key_value"), [hidden, self.query_key_value_size()]),
+            attention_output: random(&format!("blocks.{layer}.attention_output"), [heads, hidden]),
+            feed_forward_norm: ones(&format!("blocks.{layer}.feed_forward_norm")),
+            gate_up: random(&format!("blocks.{layer}.gate_up"), [hidden, 2 * feed_forward]),
+            down: random(&format!("blocks.{layer}.down"), [feed_forward, hidden]),
+        };
+        Transformer {
+            embedding: random("embedding", [self.vocab_size, hidden]),
+            blocks: (0..self.num_hidden_layers).map(block).collect(),
+            norm: ones("norm"),
+            head: (!self.tie_word_embeddings).then(|| random("head", [hidden, self.vocab_size])),
+            config: self.clone(),
+        }
+    }
+}
+
+fn random_matrix(seed: &Seed, name: &str, shape: [usize; 2], device: &Device) -> Param<Tensor<2>> {
+    let mut stream = seed.stream();
+    let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| (INITIAL_SPREAD * stream.normal()) as f32).collect();
+    parameter(name, Tensor::from_data(TensorData::new(values, shape), device))
+}
+
+/// A parameter whose identity follows from its name, so that an optimizer's state can be matched to it after a restart.
+pub(super) fn parameter<const D: usize>(name: &str, value: Tensor<D>) -> Param<Tensor<D>> {
+    let digest = blake3::derive_key("apeft parameter id v1", name.as_bytes());
+    let id = u64::from_le_bytes(digest[..8].try_into().expect("a digest is longer than 8 bytes"));
+    Param::initialized(ParamId::from(id), value.require_grad())
+}
+
+impl Transformer {
+    /// The states after the last norm, of each position of each row.
+    ///
+    /// # Shapes
+    /// - tokens: [batch, time], filled up on the right with any token (a position never sees later ones)
+    /// - output: [batch * time, hidden]
+    pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+        let [batch, time] = tokens.dims();
+        let positions = Positions::new(&self.config, time, &tokens.device());
+        let mut states = self.embedding.val().select(0, tokens.reshape([batch * time]));
+        for block in &self.blocks {
+            states = block.forward(states, &self.config, &positions);
+        }
+        rms_norm(states, self.norm.val(), self.config.rms_norm_eps)
+    }
+
+    /// The logits of the next token at each of these states.
+    ///
+    /// # Shapes
+    /// - hidden: [rows, hidden]
+    /// - output: [rows, vocab]
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        match &self.head {
+            Some(head) => hidden.matmul(head.val()),
+            None => hidden.matmul(self.embedding.val().transpose()),
+        }
+    }
+}
+
+impl Block {
+    /// # Shapes
+    /// - states, output: [batch * time, hidden]
+    fn forward(&self, states: Tensor<2>, config: &ModelConfig, positions: &Positions) -> Tensor<2> {
+        let normed = rms_norm(states.clone(), self.attention_norm.val(), config.rms_norm_eps);
+        let mixed = attention(normed.matmul(self.query_key_value.val()), config, positions);
+        let states = states + mixed.matmul(self.attention_output.val());
+        let normed = rms_norm(states.clone(), self.feed_forward_norm.val(), config.rms_norm_eps);
+        states + swiglu(normed.matmul(self.gate_up.val())).matmul(self.down.val())
+    }
+}
+
+impl Positions {
+    fn new(config: &ModelConfig, time: usize, device: &Device) -> Self {
+        let half = config.head_dim / 2;
+        let (cosine, sine) = rotary_tables(config, time);
+        let table = |values| Tensor::from_data(TensorData::new(values, [1, 1, time, half]), device);
+        let group = config.num_attention_heads / config.num_key_value_heads;
+        // Rows are the group's queries, one head after the other, each over all positions.
+        let future: Vec<bool> = (0..group * time).flat_map(|row| (0..time).map(move |key| key > row % time)).collect();
+        let future = Tensor::from_data(TensorData::new(future, [1, 1, group * time, time]), device);
+        Self { cosine: table(cosine), sine: table(sine), future }
+    }
+}
+
+/// Cosines and sines of position times frequency [time, head / 2], computed as transformers does, in float32.
+pub(super) fn rotary_tables(config: &ModelConfig, time: usize) -> (Vec<f32>, Vec<f32>) {
+    let half = config.head_dim / 2;
+    let frequency = |index: usize| 1.0 / (config.rope_theta as f32).powf((2 * index) as f32 / config.head_dim as f32);
+    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
+    let angles = (0..time).flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency));
+    angles.map(|angle| (angle.cos(), angle.sin())).unzip()
+}
+
+/// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467) of each row [rows, hidden].
+fn rms_norm(states: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
+    let mean_square = states.clone().powi_scalar(2).mean_dim(1);
+    states * (mean_square + epsilon).sqrt().recip() * scale.unsqueeze()
+}
+
+/// SwiGLU (Shazeer 2020, arXiv 2002.05202) of gate and value side by side: [rows, 2 * width] to [rows, width].
+fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    let [_, double] = gate_up.dims();
+    let gate = gate_up.clone().narrow(1, 0, double / 2);
+    activation::silu(gate) * gate_up.narrow(1, double / 2, double / 2)
+}
+
+/// Causal attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
+///
+/// # Shapes
+/// - query_key_value: [batch * time, (heads + 2 * kv heads) * head]
+/// - output: [batch * time, heads * head]
+fn attention(query_key_value: Tensor<2>, config: &ModelConfig, positions: &Positions) -> Tensor<2> {
+    let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+    let [rows, _] = query_key_value.dims();
+    let [_, _, _, time] = positions.future.dims();
+    let (batch, share) = (rows / time, heads / groups);
+    let part = |from: usize, count: usize| {
+        let part = query_key_value.clone().narrow(1, from * width, count * width);
+        part.reshape([batch, time, count, width]).swap_dims(1, 2)
+    };
+    let scale = (width as f64).sqrt().recip();
+    let query = rotate(part(0, heads), positions) * scale;
+    let key = rotate(part(heads, groups), positions);
+    let value = part(heads + groups, groups);
+    // The queries that share a key stand below each other, so that keys and values need not be copied.
+    let scores = query.reshape([batch, groups, share * time, width]).matmul(key.swap_dims(2, 3));
+    let weights = activation::softmax(scores.mask_fill(positions.future.clone(), f32::NEG_INFINITY), 3);
+    let mixed = weights.matmul(value).reshape([batch, heads, time, width]);
+    mixed.swap_dims(1, 2).reshape([rows, heads * width])
+}
+
+/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), the first half of a head paired with its second half.
+///
+/// # Shapes
+/// - states, output: [batch, heads, time, head]
+fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
+    let [_, _, _, width] = states.dims();
+    let (first, second) = (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
+    let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
+    let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
+    Tensor::cat(vec![turned, second * cosine + first * sine], 3)
+}
+
+/// The natural logarithm of the probability of one token in each row of logits.
+///
+/// # Shapes
+/// - logits: [rows, vocab]
+/// - targets, output: [rows]
+pub fn target_log_probabilities(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    let [rows, _] = logits.dims();
+    activation::log_softmax(logits, 1).gather(1, targets.reshape([rows, 1])).squeeze_dim(1)
+}
