@@ -90,7 +90,8 @@ fn random_matrix(seed: &Seed, name: &str, shape: [usize; 2], device: &Device) ->
 pub(super) fn parameter<const D: usize>(name: &str, value: Tensor<D>) -> Param<Tensor<D>> {
     let digest = blake3::derive_key("apeft parameter id v1", name.as_bytes());
     let id = u64::from_le_bytes(digest[..8].try_into().expect("a digest is longer than 8 bytes"));
-    Param::initialized(ParamId::from(id), value.require_grad())
+    let value = if value.is_autodiff() { value.require_grad() } else { value };
+    Param::initialized(ParamId::from(id), value)
 }
 
 impl Transformer {
