@@ -272,12 +272,12 @@ fn positive(field: &'static str, value: &Value) -> Result<f64, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use expect_test::expect;
 
     /// Two blocks of width 16, as the tests of this room use it.
-    fn tiny() -> ModelConfig {
+    pub(crate) fn tiny() -> ModelConfig {
         ModelConfig {
             hidden_size: 16,
             intermediate_size: 24,

@@ -136,9 +136,8 @@ pub(super) fn dots(title: &str, groups: &[String], series: &[Series]) -> Markup 
     let all = series.iter().flat_map(|series| series.dots.iter().flatten());
     let up = Scale::over(all.flat_map(|dot| dot.interval).chain([0.0]), HEIGHT - BOTTOM, TOP);
     let room = (WIDTH - LEFT) / groups.len().max(1) as f64;
-    let across = |group: usize, index: usize| {
-        LEFT + room * (group as f64 + (index as f64 + 1.0) / (series.len() as f64 + 1.0))
-    };
+    let across =
+        |group: usize, index: usize| LEFT + room * (group as f64 + (index as f64 + 1.0) / (series.len() as f64 + 1.0));
     html! {
         figure {
             figcaption { (title) }

@@ -61,10 +61,10 @@ fn chart(scored: &[(&str, Scores)]) -> Markup {
     let names: Vec<&str> = domains(&scored[0].1).map(|scores| scores.domain.as_str()).collect();
     let dot = |scores: &Scores, name: &str| {
         let found = domains(scores).find(|scores| scores.domain == name)?;
-        found.measures.get("precision").map(|estimate| Dot {
-            mean: estimate.mean,
-            interval: [estimate.low, estimate.high],
-        })
+        found
+            .measures
+            .get("precision")
+            .map(|estimate| Dot { mean: estimate.mean, interval: [estimate.low, estimate.high] })
     };
     let series: Vec<Series> = scored
         .iter()

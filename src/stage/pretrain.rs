@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     language::{Document, json_lines},
-    model::{ModelConfig, Tokenizer, device, write_model},
+    model::{BEGIN_TOKEN, END_TOKEN, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
     tuning::{DocumentBatches, Example, Task, Training, train},
 };
@@ -100,7 +100,8 @@ pub fn run(context: &Context) -> Result<(), StageError> {
     };
     let (model, metrics) =
         train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
-    write_model(&model, &tokenizer, &context.output).map_err(StageError::doing("write the model"))?;
+    model.save(&context.output).map_err(StageError::doing("write the model"))?;
+    tokenizer.save(&context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)
 }
 
@@ -116,13 +117,12 @@ fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameter
     let mut groups: Groups =
         parameters.batch.iter().map(|(name, size)| (name.clone(), (0.0, *size, Vec::new()))).collect();
     let encoded = documents.into_iter().map(|document| {
-        let example = Example {
-            prompt: tokenizer.encode_prompt(&document.prompt)?,
-            completion: tokenizer.encode_completion(&document.text)?,
-        };
+        let mut completion = tokenizer.encode_continuation(&document.text)?;
+        completion.extend(tokenizer.token(END_TOKEN));
+        let example = Example { prompt: tokenizer.encode_prompt(&document.prompt)?, completion };
         Ok((document, example))
     });
-    for (document, example) in encoded.collect::<Result<Vec<_>, crate::model::ModelError>>().map_err(encoding)? {
+    for (document, example) in encoded.collect::<Result<Vec<_>, TokenizerError>>().map_err(encoding)? {
         if example.length() > parameters.context {
             let text = format!("a document has {} tokens, but `context` is {}", example.length(), parameters.context);
             return Err(StageError(text));
@@ -159,14 +159,14 @@ impl Parameters {
             num_attention_heads: self.heads,
             num_key_value_heads: self.key_value_heads,
             head_dim,
-            vocab_size: tokenizer.size(),
+            vocab_size: tokenizer.vocab_size(),
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
             max_position_embeddings: self.context,
             tie_word_embeddings: true,
-            bos_token_id: tokenizer.begin(),
-            eos_token_id: tokenizer.ends().to_vec(),
-            pad_token_id: tokenizer.padding(),
+            bos_token_id: tokenizer.token(BEGIN_TOKEN),
+            eos_token_id: tokenizer.token(END_TOKEN).into_iter().collect(),
+            pad_token_id: tokenizer.token(PADDING_TOKEN),
         })
     }
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     language::{Pair, json_lines},
-    model::{Tokenizer, device, read_model, write_model},
+    model::{ModelConfig, Tokenizer, TokenizerError, Transformer, device},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
     tuning::{Algorithm, Batches, Objective, PairBatches, Preference, Task, TokenPair, Training, train},
 };
@@ -122,9 +122,9 @@ pub fn run(context: &Context) -> Result<(), StageError> {
     };
     let folder = context.input("model")?;
     let device = device::open(&context.device).map_err(|error| StageError(error.to_string()))?;
-    let tokenizer = Tokenizer::read(folder).map_err(StageError::doing("read the tokenizer"))?;
-    let model = read_model(folder, &device).map_err(StageError::doing("read the model"))?;
-    let pairs = token_pairs(context, &tokenizer, &parameters)?;
+    let tokenizer = Tokenizer::load(folder).map_err(StageError::doing("read the tokenizer"))?;
+    let model = Transformer::load(folder, &device).map_err(StageError::doing("read the model"))?;
+    let pairs = token_pairs(context, &tokenizer, &model.config, &parameters)?;
     let batches = PairBatches::new(
         pairs,
         parameters.epochs,
@@ -143,38 +143,44 @@ pub fn run(context: &Context) -> Result<(), StageError> {
     };
     let (model, metrics) =
         train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
-    write_model(&model, &tokenizer, &context.output).map_err(StageError::doing("write the model"))?;
+    model.save(&context.output).map_err(StageError::doing("write the model"))?;
+    Tokenizer::copy(folder, &context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)
 }
 
-/// The pairs in tokens; those that do not fit are left out and counted aloud.
+/// The pairs in tokens, each answer with its end; those that do not fit are left out and counted aloud.
 fn token_pairs(
     context: &Context,
     tokenizer: &Tokenizer,
+    config: &ModelConfig,
     parameters: &Parameters,
 ) -> Result<Vec<TokenPair>, StageError> {
     let path = context.input_file("pairs", "pairs.jsonl")?;
     let rows: Vec<Pair> = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
-    let count = rows.len();
-    let mut pairs = Vec::with_capacity(count);
-    for row in rows {
-        let encoded = (|| {
-            Ok::<_, crate::model::ModelError>(TokenPair {
-                prompt: tokenizer.encode_prompt(&row.prompt)?,
-                chosen: tokenizer.encode_completion(&row.chosen)?,
-                rejected: tokenizer.encode_completion(&row.rejected)?,
-            })
-        })();
-        let pair = encoded.map_err(StageError::doing("encode a pair"))?;
-        if pair.prompt.len() + pair.chosen.len().max(pair.rejected.len()) <= parameters.max_length + 1 {
-            pairs.push(pair);
-        }
-    }
+    let encoded: Result<Vec<TokenPair>, TokenizerError> =
+        rows.iter().map(|row| encode(row, tokenizer, config)).collect();
+    let mut pairs = encoded.map_err(StageError::doing("encode a pair"))?;
+    pairs.retain(|pair| pair.prompt.len() + pair.chosen.len().max(pair.rejected.len()) <= parameters.max_length + 1);
     let tokens: usize = pairs.iter().map(|pair| 2 * pair.prompt.len() + pair.chosen.len() + pair.rejected.len()).sum();
-    if pairs.len() < count {
-        let left = count - pairs.len();
-        context.warn(format!("{left} of {count} pairs are longer than {} tokens and left out", parameters.max_length));
+    let left_out = rows.len() - pairs.len();
+    if left_out > 0 {
+        let text =
+            format!("{left_out} of {} pairs are longer than {} tokens and left out", rows.len(), parameters.max_length);
+        context.warn(text);
     }
     context.note(format!("{} pairs of {tokens} tokens", pairs.len()));
     Ok(pairs)
+}
+
+fn encode(row: &Pair, tokenizer: &Tokenizer, config: &ModelConfig) -> Result<TokenPair, TokenizerError> {
+    let answer = |text: &str| {
+        let mut tokens = tokenizer.encode_continuation(text)?;
+        tokens.extend(config.eos_token_id.first());
+        Ok(tokens)
+    };
+    Ok(TokenPair {
+        prompt: tokenizer.encode_prompt(&row.prompt)?,
+        chosen: answer(&row.chosen)?,
+        rejected: answer(&row.rejected)?,
+    })
 }

@@ -75,7 +75,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{ModelConfig, target_log_probabilities},
+        model::ModelConfig,
         seed::Seed,
         tuning::{
             sequences::{Example, pad},
@@ -117,7 +117,8 @@ mod tests {
                 Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &Device::flex().autodiff())
             };
             let rows = model.hidden(padded.tokens.clone()).select(0, of(padded.positions.clone()));
-            let scored = target_log_probabilities(model.logits(rows), of(padded.targets.clone()));
+            let every = burn::tensor::activation::log_softmax(model.logits(rows), 1);
+            let scored: Tensor<1> = every.gather(1, of(padded.targets.clone()).reshape([count, 1])).reshape([count]);
             let weights =
                 Tensor::<1>::from_data(TensorData::new(coefficients.clone(), [count]), &Device::flex().autodiff());
             let expected = gradients(&model, (scored.clone() * weights).sum());
