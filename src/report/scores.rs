@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use maud::{Markup, html};
-use serde_json::Value;
 
 use super::{
     chart::{self, Dot, Series},
