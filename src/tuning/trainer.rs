@@ -182,7 +182,7 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
 }
 
 fn learner(model: Transformer, task: Task, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
-    let mut model = model.train();
+    let mut model = model.train().set_require_grad_group(ParamGroup::all(), true);
     for name in frozen {
         let name = name.clone();
         model = model.set_require_grad_group(ParamGroup::from_predicate(name), false);
