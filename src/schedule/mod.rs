@@ -1,3 +1,15 @@
 //! In what order, and what happened: the queue, attempts in child processes, and the journal of events.
 
+pub mod attempt;
+mod child;
 pub mod event;
+mod execute;
+pub mod journal;
+mod nearest;
+mod run;
+mod slots;
+mod survey;
+
+pub use execute::{Ending, ExecuteError, Options, Outcome, StageOutcome, execute, select};
+pub use slots::Machine;
+pub use survey::{State, Survey, Surveyed, explain, survey};

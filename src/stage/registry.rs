@@ -12,7 +12,7 @@ pub struct Registered {
 }
 
 /// All kinds, in the order in which help and docs list them.
-pub const KINDS: &[Registered] = &[];
+pub const KINDS: &[Registered] = &[super::command::COMMAND];
 
 /// The kind of this name.
 pub fn find(name: &str) -> Option<&'static Registered> {
