@@ -1,14 +1,15 @@
 //! The journal of a run: its folder, its events as JSON lines, and reading them back.
 
 use std::{
-    fs::{self, File},
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::event::{Event, Timed};
-use crate::stage::Report;
+use crate::{digest::Digest, stage::Report};
 
 /// A run's folder and its growing list of events. What cannot be recorded is warned of once and breaks nothing.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ impl Journal {
         fs::create_dir(self.folder.join("logs"))?;
         fs::write(self.folder.join("recipe.toml"), resolved)?;
         let file = File::create(self.folder.join("events.jsonl"))?;
+        // Held as long as the run lives, so that others can tell.
+        file.lock()?;
         let link = parent.join(format!(".latest-{}", std::process::id()));
         std::os::unix::fs::symlink(&self.run, &link)?;
         fs::rename(&link, parent.join("latest"))?;
@@ -91,6 +94,34 @@ impl Journal {
 pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
     let text = fs::read(folder.join("events.jsonl"))?;
     Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+/// Whether the process that records a run still lives.
+pub fn is_alive(folder: &Path) -> bool {
+    File::open(folder.join("events.jsonl")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The keys that the last runs of each recipe used or were about to make.
+pub fn referenced(experiments: &Path, last: usize) -> BTreeSet<Digest> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut keys = BTreeSet::new();
+    for recorded in runs(experiments) {
+        let count = counts.entry(recorded.recipe).or_default();
+        *count += 1;
+        if *count <= last || is_alive(&recorded.folder) {
+            keys.extend(read(&recorded.folder).unwrap_or_default().iter().filter_map(|timed| key(&timed.event)));
+        }
+    }
+    keys
+}
+
+fn key(event: &Event) -> Option<Digest> {
+    match event {
+        Event::StageCached { key, .. } | Event::StageStarted { key, .. } | Event::StageFinished { key, .. } => {
+            key.parse().ok()
+        }
+        _ => None,
+    }
 }
 
 /// All recorded runs, newest first.

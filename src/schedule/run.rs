@@ -1,4 +1,4 @@
-//! The run itself: stages become due, are looked up, wait for their slots, are attempted, and end.
+//! The run itself: stages become due, are looked up, wait for their slots, and are attempted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use super::{
     attempt::{Job, Message},
     child::{self, GRACE, Note, Start, Urgency},
     event::{Event, StageOutline, Timed},
-    execute::{Ending, Options, Outcome, StageOutcome, dependants},
+    execute::{Options, Outcome, StageOutcome},
     journal::{self, Journal},
     slots::{Grant, Slots},
     survey::{Examined, Examiner, needs},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     digest::Digest,
     plan::{Fingerprint, Plan, PlannedStage, Source},
-    stage::{InputPath, Report},
+    stage::InputPath,
     store::{Artifact, Lookup, Store, StoreError},
 };
 
@@ -34,48 +34,48 @@ use crate::{
 const SAVING: Duration = Duration::from_secs(5);
 
 pub(super) struct Run<'a> {
-    plan: &'a Plan,
-    store: &'a Store,
-    options: &'a Options,
-    listener: &'a mut dyn FnMut(&Timed),
-    journal: Journal,
-    examiner: Examiner<'a>,
-    slots: Slots,
+    pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) listener: &'a mut dyn FnMut(&Timed),
+    pub(super) journal: Journal,
+    pub(super) examiner: Examiner<'a>,
+    pub(super) slots: Slots,
     /// Where each stage stands in the plan's order.
-    positions: Vec<usize>,
+    pub(super) positions: Vec<usize>,
     /// How many needs of each stage have no artifact yet; only of stages that are wanted.
-    missing: BTreeMap<NodeIndex, usize>,
+    pub(super) missing: BTreeMap<NodeIndex, usize>,
     /// Positions of stages that have all that they need and were not looked up yet.
-    due: BTreeSet<usize>,
+    pub(super) due: BTreeSet<usize>,
     /// By position: stages that wait for their slots.
-    ready: BTreeMap<usize, Ready>,
-    running: BTreeMap<NodeIndex, Running>,
-    results: BTreeMap<NodeIndex, StageOutcome>,
-    forced: BTreeSet<NodeIndex>,
+    pub(super) ready: BTreeMap<usize, Ready>,
+    pub(super) running: BTreeMap<NodeIndex, Running>,
+    pub(super) results: BTreeMap<NodeIndex, StageOutcome>,
+    pub(super) forced: BTreeSet<NodeIndex>,
     /// The first failed stage, after which nothing new is started.
-    stopped_by: Option<String>,
-    urgency: Urgency,
-    interrupted_at: Option<Instant>,
-    sender: Sender<Note>,
-    notes: Receiver<Note>,
+    pub(super) stopped_by: Option<String>,
+    pub(super) urgency: Urgency,
+    pub(super) interrupted_at: Option<Instant>,
+    pub(super) sender: Sender<Note>,
+    pub(super) notes: Receiver<Note>,
 }
 
-struct Ready {
-    fingerprint: Box<Fingerprint>,
-    key: Digest,
-    attempt: u32,
+pub(super) struct Ready {
+    pub(super) fingerprint: Box<Fingerprint>,
+    pub(super) key: Digest,
+    pub(super) attempt: u32,
     /// Why it runs, where that is known already.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
-struct Running {
-    ready: Ready,
-    group: Option<Pid>,
-    grant: Grant,
-    began: Instant,
-    deadline: Option<Instant>,
-    timed_out: bool,
-    last_word: Option<Message>,
+pub(super) struct Running {
+    pub(super) ready: Ready,
+    pub(super) group: Option<Pid>,
+    pub(super) grant: Grant,
+    pub(super) began: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) timed_out: bool,
+    pub(super) last_word: Option<Message>,
 }
 
 impl<'a> Run<'a> {
@@ -154,13 +154,13 @@ impl<'a> Run<'a> {
         self.tell(event);
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let timed = Timed { at: journal::now().as_millis() as u64, event };
         self.journal.record(&timed);
         (self.listener)(&timed);
     }
 
-    fn name(&self, node: NodeIndex) -> String {
+    pub(super) fn name(&self, node: NodeIndex) -> String {
         self.plan.graph[node].name.clone()
     }
 
@@ -338,159 +338,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn heed(&mut self, note: Note) -> Result<(), StoreError> {
-        match note {
-            Note::Said(node, message) => self.heed_message(node, message),
-            Note::Ended(node, status) => {
-                let Some(running) = self.running.remove(&node) else { return Ok(()) };
-                match &running.last_word {
-                    Some(Message::Finished { cached, learnt }) => {
-                        self.store.accept(learnt);
-                        let cached = *cached;
-                        return self.attempt_finished(node, running, cached);
-                    }
-                    _ if running.timed_out => {
-                        let limit = self.plan.graph[node].timeout.unwrap_or_default().as_secs_f64();
-                        self.attempt_failed(node, running, format!("it took longer than its timeout of {limit} s"));
-                    }
-                    Some(Message::Failed { error }) => {
-                        let error = error.clone();
-                        self.attempt_failed(node, running, error);
-                    }
-                    _ => self.attempt_failed(node, running, child::words(status)),
-                }
-            }
-            Note::Signal => self.interrupt(),
-        }
-        Ok(())
-    }
-
-    fn heed_message(&mut self, node: NodeIndex, message: Message) {
-        let stage = self.name(node);
-        let timeout = self.plan.graph[node].timeout;
-        let Some(running) = self.running.get_mut(&node) else { return };
-        match message {
-            Message::Began => running.deadline = timeout.map(|timeout| Instant::now() + timeout),
-            Message::Said { report } => self.tell(Event::StageReported { stage, report }),
-            Message::Waiting { holder } => {
-                let text = format!("waiting for another run, which makes the same artifact ({holder})");
-                self.tell(Event::StageReported { stage, report: Report::Note { text } });
-            }
-            Message::Damaged { problem, moved_to } => {
-                let (key, moved_to) = (running.ready.key.to_string(), moved_to.display().to_string());
-                self.tell(Event::ArtifactDamaged { key, problem, moved_to });
-            }
-            last @ (Message::Finished { .. } | Message::Failed { .. }) => running.last_word = Some(last),
-        }
-    }
-
-    fn attempt_finished(&mut self, node: NodeIndex, running: Running, cached: bool) -> Result<(), StoreError> {
-        let key = running.ready.key;
-        let Lookup::Found(artifact) = self.store.find(&key)? else {
-            self.attempt_failed(node, running, "its artifact was damaged or removed as soon as it was there".to_owned());
-            return Ok(());
-        };
-        self.slots.give_back(running.grant);
-        // Others of the same key wait for this one.
-        let plan = self.plan;
-        let twins: Vec<usize> = self.ready.iter().filter(|(_, ready)| ready.key == key).map(|(at, _)| *at).collect();
-        for twin in twins {
-            self.ready.remove(&twin);
-            self.found(plan.order[twin], artifact.clone());
-        }
-        if cached {
-            self.found(node, artifact);
-            return Ok(());
-        }
-        let (seconds, folder) = (running.began.elapsed().as_secs_f64(), artifact.files());
-        let stage = self.name(node);
-        let artifact_path = folder.display().to_string();
-        self.tell(Event::StageFinished { stage, key: key.to_string(), artifact: artifact_path, seconds });
-        self.succeed(node, artifact, Ending::Ran, seconds);
-        Ok(())
-    }
-
-    /// The artifact was there.
-    fn found(&mut self, node: NodeIndex, artifact: Artifact) {
-        let stage = self.name(node);
-        let folder = artifact.files().display().to_string();
-        self.tell(Event::StageCached { stage, key: artifact.key.to_string(), artifact: folder });
-        self.succeed(node, artifact, Ending::Cached, 0.0);
-    }
-
-    fn succeed(&mut self, node: NodeIndex, artifact: Artifact, outcome: Ending, seconds: f64) {
-        let mut result = self.result(node, Some(artifact.key), outcome, seconds);
-        result.artifact = Some(artifact.files());
-        self.results.insert(node, result);
-        self.examiner.artifacts.insert(node, artifact);
-        for dependant in dependants(self.plan, node) {
-            if let Some(missing) = self.missing.get_mut(&dependant) {
-                *missing -= 1;
-                if *missing == 0 && !self.results.contains_key(&dependant) {
-                    self.due.insert(self.positions[dependant.index()]);
-                }
-            }
-        }
-    }
-
-    fn attempt_failed(&mut self, node: NodeIndex, running: Running, error: String) {
-        let Running { ready, grant, began, .. } = running;
-        self.slots.give_back(grant);
-        if self.interrupted_at.is_some() {
-            return;
-        }
-        let retry = ready.attempt <= self.plan.graph[node].retries && self.stopped_by.is_none();
-        let (stage, seconds) = (self.name(node), began.elapsed().as_secs_f64());
-        self.tell(Event::StageFailed { stage, attempt: ready.attempt, error, retry, seconds });
-        if retry {
-            let reason = Some(format!("attempt {} of {}", ready.attempt + 1, self.plan.graph[node].retries + 1));
-            let next = Ready { attempt: ready.attempt + 1, reason, ..ready };
-            self.ready.insert(self.positions[node.index()], next);
-        } else {
-            let result = self.result(node, Some(ready.key), Ending::Failed, seconds);
-            self.give_up(node, result);
-        }
-    }
-
-    /// A stage failed without an attempt.
-    fn fail(&mut self, node: NodeIndex, key: Option<Digest>, error: String) {
-        let stage = self.name(node);
-        self.tell(Event::StageFailed { stage, attempt: 0, error, retry: false, seconds: 0.0 });
-        let result = self.result(node, key, Ending::Failed, 0.0);
-        self.give_up(node, result);
-    }
-
-    fn give_up(&mut self, node: NodeIndex, result: StageOutcome) {
-        let because = result.name.clone();
-        self.results.insert(node, result);
-        let mut left = vec![node];
-        while let Some(next) = left.pop() {
-            for dependant in dependants(self.plan, next) {
-                if self.missing.contains_key(&dependant) && !self.results.contains_key(&dependant) {
-                    self.skip(dependant, &because);
-                    left.push(dependant);
-                }
-            }
-        }
-        if !self.options.keep_going {
-            self.stopped_by.get_or_insert(because);
-        }
-    }
-
-    fn skip(&mut self, node: NodeIndex, because: &str) {
-        let stage = self.name(node);
-        self.tell(Event::StageSkipped { stage, because: because.to_owned() });
-        let key = self.ready.get(&self.positions[node.index()]).map(|ready| ready.key);
-        let result = self.result(node, key, Ending::Skipped, 0.0);
-        self.results.insert(node, result);
-    }
-
-    fn result(&self, node: NodeIndex, key: Option<Digest>, outcome: Ending, seconds: f64) -> StageOutcome {
-        let kind = self.plan.graph[node].kind.name.to_owned();
-        StageOutcome { name: self.name(node), kind, key, outcome, seconds, artifact: None }
-    }
-
-    fn interrupt(&mut self) {
+    pub(super) fn interrupt(&mut self) {
         if self.interrupted_at.is_none() {
             self.interrupted_at = Some(Instant::now());
             self.urgency.store(1, Ordering::Relaxed);
@@ -522,35 +370,6 @@ impl<'a> Run<'a> {
     fn signal_all(&self, signal: Signal) {
         for group in self.running.values().filter_map(|running| running.group) {
             let _ = rustix::process::kill_process_group(group, signal);
-        }
-    }
-
-    fn conclude(mut self, wanted: &BTreeSet<NodeIndex>, seconds: f64) -> Outcome {
-        let plan = self.plan;
-        let because = self.stopped_by.clone().unwrap_or_else(|| "the run was interrupted".to_owned());
-        for node in plan.order.iter().copied().filter(|node| wanted.contains(node)) {
-            if !self.results.contains_key(&node) {
-                self.skip(node, &because);
-            }
-        }
-        let count = |ending| self.results.values().filter(|result| result.outcome == ending).count();
-        let (executed, cached) = (count(Ending::Ran), count(Ending::Cached));
-        let (failed, skipped) = (count(Ending::Failed), count(Ending::Skipped));
-        let ok = failed + skipped == 0;
-        self.tell(Event::RunFinished { ok, executed, cached, failed, skipped, seconds });
-        let stages = plan.order.iter().filter_map(|node| self.results.remove(node)).collect();
-        Outcome {
-            run: self.journal.run.clone(),
-            recipe: plan.recipe.clone(),
-            ok,
-            executed,
-            cached,
-            failed,
-            skipped,
-            stages,
-            folder: self.journal.folder.clone(),
-            interrupted: self.interrupted_at.is_some(),
-            seconds,
         }
     }
 }
