@@ -80,7 +80,7 @@ impl Store {
 
     fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(StoreError::io("find", root))?;
-        let memo = Memo::load(root.join("v1/memo"), trusted);
+        let memo = Memo::new(root.join("v1/memo"), trusted);
         let store = Self { root, memo };
         for folder in [store.artifacts(), store.locks(), store.work(), store.damaged()] {
             if !folder.is_dir() {

@@ -1,8 +1,9 @@
 //! Files that survive a power failure: written aside, synced, renamed into place.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -86,6 +87,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().expect("files of the store lie in a folder");
     let mut file = tempfile::Builder::new()
         .prefix(".new-")
+        .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(StoreError::io("write a file in", folder))?;
     file.write_all(content).map_err(StoreError::io("write", path))?;

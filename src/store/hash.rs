@@ -12,6 +12,9 @@ use serde_json::json;
 use super::{Store, StoreError, durable, memo::Memo};
 use crate::digest::{Digest, digest_value};
 
+/// Smaller files are hashed sooner than threads are started.
+const SMALL: u64 = 1 << 20;
+
 impl Store {
     /// The digest of what lies outside the store: of a file's bytes (its name does not matter), or of the names and bytes
     /// of those files of a folder that match one of the patterns.
@@ -68,7 +71,8 @@ fn digest_file(path: &Path, memo: &Memo) -> Result<Digest, StoreError> {
 pub(super) fn digest_bytes(path: &Path) -> Result<(Digest, Metadata), StoreError> {
     let before = fs::metadata(path).map_err(StoreError::io("read", path))?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(StoreError::io("read", path))?;
+    let hashed = if before.len() < SMALL { hasher.update_mmap(path) } else { hasher.update_mmap_rayon(path) };
+    hashed.map_err(StoreError::io("read", path))?;
     let after = fs::metadata(path).map_err(StoreError::io("read", path))?;
     let look = |metadata: &Metadata| {
         (metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec(), metadata.mtime(), metadata.mtime_nsec())

@@ -21,6 +21,9 @@ use crate::digest::{Digest, digest_value};
 /// The manifest's own name.
 pub(super) const MANIFEST: &str = "manifest.json";
 
+/// So few files are looked at sooner than threads are started.
+const FEW: usize = 32;
+
 /// The files of a sealed folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -47,7 +50,12 @@ pub(super) struct Entry {
 impl Manifest {
     /// Hashes all files of a folder, leaves the manifest beside them and syncs everything.
     pub(super) fn seal(folder: &Path, key: Option<Digest>, memo: Option<&Memo>) -> Result<Self, StoreError> {
-        let files = durable::walk(folder)?.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?;
+        let found = durable::walk(folder)?;
+        let files = if found.len() > FEW {
+            found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
+        } else {
+            found.into_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
+        };
         let manifest = Self { schema: 1, key, files };
         let path = folder.join(MANIFEST);
         fs::write(&path, manifest.text()).map_err(StoreError::io("write", &path))?;
@@ -86,7 +94,7 @@ impl Manifest {
                 }
             }
         }
-        let problem = if self.files.len() > 32 {
+        let problem = if self.files.len() > FEW {
             self.files.par_iter().find_map_first(|entry| differs(folder, entry, memo))
         } else {
             self.files.iter().find_map(|entry| differs(folder, entry, memo))

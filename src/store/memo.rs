@@ -32,7 +32,7 @@ struct Stamp {
     modified: i128,
 }
 
-/// Digests by place and stamp, loaded once and saved in one piece.
+/// Digests by place and stamp, loaded when first asked and saved in one piece.
 #[derive(Debug)]
 pub(super) struct Memo {
     path: PathBuf,
@@ -42,6 +42,7 @@ pub(super) struct Memo {
 
 #[derive(Debug, Default)]
 struct State {
+    loaded: bool,
     known: BTreeMap<Place, (Stamp, Digest)>,
     /// Lines learnt since the last call of [`Memo::learnt`].
     learnt: Vec<String>,
@@ -49,19 +50,24 @@ struct State {
 }
 
 impl Memo {
-    /// Reads a memo; lines that are torn or do not match their checksum are left out.
-    /// One that is not `trusted` recalls nothing, but still learns.
-    pub(super) fn load(path: PathBuf, trusted: bool) -> Self {
-        let text = fs::read(&path).unwrap_or_default();
-        let known = text.split(|byte| *byte == b'\n').filter_map(parse).collect();
-        Self { path, trusted, state: Mutex::new(State { known, ..State::default() }) }
+    /// A memo in this file. One that is not `trusted` recalls nothing, but still learns.
+    pub(super) fn new(path: PathBuf, trusted: bool) -> Self {
+        Self { path, trusted, state: Mutex::new(State::default()) }
     }
 
-    /// The digest of a file that looks as it did then.
+    /// The digest of a file that looks as it did then. The file is read at the first call, since an attempt that only
+    /// writes never asks; lines that are torn or do not match their checksum are left out.
     pub(super) fn recall(&self, metadata: &Metadata) -> Option<Digest> {
+        if !self.trusted {
+            return None;
+        }
         let (place, stamp) = look(metadata);
-        let state = self.state.lock().expect("no thread panics while it holds the memo");
-        state.known.get(&place).filter(|(known, _)| self.trusted && *known == stamp).map(|(_, digest)| *digest)
+        let mut state = self.state.lock().expect("no thread panics while it holds the memo");
+        if !state.loaded {
+            state.loaded = true;
+            state.take_in(&fs::read(&self.path).unwrap_or_default());
+        }
+        state.known.get(&place).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest)
     }
 
     /// Remembers a digest. `settled`: nobody writes to the file any more; others are remembered only once they are old
@@ -97,10 +103,7 @@ impl Memo {
         if !state.unsaved {
             return Ok(());
         }
-        let others = fs::read(&self.path).unwrap_or_default();
-        for (place, known) in others.split(|byte| *byte == b'\n').filter_map(parse) {
-            state.known.entry(place).or_insert(known);
-        }
+        state.take_in(&fs::read(&self.path).unwrap_or_default());
         durable::replace(&self.path, write(&state.known).as_bytes())?;
         state.unsaved = false;
         Ok(())
@@ -122,6 +125,15 @@ impl Memo {
         let known: BTreeMap<Place, (Stamp, Digest)> =
             text.iter().flat_map(|text| text.split('\n')).filter_map(|line| parse(line.as_bytes())).collect();
         (text != Some(write(&known))).then(|| "a line is torn, missing or altered".to_owned())
+    }
+}
+
+impl State {
+    /// Adds the lines of a file where nothing newer is known.
+    fn take_in(&mut self, text: &[u8]) {
+        for (place, known) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+            self.known.entry(place).or_insert(known);
+        }
     }
 }
 
@@ -176,7 +188,7 @@ mod tests {
     fn every_flip_and_cut_is_noticed_and_costs_no_more_than_its_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memo");
-        let memo = Memo::load(path.clone(), true);
+        let memo = Memo::new(path.clone(), true);
         let files: Vec<PathBuf> = (0..3).map(|index| folder.path().join(index.to_string())).collect();
         for (index, file) in files.iter().enumerate() {
             fs::write(file, "x").unwrap();
@@ -190,7 +202,7 @@ mod tests {
             bad[position] ^= 1;
             fs::write(&path, &bad).unwrap();
             assert!(Memo::problem(&path).is_some(), "flip at {position}");
-            let memo = Memo::load(path.clone(), true);
+            let memo = Memo::new(path.clone(), true);
             let recalled = files.iter().map(|file| memo.recall(&fs::metadata(file).unwrap())).collect::<Vec<_>>();
             assert!(recalled.iter().flatten().count() >= 1, "flip at {position} lost all");
             for (index, digest) in recalled.into_iter().enumerate() {
@@ -207,7 +219,7 @@ mod tests {
         let file = folder.path().join("file");
         fs::write(&file, "x").unwrap();
         let metadata = fs::metadata(&file).unwrap();
-        let memo = Memo::load(folder.path().join("memo"), true);
+        let memo = Memo::new(folder.path().join("memo"), true);
         memo.learn(&metadata, Digest::from_bytes([1; 32]), false);
         assert_eq!(memo.recall(&metadata), None);
     }
