@@ -54,7 +54,7 @@ pub fn plan(recipe: &Recipe, catalogue: &Catalogue, device: Option<&str>) -> Res
     }
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
-    Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, only: None, warnings: problems })
+    Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, warnings: problems })
 }
 
 fn check_files(settlements: &[Settlement], problems: &mut Problems) {
