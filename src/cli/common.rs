@@ -1,10 +1,12 @@
 //! What several commands take and do alike.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
+use petgraph::graph::NodeIndex;
 
+use super::validate::{plan_recipe, show};
 use crate::{plan::Plan, store::Store};
 
 /// A stage failed.
@@ -55,13 +57,19 @@ impl RecipeArguments {
         if let Some(seeds) = &self.seeds {
             settings.push(format!("seeds={seeds:?}"));
         }
-        super::interim::plan(&self.recipe, &settings).map_err(|problem| {
-            eprintln!("{problem}");
-            ExitCode::from(WRONG)
-        })
+        let planned = plan_recipe(&self.recipe, &settings, self.device.as_deref());
+        show(planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings));
+        planned.map_err(|_| ExitCode::from(WRONG))
     }
 }
 
+/// The stages that the names of an option mean; where one means none, says so.
+pub(super) fn select(plan: &Plan, option: &str, names: &[String]) -> Result<BTreeSet<NodeIndex>, ExitCode> {
+    plan.select(option, names).map_err(|problems| {
+        show(&problems);
+        ExitCode::from(WRONG)
+    })
+}
 impl CacheArguments {
     /// Opens the store; `distrustful` has every file hashed anew.
     pub(super) fn open(&self, distrustful: bool) -> anyhow::Result<Store> {

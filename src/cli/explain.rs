@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{CacheArguments, RecipeArguments, WRONG, print_json};
-use crate::schedule::{State, explain, select, survey};
+use super::common::{CacheArguments, RecipeArguments, print_json, select};
+use crate::schedule::{State, explain, survey};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct ExplainArguments {
@@ -26,12 +26,9 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(code) => return Ok(code),
     };
-    let selected = match select(&plan, std::slice::from_ref(&arguments.stage)) {
+    let selected = match select(&plan, "STAGE", std::slice::from_ref(&arguments.stage)) {
         Ok(selected) => selected,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Ok(ExitCode::from(WRONG));
-        }
+        Err(code) => return Ok(code),
     };
     let store = arguments.cache.open(false)?;
     let survey = survey(&plan, &store)?;

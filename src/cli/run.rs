@@ -1,14 +1,18 @@
 //! `apeft run`: carries a recipe out; running again resumes.
 
-use std::{io::IsTerminal, num::NonZero, process::ExitCode};
+use std::{collections::BTreeSet, io::IsTerminal, num::NonZero, process::ExitCode};
 
 use clap::{Args, ValueEnum};
+use petgraph::graph::NodeIndex;
 
 use super::{
-    common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, WRONG, print_json},
+    common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, print_json, select},
     terminal::Terminal,
 };
-use crate::schedule::{ExecuteError, Machine, Options, Outcome, execute};
+use crate::{
+    plan::Plan,
+    schedule::{Machine, Options, Outcome, execute},
+};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArguments {
@@ -67,15 +71,18 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
+    let (wanted, forced) = match (wanted(&plan, arguments), select(&plan, "--force", &arguments.force)) {
+        (Ok(wanted), Ok(forced)) => (wanted, forced),
+        (Err(code), _) | (_, Err(code)) => return Ok(Err(code)),
+    };
     let store = arguments.cache.open(arguments.verify)?;
     let machine = Machine::detect();
     let options = Options {
         jobs: arguments.jobs.map_or(machine.cpus as usize, NonZero::get),
         machine,
         keep_going: arguments.keep_going,
-        until: arguments.until.clone(),
-        only: arguments.only.clone(),
-        force: arguments.force.clone(),
+        wanted,
+        forced,
         experiments: arguments.experiments.experiments.clone(),
         command: std::env::args().collect(),
     };
@@ -85,8 +92,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
         Err(error) => {
             terminal.clear();
             eprintln!("error: {error}");
-            let damaged = matches!(error, ExecuteError::Store(_));
-            return Ok(Err(ExitCode::from(if damaged { DAMAGED } else { WRONG })));
+            return Ok(Err(ExitCode::from(DAMAGED)));
         }
     };
     terminal.conclude(&outcome);
@@ -94,6 +100,18 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+fn wanted(plan: &Plan, arguments: &RunArguments) -> Result<BTreeSet<NodeIndex>, ExitCode> {
+    let mut wanted: BTreeSet<NodeIndex> = plan.graph.node_indices().collect();
+    if !arguments.until.is_empty() {
+        wanted = plan.with_needs(&select(plan, "--until", &arguments.until)?);
+    }
+    if !arguments.only.is_empty() {
+        let only = select(plan, "--only", &arguments.only)?;
+        wanted.retain(|node| only.contains(node));
+    }
+    Ok(wanted)
 }
 
 /// The exit status that an outcome means.

@@ -1,1 +1,10 @@
 //! How we say what is wrong: file, line, caret, the nearest right name.
+
+mod nearest;
+mod problem;
+mod render;
+mod source;
+
+pub use nearest::{known, nearest, suggestion};
+pub use problem::{Problem, Problems, Severity};
+pub use source::{Source, Span};

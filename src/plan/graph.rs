@@ -6,10 +6,13 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::recipe::schema::{ArtifactType, Kind};
+use crate::{
+    diagnostic::Problems,
+    recipe::schema::{ArtifactType, Kind},
+};
 
 /// A recipe with matrix and seeds expanded, defaults filled in and inputs linked.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The recipe's `name`.
     pub recipe: String,
@@ -19,6 +22,8 @@ pub struct Plan {
     pub order: Vec<NodeIndex>,
     /// The resolved recipe as TOML text, for the run's folder.
     pub resolved: String,
+    /// What is worth a look in the recipe but does not stand in the way.
+    pub warnings: Problems,
 }
 
 /// One node of the plan.
@@ -68,6 +73,16 @@ pub enum Source {
     Stage(NodeIndex),
     /// A file or folder that exists already; absolute.
     Path(PathBuf),
+}
+
+impl Source {
+    /// The stage, where it is one.
+    pub fn stage(&self) -> Option<NodeIndex> {
+        match self {
+            Self::Stage(node) => Some(*node),
+            Self::Path(_) => None,
+        }
+    }
 }
 
 /// What a stage occupies while it runs; never part of a key.

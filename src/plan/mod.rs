@@ -1,7 +1,19 @@
 //! What will be done: the recipe with everything resolved, as a graph. Pure: no file is opened here.
 
+mod common;
+mod difference;
+mod draw;
+mod expand;
 mod fingerprint;
 mod graph;
+mod order;
+mod resolved;
+mod select;
+mod settle;
+mod space;
+mod unit;
 
-pub use fingerprint::{Fingerprint, FingerprintInput, differences};
+pub use difference::differences;
+pub use expand::plan;
+pub use fingerprint::{Fingerprint, FingerprintInput};
 pub use graph::{Plan, PlannedInput, PlannedStage, Resources, Source};

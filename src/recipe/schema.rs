@@ -23,6 +23,59 @@ pub struct Kind {
     pub on_device: bool,
 }
 
+/// A name for several kinds that are wired together.
+///
+/// In a recipe it is used like a kind. Its fields are those inputs of its parts that no wire fills, and the parts'
+/// parameters; fields of one name are one field. The last part carries the stage's own name, the others are called
+/// `<stage>/<part>`.
+#[derive(Debug)]
+pub struct Composite {
+    /// The word after `kind =` in a recipe.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub about: &'static str,
+    /// Its parts, each after those that it is wired to.
+    pub parts: &'static [Part],
+}
+
+/// One of the stages that a composite stands for.
+#[derive(Debug)]
+pub struct Part {
+    /// Unique in the composite.
+    pub name: &'static str,
+    /// What kind of stage it is.
+    pub kind: &'static Kind,
+    /// Its inputs that other parts fill.
+    pub wires: &'static [Wire],
+}
+
+/// An input of a part that an earlier part fills.
+#[derive(Debug)]
+pub struct Wire {
+    /// The input's name.
+    pub input: &'static str,
+    /// The earlier part's name.
+    pub part: &'static str,
+}
+
+/// All that may stand after `kind =`.
+#[derive(Clone, Copy, Debug)]
+pub struct Catalogue {
+    /// Kinds, in the order in which help and docs list them.
+    pub kinds: &'static [&'static Kind],
+    /// Names for several kinds.
+    pub composites: &'static [Composite],
+}
+
+/// What one word after `kind =` stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    /// A kind.
+    Kind(&'static Kind),
+    /// Several kinds.
+    Composite(&'static Composite),
+}
+
 /// What can be handed from stage to stage: a name, and the files that make it up.
 #[derive(Debug)]
 pub struct ArtifactType {
@@ -43,6 +96,8 @@ pub struct Input {
     pub accepts: &'static ArtifactType,
     /// How many of them there may be.
     pub count: Count,
+    /// Whether its text is a path rather than the name of a stage: `path = "models/my-llama"`.
+    pub is_path: bool,
 }
 
 /// How many artifacts an input takes.
@@ -121,6 +176,85 @@ pub enum Default {
     Texts(&'static [&'static str]),
 }
 
+impl Catalogue {
+    /// What a word after `kind =` stands for.
+    pub fn find(&self, name: &str) -> Option<Word> {
+        let kind = self.kinds.iter().find(|kind| kind.name == name).map(|kind| Word::Kind(kind));
+        kind.or_else(|| self.composites.iter().find(|composite| composite.name == name).map(Word::Composite))
+    }
+
+    /// All words that may stand after `kind =`.
+    pub fn names(&self) -> Vec<&'static str> {
+        let kinds = self.kinds.iter().map(|kind| kind.name);
+        kinds.chain(self.composites.iter().map(|composite| composite.name)).collect()
+    }
+}
+
+impl Word {
+    /// The kinds that it stands for.
+    pub fn kinds(&self) -> Vec<&'static Kind> {
+        match self {
+            Self::Kind(kind) => vec![kind],
+            Self::Composite(composite) => composite.parts.iter().map(|part| part.kind).collect(),
+        }
+    }
+
+    /// The fields that name what is read: all inputs that no wire fills, each name once.
+    pub fn inputs(&self) -> Vec<&'static Input> {
+        let mut found: Vec<&'static Input> = Vec::new();
+        let mut add = |input: &'static Input| {
+            if found.iter().all(|other| other.name != input.name) {
+                found.push(input);
+            }
+        };
+        match self {
+            Self::Kind(kind) => kind.inputs.iter().for_each(add),
+            Self::Composite(composite) => {
+                for part in composite.parts {
+                    part.kind.inputs.iter().filter(|input| !part.is_wired(input.name)).for_each(&mut add);
+                }
+            }
+        }
+        found
+    }
+
+    /// The fields that are values, each name once.
+    pub fn parameters(&self) -> Vec<&'static Parameter> {
+        let mut found: Vec<&'static Parameter> = Vec::new();
+        for parameter in self.kinds().iter().flat_map(|kind| kind.parameters) {
+            if found.iter().all(|other| other.name != parameter.name) {
+                found.push(parameter);
+            }
+        }
+        found
+    }
+
+    /// Whether any of its kinds runs on a device.
+    pub fn on_device(&self) -> bool {
+        self.kinds().iter().any(|kind| kind.on_device)
+    }
+
+    /// The fields that every stage has: `kind`, `resources`, `retries`, `timeout`, and `device` where there is one.
+    pub fn common_fields(&self) -> &'static [&'static str] {
+        const COMMON: [&str; 5] = ["kind", "resources", "retries", "timeout", "device"];
+        if self.on_device() { &COMMON } else { &COMMON[..4] }
+    }
+
+    /// The names of all its fields, for whoever mistyped one.
+    pub fn field_names(&self) -> Vec<&'static str> {
+        let inputs = self.inputs().into_iter().map(|input| input.name);
+        let parameters = self.parameters().into_iter().map(|parameter| parameter.name);
+        inputs.chain(parameters).chain(self.common_fields().iter().copied()).collect()
+    }
+}
+
+impl Part {
+    /// Whether another part fills this input.
+    pub fn is_wired(&self, input: &str) -> bool {
+        self.wires.iter().any(|wire| wire.input == input)
+    }
+}
+
 impl Parameter {
     /// A parameter that enters the key.
     pub const fn new(name: &'static str, shape: Shape, default: Default, about: &'static str) -> Self {
@@ -137,16 +271,22 @@ impl Parameter {
 impl Input {
     /// An input that takes exactly one artifact.
     pub const fn one(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {
-        Self { name, about, accepts, count: Count::One }
+        Self { name, about, accepts, count: Count::One, is_path: false }
     }
 
     /// An input that may be left out.
     pub const fn optional(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {
-        Self { name, about, accepts, count: Count::Optional }
+        Self { name, about, accepts, count: Count::Optional, is_path: false }
     }
 
     /// An input that takes one or more artifacts.
     pub const fn many(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {
-        Self { name, about, accepts, count: Count::Many }
+        Self { name, about, accepts, count: Count::Many, is_path: false }
+    }
+
+    /// The same input, whose text is the path of a file or folder and never the name of a stage.
+    pub const fn path(mut self) -> Self {
+        self.is_path = true;
+        self
     }
 }

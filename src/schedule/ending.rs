@@ -1,9 +1,6 @@
 //! How attempts, stages and runs end, and what follows from it for the stages that need them.
 
-use std::{
-    collections::BTreeSet,
-    time::Instant,
-};
+use std::time::Instant;
 
 use petgraph::graph::NodeIndex;
 
@@ -173,10 +170,10 @@ impl Run<'_> {
         StageOutcome { name: self.name(node), kind, key, outcome, seconds, artifact: None }
     }
 
-    pub(super) fn conclude(mut self, wanted: &BTreeSet<NodeIndex>, seconds: f64) -> Outcome {
+    pub(super) fn conclude(mut self, seconds: f64) -> Outcome {
         let plan = self.plan;
         let because = self.stopped_by.clone().unwrap_or_else(|| "the run was interrupted".to_owned());
-        for node in plan.order.iter().copied().filter(|node| wanted.contains(node)) {
+        for node in plan.order.iter().copied().filter(|node| self.options.wanted.contains(node)) {
             if !self.results.contains_key(&node) {
                 self.skip(node, &because);
             }

@@ -11,6 +11,6 @@ mod run;
 mod slots;
 mod survey;
 
-pub use execute::{Ending, ExecuteError, Options, Outcome, StageOutcome, execute, select};
+pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
 pub use slots::Machine;
 pub use survey::{State, Survey, Surveyed, explain, survey};

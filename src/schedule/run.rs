@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
             ready: BTreeMap::new(),
             running: BTreeMap::new(),
             results: BTreeMap::new(),
-            forced: BTreeSet::new(),
+            forced: options.forced.clone(),
             stopped_by: None,
             urgency: Arc::new(AtomicU8::new(0)),
             interrupted_at: None,
@@ -112,15 +112,10 @@ impl<'a> Run<'a> {
     }
 
     /// Carries out the wanted stages.
-    pub(super) fn carry_out(
-        mut self,
-        wanted: &BTreeSet<NodeIndex>,
-        forced: &BTreeSet<NodeIndex>,
-    ) -> Result<Outcome, StoreError> {
+    pub(super) fn carry_out(mut self) -> Result<Outcome, StoreError> {
         let began = Instant::now();
         self.announce();
-        self.forced.clone_from(forced);
-        self.enlist(wanted)?;
+        self.enlist()?;
         self.look_up_due()?;
         self.store.save_memo();
         let signals = self.listen_for_signals();
@@ -135,7 +130,7 @@ impl<'a> Run<'a> {
         }
         self.store.save_memo();
         looped?;
-        Ok(self.conclude(wanted, began.elapsed().as_secs_f64()))
+        Ok(self.conclude(began.elapsed().as_secs_f64()))
     }
 
     fn announce(&mut self) {
@@ -165,7 +160,9 @@ impl<'a> Run<'a> {
     }
 
     /// Counts what each wanted stage needs; what is needed but not wanted is only looked up.
-    fn enlist(&mut self, wanted: &BTreeSet<NodeIndex>) -> Result<(), StoreError> {
+    fn enlist(&mut self) -> Result<(), StoreError> {
+        let wanted = &self.options.wanted;
+        let looked_up = self.plan.with_needs(wanted);
         for (position, node) in self.plan.order.iter().copied().enumerate() {
             if wanted.contains(&node) {
                 let missing = needs(self.plan, node).filter(|need| wanted.contains(need)).count();
@@ -173,7 +170,7 @@ impl<'a> Run<'a> {
                 if missing == 0 {
                     self.due.insert(position);
                 }
-            } else if !self.options.only.is_empty()
+            } else if looked_up.contains(&node)
                 && let Examined::Cached(artifact) = self.examiner.examine(node)?
             {
                 self.examiner.artifacts.insert(node, artifact);

@@ -1,7 +1,9 @@
 //! All kinds of stage: the only list of them.
 
+use std::sync::LazyLock;
+
 use super::{Context, StageError};
-use crate::recipe::schema::Kind;
+use crate::recipe::schema::{Catalogue, Composite, Kind};
 
 /// A kind with the function that carries it out.
 pub struct Registered {
@@ -13,6 +15,16 @@ pub struct Registered {
 
 /// All kinds, in the order in which help and docs list them.
 pub const KINDS: &[Registered] = &[super::command::COMMAND];
+
+/// Names for several kinds that are wired together.
+pub const COMPOSITES: &[Composite] = &[];
+
+/// What recipes are checked against.
+pub fn catalogue() -> Catalogue {
+    static LISTED: LazyLock<Vec<&'static Kind>> =
+        LazyLock::new(|| KINDS.iter().map(|registered| registered.kind).collect());
+    Catalogue { kinds: &LISTED, composites: COMPOSITES }
+}
 
 /// The kind of this name.
 pub fn find(name: &str) -> Option<&'static Registered> {

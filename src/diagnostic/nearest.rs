@@ -1,0 +1,73 @@
+//! The right name that is most like a wrong one.
+
+/// The name that is most like what was written, if any is like it.
+pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let folded = written.to_lowercase();
+    let mut best: Option<(f64, &'a str)> = None;
+    for name in names {
+        let likeness = if name.to_lowercase() == folded {
+            1.0
+        } else {
+            strsim::normalized_damerau_levenshtein(&folded, &name.to_lowercase())
+        };
+        let is_part = folded.len() >= 3 && (name.contains(&folded) || folded.contains(name) && name.len() >= 3);
+        let likeness = if is_part { likeness.max(0.65) } else { likeness };
+        if likeness >= 0.6 && best.is_none_or(|(so_far, _)| likeness > so_far) {
+            best = Some((likeness, name));
+        }
+    }
+    best.map(|(_, name)| name)
+}
+
+/// The names that would have been right, in words: "`a`, `b` and `c`".
+pub fn known<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 24;
+    let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let left = names.len().saturating_sub(SHOWN);
+    if left > 0 {
+        names.truncate(SHOWN);
+        names.push(format!("{left} more"));
+    }
+    match names.split_last() {
+        None => "none".to_owned(),
+        Some((only, [])) => only.clone(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+/// One line of help for a name that is not right: the nearest one if any is near, and all of them.
+///
+/// `what` says in the plural what they are: "kinds of stage".
+pub fn suggestion(written: &str, what: &str, names: &[&str]) -> String {
+    if names.is_empty() {
+        return format!("there are no {what}");
+    }
+    let verb = if names.len() == 1 { "only" } else { "known" };
+    let listed = format!("{verb} {what}: {}", known(names.iter().copied()));
+    match nearest(written, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? {listed}"),
+        None => listed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_pen_find_their_name() {
+        let names = ["temperature", "max_new", "n", "top_p", "prompts"];
+        for (written, right) in [("temprature", "temperature"), ("Max_New", "max_new"), ("prompt", "prompts")] {
+            assert_eq!(nearest(written, names), Some(right));
+        }
+        assert_eq!(nearest("colour", names), None);
+    }
+
+    #[test]
+    fn lists_read_like_a_sentence() {
+        assert_eq!(known([]), "none");
+        assert_eq!(known(["a"]), "`a`");
+        assert_eq!(known(["a", "b", "c"]), "`a`, `b` and `c`");
+        assert!(known(["x"; 30]).ends_with("`x` and 6 more"));
+    }
+}

@@ -1,0 +1,132 @@
+//! Problems as text, the way rustc shows them, and as JSON for other programs.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+
+use super::{Problem, Problems, Severity, Span};
+
+impl Problems {
+    /// All problems with file, line and caret, by file and position; the last line counts them.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+        let mut text = String::new();
+        for problem in self.sorted() {
+            text.push_str(&renderer.render(&[group(problem)]));
+            text.push_str("\n\n");
+        }
+        if !self.is_empty() {
+            text.push_str(&self.count());
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The same for programs: a list of objects with `severity`, `message`, `file`, `line`, `column`, `label`, `help`.
+    pub fn to_json(&self) -> Value {
+        let problems = self.sorted().into_iter().map(|problem| {
+            let position = problem.span.as_ref().map(Span::position);
+            json!({
+                "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },
+                "message": problem.message,
+                "file": problem.span.as_ref().map(|span| &span.source.path),
+                "line": position.map(|(line, _)| line),
+                "column": position.map(|(_, column)| column),
+                "label": problem.label,
+                "help": problem.help,
+            })
+        });
+        Value::Array(problems.collect())
+    }
+
+    fn count(&self) -> String {
+        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        match (self.errors(), self.warnings()) {
+            (errors, 0) => plural(errors, "error"),
+            (0, warnings) => plural(warnings, "warning"),
+            (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        }
+    }
+}
+
+fn group(problem: &Problem) -> Group<'_> {
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(&problem.message));
+    let mut related: Vec<&(Span, String)> = problem.related.iter().collect();
+    if let Some(span) = &problem.span {
+        let mut snippet = snippet(span).annotation(
+            AnnotationKind::Primary.span(span.range.clone()).label(if problem.label.is_empty() {
+                None
+            } else {
+                Some(&*problem.label)
+            }),
+        );
+        related.retain(|(other, label)| {
+            let here = other.source == span.source;
+            if here {
+                let annotation = AnnotationKind::Context.span(other.range.clone()).label(label);
+                snippet = snippet.clone().annotation(annotation);
+            }
+            !here
+        });
+        group = group.element(snippet);
+    }
+    for (span, label) in related {
+        group = group.element(snippet(span).annotation(AnnotationKind::Context.span(span.range.clone()).label(label)));
+    }
+    problem.help.iter().fold(group, |group, line| group.element(Level::HELP.message(line)))
+}
+
+fn snippet(span: &Span) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
+    Snippet::source(&span.source.text).path(&span.source.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Source;
+    use expect_test::expect;
+
+    #[test]
+    fn problems_are_shown_in_the_order_of_the_file_and_counted() {
+        let source = Source::new("a.toml", "name = \"x\"\n\n[stage.a]\nkind = \"tunne\"\nn = 0\n");
+        let mut problems = Problems::default();
+        problems.push(Problem::error("`n` is 0").at(&Span::new(&source, 41..42), "at least 1"));
+        problems.push(Problem::warning("unused").at(&Span::new(&source, 0..4), ""));
+        let kind = Problem::error("unknown kind `tunne`").at(&Span::new(&source, 29..36), "a kind is expected");
+        problems.push(kind.beside(&Span::new(&source, 19..20), "of this stage").help("did you mean `tune`?"));
+        problems.push(Problem::error("cannot read `b.toml`"));
+        expect![[r#"
+            error: cannot read `b.toml`
+
+            warning: unused
+             --> a.toml:1:1
+              |
+            1 | name = "x"
+              | ^^^^
+
+            error: unknown kind `tunne`
+             --> a.toml:4:8
+              |
+            3 | [stage.a]
+              |        - of this stage
+            4 | kind = "tunne"
+              |        ^^^^^^^ a kind is expected
+              |
+              = help: did you mean `tune`?
+
+            error: `n` is 0
+             --> a.toml:5:5
+              |
+            5 | n = 0
+              |     ^ at least 1
+
+            3 errors, 1 warning
+        "#]]
+        .assert_eq(&problems.render(false));
+        assert!(problems.render(true).contains("\u{1b}["));
+        assert_eq!(problems.to_json()[2]["line"], 4);
+    }
+}

@@ -1,0 +1,77 @@
+//! In words, why two artifacts have different keys.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::fingerprint::{Fingerprint, FingerprintInput};
+
+/// What differs from the earlier fingerprint to the later one, a sentence each: "`beta` 0.1 -> 0.2".
+pub fn differences(earlier: &Fingerprint, later: &Fingerprint) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut compare = |what: &str, earlier: String, later: String| {
+        if earlier != later {
+            words.push(format!("{what} {earlier} -> {later}"));
+        }
+    };
+    compare("key format", earlier.schema.to_string(), later.schema.to_string());
+    compare("kind", format!("`{}`", earlier.kind), format!("`{}`", later.kind));
+    compare("kind version", earlier.version.to_string(), later.version.to_string());
+    let names: BTreeSet<&String> = earlier.parameters.keys().chain(later.parameters.keys()).collect();
+    for name in names {
+        compare(&format!("`{name}`"), shown(earlier.parameters.get(name)), shown(later.parameters.get(name)));
+    }
+    let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    compare("seed", text(earlier.seed.map(|seed| seed.to_string())), text(later.seed.map(|seed| seed.to_string())));
+    compare("backend", text(earlier.backend.clone()), text(later.backend.clone()));
+    words.extend(input_differences(&earlier.inputs, &later.inputs));
+    words
+}
+
+fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
+    for input in earlier.iter().chain(later) {
+        if !names.contains(&&*input.name) {
+            names.push(&input.name);
+        }
+    }
+    for name in names {
+        let of = |inputs: &'_ [FingerprintInput]| -> Vec<FingerprintInput> {
+            inputs.iter().filter(|input| input.name == name).cloned().collect()
+        };
+        let (earlier, later) = (of(earlier), of(later));
+        match (earlier.len(), later.len()) {
+            (0, _) => words.push(format!("input `{name}` is new")),
+            (_, 0) => words.push(format!("input `{name}` is gone")),
+            (before, after) if before != after => words.push(format!("input `{name}`: {before} artifacts -> {after}")),
+            _ => words.extend(earlier.iter().zip(&later).filter_map(|(earlier, later)| one_input(earlier, later))),
+        }
+    }
+    words
+}
+
+fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<String> {
+    let name = &later.name;
+    let of = later.label.as_ref().map_or(String::new(), |label| format!(" of `{label}`"));
+    let label = |input: &FingerprintInput| input.label.clone().unwrap_or_else(|| "none".to_owned());
+    if earlier.r#type != later.r#type {
+        Some(format!("input `{name}`{of} is read as {} -> {}", earlier.r#type, later.r#type))
+    } else if earlier.label != later.label {
+        Some(format!("input `{name}` comes from `{}` -> `{}`", label(earlier), label(later)))
+    } else if earlier.digest != later.digest {
+        Some(format!("input `{name}`{of} has other contents"))
+    } else {
+        None
+    }
+}
+
+/// A parameter's value, shortened where it is long.
+fn shown(value: Option<&Value>) -> String {
+    const MOST: usize = 80;
+    let text = value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

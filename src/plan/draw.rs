@@ -1,0 +1,47 @@
+//! Pictures of a plan as text for other programs to draw.
+
+use std::fmt::Write;
+
+use super::graph::{Plan, PlannedStage};
+
+impl Plan {
+    /// The plan in Mermaid's language, arrows from what is needed to what needs it.
+    pub fn mermaid(&self) -> String {
+        let escape = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let mut text = "flowchart TD\n".to_owned();
+        for index in &self.order {
+            let (name, kind) = label(&self.graph[*index]);
+            let line = format!("    n{}[\"{}<br/><i>{}</i>\"]\n", index.index(), escape(&name), escape(kind));
+            text.push_str(&line);
+        }
+        for (from, to) in self.edges() {
+            writeln!(text, "    n{from} --> n{to}").expect("a String takes all text");
+        }
+        text
+    }
+
+    /// The plan in Graphviz's language, arrows from what is needed to what needs it.
+    pub fn dot(&self) -> String {
+        let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+        let mut text = format!("digraph \"{}\" {{\n    node [shape=box];\n", escape(&self.recipe));
+        for index in &self.order {
+            let (name, kind) = label(&self.graph[*index]);
+            let line = format!("    n{} [label=\"{}\\n{}\"];\n", index.index(), escape(&name), escape(kind));
+            text.push_str(&line);
+        }
+        for (from, to) in self.edges() {
+            writeln!(text, "    n{from} -> n{to};").expect("a String takes all text");
+        }
+        text.push_str("}\n");
+        text
+    }
+
+    fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
+        let ends = |edge| self.graph.edge_endpoints(edge).map(|(from, to)| (from.index(), to.index()));
+        self.graph.edge_indices().filter_map(ends)
+    }
+}
+
+fn label(stage: &PlannedStage) -> (String, &str) {
+    (stage.name.clone(), stage.kind.name)
+}

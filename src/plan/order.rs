@@ -1,0 +1,91 @@
+//! The order of units: each after what it needs, and which of them need each other in a circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    settle::{Settlement, Target},
+    unit::Units,
+};
+use crate::diagnostic::{Problem, Problems, Span};
+
+/// For each unit the units that it can refer to, with the place of the first reference.
+type Needs = Vec<BTreeMap<usize, Option<Span>>>;
+
+/// The indices of all units, each after everything that it can refer to; ties in the order of the recipe.
+pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problems: &mut Problems) -> Vec<usize> {
+    let mut needs: Needs = vec![BTreeMap::new(); units.list.len()];
+    for (index, settlement) in settlements.iter().enumerate() {
+        for link in settlement.by_cell.values().flat_map(|settled| &settled.links) {
+            if let Target::Unit(target) = link.target {
+                needs[index].entry(target).or_insert_with(|| link.span.clone());
+            }
+        }
+    }
+    let mut order = Vec::new();
+    let mut done = BTreeSet::new();
+    let mut waiting: Vec<usize> = needs.iter().map(BTreeMap::len).collect();
+    let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|index| waiting[*index] == 0).collect();
+    let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
+    for (index, needs) in needs.iter().enumerate() {
+        needs.keys().for_each(|needed| needed_by[*needed].push(index));
+    }
+    while let Some(index) = ready.pop_first() {
+        order.push(index);
+        done.insert(index);
+        for next in &needed_by[index] {
+            waiting[*next] -= 1;
+            if waiting[*next] == 0 {
+                ready.insert(*next);
+            }
+        }
+    }
+    let mut reported: BTreeSet<usize> = BTreeSet::new();
+    for start in (0..needs.len()).filter(|index| !done.contains(index)) {
+        if !reported.contains(&start)
+            && let Some(circle) = circle_from(start, &needs)
+        {
+            reported.extend(&circle);
+            problems.push(describe(&circle, &needs, units));
+        }
+    }
+    order
+}
+
+/// The shortest way from a unit back to itself, if there is one.
+fn circle_from(start: usize, needs: &Needs) -> Option<Vec<usize>> {
+    let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    while let Some(unit) = queue.pop_front() {
+        for needed in needs[unit].keys() {
+            if *needed == start {
+                let mut circle = vec![unit];
+                while let Some(before) = circle.last().filter(|last| **last != start) {
+                    circle.push(came_from[before]);
+                }
+                circle.reverse();
+                return Some(circle);
+            }
+            came_from.entry(*needed).or_insert_with(|| {
+                queue.push_back(*needed);
+                unit
+            });
+        }
+    }
+    None
+}
+
+fn describe(circle: &[usize], needs: &Needs, units: &Units<'_>) -> Problem {
+    let name = |index: &usize| &*units.list[*index].name;
+    let path: Vec<&str> = circle.iter().chain(&circle[..1]).map(name).collect();
+    let mut problem = Problem::error(format!("these stages need each other in a circle: {}", path.join(" -> ")));
+    for (position, index) in circle.iter().enumerate() {
+        let next = &circle[(position + 1) % circle.len()];
+        let label = format!("`{}` needs `{}`", name(index), name(next));
+        let Some(span) = &needs[*index][next] else { continue };
+        problem = match problem.span {
+            None => problem.at(span, label),
+            Some(_) => problem.beside(span, label),
+        };
+    }
+    problem.help("one of them must read something else: another stage, or { path = \"...\" }")
+}

@@ -1,0 +1,244 @@
+//! The fields of a stage in each of the cells that its own variables tell apart: values checked, references found.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{
+    common::Common,
+    space::Space,
+    unit::{Unit, Units},
+};
+use crate::{
+    diagnostic::{Problem, Problems, Span, known, suggestion},
+    recipe::{
+        Data, Node, check, fill, resolve_path,
+        schema::{Count, Default, Input, Kind, Parameter, Shape},
+    },
+};
+
+/// A stage's fields where its own variables have certain values.
+pub(super) struct Settled {
+    pub(super) parameters: BTreeMap<String, Value>,
+    pub(super) common: Common,
+    /// What it reads, in the order of the kind's declaration.
+    pub(super) links: Vec<Link>,
+}
+
+/// One thing that a stage reads.
+pub(super) struct Link {
+    pub(super) input: &'static Input,
+    pub(super) target: Target,
+    /// Where the reference was written; none for wires of a composite.
+    pub(super) span: Option<Span>,
+}
+
+/// What is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A unit, by index.
+    Unit(usize),
+    /// A file or folder; absolute.
+    Path(PathBuf),
+}
+
+/// Everything that is known of a unit in all of its cells.
+pub(super) struct Settlement {
+    /// By the indices of the values of the unit's own axes, in the order of the axes.
+    pub(super) by_cell: BTreeMap<Vec<u32>, Settled>,
+}
+
+/// A cell's coordinates on some axes.
+pub(super) fn project<'a>(cell: &[u32], axes: impl IntoIterator<Item = &'a usize>) -> Vec<u32> {
+    axes.into_iter().map(|axis| cell[*axis]).collect()
+}
+
+/// Settles a unit's fields in each cell that differs for it.
+pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, problems: &mut Problems) -> Settlement {
+    let mut by_cell = BTreeMap::new();
+    if unit.kind.gathers && !unit.axes.is_empty() {
+        for node in unit.fields.values().filter(|node| !space.mentioned(node).is_empty()) {
+            let problem = Problem::error(format!("a stage of kind `{}` cannot mention variables", unit.kind.name));
+            let problem = problem.at(&node.span, "a value without variables is expected");
+            problems.push(problem.help("it takes all cells of its inputs at once, and so is not in any one of them"));
+        }
+        return Settlement { by_cell };
+    }
+    for cell in &space.cells {
+        let coordinates = project(cell, &unit.axes);
+        if by_cell.contains_key(&coordinates) {
+            continue;
+        }
+        let lookup = |name: &str| space.value(cell, name);
+        let filled: BTreeMap<&'static str, Node> =
+            unit.fields.iter().map(|(name, node)| (*name, fill(node, &lookup))).collect();
+        let settled = Settled {
+            parameters: settle_parameters(unit.kind, &filled, problems),
+            common: Common::read(&filled, problems),
+            links: settle_links(unit, &filled, units, problems),
+        };
+        by_cell.insert(coordinates, settled);
+    }
+    Settlement { by_cell }
+}
+
+/// What holds where a recipe says nothing of a parameter.
+pub(super) fn default_value(parameter: &Parameter) -> Option<Value> {
+    match (parameter.shape, parameter.default) {
+        (Shape::Number { .. }, Default::Integer(integer)) => Some(Value::from(integer as f64)),
+        (_, default) => default.to_json(),
+    }
+}
+
+fn settle_parameters(
+    kind: &'static Kind,
+    filled: &BTreeMap<&'static str, Node>,
+    problems: &mut Problems,
+) -> BTreeMap<String, Value> {
+    let mut parameters = BTreeMap::new();
+    for parameter in kind.parameters {
+        let value = match filled.get(parameter.name) {
+            Some(node) => check(node, &parameter.shape, parameter.name, problems),
+            None => default_value(parameter),
+        };
+        if let Some(value) = value {
+            parameters.insert(parameter.name.to_owned(), value);
+        }
+    }
+    parameters
+}
+
+fn settle_links(
+    unit: &Unit<'_>,
+    filled: &BTreeMap<&'static str, Node>,
+    units: &Units<'_>,
+    problems: &mut Problems,
+) -> Vec<Link> {
+    let mut links = Vec::new();
+    for input in unit.kind.inputs {
+        if let Some(part) = unit.wires.get(input.name) {
+            links.extend(units.by_name.get(part).map(|index| Link { input, target: Target::Unit(*index), span: None }));
+            continue;
+        }
+        let Some(node) = filled.get(input.name) else { continue };
+        let single = std::slice::from_ref(node);
+        let (list, is_list) = node.as_list().map_or((single, false), |list| (list, true));
+        if is_list && (input.count != Count::Many || list.is_empty()) {
+            let problem = Problem::error(match input.count {
+                Count::Many => format!("`{}` names nothing", input.name),
+                _ => format!("`{}` takes one artifact, but this is a list", input.name),
+            });
+            problems.push(problem.at(&node.span, expected(input)));
+            continue;
+        }
+        for node in list {
+            let mut reference = Reference { unit, input, node, units };
+            links.extend(reference.follow(problems).map(|target| Link {
+                input,
+                target,
+                span: Some(node.span.clone()),
+            }));
+        }
+    }
+    links
+}
+
+fn expected(input: &Input) -> String {
+    let what = if input.is_path { "a path" } else { "the name of a stage, or { path = \"...\" }," };
+    match input.count {
+        Count::Many => format!("{what} is expected, or a list of these"),
+        _ => format!("{what} is expected"),
+    }
+}
+
+/// A value that says what an input is.
+struct Reference<'a, 'r> {
+    unit: &'a Unit<'r>,
+    input: &'static Input,
+    node: &'a Node,
+    units: &'a Units<'r>,
+}
+
+impl Reference<'_, '_> {
+    fn follow(&mut self, problems: &mut Problems) -> Option<Target> {
+        let path = match &self.node.data {
+            Data::Text(path) if self.input.is_path => Some(path),
+            Data::Text(name) => return self.find(name, problems),
+            Data::Table(table) => match (table.0.as_slice(), table.value("path").map(|node| &node.data)) {
+                ([_], Some(Data::Text(path))) => Some(path),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(path) = path.filter(|path| !path.is_empty()) {
+            return Some(Target::Path(resolve_path(path, &self.node.span)));
+        }
+        let problem = Problem::error(format!("`{}` does not name an artifact", self.input.name));
+        problems.push(self.place(problem, expected(self.input)));
+        None
+    }
+
+    /// Points at the reference, and at the matrix value where that gave it.
+    fn place(&self, problem: Problem, label: impl Into<String>) -> Problem {
+        let problem = problem.at(&self.node.span, label);
+        match &self.node.origin {
+            Some(origin) => problem.beside(origin, "the value comes from here"),
+            None => problem,
+        }
+    }
+
+    fn find(&self, name: &str, problems: &mut Problems) -> Option<Target> {
+        let (unit, input) = (self.unit, self.input);
+        let Some(index) = self.units.by_name.get(name) else {
+            let is_broken = self.units.broken.contains(name.split('/').next().unwrap_or(name));
+            if !is_broken && !name.contains("${") {
+                problems.push(self.unknown(name));
+            }
+            return None;
+        };
+        let found = &self.units.list[*index];
+        if found.name == unit.name || found.stage.name == unit.stage.name {
+            let problem = Problem::error(format!("stage `{}` names itself as its `{}`", unit.stage.name, input.name));
+            problems.push(self.place(problem, "the name of another stage is expected"));
+            return None;
+        }
+        if !found.kind.provides.iter().any(|provided| provided.name == input.accepts.name) {
+            let provided = found.kind.provides.iter().map(|provided| provided.name);
+            let problem = Problem::error(format!("`{}` cannot be `{name}`", input.name));
+            let label = format!("a stage that provides {} is expected", input.accepts.name);
+            let is = format!("`{name}` is of kind `{}`, which provides {}", found.kind.name, known(provided));
+            let problem = self.place(problem, label).help(is);
+            problems.push(match self.providers() {
+                right if right.is_empty() => problem,
+                right => problem.help(format!("stages that provide {}: {}", input.accepts.name, known(right))),
+            });
+            return None;
+        }
+        Some(Target::Unit(*index))
+    }
+
+    fn providers(&self) -> Vec<&str> {
+        let provides = |kind: &Kind| kind.provides.iter().any(|provided| provided.name == self.input.accepts.name);
+        let others = self.units.list.iter().filter(|other| other.stage.name != self.unit.stage.name);
+        others.filter(|other| provides(other.kind)).map(|other| &*other.name).collect()
+    }
+
+    fn unknown(&self, name: &str) -> Problem {
+        let problem = Problem::error(format!("there is no stage `{name}`"));
+        let label = format!("the name of a stage that provides {} is expected", self.input.accepts.name);
+        let names: Vec<&str> = self.units.list.iter().map(|unit| &*unit.name).collect();
+        let right = self.providers();
+        let near = crate::diagnostic::nearest(name, right.iter().copied());
+        let listed = if right.is_empty() || near.is_none() { names } else { right };
+        let problem = self.place(problem, label).help(suggestion(name, "stages", &listed));
+        let looks_like_a_file = name.contains('/') || Path::new(name).extension().is_some();
+        if looks_like_a_file {
+            problem.help(format!("for a file or folder write {{ path = \"{name}\" }}"))
+        } else {
+            problem
+        }
+    }
+}

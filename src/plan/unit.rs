@@ -1,0 +1,195 @@
+//! Stages before they are repeated: composites taken apart, defaults filled in, fields compared with the kind's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::space::Space;
+use crate::{
+    diagnostic::{Problem, Problems, Span, nearest, suggestion},
+    recipe::{
+        Entry, Node, Recipe, StageText, Table,
+        schema::{Catalogue, Count, Default, Kind, Part, Word},
+    },
+};
+
+/// A stage of the recipe, or a part of one that is a composite.
+pub(super) struct Unit<'r> {
+    /// `tuned`, or `after/sample` for a part.
+    pub(super) name: String,
+    /// The stage of the recipe.
+    pub(super) stage: &'r StageText,
+    /// What kind of stage it is.
+    pub(super) kind: &'static Kind,
+    /// The values of its fields, those of the kind's and the common ones, that were written somewhere.
+    pub(super) fields: BTreeMap<&'static str, &'r Node>,
+    /// Its inputs that other parts fill, with those parts' names.
+    pub(super) wires: BTreeMap<&'static str, String>,
+    /// The axes that its own fields mention, and the seed's where it draws.
+    pub(super) axes: BTreeSet<usize>,
+}
+
+/// All units of a recipe.
+pub(super) struct Units<'r> {
+    /// In the order of the recipe; the parts of a composite in its order.
+    pub(super) list: Vec<Unit<'r>>,
+    /// The index of each, by name.
+    pub(super) by_name: BTreeMap<String, usize>,
+    /// Stages that exist but could not be understood; what refers to them is not to blame.
+    pub(super) broken: BTreeSet<String>,
+}
+
+impl<'r> Units<'r> {
+    pub(super) fn read(recipe: &'r Recipe, catalogue: &Catalogue, space: &Space<'_>, problems: &mut Problems) -> Self {
+        let mut units = Self { list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
+        for entry in &recipe.defaults {
+            check_defaults(entry, catalogue, problems);
+        }
+        for stage in &recipe.stages {
+            let Some(word) = find_kind(stage, recipe, catalogue, problems) else {
+                units.broken.insert(stage.name.clone());
+                continue;
+            };
+            check_fields(&stage.fields, &word, problems);
+            check_required(stage, &word, &recipe.defaults, problems);
+            match word {
+                Word::Kind(kind) => units.add(stage, None, kind, recipe, space),
+                Word::Composite(composite) => {
+                    for part in composite.parts {
+                        units.add(stage, Some((composite.parts, composite.name, part)), part.kind, recipe, space);
+                    }
+                }
+            }
+        }
+        units
+    }
+
+    fn add(
+        &mut self,
+        stage: &'r StageText,
+        part: Option<(&'static [Part], &'static str, &'static Part)>,
+        kind: &'static Kind,
+        recipe: &'r Recipe,
+        space: &Space<'_>,
+    ) {
+        let own_name = |parts: &[Part], part: &str| {
+            let is_last = parts.last().is_some_and(|last| last.name == part);
+            if is_last { stage.name.clone() } else { format!("{}/{part}", stage.name) }
+        };
+        let mut layers: Vec<&'r Table> = vec![&stage.fields];
+        let words = part.map(|(_, word, _)| word).into_iter().chain([kind.name]);
+        layers.extend(words.filter_map(|word| defaults_of(&recipe.defaults, word)));
+        let mut names: Vec<&'static str> = kind.parameters.iter().map(|parameter| parameter.name).collect();
+        let is_wired = |input: &str| part.is_some_and(|(_, _, part)| part.is_wired(input));
+        names.extend(kind.inputs.iter().map(|input| input.name).filter(|name| !is_wired(name)));
+        names.extend(Word::Kind(kind).common_fields().iter().filter(|name| **name != "kind"));
+        let fields: BTreeMap<&'static str, &'r Node> = names
+            .into_iter()
+            .filter_map(|name| Some((name, layers.iter().find_map(|layer| layer.value(name))?)))
+            .collect();
+        let mut axes: BTreeSet<usize> = fields.values().flat_map(|node| space.mentioned(node)).collect();
+        if kind.draws && !kind.gathers {
+            axes.insert(space.seed());
+        }
+        let (name, wires) = match part {
+            None => (stage.name.clone(), BTreeMap::new()),
+            Some((parts, _, part)) => {
+                let wires = part.wires.iter().map(|wire| (wire.input, own_name(parts, wire.part)));
+                (own_name(parts, part.name), wires.collect())
+            }
+        };
+        self.by_name.insert(name.clone(), self.list.len());
+        self.list.push(Unit { name, stage, kind, fields, wires, axes });
+    }
+}
+
+fn defaults_of<'r>(defaults: &'r [Entry], kind: &str) -> Option<&'r Table> {
+    defaults.iter().find(|entry| entry.key == kind)?.value.as_table()
+}
+
+fn find_kind(stage: &StageText, recipe: &Recipe, catalogue: &Catalogue, problems: &mut Problems) -> Option<Word> {
+    let names = catalogue.names();
+    let expected = "the name of a kind of stage is expected";
+    let Some(kind) = stage.fields.value("kind") else {
+        let problem = Problem::error(format!("stage `{}` has no `kind`", stage.name));
+        let others = recipe.stages.iter().map(|other| &*other.name).filter(|other| *other != stage.name);
+        let problem = match nearest(&stage.name, others) {
+            Some(near) => problem.help(format!("did you mean the stage `{near}`?")),
+            None => problem,
+        };
+        let label = "a line like this is expected in it: kind = \"...\"";
+        problems.push(problem.at(&stage.span, label).help(suggestion("", "kinds of stage", &names)));
+        return None;
+    };
+    let problem = match kind.as_text() {
+        Some(text) => match catalogue.find(text) {
+            Some(word) => return Some(word),
+            None if text.contains("${") => {
+                let problem = Problem::error("a `kind` cannot be a variable").at(&kind.span, expected);
+                problem.help("write a stage for each kind, and refer to them by a variable")
+            }
+            None => {
+                let problem = Problem::error(format!("unknown kind of stage `{text}`")).at(&kind.span, expected);
+                problem.help(suggestion(text, "kinds of stage", &names))
+            }
+        },
+        None => Problem::error(format!("`kind` is {}", kind.what())).at(&kind.span, "a text in quotes is expected"),
+    };
+    problems.push(problem);
+    None
+}
+
+fn check_defaults(entry: &Entry, catalogue: &Catalogue, problems: &mut Problems) {
+    let (Some(word), Some(table)) = (catalogue.find(&entry.key), entry.value.as_table()) else {
+        let problem = Problem::error(format!("defaults for an unknown kind of stage `{}`", entry.key));
+        let problem = problem.at(&entry.key_span, "the name of a kind of stage is expected");
+        problems.push(problem.help(suggestion(&entry.key, "kinds of stage", &catalogue.names())));
+        return;
+    };
+    if let Some(kind) = table.get("kind") {
+        let problem = Problem::error("defaults cannot say the `kind`: their name says it already");
+        problems.push(problem.at(&kind.key_span, "nothing is expected here"));
+    }
+    check_fields(table, &word, problems);
+}
+
+fn check_fields(table: &Table, word: &Word, problems: &mut Problems) {
+    let names = word.field_names();
+    for entry in table.0.iter().filter(|entry| !names.contains(&&*entry.key)) {
+        let kind = match word {
+            Word::Kind(kind) => kind.name,
+            Word::Composite(composite) => composite.name,
+        };
+        let problem = if entry.key == "device" {
+            Problem::error(format!("a stage of kind `{kind}` runs on no device"))
+        } else {
+            Problem::error(format!("a stage of kind `{kind}` has no field `{}`", entry.key))
+        };
+        let problem = problem.at(&entry.key_span, format!("the name of a field of `{kind}` is expected"));
+        problems.push(problem.help(suggestion(&entry.key, "fields", &names)));
+    }
+}
+
+fn check_required(stage: &StageText, word: &Word, defaults: &[Entry], problems: &mut Problems) {
+    let (name, parts): (&str, Vec<(&'static Kind, Option<&Part>)>) = match word {
+        Word::Kind(kind) => (kind.name, vec![(*kind, None)]),
+        Word::Composite(composite) => {
+            (composite.name, composite.parts.iter().map(|part| (part.kind, Some(part))).collect())
+        }
+    };
+    let here: Span = stage.fields.get("kind").map_or(&stage.span, |entry| &entry.value.span).clone();
+    for (kind, part) in parts {
+        let is_written = |field: &str| {
+            let layers = [Some(&stage.fields), defaults_of(defaults, name), defaults_of(defaults, kind.name)];
+            layers.into_iter().flatten().any(|layer| layer.get(field).is_some())
+        };
+        let inputs = kind.inputs.iter().filter(|input| input.count != Count::Optional);
+        let inputs = inputs.filter(|input| !part.is_some_and(|part| part.is_wired(input.name)));
+        let inputs = inputs.map(|input| (input.name, input.about));
+        let parameters = kind.parameters.iter().filter(|parameter| matches!(parameter.default, Default::Required));
+        let parameters = parameters.map(|parameter| (parameter.name, parameter.about));
+        for (field, about) in inputs.chain(parameters).filter(|(field, _)| !is_written(field)) {
+            let problem = Problem::error(format!("stage `{}` does not say its `{field}`", stage.name));
+            let problem = problem.at(&here, format!("a stage of kind `{name}` needs a line `{field} = ...`"));
+            problems.push(problem.help(format!("`{field}`: {about}")));
+        }
+    }
+}

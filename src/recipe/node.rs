@@ -1,0 +1,212 @@
+//! The tree of a recipe's values, each with the place where it was written.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Number, Value};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::diagnostic::{Problem, Problems, Source, Span};
+
+/// A value.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub data: Data,
+    /// Where it was written.
+    pub span: Span,
+    /// Where a variable stood here: the matrix value that it took.
+    pub origin: Option<Span>,
+}
+
+/// What a value is.
+#[derive(Clone, Debug)]
+pub enum Data {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// Any other number.
+    Number(f64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A list.
+    List(Vec<Node>),
+    /// A table.
+    Table(Table),
+}
+
+/// Keys with their values, in the order in which they were written.
+#[derive(Clone, Debug, Default)]
+pub struct Table(pub Vec<Entry>);
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key was written.
+    pub key_span: Span,
+    /// The value.
+    pub value: Node,
+}
+
+/// How TOML is read: from where, from which byte of it, and what is wrong with it.
+pub(super) struct Reading<'a> {
+    pub(super) source: &'a Arc<Source>,
+    pub(super) offset: usize,
+    pub(super) problems: &'a mut Problems,
+}
+
+impl Node {
+    /// A value that was written there.
+    pub fn new(data: Data, span: Span) -> Self {
+        Self { data, span, origin: None }
+    }
+
+    /// The text, where it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.data {
+            Data::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The table, where it is one.
+    pub fn as_table(&self) -> Option<&Table> {
+        match &self.data {
+            Data::Table(table) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The list, where it is one.
+    pub fn as_list(&self) -> Option<&[Node]> {
+        match &self.data {
+            Data::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// What it is, in words: "a text".
+    pub fn what(&self) -> &'static str {
+        match &self.data {
+            Data::Text(_) => "a text",
+            Data::Integer(_) => "a whole number",
+            Data::Number(_) => "a number",
+            Data::Flag(_) => "a truth value",
+            Data::List(_) => "a list",
+            Data::Table(_) => "a table",
+        }
+    }
+
+    /// As a name shows it: a text without quotes, a number in its shortest form. None for lists and tables.
+    pub fn as_word(&self) -> Option<String> {
+        match &self.data {
+            Data::Text(text) => Some(text.clone()),
+            Data::Integer(integer) => Some(integer.to_string()),
+            Data::Number(number) => Some(Number::from_f64(*number).map_or(number.to_string(), |json| json.to_string())),
+            Data::Flag(flag) => Some(flag.to_string()),
+            Data::List(_) | Data::Table(_) => None,
+        }
+    }
+
+    /// As JSON; a number that JSON cannot hold (infinite, not a number) becomes null.
+    pub fn to_json(&self) -> Value {
+        match &self.data {
+            Data::Text(text) => Value::String(text.clone()),
+            Data::Integer(integer) => Value::from(*integer),
+            Data::Number(number) => Value::from(*number),
+            Data::Flag(flag) => Value::Bool(*flag),
+            Data::List(list) => Value::Array(list.iter().map(Self::to_json).collect()),
+            Data::Table(table) => {
+                let fields = table.0.iter().map(|entry| (entry.key.clone(), entry.value.to_json()));
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// Calls a function on every text of this value, however deep.
+    pub fn each_text(&self, visit: &mut impl FnMut(&str, &Span)) {
+        match &self.data {
+            Data::Text(text) => visit(text, &self.span),
+            Data::List(list) => list.iter().for_each(|node| node.each_text(visit)),
+            Data::Table(table) => table.0.iter().for_each(|entry| entry.value.each_text(visit)),
+            Data::Integer(_) | Data::Number(_) | Data::Flag(_) => {}
+        }
+    }
+}
+
+impl Table {
+    /// The entry under a key.
+    pub fn get(&self, key: &str) -> Option<&Entry> {
+        self.0.iter().find(|entry| entry.key == key)
+    }
+
+    /// The value under a key.
+    pub fn value(&self, key: &str) -> Option<&Node> {
+        self.get(key).map(|entry| &entry.value)
+    }
+
+    /// Lays another table over this one: tables merge, anything else replaces what was there.
+    pub fn merge(&mut self, later: Self) {
+        for entry in later.0 {
+            match self.0.iter_mut().find(|own| own.key == entry.key) {
+                None => self.0.push(entry),
+                Some(own) => match (&mut own.value.data, entry.value.data) {
+                    (Data::Table(own), Data::Table(later)) => own.merge(later),
+                    (_, data) => {
+                        own.key_span = entry.key_span;
+                        own.value = Node { data, ..entry.value };
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Reading<'_> {
+    fn span(&self, range: std::ops::Range<usize>) -> Span {
+        Span::new(self.source, range.start + self.offset..range.end + self.offset)
+    }
+
+    /// Takes over a table, its keys in the order of the file.
+    pub(super) fn table(&mut self, table: &DeTable<'_>) -> Table {
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let entries = entries.into_iter().map(|(key, value)| Entry {
+            key: key.get_ref().to_string(),
+            key_span: self.span(key.span()),
+            value: self.node(value),
+        });
+        Table(entries.collect())
+    }
+
+    /// Takes over a value.
+    pub(super) fn node(&mut self, value: &Spanned<DeValue<'_>>) -> Node {
+        let span = self.span(value.span());
+        let data = match value.get_ref() {
+            DeValue::String(text) => Data::Text(text.to_string()),
+            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                Ok(integer) => Data::Integer(integer),
+                Err(_) => {
+                    let problem = Problem::error(format!("`{integer}` is too large for a whole number"));
+                    self.problems.push(problem.at(&span, format!("at most {}", i64::MAX)));
+                    Data::Integer(0)
+                }
+            },
+            DeValue::Float(float) => Data::Number(float.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Boolean(flag) => Data::Flag(*flag),
+            DeValue::Datetime(time) => {
+                let problem = Problem::error("dates and times are no values of recipes");
+                self.problems.push(problem.at(&span, format!("as a text: \"{time}\"")));
+                Data::Text(time.to_string())
+            }
+            DeValue::Array(list) => Data::List(list.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => Data::Table(self.table(table)),
+        };
+        Node::new(data, span)
+    }
+}
