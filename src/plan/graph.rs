@@ -88,7 +88,7 @@ impl Source {
 /// What a stage occupies while it runs; never part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Resources {
-    /// Processor cores.
+    /// Processor cores; 0 where nothing was said: all for a kind that computes on the CPU's cores, otherwise one.
     pub cpus: u32,
     /// Bytes of memory; 0 where nothing was said.
     pub memory: u64,
