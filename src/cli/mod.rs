@@ -1,8 +1,19 @@
 //! What the user may ask: one file per command.
 
-use std::process::ExitCode;
+mod attempt;
+mod cache;
+mod common;
+mod dag;
+mod diagnostics;
+mod door;
+mod explain;
+mod init;
+mod logs;
+mod plan;
+mod run;
+mod schema;
+mod status;
+mod terminal;
+mod validate;
 
-/// Reads the command line, does what it asks, and says how that went.
-pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
-}
+pub use door::main;

@@ -18,9 +18,9 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Reads them; what is not written is one core, no retry, no timeout, and the CPU.
+    /// Reads them; what is not written is the default number of cores, no retry, no timeout, and the CPU.
     pub(super) fn read(fields: &BTreeMap<&'static str, Node>, problems: &mut Problems) -> Self {
-        let resources = Resources { cpus: 1, memory: 0, gpus: 0 };
+        let resources = Resources { cpus: 0, memory: 0, gpus: 0 };
         let mut common = Self { resources, retries: 0, timeout: None, device: "cpu".to_owned() };
         if let Some(node) = fields.get("resources") {
             common.resources = read_resources(node, resources, problems);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::fingerprint::{Fingerprint, InputFingerprint};
+use super::fingerprint::{Fingerprint, FingerprintInput};
 
 /// What differs from the earlier fingerprint to the later one, a sentence each: "`beta` 0.1 -> 0.2".
 pub fn differences(earlier: &Fingerprint, later: &Fingerprint) -> Vec<String> {
@@ -28,7 +28,7 @@ pub fn differences(earlier: &Fingerprint, later: &Fingerprint) -> Vec<String> {
     words
 }
 
-fn input_differences(earlier: &[InputFingerprint], later: &[InputFingerprint]) -> Vec<String> {
+fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -> Vec<String> {
     let mut words = Vec::new();
     let mut names: Vec<&str> = Vec::new();
     for input in earlier.iter().chain(later) {
@@ -37,7 +37,7 @@ fn input_differences(earlier: &[InputFingerprint], later: &[InputFingerprint]) -
         }
     }
     for name in names {
-        let of = |inputs: &'_ [InputFingerprint]| -> Vec<InputFingerprint> {
+        let of = |inputs: &'_ [FingerprintInput]| -> Vec<FingerprintInput> {
             inputs.iter().filter(|input| input.name == name).cloned().collect()
         };
         let (earlier, later) = (of(earlier), of(later));
@@ -51,12 +51,12 @@ fn input_differences(earlier: &[InputFingerprint], later: &[InputFingerprint]) -
     words
 }
 
-fn one_input(earlier: &InputFingerprint, later: &InputFingerprint) -> Option<String> {
+fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<String> {
     let name = &later.name;
     let of = later.label.as_ref().map_or(String::new(), |label| format!(" of `{label}`"));
-    let label = |input: &InputFingerprint| input.label.clone().unwrap_or_else(|| "none".to_owned());
-    if earlier.artifact_type != later.artifact_type {
-        Some(format!("input `{name}`{of} is read as {} -> {}", earlier.artifact_type, later.artifact_type))
+    let label = |input: &FingerprintInput| input.label.clone().unwrap_or_else(|| "none".to_owned());
+    if earlier.r#type != later.r#type {
+        Some(format!("input `{name}`{of} is read as {} -> {}", earlier.r#type, later.r#type))
     } else if earlier.label != later.label {
         Some(format!("input `{name}` comes from `{}` -> `{}`", label(earlier), label(later)))
     } else if earlier.digest != later.digest {

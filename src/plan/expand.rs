@@ -17,7 +17,7 @@ use crate::{
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
         Recipe, missing_file,
-        schema::{Catalogue, Count},
+        schema::Catalogue,
     },
 };
 
@@ -54,7 +54,7 @@ pub fn plan(recipe: &Recipe, catalogue: &Catalogue, device: Option<&str>) -> Res
     }
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
-    Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, only: None, warnings: problems })
+    Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, warnings: problems })
 }
 
 fn check_files(settlements: &[Settlement], problems: &mut Problems) {
@@ -175,7 +175,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
                 Target::Path(path) => push(Source::Path(path.clone()), None),
                 Target::Unit(target) if unit.kind.gathers => {
                     let list = &self.cells[*target].list;
-                    if link.input.count != Count::Many && list.len() != 1 {
+                    if !link.input.count.takes_list() && list.len() != 1 {
                         let target = &self.units.list[*target].name;
                         let problem = format!("`{name}` takes one artifact, but `{target}` has {} cells", list.len());
                         let span = link.span.as_ref().unwrap_or(&unit.stage.span);

@@ -25,7 +25,7 @@ pub struct Fingerprint {
     /// The parameters that matter to the result, defaults filled in.
     pub parameters: BTreeMap<String, Value>,
     /// What it reads, in the order of the kind's declaration and then of the recipe.
-    pub inputs: Vec<InputFingerprint>,
+    pub inputs: Vec<FingerprintInput>,
     /// The seed, where the kind draws at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -36,12 +36,11 @@ pub struct Fingerprint {
 
 /// What a stage reads, by its contents.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputFingerprint {
+pub struct FingerprintInput {
     /// The field's name.
     pub name: String,
     /// The type of artifact that it is read as.
-    #[serde(rename = "type")]
-    pub artifact_type: String,
+    pub r#type: String,
     /// The digest of that type's files.
     pub digest: Digest,
     /// For a kind that gathers: the name of the cell it comes from.
@@ -54,15 +53,15 @@ impl Fingerprint {
     ///
     /// # Panics
     /// Where there are not as many digests as inputs.
-    pub fn new(stage: &PlannedStage, digests: &[Digest]) -> Self {
+    pub fn of(stage: &PlannedStage, digests: &[Digest]) -> Self {
         assert_eq!(digests.len(), stage.inputs.len(), "each input of `{}` has one digest", stage.name);
         let in_key = stage.kind.parameters.iter().filter(|parameter| parameter.in_key);
         let parameters = in_key.filter_map(|parameter| {
             stage.parameters.get(parameter.name).map(|value| (parameter.name.to_owned(), value.clone()))
         });
-        let input = |(input, digest): (&PlannedInput, &Digest)| InputFingerprint {
+        let input = |(input, digest): (&PlannedInput, &Digest)| FingerprintInput {
             name: input.name.to_owned(),
-            artifact_type: input.accepts.name.to_owned(),
+            r#type: input.accepts.name.to_owned(),
             digest: *digest,
             label: input.label.clone(),
         };

@@ -1,10 +1,6 @@
 //! The plan: a directed graph of stages, ready to run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
@@ -26,8 +22,6 @@ pub struct Plan {
     pub order: Vec<NodeIndex>,
     /// The resolved recipe as TOML text, for the run's folder.
     pub resolved: String,
-    /// After `--only`: the stages that may run; all others must have their artifacts already.
-    pub only: Option<BTreeSet<NodeIndex>>,
     /// What is worth a look in the recipe but does not stand in the way.
     pub warnings: Problems,
 }
@@ -94,7 +88,7 @@ impl Source {
 /// What a stage occupies while it runs; never part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Resources {
-    /// Processor cores.
+    /// Processor cores; 0 where nothing was said: all for a kind that computes on the CPU's cores, otherwise one.
     pub cpus: u32,
     /// Bytes of memory; 0 where nothing was said.
     pub memory: u64,

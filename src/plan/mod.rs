@@ -8,12 +8,12 @@ mod fingerprint;
 mod graph;
 mod order;
 mod resolved;
-mod restrict;
+mod select;
 mod settle;
 mod space;
 mod unit;
 
 pub use difference::differences;
 pub use expand::plan;
-pub use fingerprint::{Fingerprint, InputFingerprint};
+pub use fingerprint::{Fingerprint, FingerprintInput};
 pub use graph::{Plan, PlannedInput, PlannedStage, Resources, Source};

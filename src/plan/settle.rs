@@ -126,7 +126,7 @@ fn settle_links(
         let Some(node) = filled.get(input.name) else { continue };
         let single = std::slice::from_ref(node);
         let (list, is_list) = node.as_list().map_or((single, false), |list| (list, true));
-        if is_list && (input.count != Count::Many || list.is_empty()) {
+        if is_list && (!input.count.takes_list() || list.is_empty() && input.count.is_required()) {
             let problem = Problem::error(match input.count {
                 Count::Many => format!("`{}` names nothing", input.name),
                 _ => format!("`{}` takes one artifact, but this is a list", input.name),
@@ -149,7 +149,7 @@ fn settle_links(
 fn expected(input: &Input) -> String {
     let what = if input.is_path { "a path" } else { "the name of a stage, or { path = \"...\" }," };
     match input.count {
-        Count::Many => format!("{what} is expected, or a list of these"),
+        Count::Many | Count::Any => format!("{what} is expected, or a list of these"),
         _ => format!("{what} is expected"),
     }
 }

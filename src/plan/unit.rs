@@ -7,7 +7,7 @@ use crate::{
     diagnostic::{Problem, Problems, Span, nearest, suggestion},
     recipe::{
         Entry, Node, Recipe, StageText, Table,
-        schema::{Catalogue, Count, Default, Kind, Part, Word},
+        schema::{Catalogue, Default, Kind, Part, Word},
     },
 };
 
@@ -181,7 +181,7 @@ fn check_required(stage: &StageText, word: &Word, defaults: &[Entry], problems: 
             let layers = [Some(&stage.fields), defaults_of(defaults, name), defaults_of(defaults, kind.name)];
             layers.into_iter().flatten().any(|layer| layer.get(field).is_some())
         };
-        let inputs = kind.inputs.iter().filter(|input| input.count != Count::Optional);
+        let inputs = kind.inputs.iter().filter(|input| input.count.is_required());
         let inputs = inputs.filter(|input| !part.is_some_and(|part| part.is_wired(input.name)));
         let inputs = inputs.map(|input| (input.name, input.about));
         let parameters = kind.parameters.iter().filter(|parameter| matches!(parameter.default, Default::Required));

@@ -117,8 +117,9 @@ fn input_schema(input: &Input) -> Value {
     let description = format!("{} ({accepts})", input.about);
     match input.count {
         Count::One | Count::Optional => json!({ "description": description, "anyOf": one["anyOf"] }),
-        Count::Many => {
-            let list = json!({ "type": "array", "minItems": 1, "items": one });
+        Count::Many | Count::Any => {
+            let least = u8::from(input.count.is_required());
+            let list = json!({ "type": "array", "minItems": least, "items": one });
             json!({ "description": description, "anyOf": [list, one] })
         }
     }

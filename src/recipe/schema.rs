@@ -109,6 +109,20 @@ pub enum Count {
     Optional,
     /// One or more: `scores = ["before", "after"]` (a single one may stand without brackets).
     Many,
+    /// None, one or more.
+    Any,
+}
+
+impl Count {
+    /// Whether a list may stand there.
+    pub fn takes_list(self) -> bool {
+        matches!(self, Self::Many | Self::Any)
+    }
+
+    /// Whether a recipe must say it.
+    pub fn is_required(self) -> bool {
+        matches!(self, Self::One | Self::Many)
+    }
 }
 
 /// A field that is a value.
@@ -282,6 +296,11 @@ impl Input {
     /// An input that takes one or more artifacts.
     pub const fn many(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {
         Self { name, about, accepts, count: Count::Many, is_path: false }
+    }
+
+    /// An input that takes any number of artifacts, and may be left out.
+    pub const fn any(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {
+        Self { name, about, accepts, count: Count::Any, is_path: false }
     }
 
     /// The same input, whose text is the path of a file or folder and never the name of a stage.

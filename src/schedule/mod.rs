@@ -1,3 +1,16 @@
 //! In what order, and what happened: the queue, attempts in child processes, and the journal of events.
 
+pub mod attempt;
+mod child;
+mod ending;
 pub mod event;
+mod execute;
+pub mod journal;
+mod nearest;
+mod run;
+mod slots;
+mod survey;
+
+pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
+pub use slots::Machine;
+pub use survey::{State, Survey, Surveyed, explain, survey};

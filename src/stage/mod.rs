@@ -1,6 +1,7 @@
 //! Where science meets engine: one file per kind of stage.
 
 pub mod artifact;
+mod command;
 mod context;
 mod optimisation;
 pub mod pretrain;

@@ -14,7 +14,7 @@ pub struct Registered {
 }
 
 /// All kinds, in the order in which help and docs list them.
-pub const KINDS: &[Registered] = &[];
+pub const KINDS: &[Registered] = &[super::command::COMMAND];
 
 /// Names for several kinds that are wired together.
 pub const COMPOSITES: &[Composite] = &[];

@@ -1,0 +1,181 @@
+//! `apeft cache`: what the store holds, whether it is whole, and what of it can go.
+
+use std::{process::ExitCode, time::UNIX_EPOCH};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::common::{CacheArguments, DAMAGED, ExperimentsArguments, WRONG, bytes, print_json};
+use crate::{
+    schedule::journal,
+    store::{Artifact, Store},
+};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct CacheCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Lists artifacts.
+    Ls(Listing),
+    /// Hashes every file and compares; status 3 where something is not as it was left.
+    Verify {
+        #[command(flatten)]
+        listing: Listing,
+        /// Moves damaged artifacts aside, so that they are made again, and mends the store's own files.
+        #[arg(long)]
+        repair: bool,
+    },
+    /// Removes what was moved aside, work of dead attempts, and artifacts that no recent run used.
+    Gc {
+        #[command(flatten)]
+        listing: Listing,
+        #[command(flatten)]
+        experiments: ExperimentsArguments,
+        /// Keeps what the last N runs of each recipe used.
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        keep: usize,
+        /// Only says what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Says how much space it takes.
+    Du(Listing),
+}
+
+#[derive(Args, Clone, Debug)]
+struct Listing {
+    #[command(flatten)]
+    cache: CacheArguments,
+    /// Puts the answer on stdout as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(command: &CacheCommand) -> anyhow::Result<ExitCode> {
+    match &command.action {
+        Action::Ls(listing) => list(listing),
+        Action::Verify { listing, repair } => verify(listing, *repair),
+        Action::Gc { listing, experiments, keep, dry_run } => collect(listing, experiments, *keep, *dry_run),
+        Action::Du(listing) => usage(listing),
+    }
+}
+
+fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
+    let store = listing.cache.open(false)?;
+    let mut artifacts = store.list()?;
+    artifacts.sort_by_key(Artifact::made);
+    let kind = |artifact: &Artifact| {
+        artifact.record().ok().and_then(|record| record.get("kind")?.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    if listing.json {
+        let values: Vec<Value> = artifacts
+            .iter()
+            .map(|artifact| {
+                let made = artifact.made().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+                json!({
+                    "key": artifact.key, "kind": kind(artifact), "bytes": artifact.bytes(),
+                    "files": artifact.names().count(), "made": made.map(|made| made.as_millis() as u64),
+                    "artifact": artifact.files(),
+                })
+            })
+            .collect();
+        print_json(&values)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for artifact in &artifacts {
+        let names: Vec<&str> = artifact.names().map(|(name, _)| name).take(4).collect();
+        let more = if artifact.names().count() > 4 { ", ..." } else { "" };
+        let size = bytes(artifact.bytes());
+        eprintln!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "));
+    }
+    eprintln!("{} artifacts in {}", artifacts.len(), store.root().display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
+    let store = listing.cache.open(false)?;
+    let audit = store.verify()?;
+    let mut left = audit.problems.clone();
+    if repair && !left.is_empty() {
+        store.repair(&left)?;
+        left = store.verify()?.problems;
+    }
+    if listing.json {
+        let problems: Vec<Value> = audit
+            .problems
+            .iter()
+            .map(|found| json!({"path": found.path, "problem": found.problem, "key": found.key, "repaired": repair && !left.contains(found)}))
+            .collect();
+        print_json(&json!({
+            "ok": left.is_empty(), "artifacts": audit.artifacts, "files": audit.files, "bytes": audit.bytes,
+            "problems": problems,
+        }))?;
+    }
+    for found in &audit.problems {
+        let done = if repair && !left.contains(found) { " (repaired)" } else { "" };
+        eprintln!("! {}: {}{done}", found.path.display(), found.problem);
+    }
+    let counts = format!("{} artifacts, {} files, {}", audit.artifacts, audit.files, bytes(audit.bytes));
+    if left.is_empty() {
+        eprintln!("{counts}: everything is as it was left");
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("{counts}: {} problems; `apeft cache verify --repair` moves what is damaged aside, and the next run makes it again", left.len());
+    Ok(ExitCode::from(DAMAGED))
+}
+
+fn collect(
+    listing: &Listing,
+    experiments: &ExperimentsArguments,
+    keep: usize,
+    dry_run: bool,
+) -> anyhow::Result<ExitCode> {
+    let store = listing.cache.open(false)?;
+    let kept = journal::referenced(&experiments.experiments, keep);
+    if kept.is_empty() && keep > 0 && !store.list()?.is_empty() {
+        let place = experiments.experiments.display();
+        eprintln!("error: no run is recorded in {place}, so that everything would go; name the folder of the runs with --experiments, or say --keep 0");
+        return Ok(ExitCode::from(WRONG));
+    }
+    let mut leftovers = store.leftovers(&kept)?;
+    if !dry_run {
+        leftovers = store.remove(leftovers)?;
+    }
+    let total: u64 = leftovers.iter().map(|leftover| leftover.bytes).sum();
+    if listing.json {
+        let values: Vec<Value> = leftovers
+            .iter()
+            .map(|leftover| json!({"path": leftover.path, "bytes": leftover.bytes, "why": leftover.why}))
+            .collect();
+        print_json(&json!({"removed": values, "bytes": total, "dry_run": dry_run}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for leftover in &leftovers {
+        eprintln!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
+    }
+    let verb = if dry_run { "would be freed" } else { "freed" };
+    eprintln!("{} {verb}", bytes(total));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
+    let store: Store = listing.cache.open(false)?;
+    let usage = store.usage();
+    if listing.json {
+        print_json(&usage)?;
+    } else {
+        for (name, count) in [
+            ("artifacts", usage.artifacts),
+            ("unfinished work", usage.work),
+            ("moved aside", usage.damaged),
+            ("everything", usage.total),
+        ] {
+            eprintln!("{name:<16} {:>9}", bytes(count));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,71 @@
+//! All commands, and the way to each.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    attempt, cache, common, dag, diagnostics, explain, init, logs, plan, run, schema, status, validate,
+};
+
+#[derive(Parser)]
+#[command(name = "apeft", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Where diagnostics go, instead of the terminal; RUST_LOG says how much.
+    #[arg(long, global = true, value_name = "FILE")]
+    log_file: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Carries a recipe out; running again resumes.
+    Run(run::RunArguments),
+    /// Shows what would run, what is cached, and why.
+    Plan(plan::PlanArguments),
+    /// Checks a recipe and says everything that is wrong with it.
+    Validate(validate::ValidateArguments),
+    /// Shows in what a stage differs from the nearest artifact that exists.
+    Explain(explain::ExplainArguments),
+    /// Draws the stages of a recipe and what each needs.
+    Dag(dag::DagArguments),
+    /// Shows how far a run is, or how it ended.
+    Status(status::StatusArguments),
+    /// Shows what a stage printed.
+    Logs(logs::LogsArguments),
+    /// Looks after the store.
+    Cache(cache::CacheCommand),
+    /// Prints the JSON Schema of recipes, with which editors complete and check them.
+    Schema(schema::SchemaArguments),
+    /// Writes a recipe to start from.
+    Init(init::InitArguments),
+    #[command(hide = true)]
+    Attempt(attempt::AttemptArguments),
+}
+
+/// Reads the command line, does what it asks, and says how that went.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let default = if matches!(arguments.command, Command::Attempt(_)) { "info" } else { "warn" };
+    let done = diagnostics::listen(default, arguments.log_file.as_deref()).and_then(|()| match &arguments.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Plan(arguments) => plan::run(arguments),
+        Command::Validate(arguments) => validate::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Dag(arguments) => dag::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
+        Command::Logs(arguments) => logs::run(arguments),
+        Command::Cache(command) => cache::run(command),
+        Command::Schema(arguments) => schema::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Attempt(arguments) => attempt::run(arguments),
+    });
+    done.unwrap_or_else(|error| {
+        if common::is_broken_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
+        eprintln!("error: {error:#}");
+        ExitCode::from(common::WRONG)
+    })
+}

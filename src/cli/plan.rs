@@ -1,0 +1,80 @@
+//! `apeft plan`: what would run, what is cached, and why.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::common::{CacheArguments, DAMAGED, RecipeArguments, print_json};
+use crate::schedule::{State, Survey, survey};
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct PlanArguments {
+    #[command(flatten)]
+    recipe: RecipeArguments,
+    #[command(flatten)]
+    cache: CacheArguments,
+    /// Hashes every file of the store that is used, whatever its time stamps say.
+    #[arg(long)]
+    verify: bool,
+    /// Puts the plan on stdout as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
+    let plan = match arguments.recipe.plan() {
+        Ok(plan) => plan,
+        Err(code) => return Ok(code),
+    };
+    let store = arguments.cache.open(arguments.verify)?;
+    let survey = match survey(&plan, &store) {
+        Ok(survey) => survey,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Ok(ExitCode::from(DAMAGED));
+        }
+    };
+    for (key, problem, moved_to) in &survey.damaged {
+        eprintln!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
+    }
+    if arguments.json {
+        let stages = survey.stages.iter().map(|surveyed| {
+            let stage = &plan.graph[surveyed.node];
+            let mut needs: Vec<&str> =
+                plan.graph.neighbors_directed(surveyed.node, petgraph::Incoming).map(|need| plan.graph[need].name.as_str()).collect();
+            needs.sort_unstable();
+            needs.dedup();
+            json!({
+                "name": stage.name, "kind": stage.kind.name, "key": surveyed.key, "state": surveyed.state,
+                "reason": surveyed.reason, "needs": needs,
+            })
+        });
+        print_json(&json!({"recipe": plan.recipe, "stages": stages.collect::<Vec<_>>()}))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show(&plan, &survey);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(plan: &crate::plan::Plan, survey: &Survey) {
+    let names = survey.stages.iter().map(|surveyed| plan.graph[surveyed.node].name.chars().count());
+    let width = names.max().unwrap_or(0).min(60);
+    for surveyed in &survey.stages {
+        let name = &plan.graph[surveyed.node].name;
+        match surveyed.state {
+            State::Cached => eprintln!("= {name:<width$}  cached"),
+            State::Ready => eprintln!("> {name:<width$}  ready: {}", surveyed.reason),
+            State::Waiting => eprintln!(". {name:<width$}  waiting: {}", surveyed.reason),
+        }
+    }
+    let count = |state| survey.stages.iter().filter(|surveyed| surveyed.state == state).count();
+    eprintln!(
+        "{}: {} stages, {} cached, {} ready, {} waiting",
+        plan.recipe,
+        survey.stages.len(),
+        count(State::Cached),
+        count(State::Ready),
+        count(State::Waiting)
+    );
+}

@@ -1,0 +1,63 @@
+//! `apeft validate`: is the recipe right?
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    diagnostic::Problems,
+    plan::{self, Plan},
+    recipe::Recipe,
+    stage::registry,
+};
+
+/// What `apeft validate` is given.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  apeft validate recipes/quickstart.toml
+  apeft validate recipes/quickstart.toml --set stage.tuned.beta=0.2 --set 'seeds=[0, 1]'")]
+pub(super) struct ValidateArguments {
+    /// The recipe's file.
+    recipe: PathBuf,
+    /// Overrides a field of the recipe; may be repeated, later ones win.
+    #[arg(long = "set", value_name = "FIELD=VALUE")]
+    settings: Vec<String>,
+    /// Puts one machine-readable value on stdout: {"ok", "recipe", "stages", "problems"}.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
+    let planned = plan_recipe(&arguments.recipe, &arguments.settings, None);
+    let problems = planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings);
+    show(problems);
+    if arguments.json {
+        let (name, stages) = planned.as_ref().map_or((None, 0), |plan| (Some(&plan.recipe), plan.order.len()));
+        let value = json!({ "ok": planned.is_ok(), "recipe": name, "stages": stages, "problems": problems.to_json() });
+        writeln!(io::stdout(), "{value}")?;
+    }
+    Ok(match &planned {
+        Ok(plan) => {
+            let count = plan.order.len();
+            eprintln!("{}: ok, {count} stage{}", arguments.recipe.display(), if count == 1 { "" } else { "s" });
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::from(2),
+    })
+}
+
+/// Reads and plans a recipe.
+pub(super) fn plan_recipe(path: &Path, settings: &[String], device: Option<&str>) -> Result<Plan, Problems> {
+    plan::plan(&Recipe::load(path, settings)?, &registry::catalogue(), device)
+}
+
+/// Puts problems on stderr, in colour where that is a terminal whose user has nothing against it.
+pub(super) fn show(problems: &Problems) {
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    eprint!("{}", problems.render(io::stderr().is_terminal() && !is_plain));
+}

@@ -1,0 +1,221 @@
+//! One attempt, as seen by the child process that makes it: what it is told, what it does, what it says.
+
+use std::{
+    fs,
+    io::Write,
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    digest::Digest,
+    seed::Seed,
+    stage::{Context, InputPath, Report, registry},
+    store::{Lookup, Store},
+};
+
+/// What a child is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// The process that waits for it; without it there is nothing to do.
+    pub parent: u32,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The kind's name.
+    pub kind: String,
+    /// The key.
+    pub key: Digest,
+    /// The struct whose hash is the key.
+    pub record: Value,
+    /// The kind's parameters.
+    pub parameters: Value,
+    /// What it reads.
+    pub inputs: Vec<InputPath>,
+    /// The seed, or 0.
+    pub seed: u64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+}
+
+/// What a child says, a JSON object a line; the last one is `Finished` or `Failed`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case")]
+pub enum Message {
+    /// Another run makes the same artifact.
+    Waiting {
+        /// Who.
+        holder: String,
+    },
+    /// The work began.
+    Began,
+    /// An artifact was there but damaged.
+    Damaged {
+        /// What did not match.
+        problem: String,
+        /// Where it lies now.
+        moved_to: PathBuf,
+    },
+    /// The stage speaks.
+    Said {
+        /// What it says.
+        report: Report,
+    },
+    /// The artifact is in place.
+    Finished {
+        /// Whether another run had made it.
+        cached: bool,
+        /// What was hashed, for the store's memo.
+        learnt: Vec<String>,
+    },
+    /// There is no artifact.
+    Failed {
+        /// Why, in words.
+        error: String,
+    },
+}
+
+/// Progress is said at most so often.
+const PAUSE: Duration = Duration::from_millis(100);
+
+type Voice = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// Makes an artifact as a job says, and tells `output` how it goes. Returns whether it is in place.
+///
+/// # Errors
+/// Where it could not even begin to listen for the end of its parent.
+pub fn carry_out(job: &Job, output: Box<dyn Write + Send>) -> std::io::Result<bool> {
+    end_with_parent(job.parent)?;
+    let voice: Voice = Arc::new(Mutex::new(output));
+    let result = make(job, &voice);
+    let message = match &result {
+        Ok(message) => message.clone(),
+        Err(error) => Message::Failed { error: error.clone() },
+    };
+    say(&voice, &message);
+    Ok(result.is_ok())
+}
+
+fn make(job: &Job, voice: &Voice) -> Result<Message, String> {
+    let registered = registry::find(&job.kind).ok_or_else(|| format!("there is no kind `{}`", job.kind))?;
+    let words = |error: crate::store::StoreError| error.to_string();
+    let store = Store::open(&job.store).map_err(words)?;
+    let waiting = |holder: &str| say(voice, &Message::Waiting { holder: holder.to_owned() });
+    let lock = store.lock(&job.key, waiting).map_err(words)?;
+    match store.find_locked(&lock).map_err(words)? {
+        Lookup::Found(_) => return Ok(Message::Finished { cached: true, learnt: store.learnt() }),
+        Lookup::Damaged { problem, moved_to } => say(voice, &Message::Damaged { problem, moved_to }),
+        Lookup::Absent => {}
+    }
+    let draft = store.draft(lock).map_err(words)?;
+    say(voice, &Message::Began);
+    let context = Context {
+        parameters: job.parameters.clone(),
+        inputs: job.inputs.clone(),
+        output: draft.files(),
+        checkpoint: draft.checkpoint(),
+        seed: Seed::root(job.seed),
+        device: job.device.clone(),
+        report: listener(voice),
+    };
+    let panicked = remember_panics();
+    match panic::catch_unwind(AssertUnwindSafe(|| (registered.run)(&context))) {
+        Ok(result) => result.map_err(|error| error.to_string())?,
+        Err(_) => {
+            let words = panicked.lock().map_or_else(|_| None, |mut words| words.take());
+            return Err(format!("a defect in `{}`: {}", job.kind, words.unwrap_or_default()));
+        }
+    }
+    store.commit(draft, &job.record).map_err(words)?;
+    Ok(Message::Finished { cached: false, learnt: store.learnt() })
+}
+
+fn say(voice: &Voice, message: &Message) {
+    let line = serde_json::to_string(message).expect("plain data can be written") + "\n";
+    if let Ok(mut output) = voice.lock() {
+        // Nobody listens any more where this fails, and then the end of the parent ends this process too.
+        let _ = output.write_all(line.as_bytes()).and_then(|()| output.flush());
+    }
+}
+
+fn listener(voice: &Voice) -> Box<dyn Fn(Report) + Send + Sync> {
+    let voice = voice.clone();
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    Box::new(move |report| {
+        if let Report::Progress { done, total, .. } = &report
+            && let Ok(mut last) = last.lock()
+        {
+            if done < total && last.is_some_and(|last| last.elapsed() < PAUSE) {
+                return;
+            }
+            *last = Some(Instant::now());
+        }
+        say(&voice, &Message::Said { report });
+    })
+}
+
+/// Keeps what the last panic said, with its place, and logs it.
+fn remember_panics() -> Arc<Mutex<Option<String>>> {
+    let remembered = Arc::new(Mutex::new(None));
+    let words = remembered.clone();
+    panic::set_hook(Box::new(move |info| {
+        let payload = info.payload();
+        let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref().copied());
+        let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+        let text = format!("{}{place}", text.unwrap_or("a panic without words"));
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!("panic: {text}\n{backtrace}");
+        if let Ok(mut words) = words.lock() {
+            *words = Some(text);
+        }
+    }));
+    remembered
+}
+
+/// Ends this process and all that it started when its parent ends, however that comes about.
+///
+/// The kernel's signal reaches this process only; so it is one that can be caught, and the whole group is killed from here.
+fn end_with_parent(parent: u32) -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
+    let orphaned = move || rustix::process::getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok();
+    std::thread::spawn(move || {
+        for signal in &mut signals {
+            if orphaned() {
+                let _ = rustix::process::kill_current_process_group(Signal::KILL);
+            }
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    });
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    if orphaned() {
+        return Err(std::io::Error::other("the process that wanted this attempt is gone"));
+    }
+    Ok(())
+}
+
+impl Job {
+    /// Leaves the job in a file for the child, who removes it.
+    ///
+    /// # Errors
+    /// Where the disk is full.
+    pub fn write(&self) -> std::io::Result<PathBuf> {
+        let (mut file, path) = tempfile::Builder::new().prefix("apeft-").suffix(".json").tempfile()?.keep()?;
+        serde_json::to_writer(&mut file, self)?;
+        Ok(path)
+    }
+
+    /// Reads the file and removes it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read(path: &std::path::Path) -> std::io::Result<Self> {
+        let job = serde_json::from_slice(&fs::read(path)?)?;
+        fs::remove_file(path)?;
+        Ok(job)
+    }
+}

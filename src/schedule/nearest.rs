@@ -1,0 +1,90 @@
+//! Why a stage runs: what differs from the artifact that is nearest to what it would leave.
+
+use std::{collections::BTreeMap, hash::BuildHasher};
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    plan::{Fingerprint, differences},
+    store::Store,
+};
+
+/// Of a kind's artifacts at most so many are compared field by field, the newest first.
+const COMPARED: usize = 50;
+
+/// The fingerprints of all artifacts, arranged so that those which differ in one field are found at once.
+#[derive(Debug, Default)]
+pub(super) struct Nearest {
+    known: Vec<Fingerprint>,
+    by_kind: BTreeMap<String, Vec<usize>>,
+    /// By the sum of the hashes of all fields but one.
+    all_but_one: BTreeMap<u64, usize>,
+}
+
+impl Nearest {
+    /// Reads the fingerprints of all artifacts of a store; what cannot be read is passed over.
+    pub(super) fn read(store: &Store) -> Self {
+        let artifacts = store.list().unwrap_or_default();
+        let mut found: Vec<_> = artifacts
+            .par_iter()
+            .filter_map(|artifact| {
+                let fingerprint: Fingerprint = serde_json::from_value(artifact.record().ok()?).ok()?;
+                Some((std::cmp::Reverse(artifact.made()), fingerprint))
+            })
+            .collect();
+        found.sort_by_key(|(made, _)| *made);
+        let mut nearest = Self::default();
+        for (index, (_, fingerprint)) in found.into_iter().enumerate() {
+            let hashes = hashes(&fingerprint);
+            let sum = sum(&hashes);
+            for hash in hashes {
+                nearest.all_but_one.entry(sum.wrapping_sub(hash)).or_insert(index);
+            }
+            nearest.by_kind.entry(fingerprint.kind.clone()).or_default().push(index);
+            nearest.known.push(fingerprint);
+        }
+        nearest
+    }
+
+    /// What differs from the nearest artifact of the same kind; nothing where no artifact is near, which is one that shares
+    /// at least half of its fields.
+    pub(super) fn differences(&self, wanted: &Fingerprint) -> Option<Vec<String>> {
+        let wanted_hashes = hashes(wanted);
+        let sum = sum(&wanted_hashes);
+        let by_one = wanted_hashes.iter().find_map(|hash| self.all_but_one.get(&sum.wrapping_sub(*hash)));
+        let near = by_one.copied().filter(|index| self.known[*index].kind == wanted.kind).or_else(|| {
+            let same = self.by_kind.get(&wanted.kind)?.iter().take(COMPARED);
+            let shared = |index: &usize| {
+                hashes(&self.known[*index]).iter().filter(|hash| wanted_hashes.contains(hash)).count()
+            };
+            let (most, index) = same.map(|index| (shared(index), index)).rev().max_by_key(|(shared, _)| *shared)?;
+            (most * 2 >= wanted_hashes.len()).then_some(*index)
+        })?;
+        let found = differences(&self.known[near], wanted);
+        (!found.is_empty()).then_some(found)
+    }
+}
+
+/// A hash of each field with its name; they only serve to compare within one process.
+fn hashes(fingerprint: &Fingerprint) -> Vec<u64> {
+    let record = serde_json::to_value(fingerprint).expect("plain data can be written");
+    let mut fields = Vec::new();
+    flatten("", &record, &mut fields);
+    let hasher = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default();
+    fields.iter().map(|field| hasher.hash_one(field)).collect()
+}
+
+fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, fields)),
+        Value::Array(list) if name == ".inputs" => {
+            list.iter().enumerate().for_each(|(index, value)| fields.push((format!("{name}.{index}"), value.to_string())));
+        }
+        value => fields.push((name.to_owned(), value.to_string())),
+    }
+}
+
+fn sum(hashes: &[u64]) -> u64 {
+    hashes.iter().fold(0, |sum, hash| sum.wrapping_add(*hash))
+}

@@ -1,0 +1,372 @@
+//! The run itself: stages become due, are looked up, wait for their slots, and are attempted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use petgraph::graph::NodeIndex;
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::{
+    attempt::{Job, Message},
+    child::{self, GRACE, Note, Start, Urgency},
+    event::{Event, StageOutline, Timed},
+    execute::{Options, Outcome, StageOutcome},
+    journal::{self, Journal},
+    slots::{Grant, Slots},
+    survey::{Examined, Examiner, needs},
+};
+use crate::{
+    digest::Digest,
+    plan::{Fingerprint, Plan, PlannedStage, Source},
+    stage::InputPath,
+    store::{Artifact, Lookup, Store, StoreError},
+};
+
+/// The memo is saved at least so often.
+const SAVING: Duration = Duration::from_secs(5);
+
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) store: &'a Store,
+    pub(super) options: &'a Options,
+    pub(super) listener: &'a mut dyn FnMut(&Timed),
+    pub(super) journal: Journal,
+    pub(super) examiner: Examiner<'a>,
+    pub(super) slots: Slots,
+    /// Where each stage stands in the plan's order.
+    pub(super) positions: Vec<usize>,
+    /// How many needs of each stage have no artifact yet; only of stages that are wanted.
+    pub(super) missing: BTreeMap<NodeIndex, usize>,
+    /// Positions of stages that have all that they need and were not looked up yet.
+    pub(super) due: BTreeSet<usize>,
+    /// By position: stages that wait for their slots.
+    pub(super) ready: BTreeMap<usize, Ready>,
+    pub(super) running: BTreeMap<NodeIndex, Running>,
+    pub(super) results: BTreeMap<NodeIndex, StageOutcome>,
+    pub(super) forced: BTreeSet<NodeIndex>,
+    /// The first failed stage, after which nothing new is started.
+    pub(super) stopped_by: Option<String>,
+    pub(super) urgency: Urgency,
+    pub(super) interrupted_at: Option<Instant>,
+    pub(super) sender: Sender<Note>,
+    pub(super) notes: Receiver<Note>,
+}
+
+pub(super) struct Ready {
+    pub(super) fingerprint: Box<Fingerprint>,
+    pub(super) key: Digest,
+    pub(super) attempt: u32,
+    /// Why it runs, where that is known already.
+    pub(super) reason: Option<String>,
+}
+
+pub(super) struct Running {
+    pub(super) ready: Ready,
+    pub(super) group: Option<Pid>,
+    pub(super) grant: Grant,
+    pub(super) began: Instant,
+    pub(super) deadline: Option<Instant>,
+    pub(super) timed_out: bool,
+    pub(super) last_word: Option<Message>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        store: &'a Store,
+        options: &'a Options,
+        listener: &'a mut dyn FnMut(&Timed),
+    ) -> Self {
+        let (sender, notes) = mpsc::channel();
+        let mut positions = vec![0; plan.graph.node_count()];
+        plan.order.iter().enumerate().for_each(|(position, node)| positions[node.index()] = position);
+        Self {
+            plan,
+            store,
+            options,
+            listener,
+            journal: Journal::create(&options.experiments, &plan.recipe, &plan.resolved),
+            examiner: Examiner::new(plan, store),
+            slots: Slots::new(options.machine.clone(), options.jobs.max(1)),
+            positions,
+            missing: BTreeMap::new(),
+            due: BTreeSet::new(),
+            ready: BTreeMap::new(),
+            running: BTreeMap::new(),
+            results: BTreeMap::new(),
+            forced: options.forced.clone(),
+            stopped_by: None,
+            urgency: Arc::new(AtomicU8::new(0)),
+            interrupted_at: None,
+            sender,
+            notes,
+        }
+    }
+
+    /// Carries out the wanted stages.
+    pub(super) fn carry_out(mut self) -> Result<Outcome, StoreError> {
+        let began = Instant::now();
+        self.announce();
+        self.enlist()?;
+        self.look_up_due()?;
+        self.store.save_memo();
+        let signals = self.listen_for_signals();
+        let looped = self.until_nothing_runs();
+        if let Some(signals) = signals {
+            signals.close();
+        }
+        // A store that cannot be used any more ends the run; its children go first.
+        if looped.is_err() {
+            self.urgency.store(2, Ordering::Relaxed);
+            self.signal_all(Signal::KILL);
+        }
+        self.store.save_memo();
+        looped?;
+        Ok(self.conclude(began.elapsed().as_secs_f64()))
+    }
+
+    fn announce(&mut self) {
+        let outline = |node: &NodeIndex| StageOutline {
+            name: self.plan.graph[*node].name.clone(),
+            kind: self.plan.graph[*node].kind.name.to_owned(),
+            needs: needs(self.plan, *node).map(|need| self.plan.graph[need].name.clone()).collect(),
+        };
+        let event = Event::RunStarted {
+            run: self.journal.run.clone(),
+            recipe: self.plan.recipe.clone(),
+            command: self.options.command.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            stages: self.plan.order.iter().map(outline).collect(),
+        };
+        self.tell(event);
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        let timed = Timed { at: journal::now().as_millis() as u64, event };
+        self.journal.record(&timed);
+        (self.listener)(&timed);
+    }
+
+    pub(super) fn name(&self, node: NodeIndex) -> String {
+        self.plan.graph[node].name.clone()
+    }
+
+    /// Counts what each wanted stage needs; what is needed but not wanted is only looked up.
+    fn enlist(&mut self) -> Result<(), StoreError> {
+        let wanted = &self.options.wanted;
+        let looked_up = self.plan.with_needs(wanted);
+        for (position, node) in self.plan.order.iter().copied().enumerate() {
+            if wanted.contains(&node) {
+                let missing = needs(self.plan, node).filter(|need| wanted.contains(need)).count();
+                self.missing.insert(node, missing);
+                if missing == 0 {
+                    self.due.insert(position);
+                }
+            } else if looked_up.contains(&node)
+                && let Examined::Cached(artifact) = self.examiner.examine(node)?
+            {
+                self.examiner.artifacts.insert(node, artifact);
+            }
+        }
+        Ok(())
+    }
+
+    fn listen_for_signals(&self) -> Option<signal_hook::iterator::Handle> {
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .inspect_err(|error| tracing::warn!("Ctrl-C ends children at once: {error}"))
+            .ok()?;
+        let handle = signals.handle();
+        let sender = self.sender.clone();
+        std::thread::spawn(move || signals.forever().all(|_| sender.send(Note::Signal).is_ok()));
+        Some(handle)
+    }
+
+    fn until_nothing_runs(&mut self) -> Result<(), StoreError> {
+        let mut saved = Instant::now();
+        loop {
+            self.look_up_due()?;
+            self.start_ready()?;
+            if self.running.is_empty() {
+                if self.due.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.notes.recv_timeout(Duration::from_millis(100)) {
+                Ok(note) => self.heed(note)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("this run holds a sender itself"),
+            }
+            self.end_overdue();
+            if saved.elapsed() > SAVING {
+                self.store.save_memo();
+                saved = Instant::now();
+            }
+        }
+    }
+
+    fn look_up_due(&mut self) -> Result<(), StoreError> {
+        while let Some(position) = self.due.pop_first() {
+            let node = self.plan.order[position];
+            match self.examiner.examine(node)? {
+                Examined::Cached(artifact) if self.forced.remove(&node) => self.make_again(position, &artifact)?,
+                Examined::Cached(artifact) => self.found(node, artifact),
+                Examined::Ready { fingerprint, key, damaged } => {
+                    let reason = damaged.as_ref().map(|(problem, _)| format!("its artifact was damaged: {problem}"));
+                    if let Some((problem, moved_to)) = damaged {
+                        let moved_to = moved_to.display().to_string();
+                        self.tell(Event::ArtifactDamaged { key: key.to_string(), problem, moved_to });
+                    }
+                    self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason });
+                }
+                Examined::Waiting(needs) => {
+                    self.fail(node, None, format!("it {needs}, which --only leaves out; use --until instead"));
+                }
+                Examined::Unreadable(problem) => self.fail(node, None, problem),
+            }
+        }
+        Ok(())
+    }
+
+    fn make_again(&mut self, position: usize, artifact: &Artifact) -> Result<(), StoreError> {
+        let lock = self.store.lock(&artifact.key, |_| {})?;
+        if let Lookup::Found(_) = self.store.find_locked(&lock)? {
+            self.store.set_aside(&lock)?;
+        }
+        drop(lock);
+        if let Examined::Ready { fingerprint, key, .. } = self.examiner.examine(self.plan.order[position])? {
+            let reason = Some("it was asked for with --force".to_owned());
+            self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason });
+        }
+        Ok(())
+    }
+
+    fn start_ready(&mut self) -> Result<(), StoreError> {
+        if self.stopped_by.is_some() || self.interrupted_at.is_some() {
+            return Ok(());
+        }
+        let positions: Vec<usize> = if self.slots.any() { self.ready.keys().copied().collect() } else { Vec::new() };
+        for position in positions {
+            if !self.slots.any() || self.stopped_by.is_some() {
+                break;
+            }
+            let node = self.plan.order[position];
+            let key = self.ready[&position].key;
+            if self.running.values().any(|running| running.ready.key == key) {
+                continue;
+            }
+            let stage = &self.plan.graph[node];
+            if let Some(problem) = self.slots.never(stage) {
+                self.ready.remove(&position);
+                self.fail(node, Some(key), problem);
+            } else if let Some(grant) = self.slots.grant(stage) {
+                let ready = self.ready.remove(&position).expect("its position was just read");
+                self.start(node, ready, grant);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, node: NodeIndex, mut ready: Ready, grant: Grant) {
+        let stage = &self.plan.graph[node];
+        let reason = match ready.reason.take() {
+            Some(reason) => reason,
+            None => self.examiner.reason(&ready.fingerprint),
+        };
+        let log = self.journal.log(&stage.name, ready.attempt);
+        let job = self.job(node, stage, &ready, &grant);
+        let start = Start { node, job: &job, log: &log, visible: grant.visible.as_deref(), urgency: &self.urgency };
+        let started = child::start(&start, &self.sender);
+        let event = Event::StageStarted {
+            stage: stage.name.clone(),
+            key: ready.key.to_string(),
+            attempt: ready.attempt,
+            pid: started.as_ref().map_or(0, |group| group.as_raw_pid() as u32),
+            log: log.display().to_string(),
+            reason,
+        };
+        self.tell(event);
+        let mut running = Running {
+            ready,
+            group: None,
+            grant,
+            began: Instant::now(),
+            deadline: None,
+            timed_out: false,
+            last_word: None,
+        };
+        match started {
+            Ok(group) => {
+                running.group = Some(group);
+                self.running.insert(node, running);
+            }
+            Err(error) => self.attempt_failed(node, running, format!("its process could not be started: {error}")),
+        }
+    }
+
+    fn job(&self, node: NodeIndex, stage: &PlannedStage, ready: &Ready, grant: &Grant) -> Job {
+        let inputs = stage.inputs.iter().map(|input| InputPath {
+            name: input.name.to_owned(),
+            path: match &input.source {
+                Source::Stage(need) => self.examiner.artifacts[need].files(),
+                Source::Path(path) => path.clone(),
+            },
+            label: input.label.clone(),
+        });
+        tracing::debug!(stage = stage.name, node = node.index(), "starting");
+        Job {
+            parent: std::process::id(),
+            store: self.store.root().to_owned(),
+            kind: stage.kind.name.to_owned(),
+            key: ready.key,
+            record: serde_json::to_value(&ready.fingerprint).expect("plain data can be written"),
+            parameters: serde_json::to_value(&stage.parameters).expect("plain data can be written"),
+            inputs: inputs.collect(),
+            seed: stage.seed.unwrap_or(0),
+            device: grant.device.clone(),
+        }
+    }
+
+    pub(super) fn interrupt(&mut self) {
+        if self.interrupted_at.is_none() {
+            self.interrupted_at = Some(Instant::now());
+            self.urgency.store(1, Ordering::Relaxed);
+            self.tell(Event::Interrupted);
+            self.signal_all(Signal::TERM);
+        } else {
+            self.urgency.store(2, Ordering::Relaxed);
+            self.signal_all(Signal::KILL);
+        }
+    }
+
+    fn end_overdue(&mut self) {
+        let now = Instant::now();
+        for running in self.running.values_mut() {
+            if running.deadline.is_some_and(|deadline| now >= deadline) {
+                running.deadline = None;
+                running.timed_out = true;
+                if let Some(group) = running.group {
+                    let _ = rustix::process::kill_process_group(group, Signal::KILL);
+                }
+            }
+        }
+        if self.interrupted_at.is_some_and(|at| now.duration_since(at) > GRACE) {
+            self.signal_all(Signal::KILL);
+        }
+    }
+
+    /// A group that is gone already needs no signal.
+    fn signal_all(&self, signal: Signal) {
+        for group in self.running.values().filter_map(|running| running.group) {
+            let _ = rustix::process::kill_process_group(group, signal);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the machine has to give: places, cores, memory and GPUs, each handed to one attempt at a time.
+
+use std::{collections::BTreeSet, fs, num::NonZero};
+
+use crate::plan::PlannedStage;
+
+/// What is free.
+#[derive(Debug)]
+pub(super) struct Slots {
+    places: usize,
+    cpus: u32,
+    memory: u64,
+    gpus: BTreeSet<usize>,
+    machine: Machine,
+}
+
+/// What there is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Machine {
+    /// Processor cores.
+    pub cpus: u32,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// The names of GPUs as `CUDA_VISIBLE_DEVICES` lists them.
+    pub gpus: Vec<String>,
+}
+
+/// What one attempt occupies.
+#[derive(Debug, Default)]
+pub(super) struct Grant {
+    cpus: u32,
+    memory: u64,
+    gpus: Vec<usize>,
+    /// What `CUDA_VISIBLE_DEVICES` is for the child, where it has GPUs of its own.
+    pub(super) visible: Option<String>,
+    /// The device that the child sees.
+    pub(super) device: String,
+}
+
+impl Machine {
+    /// Asks the machine.
+    pub fn detect() -> Self {
+        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let memory = meminfo.lines().find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+        });
+        let listed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+        Self {
+            cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
+            memory: memory.map_or(u64::MAX, |kilobytes| kilobytes * 1024),
+            gpus: listed.map_or_else(device_files, |list| {
+                list.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "-1").map(str::to_owned).collect()
+            }),
+        }
+    }
+}
+
+fn device_files() -> Vec<String> {
+    let names = fs::read_dir("/dev").into_iter().flatten().flatten();
+    let mut numbers: Vec<u32> = names
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    numbers.iter().map(u32::to_string).collect()
+}
+
+impl Slots {
+    /// All of a machine, for at most so many attempts at once.
+    pub(super) fn new(machine: Machine, places: usize) -> Self {
+        Self {
+            places,
+            cpus: machine.cpus,
+            memory: machine.memory,
+            gpus: (0..machine.gpus.len()).collect(),
+            machine,
+        }
+    }
+
+    /// Whether anything at all could be granted.
+    pub(super) fn any(&self) -> bool {
+        self.places > 0 && self.cpus > 0
+    }
+
+    /// Why a stage can never run here, if so.
+    pub(super) fn never(&self, stage: &PlannedStage) -> Option<String> {
+        let there = self.machine.gpus.len();
+        let wanted = stage.resources.gpus as usize;
+        (wanted > there).then(|| format!("it needs {wanted} GPUs, and this machine offers {there}"))
+    }
+
+    /// What a stage needs, if it is free. More cores or memory than there are means: all of them.
+    pub(super) fn grant(&mut self, stage: &PlannedStage) -> Option<Grant> {
+        let cpus = match stage.resources.cpus {
+            0 if stage.kind.on_device && !on_gpu(stage) => self.machine.cpus,
+            said => said.clamp(1, self.machine.cpus),
+        };
+        let memory = stage.resources.memory.min(self.machine.memory);
+        let device = stage.device.clone().unwrap_or_else(|| "cpu".to_owned());
+        let gpus: Vec<usize> = match (stage.resources.gpus as usize, particular(stage)) {
+            (0, Some(number)) if number < self.machine.gpus.len() => vec![number],
+            (0, _) => Vec::new(),
+            (count, _) => self.gpus.iter().copied().take(count).collect(),
+        };
+        let enough = gpus.len() >= stage.resources.gpus as usize && gpus.iter().all(|gpu| self.gpus.contains(gpu));
+        if self.places == 0 || cpus > self.cpus || memory > self.memory || !enough {
+            return None;
+        }
+        self.places -= 1;
+        self.cpus -= cpus;
+        self.memory -= memory;
+        self.gpus.retain(|gpu| !gpus.contains(gpu));
+        let names: Vec<&str> = gpus.iter().map(|gpu| self.machine.gpus[*gpu].as_str()).collect();
+        let visible = (!gpus.is_empty()).then(|| names.join(","));
+        let device = if visible.is_some() && on_gpu(stage) { "cuda:0".to_owned() } else { device };
+        Some(Grant { cpus, memory, gpus, visible, device })
+    }
+
+    /// Takes back what an attempt occupied.
+    pub(super) fn give_back(&mut self, grant: Grant) {
+        self.places += 1;
+        self.cpus += grant.cpus;
+        self.memory += grant.memory;
+        self.gpus.extend(grant.gpus);
+    }
+}
+
+fn on_gpu(stage: &PlannedStage) -> bool {
+    stage.device.as_deref().is_some_and(|device| device.starts_with("cuda"))
+}
+
+/// The GPU that a stage's device names.
+fn particular(stage: &PlannedStage) -> Option<usize> {
+    stage.device.as_deref()?.strip_prefix("cuda")?.strip_prefix(':').map_or(Some(0), |number| number.parse().ok())
+}

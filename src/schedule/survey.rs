@@ -1,0 +1,192 @@
+//! What is there and what is not: each stage of a plan compared with the store.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use petgraph::{Direction, graph::NodeIndex};
+use serde::Serialize;
+
+use super::nearest::Nearest;
+use crate::{
+    digest::Digest,
+    plan::{Fingerprint, Plan, PlannedInput, Source},
+    store::{Artifact, Lookup, Store, StoreError},
+};
+
+/// How a stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Its artifact is there.
+    Cached,
+    /// All that it needs is there.
+    Ready,
+    /// Something that it needs is not there yet.
+    Waiting,
+}
+
+/// One stage of a survey.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// Which stage.
+    pub node: NodeIndex,
+    /// How it stands.
+    pub state: State,
+    /// Its key, once all that it needs is there.
+    pub key: Option<Digest>,
+    /// Why it is so, in words.
+    pub reason: String,
+    /// Its artifact.
+    pub artifact: Option<Artifact>,
+}
+
+/// How all stages of a plan stand, in the plan's order.
+#[derive(Debug)]
+pub struct Survey {
+    /// In the plan's order.
+    pub stages: Vec<Surveyed>,
+    /// What had to be moved aside: key, what did not match, where it lies now.
+    pub damaged: Vec<(Digest, String, PathBuf)>,
+}
+
+/// Compares each stage of a plan with the store.
+///
+/// # Errors
+/// Where a damaged artifact cannot be moved aside.
+pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
+    let mut examiner = Examiner::new(plan, store);
+    let mut survey = Survey { stages: Vec::with_capacity(plan.order.len()), damaged: Vec::new() };
+    for node in plan.order.iter().copied() {
+        let waiting = |reason| Surveyed { node, state: State::Waiting, key: None, reason, artifact: None };
+        let surveyed = match examiner.examine(node)? {
+            Examined::Waiting(needs) => waiting(needs),
+            Examined::Unreadable(problem) => waiting(problem),
+            Examined::Cached(artifact) => {
+                let reason = "its artifact is there".to_owned();
+                let key = Some(artifact.key);
+                examiner.artifacts.insert(node, artifact.clone());
+                Surveyed { node, state: State::Cached, key, reason, artifact: Some(artifact) }
+            }
+            Examined::Ready { fingerprint, key, damaged } => {
+                let reason = match &damaged {
+                    Some((problem, _)) => format!("its artifact was damaged: {problem}"),
+                    None => examiner.reason(&fingerprint),
+                };
+                survey.damaged.extend(damaged.map(|(problem, moved_to)| (key, problem, moved_to)));
+                Surveyed { node, state: State::Ready, key: Some(key), reason, artifact: None }
+            }
+        };
+        survey.stages.push(surveyed);
+    }
+    store.save_memo();
+    Ok(survey)
+}
+
+/// Computes keys and looks them up.
+pub(super) struct Examiner<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    /// The artifacts of stages that are done.
+    pub(super) artifacts: BTreeMap<NodeIndex, Artifact>,
+    paths: BTreeMap<(PathBuf, &'static str), Digest>,
+    nearest: Option<Nearest>,
+}
+
+/// How a stage stands, with what is needed to start it.
+pub(super) enum Examined {
+    Cached(Artifact),
+    Ready {
+        fingerprint: Box<Fingerprint>,
+        key: Digest,
+        /// What did not match, and where it lies now.
+        damaged: Option<(String, PathBuf)>,
+    },
+    Waiting(String),
+    Unreadable(String),
+}
+
+impl<'a> Examiner<'a> {
+    pub(super) fn new(plan: &'a Plan, store: &'a Store) -> Self {
+        Self { plan, store, artifacts: BTreeMap::new(), paths: BTreeMap::new(), nearest: None }
+    }
+
+    /// Whether all that a stage needs is there, and if so, whether its artifact is.
+    pub(super) fn examine(&mut self, node: NodeIndex) -> Result<Examined, StoreError> {
+        let missing: Vec<String> = needs(self.plan, node)
+            .filter(|need| !self.artifacts.contains_key(need))
+            .map(|need| format!("`{}`", self.plan.graph[need].name))
+            .collect();
+        if let Some(first) = missing.first() {
+            return Ok(Examined::Waiting(match missing.len() {
+                1..=3 => format!("needs {}", missing.join(", ")),
+                more => format!("needs {first} and {} others", more - 1),
+            }));
+        }
+        let stage = &self.plan.graph[node];
+        let mut digests = Vec::with_capacity(stage.inputs.len());
+        for input in &stage.inputs {
+            match self.digest(input) {
+                Ok(digest) => digests.push(digest),
+                Err(error) => return Ok(Examined::Unreadable(format!("the input `{}`: {error}", input.name))),
+            }
+        }
+        let fingerprint = Box::new(Fingerprint::of(stage, &digests));
+        let key = fingerprint.key();
+        Ok(match self.store.find(&key)? {
+            Lookup::Found(artifact) => Examined::Cached(artifact),
+            Lookup::Absent => Examined::Ready { fingerprint, key, damaged: None },
+            Lookup::Damaged { problem, moved_to } => {
+                Examined::Ready { fingerprint, key, damaged: Some((problem, moved_to)) }
+            }
+        })
+    }
+
+    /// Why there is no artifact, in words.
+    pub(super) fn reason(&mut self, fingerprint: &Fingerprint) -> String {
+        let found = self.nearest.get_or_insert_with(|| Nearest::read(self.store)).differences(fingerprint);
+        match found {
+            None => "no artifact yet".to_owned(),
+            Some(found) if found.len() <= 3 => found.join(", "),
+            Some(found) => format!("{} and {} more", found[..3].join(", "), found.len() - 3),
+        }
+    }
+
+    fn digest(&mut self, input: &PlannedInput) -> Result<Digest, StoreError> {
+        match &input.source {
+            Source::Stage(node) => Ok(self.artifacts[node].digest_of(input.accepts.files)),
+            Source::Path(path) => {
+                let name = (path.clone(), input.accepts.name);
+                if let Some(digest) = self.paths.get(&name) {
+                    return Ok(*digest);
+                }
+                let digest = self.store.digest_path(path, input.accepts.files)?;
+                self.paths.insert(name, digest);
+                Ok(digest)
+            }
+        }
+    }
+}
+
+/// The stages that a stage reads from, each once.
+pub(super) fn needs(plan: &Plan, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
+    let mut needs: Vec<NodeIndex> = plan.graph.neighbors_directed(node, Direction::Incoming).collect();
+    needs.sort_unstable();
+    needs.dedup();
+    needs.into_iter()
+}
+
+/// All differences from the nearest artifact of the same kind; nothing where none is near.
+///
+/// # Errors
+/// Where a damaged artifact cannot be moved aside.
+pub fn explain(plan: &Plan, store: &Store, stage: NodeIndex) -> Result<Option<Vec<String>>, StoreError> {
+    let mut examiner = Examiner::new(plan, store);
+    for node in plan.order.iter().copied().take_while(|node| *node != stage) {
+        if let Examined::Cached(artifact) = examiner.examine(node)? {
+            examiner.artifacts.insert(node, artifact);
+        }
+    }
+    Ok(match examiner.examine(stage)? {
+        Examined::Ready { fingerprint, .. } => Nearest::read(store).differences(&fingerprint),
+        _ => None,
+    })
+}

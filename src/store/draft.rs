@@ -1,0 +1,107 @@
+//! An artifact in the making: the work folder of an attempt, and its commit.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use super::{
+    Artifact, Lock, Store, StoreError,
+    bucket::{FILES, RECORD},
+    durable,
+    manifest::Manifest,
+};
+
+/// An attempt's work folder. Dropped without a commit it takes its files with it, but leaves checkpoints.
+#[derive(Debug)]
+pub struct Draft {
+    lock: Lock,
+    work: PathBuf,
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens a work folder for a key whose lock is held; leftovers of attempts that died are removed.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made.
+    pub fn draft(&self, lock: Lock) -> Result<Draft, StoreError> {
+        let work = self.work().join(lock.key.to_string());
+        let mut last = 0;
+        for (name, path) in durable::entries(&work)? {
+            if let Some(number) = name.strip_prefix("attempt-") {
+                last = last.max(number.parse().unwrap_or(0));
+                durable::remove_folder(&path)?;
+            }
+        }
+        let folder = work.join(format!("attempt-{}", last + 1));
+        durable::create_folder(&folder.join(FILES))?;
+        durable::create_folder(&work.join("checkpoint"))?;
+        Ok(Draft { lock, work, folder })
+    }
+
+    /// Seals an attempt's files and renames them into place: from then on the artifact exists.
+    ///
+    /// # Errors
+    /// Where there is no file, or the disk is full.
+    pub fn commit(&self, draft: Draft, record: &Value) -> Result<Artifact, StoreError> {
+        let key = draft.lock.key;
+        remove_empty_folders(&draft.files())?;
+        if !draft.files().is_dir() {
+            return Err(StoreError::Empty);
+        }
+        let path = draft.folder.join(RECORD);
+        let text = serde_json::to_string_pretty(record).expect("a JSON value can be written") + "\n";
+        fs::write(&path, text).map_err(StoreError::io("write", &path))?;
+        let manifest = Manifest::seal(&draft.folder, Some(key), Some(&self.memo))?;
+        let target = self.folder_of(&key);
+        let shelf = target.parent().expect("an artifact lies on a shelf");
+        if !shelf.is_dir() {
+            durable::create_folder(shelf)?;
+            durable::sync(&self.artifacts())?;
+        }
+        fs::rename(&draft.folder, &target).map_err(StoreError::io("put in place", &target))?;
+        durable::sync(shelf)?;
+        manifest.learn_listings(&target, &self.memo);
+        // The artifact stands; what is left of the work is only a matter of space.
+        if let Err(error) = durable::remove_folder(&draft.work) {
+            tracing::warn!("{error}");
+        }
+        Ok(Artifact::new(key, target, manifest))
+    }
+}
+
+impl Draft {
+    /// The empty folder for the artifact's files.
+    pub fn files(&self) -> PathBuf {
+        self.folder.join(FILES)
+    }
+
+    /// The folder that outlives the attempt.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.work.join("checkpoint")
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if let Err(error) = durable::remove_folder(&self.folder) {
+            tracing::warn!("{error}");
+        }
+        // Each fails where something is left in the folder, which is then kept.
+        let _ = fs::remove_dir(self.checkpoint()).and_then(|()| fs::remove_dir(&self.work));
+    }
+}
+
+fn remove_empty_folders(folder: &Path) -> Result<(), StoreError> {
+    for (_, path) in durable::entries(folder)? {
+        if fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir()) {
+            remove_empty_folders(&path)?;
+        }
+    }
+    // Fails where something is left in it, which is then kept.
+    let _ = fs::remove_dir(folder);
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What a sealed folder holds: each file with its size and digest, and a seal over the list itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    StoreError,
+    durable::{self, Found},
+    hash,
+    memo::Memo,
+};
+use crate::digest::{Digest, digest_value};
+
+/// The manifest's own name.
+pub(super) const MANIFEST: &str = "manifest.json";
+
+/// So few files are looked at sooner than threads are started.
+const FEW: usize = 32;
+
+/// The files of a sealed folder.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// The version of this format.
+    pub(super) schema: u32,
+    /// The key, where the folder is an artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<Digest>,
+    /// All files but the manifest, in the order of their names.
+    pub(super) files: Vec<Entry>,
+}
+
+/// A file of a manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Entry {
+    /// Relative to the folder, with `/` between its parts.
+    pub(super) path: String,
+    /// In bytes.
+    pub(super) size: u64,
+    /// BLAKE3 of its bytes, as `b3sum` prints it.
+    pub(super) digest: Digest,
+}
+
+impl Manifest {
+    /// Hashes all files of a folder, leaves the manifest beside them and syncs everything.
+    pub(super) fn seal(folder: &Path, key: Option<Digest>, memo: Option<&Memo>) -> Result<Self, StoreError> {
+        let found = durable::walk(folder)?;
+        let files = if found.len() > FEW {
+            found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
+        } else {
+            found.into_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
+        };
+        let manifest = Self { schema: 1, key, files };
+        let path = folder.join(MANIFEST);
+        fs::write(&path, manifest.text()).map_err(StoreError::io("write", &path))?;
+        durable::sync_tree(folder)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifest of a folder; the error says in words what is wrong with it.
+    pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, String> {
+        let text = fs::read_to_string(folder.join(MANIFEST))
+            .map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|_| format!("{MANIFEST} is not whole"))?;
+        if manifest.text() != text {
+            return Err(format!("{MANIFEST} does not match its seal"));
+        }
+        if manifest.key != key {
+            return Err(format!("{MANIFEST} belongs to another key"));
+        }
+        Ok(manifest)
+    }
+
+    /// Compares a folder with its manifest, by stamps where the memo knows them; says in words what differs.
+    pub(super) fn check(&self, folder: &Path, memo: Option<&Memo>) -> Result<(), String> {
+        for (name, children) in self.listings() {
+            let listing = digest_value("listing", &json!(children));
+            let path = folder.join(name);
+            let metadata = fs::metadata(&path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+            if memo.and_then(|memo| memo.recall(&metadata)) != Some(listing) {
+                let found = durable::entries(&path).map_err(|error| error.to_string())?;
+                let found: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+                if let Some(extra) = found.iter().find(|name| !children.contains(**name)) {
+                    return Err(format!("{} does not belong there", Path::new(name).join(extra).display()));
+                }
+                if found.len() == children.len() {
+                    memo.inspect(|memo| memo.learn(&metadata, listing, false));
+                }
+            }
+        }
+        let problem = if self.files.len() > FEW {
+            self.files.par_iter().find_map_first(|entry| differs(folder, entry, memo))
+        } else {
+            self.files.iter().find_map(|entry| differs(folder, entry, memo))
+        };
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Remembers the listings of a folder that was just sealed and put in place.
+    pub(super) fn learn_listings(&self, folder: &Path, memo: &Memo) {
+        for (name, children) in self.listings() {
+            if let Ok(metadata) = fs::metadata(folder.join(name)) {
+                memo.learn(&metadata, digest_value("listing", &json!(children)), true);
+            }
+        }
+    }
+
+    /// What each folder holds, by name, in order.
+    fn listings(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut listings = BTreeMap::from([("", BTreeSet::from([MANIFEST]))]);
+        for entry in &self.files {
+            let mut path = entry.path.as_str();
+            loop {
+                let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                let new = listings.entry(parent).or_default().insert(name);
+                if parent.is_empty() || !new {
+                    break;
+                }
+                path = parent;
+            }
+        }
+        listings
+    }
+
+    /// The file's text: the list, and last a seal over all that stands before it.
+    fn text(&self) -> String {
+        let list = serde_json::to_string_pretty(self).expect("plain data can be written");
+        let list = list.strip_suffix("\n}").expect("an object that is not empty ends with a brace on its own line");
+        format!("{list},\n  \"seal\": \"{}\"\n}}\n", blake3::hash(list.as_bytes()))
+    }
+}
+
+fn entry(found: Found, memo: Option<&Memo>) -> Result<Entry, StoreError> {
+    let (digest, metadata) = hash::digest_bytes(&found.path)?;
+    memo.inspect(|memo| memo.learn(&metadata, digest, true));
+    Ok(Entry { path: found.name, size: metadata.len(), digest })
+}
+
+fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<String> {
+    let path = folder.join(&entry.path);
+    let metadata = match fs::metadata(&path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(format!("{} is missing", entry.path)),
+        Err(error) => return Some(format!("{} cannot be read: {error}", entry.path)),
+    };
+    if metadata.len() != entry.size {
+        return Some(format!("{} has {} bytes instead of {}", entry.path, metadata.len(), entry.size));
+    }
+    if memo.and_then(|memo| memo.recall(&metadata)) == Some(entry.digest) {
+        return None;
+    }
+    match hash::digest_bytes(&path) {
+        Ok((digest, metadata)) if digest == entry.digest => {
+            memo.inspect(|memo| memo.learn(&metadata, digest, false));
+            None
+        }
+        Ok(_) => Some(format!("{} does not match its digest", entry.path)),
+        Err(error) => Some(error.to_string()),
+    }
+}

@@ -1,0 +1,250 @@
+//! The store as its users see it: what is committed is found, and what was altered is never served.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use apeft::{
+    digest::{Digest, digest_value},
+    store::{Artifact, Lookup, Store, StoreError, checkpoint},
+};
+use serde_json::json;
+
+fn key(name: &str) -> Digest {
+    digest_value("key", &json!(name))
+}
+
+fn make(store: &Store, name: &str, files: &[(&str, &str)]) -> Artifact {
+    let draft = store.draft(store.lock(&key(name), |_| {}).unwrap()).unwrap();
+    for (file, content) in files {
+        let path = draft.files().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    store.commit(draft, &json!({"kind": "test", "name": name})).unwrap()
+}
+
+fn found(store: &Store, name: &str) -> Option<Artifact> {
+    match store.find(&key(name)).unwrap() {
+        Lookup::Found(artifact) => Some(artifact),
+        _ => None,
+    }
+}
+
+fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(all_files(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+fn small_store(root: &Path) -> Store {
+    let store = Store::open(root).unwrap();
+    make(&store, "one", &[("pairs.jsonl", "{\"prompt\": \"a\"}\n"), ("deep/er/model.bin", "weights"), ("empty", "")]);
+    make(&store, "two", &[("scores.json", "{}\n")]);
+    let unfinished = store.draft(store.lock(&key("three"), |_| {}).unwrap()).unwrap();
+    let saved = checkpoint::save(&unfinished.checkpoint(), |folder| {
+        fs::write(folder.join("state"), "step 7").map_err(|source| StoreError::Io {
+            doing: "write",
+            path: folder.to_owned(),
+            source,
+        })
+    });
+    saved.unwrap();
+    drop(unfinished);
+    store.save_memo();
+    store
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_in_every_file_is_found_and_never_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("cache");
+    let store = small_store(&root);
+    let stale = root.join("v1/locks").join(key("five").to_string());
+    let lock = store.lock(&key("five"), |_| {}).unwrap();
+    let signature = fs::read(&stale).unwrap();
+    drop(lock);
+    fs::write(&stale, signature).unwrap();
+    assert_eq!(store.verify().unwrap().problems, []);
+    let files = all_files(&root);
+    assert_eq!(files.len(), 14, "{files:#?}");
+    for file in files {
+        let good = fs::read(&file).unwrap();
+        for position in 0..good.len() {
+            let mut bad = good.clone();
+            bad[position] ^= 1 << (position % 8);
+            fs::write(&file, &bad).unwrap();
+            assert_eq!(store.verify().unwrap().problems.len(), 1, "{} flipped at {position}", file.display());
+            fs::write(&file, &good[..position]).unwrap();
+            assert_eq!(store.verify().unwrap().problems.len(), 1, "{} cut at {position}", file.display());
+        }
+        fs::remove_file(&file).unwrap();
+        if !file.ends_with("memo") && file != stale {
+            assert_eq!(store.verify().unwrap().problems.len(), 1, "{} removed", file.display());
+        }
+        fs::write(&file, &good).unwrap();
+    }
+    assert_eq!(store.verify().unwrap().problems, []);
+}
+
+#[test]
+fn a_damaged_artifact_is_moved_aside_whatever_part_of_it_is_damaged() {
+    let folder = tempfile::tempdir().unwrap();
+    let count = {
+        let store = small_store(&folder.path().join("count"));
+        all_files(&store.folder_of(&key("one"))).len()
+    };
+    for index in 0..count {
+        for damage in ["flip", "cut", "remove", "extra"] {
+            let root = folder.path().join(format!("{index}-{damage}"));
+            let store = small_store(&root);
+            let mut files = all_files(&store.folder_of(&key("one")));
+            files.sort();
+            let mut bytes = fs::read(&files[index]).unwrap();
+            match damage {
+                "remove" => fs::remove_file(&files[index]).unwrap(),
+                "extra" => fs::write(files[index].with_extension("extra"), "").unwrap(),
+                _ if bytes.is_empty() => continue,
+                "flip" => {
+                    bytes[0] ^= 4;
+                    fs::write(&files[index], &bytes).unwrap();
+                }
+                _ => fs::write(&files[index], &bytes[1..]).unwrap(),
+            }
+            let store = Store::open(&root).unwrap();
+            let Lookup::Damaged { moved_to, .. } = store.find(&key("one")).unwrap() else {
+                panic!("{} with {damage} was served", files[index].display());
+            };
+            assert!(moved_to.is_dir());
+            assert!(matches!(store.find(&key("one")).unwrap(), Lookup::Absent));
+            assert!(found(&store, "two").is_some());
+            make(&store, "one", &[("a", "b")]);
+            assert!(found(&store, "one").is_some());
+        }
+    }
+}
+
+#[test]
+fn a_hit_hashes_nothing_that_looks_as_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_store(folder.path());
+    let memo = fs::read(folder.path().join("v1/memo")).unwrap();
+    let again = Store::open(folder.path()).unwrap();
+    assert!(found(&again, "one").is_some() && found(&again, "two").is_some());
+    assert_eq!(again.learnt(), Vec::<String>::new(), "everything was known");
+    again.save_memo();
+    assert_eq!(fs::read(folder.path().join("v1/memo")).unwrap(), memo);
+    drop(store);
+    let distrustful = Store::open_distrustful(folder.path()).unwrap();
+    assert!(found(&distrustful, "one").is_some());
+}
+
+#[test]
+fn digests_follow_contents_and_the_patterns() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("cache")).unwrap();
+    let one = make(&store, "one", &[("a.json", "1"), ("b.txt", "2")]);
+    let two = make(&store, "two", &[("a.json", "1"), ("b.txt", "3")]);
+    assert_eq!(one.digest_of(&["*.json"]), two.digest_of(&["*.json"]));
+    assert_ne!(one.digest_of(&["*"]), two.digest_of(&["*"]));
+    assert_eq!(one.digest_of(&["*"]), store.digest_path(&one.files(), &["*"]).unwrap());
+    let file = folder.path().join("elsewhere");
+    fs::write(&file, "1").unwrap();
+    let digest = store.digest_path(&file, &["*.json"]).unwrap();
+    assert_eq!(digest, store.digest_path(&one.files().join("a.json"), &["*"]).unwrap());
+    assert_eq!(digest.to_string(), blake3::hash(b"1").to_string());
+    let error = store.digest_path(&one.files(), &["model.safetensors"]).unwrap_err();
+    assert!(error.to_string().ends_with("holds no file named model.safetensors"), "{error}");
+}
+
+#[test]
+fn a_lock_is_exclusive_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    let lock = store.lock(&key("one"), |_| {}).unwrap();
+                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(lock);
+                }
+            });
+        }
+    });
+    assert_eq!(most.into_inner(), 1);
+    assert_eq!(fs::read_dir(folder.path().join("v1/locks")).unwrap().count(), 0);
+    let held = store.try_lock(&key("one")).unwrap();
+    assert!(held.is_some() && store.try_lock(&key("one")).unwrap().is_none());
+    std::thread::scope(|scope| {
+        let mut holder = String::new();
+        let waiter = scope.spawn(|| {
+            store.lock(&key("one"), |who| holder = who.to_owned()).unwrap();
+            holder
+        });
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(held);
+        assert!(waiter.join().unwrap().starts_with(&format!("process {} on ", std::process::id())));
+    });
+}
+
+#[test]
+fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_store(folder.path());
+    let making = store.draft(store.lock(&key("four"), |_| {}).unwrap()).unwrap();
+    fs::write(making.files().join("half"), "x").unwrap();
+    let kept = BTreeSet::from([key("one")]);
+    let leftovers = store.leftovers(&kept).unwrap();
+    let paths: BTreeSet<_> = leftovers.iter().map(|leftover| leftover.path.clone()).collect();
+    let work = folder.path().join("v1/work").join(key("three").to_string());
+    assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone()]));
+    assert_eq!(store.remove(leftovers).unwrap().len(), 2);
+    assert!(found(&store, "one").is_some() && found(&store, "two").is_none() && !work.exists());
+    assert_eq!(store.verify().unwrap().problems, []);
+    store.commit(making, &json!({})).unwrap();
+    assert!(found(&store, "four").is_some());
+    assert_eq!(store.usage().damaged, 0);
+}
+
+#[test]
+fn repairing_leaves_a_store_without_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_store(folder.path());
+    for file in all_files(folder.path()) {
+        let mut bytes = fs::read(&file).unwrap();
+        if let Some(first) = bytes.first_mut() {
+            *first ^= 1;
+            fs::write(&file, &bytes).unwrap();
+        }
+    }
+    fs::write(folder.path().join("v1/artifacts/stray"), "").unwrap();
+    let problems = store.verify().unwrap().problems;
+    assert!(problems.len() >= 6, "{problems:#?}");
+    store.repair(&problems).unwrap();
+    assert_eq!(store.verify().unwrap().problems, []);
+}
+
+#[test]
+fn links_are_sealed_with_what_they_point_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("model.safetensors");
+    fs::write(&outside, "16 GB").unwrap();
+    let store = Store::open(&folder.path().join("cache")).unwrap();
+    let draft = store.draft(store.lock(&key("import"), |_| {}).unwrap()).unwrap();
+    std::os::unix::fs::symlink(&outside, draft.files().join("model.safetensors")).unwrap();
+    let artifact = store.commit(draft, &json!({})).unwrap();
+    assert_eq!(artifact.digest_of(&["*"]), store.digest_path(&artifact.files(), &["*"]).unwrap());
+    assert!(found(&store, "import").is_some());
+    fs::write(&outside, "17 GB").unwrap();
+    assert!(matches!(store.find(&key("import")).unwrap(), Lookup::Damaged { .. }));
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "17 GB", "what it points to is left alone");
+}
