@@ -81,3 +81,45 @@ fn describe(context: &Context, comparison: &Comparison) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{score, trial, trial::Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert_eq!(parameters.baseline, None);
+    }
+
+    #[test]
+    fn arms_are_compared_by_what_score_wrote() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inputs = Vec::new();
+        let cells: [(&str, [&[&str]; 2]); 2] =
+            [("before@seed=0", [&["SN", "NN"], &["SN"]]), ("after@p=x,seed=0", [&["SS", "SN"], &["SN"]])];
+        for (label, [people, elements]) in cells {
+            let judged = trial::judged(&[("people", "Ann", "test", people), ("elements", "tin", "test", elements)]);
+            let given = [("responses", judged.path()), ("claims", judged.path()), ("verdicts", judged.path())];
+            let output = folder.path().join(label);
+            Trial::new(&given, json!({"in_domain": "people"})).run(&score::KIND, &output, score::run).unwrap();
+            inputs.push(InputPath { name: "scores".to_owned(), path: output, label: Some(label.to_owned()) });
+        }
+        let trial = Trial { inputs, ..Trial::new(&[], json!({"baseline": "before"})) };
+        let notes = trial.run(&KIND, folder.path(), run).unwrap();
+        expect_test::expect![[r#"
+            after@p=x in people: precision 75.0 %, +50.0 [+50.0, +50.0] points from the baseline over 1 seeds
+            after@p=x in elements: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds
+            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds"#]].assert_eq(&notes.join("\n"));
+        let table = std::fs::read_to_string(folder.path().join("comparison.csv")).unwrap();
+        let head: Vec<&str> = table.lines().take(2).collect();
+        expect_test::expect![[r#"
+            arm,domain,measure,seeds,answers,mean,low,high,difference,difference_low,difference_high
+            before,people,precision,1,2,0.25,0.25,0.25,,,"#]].assert_eq(&head.join("\n"));
+        let text = std::fs::read_to_string(folder.path().join("comparison.json")).unwrap();
+        let comparison: Comparison = serde_json::from_str(&text).unwrap();
+        assert_eq!(comparison.rows.len() + 1, table.lines().count());
+    }
+}

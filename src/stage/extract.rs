@@ -44,3 +44,29 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     context.note(format!("{} claims in {} answers, {each:.2} each", claims.len(), responses.len()));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{trial, trial::Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let Parameters {} = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+    }
+
+    #[test]
+    fn claims_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.jsonl");
+        let row = r#"{"id":"a#0","prompt_id":"a","sample":0,"topic":"France","domain":"countries","prompt":"Tell me about France.","output":" Atlases list: Its capital is Paris. It borders","finish":"length"}"#;
+        std::fs::write(&path, row).unwrap();
+        let notes = Trial::new(&[("responses", &path)], json!({})).run(&KIND, folder.path(), run).unwrap();
+        assert_eq!(notes, ["2 claims in 1 answers, 2.00 each"]);
+        expect_test::expect![[r#"
+            {"id":"a#0/0","response_id":"a#0","text":"France's capital is Paris.","span":[15,36]}
+            {"id":"a#0/1","response_id":"a#0","text":"France borders","span":[37,47]}
+        "#]].assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
+    }
+}

@@ -336,7 +336,7 @@ mod tests {
             let sizes = json!({"paragraphs": 6000, "questions": 9000, "least_facts": 6, "most_facts": 7, "guesses": "uniform",
                 "false_reliable": false_share, "false_unreliable": false_share});
             let _ = fs::remove_dir_all(&facts);
-            written(&facts, 0, sizes).unwrap();
+            let notes = written(&facts, 0, sizes).unwrap();
             let documents: Vec<Document> = json_lines::read(&facts.join("documents.jsonl")).unwrap();
             let prompts: Vec<Prompt> = json_lines::read(&facts.join("prompts.jsonl")).unwrap();
             let topics: BTreeMap<&str, &Prompt> =
@@ -360,8 +360,7 @@ mod tests {
             Trial::new(&inputs, json!({})).run(&verify::KIND, &verdicts, verify::run).unwrap();
 
             let found: Vec<Verdict> = json_lines::read(&verdicts.join("verdicts.jsonl")).unwrap();
-            let stated: usize = documents.iter().map(|document| document.text.matches(['.', ':']).count()).sum();
-            assert!(found.len() > 40_000 && found.len() < stated, "{} of {stated}", found.len());
+            assert!(notes[1].contains(&format!("state {} facts", found.len())), "a statement was lost: {notes:?}");
             let expected = if false_share == 0.0 { Judgement::Supported } else { Judgement::Unsupported };
             let wrong: Vec<&Verdict> = found.iter().filter(|verdict| verdict.verdict != expected).take(5).collect();
             assert!(wrong.is_empty(), "{wrong:#?}");
@@ -377,7 +376,9 @@ mod tests {
         let notes = written(&one, 0, parameters.clone()).unwrap();
         written(&two, 1, parameters.clone()).unwrap();
         written(&again, 0, parameters).unwrap();
-        expect_test::expect![""].assert_eq(&notes.join("\n"));
+        expect_test::expect![[r#"
+            1560 facts of 260 topics in 3 domains, 1820 prompts
+            56000 documents state 152022 facts, 64.7 % of them true; the facts are real, the sources and their errors invented"#]].assert_eq(&notes.join("\n"));
         let bytes = |folder: &Path, file: &str| fs::read(folder.join(file)).unwrap();
         assert_eq!(bytes(&one, "knowledge.db"), bytes(&two, "knowledge.db"));
         for file in ["prompts.jsonl", "documents.jsonl"] {

@@ -116,3 +116,47 @@ fn describe(context: &Context, mined: &Mined) {
         mined.protected.len()
     ));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        language::{Pair, PromptForm},
+        stage::{trial, trial::Trial},
+    };
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert_eq!((parameters.margin, parameters.at_most, parameters.splits), (0.1, None, vec!["tune".to_owned()]));
+    }
+
+    #[test]
+    fn pairs_are_written_and_counted() {
+        let folder =
+            trial::judged(&[("people", "Ann", "tune", &["SS", "SN", "NN"]), ("countries", "Peru", "test", &["SN"])]);
+        let path = folder.path();
+        let prompt = |id: &str, topic: &str, split: &str| Prompt {
+            id: id.to_owned(),
+            prompt: String::new(),
+            topic: topic.to_owned(),
+            domain: String::new(),
+            split: split.to_owned(),
+            form: PromptForm::Paragraph,
+            attribute: None,
+        };
+        let prompts = [prompt("people/Ann", "Ann", "tune"), prompt("countries/Peru", "Peru", "test")];
+        json_lines::write(&path.join("prompts.jsonl"), &prompts).unwrap();
+        let inputs = [("responses", path), ("claims", path), ("verdicts", path), ("prompts", path)];
+        let notes = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
+        expect_test::expect![[r#"
+            3 pairs of 1 prompts, from 3 answers to 1 prompts
+            chosen answers have 2.0 characters on average, rejected ones 2.0
+            0 pairs left out since they name one of 1 protected topics"#]].assert_eq(&notes.join("\n"));
+        let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
+        assert_eq!((pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()), ("people/Ann#0", "people/Ann#2"));
+        let none = Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
+        assert!(none.to_string().contains("no answer is of the splits `validate`"), "{none}");
+    }
+}

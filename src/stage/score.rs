@@ -107,3 +107,49 @@ pub(super) fn write_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), Sta
         .and_then(|()| writer.flush().map_err(csv::Error::from))
         .map_err(StageError::doing(format!("write {}", path.display())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{trial, trial::Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert_eq!((parameters.gamma, parameters.k, parameters.in_domain), (10.0, 64, None));
+    }
+
+    #[test]
+    fn scores_are_written_the_same_for_every_seed() {
+        let folder = trial::judged(&[
+            ("people", "Ann", "test", &["SS", "SN", ""]),
+            ("people", "Bo", "test", &["SSSN", "N"]),
+            ("countries", "Peru", "test", &["SN"]),
+            ("elements", "tin", "test", &["NI"]),
+        ]);
+        let path = folder.path();
+        let inputs = [("responses", path), ("claims", path), ("verdicts", path)];
+        let output = path.join("scores");
+        let parameters = json!({"gamma": 2, "k": 2, "in_domain": "people"});
+        let notes = Trial::new(&inputs, parameters.clone()).run(&KIND, &output, run).unwrap();
+        expect_test::expect![[r#"
+            people: precision 56.2 % [37.5, 75.0], 1.80 facts an answer, 80.0 % of 5 answers (2 topics) state facts
+            countries: precision 50.0 % [50.0, 50.0], 2.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
+            elements: precision 0.0 % [0.0, 0.0], 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
+            out-of-domain: precision 25.0 % [25.0, 25.0], 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]].assert_eq(&notes.join("\n"));
+        expect_test::expect![[r#"
+            response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,repeats,empty,abstained,unfinished,characters,precision,factscore,f1_at_k
+            people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,false,false,false,2,1.0,1.0,1.0
+            people/Ann#1,people/Ann,1,Ann,people,test,2,1,1,0,1,0,false,false,false,2,0.5,0.5,0.5
+            people/Ann#2,people/Ann,2,Ann,people,test,0,0,0,0,0,0,true,false,false,0,,,0.0
+            people/Bo#0,people/Bo,0,Bo,people,test,4,3,1,0,3,0,false,false,false,4,0.75,0.75,0.8571428571428571
+            people/Bo#1,people/Bo,1,Bo,people,test,1,0,1,0,0,0,false,false,false,1,0.0,0.0,0.0
+            countries/Peru#0,countries/Peru,0,Peru,countries,test,2,1,1,0,1,0,false,false,false,2,0.5,0.5,0.5
+            elements/tin#0,elements/tin,0,tin,elements,test,1,0,1,1,0,0,false,false,false,2,0.0,0.0,0.0
+        "#]].assert_eq(&std::fs::read_to_string(output.join("responses.csv")).unwrap());
+        let first = std::fs::read(output.join("scores.json")).unwrap();
+        Trial { seed: 9, ..Trial::new(&inputs, parameters) }.run(&KIND, &output, run).unwrap();
+        assert_eq!(std::fs::read(output.join("scores.json")).unwrap(), first);
+    }
+}

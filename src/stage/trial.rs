@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Context, InputPath, Report, StageError};
 use crate::{
+    language::{Claim, Finish, Judgement, Response, Verdict, json_lines},
     recipe::schema::{Default, Kind},
     seed::Seed,
 };
@@ -73,4 +74,43 @@ impl Trial {
         run(&context)?;
         Ok(notes.lock().unwrap().clone())
     }
+}
+
+/// A folder with `responses.jsonl`, `claims.jsonl` and `verdicts.jsonl`: for each topic (domain, name, split) its answers,
+/// each written as the judgements of its claims: S(upported), N(ot), I(rrelevant).
+pub(super) fn judged(topics: &[(&str, &str, &str, &[&str])]) -> tempfile::TempDir {
+    let (mut responses, mut claims, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    for (domain, topic, split, answers) in topics {
+        for (sample, letters) in answers.iter().enumerate() {
+            let prompt_id = format!("{domain}/{topic}");
+            let id = format!("{prompt_id}#{sample}");
+            for (number, letter) in letters.chars().enumerate() {
+                let verdict = match letter {
+                    'S' => Judgement::Supported,
+                    'N' => Judgement::Unsupported,
+                    _ => Judgement::Irrelevant,
+                };
+                let claim_id = format!("{id}/{number}");
+                verdicts.push(Verdict { claim_id: claim_id.clone(), verdict, probability: 0.0, evidence: Vec::new() });
+                let text = format!("{topic} says {letter}{number}.");
+                claims.push(Claim { id: claim_id, response_id: id.clone(), text, span: [0, 1] });
+            }
+            responses.push(Response {
+                id,
+                prompt_id,
+                sample,
+                topic: (*topic).to_owned(),
+                domain: (*domain).to_owned(),
+                split: (*split).to_owned(),
+                prompt: format!("Tell me about {topic}."),
+                output: (*letters).to_owned(),
+                finish: Finish::Stop,
+            });
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    json_lines::write(&folder.path().join("responses.jsonl"), &responses).unwrap();
+    json_lines::write(&folder.path().join("claims.jsonl"), &claims).unwrap();
+    json_lines::write(&folder.path().join("verdicts.jsonl"), &verdicts).unwrap();
+    folder
 }

@@ -80,3 +80,41 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     context.note(format!("{supported} claims supported, {unsupported} unsupported, {irrelevant} irrelevant"));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{trial, trial::Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert!(matches!(parameters.matching, MatchingBy::Exact));
+    }
+
+    #[test]
+    fn verdicts_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (claims, knowledge) = (folder.path().join("claims.jsonl"), folder.path().join("articles.jsonl"));
+        let claim = |id: u8, text: &str| {
+            format!("{{\"id\":\"{id}\",\"response_id\":\"a\",\"text\":\"{text}\",\"span\":[0,1]}}\n")
+        };
+        let rows =
+            [claim(0, "France's capital is Paris."), claim(1, "Paris, the capital of France."), claim(2, "Why?")];
+        std::fs::write(&claims, rows.concat()).unwrap();
+        std::fs::write(&knowledge, r#"{"title":"France","text":"France's capital is Paris."}"#).unwrap();
+        let judged = |matching: &str| {
+            let inputs = [("claims", claims.as_path()), ("knowledge", knowledge.as_path())];
+            Trial::new(&inputs, json!({"matching": matching})).run(&KIND, folder.path(), run).unwrap().concat()
+        };
+        assert_eq!(judged("contained"), "2 claims supported, 0 unsupported, 1 irrelevant");
+        assert_eq!(judged("exact"), "1 claims supported, 1 unsupported, 1 irrelevant");
+        expect_test::expect![[r#"
+            {"claim_id":"0","verdict":"supported","probability":1.0,"evidence":[{"title":"France","text":"France's capital is Paris."}]}
+            {"claim_id":"1","verdict":"unsupported","probability":0.0,"evidence":[{"title":"France","text":"France's capital is Paris."}]}
+            {"claim_id":"2","verdict":"irrelevant","probability":0.0,"evidence":[]}
+        "#]]
+            .assert_eq(&std::fs::read_to_string(folder.path().join("verdicts.jsonl")).unwrap());
+    }
+}
