@@ -2,10 +2,18 @@
 
 pub mod artifact;
 mod command;
+mod compare;
 mod context;
+mod extract;
+mod facts;
+mod mine;
 mod optimisation;
-pub mod pretrain;
+mod pretrain;
 pub mod registry;
-pub mod tune;
+mod score;
+#[cfg(test)]
+mod trial;
+mod tune;
+mod verify;
 
 pub use context::{Context, InputPath, Report, StageError};

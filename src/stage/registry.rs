@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::{Context, StageError};
+use super::{Context, StageError, command, compare, extract, facts, mine, pretrain, score, tune, verify};
 use crate::recipe::schema::{Catalogue, Composite, Kind};
 
 /// A kind with the function that carries it out.
@@ -14,7 +14,17 @@ pub struct Registered {
 }
 
 /// All kinds, in the order in which help and docs list them.
-pub const KINDS: &[Registered] = &[super::command::COMMAND];
+pub const KINDS: &[Registered] = &[
+    Registered { kind: &facts::KIND, run: facts::run },
+    Registered { kind: &pretrain::KIND, run: pretrain::run },
+    Registered { kind: &extract::KIND, run: extract::run },
+    Registered { kind: &verify::KIND, run: verify::run },
+    Registered { kind: &mine::KIND, run: mine::run },
+    Registered { kind: &tune::KIND, run: tune::run },
+    Registered { kind: &score::KIND, run: score::run },
+    Registered { kind: &compare::KIND, run: compare::run },
+    command::COMMAND,
+];
 
 /// Names for several kinds that are wired together.
 pub const COMPOSITES: &[Composite] = &[];

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a file a subject.
 
 mod architecture;
+mod factscore;
 mod run;
 mod store;
