@@ -42,8 +42,7 @@ pub fn suggestion(written: &str, what: &str, names: &[&str]) -> String {
     if names.is_empty() {
         return format!("there are no {what}");
     }
-    let verb = if names.len() == 1 { "only" } else { "known" };
-    let listed = format!("{verb} {what}: {}", known(names.iter().copied()));
+    let listed = format!("known {what}: {}", known(names.iter().copied()));
     match nearest(written, names.iter().copied()) {
         Some(near) => format!("did you mean `{near}`? {listed}"),
         None => listed,

@@ -53,9 +53,8 @@ pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> S
 }
 
 fn whole(node: &Node, name: &str, least: i64, problems: &mut Problems) -> Option<u32> {
-    let shape = Shape::Integer { least, most: i64::from(u32::MAX) };
-    let value = check(node, &shape, name, problems)?;
-    value.as_u64().and_then(|value| u32::try_from(value).ok())
+    let value = check(node, &Shape::Integer { least, most: i64::MAX }, name, problems)?;
+    value.as_u64().map(|value| u32::try_from(value).unwrap_or(u32::MAX))
 }
 
 fn read_resources(node: &Node, mut resources: Resources, problems: &mut Problems) -> Resources {

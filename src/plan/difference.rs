@@ -75,3 +75,65 @@ fn shown(value: Option<&Value>) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+    use crate::digest::Digest;
+
+    fn input(name: &str, byte: u8, label: Option<&str>) -> FingerprintInput {
+        let digest = Digest::from_bytes([byte; 32]);
+        FingerprintInput { name: name.into(), r#type: "scores".into(), digest, label: label.map(str::to_owned) }
+    }
+
+    #[test]
+    fn every_difference_is_said_in_words() {
+        let earlier = Fingerprint {
+            schema: 1,
+            kind: "tune".into(),
+            version: 1,
+            parameters: [("beta", json!(0.1)), ("text", json!("x".repeat(200))), ("old", json!(1)), ("same", json!(1))]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into(),
+            inputs: vec![input("a", 1, None), input("b", 1, Some("x")), input("c", 1, Some("y")), input("d", 1, None)],
+            seed: Some(0),
+            backend: Some("cpu".into()),
+        };
+        assert_eq!(differences(&earlier, &earlier), Vec::<String>::new());
+        let mut later = earlier.clone();
+        (later.schema, later.kind, later.version, later.seed, later.backend) = (2, "tone".into(), 2, Some(1), None);
+        later.parameters = [("beta", json!(0.2)), ("text", json!([])), ("new", json!(true)), ("same", json!(1))]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        later.inputs = vec![
+            input("a", 2, None),
+            input("b", 2, Some("x")),
+            input("c", 1, Some("z")),
+            input("e", 1, None),
+            input("f", 1, None),
+        ];
+        let mut more = later.clone();
+        more.inputs.push(input("f", 3, None));
+        let words = differences(&earlier, &later).join("\n") + "\n" + &differences(&later, &more).join("\n");
+        expect![[r#"
+            key format 1 -> 2
+            kind `tune` -> `tone`
+            kind version 1 -> 2
+            `beta` 0.1 -> 0.2
+            `new` nothing -> true
+            `old` 1 -> nothing
+            `text` "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx... -> []
+            seed 0 -> 1
+            backend cpu -> none
+            input `a` has other contents
+            input `b` of `x` has other contents
+            input `c` comes from `y` -> `z`
+            input `d` is gone
+            input `e` is new
+            input `f` is new
+            input `f`: 1 artifacts -> 2"#]].assert_eq(&words);
+    }
+}

@@ -45,3 +45,44 @@ impl Plan {
 fn label(stage: &PlannedStage) -> (String, &str) {
     (stage.name.clone(), stage.kind.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::plan::example::plan_text;
+
+    #[test]
+    fn pictures_show_every_stage_and_need() {
+        let recipe = r#"
+            seeds = [3]
+            [stage.a]
+            kind = "make"
+            [stage.b]
+            kind = "sample"
+            model = "a"
+            n = "${matrix.n}"
+            [matrix]
+            n = [1, 2]
+        "#;
+        let plan = plan_text(recipe, &[]);
+        expect![[r#"
+            flowchart TD
+                n0["a<br/><i>make</i>"]
+                n1["b@n=1,seed=3<br/><i>sample</i>"]
+                n2["b@n=2,seed=3<br/><i>sample</i>"]
+                n0 --> n1
+                n0 --> n2
+        "#]].assert_eq(&plan.mermaid());
+        expect![[r#"
+            digraph "x" {
+                node [shape=box];
+                n0 [label="a\nmake"];
+                n1 [label="b@n=1,seed=3\nsample"];
+                n2 [label="b@n=2,seed=3\nsample"];
+                n0 -> n1;
+                n0 -> n2;
+            }
+        "#]].assert_eq(&plan.dot());
+    }
+}

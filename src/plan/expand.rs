@@ -192,3 +192,238 @@ impl<'a, 'r> Expansion<'a, 'r> {
         inputs
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use crate::plan::example::{CATALOGUE, outline, plan_text, try_plan};
+
+    const SWEEP: &str = r#"
+        seeds = [0, 7]
+        [matrix]
+        algorithm = ["dpo", "ipo"]
+        size = [1, 2]
+        [defaults.tune]
+        beta = 0.5
+        [stage.base]
+        kind = "make"
+        size = "${matrix.size}"
+        [stage.plain]
+        kind = "evaluate"
+        model = "base"
+        [stage.tuned]
+        kind = "tune"
+        model = "base"
+        algorithm = "${matrix.algorithm}"
+        note = "a ${matrix.algorithm} of size ${matrix.size}"
+        [stage.scores]
+        kind = "evaluate"
+        model = "tuned"
+        [stage.table]
+        kind = "compare"
+        scores = ["plain", "scores"]
+    "#;
+
+    #[test]
+    fn stages_are_repeated_over_what_they_depend_on_and_nothing_else() {
+        let settings = ["seeds=[0]", "stage.table.scores=[\"plain\"]"];
+        expect![[r#"
+            base@size=1 <- 
+            base@size=2 <- 
+            plain/sample@size=1,seed=0 <- base@size=1
+            plain/sample@size=2,seed=0 <- base@size=2
+            plain@size=1,seed=0 <- plain/sample@size=1,seed=0
+            plain@size=2,seed=0 <- plain/sample@size=2,seed=0
+            tuned@algorithm=dpo,size=1,seed=0 <- base@size=1
+            tuned@algorithm=dpo,size=2,seed=0 <- base@size=2
+            tuned@algorithm=ipo,size=1,seed=0 <- base@size=1
+            tuned@algorithm=ipo,size=2,seed=0 <- base@size=2
+            scores/sample@algorithm=dpo,size=1,seed=0 <- tuned@algorithm=dpo,size=1,seed=0
+            scores/sample@algorithm=dpo,size=2,seed=0 <- tuned@algorithm=dpo,size=2,seed=0
+            scores/sample@algorithm=ipo,size=1,seed=0 <- tuned@algorithm=ipo,size=1,seed=0
+            scores/sample@algorithm=ipo,size=2,seed=0 <- tuned@algorithm=ipo,size=2,seed=0
+            scores@algorithm=dpo,size=1,seed=0 <- scores/sample@algorithm=dpo,size=1,seed=0
+            scores@algorithm=dpo,size=2,seed=0 <- scores/sample@algorithm=dpo,size=2,seed=0
+            scores@algorithm=ipo,size=1,seed=0 <- scores/sample@algorithm=ipo,size=1,seed=0
+            scores@algorithm=ipo,size=2,seed=0 <- scores/sample@algorithm=ipo,size=2,seed=0
+            table <- plain@size=1,seed=0 plain@size=2,seed=0
+        "#]].assert_eq(&outline(&plan_text(SWEEP, &settings)));
+    }
+
+    #[test]
+    fn a_stage_that_gathers_takes_all_cells_with_their_names() {
+        let plan = plan_text(SWEEP, &[]);
+        let table = plan.order.iter().map(|node| &plan.graph[*node]).find(|stage| stage.stage == "table").unwrap();
+        assert_eq!(table.name, "table");
+        assert_eq!(table.inputs.len(), 2 * 2 + 2 * 2 * 2);
+        let label = |index: usize| table.inputs[index].label.clone().unwrap();
+        assert_eq!(label(0), "plain@size=1,seed=0");
+        assert_eq!(label(11), "scores@algorithm=ipo,size=2,seed=7");
+    }
+
+    #[test]
+    fn variables_and_defaults_reach_the_parameters() {
+        let plan = plan_text(SWEEP, &["stage.tuned.timeout=2 min"]);
+        let name = "tuned@algorithm=ipo,size=2,seed=7";
+        let stage = plan.graph.node_weights().find(|stage| stage.name == name).unwrap();
+        let parameters = serde_json::to_string(&stage.parameters).unwrap();
+        expect![[r#"{"algorithm":"ipo","batch":8,"beta":0.5,"note":"a ipo of size 2"}"#]].assert_eq(&parameters);
+        assert_eq!((stage.seed, stage.cell["size"].as_i64(), stage.cell["seed"].as_i64()), (Some(7), Some(2), Some(7)));
+        assert_eq!(stage.timeout.unwrap().as_secs(), 120);
+        assert_eq!(stage.device.as_deref(), Some("cpu"));
+    }
+
+    #[test]
+    fn without_seeds_names_have_none_and_seed_0_is_used() {
+        let plan = plan_text("[stage.a]\nkind = \"make\"\n[stage.b]\nkind = \"sample\"\nmodel = \"a\"\n", &[]);
+        let stage = &plan.graph[plan.order[1]];
+        assert_eq!((&*stage.name, stage.seed, stage.cell.len()), ("b", Some(0), 0));
+    }
+
+    #[test]
+    fn excluded_included_and_zipped_cells() {
+        let recipe = r#"
+            [stage.a]
+            kind = "tune"
+            model = "b"
+            algorithm = "${matrix.algorithm}"
+            batch = "${matrix.batch}"
+            note = "${matrix.note}"
+            [stage.b]
+            kind = "make"
+            [matrix]
+            algorithm = ["dpo", "ipo"]
+            note = ["x", "y z"]
+            batch = [1, 2]
+            zip = [["algorithm", "batch"]]
+            exclude = [{ algorithm = "dpo", note = "x" }]
+            include = [{ algorithm = "dpo", note = "", batch = 9 }]
+        "#;
+        expect![[r#"
+            b <- 
+            a@algorithm=dpo,note="y z",batch=1 <- b
+            a@algorithm=ipo,note=x,batch=2 <- b
+            a@algorithm=ipo,note="y z",batch=2 <- b
+            a@algorithm=dpo,note="",batch=9 <- b
+        "#]].assert_eq(&outline(&plan_text(recipe, &[])));
+    }
+
+    #[test]
+    fn cells_depend_on_what_they_name_and_not_on_what_others_name() {
+        let recipe = r#"
+            seeds = [0, 1]
+            [matrix]
+            model = ["made", "tuned"]
+            [stage.made]
+            kind = "make"
+            [stage.tuned]
+            kind = "tune"
+            model = "made"
+            [stage.copy]
+            kind = "make"
+            base = "${matrix.model}"
+        "#;
+        expect![[r#"
+            made <- 
+            tuned@seed=0 <- made
+            tuned@seed=1 <- made
+            copy@model=made <- made
+            copy@model=tuned,seed=0 <- tuned@seed=0
+            copy@model=tuned,seed=1 <- tuned@seed=1
+        "#]].assert_eq(&outline(&plan_text(recipe, &[])));
+    }
+
+    #[test]
+    fn the_resolved_recipe_gives_the_same_plan() {
+        let plan = plan_text(SWEEP, &["stage.tuned.note=costs $${HOME}", "stage.base.data=/"]);
+        let again = plan_text(plan.resolved.strip_prefix("name = \"x\"\n").unwrap(), &[]);
+        assert_eq!(again.resolved, plan.resolved);
+        let stages = |plan: &crate::plan::Plan| {
+            let parts =
+                plan.graph.node_weights().map(|stage| (stage.name.clone(), stage.parameters.clone(), stage.seed));
+            parts.collect::<Vec<_>>()
+        };
+        assert_eq!(stages(&again), stages(&plan));
+        assert_eq!(outline(&again), outline(&plan));
+        expect![[r#"
+            name = "x"
+            seeds = [0, 7]
+
+            [matrix]
+            algorithm = ["dpo", "ipo"]
+            size = [1, 2]
+
+            [stage.base]
+            kind = "make"
+            size = "${matrix.size}"
+            data = "/"
+
+            [stage.plain]
+            kind = "evaluate"
+            model = "base"
+
+            [stage.tuned]
+            kind = "tune"
+            model = "base"
+            algorithm = "${matrix.algorithm}"
+            note = "costs $${HOME}"
+            beta = 0.5
+            batch = 8
+
+            [stage.scores]
+            kind = "evaluate"
+            model = "tuned"
+
+            [stage.table]
+            kind = "compare"
+            scores = ["plain", "scores"]
+        "#]].assert_eq(&plan.resolved);
+    }
+
+    #[test]
+    fn ten_thousand_stages() {
+        let numbers: Vec<String> = (1..=100).map(|number| number.to_string()).collect();
+        let recipe = format!(
+            "[matrix]\nbatch = [{}]\nnote = [\"{}\"]\n[stage.a]\nkind = \"make\"\n[stage.b]\nkind = \"tune\"\n\
+             model = \"a\"\nbeta = \"${{matrix.batch}}\"\nnote = \"${{matrix.note}}\"\n\
+             [stage.c]\nkind = \"sample\"\nmodel = \"b\"\n",
+            numbers.join(", "),
+            numbers.join("\", \""),
+        );
+        assert!(try_plan(&recipe, &[]).unwrap_err().errors() == 91, "beta above 9 is out of range");
+        let recipe = recipe.replace("\"${matrix.batch}\"", "1").replace("note = \"${", "note = \"${matrix.batch}-${");
+        let plan = plan_text(&recipe, &[]);
+        assert_eq!((plan.graph.node_count(), plan.graph.edge_count()), (20_001, 20_000));
+        assert_eq!(plan.graph[plan.order[20_000]].name, "c@batch=100,note=100");
+    }
+
+    #[test]
+    fn names_of_stages_choose_cells_and_parts() {
+        let plan = plan_text(SWEEP, &[]);
+        let count = |name: &str| plan.select("--until", &[name.to_owned()]).map(|chosen| chosen.len());
+        assert_eq!(count("tuned"), Ok(8));
+        assert_eq!(count("plain"), Ok(4 + 4));
+        assert_eq!(count("plain/sample"), Ok(4));
+        assert_eq!(count("base@size=2"), Ok(1));
+        let chosen = plan.select("--until", &["tuned@algorithm=dpo,size=2,seed=0".to_owned()]).unwrap();
+        assert_eq!(plan.with_needs(&chosen).len(), 2);
+        expect![[r#"
+            error: there is no stage `tunde`
+             --> --until:1:1
+              |
+            1 | tunde
+              | ^^^^^ the name of a stage is expected
+              |
+              = help: did you mean `tuned`? known stages: `base`, `plain/sample`, `plain`, `tuned`, `scores/sample`, `scores` and `table`
+
+            1 error
+        "#]].assert_eq(&count("tunde").unwrap_err().render(false));
+    }
+
+    #[test]
+    fn kinds_and_composites_of_the_catalogue_are_found() {
+        assert_eq!(CATALOGUE.find("evaluate").unwrap().field_names()[..2], ["model", "n"]);
+        assert!(CATALOGUE.find("evaluat").is_none());
+    }
+}

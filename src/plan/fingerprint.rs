@@ -83,3 +83,130 @@ impl Fingerprint {
         digest_value("key", &value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::plan::{Plan, example::plan_text};
+
+    const RECIPE: &str = r#"
+        [stage.base]
+        kind = "make"
+        [stage.tuned]
+        kind = "tune"
+        model = "base"
+        algorithm = "dpo"
+        beta = 0.5
+    "#;
+
+    fn fingerprint(plan: &Plan, name: &str) -> Fingerprint {
+        let stage = plan.graph.node_weights().find(|stage| stage.stage == name).unwrap();
+        let digests: Vec<Digest> = stage.inputs.iter().map(|_| Digest::from_bytes([7; 32])).collect();
+        Fingerprint::of(stage, &digests)
+    }
+
+    fn key(recipe: &str, settings: &[&str]) -> Digest {
+        fingerprint(&plan_text(recipe, settings), "tuned").key()
+    }
+
+    #[test]
+    fn fingerprints_and_keys_are_pinned() {
+        let plan = plan_text(RECIPE, &[]);
+        let text = |name| {
+            let fingerprint = fingerprint(&plan, name);
+            let text = serde_json::to_string_pretty(&fingerprint).unwrap();
+            assert_eq!(serde_json::from_str::<Fingerprint>(&text).unwrap(), fingerprint);
+            format!("{text}\n{}\n", fingerprint.key())
+        };
+        expect![[r#"
+            {
+              "schema": 1,
+              "kind": "make",
+              "version": 1,
+              "parameters": {
+                "size": 1
+              },
+              "inputs": []
+            }
+            13c0898a7574268cad0bb2b45a623e14124d37b9f5418db37e959cedd0176150
+        "#]].assert_eq(&text("base"));
+        expect![[r#"
+            {
+              "schema": 1,
+              "kind": "tune",
+              "version": 3,
+              "parameters": {
+                "algorithm": "dpo",
+                "beta": 0.5
+              },
+              "inputs": [
+                {
+                  "name": "model",
+                  "type": "model",
+                  "digest": "0707070707070707070707070707070707070707070707070707070707070707"
+                }
+              ],
+              "seed": 0,
+              "backend": "cpu"
+            }
+            ba1ad7efe6e963e204c7bef18d0c6b58b280a1c85e592c19af724c408344c9a2
+        "#]].assert_eq(&text("tuned"));
+    }
+
+    #[test]
+    fn what_can_change_the_result_changes_the_key() {
+        let keys = [
+            key(RECIPE, &[]),
+            key(RECIPE, &["stage.tuned.beta=0.25"]),
+            key(RECIPE, &["stage.tuned.algorithm=ipo"]),
+            key(RECIPE, &["stage.tuned.note=x"]),
+            key(RECIPE, &["seeds=[1]"]),
+            key(RECIPE, &["stage.tuned.device=cuda:0"]),
+        ];
+        let base = fingerprint(&plan_text(RECIPE, &[]), "tuned");
+        let input = |change: fn(&mut FingerprintInput)| {
+            let mut changed = base.clone();
+            change(&mut changed.inputs[0]);
+            changed.key()
+        };
+        let fingerprints = [
+            Fingerprint { schema: 2, ..base.clone() }.key(),
+            Fingerprint { kind: "tone".to_owned(), ..base.clone() }.key(),
+            Fingerprint { version: 4, ..base.clone() }.key(),
+            Fingerprint { seed: None, ..base.clone() }.key(),
+            Fingerprint { backend: None, ..base.clone() }.key(),
+            Fingerprint { inputs: Vec::new(), ..base.clone() }.key(),
+            input(|input| input.name = "texts".to_owned()),
+            input(|input| input.r#type = "texts".to_owned()),
+            input(|input| input.digest = Digest::from_bytes([8; 32])),
+            input(|input| input.label = Some("a".to_owned())),
+        ];
+        let all: std::collections::BTreeSet<Digest> = keys.iter().chain(&fingerprints).copied().collect();
+        assert_eq!(all.len(), keys.len() + fingerprints.len());
+    }
+
+    #[test]
+    fn what_cannot_change_the_result_leaves_the_key() {
+        let reordered = r#"
+            # A comment.
+            [stage.tuned]
+            beta = 5e-1
+            model    =    "start"
+            kind = "tune"
+            batch = 3
+            resources = { cpus = 4, gpus = 0, memory = "1 GB" }
+            retries = 5
+            timeout = "1 h"
+            [stage.start]
+            kind = "make"
+            [matrix]
+            size = [1]
+        "#;
+        assert_eq!(key(RECIPE, &[]), key(reordered, &[]));
+        assert_eq!(key(RECIPE, &[]), key(RECIPE, &["seeds=[0]", "name=other"]));
+        assert_eq!(key(RECIPE, &["stage.tuned.beta=1"]), key(RECIPE, &["stage.tuned.beta=1.0"]));
+        assert_eq!(key(RECIPE, &["stage.tuned.device=cuda:0"]), key(RECIPE, &["stage.tuned.device=cuda:1"]));
+    }
+}

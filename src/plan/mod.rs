@@ -3,6 +3,8 @@
 mod common;
 mod difference;
 mod draw;
+#[cfg(test)]
+mod example;
 mod expand;
 mod fingerprint;
 mod graph;

@@ -73,8 +73,8 @@ pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, prob
             continue;
         }
         let lookup = |name: &str| space.value(cell, name);
-        let filled: BTreeMap<&'static str, Node> =
-            unit.fields.iter().map(|(name, node)| (*name, fill(node, &lookup))).collect();
+        let known = unit.fields.iter().filter(|(_, node)| space.is_known(node, cell));
+        let filled: BTreeMap<&'static str, Node> = known.map(|(name, node)| (*name, fill(node, &lookup))).collect();
         let settled = Settled {
             parameters: settle_parameters(unit.kind, &filled, problems),
             common: Common::read(&filled, problems),
@@ -135,12 +135,9 @@ fn settle_links(
             continue;
         }
         for node in list {
-            let mut reference = Reference { unit, input, node, units };
-            links.extend(reference.follow(problems).map(|target| Link {
-                input,
-                target,
-                span: Some(node.span.clone()),
-            }));
+            let reference = Reference { unit, input, node, units };
+            let span = node.as_table().and_then(|table| table.value("path")).map_or(&node.span, |path| &path.span);
+            links.extend(reference.follow(problems).map(|target| Link { input, target, span: Some(span.clone()) }));
         }
     }
     links
@@ -163,7 +160,7 @@ struct Reference<'a, 'r> {
 }
 
 impl Reference<'_, '_> {
-    fn follow(&mut self, problems: &mut Problems) -> Option<Target> {
+    fn follow(&self, problems: &mut Problems) -> Option<Target> {
         let path = match &self.node.data {
             Data::Text(path) if self.input.is_path => Some(path),
             Data::Text(name) => return self.find(name, problems),
@@ -208,12 +205,12 @@ impl Reference<'_, '_> {
         if !found.kind.provides.iter().any(|provided| provided.name == input.accepts.name) {
             let provided = found.kind.provides.iter().map(|provided| provided.name);
             let problem = Problem::error(format!("`{}` cannot be `{name}`", input.name));
-            let label = format!("a stage that provides {} is expected", input.accepts.name);
+            let label = format!("a stage that provides `{}` is expected", input.accepts.name);
             let is = format!("`{name}` is of kind `{}`, which provides {}", found.kind.name, known(provided));
             let problem = self.place(problem, label).help(is);
             problems.push(match self.providers() {
-                right if right.is_empty() => problem,
-                right => problem.help(format!("stages that provide {}: {}", input.accepts.name, known(right))),
+                right if right.is_empty() => problem.help(format!("no stage here provides `{}`", input.accepts.name)),
+                right => problem.help(format!("stages that provide `{}`: {}", input.accepts.name, known(right))),
             });
             return None;
         }
@@ -228,7 +225,7 @@ impl Reference<'_, '_> {
 
     fn unknown(&self, name: &str) -> Problem {
         let problem = Problem::error(format!("there is no stage `{name}`"));
-        let label = format!("the name of a stage that provides {} is expected", self.input.accepts.name);
+        let label = format!("the name of a stage that provides `{}` is expected", self.input.accepts.name);
         let names: Vec<&str> = self.units.list.iter().map(|unit| &*unit.name).collect();
         let right = self.providers();
         let near = crate::diagnostic::nearest(name, right.iter().copied());

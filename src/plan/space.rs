@@ -41,7 +41,10 @@ impl<'r> Space<'r> {
         let seeds = recipe.seeds.as_deref().unwrap_or(&[0]);
         let values = seeds.iter().map(|seed| Node::new(Data::Integer(*seed as i64), span.clone())).collect();
         axes.push(Axis::new(SEED, SEED.to_owned(), values, recipe.seeds.is_some()));
-        let cells = recipe.matrix.cells.iter().flat_map(|cell| {
+        // Where the matrix is wrong, one cell without values lets everything else be checked.
+        let none = [vec![u32::MAX; recipe.matrix.variables.len()]];
+        let cells = if recipe.matrix.cells.is_empty() { &none[..] } else { &recipe.matrix.cells };
+        let cells = cells.iter().flat_map(|cell| {
             (0..seeds.len() as u32).map(move |seed| {
                 let mut indices = cell.clone();
                 indices.push(seed);
@@ -79,6 +82,19 @@ impl<'r> Space<'r> {
     pub(super) fn value(&self, cell: &[u32], variable: &str) -> Option<&Node> {
         let axis = self.find(variable)?;
         self.axes[axis].values.get(cell[axis] as usize)
+    }
+
+    /// Whether each variable that a value mentions has a value in a cell.
+    pub(super) fn is_known(&self, node: &Node, cell: &[u32]) -> bool {
+        let mut is_known = true;
+        node.each_text(&mut |text, _| {
+            is_known &= pieces(text).iter().all(|piece| match piece {
+                Piece::Literal(_) => true,
+                Piece::Variable(name) => self.value(cell, name).is_some(),
+                Piece::Unclosed(_) => false,
+            });
+        });
+        is_known
     }
 
     /// The seed in a cell.
@@ -149,10 +165,14 @@ fn quoted(word: String) -> String {
 /// Looks at every variable that the recipe mentions, and at every one that it does not.
 pub(super) fn check_variables(recipe: &Recipe, space: &Space<'_>, problems: &mut Problems) {
     let mut used = BTreeSet::new();
+    let errors = problems.errors();
     let stages = recipe.stages.iter().flat_map(|stage| &stage.fields.0);
     let defaults = recipe.defaults.iter().filter_map(|entry| entry.value.as_table()).flat_map(|table| &table.0);
     for entry in stages.chain(defaults) {
         space.check(&entry.value, &mut used, problems);
+    }
+    if problems.errors() > errors {
+        return;
     }
     for (index, variable) in recipe.matrix.variables.iter().enumerate() {
         if !used.contains(&index) && variable.values.len() > 1 {

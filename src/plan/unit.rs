@@ -186,7 +186,14 @@ fn check_required(stage: &StageText, word: &Word, defaults: &[Entry], problems: 
         let inputs = inputs.map(|input| (input.name, input.about));
         let parameters = kind.parameters.iter().filter(|parameter| matches!(parameter.default, Default::Required));
         let parameters = parameters.map(|parameter| (parameter.name, parameter.about));
-        for (field, about) in inputs.chain(parameters).filter(|(field, _)| !is_written(field)) {
+        // A mistyped name is reported where it stands, and not as a missing field once more.
+        let known = word.field_names();
+        let is_mistyped = |field: &str| {
+            let mut wrong = stage.fields.0.iter().filter(|entry| !known.contains(&&*entry.key));
+            wrong.any(|entry| nearest(&entry.key, known.iter().copied()) == Some(field))
+        };
+        let missing = inputs.chain(parameters).filter(|(field, _)| !is_written(field) && !is_mistyped(field));
+        for (field, about) in missing {
             let problem = Problem::error(format!("stage `{}` does not say its `{field}`", stage.name));
             let problem = problem.at(&here, format!("a stage of kind `{name}` needs a line `{field} = ...`"));
             problems.push(problem.help(format!("`{field}`: {about}")));

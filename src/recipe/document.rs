@@ -21,6 +21,8 @@ pub(super) struct RecipeText {
     pub(super) source: Arc<Source>,
     /// All keys, without `extends`.
     pub(super) table: Table,
+    /// What is wrong with single values or settings.
+    pub(super) problems: Problems,
 }
 
 impl RecipeText {
@@ -29,14 +31,14 @@ impl RecipeText {
     /// # Errors
     /// Where a file cannot be read or is not TOML; problems of all files come at once.
     pub(super) fn read(path: &Path, settings: &[String]) -> Result<Self, Problems> {
-        let mut problems = Problems::default();
-        let mut chain = Vec::new();
-        let read = read_chain(path, None, &mut chain, &mut problems);
+        let mut reader = Reader { chain: Vec::new(), problems: Problems::default(), is_readable: true };
+        let read = reader.read(path, None);
+        let Reader { mut problems, is_readable, .. } = reader;
         let settings = setting::parse(settings, &mut problems);
         match read {
-            Some((source, mut table)) if problems.errors() == 0 => {
+            Some((source, mut table)) if is_readable => {
                 table.merge(settings);
-                Ok(Self { source, table })
+                Ok(Self { source, table, problems })
             }
             _ => Err(problems),
         }
@@ -92,44 +94,75 @@ struct Link {
     canonical: PathBuf,
 }
 
-fn read_chain(
-    path: &Path,
-    named: Option<&Span>,
-    chain: &mut Vec<Link>,
-    problems: &mut Problems,
-) -> Option<(Arc<Source>, Table)> {
-    let shown = tidy(path).display().to_string();
-    let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    if let Some(first) = chain.iter().position(|link| link.canonical == canonical) {
-        let circle: Vec<&str> = chain[first..].iter().map(|link| &*link.shown).chain([&*chain[first].shown]).collect();
-        let problem = Problem::error(format!("recipes extend each other in a circle: {}", circle.join(" -> ")));
-        problems.push(placed(problem, named, "one of them must not extend the next"));
-        return None;
-    }
-    chain.push(Link { shown: shown.clone(), canonical });
-
-    let text = match read_text(path, &shown) {
-        Ok(text) => text,
-        Err(problem) => {
-            problems.push(placed(problem, named, "a recipe's path, relative to this file, is expected"));
-            return None;
-        }
-    };
-    if named.is_none() && text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        let problem = Problem::error(format!("`{shown}` is empty"));
-        problems.push(problem.help("`apeft init FOLDER` writes a recipe to start from"));
-        return None;
-    }
-    let source = Source::new(shown, text);
-    let mut table = parse(&source, problems)?;
-    let Some(position) = table.0.iter().position(|entry| entry.key == "extends") else {
-        return Some((source, table));
-    };
-    let extends = table.0.remove(position).value;
-    let (_, mut base) = read_chain(&base_path(&extends, path, problems)?, Some(&extends.span), chain, problems)?;
-    base.merge(table);
-    Some((source, base))
+/// Reads a file, then what it extends, and so on.
+struct Reader {
+    chain: Vec<Link>,
+    problems: Problems,
+    is_readable: bool,
 }
+
+impl Reader {
+    fn read(&mut self, path: &Path, named: Option<&Span>) -> Option<(Arc<Source>, Table)> {
+        let shown = tidy(path).display().to_string();
+        let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if let Some(first) = self.chain.iter().position(|link| link.canonical == canonical) {
+            let circle = self.chain[first..].iter().chain([&self.chain[first]]).map(|link| &*link.shown);
+            let circle = circle.collect::<Vec<_>>().join(" -> ");
+            let problem = Problem::error(format!("recipes extend each other in a circle: {circle}"));
+            return self.fail(problem, named, "one of them must not extend the next");
+        }
+        self.chain.push(Link { shown: shown.clone(), canonical });
+        let text = match read_text(path, &shown) {
+            Ok(text) => text,
+            Err(problem) => return self.fail(problem, named, "a recipe's path, relative to this file, is expected"),
+        };
+        if named.is_none() && text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+            let problem = Problem::error(format!("`{shown}` is empty"));
+            return self.fail(problem.help("`apeft init FOLDER` writes a recipe to start from"), None, "");
+        }
+        let source = Source::new(shown, text);
+        let mut table = self.parse(&source);
+        let Some(position) = table.0.iter().position(|entry| entry.key == "extends") else {
+            return Some((source, table));
+        };
+        let extends = table.0.remove(position).value;
+        let base = base_path(&extends, path, &mut self.problems)?;
+        let (_, mut base) = self.read(&base, Some(&extends.span))?;
+        base.merge(table);
+        Some((source, base))
+    }
+
+    fn fail<T>(&mut self, problem: Problem, named: Option<&Span>, label: &str) -> Option<T> {
+        self.problems.push(match named {
+            Some(span) => problem.at(span, label),
+            None => problem,
+        });
+        None
+    }
+
+    /// The file's table; where it is not TOML, as much of it as can be understood.
+    fn parse(&mut self, source: &Arc<Source>) -> Table {
+        let (table, errors) = DeTable::parse_recoverable(&source.text);
+        let mut doubled_table: Option<usize> = None;
+        for error in &errors {
+            // All fields of a table that is there twice would be reported once more.
+            let start = error.span().unwrap_or_default().start;
+            let header = source.text[..start].rfind("\n[").map_or(0, |newline| newline + 1);
+            let is_header = !source.text[header..start].contains('\n');
+            match error.message() == DUPLICATE {
+                true if is_header => doubled_table = Some(header),
+                true if doubled_table == Some(header) => continue,
+                _ => {}
+            }
+            self.problems.push(syntax_problem(source, error));
+        }
+        self.is_readable &= errors.is_empty();
+        Reading { source, offset: 0, problems: &mut self.problems }.table(table.get_ref())
+    }
+}
+
+/// What the parser says of a key that is there already.
+const DUPLICATE: &str = "duplicate key";
 
 fn base_path(extends: &Node, path: &Path, problems: &mut Problems) -> Option<PathBuf> {
     let Some(text) = extends.as_text() else {
@@ -138,13 +171,6 @@ fn base_path(extends: &Node, path: &Path, problems: &mut Problems) -> Option<Pat
         return None;
     };
     Some(path.parent().unwrap_or(Path::new("")).join(text))
-}
-
-fn placed(problem: Problem, named: Option<&Span>, label: &str) -> Problem {
-    match named {
-        Some(span) => problem.at(span, label),
-        None => problem,
-    }
 }
 
 fn read_text(path: &Path, shown: &str) -> Result<String, Problem> {
@@ -167,24 +193,31 @@ fn read_text(path: &Path, shown: &str) -> Result<String, Problem> {
     })
 }
 
-fn parse(source: &Arc<Source>, problems: &mut Problems) -> Option<Table> {
-    let (table, errors) = DeTable::parse_recoverable(&source.text);
-    for error in &errors {
-        problems.push(syntax_problem(source, error));
-    }
-    errors.is_empty().then(|| Reading { source, offset: 0, problems }.table(table.get_ref()))
-}
-
 pub(super) fn syntax_problem(source: &Arc<Source>, error: &toml::de::Error) -> Problem {
     let span = Span::new(source, error.span().unwrap_or_default());
-    if error.message() != "duplicate key" {
-        return Problem::error(format!("this is not TOML: {}", error.message())).at(&span, "");
+    if error.message() == DUPLICATE {
+        let problem = Problem::error(format!("`{}` is defined twice", span.text()));
+        let problem = problem.at(&span, "the second time; give it another name, or remove one");
+        return match first_definition(&span) {
+            Some(first) => problem.beside(&first, "the first time"),
+            None => problem,
+        };
     }
-    let problem = Problem::error(format!("`{}` is defined twice", span.text()));
-    let problem = problem.at(&span, "the second time; give it another name, or remove one");
-    match first_definition(&span) {
-        Some(first) => problem.beside(&first, "the first time"),
-        None => problem,
+    let rest = source.text[span.range.start..].lines().next().unwrap_or_default();
+    let word = rest.split([',', ']', '}', '#']).next().unwrap_or_default().trim();
+    if error.message().starts_with("string values must be quoted") {
+        return if word.is_empty() {
+            Problem::error("a value is missing").at(&span, "a value is expected, or nothing of this line")
+        } else {
+            let span = Span::new(source, span.range.start..span.range.start + word.len());
+            Problem::error(format!("`{word}` is not TOML")).at(&span, format!("a text needs quotes: \"{word}\""))
+        };
+    }
+    match error.message().split_once(", expected ") {
+        Some((what, expected)) => {
+            Problem::error(format!("this is not TOML: {what}")).at(&span, format!("{expected} is expected"))
+        }
+        None => Problem::error(format!("this is not TOML: {}", error.message())).at(&span, ""),
     }
 }
 
@@ -197,6 +230,9 @@ fn first_definition(second: &Span) -> Option<Span> {
     while end > 0 {
         let start = text[..end - 1].rfind('\n').map_or(0, |newline| newline + 1);
         let line = &text[start..end];
+        if line.starts_with('[') && !wanted.starts_with('[') {
+            return None;
+        }
         let indent = line.len() - line.trim_start().len();
         let rest = line.trim_start().strip_prefix(wanted);
         if rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ']', '.'])) {

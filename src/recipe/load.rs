@@ -56,8 +56,7 @@ impl Recipe {
     }
 
     fn take_apart(text: RecipeText) -> Self {
-        let RecipeText { source, mut table } = text;
-        let mut problems = Problems::default();
+        let RecipeText { source, mut table, mut problems } = text;
         let mut take = |key: &str| {
             let position = table.0.iter().position(|entry| entry.key == key)?;
             Some(table.0.remove(position))
@@ -119,15 +118,12 @@ fn read_seeds(node: &Node, problems: &mut Problems) -> Vec<u64> {
     for seed in list {
         match &seed.data {
             Data::Integer(number) if *number >= 0 && seeds.contains(&number.unsigned_abs()) => {
-                problems.push(Problem::error(format!("seed {number} stands twice in `seeds`")).at(&seed.span, ""));
+                let problem = Problem::error(format!("seed {number} stands twice in `seeds`"));
+                problems.push(problem.at(&seed.span, "once is enough"));
             }
             Data::Integer(number) if *number >= 0 => seeds.push(number.unsigned_abs()),
-            Data::Integer(number) => {
-                let problem = Problem::error(format!("{number} is no seed"));
-                problems.push(problem.at(&seed.span, "a whole number of at least 0 is expected"));
-            }
             _ => {
-                let problem = Problem::error(format!("{} is no seed", seed.what()));
+                let problem = Problem::error(format!("`{}` is no seed", seed.span.text()));
                 problems.push(problem.at(&seed.span, "a whole number of at least 0 is expected"));
             }
         }

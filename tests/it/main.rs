@@ -1,6 +1,7 @@
 //! Integration tests: one binary, a file a subject.
 
 mod architecture;
+mod diagnostics;
 mod factscore;
 mod run;
 mod store;
