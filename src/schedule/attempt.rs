@@ -143,10 +143,10 @@ fn say(voice: &Voice, message: &Message) {
     }
 }
 
-fn listener(voice: &Voice) -> Box<dyn Fn(Report) + Send + Sync> {
+fn listener(voice: &Voice) -> Arc<dyn Fn(Report) + Send + Sync> {
     let voice = voice.clone();
     let last: Mutex<Option<Instant>> = Mutex::new(None);
-    Box::new(move |report| {
+    Arc::new(move |report| {
         if let Report::Progress { done, total, .. } = &report
             && let Ok(mut last) = last.lock()
         {

@@ -65,7 +65,7 @@ impl Trial {
             checkpoint: PathBuf::new(),
             seed: Seed::root(self.seed),
             device: "cpu".to_owned(),
-            report: Box::new(move |report| {
+            report: std::sync::Arc::new(move |report| {
                 if let Report::Note { text } = report {
                     heard.lock().unwrap().push(text);
                 }
