@@ -124,7 +124,10 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
         eprintln!("{counts}: everything is as it was left");
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("{counts}: {} problems; `apeft cache verify --repair` moves what is damaged aside, and the next run makes it again", left.len());
+    eprintln!(
+        "{counts}: {} problems; `apeft cache verify --repair` moves what is damaged aside, and the next run makes it again",
+        left.len()
+    );
     Ok(ExitCode::from(DAMAGED))
 }
 
@@ -138,7 +141,9 @@ fn collect(
     let kept = journal::referenced(&experiments.experiments, keep);
     if kept.is_empty() && keep > 0 && !store.list()?.is_empty() {
         let place = experiments.experiments.display();
-        eprintln!("error: no run is recorded in {place}, so that everything would go; name the folder of the runs with --experiments, or say --keep 0");
+        eprintln!(
+            "error: no run is recorded in {place}, so that everything would go; name the folder of the runs with --experiments, or say --keep 0"
+        );
         return Ok(ExitCode::from(WRONG));
     }
     let mut leftovers = store.leftovers(&kept)?;

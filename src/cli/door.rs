@@ -4,9 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use super::{
-    attempt, cache, common, dag, diagnostics, explain, init, logs, plan, run, schema, status, validate,
-};
+use super::{attempt, cache, common, dag, diagnostics, explain, init, logs, plan, run, schema, status, validate};
 
 #[derive(Parser)]
 #[command(name = "apeft", version, about)]

@@ -49,7 +49,9 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
                 eprintln!("{}: cached in {}", stage.name, artifact.unwrap_or_default());
             }
             (State::Waiting, _) => eprintln!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason),
-            (State::Ready, None) => eprintln!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name),
+            (State::Ready, None) => {
+                eprintln!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)
+            }
             (State::Ready, Some(found)) => {
                 eprintln!("{}: differs from the nearest artifact of its kind in", stage.name);
                 found.iter().for_each(|difference| eprintln!("  {difference}"));

@@ -41,7 +41,10 @@ pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    eprintln!("error: no recorded run has an attempt at `{}`; `apeft status` lists the stages of a run", arguments.stage);
+    eprintln!(
+        "error: no recorded run has an attempt at `{}`; `apeft status` lists the stages of a run",
+        arguments.stage
+    );
     Ok(ExitCode::from(WRONG))
 }
 
@@ -65,7 +68,8 @@ fn is_running(folder: &Path, name: &str) -> bool {
         Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. } => stage == name,
         _ => false,
     };
-    journal::is_alive(folder) && !journal::read(folder).is_ok_and(|events| events.iter().any(|timed| ended(&timed.event)))
+    journal::is_alive(folder)
+        && !journal::read(folder).is_ok_and(|events| events.iter().any(|timed| ended(&timed.event)))
 }
 
 fn copy(log: &Path, go_on: impl Fn() -> bool) -> anyhow::Result<()> {

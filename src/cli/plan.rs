@@ -41,8 +41,11 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let stages = survey.stages.iter().map(|surveyed| {
             let stage = &plan.graph[surveyed.node];
-            let mut needs: Vec<&str> =
-                plan.graph.neighbors_directed(surveyed.node, petgraph::Incoming).map(|need| plan.graph[need].name.as_str()).collect();
+            let mut needs: Vec<&str> = plan
+                .graph
+                .neighbors_directed(surveyed.node, petgraph::Incoming)
+                .map(|need| plan.graph[need].name.as_str())
+                .collect();
             needs.sort_unstable();
             needs.dedup();
             json!({

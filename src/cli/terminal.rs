@@ -74,10 +74,14 @@ impl Terminal {
             Event::ArtifactDamaged { key, problem, moved_to } => {
                 let mark = self.paint("31", "!");
                 let short = &key[..key.len().min(12)];
-                self.say(&format!("{mark} the artifact {short} was damaged ({problem}); it is made again, and lies in {moved_to} now"));
+                self.say(&format!(
+                    "{mark} the artifact {short} was damaged ({problem}); it is made again, and lies in {moved_to} now"
+                ));
             }
             Event::Interrupted => {
-                self.say("interrupted: the running stages are ended, finished ones are kept; once more ends them at once");
+                self.say(
+                    "interrupted: the running stages are ended, finished ones are kept; once more ends them at once",
+                );
             }
             Event::RunFinished { .. } => {}
         }
@@ -180,7 +184,8 @@ impl Line {
         let start = *self.started_at.get_or_insert(done);
         if let Some(bar) = &self.bar {
             if first {
-                let template = "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  {per_sec:.dim}  {eta} left  {msg:.dim}";
+                let template =
+                    "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  {per_sec:.dim}  {eta} left  {msg:.dim}";
                 let style = ProgressStyle::with_template(&template.replace("UNIT", &unit.replace(['{', '}'], "")));
                 bar.set_style(style.expect("the template is right"));
                 bar.set_message(self.metrics.clone());

@@ -15,10 +15,7 @@ use super::{
 };
 use crate::{
     diagnostic::{self, Problem, Problems, Span},
-    recipe::{
-        Recipe, missing_file,
-        schema::Catalogue,
-    },
+    recipe::{Recipe, missing_file, schema::Catalogue},
 };
 
 /// Plans a recipe: compares it with the kinds of stage that there are, takes composites apart, and repeats each stage over

@@ -180,19 +180,16 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
 /// Ends this process and all that it started when its parent ends, however that comes about.
 ///
 /// The kernel's signal reaches this process only; so it is one that can be caught, and the whole group is killed from here.
+/// It is not the signal with which a parent that lives asks for an end, since a dying parent may still look alive.
 fn end_with_parent(parent: u32) -> std::io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGTERM])?;
-    let orphaned = move || rustix::process::getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok();
+    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
     std::thread::spawn(move || {
-        for signal in &mut signals {
-            if orphaned() {
-                let _ = rustix::process::kill_current_process_group(Signal::KILL);
-            }
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        for _ in &mut signals {
+            let _ = rustix::process::kill_current_process_group(Signal::KILL);
         }
     });
-    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
-    if orphaned() {
+    rustix::process::set_parent_process_death_signal(Some(Signal::HUP))?;
+    if rustix::process::getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok() {
         return Err(std::io::Error::other("the process that wanted this attempt is gone"));
     }
     Ok(())

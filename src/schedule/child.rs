@@ -108,7 +108,8 @@ pub(super) fn words(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (_, Some(9)) => {
-            "its process was killed (signal 9): most likely the machine ran out of memory, or somebody killed it".to_owned()
+            "its process was killed (signal 9): most likely the machine ran out of memory, or somebody killed it"
+                .to_owned()
         }
         (_, Some(11)) => "its process crashed (signal 11)".to_owned(),
         (_, Some(signal)) => format!("its process was ended by signal {signal}"),

@@ -67,7 +67,11 @@ impl Run<'_> {
     fn attempt_finished(&mut self, node: NodeIndex, running: Running, cached: bool) -> Result<(), StoreError> {
         let key = running.ready.key;
         let Lookup::Found(artifact) = self.store.find(&key)? else {
-            self.attempt_failed(node, running, "its artifact was damaged or removed as soon as it was there".to_owned());
+            self.attempt_failed(
+                node,
+                running,
+                "its artifact was damaged or removed as soon as it was there".to_owned(),
+            );
             return Ok(());
         };
         self.slots.give_back(running.grant);

@@ -98,7 +98,8 @@ pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
 
 /// Whether the process that records a run still lives.
 pub fn is_alive(folder: &Path) -> bool {
-    File::open(folder.join("events.jsonl")).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(folder.join("events.jsonl"))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The keys that the last runs of each recipe used or were about to make.
@@ -152,7 +153,8 @@ fn age(run: &str) -> (&str, u32) {
 
 /// The same name, as that of one file.
 pub fn safe_name(name: &str) -> String {
-    let safe = |character: char| if character.is_alphanumeric() || "@=,.-_+".contains(character) { character } else { '_' };
+    let safe =
+        |character: char| if character.is_alphanumeric() || "@=,.-_+".contains(character) { character } else { '_' };
     let text: String = name.chars().map(safe).collect();
     let text = if text.starts_with('.') { format!("_{text}") } else { text };
     if text == name && text.len() <= 120 {
@@ -215,7 +217,10 @@ mod tests {
             journal.record(&Timed { at: 1, event: Event::Interrupted });
         }
         let found = runs(folder.path());
-        assert_eq!(found.iter().map(|run| &run.run).collect::<Vec<_>>(), journals.iter().rev().map(|run| &run.run).collect::<Vec<_>>());
+        assert_eq!(
+            found.iter().map(|run| &run.run).collect::<Vec<_>>(),
+            journals.iter().rev().map(|run| &run.run).collect::<Vec<_>>()
+        );
         let latest = fs::canonicalize(folder.path().join("quick/latest")).unwrap();
         assert_eq!(latest, fs::canonicalize(&journals[2].folder).unwrap());
         let path = latest.join("events.jsonl");

@@ -55,9 +55,8 @@ impl Nearest {
         let by_one = wanted_hashes.iter().find_map(|hash| self.all_but_one.get(&sum.wrapping_sub(*hash)));
         let near = by_one.copied().filter(|index| self.known[*index].kind == wanted.kind).or_else(|| {
             let same = self.by_kind.get(&wanted.kind)?.iter().take(COMPARED);
-            let shared = |index: &usize| {
-                hashes(&self.known[*index]).iter().filter(|hash| wanted_hashes.contains(hash)).count()
-            };
+            let shared =
+                |index: &usize| hashes(&self.known[*index]).iter().filter(|hash| wanted_hashes.contains(hash)).count();
             let (most, index) = same.map(|index| (shared(index), index)).rev().max_by_key(|(shared, _)| *shared)?;
             (most * 2 >= wanted_hashes.len()).then_some(*index)
         })?;
@@ -79,7 +78,9 @@ fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
     match value {
         Value::Object(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, fields)),
         Value::Array(list) if name == ".inputs" => {
-            list.iter().enumerate().for_each(|(index, value)| fields.push((format!("{name}.{index}"), value.to_string())));
+            list.iter()
+                .enumerate()
+                .for_each(|(index, value)| fields.push((format!("{name}.{index}"), value.to_string())));
         }
         value => fields.push((name.to_owned(), value.to_string())),
     }

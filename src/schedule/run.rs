@@ -12,7 +12,7 @@ use std::{
 
 use petgraph::graph::NodeIndex;
 use rustix::process::{Pid, Signal};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
     attempt::{Job, Message},
@@ -180,7 +180,7 @@ impl<'a> Run<'a> {
     }
 
     fn listen_for_signals(&self) -> Option<signal_hook::iterator::Handle> {
-        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])
             .inspect_err(|error| tracing::warn!("Ctrl-C ends children at once: {error}"))
             .ok()?;
         let handle = signals.handle();

@@ -41,15 +41,19 @@ impl Machine {
     /// Asks the machine.
     pub fn detect() -> Self {
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let memory = meminfo.lines().find_map(|line| {
-            line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-        });
+        let memory = meminfo
+            .lines()
+            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         let listed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         Self {
             cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
             memory: memory.map_or(u64::MAX, |kilobytes| kilobytes * 1024),
             gpus: listed.map_or_else(device_files, |list| {
-                list.split(',').map(str::trim).filter(|name| !name.is_empty() && *name != "-1").map(str::to_owned).collect()
+                list.split(',')
+                    .map(str::trim)
+                    .filter(|name| !name.is_empty() && *name != "-1")
+                    .map(str::to_owned)
+                    .collect()
             }),
         }
     }
@@ -57,9 +61,8 @@ impl Machine {
 
 fn device_files() -> Vec<String> {
     let names = fs::read_dir("/dev").into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> = names
-        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok())
-        .collect();
+    let mut numbers: Vec<u32> =
+        names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok()).collect();
     numbers.sort_unstable();
     numbers.iter().map(u32::to_string).collect()
 }
@@ -67,13 +70,7 @@ fn device_files() -> Vec<String> {
 impl Slots {
     /// All of a machine, for at most so many attempts at once.
     pub(super) fn new(machine: Machine, places: usize) -> Self {
-        Self {
-            places,
-            cpus: machine.cpus,
-            memory: machine.memory,
-            gpus: (0..machine.gpus.len()).collect(),
-            machine,
-        }
+        Self { places, cpus: machine.cpus, memory: machine.memory, gpus: (0..machine.gpus.len()).collect(), machine }
     }
 
     /// Whether anything at all could be granted.

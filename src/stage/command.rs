@@ -21,7 +21,7 @@ static KIND: Kind = Kind {
     // 1: the first.
     version: 1,
     about: "Runs a program of yours; what it reads and writes is declared, so that it is cached like everything else.",
-    inputs: &[Input::many(
+    inputs: &[Input::any(
         "inputs",
         &FILES,
         "What the program reads: APEFT_INPUT_0, APEFT_INPUT_1, ... are the paths; a script belongs here too, since only its content enters the key.",

@@ -44,7 +44,8 @@ impl Store {
     /// Where the store cannot be listed.
     pub fn verify(&self) -> Result<Audit, StoreError> {
         let keys = self.keys()?;
-        let looked: Vec<Result<(usize, u64), Problem>> = keys.par_iter().map(|key| self.verify_artifact(*key)).collect();
+        let looked: Vec<Result<(usize, u64), Problem>> =
+            keys.par_iter().map(|key| self.verify_artifact(*key)).collect();
         let mut audit = Audit { artifacts: keys.len(), files: 0, bytes: 0, problems: Vec::new() };
         for result in looked {
             match result {
@@ -72,7 +73,9 @@ impl Store {
                 {
                     self.set_aside(&lock)?;
                 }
-            } else if let Some((_, content)) = [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == problem.path) {
+            } else if let Some((_, content)) =
+                [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == problem.path)
+            {
                 durable::replace(&problem.path, content.as_bytes())?;
             } else if problem.path.starts_with(self.work()) {
                 durable::remove_folder(&problem.path)?;

@@ -17,10 +17,7 @@ const KEPT: usize = 2;
 ///
 /// # Errors
 /// Those of `write`, or where the disk is full; earlier generations stay as they are.
-pub fn save<E: From<StoreError>>(
-    folder: &Path,
-    write: impl FnOnce(&Path) -> Result<(), E>,
-) -> Result<PathBuf, E> {
+pub fn save<E: From<StoreError>>(folder: &Path, write: impl FnOnce(&Path) -> Result<(), E>) -> Result<PathBuf, E> {
     let present = generations(folder)?;
     let next = present.first().map_or(1, |(number, _)| number + 1);
     let aside = folder.join("unfinished");

@@ -112,9 +112,7 @@ pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
 /// Bytes of all files below, links not followed.
 pub(super) fn size_of(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
-        Ok(kind) if kind.is_dir() => {
-            entries(path).unwrap_or_default().iter().map(|(_, entry)| size_of(entry)).sum()
-        }
+        Ok(kind) if kind.is_dir() => entries(path).unwrap_or_default().iter().map(|(_, entry)| size_of(entry)).sum(),
         Ok(kind) if kind.is_file() => kind.len(),
         _ => 0,
     }

@@ -75,7 +75,14 @@ pub(super) fn digest_bytes(path: &Path) -> Result<(Digest, Metadata), StoreError
     hashed.map_err(StoreError::io("read", path))?;
     let after = fs::metadata(path).map_err(StoreError::io("read", path))?;
     let look = |metadata: &Metadata| {
-        (metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec(), metadata.mtime(), metadata.mtime_nsec())
+        (
+            metadata.ino(),
+            metadata.len(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        )
     };
     if look(&before) != look(&after) {
         return Err(StoreError::Unsteady(path.to_owned()));

@@ -65,8 +65,8 @@ impl Manifest {
 
     /// Reads the manifest of a folder; the error says in words what is wrong with it.
     pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, String> {
-        let text = fs::read_to_string(folder.join(MANIFEST))
-            .map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
+        let text =
+            fs::read_to_string(folder.join(MANIFEST)).map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
         let manifest: Self = serde_json::from_str(&text).map_err(|_| format!("{MANIFEST} is not whole"))?;
         if manifest.text() != text {
             return Err(format!("{MANIFEST} does not match its seal"));
@@ -146,7 +146,9 @@ fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<String> 
     let path = folder.join(&entry.path);
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(format!("{} is missing", entry.path)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Some(format!("{} is missing", entry.path));
+        }
         Err(error) => return Some(format!("{} cannot be read: {error}", entry.path)),
     };
     if metadata.len() != entry.size {

@@ -85,7 +85,8 @@ impl Ran {
     /// `a ran, b cached`.
     fn outcomes(&self) -> String {
         let stages = self.json["stages"].as_array().unwrap_or_else(|| panic!("{}", self.words));
-        let outcome = |stage: &Value| format!("{} {}", stage["name"].as_str().unwrap(), stage["outcome"].as_str().unwrap());
+        let outcome =
+            |stage: &Value| format!("{} {}", stage["name"].as_str().unwrap(), stage["outcome"].as_str().unwrap());
         stages.iter().map(outcome).collect::<Vec<_>>().join(", ")
     }
 
@@ -99,7 +100,9 @@ impl Ran {
 /// A stage that runs a shell script and leaves the file `o`.
 fn stage(name: &str, inputs: &str, script: &str, more: &str) -> String {
     let inputs = if inputs.is_empty() { String::new() } else { format!("inputs = [{inputs}]\n") };
-    format!("[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", '''{script}''']\noutputs = [\"o\"]\n{inputs}{more}\n")
+    format!(
+        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", '''{script}''']\noutputs = [\"o\"]\n{inputs}{more}\n"
+    )
 }
 
 /// `a` makes a file, `b` makes it small letters, `c` adds a line.
@@ -171,7 +174,8 @@ fn what_comes_out_the_same_leaves_its_successors_cached() {
     bench.recipe(&chain("Goodbye"));
     let plan = bench.call(&["plan", "recipe.toml", "--json"]);
     let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    let states: Vec<&str> = plan["stages"].as_array().unwrap().iter().map(|stage| stage["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        plan["stages"].as_array().unwrap().iter().map(|stage| stage["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["ready", "waiting", "waiting"]);
     assert_eq!(plan["stages"][2]["reason"], "needs `b`");
     assert_eq!(plan["stages"][2]["needs"], serde_json::json!(["b"]));
@@ -325,7 +329,8 @@ fn ctrl_c_ends_the_children_and_keeps_what_is_done() {
 
 #[test]
 fn the_first_ctrl_c_is_patient_and_the_second_is_not() {
-    let patient = "trap 'sleep 0.3; echo bye > HERE/bye; exit 1' TERM; echo $$ > HERE/pid; while :; do sleep 0.05; done";
+    let patient =
+        "trap 'sleep 0.3; echo bye > HERE/bye; exit 1' TERM; echo $$ > HERE/pid; while :; do sleep 0.05; done";
     let bench = Bench::with(&stage("a", "", patient, ""));
     let run = bench.spawn(&[]);
     bench.wait_for("pid");
@@ -383,7 +388,11 @@ fn a_damaged_artifact_is_found_moved_aside_and_made_again() {
         for damage in ["flip", "cut"] {
             let mut bad = bytes.clone();
             let middle = bytes.len() / 2;
-            if damage == "flip" { bad[middle] ^= 1 } else { bad.truncate(middle) }
+            if damage == "flip" {
+                bad[middle] ^= 1
+            } else {
+                bad.truncate(middle)
+            }
             fs::write(file, bad).unwrap();
             let verify = Ran::new(bench.call(&["cache", "verify", "--json"]));
             assert_eq!((verify.status, verify.json["problems"].as_array().unwrap().len()), (Some(3), 1));
@@ -411,7 +420,11 @@ fn bits_that_rot_without_a_trace_are_found_with_verify() {
     let modified = stamp(metadata.mtime(), metadata.mtime_nsec());
     let line = format!("{} {} {} {changed} {modified} {digest}", metadata.dev(), metadata.ino(), metadata.len());
     let sum = &blake3::hash(line.as_bytes()).to_string()[..16];
-    fs::write(&memo, format!("{}{line} {sum}\n", fs::read_to_string(&memo).unwrap())).unwrap();
+    let place = format!("{} {} ", metadata.dev(), metadata.ino());
+    let text = fs::read_to_string(&memo).unwrap();
+    let lines =
+        text.lines().map(|old| if old.starts_with(&place) { format!("{line} {sum}\n") } else { format!("{old}\n") });
+    fs::write(&memo, lines.collect::<String>()).unwrap();
     assert_eq!(bench.run(&[]).outcomes(), "a cached, b cached, c cached");
     assert_eq!(bench.run(&["--verify"]).outcomes(), "a cached, b ran, c cached");
 }
@@ -430,7 +443,8 @@ fn stages_can_be_forced_left_out_and_stopped_at() {
     assert!(ran.words.contains("needs `a`, which --only leaves out"), "{}", ran.words);
     let wrong = bench.call(&["run", "recipe.toml", "--until", "bb"]);
     assert_eq!(wrong.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&wrong.stderr).contains("there is no stage `bb`: did you mean `b`?"));
+    let words = String::from_utf8_lossy(&wrong.stderr);
+    assert!(words.contains("there is no stage `bb`") && words.contains("`b`"), "{words}");
 }
 
 #[test]
