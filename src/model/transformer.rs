@@ -45,14 +45,18 @@ pub struct Block {
 }
 
 /// What all blocks share in one pass: rotary tables and the mask of the future.
-struct Positions {
-    /// [1, 1, time, head / 2]
-    cosine: Tensor<4>,
-    /// [1, 1, time, head / 2]
-    sine: Tensor<4>,
-    /// [1, 1, rows, time]: minus infinity where a query must not look, else 0; adding it costs nothing in the backward pass.
-    future: Tensor<4>,
+pub(super) struct Positions {
+    /// [1 or batch, 1, time, head / 2]
+    pub(super) cosine: Tensor<4>,
+    /// [1 or batch, 1, time, head / 2]
+    pub(super) sine: Tensor<4>,
+    /// [1 or batch, 1, rows, keys]: minus infinity where a query must not look, else 0; adding it costs nothing in the
+    /// backward pass.
+    pub(super) hidden_keys: Tensor<4>,
 }
+
+/// Rotated keys and values of some positions, each [batch, kv heads, time, head].
+pub(super) type KeysAndValues = (Tensor<4>, Tensor<4>);
 
 impl ModelConfig {
     /// A model with random weights: normal with spread 0.02, norms 1; each parameter has a stream of its own, named after
@@ -101,11 +105,28 @@ impl Transformer {
     /// - tokens: [batch, time], filled up on the right with any token (a position never sees later ones)
     /// - output: [batch * time, hidden]
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
-        let [batch, time] = tokens.dims();
+        let [_, time] = tokens.dims();
         let positions = Positions::new(&self.config, time, &tokens.device());
+        self.hidden_with(tokens, &positions, |_, keys_and_values| keys_and_values)
+    }
+
+    /// The same at given positions; `remember` is told each block's number with its keys and values, and says to which
+    /// ones the queries attend.
+    pub(super) fn hidden_with(
+        &self,
+        tokens: Tensor<2, Int>,
+        positions: &Positions,
+        mut remember: impl FnMut(usize, KeysAndValues) -> KeysAndValues,
+    ) -> Tensor<2> {
+        let [batch, time] = tokens.dims();
         let mut states = self.embedding.val().select(0, tokens.reshape([batch * time]));
-        for block in &self.blocks {
-            states = block.forward(states, &self.config, &positions);
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let normed = rms_norm(states.clone(), block.attention_norm.val(), self.config.rms_norm_eps);
+            let projected = normed.matmul(block.query_key_value.val());
+            let (query, keys_and_values) = project(projected, &self.config, positions);
+            let seen = remember(layer, keys_and_values);
+            let mixed = attention(query, seen, self.config.num_attention_heads, positions);
+            states = block.feed_forward(states + mixed.matmul(block.attention_output.val()), &self.config);
         }
         rms_norm(states, self.norm.val(), self.config.rms_norm_eps)
     }
@@ -134,28 +155,25 @@ impl Transformer {
 }
 
 impl Block {
-    /// # Shapes
-    /// - states, output: [batch * time, hidden]
-    fn forward(&self, states: Tensor<2>, config: &ModelConfig, positions: &Positions) -> Tensor<2> {
-        let normed = rms_norm(states.clone(), self.attention_norm.val(), config.rms_norm_eps);
-        let mixed = attention(normed.matmul(self.query_key_value.val()), config, positions);
-        let states = states + mixed.matmul(self.attention_output.val());
+    fn feed_forward(&self, states: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
         let normed = rms_norm(states.clone(), self.feed_forward_norm.val(), config.rms_norm_eps);
         states + swiglu(normed.matmul(self.gate_up.val())).matmul(self.down.val())
     }
 }
 
 impl Positions {
-    fn new(config: &ModelConfig, time: usize, device: &Device) -> Self {
+    /// Positions 0 to `time`, each of which sees those before it and itself.
+    pub(super) fn new(config: &ModelConfig, time: usize, device: &Device) -> Self {
         let half = config.head_dim / 2;
         let (cosine, sine) = rotary_tables(config, time);
         let table = |values| Tensor::from_data(TensorData::new(values, [1, 1, time, half]), device);
         let group = config.num_attention_heads / config.num_key_value_heads;
         // Rows are the group's queries, one head after the other, each over all positions.
         let hidden = |row: usize, key: usize| if key > row % time { f32::NEG_INFINITY } else { 0.0 };
-        let future: Vec<f32> = (0..group * time).flat_map(|row| (0..time).map(move |key| hidden(row, key))).collect();
-        let future = Tensor::from_data(TensorData::new(future, [1, 1, group * time, time]), device);
-        Self { cosine: table(cosine), sine: table(sine), future }
+        let hidden_keys: Vec<f32> =
+            (0..group * time).flat_map(|row| (0..time).map(move |key| hidden(row, key))).collect();
+        let hidden_keys = Tensor::from_data(TensorData::new(hidden_keys, [1, 1, group * time, time]), device);
+        Self { cosine: table(cosine), sine: table(sine), hidden_keys }
     }
 }
 
@@ -181,29 +199,38 @@ fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     activation::silu(gate) * gate_up.narrow(1, double / 2, double / 2)
 }
 
-/// Causal attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
+/// Takes the fused projection apart and rotates queries and keys.
 ///
 /// # Shapes
-/// - query_key_value: [batch * time, (heads + 2 * kv heads) * head]
-/// - output: [batch * time, heads * head]
-fn attention(query_key_value: Tensor<2>, config: &ModelConfig, positions: &Positions) -> Tensor<2> {
+/// - projected: [batch * time, (heads + 2 * kv heads) * head]
+/// - query: [batch, kv heads, heads / kv heads * time, head]: the queries that share a key stand below each other, so that
+///   keys and values need not be copied
+fn project(projected: Tensor<2>, config: &ModelConfig, positions: &Positions) -> (Tensor<4>, KeysAndValues) {
     let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-    let [rows, _] = query_key_value.dims();
-    let [_, _, _, time] = positions.future.dims();
-    let (batch, share) = (rows / time, heads / groups);
+    let [rows, _] = projected.dims();
+    let [_, _, time, _] = positions.cosine.dims();
+    let batch = rows / time;
     let part = |from: usize, count: usize| {
-        let part = query_key_value.clone().narrow(1, from * width, count * width);
+        let part = projected.clone().narrow(1, from * width, count * width);
         part.reshape([batch, time, count, width]).swap_dims(1, 2)
     };
-    let scale = (width as f64).sqrt().recip();
-    let query = rotate(part(0, heads), positions) * scale;
+    let query = rotate(part(0, heads), positions) * (width as f64).sqrt().recip();
     let key = rotate(part(heads, groups), positions);
-    let value = part(heads + groups, groups);
-    // The queries that share a key stand below each other, so that keys and values need not be copied.
-    let scores = query.reshape([batch, groups, share * time, width]).matmul(key.swap_dims(2, 3));
-    let weights = softmax(scores + positions.future.clone());
+    (query.reshape([batch, groups, heads / groups * time, width]), (key, part(heads + groups, groups)))
+}
+
+/// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
+///
+/// # Shapes
+/// - query: [batch, kv heads, share * time, head]
+/// - key, value: [batch, kv heads, keys, head]
+/// - output: [batch * time, heads * head]
+fn attention(query: Tensor<4>, (key, value): KeysAndValues, heads: usize, positions: &Positions) -> Tensor<2> {
+    let [batch, groups, rows, width] = query.dims();
+    let time = groups * rows / heads;
+    let weights = softmax(query.matmul(key.swap_dims(2, 3)) + positions.hidden_keys.clone());
     let mixed = weights.matmul(value).reshape([batch, heads, time, width]);
-    mixed.swap_dims(1, 2).reshape([rows, heads * width])
+    mixed.swap_dims(1, 2).reshape([batch * time, heads * width])
 }
 
 /// Softmax over the last axis, in the same steps with and without gradients, so that a policy and its frozen copy agree to

@@ -19,7 +19,7 @@ use crate::{
 const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
 
 /// What the engine knows of it.
-pub const KIND: Kind = Kind {
+pub(super) const KIND: Kind = Kind {
     name: "pretrain",
     // 1: the first.
     version: 1,
@@ -79,7 +79,7 @@ struct Parameters {
 ///
 /// # Errors
 /// Where the documents cannot be read or do not fit the parameters, or training stops.
-pub fn run(context: &Context) -> Result<(), StageError> {
+pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let optimisation: OptimisationParameters = context.parameters()?;
     let documents = read_documents(context)?;

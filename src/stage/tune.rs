@@ -19,7 +19,7 @@ use crate::{
 const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
 
 /// What the engine knows of it.
-pub const KIND: Kind = Kind {
+pub(super) const KIND: Kind = Kind {
     name: "tune",
     // 1: the first.
     version: 1,
@@ -109,7 +109,7 @@ struct Parameters {
 ///
 /// # Errors
 /// Where model or pairs cannot be read, a parameter belongs to another algorithm, or training stops.
-pub fn run(context: &Context) -> Result<(), StageError> {
+pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let optimisation: OptimisationParameters = context.parameters()?;
     let Parameters { algorithm, beta, average, label_smoothing, .. } = parameters;
