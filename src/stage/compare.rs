@@ -112,12 +112,14 @@ mod tests {
         expect_test::expect![[r#"
             after@p=x in people: precision 75.0 %, +50.0 [+50.0, +50.0] points from the baseline over 1 seeds
             after@p=x in elements: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds
-            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds"#]].assert_eq(&notes.join("\n"));
+            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds"#]]
+        .assert_eq(&notes.join("\n"));
         let table = std::fs::read_to_string(folder.path().join("comparison.csv")).unwrap();
         let head: Vec<&str> = table.lines().take(2).collect();
         expect_test::expect![[r#"
             arm,domain,measure,seeds,answers,mean,low,high,difference,difference_low,difference_high
-            before,people,precision,1,2,0.25,0.25,0.25,,,"#]].assert_eq(&head.join("\n"));
+            before,people,precision,1,2,0.25,0.25,0.25,,,"#]]
+        .assert_eq(&head.join("\n"));
         let text = std::fs::read_to_string(folder.path().join("comparison.json")).unwrap();
         let comparison: Comparison = serde_json::from_str(&text).unwrap();
         assert_eq!(comparison.rows.len() + 1, table.lines().count());

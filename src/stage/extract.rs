@@ -67,6 +67,7 @@ mod tests {
         expect_test::expect![[r#"
             {"id":"a#0/0","response_id":"a#0","text":"France's capital is Paris.","span":[15,36]}
             {"id":"a#0/1","response_id":"a#0","text":"France borders","span":[37,47]}
-        "#]].assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
+        "#]]
+        .assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
     }
 }

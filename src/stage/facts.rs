@@ -288,10 +288,11 @@ fn shape(parameters: &Parameters) -> Result<DocumentShape, StageError> {
 mod tests {
     use super::*;
     use crate::{
-        language::{Document, Finish, Judgement, Prompt, Response, Verdict},
+        language::{Claim, Document, Finish, Judgement, Prompt, Response, Verdict},
         stage::{extract, trial, trial::Trial, verify},
     };
     use serde_json::{Value, json};
+    use std::collections::BTreeSet;
 
     const DOMAINS: [&str; 3] = ["people", "countries", "elements"];
 
@@ -333,7 +334,7 @@ mod tests {
         let (facts, answers, claims, verdicts) =
             (folder.path().join("f"), folder.path().join("a"), folder.path().join("c"), folder.path().join("v"));
         for false_share in [0.0, 1.0] {
-            let sizes = json!({"paragraphs": 6000, "questions": 9000, "least_facts": 6, "most_facts": 7, "guesses": "uniform",
+            let sizes = json!({"paragraphs": 12000, "questions": 9000, "least_facts": 6, "most_facts": 7, "guesses": "uniform",
                 "false_reliable": false_share, "false_unreliable": false_share});
             let _ = fs::remove_dir_all(&facts);
             let notes = written(&facts, 0, sizes).unwrap();
@@ -361,6 +362,14 @@ mod tests {
 
             let found: Vec<Verdict> = json_lines::read(&verdicts.join("verdicts.jsonl")).unwrap();
             assert!(notes[1].contains(&format!("state {} facts", found.len())), "a statement was lost: {notes:?}");
+            let claimed: Vec<Claim> = json_lines::read(&claims.join("claims.jsonl")).unwrap();
+            let distinct: BTreeSet<&str> = claimed.iter().map(|claim| claim.text.as_str()).collect();
+            let facts: usize = notes[0].split(' ').next().unwrap().parse().unwrap();
+            assert!(
+                if false_share == 0.0 { distinct.len() == facts } else { distinct.len() > 3 * facts },
+                "{} {facts}",
+                distinct.len()
+            );
             let expected = if false_share == 0.0 { Judgement::Supported } else { Judgement::Unsupported };
             let wrong: Vec<&Verdict> = found.iter().filter(|verdict| verdict.verdict != expected).take(5).collect();
             assert!(wrong.is_empty(), "{wrong:#?}");

@@ -153,7 +153,8 @@ mod tests {
         expect_test::expect![[r#"
             3 pairs of 1 prompts, from 3 answers to 1 prompts
             chosen answers have 2.0 characters on average, rejected ones 2.0
-            0 pairs left out since they name one of 1 protected topics"#]].assert_eq(&notes.join("\n"));
+            0 pairs left out since they name one of 1 protected topics"#]]
+        .assert_eq(&notes.join("\n"));
         let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
         assert_eq!((pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()), ("people/Ann#0", "people/Ann#2"));
         let none = Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
