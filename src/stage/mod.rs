@@ -2,6 +2,8 @@
 
 pub mod artifact;
 mod context;
+mod import;
 pub mod registry;
+mod sample;
 
 pub use context::{Context, InputPath, Report, StageError};

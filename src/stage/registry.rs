@@ -1,6 +1,6 @@
 //! All kinds of stage: the only list of them.
 
-use super::{Context, StageError};
+use super::{Context, StageError, import, sample};
 use crate::recipe::schema::Kind;
 
 /// A kind with the function that carries it out.
@@ -12,7 +12,10 @@ pub struct Registered {
 }
 
 /// All kinds, in the order in which help and docs list them.
-pub const KINDS: &[Registered] = &[];
+pub const KINDS: &[Registered] = &[
+    Registered { kind: &import::KIND, run: import::run },
+    Registered { kind: &sample::KIND, run: sample::run },
+];
 
 /// The kind of this name.
 pub fn find(name: &str) -> Option<&'static Registered> {
