@@ -1,39 +1,50 @@
-//! Where a model runs: the only place that opens devices.
+//! Where a model runs: the words `cpu` and `cuda:N`.
 
 use burn::tensor::Device;
 
-/// Why a device cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why there is no such device.
+#[derive(Debug, PartialEq, thiserror::Error)]
 pub enum DeviceError {
-    /// The name is not one of a device.
-    #[error("`{0}` is not a device: write `cpu`, or `cuda:0` for the first GPU")]
+    /// It is none of the words that we know.
+    #[error("the device `{0}` is not known; known are `cpu` and `cuda:0`, `cuda:1`, ...")]
     Unknown(String),
-    /// The program was built without GPUs.
-    #[error("`{0}` needs a program built with `cargo build --release --features cuda`; without it there is `cpu`")]
+    /// The program was built without it.
+    #[error("the device `{0}` needs a program built with CUDA: `cargo build --release --features cuda`")]
     NotBuilt(String),
 }
 
-/// The device of a name: `cpu`, or `cuda:N`.
+/// The device of this name, without gradients (`.autodiff()` adds them).
 ///
 /// # Errors
-/// Where there is no such device, or the program was built without it.
-pub fn open(name: &str) -> Result<Device, DeviceError> {
-    if name == "cpu" {
-        return Ok(Device::flex());
-    }
-    let number = name.strip_prefix("cuda:").and_then(|number| number.parse::<usize>().ok());
-    match number {
-        Some(number) => cuda(name, number),
-        None => Err(DeviceError::Unknown(name.to_owned())),
-    }
+/// Where the name is none, or the program was built without what it needs.
+pub fn device(name: &str) -> Result<Device, DeviceError> {
+    let index = match name {
+        "cpu" => return Ok(Device::flex()),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+    };
+    cuda(index.ok_or_else(|| DeviceError::Unknown(name.to_owned()))?, name)
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(_name: &str, number: usize) -> Result<Device, DeviceError> {
-    Ok(Device::cuda(number))
+fn cuda(index: usize, _: &str) -> Result<Device, DeviceError> {
+    Ok(Device::cuda(index))
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(name: &str, _number: usize) -> Result<Device, DeviceError> {
+fn cuda(_: usize, name: &str) -> Result<Device, DeviceError> {
     Err(DeviceError::NotBuilt(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read() {
+        assert!(device("cpu").is_ok());
+        assert_eq!(device("gpu").unwrap_err(), DeviceError::Unknown("gpu".to_owned()));
+        assert_eq!(device("cuda:x").unwrap_err(), DeviceError::Unknown("cuda:x".to_owned()));
+        assert_eq!(device("cuda:1").is_ok(), cfg!(feature = "cuda"));
+    }
 }

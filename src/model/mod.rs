@@ -1,7 +1,7 @@
 //! The language model.
 
 mod config;
-pub mod device;
+mod device;
 mod generate;
 mod memory;
 mod sampling;
@@ -10,6 +10,7 @@ mod transformer;
 mod weights;
 
 pub use config::{ConfigError, ModelConfig};
+pub use device::{DeviceError, device};
 pub use generate::{Answer, GenerateError, Generator, Request};
 pub use sampling::Sampling;
 pub use tokenizer::{BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN, Tokenizer, TokenizerError};

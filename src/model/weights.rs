@@ -18,6 +18,11 @@ use serde_json::{Value, json};
 
 use super::{Block, ConfigError, ModelConfig, Transformer, config::tokens, transformer::parameter};
 
+/// The file that says which tensor stands in which of several files.
+const INDEX: &str = "model.safetensors.index.json";
+/// The norms of a block, as transformers names them.
+const NORMS: [&str; 2] = ["input_layernorm.weight", "post_attention_layernorm.weight"];
+
 /// Why a model directory could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
@@ -106,9 +111,34 @@ impl Transformer {
         let config = ModelConfig::load(directory)?;
         let files = WeightFiles::open(directory)?;
         let weights = Weights::parse(directory, &files)?;
-        let model = weights.build(&config, device)?;
-        weights.check_nothing_is_left(&config)?;
-        Ok(model)
+        weights.check(&config)?;
+        weights.build(&config, device)
+    }
+
+    /// Whether a directory holds a whole model that [`Transformer::load`] reads; only the files' headers are looked at.
+    ///
+    /// # Errors
+    /// As [`Transformer::load`].
+    pub fn check(directory: &Path) -> Result<ModelConfig, WeightsError> {
+        let config = ModelConfig::load(directory)?;
+        let files = WeightFiles::open(directory)?;
+        Weights::parse(directory, &files)?.check(&config)?;
+        Ok(config)
+    }
+
+    /// The files that hold a directory's weights, its index included.
+    ///
+    /// # Errors
+    /// Names an index that is damaged.
+    pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, WeightsError> {
+        let index = directory.join(INDEX);
+        let single = directory.join("model.safetensors");
+        if single.exists() || !index.exists() {
+            return Ok(vec![single]);
+        }
+        let mut files = shards(directory, &index)?;
+        files.push(index);
+        Ok(files)
     }
 
     /// Writes `config.json`, `generation_config.json` and `model.safetensors` (float32) into an existing directory. Equal
@@ -148,7 +178,7 @@ impl Transformer {
         plain("model.embed_tokens.weight".to_owned(), vec![self.config.vocab_size, hidden], values(&self.embedding));
         plain("model.norm.weight".to_owned(), vec![hidden], values(&self.norm));
         for (layer, block) in self.blocks.iter().enumerate() {
-            for (name, norm) in block.norms() {
+            for (name, norm) in NORMS.iter().zip(block.norms()) {
                 plain(format!("model.layers.{layer}.{name}"), vec![hidden], values(norm));
             }
             for (matrix, weights) in matrices(&self.config).iter().zip(block.weights()) {
@@ -168,8 +198,9 @@ impl Transformer {
 }
 
 impl Block {
-    fn norms(&self) -> [(&'static str, &Param<Tensor<1>>); 2] {
-        [("input_layernorm.weight", &self.attention_norm), ("post_attention_layernorm.weight", &self.feed_forward_norm)]
+    /// In the order of [`NORMS`].
+    fn norms(&self) -> [&Param<Tensor<1>>; 2] {
+        [&self.attention_norm, &self.feed_forward_norm]
     }
 
     /// In the order of [`matrices`].
@@ -229,9 +260,7 @@ struct WeightFiles(Vec<(PathBuf, Mmap)>);
 
 impl WeightFiles {
     fn open(directory: &Path) -> Result<Self, WeightsError> {
-        let index = directory.join("model.safetensors.index.json");
-        let single = directory.join("model.safetensors");
-        let names = if single.exists() || !index.exists() { vec![single] } else { shards(directory, &index)? };
+        let names = Transformer::weight_files(directory)?.into_iter().filter(|path| !path.ends_with(INDEX));
         let map = |path: PathBuf| match File::open(&path).and_then(|file| {
             // SAFETY: the map is only read; artifacts are never changed in place.
             unsafe { Mmap::map(&file) }
@@ -239,7 +268,7 @@ impl WeightFiles {
             Ok(map) => Ok((path, map)),
             Err(source) => Err(WeightsError::Io { path, source }),
         };
-        names.into_iter().map(map).collect::<Result<_, _>>().map(Self)
+        names.map(map).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -327,19 +356,23 @@ impl<'a> Weights<'a> {
         })
     }
 
-    /// The values of a tensor, which must have this shape.
-    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
-        let Some((path, view)) = self.tensors.get(name) else {
-            return Err(WeightsError::Missing { directory: self.directory.to_owned(), name: name.to_owned() });
-        };
-        if view.shape() != shape {
-            return Err(WeightsError::Shape {
+    /// A tensor, which must have this shape.
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&TensorView<'a>, WeightsError> {
+        match self.tensors.get(name) {
+            None => Err(WeightsError::Missing { directory: self.directory.to_owned(), name: name.to_owned() }),
+            Some((_, view)) if view.shape() == shape => Ok(view),
+            Some((path, view)) => Err(WeightsError::Shape {
                 path: path.to_path_buf(),
                 name: name.to_owned(),
                 found: view.shape().to_vec(),
                 expected: shape.to_vec(),
-            });
+            }),
         }
+    }
+
+    /// The values of a tensor, which must have this shape.
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        let view = self.find(name, shape)?;
         let (words, _) = view.data().as_chunks::<2>();
         Ok(match view.dtype() {
             Dtype::F16 => words.iter().map(|word| f16::from_le_bytes(*word).to_f32()).collect(),
@@ -363,20 +396,44 @@ impl<'a> Weights<'a> {
         Ok(joined)
     }
 
-    fn check_nothing_is_left(&self, config: &ModelConfig) -> Result<(), WeightsError> {
-        let mut known = BTreeSet::from(["model.embed_tokens.weight".to_owned(), "model.norm.weight".to_owned()]);
-        // Some tied directories repeat the embedding under this name, some old ones keep the rotary frequencies.
-        known.insert("lm_head.weight".to_owned());
-        for layer in 0..config.num_hidden_layers {
-            let names = matrices(config).into_iter().flat_map(|matrix| matrix.parts).map(|(name, _)| name);
-            let norms = ["input_layernorm.weight", "post_attention_layernorm.weight", "self_attn.rotary_emb.inv_freq"];
-            known.extend(names.chain(norms).map(|name| format!("model.layers.{layer}.{name}")));
+    /// Every tensor of the model is there in its shape, and nothing is left over.
+    fn check(&self, config: &ModelConfig) -> Result<(), WeightsError> {
+        let expected = expected_tensors(config);
+        for (name, shape) in &expected {
+            self.find(name, shape)?;
         }
-        match self.tensors.iter().find(|(name, _)| !known.contains(*name)) {
+        let spare = |name: &str| {
+            // Some tied directories repeat the embedding under this name, some old ones keep the rotary frequencies.
+            name == "lm_head.weight" || name.ends_with(".self_attn.rotary_emb.inv_freq")
+        };
+        match self.tensors.iter().find(|(name, _)| !expected.contains_key(*name) && !spare(name)) {
             None => Ok(()),
             Some((name, (path, _))) => Err(WeightsError::Extra { path: path.to_path_buf(), name: name.clone() }),
         }
     }
+}
+
+/// Names and shapes of all tensors of a model, as transformers has them.
+fn expected_tensors(config: &ModelConfig) -> BTreeMap<String, Vec<usize>> {
+    let hidden = config.hidden_size;
+    let mut expected = BTreeMap::from([
+        ("model.embed_tokens.weight".to_owned(), vec![config.vocab_size, hidden]),
+        ("model.norm.weight".to_owned(), vec![hidden]),
+    ]);
+    for layer in 0..config.num_hidden_layers {
+        for name in NORMS {
+            expected.insert(format!("model.layers.{layer}.{name}"), vec![hidden]);
+        }
+        for Matrix { parts, input } in matrices(config) {
+            let parts =
+                parts.into_iter().map(|(name, output)| (format!("model.layers.{layer}.{name}"), vec![output, input]));
+            expected.extend(parts);
+        }
+    }
+    if !config.tie_word_embeddings {
+        expected.insert("lm_head.weight".to_owned(), vec![config.vocab_size, hidden]);
+    }
+    expected
 }
 
 fn read_text(path: &Path) -> Result<String, WeightsError> {

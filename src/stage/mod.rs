@@ -4,12 +4,15 @@ pub mod artifact;
 mod command;
 mod compare;
 mod context;
+mod evaluate;
 mod extract;
 mod facts;
+mod import;
 mod mine;
 mod optimisation;
 mod pretrain;
 pub mod registry;
+mod sample;
 mod score;
 #[cfg(test)]
 mod trial;

@@ -86,7 +86,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let texts = documents.iter().flat_map(|document| [document.prompt.as_str(), document.text.as_str()]);
     let tokenizer = Tokenizer::train(texts, parameters.vocabulary).map_err(StageError::doing("train the tokenizer"))?;
     let groups = group(documents, &tokenizer, &parameters)?;
-    let device = device::open(&context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
     let model = parameters.config(&tokenizer)?.init(&context.seed.split("weights"), &device);
     let batches = DocumentBatches::new(groups, parameters.steps, context.seed.split("batches"));
     let training = Training {

@@ -2,7 +2,10 @@
 
 use std::sync::LazyLock;
 
-use super::{Context, StageError, command, compare, extract, facts, mine, pretrain, score, tune, verify};
+use super::{
+    Context, StageError, command, compare, evaluate, extract, facts, import, mine, pretrain, sample, score, tune,
+    verify,
+};
 use crate::recipe::schema::{Catalogue, Composite, Kind};
 
 /// A kind with the function that carries it out.
@@ -17,6 +20,8 @@ pub struct Registered {
 pub const KINDS: &[Registered] = &[
     Registered { kind: &facts::KIND, run: facts::run },
     Registered { kind: &pretrain::KIND, run: pretrain::run },
+    Registered { kind: &import::KIND, run: import::run },
+    Registered { kind: &sample::KIND, run: sample::run },
     Registered { kind: &extract::KIND, run: extract::run },
     Registered { kind: &verify::KIND, run: verify::run },
     Registered { kind: &mine::KIND, run: mine::run },
@@ -27,7 +32,7 @@ pub const KINDS: &[Registered] = &[
 ];
 
 /// Names for several kinds that are wired together.
-pub const COMPOSITES: &[Composite] = &[];
+pub const COMPOSITES: &[Composite] = &[evaluate::COMPOSITE];
 
 /// What recipes are checked against.
 pub fn catalogue() -> Catalogue {

@@ -121,7 +121,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         _ => parameters.nll_weight,
     };
     let folder = context.input("model")?;
-    let device = device::open(&context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
     let tokenizer = Tokenizer::load(folder).map_err(StageError::doing("read the tokenizer"))?;
     let model = Transformer::load(folder, &device).map_err(StageError::doing("read the model"))?;
     let pairs = token_pairs(context, &tokenizer, &model.config, &parameters)?;

@@ -544,13 +544,18 @@ fn an_empty_file() {
 
 #[test]
 fn a_binary_file() {
-    check("recipe.toml", &[("recipe.toml", BINARY)], &[], expect![[r#"
+    check(
+        "recipe.toml",
+        &[("recipe.toml", BINARY)],
+        &[],
+        expect![[r#"
         error: `~/recipe.toml` is not a text file: byte 5 is not UTF-8
          |
          = help: a recipe is TOML, written as UTF-8 text
 
         1 error
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! `import`: a Hugging Face directory becomes a model of the recipe.
+
+use std::fs;
+
+use super::{Context, StageError, artifact::MODEL};
+use crate::{
+    model::{Tokenizer, Transformer},
+    recipe::schema::{Input, Kind},
+};
+
+/// What the engine knows of it.
+pub(super) const KIND: Kind = Kind {
+    name: "import",
+    version: 1,
+    about: "Takes a model from a Hugging Face directory, once it is known to be whole and of an architecture that we have.",
+    inputs: &[Input::one("path", &MODEL, "The Hugging Face directory.")],
+    parameters: &[],
+    provides: &[&MODEL],
+    draws: false,
+    gathers: false,
+    on_device: false,
+};
+
+/// Files beside weights and tokenizer.
+const CONFIGS: [&str; 2] = ["config.json", "generation_config.json"];
+
+/// Checks the directory and copies its files; a file system that can do so shares their blocks.
+///
+/// # Errors
+/// Names the file that is missing, damaged or of another architecture.
+pub(super) fn run(context: &Context) -> Result<(), StageError> {
+    let directory = context.input("path")?;
+    let cannot = || format!("import {}", directory.display());
+    let config = Transformer::check(directory).map_err(StageError::doing(cannot()))?;
+    let tokenizer = Tokenizer::load(directory).map_err(StageError::doing(cannot()))?;
+    if tokenizer.vocab_size() > config.vocab_size {
+        let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
+        let problem = format!("tokenizer.json has {tokens} tokens, but the model of config.json only {rows}");
+        return Err(StageError::doing(cannot())(problem));
+    }
+    let weights = Transformer::weight_files(directory).map_err(StageError::doing(cannot()))?;
+    let configs = CONFIGS.map(|name| directory.join(name)).into_iter().filter(|path| path.exists());
+    for path in weights.into_iter().chain(configs) {
+        let name = path.file_name().ok_or_else(|| StageError(format!("{} is not a file", path.display())))?;
+        fs::copy(&path, context.output.join(name)).map_err(StageError::doing(format!("copy {}", path.display())))?;
+    }
+    Tokenizer::copy(directory, &context.output).map_err(StageError::doing(cannot()))?;
+    context.note(format!(
+        "{} layers of width {}, {} tokens",
+        config.num_hidden_layers, config.hidden_size, config.vocab_size
+    ));
+    Ok(())
+}

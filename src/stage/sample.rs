@@ -1,0 +1,338 @@
+//! `sample`: a model answers prompts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use super::{
+    Context, StageError,
+    artifact::{MODEL, PROMPTS, RESPONSES},
+};
+use crate::{
+    language::{Prompt, PromptForm, Response, json_lines},
+    model::{Answer, Generator, Request, Sampling, Tokenizer, Transformer, device},
+    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+};
+
+/// What the engine knows of it.
+pub(super) const KIND: Kind = Kind {
+    name: "sample",
+    version: 1,
+    about: "Draws answers to prompts from a model.",
+    inputs: &[Input::one("model", &MODEL, "Who answers."), Input::one("prompts", &PROMPTS, "What is asked.")],
+    parameters: &[
+        Parameter::new(
+            "n",
+            Shape::Integer { least: 1, most: 100_000 },
+            Default::Integer(10),
+            "Answers to each prompt.",
+        ),
+        Parameter::new(
+            "temperature",
+            Shape::Number { least: 0.0, most: 100.0, open: false },
+            Default::Number(1.0),
+            "Divides the logits; 0 always takes the most probable token.",
+        ),
+        Parameter::new(
+            "top_p",
+            Shape::Number { least: 0.0, most: 1.0, open: true },
+            Default::Number(1.0),
+            "Only the most probable tokens that together reach this probability can be drawn.",
+        ),
+        Parameter::new(
+            "top_k",
+            Shape::Integer { least: 1, most: 1 << 24 },
+            Default::Absent,
+            "Only so many of the most probable tokens can be drawn.",
+        ),
+        Parameter::new(
+            "max_new",
+            Shape::Integer { least: 1, most: 1 << 20 },
+            Default::Integer(64),
+            "The longest answer, in tokens.",
+        ),
+        Parameter::new(
+            "batch",
+            Shape::Integer { least: 1, most: 1 << 16 },
+            Default::Integer(64),
+            "Answers that are written at once; changes speed and memory only.",
+        )
+        .neutral(),
+        Parameter::new("domains", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these domains."),
+        Parameter::new("splits", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these splits."),
+        Parameter::new(
+            "form",
+            Shape::Choice(&["paragraph", "question"]),
+            Default::Text("paragraph"),
+            "Whether prompts for paragraphs or for single facts are answered.",
+        ),
+        Parameter::new(
+            "at_most",
+            Shape::Integer { least: 1, most: 1 << 40 },
+            Default::Absent,
+            "Only the first so many of the prompts that are left.",
+        ),
+    ],
+    provides: &[&RESPONSES],
+    draws: true,
+    gathers: false,
+    on_device: true,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    n: usize,
+    temperature: f64,
+    top_p: f64,
+    top_k: Option<usize>,
+    max_new: usize,
+    batch: usize,
+    domains: Option<Vec<String>>,
+    splits: Option<Vec<String>>,
+    form: PromptForm,
+    at_most: Option<usize>,
+}
+
+/// Draws all answers that earlier attempts at the same key have not drawn yet.
+///
+/// # Errors
+/// Where no prompt is selected, a file is damaged, or the model fails.
+pub(super) fn run(context: &Context) -> Result<(), StageError> {
+    let parameters: Parameters = context.parameters()?;
+    let directory = context.input("model")?;
+    let device = device(&context.device).map_err(StageError::doing("use the device"))?;
+    let model = Transformer::load(directory, &device).map_err(StageError::doing("load the model"))?;
+    let tokenizer = Tokenizer::load(directory).map_err(StageError::doing("load the tokenizer"))?;
+    let prompts = select(&context.input("prompts")?.join("prompts.jsonl"), &parameters)?;
+    let mut drawn = Drawn::open(&context.checkpoint.join("answers"))?;
+    let requests = requests(&prompts, &tokenizer, &drawn, parameters.n)?;
+    let total = (prompts.len() * parameters.n) as u64;
+    let Parameters { temperature, top_k, top_p, max_new, batch, .. } = parameters;
+    let sampling = Sampling { temperature, top_k, top_p, max_new };
+    let generator = Generator { model: &model, sampling, batch, seed: context.seed.clone() };
+    context.progress(drawn.rows.len() as u64, total, "answers");
+    generator.run(&requests, |answer| {
+        drawn.add(response(&answer, &prompts[answer.request], &tokenizer)?)?;
+        let done = drawn.rows.len() as u64;
+        if done == total || done.is_multiple_of(total.div_ceil(200)) {
+            context.progress(done, total, "answers");
+        }
+        Ok::<_, StageError>(())
+    })?;
+    let identifiers = prompts.iter().flat_map(|prompt| (0..parameters.n).map(|sample| identifier(prompt, sample)));
+    let rows = identifiers.map(|id| &drawn.rows[&id]);
+    json_lines::write(&context.output("responses.jsonl"), rows).map_err(StageError::doing("write the answers"))
+}
+
+impl From<crate::model::GenerateError> for StageError {
+    fn from(error: crate::model::GenerateError) -> Self {
+        Self(format!("cannot draw answers: {error}"))
+    }
+}
+
+fn identifier(prompt: &Prompt, sample: usize) -> String {
+    format!("{}#{sample}", prompt.id)
+}
+
+/// The prompts that the parameters let through, in the order of their file.
+fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
+    let all: Vec<Prompt> = json_lines::read(path).map_err(StageError::doing("read the prompts"))?;
+    let mut identifiers = BTreeSet::new();
+    if let Some(double) = all.iter().find(|prompt| !identifiers.insert(&prompt.id)) {
+        return Err(StageError(format!("{}: two prompts have the id `{}`", path.display(), double.id)));
+    }
+    let named = |names: &Option<Vec<String>>, name: &String| names.as_ref().is_none_or(|names| names.contains(name));
+    let mut prompts = all.clone();
+    prompts.retain(|prompt| {
+        prompt.form == parameters.form
+            && named(&parameters.domains, &prompt.domain)
+            && named(&parameters.splits, &prompt.split)
+    });
+    prompts.truncate(parameters.at_most.unwrap_or(usize::MAX));
+    if prompts.is_empty() {
+        let there: BTreeSet<String> = all
+            .iter()
+            .map(|prompt| {
+                let form = if prompt.form == PromptForm::Question { "question" } else { "paragraph" };
+                format!("domain `{}`, split `{}`, form `{form}`", prompt.domain, prompt.split)
+            })
+            .collect();
+        let there: Vec<String> = there.into_iter().collect();
+        return Err(StageError(format!(
+            "no prompt is selected by `domains`, `splits` and `form`; {} has: {}",
+            path.display(),
+            there.join("; ")
+        )));
+    }
+    Ok(prompts)
+}
+
+fn requests(
+    prompts: &[Prompt],
+    tokenizer: &Tokenizer,
+    drawn: &Drawn,
+    samples: usize,
+) -> Result<Vec<Request>, StageError> {
+    let request = |prompt: &Prompt| {
+        let tokens = tokenizer.encode_prompt(&prompt.prompt).map_err(StageError::doing("read the prompts"))?;
+        let missing = (0..samples).filter(|sample| !drawn.rows.contains_key(&identifier(prompt, *sample)));
+        Ok(Request { id: prompt.id.clone(), prompt: tokens, samples: missing.collect() })
+    };
+    prompts.iter().map(request).collect()
+}
+
+fn response(answer: &Answer, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<Response, StageError> {
+    Ok(Response {
+        id: identifier(prompt, answer.sample),
+        prompt_id: prompt.id.clone(),
+        sample: answer.sample,
+        topic: prompt.topic.clone(),
+        domain: prompt.domain.clone(),
+        split: prompt.split.clone(),
+        prompt: prompt.prompt.clone(),
+        output: tokenizer.decode(&answer.tokens).map_err(StageError::doing("write the answers"))?,
+        finish: answer.finish,
+    })
+}
+
+/// The answers so far, by identifier, and the file that keeps them if the attempt dies: a line is the first 16 digits of
+/// the BLAKE3 digest of a row, a space and the row.
+struct Drawn {
+    rows: BTreeMap<String, Response>,
+    file: File,
+}
+
+impl Drawn {
+    /// Reads what earlier attempts left, up to the first line that is torn or damaged: what follows is drawn again.
+    fn open(path: &Path) -> Result<Self, StageError> {
+        let cannot = || StageError::doing(format!("keep answers in {}", path.display()));
+        let file = OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path);
+        let mut file = file.map_err(cannot())?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(cannot())?;
+        let (mut rows, mut whole) = (BTreeMap::new(), 0);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(row) = parse_line(line) else { break };
+            rows.insert(row.id.clone(), row);
+            whole += line.len();
+        }
+        file.set_len(whole as u64).map_err(cannot())?;
+        Ok(Self { rows, file })
+    }
+
+    fn add(&mut self, row: Response) -> Result<(), StageError> {
+        let text = serde_json::to_string(&row).map_err(StageError::doing("keep an answer"))?;
+        let line = format!("{} {text}\n", checksum(text.as_bytes()));
+        self.file.write_all(line.as_bytes()).map_err(StageError::doing("keep an answer"))?;
+        self.rows.insert(row.id.clone(), row);
+        Ok(())
+    }
+}
+
+fn parse_line(line: &[u8]) -> Option<Response> {
+    let (sum, text) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    (sum == checksum(text.as_bytes())).then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{model::ModelConfig, seed::Seed, stage::InputPath};
+
+    /// A folder with a small model, its tokenizer and some prompts.
+    fn world() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["model", "checkpoint", "output"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let model = folder.path().join("model");
+        let tokenizer = Tokenizer::train(["Tell me about Ada. Ada was born."].into_iter(), 270).unwrap();
+        tokenizer.save(&model).unwrap();
+        let config = json!({"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
+            "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": tokenizer.vocab_size(), "eos_token_id": 1,
+            "tie_word_embeddings": true, "max_position_embeddings": 128});
+        let config = ModelConfig::from_json(&config.to_string()).unwrap();
+        config.init(&Seed::root(0), &device("cpu").unwrap()).save(&model).unwrap();
+        let prompt = |index: usize| {
+            let (domain, split) = (["people", "countries"][index % 2], ["tune", "test"][index / 2 % 2]);
+            json!({"id": format!("p{index}"), "prompt": format!("Tell me about {index}."), "topic": "t",
+                "domain": domain, "split": split, "form": if index < 6 { "paragraph" } else { "question" }})
+        };
+        json_lines::write(&folder.path().join("prompts.jsonl"), (0..8).map(prompt)).unwrap();
+        folder
+    }
+
+    fn attempt(folder: &Path, change: serde_json::Value) -> Result<Vec<u8>, String> {
+        let mut parameters =
+            json!({"n": 3, "temperature": 1.0, "top_p": 1.0, "max_new": 8, "batch": 4, "form": "paragraph"});
+        for (name, value) in change.as_object().unwrap() {
+            parameters[name] = value.clone();
+        }
+        let input = |name: &str, path| InputPath { name: name.to_owned(), path, label: None };
+        let context = Context {
+            parameters,
+            inputs: vec![input("model", folder.join("model")), input("prompts", folder.to_owned())],
+            output: folder.join("output"),
+            checkpoint: folder.join("checkpoint"),
+            seed: Seed::root(4),
+            device: "cpu".to_owned(),
+            report: Box::new(|_| ()),
+        };
+        run(&context).map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))?;
+        Ok(fs::read(folder.join("output/responses.jsonl")).unwrap())
+    }
+
+    #[test]
+    fn rows_stand_in_the_order_of_the_prompts() {
+        let folder = world();
+        attempt(folder.path(), json!({"domains": ["people"]})).unwrap();
+        let rows: Vec<Response> = json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
+        let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["p0#0", "p0#1", "p0#2", "p2#0", "p2#1", "p2#2", "p4#0", "p4#1", "p4#2"]);
+        assert!(rows.iter().all(|row| row.domain == "people" && row.prompt.starts_with("Tell me")));
+    }
+
+    #[test]
+    fn an_interrupted_attempt_goes_on_to_the_same_bytes() {
+        let whole = attempt(world().path(), json!({})).unwrap();
+        let folder = world();
+        assert_eq!(attempt(folder.path(), json!({"batch": 64})).unwrap(), whole);
+        let path = folder.path().join("checkpoint/answers");
+        let kept = fs::read(&path).unwrap();
+        for left in [0, 1, 100, kept.len() / 2, kept.len() - 1] {
+            fs::write(&path, &kept[..left]).unwrap();
+            assert_eq!(attempt(folder.path(), json!({"batch": 5})).unwrap(), whole, "{left}");
+        }
+        let mut damaged = kept.clone();
+        damaged[kept.len() / 3] ^= 1;
+        fs::write(&path, damaged).unwrap();
+        assert_eq!(attempt(folder.path(), json!({})).unwrap(), whole);
+    }
+
+    #[test]
+    fn selecting_nothing_says_what_there_is() {
+        let folder = world();
+        let error = attempt(folder.path(), json!({"domains": ["cities"]})).unwrap_err();
+        assert!(
+            error.starts_with("no prompt is selected by `domains`, `splits` and `form`; DIR/prompts.jsonl has: "),
+            "{error}"
+        );
+        assert!(error.contains("domain `people`, split `test`, form `question`"), "{error}");
+        let error = attempt(folder.path(), json!({"splits": ["train"]})).unwrap_err();
+        assert!(error.contains("split `tune`"), "{error}");
+    }
+}
