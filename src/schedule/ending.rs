@@ -176,7 +176,7 @@ impl Run<'_> {
 
     pub(super) fn conclude(mut self, seconds: f64) -> Outcome {
         let plan = self.plan;
-        let because = self.stopped_by.clone().unwrap_or_else(|| "the run was interrupted".to_owned());
+        let because = self.stopped_by.clone().unwrap_or_else(|| "the interruption".to_owned());
         for node in plan.order.iter().copied().filter(|node| self.options.wanted.contains(node)) {
             if !self.results.contains_key(&node) {
                 self.skip(node, &because);

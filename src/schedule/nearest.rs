@@ -23,7 +23,7 @@ pub(super) struct Nearest {
 }
 
 impl Nearest {
-    /// Reads the fingerprints of all artifacts of a store; what cannot be read is passed over.
+    /// The fingerprints of all artifacts of a store; what cannot be read is passed over.
     pub(super) fn read(store: &Store) -> Self {
         let artifacts = store.list().unwrap_or_default();
         let mut found: Vec<_> = artifacts
@@ -34,8 +34,13 @@ impl Nearest {
             })
             .collect();
         found.sort_by_key(|(made, _)| *made);
+        Self::arrange(found.into_iter().map(|(_, fingerprint)| fingerprint))
+    }
+
+    /// Arranges fingerprints, the newest first.
+    fn arrange(found: impl Iterator<Item = Fingerprint>) -> Self {
         let mut nearest = Self::default();
-        for (index, (_, fingerprint)) in found.into_iter().enumerate() {
+        for (index, fingerprint) in found.enumerate() {
             let hashes = hashes(&fingerprint);
             let sum = sum(&hashes);
             for hash in hashes {
@@ -52,8 +57,11 @@ impl Nearest {
     pub(super) fn differences(&self, wanted: &Fingerprint) -> Option<Vec<String>> {
         let wanted_hashes = hashes(wanted);
         let sum = sum(&wanted_hashes);
-        let by_one = wanted_hashes.iter().find_map(|hash| self.all_but_one.get(&sum.wrapping_sub(*hash)));
-        let near = by_one.copied().filter(|index| self.known[*index].kind == wanted.kind).or_else(|| {
+        // Where only the kind differs, another kind would be found.
+        let of_kind = |index: &&usize| self.known[**index].kind == wanted.kind;
+        let by_one =
+            wanted_hashes.iter().find_map(|hash| self.all_but_one.get(&sum.wrapping_sub(*hash)).filter(of_kind));
+        let near = by_one.copied().or_else(|| {
             let same = self.by_kind.get(&wanted.kind)?.iter().take(COMPARED);
             let shared =
                 |index: &usize| hashes(&self.known[*index]).iter().filter(|hash| wanted_hashes.contains(hash)).count();
@@ -88,4 +96,35 @@ fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
 
 fn sum(hashes: &[u64]) -> u64 {
     hashes.iter().fold(0, |sum, hash| sum.wrapping_add(*hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn fingerprint(kind: &str, beta: f64, steps: u64, seed: u64) -> Fingerprint {
+        let record = json!({
+            "schema": 1, "kind": kind, "version": 1, "seed": seed,
+            "parameters": {"beta": beta, "steps": steps, "loss": "dpo"}, "inputs": [],
+        });
+        serde_json::from_value(record).unwrap()
+    }
+
+    #[test]
+    fn the_nearest_is_of_the_same_kind_and_differs_in_least() {
+        let many = (0..500).map(|steps| fingerprint("tune", 0.5, 1000 + steps, 7));
+        let known = [fingerprint("tune", 0.1, 100, 0), fingerprint("probe", 0.2, 100, 0)];
+        // The one that differs in one field is the oldest, far behind those that are compared field by field.
+        let nearest = Nearest::arrange(many.chain(known));
+        assert_eq!(nearest.differences(&fingerprint("tune", 0.2, 100, 0)).unwrap(), ["`beta` 0.1 -> 0.2"]);
+        assert_eq!(nearest.differences(&fingerprint("mine", 0.2, 100, 0)), None);
+        let two = nearest.differences(&fingerprint("tune", 0.5, 10, 1)).unwrap();
+        assert_eq!(two.len(), 2, "{two:?}");
+    }
+
+    #[test]
+    fn without_artifacts_nothing_is_near() {
+        assert_eq!(Nearest::arrange(std::iter::empty()).differences(&fingerprint("tune", 0.1, 1, 0)), None);
+    }
 }

@@ -129,3 +129,63 @@ fn on_gpu(stage: &PlannedStage) -> bool {
 fn particular(stage: &PlannedStage) -> Option<usize> {
     stage.device.as_deref()?.strip_prefix("cuda")?.strip_prefix(':').map_or(Some(0), |number| number.parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{plan::Resources, stage::registry};
+
+    fn stage(cpus: u32, memory: u64, gpus: u32, device: Option<&str>) -> PlannedStage {
+        PlannedStage {
+            name: "a".to_owned(),
+            stage: "a".to_owned(),
+            cell: BTreeMap::new(),
+            kind: registry::find("command").unwrap().kind,
+            parameters: BTreeMap::new(),
+            inputs: Vec::new(),
+            seed: None,
+            device: device.map(str::to_owned),
+            resources: Resources { cpus, memory, gpus },
+            retries: 0,
+            timeout: None,
+        }
+    }
+
+    fn slots(gpus: &[&str]) -> Slots {
+        let gpus = gpus.iter().map(|name| (*name).to_owned()).collect();
+        Slots::new(Machine { cpus: 4, memory: 1000, gpus }, 8)
+    }
+
+    #[test]
+    fn what_is_taken_is_not_given_twice_and_comes_back() {
+        let mut slots = slots(&[]);
+        let first = slots.grant(&stage(3, 600, 0, None)).unwrap();
+        assert!(slots.grant(&stage(2, 0, 0, None)).is_none(), "cores");
+        assert!(slots.grant(&stage(1, 500, 0, None)).is_none(), "memory");
+        let second = slots.grant(&stage(0, 400, 0, None)).unwrap();
+        assert!(!slots.any());
+        slots.give_back(first);
+        slots.give_back(second);
+        let all = slots.grant(&stage(100, 10_000, 0, None)).expect("more than there is means all");
+        assert!(slots.grant(&stage(1, 0, 0, None)).is_none());
+        slots.give_back(all);
+    }
+
+    #[test]
+    fn gpus_have_numbers_and_a_stage_sees_only_its_own() {
+        let mut slots = slots(&["2", "5", "7"]);
+        let named = slots.grant(&stage(1, 0, 0, Some("cuda:1"))).unwrap();
+        assert_eq!((named.visible.as_deref(), named.device.as_str()), (Some("5"), "cuda:0"));
+        assert!(slots.grant(&stage(1, 0, 0, Some("cuda:1"))).is_none(), "it is taken");
+        let two = slots.grant(&stage(1, 0, 2, Some("cuda:0"))).unwrap();
+        assert_eq!((two.visible.as_deref(), two.device.as_str()), (Some("2,7"), "cuda:0"));
+        assert!(slots.grant(&stage(1, 0, 1, None)).is_none());
+        let cpu = slots.grant(&stage(1, 0, 0, Some("cpu"))).unwrap();
+        assert_eq!((cpu.visible, cpu.device.as_str()), (None, "cpu"));
+        slots.give_back(named);
+        assert_eq!(slots.grant(&stage(1, 0, 1, None)).unwrap().visible.as_deref(), Some("5"));
+        assert!(slots.never(&stage(1, 0, 4, None)).unwrap().contains("needs 4 GPUs, and this machine offers 3"));
+    }
+}

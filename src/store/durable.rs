@@ -12,6 +12,9 @@ use super::StoreError;
 /// Deeper folders are taken for a circle of links.
 const DEEPEST: usize = 64;
 
+/// How the names of files begin that are not in place yet.
+pub(super) const ASIDE: &str = ".new-";
+
 /// A file found by [`walk`].
 #[derive(Debug)]
 pub(super) struct Found {
@@ -86,7 +89,7 @@ pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().expect("files of the store lie in a folder");
     let mut file = tempfile::Builder::new()
-        .prefix(".new-")
+        .prefix(ASIDE)
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)
         .map_err(StoreError::io("write a file in", folder))?;

@@ -9,14 +9,14 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system said no.
-    #[error("cannot {doing} {path}: {source}{hint}", path = .path.display(), hint = hint(.source))]
+    #[error("cannot {doing} {path}: {cause}{hint}", path = .path.display(), hint = hint(.cause))]
     Io {
         /// What was being done: "read", "write", ...
         doing: &'static str,
         /// To what.
         path: PathBuf,
         /// What the file system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file changed while its digest was taken.
     #[error("{path} changed while it was being read; run again when nothing writes to it", path = .0.display())]
@@ -43,14 +43,14 @@ pub enum StoreError {
 impl StoreError {
     /// Wraps an error of the file system: `.map_err(StoreError::io("read", path))`.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { doing, path: path.to_owned(), source }
+        move |cause| Self::Io { doing, path: path.to_owned(), cause }
     }
 }
 
-fn hint(source: &std::io::Error) -> &'static str {
-    match source.kind() {
+fn hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space (`apeft cache gc` shows what nothing needs), or put the store on another disk with --cache"
+            "; free some space (`apeft cache gc --dry-run` shows what nothing needs), or put the store on another disk with --cache"
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; the store must be writable: choose another place with --cache or APEFT_CACHE"

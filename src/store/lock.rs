@@ -106,11 +106,13 @@ fn signed(text: &str) -> Option<&str> {
     (checksum(holder) == sum).then_some(holder)
 }
 
-/// What is wrong with a lock's file that nobody holds.
+/// What is wrong with a lock's file that nobody holds; one whose process died before it could sign is empty.
 pub(super) fn problem(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
     match file.try_lock_shared() {
-        Ok(()) if holder(&mut file).is_none() => Some("does not say whose it was".to_owned()),
+        Ok(()) if file.metadata().is_ok_and(|metadata| metadata.len() > 0) && holder(&mut file).is_none() => {
+            Some("does not say whose it was".to_owned())
+        }
         _ => None,
     }
 }

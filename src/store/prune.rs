@@ -74,6 +74,11 @@ impl Store {
                 add(path, "a lock that nobody holds", Some(key));
             }
         }
+        for folder in [self.root.clone(), self.root.join("v1")] {
+            let unfinished =
+                durable::entries(&folder)?.into_iter().filter(|(name, _)| name.starts_with(durable::ASIDE));
+            unfinished.for_each(|(_, path)| add(path, "left by a process that died", None));
+        }
         let mut free = BTreeSet::new();
         for key in leftovers.iter().filter_map(|leftover| leftover.key) {
             if !free.contains(&key) && self.is_free(&key)? {

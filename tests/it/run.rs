@@ -509,3 +509,35 @@ fn a_store_that_cannot_be_made_is_said_so() {
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(words.contains("the store cache cannot be used: cannot create"), "{words}");
 }
+
+#[test]
+fn kills_at_any_time_leave_the_bytes_of_a_run_without_kills() {
+    let names = ["a", "b", "c", "d", "e"];
+    let recipe: String = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let needs = if index == 0 { String::new() } else { format!("\"{}\"", names[index - 1]) };
+            stage(name, &needs, "sleep 0.01; cat $APEFT_INPUT_0/o > o; echo $APEFT_SEED >> o; sleep 0.01", "")
+        })
+        .collect();
+    let recipe =
+        recipe.replace("cat $APEFT_INPUT_0/o", "cat ${APEFT_INPUT_0:-/dev/null}/o 2>/dev/null").replace("${", "$${");
+    let (killed, clean) = (Bench::with(&recipe), Bench::with(&recipe));
+    for count in 0..20 {
+        let mut run = killed.spawn(&[]);
+        std::thread::sleep(Duration::from_millis(3 + 7 * count % 60));
+        send(&run, Signal::KILL);
+        run.wait().unwrap();
+        let verify = killed.call(&["cache", "verify"]);
+        assert_eq!(verify.status.code(), Some(0), "{}", String::from_utf8_lossy(&verify.stderr));
+    }
+    let (ran, expected) = (killed.run(&[]), clean.run(&[]));
+    assert_eq!((ran.status, expected.status), (Some(0), Some(0)), "{}", ran.words);
+    assert_eq!(expected.json["executed"], 5);
+    for name in names {
+        let whole = |ran: &Ran| files_below(ran.artifact(name).parent().unwrap()).into_values().collect::<Vec<_>>();
+        assert_eq!(whole(&ran), whole(&expected), "{name}");
+    }
+    assert_eq!(fs::read_dir(killed.path("cache/v1/work")).unwrap().count(), 0);
+}

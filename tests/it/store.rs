@@ -49,10 +49,10 @@ fn small_store(root: &Path) -> Store {
     make(&store, "two", &[("scores.json", "{}\n")]);
     let unfinished = store.draft(store.lock(&key("three"), |_| {}).unwrap()).unwrap();
     let saved = checkpoint::save(&unfinished.checkpoint(), |folder| {
-        fs::write(folder.join("state"), "step 7").map_err(|source| StoreError::Io {
+        fs::write(folder.join("state"), "step 7").map_err(|cause| StoreError::Io {
             doing: "write",
             path: folder.to_owned(),
-            source,
+            cause,
         })
     });
     saved.unwrap();
@@ -81,6 +81,9 @@ fn every_flipped_bit_and_every_cut_in_every_file_is_found_and_never_served() {
             bad[position] ^= 1 << (position % 8);
             fs::write(&file, &bad).unwrap();
             assert_eq!(store.verify().unwrap().problems.len(), 1, "{} flipped at {position}", file.display());
+            if file == stale && position == 0 {
+                continue;
+            }
             fs::write(&file, &good[..position]).unwrap();
             assert_eq!(store.verify().unwrap().problems.len(), 1, "{} cut at {position}", file.display());
         }
@@ -203,11 +206,13 @@ fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     let making = store.draft(store.lock(&key("four"), |_| {}).unwrap()).unwrap();
     fs::write(making.files().join("half"), "x").unwrap();
     let kept = BTreeSet::from([key("one")]);
+    let torn = folder.path().join("v1/.new-x");
+    fs::write(&torn, "half a memo").unwrap();
     let leftovers = store.leftovers(&kept).unwrap();
     let paths: BTreeSet<_> = leftovers.iter().map(|leftover| leftover.path.clone()).collect();
     let work = folder.path().join("v1/work").join(key("three").to_string());
-    assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone()]));
-    assert_eq!(store.remove(leftovers).unwrap().len(), 2);
+    assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone(), torn]));
+    assert_eq!(store.remove(leftovers).unwrap().len(), 3);
     assert!(found(&store, "one").is_some() && found(&store, "two").is_none() && !work.exists());
     assert_eq!(store.verify().unwrap().problems, []);
     store.commit(making, &json!({})).unwrap();
