@@ -134,6 +134,7 @@ mod tests {
             input `d` is gone
             input `e` is new
             input `f` is new
-            input `f`: 1 artifacts -> 2"#]].assert_eq(&words);
+            input `f`: 1 artifacts -> 2"#]]
+        .assert_eq(&words);
     }
 }

@@ -73,7 +73,8 @@ mod tests {
                 n2["b@n=2,seed=3<br/><i>sample</i>"]
                 n0 --> n1
                 n0 --> n2
-        "#]].assert_eq(&plan.mermaid());
+        "#]]
+        .assert_eq(&plan.mermaid());
         expect![[r#"
             digraph "x" {
                 node [shape=box];
@@ -83,6 +84,7 @@ mod tests {
                 n0 -> n1;
                 n0 -> n2;
             }
-        "#]].assert_eq(&plan.dot());
+        "#]]
+        .assert_eq(&plan.dot());
     }
 }

@@ -248,7 +248,8 @@ mod tests {
             scores@algorithm=ipo,size=1,seed=0 <- scores/sample@algorithm=ipo,size=1,seed=0
             scores@algorithm=ipo,size=2,seed=0 <- scores/sample@algorithm=ipo,size=2,seed=0
             table <- plain@size=1,seed=0 plain@size=2,seed=0
-        "#]].assert_eq(&outline(&plan_text(SWEEP, &settings)));
+        "#]]
+        .assert_eq(&outline(&plan_text(SWEEP, &settings)));
     }
 
     #[test]
@@ -306,7 +307,8 @@ mod tests {
             a@algorithm=ipo,note=x,batch=2 <- b
             a@algorithm=ipo,note="y z",batch=2 <- b
             a@algorithm=dpo,note="",batch=9 <- b
-        "#]].assert_eq(&outline(&plan_text(recipe, &[])));
+        "#]]
+        .assert_eq(&outline(&plan_text(recipe, &[])));
     }
 
     #[test]
@@ -331,7 +333,8 @@ mod tests {
             copy@model=made <- made
             copy@model=tuned,seed=0 <- tuned@seed=0
             copy@model=tuned,seed=1 <- tuned@seed=1
-        "#]].assert_eq(&outline(&plan_text(recipe, &[])));
+        "#]]
+        .assert_eq(&outline(&plan_text(recipe, &[])));
     }
 
     #[test]
@@ -378,7 +381,8 @@ mod tests {
             [stage.table]
             kind = "compare"
             scores = ["plain", "scores"]
-        "#]].assert_eq(&plan.resolved);
+        "#]]
+        .assert_eq(&plan.resolved);
     }
 
     #[test]

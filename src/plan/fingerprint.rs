@@ -131,7 +131,8 @@ mod tests {
               "inputs": []
             }
             13c0898a7574268cad0bb2b45a623e14124d37b9f5418db37e959cedd0176150
-        "#]].assert_eq(&text("base"));
+        "#]]
+        .assert_eq(&text("base"));
         expect![[r#"
             {
               "schema": 1,
@@ -152,7 +153,8 @@ mod tests {
               "backend": "cpu"
             }
             ba1ad7efe6e963e204c7bef18d0c6b58b280a1c85e592c19af724c408344c9a2
-        "#]].assert_eq(&text("tuned"));
+        "#]]
+        .assert_eq(&text("tuned"));
     }
 
     #[test]
