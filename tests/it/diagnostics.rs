@@ -995,7 +995,7 @@ name = x
 fn settings_with_unknown_paths() {
     check_stage(
         r#""#,
-        &["stages.answers.n=2", "stage.answer.n=2", "stage.answers.m=2", r#"extends="a.toml""#, "stage.answers=3"],
+        &["stages.answers.n=2", "stage.answer.n=2", "stage.answers.m=2", r#"extends="a.toml""#, "stage.other=3"],
         expect![[r#"
             error: a recipe has no `stages`
              --> --set:1:1
@@ -1011,7 +1011,16 @@ fn settings_with_unknown_paths() {
             2 | stage.answer.n=2
               |       ^^^^^^ a line like this is expected in it: kind = "..."
               |
+              = help: did you mean the stage `answers`?
               = help: known kinds of stage: `import`, `sample`, `tune`, `verify`, `compare` and `check`
+
+            error: a stage of kind `sample` has no field `m`
+             --> --set:3:15
+              |
+            3 | stage.answers.m=2
+              |               ^ the name of a field of `sample` is expected
+              |
+              = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
 
             error: `extends` cannot be set: it says which files are read
              --> --set:4:1
@@ -1021,13 +1030,13 @@ fn settings_with_unknown_paths() {
               |
               = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
 
-            error: stage `answers` is a whole number
+            error: stage `other` is a whole number
              --> --set:5:7
               |
-            5 | stage.answers=3
-              |       ^^^^^^^ a field of it is expected: stage.answers.FIELD=VALUE
+            5 | stage.other=3
+              |       ^^^^^ a field of it is expected: stage.other.FIELD=VALUE
 
-            4 errors
+            5 errors
         "#]],
     );
 }
