@@ -7,7 +7,7 @@ use crate::{
     diagnostic::{Problem, Problems, Span, nearest, suggestion},
     recipe::{
         Entry, Node, Recipe, StageText, Table,
-        schema::{Catalogue, Default, Kind, Part, Word},
+        schema::{Catalogue, Composite, Default, Kind, Part, Word},
     },
 };
 
@@ -37,6 +37,13 @@ pub(super) struct Units<'r> {
     pub(super) broken: BTreeSet<String>,
 }
 
+/// What a unit is made of: a stage, and where that is a composite one of its parts.
+struct Place<'r> {
+    stage: &'r StageText,
+    kind: &'static Kind,
+    part: Option<(&'static Composite, &'static Part)>,
+}
+
 impl<'r> Units<'r> {
     pub(super) fn read(recipe: &'r Recipe, catalogue: &Catalogue, space: &Space<'_>, problems: &mut Problems) -> Self {
         let mut units = Self { list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
@@ -50,35 +57,27 @@ impl<'r> Units<'r> {
             };
             check_fields(&stage.fields, &word, problems);
             check_required(stage, &word, &recipe.defaults, problems);
-            match word {
-                Word::Kind(kind) => units.add(stage, None, kind, recipe, space),
-                Word::Composite(composite) => {
-                    for part in composite.parts {
-                        units.add(stage, Some((composite.parts, composite.name, part)), part.kind, recipe, space);
-                    }
+            let composite = match word {
+                Word::Kind(kind) => {
+                    units.add(Place { stage, kind, part: None }, recipe, space);
+                    continue;
                 }
+                Word::Composite(composite) => composite,
+            };
+            for part in composite.parts {
+                units.add(Place { stage, kind: part.kind, part: Some((composite, part)) }, recipe, space);
             }
         }
         units
     }
 
-    fn add(
-        &mut self,
-        stage: &'r StageText,
-        part: Option<(&'static [Part], &'static str, &'static Part)>,
-        kind: &'static Kind,
-        recipe: &'r Recipe,
-        space: &Space<'_>,
-    ) {
-        let own_name = |parts: &[Part], part: &str| {
-            let is_last = parts.last().is_some_and(|last| last.name == part);
-            if is_last { stage.name.clone() } else { format!("{}/{part}", stage.name) }
-        };
+    fn add(&mut self, place: Place<'r>, recipe: &'r Recipe, space: &Space<'_>) {
+        let Place { stage, kind, part } = place;
         let mut layers: Vec<&'r Table> = vec![&stage.fields];
-        let words = part.map(|(_, word, _)| word).into_iter().chain([kind.name]);
+        let words = part.map(|(composite, _)| composite.name).into_iter().chain([kind.name]);
         layers.extend(words.filter_map(|word| defaults_of(&recipe.defaults, word)));
         let mut names: Vec<&'static str> = kind.parameters.iter().map(|parameter| parameter.name).collect();
-        let is_wired = |input: &str| part.is_some_and(|(_, _, part)| part.is_wired(input));
+        let is_wired = |input: &str| part.is_some_and(|(_, part)| part.is_wired(input));
         names.extend(kind.inputs.iter().map(|input| input.name).filter(|name| !is_wired(name)));
         names.extend(Word::Kind(kind).common_fields().iter().filter(|name| **name != "kind"));
         let fields: BTreeMap<&'static str, &'r Node> = names
@@ -91,9 +90,13 @@ impl<'r> Units<'r> {
         }
         let (name, wires) = match part {
             None => (stage.name.clone(), BTreeMap::new()),
-            Some((parts, _, part)) => {
-                let wires = part.wires.iter().map(|wire| (wire.input, own_name(parts, wire.part)));
-                (own_name(parts, part.name), wires.collect())
+            Some((composite, part)) => {
+                let own_name = |part: &str| {
+                    let is_last = composite.parts.last().is_some_and(|last| last.name == part);
+                    if is_last { stage.name.clone() } else { format!("{}/{part}", stage.name) }
+                };
+                let wires = part.wires.iter().map(|wire| (wire.input, own_name(wire.part)));
+                (own_name(part.name), wires.collect())
             }
         };
         self.by_name.insert(name.clone(), self.list.len());

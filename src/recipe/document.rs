@@ -71,7 +71,7 @@ pub fn missing_file(path: &Path, span: &Span) -> Option<Problem> {
         return None;
     }
     let problem = Problem::error("this file or folder does not exist").at(span, "no such file or folder");
-    let here = std::path::absolute("").unwrap_or_default();
+    let here = std::env::current_dir().unwrap_or_default();
     let shown = path.strip_prefix(&here).unwrap_or(path).display();
     let problem = problem.help(format!("looked for `{shown}`: paths are relative to the file in which they stand"));
     Some(match neighbour(path) {
@@ -114,7 +114,7 @@ impl Reader {
         self.chain.push(Link { shown: shown.clone(), canonical });
         let text = match read_text(path, &shown) {
             Ok(text) => text,
-            Err(problem) => return self.fail(problem, named, "a recipe's path, relative to this file, is expected"),
+            Err(problem) => return self.fail(*problem, named, "a recipe's path, relative to this file, is expected"),
         };
         if named.is_none() && text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             let problem = Problem::error(format!("`{shown}` is empty"));
@@ -173,7 +173,7 @@ fn base_path(extends: &Node, path: &Path, problems: &mut Problems) -> Option<Pat
     Some(path.parent().unwrap_or(Path::new("")).join(text))
 }
 
-fn read_text(path: &Path, shown: &str) -> Result<String, Problem> {
+fn read_text(path: &Path, shown: &str) -> Result<String, Box<Problem>> {
     let bytes = fs::read(path).map_err(|error| {
         let (reason, near) = match error.kind() {
             io::ErrorKind::NotFound => ("there is no such file".to_owned(), neighbour(path)),
@@ -181,15 +181,15 @@ fn read_text(path: &Path, shown: &str) -> Result<String, Problem> {
             _ => (error.to_string(), None),
         };
         let problem = Problem::error(format!("cannot read `{shown}`: {reason}"));
-        match near {
+        Box::new(match near {
             Some(near) => problem.help(format!("did you mean `{}`?", Path::new(shown).with_file_name(near).display())),
             None => problem,
-        }
+        })
     })?;
     String::from_utf8(bytes).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
         let problem = Problem::error(format!("`{shown}` is not a text file: byte {byte} is not UTF-8"));
-        problem.help("a recipe is TOML, written as UTF-8 text")
+        Box::new(problem.help("a recipe is TOML, written as UTF-8 text"))
     })
 }
 
@@ -242,4 +242,71 @@ fn first_definition(second: &Span) -> Option<Span> {
         end = start;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::recipe::node::Data;
+
+    fn read(files: &[(&str, &str)], settings: &[&str]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let text = RecipeText::read(&folder.path().join(files[0].0), &settings).unwrap();
+        let json = Node::new(Data::Table(text.table), Span::new(&text.source, 0..0)).to_json();
+        serde_json::to_string_pretty(&json).unwrap()
+    }
+
+    #[test]
+    fn tables_merge_and_everything_else_is_replaced() {
+        let recipe = "extends = \"bases/b.toml\"\nname = \"a\"\nseeds = [1]\n[stage.x]\nn = 3\nmodel = \"y\"\n";
+        let base = "extends = \"c.toml\"\nname = \"b\"\nseeds = [0, 2]\n[stage.x]\nn = 2\nbeta = 0.5\n";
+        let first = "[stage.x]\nn = 1\nkind = \"k\"\nmodel = { path = \"m\" }\n[stage.y]\nkind = \"l\"\n";
+        let files = [("a.toml", recipe), ("bases/b.toml", base), ("bases/c.toml", first)];
+        let settings =
+            ["stage.y.n=4", "stage.x.beta=much", "stage.y.n=5", "matrix.z=[1, \"b\"]", "stage.x.at=2020-01-01"];
+        expect![[r#"
+            {
+              "matrix": {
+                "z": [
+                  1,
+                  "b"
+                ]
+              },
+              "name": "a",
+              "seeds": [
+                1
+              ],
+              "stage": {
+                "x": {
+                  "at": "2020-01-01",
+                  "beta": "much",
+                  "kind": "k",
+                  "model": "y",
+                  "n": 3
+                },
+                "y": {
+                  "kind": "l",
+                  "n": 5
+                }
+              }
+            }"#]].assert_eq(&read(&files, &settings));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file_in_which_they_stand() {
+        let span = |path: &str| Span::new(&Source::new(path, ""), 0..0);
+        assert_eq!(resolve_path("../m/./x", &span("/a/b/r.toml")), Path::new("/a/m/x"));
+        assert_eq!(resolve_path("/m", &span("/a/b/r.toml")), Path::new("/m"));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(resolve_path("m", &span("--set")), here.join("m"));
+        assert_eq!(tidy(Path::new("./a/../b/../../c")), Path::new("../c"));
+    }
 }

@@ -180,3 +180,41 @@ impl Default {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::schema::{ArtifactType, Kind};
+
+    static ANY: ArtifactType = ArtifactType { name: "any", files: &["*"] };
+    static KIND: Kind = Kind {
+        name: "make",
+        version: 1,
+        about: "Makes.",
+        inputs: &[Input::many("of", &ANY, "What it is made of.")],
+        parameters: &[Parameter::new(
+            "beta",
+            Shape::Number { least: 0.0, most: f64::INFINITY, open: true },
+            Default::Number(0.1),
+            "How close.",
+        )],
+        provides: &[&ANY],
+        draws: false,
+        gathers: false,
+        on_device: false,
+    };
+
+    #[test]
+    fn the_schema_says_what_each_kind_takes() {
+        static CATALOGUE: Catalogue = Catalogue { kinds: &[&KIND], composites: &[] };
+        let schema = json_schema(&CATALOGUE);
+        let stage = &schema["properties"]["stage"]["additionalProperties"]["oneOf"][0];
+        assert_eq!(stage["properties"]["kind"]["const"], "make");
+        assert_eq!(stage["properties"]["beta"]["default"], 0.1);
+        assert_eq!(stage["properties"]["beta"]["anyOf"][0], json!({ "type": "number", "exclusiveMinimum": 0.0 }));
+        assert_eq!(stage["properties"]["of"]["anyOf"][0]["type"], "array");
+        let names: Vec<&String> = stage["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(names, ["beta", "kind", "of", "resources", "retries", "timeout"]);
+        assert!(schema["properties"]["defaults"]["properties"]["make"]["properties"].get("kind").is_none());
+    }
+}

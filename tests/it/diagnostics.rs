@@ -96,6 +96,17 @@ static CATALOGUE: Catalogue = Catalogue {
     }],
 };
 
+const BASE: &str = r#"name = "x"
+
+[stage.base]
+kind = "import"
+path = "model"
+
+[stage.answers]
+kind = "sample"
+model = "base"
+prompts = { path = "prompts.jsonl" }
+"#;
 const BINARY: &str = "binary";
 
 /// Writes the files of an experiment, reads and plans `recipe`, and compares all that is said, with the folder's path as `~`.
@@ -113,6 +124,11 @@ fn check(recipe: &str, files: &[(&str, &str)], settings: &[&str], expected: Expe
         Recipe::load(&folder.path().join(recipe), &settings).and_then(|recipe| plan(&recipe, &CATALOGUE, None));
     let said = planned.map(|plan| plan.warnings).unwrap_or_else(|problems| problems).render(false);
     expected.assert_eq(&said.replace(folder.path().to_str().unwrap(), "~"));
+}
+
+/// The same with more lines at the end of a recipe that is right; they begin in the stage `answers`, of kind `sample`.
+fn check_stage(lines: &str, settings: &[&str], expected: Expect) {
+    check("recipe.toml", &[("recipe.toml", &format!("{BASE}{lines}"))], settings, expected);
 }
 
 #[test]
@@ -150,23 +166,9 @@ prompts = { path = "prompts.jsonl" }
 
 #[test]
 fn a_typo_in_a_parameter() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temprature = 0.5
+    check_stage(
+        r#"temprature = 0.5
 "#,
-        )],
         &[],
         expect![[r#"
             error: a stage of kind `sample` has no field `temprature`
@@ -217,24 +219,10 @@ prompts = { path = "prompts.jsonl" }
 
 #[test]
 fn a_wrong_type() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "0.5"
+    check_stage(
+        r#"temperature = "0.5"
 n = 2.0
 "#,
-        )],
         &[],
         expect![[r#"
             error: `temperature` is a text
@@ -260,26 +248,12 @@ n = 2.0
 
 #[test]
 fn an_unknown_variable() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temprature}"
+    check_stage(
+        r#"temperature = "${matrix.temprature}"
 
 [matrix]
 temperature = [0.5, 1.0]
 "#,
-        )],
         &[],
         expect![[r#"
             error: there is no variable `matrix.temprature`
@@ -411,26 +385,12 @@ prompts = { path = "prompt.jsonl" }
 
 #[test]
 fn two_stages_of_one_name() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [stage.base]
 kind = "import"
 path = "model"
 "#,
-        )],
         &[],
         expect![[r#"
             error: `base` is defined twice
@@ -449,24 +409,10 @@ path = "model"
 
 #[test]
 fn one_field_twice() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-n = 2
+    check_stage(
+        r#"n = 2
 n = 3
 "#,
-        )],
         &[],
         expect![[r#"
             error: `n` is defined twice
@@ -484,24 +430,10 @@ n = 3
 
 #[test]
 fn bad_toml() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-n = 
+    check_stage(
+        r#"n = 
 stop = ["a"
 "#,
-        )],
         &[],
         expect![[r#"
             error: a value is missing
@@ -589,21 +521,8 @@ prompts = { path = "prompts.jsonl" }
 
 #[test]
 fn values_out_of_range() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = -1
+    check_stage(
+        r#"temperature = -1
 n = 0
 
 [stage.tuned]
@@ -612,7 +531,6 @@ model = "base"
 pairs = { path = "pairs.jsonl" }
 beta = 0
 "#,
-        )],
         &[],
         expect![[r#"
             error: `temperature` is -1, which is out of range
@@ -640,26 +558,12 @@ beta = 0
 
 #[test]
 fn a_value_out_of_range_in_the_matrix() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temperature}"
+    check_stage(
+        r#"temperature = "${matrix.temperature}"
 
 [matrix]
 temperature = [0.5, -1.0]
 "#,
-        )],
         &[],
         expect![[r#"
             error: `temperature` is -1.0, which is out of range
@@ -678,28 +582,14 @@ temperature = [0.5, -1.0]
 
 #[test]
 fn a_word_that_is_no_choice() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [stage.tuned]
 kind = "tune"
 model = "base"
 pairs = { path = "pairs.jsonl" }
 algorithm = "dop"
 "#,
-        )],
         &[],
         expect![[r#"
             error: `algorithm` cannot be `dop`
@@ -717,25 +607,11 @@ algorithm = "dop"
 
 #[test]
 fn missing_fields() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [stage.tuned]
 kind = "tune"
 "#,
-        )],
         &[],
         expect![[r#"
             error: stage `tuned` does not say its `model`
@@ -761,27 +637,13 @@ kind = "tune"
 
 #[test]
 fn a_wrong_type_of_artifact() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [stage.tuned]
 kind = "tune"
 model = "base"
 pairs = "answers"
 "#,
-        )],
         &[],
         expect![[r#"
             error: `pairs` cannot be `answers`
@@ -1136,32 +998,9 @@ name = x
 
 #[test]
 fn settings_with_unknown_paths() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-"#,
-        )],
-        &[
-            "stages.answers.n=2",
-            "stage.answer.n=2",
-            "stage.answers.m=2",
-            "stage.answers.n",
-            r#"extends="a.toml""#,
-            "a b=1",
-            r#"stage.answers.stop=["a""#,
-            "stage.base=3",
-        ],
+    check_stage(
+        r#""#,
+        &["stages.answers.n=2", "stage.answer.n=2", "stage.answers.m=2", r#"extends="a.toml""#, "stage.other=3"],
         expect![[r#"
             error: a recipe has no `stages`
              --> --set:1:1
@@ -1188,156 +1027,74 @@ prompts = { path = "prompts.jsonl" }
               |
               = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
 
-            error: `stage.answers.n` sets nothing
+            error: `extends` cannot be set: it says which files are read
              --> --set:4:1
               |
-            4 | stage.answers.n
-              | ^^^^^^^^^^^^^^^ PATH=VALUE is expected
-              |
-              = help: for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=["dpo"]
-
-            error: `extends` cannot be set: it says which files are read
-             --> --set:5:1
-              |
-            5 | extends="a.toml"
+            4 | extends="a.toml"
               | ^^^^^^^ the path of a recipe's field is expected
               |
               = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
 
-            error: `a b` is not the path of a field
-             --> --set:6:1
+            error: stage `other` is a whole number
+             --> --set:5:7
               |
-            6 | a b=1
+            5 | stage.other=3
+              |       ^^^^^ a field of it is expected: stage.other.FIELD=VALUE
+
+            5 errors
+        "#]],
+    );
+}
+
+#[test]
+fn settings_that_cannot_be_read() {
+    check_stage(
+        r#""#,
+        &["stage.answers.n", "a b=1", r#"stage.answers.stop=["a""#, r#"matrix.n=["a",,]"#, "seeds=9223372036854775808"],
+        expect![[r#"
+            error: `stage.answers.n` sets nothing
+             --> --set:1:1
+              |
+            1 | stage.answers.n
+              | ^^^^^^^^^^^^^^^ PATH=VALUE is expected
+              |
+              = help: for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=["dpo"]
+
+            error: `a b` is not the path of a field
+             --> --set:2:1
+              |
+            2 | a b=1
               | ^^^ keys with dots between them are expected
               |
               = help: for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=["dpo"]
 
             error: this is not TOML: unclosed array
-             --> --set:7:20
+             --> --set:3:20
               |
-            7 | stage.answers.stop=["a"
+            3 | stage.answers.stop=["a"
               |                    ^^^^ a value in TOML is expected
               |
               = help: quotes may need quotes: --set 'matrix.algorithm=["dpo"]'
 
-            error: stage `base` is a whole number
-             --> --set:8:7
+            error: this is not TOML: extra comma in array
+             --> --set:4:10
               |
-            8 | stage.base=3
-              |       ^^^^ a field of it is expected: stage.base.FIELD=VALUE
-
-            error: there is no stage `base`
-             --> ~/recipe.toml:9:9
+            4 | matrix.n=["a",,]
+              |          ^^^^^^^ a value in TOML is expected
               |
-            9 | model = "base"
-              |         ^^^^^^ the name of a stage that provides `model` is expected
+              = help: quotes may need quotes: --set 'matrix.algorithm=["dpo"]'
+
+            error: `9223372036854775808` is too large for a whole number
+             --> --set:5:7
               |
-              = help: known stages: `answers`
+            5 | seeds=9223372036854775808
+              |       ^^^^^^^^^^^^^^^^^^^ at most 9223372036854775807
 
-            9 errors
-        "#]],
-    );
-}
-
-#[test]
-fn a_setting_with_a_wrong_value() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-"#,
-        )],
-        &["stage.answers.temperature=hot", "name=y"],
-        expect![[r#"
-            error: `temperature` is a text
-             --> --set:1:27
+            error: `seeds` is a whole number
+             --> --set:5:7
               |
-            1 | stage.answers.temperature=hot
-              |                           ^^^ a number of at least 0 is expected
-
-            1 error
-        "#]],
-    );
-}
-
-#[test]
-fn a_bad_matrix() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temperature}"
-
-[matrix]
-temperature = [0.5, 1.0, 0.5]
-empty = []
-seed = [1]
-beta = 0.1
-zip = [["temperature", "btea"]]
-exclude = { beta = 1 }
-"#,
-        )],
-        &[],
-        expect![[r#"
-            error: `0.5` stands twice among the values of `temperature`
-              --> ~/recipe.toml:14:26
-               |
-            14 | temperature = [0.5, 1.0, 0.5]
-               |                ---       ^^^ the second time
-               |                |
-               |                the first time
-
-            error: the matrix's `empty` has no values
-              --> ~/recipe.toml:15:9
-               |
-            15 | empty = []
-               |         ^^ at least one value is expected
-
-            error: `seed` cannot be a variable's name
-              --> ~/recipe.toml:16:1
-               |
-            16 | seed = [1]
-               | ^^^^ letters, digits, `-` and `_` are expected, and not `seed`
-
-            error: a number stands where a list is expected
-              --> ~/recipe.toml:17:8
-               |
-            17 | beta = 0.1
-               |        ^^^ a list is expected, e.g. [1, 2, 3]
-
-            error: the matrix has no variable `btea`
-              --> ~/recipe.toml:18:24
-               |
-            18 | zip = [["temperature", "btea"]]
-               |                        ^^^^^^ the name of a variable is expected
-               |
-               = help: did you mean `beta`? known variables: `temperature`, `empty`, `seed` and `beta`
-
-            error: a table stands where a list is expected
-              --> ~/recipe.toml:19:11
-               |
-            19 | exclude = { beta = 1 }
-               |           ^^^^^^^^^^^^ a list is expected, e.g. [{ algorithm = "dpo", beta = 0.1 }]
+            5 | seeds=9223372036854775808
+              |       ^^^^^^^^^^^^^^^^^^^ a list of whole numbers is expected, e.g. [0, 1, 2]
 
             6 errors
         "#]],
@@ -1345,22 +1102,86 @@ exclude = { beta = 1 }
 }
 
 #[test]
+fn a_setting_with_a_wrong_value() {
+    check_stage(
+        r#""#,
+        &["stage.answers.temperature=hot", "name=y"],
+        expect![[r#"
+        error: `temperature` is a text
+         --> --set:1:27
+          |
+        1 | stage.answers.temperature=hot
+          |                           ^^^ a number of at least 0 is expected
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_bad_matrix() {
+    check_stage(
+        r#"
+[matrix]
+n = [1, 2, 1]
+empty = []
+seed = [1]
+beta = 0.1
+zip = [["n", "btea"]]
+"#,
+        &[],
+        expect![[r#"
+            warning: no stage mentions the matrix's `n`
+              --> ~/recipe.toml:13:1
+               |
+            13 | n = [1, 2, 1]
+               | ^ ${matrix.n} is expected in some stage
+               |
+               = help: until then its values make no difference
+
+            error: `1` stands twice among the values of `n`
+              --> ~/recipe.toml:13:12
+               |
+            13 | n = [1, 2, 1]
+               |      -     ^ the second time
+               |      |
+               |      the first time
+
+            error: the matrix's `empty` has no values
+              --> ~/recipe.toml:14:9
+               |
+            14 | empty = []
+               |         ^^ at least one value is expected
+
+            error: `seed` cannot be a variable's name
+              --> ~/recipe.toml:15:1
+               |
+            15 | seed = [1]
+               | ^^^^ letters, digits, `-` and `_` are expected, and not `seed`
+
+            error: a number stands where a list is expected
+              --> ~/recipe.toml:16:8
+               |
+            16 | beta = 0.1
+               |        ^^^ a list is expected, e.g. [1, 2, 3]
+
+            error: the matrix has no variable `btea`
+              --> ~/recipe.toml:17:14
+               |
+            17 | zip = [["n", "btea"]]
+               |              ^^^^^^ the name of a variable is expected
+               |
+               = help: did you mean `beta`? known variables: `n`, `empty`, `seed` and `beta`
+
+            5 errors, 1 warning
+        "#]],
+    );
+}
+
+#[test]
 fn excluded_and_included_cells_that_cannot_be() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temperature}"
+    check_stage(
+        r#"temperature = "${matrix.temperature}"
 n = "${matrix.n}"
 
 [matrix]
@@ -1369,7 +1190,6 @@ n = [1, 2]
 exclude = [{ temperature = 0.7 }, { m = 1 }]
 include = [{ temperature = 0.1 }]
 "#,
-        )],
         &[],
         expect![[r#"
             error: `temperature` never is `0.7`, so that nothing is excluded
@@ -1401,28 +1221,14 @@ include = [{ temperature = 0.1 }]
 
 #[test]
 fn a_zip_of_unequal_lengths_and_a_variable_that_nothing_uses() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temperature}"
+    check_stage(
+        r#"temperature = "${matrix.temperature}"
 
 [matrix]
 temperature = [0.5, 1.0]
 n = [1, 2, 3]
 zip = [["temperature", "n"]]
 "#,
-        )],
         &[],
         expect![[r#"
             error: `n` cannot advance together with `temperature`
@@ -1448,34 +1254,12 @@ zip = [["temperature", "n"]]
 
 #[test]
 fn common_fields() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-resources = { cpu = 2, memory = "lots", gpus = -1 }
+    check_stage(
+        r#"resources = { cpu = 2, memory = "lots", gpus = -1 }
 retries = -1
 timeout = "soon"
 device = "cuda"
-
-[stage.gone]
-resources = {}
-
-[stage.table]
-kind = "compare"
-device = "cpu"
-responses = ["answers", "base"]
 "#,
-        )],
         &[],
         expect![[r#"
             error: `resources` has no `cpu`
@@ -1518,53 +1302,65 @@ responses = ["answers", "base"]
                |
                = help: did you mean `cuda:0`?
 
+            6 errors
+        "#]],
+    );
+}
+
+#[test]
+fn a_stage_without_a_kind_and_one_without_a_device() {
+    check_stage(
+        r#"
+[stage.gone]
+resources = {}
+
+[stage.table]
+kind = "compare"
+device = "cpu"
+responses = ["answers", "base", 3]
+"#,
+        &[],
+        expect![[r#"
             error: stage `gone` has no `kind`
-              --> ~/recipe.toml:16:8
+              --> ~/recipe.toml:12:8
                |
-            16 | [stage.gone]
+            12 | [stage.gone]
                |        ^^^^ a line like this is expected in it: kind = "..."
                |
                = help: known kinds of stage: `import`, `sample`, `tune`, `verify`, `compare` and `check`
 
             error: a stage of kind `compare` runs on no device
-              --> ~/recipe.toml:21:1
+              --> ~/recipe.toml:17:1
                |
-            21 | device = "cpu"
+            17 | device = "cpu"
                | ^^^^^^ the name of a field of `compare` is expected
                |
                = help: known fields: `responses`, `title`, `kind`, `resources`, `retries` and `timeout`
 
             error: `responses` cannot be `base`
-              --> ~/recipe.toml:22:25
+              --> ~/recipe.toml:18:25
                |
-            22 | responses = ["answers", "base"]
+            18 | responses = ["answers", "base", 3]
                |                         ^^^^^^ a stage that provides `responses` is expected
                |
                = help: `base` is of kind `import`, which provides `model`
                = help: stages that provide `responses`: `answers`
 
-            9 errors
+            error: `responses` does not name an artifact
+              --> ~/recipe.toml:18:33
+               |
+            18 | responses = ["answers", "base", 3]
+               |                                 ^ the name of a stage, or { path = "..." }, is expected, or a list of these
+
+            4 errors
         "#]],
     );
 }
 
 #[test]
 fn defaults() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [defaults.sampel]
 n = 1
 
@@ -1573,7 +1369,6 @@ kind = "sample"
 m = 1
 n = 0
 "#,
-        )],
         &[],
         expect![[r#"
             error: defaults for an unknown kind of stage `sampel`
@@ -1611,21 +1406,8 @@ n = 0
 
 #[test]
 fn a_gathering_stage_with_variables() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-temperature = "${matrix.temperature}"
+    check_stage(
+        r#"temperature = "${matrix.temperature}"
 
 [stage.table]
 kind = "compare"
@@ -1640,7 +1422,6 @@ title = "at ${matrix.temperature}"
 [matrix]
 temperature = [0.5, 1.0]
 "#,
-        )],
         &[],
         expect![[r#"
             error: a variable has no `}`
@@ -1666,21 +1447,8 @@ temperature = [0.5, 1.0]
 
 #[test]
 fn composites() {
-    check(
-        "recipe.toml",
-        &[(
-            "recipe.toml",
-            r#"name = "x"
-
-[stage.base]
-kind = "import"
-path = "model"
-
-[stage.answers]
-kind = "sample"
-model = "base"
-prompts = { path = "prompts.jsonl" }
-
+    check_stage(
+        r#"
 [stage.checked]
 kind = "check"
 model = "base"
@@ -1688,7 +1456,6 @@ prompts = "checked/sample"
 responses = "answers"
 n = "many"
 "#,
-        )],
         &[],
         expect![[r#"
             error: stage `checked` names itself as its `prompts`
@@ -1714,4 +1481,61 @@ n = "many"
             3 errors
         "#]],
     );
+}
+
+#[test]
+fn no_damage_to_a_recipe_makes_the_program_fail() {
+    let recipe = r#"name = "x"
+seeds = [0, 1]
+[matrix]
+temperature = [0.5, 1.0]
+names = ["base", "tuned"]
+zip = [["temperature", "names"]]
+exclude = [{ names = "base" }]
+[defaults.sample]
+n = 2
+[stage.base]
+kind = "import"
+path = "model"
+[stage.answers]
+kind = "sample"
+model = "${matrix.names}"
+prompts = { path = "prompts.jsonl" }
+temperature = "${matrix.temperature}"
+resources = { cpus = 2, memory = "4 GB" }
+timeout = "10 min"
+stop = ["a", "é"]
+[stage.tuned]
+kind = "tune"
+model = "base"
+pairs = { path = "pairs.jsonl" }
+[stage.checked]
+kind = "check"
+model = "tuned"
+prompts = { path = "prompts.jsonl" }
+[stage.table]
+kind = "compare"
+responses = ["answers", "checked/sample"]
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    for file in ["prompts.jsonl", "pairs.jsonl", "model"] {
+        fs::write(folder.path().join(file), "").unwrap();
+    }
+    let problems = |text: &str| {
+        fs::write(&path, text).unwrap();
+        let planned = Recipe::load(&path, &[]).and_then(|recipe| plan(&recipe, &CATALOGUE, None));
+        planned.err().map(|problems| problems.render(true).len() + problems.to_json().to_string().len())
+    };
+    assert_eq!(problems(recipe), None);
+    assert_eq!(problems(&format!("\u{feff}{}", recipe.replace('\n', "\r\n"))), None);
+    let mut wrong = 0;
+    for (index, letter) in recipe.char_indices() {
+        let (before, after) = (&recipe[..index], &recipe[index + letter.len_utf8()..]);
+        let put = ["\"", "[", "]", "{", "=", "\n", "\r", "é", "\0", "${", ".", "0"][index % 12];
+        for damaged in [before.to_owned(), format!("{before}{after}"), format!("{before}{put}{after}")] {
+            wrong += usize::from(problems(&damaged).is_some());
+        }
+    }
+    assert!(wrong > 1000, "{wrong}");
 }
