@@ -202,7 +202,7 @@ impl Reference<'_, '_> {
             problems.push(self.place(problem, "the name of another stage is expected"));
             return None;
         }
-        if !found.kind.provides.iter().any(|provided| provided.name == input.accepts.name) {
+        if !found.kind.provides.iter().any(|provided| input.accepts.takes(provided)) {
             let provided = found.kind.provides.iter().map(|provided| provided.name);
             let problem = Problem::error(format!("`{}` cannot be `{name}`", input.name));
             let label = format!("a stage that provides `{}` is expected", input.accepts.name);
@@ -218,7 +218,7 @@ impl Reference<'_, '_> {
     }
 
     fn providers(&self) -> Vec<&str> {
-        let provides = |kind: &Kind| kind.provides.iter().any(|provided| provided.name == self.input.accepts.name);
+        let provides = |kind: &Kind| kind.provides.iter().any(|provided| self.input.accepts.takes(provided));
         let others = self.units.list.iter().filter(|other| other.stage.name != self.unit.stage.name);
         others.filter(|other| provides(other.kind)).map(|other| &*other.name).collect()
     }

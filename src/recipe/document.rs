@@ -297,7 +297,8 @@ mod tests {
                   "n": 5
                 }
               }
-            }"#]].assert_eq(&read(&files, &settings));
+            }"#]]
+        .assert_eq(&read(&files, &settings));
     }
 
     #[test]

@@ -282,6 +282,13 @@ impl Parameter {
     }
 }
 
+impl ArtifactType {
+    /// Whether an artifact that can serve as `other` can serve as this: the same type, or this one takes any file.
+    pub fn takes(&self, other: &Self) -> bool {
+        self.name == other.name || self.files == ["*"]
+    }
+}
+
 impl Input {
     /// An input that takes exactly one artifact.
     pub const fn one(name: &'static str, accepts: &'static ArtifactType, about: &'static str) -> Self {

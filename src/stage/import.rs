@@ -1,6 +1,6 @@
 //! `import`: a Hugging Face directory becomes a model of the recipe.
 
-use std::fs;
+use std::{fs, os::unix::fs::symlink};
 
 use super::{Context, StageError, artifact::MODEL};
 use crate::{
@@ -13,7 +13,7 @@ pub(super) const KIND: Kind = Kind {
     name: "import",
     version: 1,
     about: "Takes a model from a Hugging Face directory, once it is known to be whole and of an architecture that we have.",
-    inputs: &[Input::one("path", &MODEL, "The Hugging Face directory.")],
+    inputs: &[Input::one("path", &MODEL, "The Hugging Face directory.").path()],
     parameters: &[],
     provides: &[&MODEL],
     draws: false,
@@ -24,7 +24,7 @@ pub(super) const KIND: Kind = Kind {
 /// Files beside weights and tokenizer.
 const CONFIGS: [&str; 2] = ["config.json", "generation_config.json"];
 
-/// Checks the directory and copies its files; a file system that can do so shares their blocks.
+/// Checks the directory and refers to its weights, which the store hashes once and watches: 16 GB are not copied.
 ///
 /// # Errors
 /// Names the file that is missing, damaged or of another architecture.
@@ -39,8 +39,12 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         return Err(StageError::doing(cannot())(problem));
     }
     let weights = Transformer::weight_files(directory).map_err(StageError::doing(cannot()))?;
-    let configs = CONFIGS.map(|name| directory.join(name)).into_iter().filter(|path| path.exists());
-    for path in weights.into_iter().chain(configs) {
+    for path in weights {
+        let name = path.file_name().ok_or_else(|| StageError(format!("{} is not a file", path.display())))?;
+        let refer = fs::canonicalize(&path).and_then(|target| symlink(target, context.output.join(name)));
+        refer.map_err(StageError::doing(format!("refer to {}", path.display())))?;
+    }
+    for path in CONFIGS.map(|name| directory.join(name)).into_iter().filter(|path| path.exists()) {
         let name = path.file_name().ok_or_else(|| StageError(format!("{} is not a file", path.display())))?;
         fs::copy(&path, context.output.join(name)).map_err(StageError::doing(format!("copy {}", path.display())))?;
     }
