@@ -21,10 +21,10 @@ pub struct GenerateArguments {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_new: u32,
     /// Divides the logits; 0 always takes the most probable token.
-    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     pub temperature: f64,
     /// Only the most probable tokens that together reach this probability can be drawn.
-    #[arg(long, default_value_t = 1.0, value_parser = probability)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = probability)]
     pub top_p: f64,
     /// Only so many of the most probable tokens can be drawn.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -74,7 +74,10 @@ pub fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     };
     let generator = Generator { model: &model, sampling, batch: 64, seed: Seed::root(arguments.seed) };
     let mut answers: Vec<Answer> = Vec::new();
-    generator.run(&requests, |answer| Ok::<_, GenerateError>(answers.push(answer)))?;
+    generator.run(&requests, |answer| {
+        answers.push(answer);
+        Ok::<_, GenerateError>(())
+    })?;
     answers.sort_by_key(|answer| (answer.request, answer.sample));
     let texts: Vec<String> = answers.iter().map(|answer| tokenizer.decode(&answer.tokens)).collect::<Result<_, _>>()?;
     if arguments.json {

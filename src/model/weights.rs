@@ -587,7 +587,11 @@ mod tests {
         let generator = Generator { model: &endless, sampling, batch: 1, seed: Seed::root(0) };
         let request = Request { id: String::new(), prompt: prompt.to_vec(), samples: vec![0] };
         let mut tokens = Vec::new();
-        generator.run(&[request], |answer| Ok::<_, GenerateError>(tokens = answer.tokens)).unwrap();
+        let keep = |answer: crate::model::Answer| {
+            tokens = answer.tokens;
+            Ok::<_, GenerateError>(())
+        };
+        generator.run(&[request], keep).unwrap();
         tokens
     }
 
