@@ -288,7 +288,11 @@ mod tests {
     fn answers(model: &Transformer, requests: &[Request], batch: usize, sampling: Sampling) -> Vec<Answer> {
         let generator = Generator { model, sampling, batch, seed: Seed::root(1) };
         let mut answers = Vec::new();
-        generator.run(requests, |answer| Ok::<_, GenerateError>(answers.push(answer))).unwrap();
+        let keep = |answer| {
+            answers.push(answer);
+            Ok::<_, GenerateError>(())
+        };
+        generator.run(requests, keep).unwrap();
         answers.sort_by_key(|answer| (answer.request, answer.sample));
         answers
     }
@@ -296,7 +300,8 @@ mod tests {
     #[test]
     fn an_answer_does_not_depend_on_its_neighbours() {
         let wide = ModelConfig { hidden_size: 160, intermediate_size: 424, head_dim: 40, vocab_size: 515, ..tiny() };
-        for config in [tiny(), wide] {
+        let deep = ModelConfig { hidden_size: 640, intermediate_size: 1500, num_hidden_layers: 1, ..wide.clone() };
+        for config in [tiny(), wide, deep] {
             let model = model(&config);
             let requests = requests(7, 9);
             let all = answers(&model, &requests, 64, sampling(1.0, 20));

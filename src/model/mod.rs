@@ -5,6 +5,7 @@ mod device;
 mod generate;
 mod memory;
 mod sampling;
+pub mod speed;
 mod tokenizer;
 mod transformer;
 mod weights;

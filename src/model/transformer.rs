@@ -278,51 +278,84 @@ pub fn target_log_probabilities(logits: Tensor<2>, targets: Tensor<1, Int>) -> T
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::speed::quickstart_shape;
 
-    /// The quickstart's shape.
-    fn quickstart() -> ModelConfig {
-        ModelConfig {
-            hidden_size: 160,
-            intermediate_size: 424,
-            num_hidden_layers: 2,
-            num_attention_heads: 4,
-            num_key_value_heads: 2,
-            head_dim: 40,
-            vocab_size: 2048,
-            rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
-            max_position_embeddings: 256,
-            tie_word_embeddings: true,
-            bos_token_id: Some(0),
-            eos_token_id: vec![1],
-            pad_token_id: Some(2),
+    fn batch(rows: usize, time: usize) -> (Tensor<2, Int>, Tensor<1, Int>) {
+        let device = Device::flex().autodiff();
+        let ids: Vec<i32> = (0..rows * time).map(|index| ((index * index * 31 + index * 7919) % 2048) as i32).collect();
+        let tokens = Tensor::from_data(TensorData::new(ids.clone(), [rows, time]), &device);
+        (tokens, Tensor::from_data(TensorData::new(ids, [rows * time]), &device))
+    }
+
+    /// Losses by row, and the gradients of all kinds of parameter.
+    fn losses_and_gradients(config: &ModelConfig) -> Vec<Vec<f32>> {
+        let model = config.init(&Seed::root(0), &Device::flex().autodiff());
+        let (tokens, targets) = batch(12, 40);
+        let losses = target_log_probabilities(model.logits(model.hidden(tokens)), targets);
+        let gradients = losses.clone().reshape([12, 40]).sum_dim(1).sum_dim(0).backward();
+        let block = &model.blocks[0];
+        let mut found: Vec<Vec<f32>> = vec![losses.into_data().try_to_vec().unwrap()];
+        for matrix in [&model.embedding, &block.query_key_value, &block.attention_output, &block.gate_up, &block.down] {
+            found.push(matrix.grad(&gradients).unwrap().into_data().try_to_vec().unwrap());
+        }
+        for vector in [&model.norm, &block.attention_norm, &block.feed_forward_norm] {
+            found.push(vector.grad(&gradients).unwrap().into_data().try_to_vec().unwrap());
+        }
+        found
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let with = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| losses_and_gradients(&quickstart_shape()))
+        };
+        let one = with(1);
+        assert!(one.iter().all(|values| values.iter().any(|value| *value != 0.0)));
+        for threads in [2, 3] {
+            assert!(one == with(threads), "{threads} threads");
         }
     }
 
     #[test]
-    #[ignore = "a measurement: cargo test --release --lib training_speed -- --ignored --nocapture"]
-    fn training_speed() {
+    fn bits_are_the_same_with_and_without_gradients() {
+        let trained = quickstart_shape().init(&Seed::root(0), &Device::flex().autodiff());
+        let frozen = quickstart_shape().init(&Seed::root(0), &Device::flex());
+        let (tokens, targets) = batch(3, 17);
+        let one = target_log_probabilities(trained.logits(trained.hidden(tokens.clone())), targets.clone());
+        let (tokens, targets) = (tokens.inner(), targets.inner());
+        let other = target_log_probabilities(frozen.logits(frozen.hidden(tokens)), targets);
+        assert_eq!(one.into_data(), other.into_data());
+    }
+
+    #[test]
+    fn later_tokens_do_not_matter() {
+        let model = quickstart_shape().init(&Seed::root(0), &Device::flex());
+        let hidden = |ids: [i32; 6]| {
+            let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids.to_vec(), [1, 6]), &Device::flex());
+            model.hidden(tokens).narrow(0, 0, 4).into_data()
+        };
+        assert_eq!(hidden([5, 9, 3, 7, 2, 2]), hidden([5, 9, 3, 7, 800, 1]));
+    }
+
+    #[test]
+    fn the_gradient_of_a_log_probability_is_one_less_the_probability() {
         let device = Device::flex().autodiff();
-        let model = quickstart().init(&Seed::root(0), &device);
-        let (batch, time) = (24usize, 60usize);
-        let ids: Vec<i32> = (0..batch * time).map(|index| ((index * 7919) % 2048) as i32).collect();
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [batch, time]), &device);
-        let targets = Tensor::<1, Int>::from_data(TensorData::new(ids, [batch * time]), &device);
-        for round in 0..8 {
-            let start = std::time::Instant::now();
-            let steps = 10;
-            for _ in 0..steps {
-                let hidden = model.hidden(tokens.clone());
-                let loss = -target_log_probabilities(model.logits(hidden), targets.clone()).mean();
-                let gradients = loss.backward();
-                assert!(model.norm.grad(&gradients).is_some());
-            }
-            let seconds = start.elapsed().as_secs_f64();
-            eprintln!("round {round}: {:.0} tokens/s", (steps * batch * time) as f64 / seconds);
-        }
+        let logits = Tensor::<2>::from_data([[0.5f32, -1.0, 2.0], [80.0, -90.0, 0.0]], &device).require_grad();
+        let targets = Tensor::<1, Int>::from_data([2, 1], &device);
+        let values = target_log_probabilities(logits.clone(), targets);
+        let gradients = (values.clone() * Tensor::from_data([1.0f32, 3.0], &device)).sum().backward();
+        let found: Vec<f32> = logits.grad(&gradients).unwrap().into_data().try_to_vec().unwrap();
+        let sum = 0.5f64.exp() + (-1.0f64).exp() + 2.0f64.exp();
+        let expected = [-(0.5f64.exp()) / sum, -(-1.0f64).exp() / sum, 1.0 - 2.0f64.exp() / sum, -3.0, 3.0, 0.0];
+        assert!(
+            found.iter().zip(expected).all(|(found, expected)| (f64::from(*found) - expected).abs() < 1e-6),
+            "{found:?}"
+        );
+        let values: Vec<f32> = values.into_data().try_to_vec().unwrap();
+        assert!(
+            (f64::from(values[0]) - (2.0 - sum.ln())).abs() < 1e-6 && (values[1] + 170.0).abs() < 1e-4,
+            "{values:?}"
+        );
     }
 }
-
-#[cfg(test)]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

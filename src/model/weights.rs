@@ -552,4 +552,102 @@ mod tests {
             let _ = Transformer::load(directory.path(), &Device::flex());
         }
     }
+
+    /// The largest difference of logits to those of transformers, at positions that are not padding.
+    fn compare_with_reference(directory: &Path, model: &Transformer) -> f32 {
+        let bytes = fs::read(directory.join("reference.safetensors")).unwrap();
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        let integers = |name: &str| -> Vec<i64> {
+            let (words, _) = tensors.tensor(name).unwrap().data().as_chunks::<8>();
+            words.iter().map(|word| i64::from_le_bytes(*word)).collect()
+        };
+        let (ids, mask) = (integers("input_ids"), integers("attention_mask"));
+        let [rows, time, vocabulary] = *tensors.tensor("logits").unwrap().shape() else { panic!("three axes") };
+        let (words, _) = tensors.tensor("logits").unwrap().data().as_chunks::<4>();
+        let logits: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        let mut largest: f32 = 0.0;
+        for row in 0..rows {
+            let padding = mask[row * time..(row + 1) * time].iter().filter(|seen| **seen == 0).count();
+            let text: Vec<i32> = ids[row * time + padding..(row + 1) * time].iter().map(|id| *id as i32).collect();
+            let count = text.len();
+            let tokens = Tensor::<2, burn::tensor::Int>::from_data(TensorData::new(text, [1, count]), &Device::flex());
+            let ours: Vec<f32> = model.logits(model.hidden(tokens)).into_data().try_to_vec().unwrap();
+            let theirs = &logits[(row * time + padding) * vocabulary..(row + 1) * time * vocabulary];
+            let differences = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs());
+            largest = differences.fold(largest, f32::max);
+        }
+        largest
+    }
+
+    fn greedy_tokens(model: &Transformer, prompt: &[u32], max_new: usize) -> Vec<u32> {
+        use crate::model::{GenerateError, Generator, Request, Sampling};
+        let mut endless = model.clone();
+        endless.config.eos_token_id.clear();
+        let sampling = Sampling { temperature: 0.0, top_k: None, top_p: 1.0, max_new };
+        let generator = Generator { model: &endless, sampling, batch: 1, seed: Seed::root(0) };
+        let request = Request { id: String::new(), prompt: prompt.to_vec(), samples: vec![0] };
+        let mut tokens = Vec::new();
+        let keep = |answer: crate::model::Answer| {
+            tokens = answer.tokens;
+            Ok::<_, GenerateError>(())
+        };
+        generator.run(&[request], keep).unwrap();
+        tokens
+    }
+
+    /// A model of our own with its tokenizer, logits and tokens, for transformers to read.
+    fn write_fresh(folder: &Path, texts: &[String]) {
+        use crate::model::{Tokenizer, speed::quickstart_shape};
+        fs::create_dir_all(folder).unwrap();
+        let tokenizer = Tokenizer::train(texts.iter().map(String::as_str), 400).unwrap();
+        tokenizer.save(folder).unwrap();
+        let tokens: Vec<Vec<u32>> = texts.iter().map(|text| tokenizer.encode_prompt(text).unwrap()).collect();
+        fs::write(folder.join("tokens.json"), serde_json::to_string(&tokens).unwrap()).unwrap();
+        let config = ModelConfig { vocab_size: tokenizer.vocab_size(), ..quickstart_shape() };
+        let mut model = config.init(&Seed::root(9), &Device::flex());
+        model.embedding = model.embedding.map(|weights| weights * 30.0);
+        model.save(folder).unwrap();
+        let ids: Vec<i32> = (0..50).map(|index| index * 37 % config.vocab_size as i32).collect();
+        let input = Tensor::<2, burn::tensor::Int>::from_data(TensorData::new(ids.clone(), [1, 50]), &Device::flex());
+        let logits: Vec<f32> = model.logits(model.hidden(input)).into_data().try_to_vec().unwrap();
+        let bytes: [Vec<u8>; 2] = [
+            ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+            logits.iter().flat_map(|logit| logit.to_le_bytes()).collect(),
+        ];
+        let views = [
+            ("input_ids", TensorView::new(Dtype::I32, vec![50], &bytes[0]).unwrap()),
+            ("logits", TensorView::new(Dtype::F32, vec![50, config.vocab_size], &bytes[1]).unwrap()),
+        ];
+        safetensors::serialize_to_file(views, None, &folder.join("ours.safetensors")).unwrap();
+    }
+
+    #[test]
+    #[ignore = "run by benches/transformers_parity.py"]
+    fn transformers_parity() {
+        let folder = PathBuf::from(std::env::var("APEFT_PARITY").unwrap());
+        let mut directories: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        directories.sort();
+        for directory in directories.iter().filter(|directory| directory.join("greedy.json").exists()) {
+            let model = Transformer::load(directory, &Device::flex()).unwrap();
+            let difference = compare_with_reference(directory, &model);
+            let greedy = read_json(&directory.join("greedy.json")).unwrap();
+            let ids = |name: &str| -> Vec<u32> { serde_json::from_value(greedy[name].clone()).unwrap() };
+            let tokenizer = crate::model::Tokenizer::load(directory).unwrap();
+            assert_eq!(tokenizer.encode_prompt(greedy["prompt"].as_str().unwrap()).unwrap(), ids("prompt_ids"));
+            let same = greedy_tokens(&model, &ids("prompt_ids"), 32) == ids("greedy_ids");
+            let name = directory.file_name().unwrap().display();
+            eprintln!("{name}: max difference of logits {difference:.1e}, greedy tokens equal: {same}");
+            let low_precision = model_is_low_precision(directory);
+            assert!(low_precision || (difference < 1e-4 && same), "{name}");
+            fs::create_dir_all(directory.join("again")).unwrap();
+            model.save(&directory.join("again")).unwrap();
+        }
+        let texts: Vec<String> = serde_json::from_value(read_json(&folder.join("texts.json")).unwrap()).unwrap();
+        write_fresh(&folder.join("fresh"), &texts);
+    }
+
+    /// transformers computed the reference in the format of the weights, we compute in float32.
+    fn model_is_low_precision(directory: &Path) -> bool {
+        fs::read_to_string(directory.join("config.json")).unwrap().contains("float16")
+    }
 }

@@ -55,3 +55,55 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     ));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        model::{ModelConfig, device},
+        seed::Seed,
+        stage::InputPath,
+    };
+
+    fn import(from: &Path, to: &Path) -> Result<(), String> {
+        let context = Context {
+            parameters: json!({}),
+            inputs: vec![InputPath { name: "path".to_owned(), path: from.to_owned(), label: None }],
+            output: to.to_owned(),
+            checkpoint: to.to_owned(),
+            seed: Seed::root(0),
+            device: "cpu".to_owned(),
+            report: Box::new(|_| ()),
+        };
+        run(&context).map_err(|error| error.to_string().replace(&from.display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn a_whole_model_is_copied_and_a_broken_one_is_not() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (from, to) = (from.path(), to.path());
+        let config = json!({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "vocab_size": 300});
+        let config = ModelConfig::from_json(&config.to_string()).unwrap();
+        config.init(&Seed::root(0), &device("cpu").unwrap()).save(from).unwrap();
+        assert_eq!(
+            import(from, to).unwrap_err(),
+            "cannot import DIR: DIR/tokenizer.json: No such file or directory (os error 2)"
+        );
+        Tokenizer::train(["some text"].into_iter(), 259).unwrap().save(from).unwrap();
+        fs::write(from.join("README.md"), "not part of the model").unwrap();
+        import(from, to).unwrap();
+        let mut names: Vec<_> = fs::read_dir(to).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let expected =
+            ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+        assert_eq!(names, expected);
+        assert!(names.iter().all(|name| fs::read(from.join(name)).unwrap() == fs::read(to.join(name)).unwrap()));
+        fs::remove_file(from.join("model.safetensors")).unwrap();
+        assert!(import(from, to).unwrap_err().contains("model.safetensors: No such file"));
+    }
+}
