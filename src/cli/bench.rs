@@ -15,7 +15,7 @@ use crate::{
 
 /// What `bench` is told.
 #[derive(Debug, clap::Args)]
-pub struct BenchArguments {
+pub(super) struct BenchArguments {
     /// Where to run: `cpu` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
     pub device: String,
@@ -38,7 +38,7 @@ struct Figure {
 ///
 /// # Errors
 /// Where the device is not there.
-pub fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let figures = measure(arguments)?;
     if arguments.json {
         let figure = |figure: &Figure| json!({ "what": figure.what, "batch": figure.batch, "tokens_per_s": figure.tokens_per_second.round() });

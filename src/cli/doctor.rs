@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 /// What `doctor` is told.
 #[derive(Debug, clap::Args)]
-pub struct DoctorArguments {
+pub(super) struct DoctorArguments {
     /// One machine-readable value instead of text.
     #[arg(long)]
     pub json: bool,
 }
 
 /// Looks and prints.
-pub fn run(arguments: &DoctorArguments) {
+pub(super) fn run(arguments: &DoctorArguments) {
     let found = examine();
     if arguments.json {
         println!("{found}");

@@ -4,7 +4,10 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use super::{attempt, cache, common, dag, diagnostics, explain, init, logs, plan, run, schema, status, validate};
+use super::{
+    attempt, bench, cache, common, dag, diagnostics, doctor, explain, generate, init, logs, plan, report, run, schema,
+    status, sweep, validate,
+};
 
 #[derive(Parser)]
 #[command(name = "apeft", version, about)]
@@ -20,6 +23,8 @@ struct Arguments {
 enum Command {
     /// Carries a recipe out; running again resumes.
     Run(run::RunArguments),
+    /// Runs all cells of a recipe's matrix, going on after failures, and compares them.
+    Sweep(run::RunArguments),
     /// Shows what would run, what is cached, and why.
     Plan(plan::PlanArguments),
     /// Checks a recipe and says everything that is wrong with it.
@@ -32,12 +37,20 @@ enum Command {
     Status(status::StatusArguments),
     /// Shows what a stage printed.
     Logs(logs::LogsArguments),
+    /// Writes a run's report anew.
+    Report(report::ReportArguments),
     /// Looks after the store.
     Cache(cache::CacheCommand),
     /// Prints the JSON Schema of recipes, with which editors complete and check them.
     Schema(schema::SchemaArguments),
     /// Writes a recipe to start from.
     Init(init::InitArguments),
+    /// Lets a model go on from a prompt.
+    Generate(generate::GenerateArguments),
+    /// Says what this machine has, and what is missing.
+    Doctor(doctor::DoctorArguments),
+    /// Measures how fast this machine trains and samples.
+    Bench(bench::BenchArguments),
     #[command(hide = true)]
     Attempt(attempt::AttemptArguments),
 }
@@ -57,6 +70,14 @@ pub fn main() -> ExitCode {
         Command::Cache(command) => cache::run(command),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Init(arguments) => init::run(arguments),
+        Command::Sweep(arguments) => sweep::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
+        Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(arguments) => {
+            doctor::run(arguments);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(arguments) => bench::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Attempt(arguments) => attempt::run(arguments),
     });
     done.unwrap_or_else(|error| {

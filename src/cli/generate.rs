@@ -11,7 +11,7 @@ use crate::{
 
 /// What `generate` is told.
 #[derive(Debug, clap::Args)]
-pub struct GenerateArguments {
+pub(super) struct GenerateArguments {
     /// A Hugging Face model directory.
     pub model: PathBuf,
     /// What to go on from; can be given several times.
@@ -57,7 +57,7 @@ fn probability(text: &str) -> Result<f64, String> {
 ///
 /// # Errors
 /// Where the model cannot be loaded or fails.
-pub fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let device = device(&arguments.device)?;
     let model = Transformer::load(&arguments.model, &device)?;
     let tokenizer = Tokenizer::load(&arguments.model)?;

@@ -1,18 +1,24 @@
 //! What the user may ask: one file per command.
 
 mod attempt;
+mod bench;
 mod cache;
 mod common;
 mod dag;
+mod dashboard;
 mod diagnostics;
+mod doctor;
 mod door;
 mod explain;
+mod generate;
 mod init;
 mod logs;
 mod plan;
+mod report;
 mod run;
 mod schema;
 mod status;
+mod sweep;
 mod terminal;
 mod validate;
 

@@ -7,10 +7,12 @@ use petgraph::graph::NodeIndex;
 
 use super::{
     common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, print_json, select},
+    dashboard::Screen,
     terminal::Terminal,
 };
 use crate::{
     plan::Plan,
+    report,
     schedule::{Machine, Options, Outcome, execute},
 };
 
@@ -86,16 +88,26 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
         experiments: arguments.experiments.experiments.clone(),
         command: std::env::args().collect(),
     };
-    let mut terminal = Terminal::new(std::io::stderr().is_terminal());
-    let outcome = match execute(&plan, &store, &options, &mut |timed| terminal.heed(timed)) {
+    let live = std::io::stderr().is_terminal();
+    if arguments.dashboard && !(live && std::io::stdout().is_terminal()) {
+        eprintln!("warning: `--dashboard` needs a terminal; there is none, so plain lines follow");
+    }
+    let dashboard = arguments.dashboard && live && std::io::stdout().is_terminal();
+    let mut screen = Screen::new(Terminal::new(live), dashboard);
+    let outcome = match execute(&plan, &store, &options, &mut |timed| screen.heed(timed)) {
         Ok(outcome) => outcome,
         Err(error) => {
-            terminal.clear();
+            screen.close().clear();
             eprintln!("error: {error}");
             return Ok(Err(ExitCode::from(DAMAGED)));
         }
     };
-    terminal.conclude(&outcome);
+    screen.close().conclude(&outcome);
+    // A report that cannot be written is no reason to call the run failed.
+    match report::write(&outcome.folder) {
+        Ok(path) => eprintln!("report: {}", path.display()),
+        Err(error) => eprintln!("warning: there is no report: {error}"),
+    }
     if arguments.json {
         print_json(&outcome)?;
     }

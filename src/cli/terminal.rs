@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::common::duration;
 use crate::{
@@ -97,6 +97,16 @@ impl Terminal {
         if outcome.interrupted {
             self.say("the same command goes on from here");
         }
+    }
+
+    /// Makes room for something else on the screen.
+    pub(super) fn hide(&self) {
+        self.bars.as_ref().inspect(|bars| bars.set_draw_target(ProgressDrawTarget::hidden()));
+    }
+
+    /// Comes back after [`Terminal::hide`].
+    pub(super) fn show(&self) {
+        self.bars.as_ref().inspect(|bars| bars.set_draw_target(ProgressDrawTarget::stderr()));
     }
 
     /// Takes the bars away.

@@ -37,6 +37,8 @@ pub struct Mining {
     pub splits: Vec<String>,
     /// Whether only answers that ended by themselves may be chosen, since tuning puts an end after what it learns.
     pub finished: bool,
+    /// Whether a chosen answer must state at least as many facts as the rejected one: precision alone prefers saying less.
+    pub as_many_facts: bool,
 }
 
 /// Pairs, and what was counted on the way.
@@ -83,6 +85,7 @@ pub enum MineError {
 struct Candidate<'a> {
     response: &'a Response,
     score: f64,
+    facts: usize,
     names: Option<&'a str>,
 }
 
@@ -114,7 +117,8 @@ pub fn mine(prompts: &[Prompt], answers: Answers, mining: &Mining, seed: &Seed) 
             order.push(response.prompt_id.as_str());
         }
         let names = protection.named(&response.output);
-        candidates.push(Candidate { response, score: tally.precision().unwrap_or(0.0), names });
+        let score = tally.precision().unwrap_or(0.0);
+        candidates.push(Candidate { response, score, facts: judged[index].len(), names });
     }
     mined.prompts_used = order.len();
     for prompt in order {
@@ -151,7 +155,8 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
         for worse in candidates {
             let apart = better.score - worse.score;
             let same_text = better.response.output == worse.response.output;
-            if apart <= ROUNDING || apart + ROUNDING < mining.margin || same_text {
+            let says_less = mining.as_many_facts && better.facts < worse.facts;
+            if apart <= ROUNDING || apart + ROUNDING < mining.margin || same_text || says_less {
                 continue;
             }
             if let Some(name) = better.names.or(worse.names) {
@@ -204,8 +209,14 @@ mod tests {
     use super::*;
     use crate::language::{Judgement, PromptForm};
 
-    const MINING: Mining =
-        Mining { margin: 0.1, at_most_per_prompt: None, at_most: None, splits: Vec::new(), finished: true };
+    const MINING: Mining = Mining {
+        margin: 0.1,
+        at_most_per_prompt: None,
+        at_most: None,
+        splits: Vec::new(),
+        finished: true,
+        as_many_facts: false,
+    };
 
     fn prompt(topic: &str, split: &str) -> Prompt {
         Prompt {
@@ -267,6 +278,14 @@ mod tests {
         assert_eq!(ids(&unfinished), [(0, 3), (5, 3), (5, 4)]);
         let tenth = mined(&[prompt("Ann", "tune")], &[("a.", 6, 10), ("b.", 5, 10)], &MINING).unwrap();
         assert_eq!(ids(&tenth), [(0, 1)], "0.6 - 0.5 is a margin of 0.1 in spite of rounding");
+    }
+
+    #[test]
+    fn saying_less_does_not_win_where_as_many_facts_are_wanted() {
+        let answers = [("a.", 2, 2), ("b.", 3, 5), ("c.", 1, 5)];
+        let fair = Mining { as_many_facts: true, ..MINING };
+        assert_eq!(ids(&mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap()), [(0, 1), (0, 2), (1, 2)]);
+        assert_eq!(ids(&mined(&[prompt("Ann", "tune")], &answers, &fair).unwrap()), [(1, 2)]);
     }
 
     #[test]

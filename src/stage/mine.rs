@@ -54,6 +54,12 @@ pub(super) const KIND: Kind = Kind {
             Default::Flag(true),
             "Whether only answers that ended by themselves may be chosen: tuning learns that a chosen answer ends where it ends.",
         ),
+        Parameter::new(
+            "as_many_facts",
+            Shape::Flag,
+            Default::Flag(false),
+            "Whether a chosen answer must state at least as many facts as the rejected one: precision alone prefers saying less.",
+        ),
     ],
     provides: &[&PAIRS],
     draws: true,
@@ -69,6 +75,7 @@ struct Parameters {
     at_most: Option<usize>,
     splits: Vec<String>,
     finished: bool,
+    as_many_facts: bool,
 }
 
 /// Writes `pairs.jsonl`.
@@ -76,7 +83,7 @@ struct Parameters {
 /// # Errors
 /// Where inputs cannot be read or do not belong together, no pair is found, or a topic of the tests would be tuned on.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { margin, at_most_per_prompt, at_most, splits, finished } = context.parameters()?;
+    let Parameters { margin, at_most_per_prompt, at_most, splits, finished, as_many_facts } = context.parameters()?;
     let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
         .map_err(StageError::doing("read the responses"))?;
     let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
@@ -86,7 +93,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
         .map_err(StageError::doing("read the prompts"))?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-    let mining = Mining { margin, at_most_per_prompt, at_most, splits, finished };
+    let mining = Mining { margin, at_most_per_prompt, at_most, splits, finished, as_many_facts };
     let mined = mine(&prompts, answers, &mining, &context.seed).map_err(StageError::doing("mine pairs"))?;
     if mined.pairs.is_empty() {
         return Err(StageError(format!(
