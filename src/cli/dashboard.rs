@@ -20,6 +20,8 @@ struct Open {
     dashboard: Dashboard,
     /// What the terminal is told once the dashboard closes.
     held: Vec<Timed>,
+    /// Whether the person at the dashboard has already stopped the run: a second signal would end it at once.
+    stopped: bool,
 }
 
 impl Screen {
@@ -34,7 +36,12 @@ impl Screen {
             && self.open.is_none()
         {
             self.terminal.hide();
-            self.open = Some(Open { stage: stage.clone(), dashboard: Dashboard::open(stage), held: Vec::new() });
+            self.open = Some(Open {
+                stage: stage.clone(),
+                dashboard: Dashboard::open(stage),
+                held: Vec::new(),
+                stopped: false,
+            });
         }
         match &mut self.open {
             Some(open) if !open.ends(&timed.event) => open.heed(timed),
@@ -78,7 +85,8 @@ impl Open {
             Event::StageReported { report: Report::Progress { .. } | Report::Metrics { .. }, .. } => {}
             _ => self.held.push(timed.clone()),
         }
-        if self.dashboard.wants_to_stop() {
+        if self.dashboard.wants_to_stop() && !self.stopped {
+            self.stopped = true;
             // What a person at the terminal would do: the run ends as after Ctrl-C, and goes on from here later.
             rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).ok();
         }

@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::common::duration;
 use crate::{
     schedule::{
-        Outcome,
+        INTERRUPTION, Outcome,
         event::{Event, Timed},
     },
     stage::Report,
@@ -68,6 +68,8 @@ impl Terminal {
                 self.say(&format!("{} {stage}  ran {}", self.paint("32", "✓"), duration(*seconds)));
             }
             Event::StageFailed { stage, error, retry, seconds, .. } => self.fail(stage, error, *retry, *seconds),
+            // After Ctrl-C the rest of the plan is no news.
+            Event::StageSkipped { because, .. } if because == INTERRUPTION => {}
             Event::StageSkipped { stage, because } => {
                 self.say(&format!("{} {stage}  skipped because of {because}", self.paint("33", "-")));
             }
@@ -106,6 +108,8 @@ impl Terminal {
 
     /// Comes back after [`Terminal::hide`].
     pub(super) fn show(&self) {
+        // Whatever stood there before may have left the cursor anywhere in its line.
+        eprint!("\r");
         self.bars.as_ref().inspect(|bars| bars.set_draw_target(ProgressDrawTarget::stderr()));
     }
 
@@ -132,7 +136,7 @@ impl Terminal {
         let again = if attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
         let bar = self.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::new_spinner());
-            let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed} {msg:.dim}");
+            let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed} {wide_msg:.dim}");
             bar.set_style(style.expect("the template is right"));
             bar.set_prefix(stage.to_owned());
             bar.set_message(reason.to_owned());
@@ -194,8 +198,7 @@ impl Line {
         let start = *self.started_at.get_or_insert(done);
         if let Some(bar) = &self.bar {
             if first {
-                let template =
-                    "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  {per_sec:.dim}  {eta} left  {msg:.dim}";
+                let template = "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  {per_sec:.dim}  {eta} left  {wide_msg:.dim}";
                 let style = ProgressStyle::with_template(&template.replace("UNIT", &unit.replace(['{', '}'], "")));
                 bar.set_style(style.expect("the template is right"));
                 bar.set_message(self.metrics.clone());

@@ -28,7 +28,7 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize, _: &str) -> Result<Device, DeviceError> {
-    Ok(Device::cuda(index))
+    Ok(Device::new(burn_cuda::CudaDevice::new(index)))
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -37,9 +37,9 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
     let history = History::tell(journal::read(run).map_err(failed("read the journal in", run))?);
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
     let path = run.join("report.html");
-    let file = tempfile::NamedTempFile::new_in(run).map_err(failed("write", &path))?;
-    fs::write(file.path(), page(&history, &recipe).into_string()).map_err(failed("write", &path))?;
-    file.persist(&path).map_err(|error| failed("write", &path)(error.error))?;
+    let draft = run.join(".report.html");
+    fs::write(&draft, page(&history, &recipe).into_string()).map_err(failed("write", &draft))?;
+    fs::rename(&draft, &path).map_err(failed("write", &path))?;
     Ok(path)
 }
 

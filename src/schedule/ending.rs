@@ -17,6 +17,9 @@ use crate::{
     store::{Artifact, Lookup, StoreError},
 };
 
+/// What a stage is skipped because of where a signal ended the run.
+pub const INTERRUPTION: &str = "the interruption";
+
 impl Run<'_> {
     pub(super) fn heed(&mut self, note: Note) -> Result<(), StoreError> {
         match note {
@@ -176,7 +179,7 @@ impl Run<'_> {
 
     pub(super) fn conclude(mut self, seconds: f64) -> Outcome {
         let plan = self.plan;
-        let because = self.stopped_by.clone().unwrap_or_else(|| "the interruption".to_owned());
+        let because = self.stopped_by.clone().unwrap_or_else(|| INTERRUPTION.to_owned());
         for node in plan.order.iter().copied().filter(|node| self.options.wanted.contains(node)) {
             if !self.results.contains_key(&node) {
                 self.skip(node, &because);

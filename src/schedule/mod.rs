@@ -11,6 +11,7 @@ mod run;
 mod slots;
 mod survey;
 
+pub use ending::INTERRUPTION;
 pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
 pub use slots::Machine;
 pub use survey::{State, Survey, Surveyed, explain, survey};
