@@ -58,7 +58,7 @@ enum Command {
 /// Reads the command line, does what it asks, and says how that went.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let default = if matches!(arguments.command, Command::Attempt(_)) { "info" } else { "warn" };
+    let default = if matches!(arguments.command, Command::Attempt(_)) { "info,burn_train=warn" } else { "warn" };
     let done = diagnostics::listen(default, arguments.log_file.as_deref()).and_then(|()| match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::run(arguments),

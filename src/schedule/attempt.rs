@@ -155,6 +155,12 @@ fn listener(voice: &Voice) -> Arc<dyn Fn(Report) + Send + Sync> {
             }
             *last = Some(Instant::now());
         }
+        match &report {
+            Report::Progress { .. } => {}
+            Report::Metrics { step, values } => tracing::debug!(step, ?values),
+            Report::Note { text } => tracing::info!("{text}"),
+            Report::Warning { text } => tracing::warn!("{text}"),
+        }
         say(&voice, &Message::Said { report });
     })
 }
