@@ -290,7 +290,7 @@ mod tests {
             checkpoint: folder.join("checkpoint"),
             seed: Seed::root(4),
             device: "cpu".to_owned(),
-            report: Box::new(|_| ()),
+            report: std::sync::Arc::new(|_| ()),
         };
         run(&context).map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))?;
         Ok(fs::read(folder.join("output/responses.jsonl")).unwrap())

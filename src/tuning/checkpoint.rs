@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, atomic::AtomicUsize, atomic::Ordering},
     time::{Duration, Instant},
@@ -80,7 +80,8 @@ impl CheckpointFolder {
 
     /// The newest checkpoint whose every byte is as it was sealed, with the metrics cut back to it.
     ///
-    /// Whatever is newer or damaged is removed; without any, the metrics are removed too.
+    /// Files of newer or damaged ones stay, since their seals do not hold, until others take their names; without any
+    /// checkpoint, the metrics are removed.
     pub(super) fn newest(&self) -> std::io::Result<Option<Seal>> {
         let mut seals: Vec<Seal> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -100,7 +101,7 @@ impl CheckpointFolder {
         Ok(newest)
     }
 
-    /// Removes all checkpoints, as after the end of a run.
+    /// Whether every byte is as it was sealed.
     fn holds(&self, seal: &Seal) -> bool {
         seal.seal == seal.digest()
             && PARTS.iter().all(|name| {
@@ -198,24 +199,26 @@ fn file_digest(path: &Path) -> std::io::Result<String> {
 
 /// The digest of the first lines of a file.
 fn metrics_digest(path: &Path, lines: usize) -> std::io::Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    let mut count = 0;
-    for line in BufReader::new(File::open(path)?).lines().take(lines) {
-        hasher.update(line?.as_bytes());
-        count += 1;
-    }
-    match count == lines {
-        true => Ok(hasher.finalize().to_hex().to_string()),
-        false => Err(std::io::Error::other("there are fewer lines of metrics than steps")),
-    }
+    let mut first = File::open(path)?.take(length_of_lines(path, lines)?);
+    Ok(blake3::Hasher::new().update_reader(&mut first)?.finalize().to_hex().to_string())
 }
 
 fn truncate_lines(path: &Path, lines: usize) -> std::io::Result<()> {
-    let length = BufReader::new(File::open(path)?)
-        .split(b'\n')
-        .take(lines)
-        .try_fold(0, |sum, line| line.map(|line| sum + line.len() as u64 + 1))?;
+    let length = length_of_lines(path, lines)?;
     File::options().write(true).open(path)?.set_len(length)
+}
+
+/// Bytes of the first lines of a file, each with its line break: a last line without one is not whole.
+fn length_of_lines(path: &Path, lines: usize) -> std::io::Result<u64> {
+    let (mut reader, mut line, mut length) = (BufReader::new(File::open(path)?), Vec::new(), 0);
+    for _ in 0..lines {
+        line.clear();
+        length += reader.read_until(b'\n', &mut line)? as u64;
+        if line.last() != Some(&b'\n') {
+            return Err(std::io::Error::other("there are fewer lines of metrics than steps"));
+        }
+    }
+    Ok(length)
 }
 
 fn remove_if_there(path: &Path) -> std::io::Result<()> {

@@ -359,6 +359,21 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn metrics_that_lack_any_byte_are_measured_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, metrics) = train(training(folder.path()), Arc::new(|_| ())).unwrap();
+        let expected = fs::read(&metrics).unwrap();
+        // Even the last line break: with it lost, resuming has filled its place with a zero byte.
+        for position in [expected.len() - 1, expected.len() / 2, 0] {
+            for damage in [&expected[..position], &[&expected[..position], b" ", &expected[position + 1..]].concat()] {
+                fs::write(&metrics, damage).unwrap();
+                train(training(folder.path()), Arc::new(|_| ())).unwrap();
+                assert_eq!(fs::read(&metrics).unwrap(), expected, "damaged at {position}");
+            }
+        }
+    }
+
+    #[test]
     fn starts_at_the_closed_form_and_leaves_frozen_parameters_alone() {
         let folder = tempfile::tempdir().unwrap();
         let training = training(folder.path());
