@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{
     Store, StoreError,
     bucket::{IGNORE, TAG},
-    checkpoint, durable, lock,
+    durable, lock,
     manifest::Manifest,
     memo::Memo,
 };
@@ -38,7 +38,8 @@ pub struct Problem {
 }
 
 impl Store {
-    /// Hashes every file of the store and compares; nothing is changed.
+    /// Hashes every file of the store and compares; nothing is changed. Work folders are left out: what an attempt left
+    /// there is no result, and whoever goes on from it checks it.
     ///
     /// # Errors
     /// Where the store cannot be listed.
@@ -60,8 +61,7 @@ impl Store {
         Ok(audit)
     }
 
-    /// Moves damaged artifacts aside, removes damaged checkpoints and stale locks, and writes the store's own small files
-    /// anew. What a run needs of it is made again by that run.
+    /// Moves damaged artifacts aside, removes stale locks, and writes the store's own small files anew. What a run needs of it is made again by that run.
     ///
     /// # Errors
     /// Where the store cannot be written; an artifact that is being made is left to its maker.
@@ -77,8 +77,6 @@ impl Store {
                 [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == problem.path)
             {
                 durable::replace(&problem.path, content.as_bytes())?;
-            } else if problem.path.starts_with(self.work()) {
-                durable::remove_folder(&problem.path)?;
             } else if problem.path.starts_with(self.locks()) {
                 fs::remove_file(&problem.path).map_err(StoreError::io("remove", &problem.path))?;
             } else if problem.path == self.root.join("v1/memo") {
@@ -118,13 +116,6 @@ impl Store {
                 .for_each(|(_, path)| report(path, "does not belong there"));
             if !shelf.is_dir() {
                 report(shelf, "does not belong there");
-            }
-        }
-        for (_, work) in durable::entries(&self.work())? {
-            for (_, generation) in checkpoint::generations(&work.join("checkpoint"))? {
-                if let Some(problem) = checkpoint::problem(&generation) {
-                    report(generation, &problem);
-                }
             }
         }
         for (_, path) in durable::entries(&self.locks())? {

@@ -2,7 +2,6 @@
 
 mod audit;
 mod bucket;
-pub mod checkpoint;
 mod draft;
 mod durable;
 mod error;

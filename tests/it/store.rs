@@ -9,7 +9,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Lookup, Store, StoreError, checkpoint},
+    store::{Artifact, Lookup, Store, StoreError},
 };
 use serde_json::json;
 
@@ -47,16 +47,6 @@ fn small_store(root: &Path) -> Store {
     let store = Store::open(root).unwrap();
     make(&store, "one", &[("pairs.jsonl", "{\"prompt\": \"a\"}\n"), ("deep/er/model.bin", "weights"), ("empty", "")]);
     make(&store, "two", &[("scores.json", "{}\n")]);
-    let unfinished = store.draft(store.lock(&key("three"), |_| {}).unwrap()).unwrap();
-    let saved = checkpoint::save(&unfinished.checkpoint(), |folder| {
-        fs::write(folder.join("state"), "step 7").map_err(|cause| StoreError::Io {
-            doing: "write",
-            path: folder.to_owned(),
-            cause,
-        })
-    });
-    saved.unwrap();
-    drop(unfinished);
     store.save_memo();
     store
 }
