@@ -3,5 +3,6 @@
 mod architecture;
 mod diagnostics;
 mod factscore;
+mod recipes;
 mod run;
 mod store;
