@@ -5,8 +5,12 @@ use std::{fs, io::Write, path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::Args;
 
-const STARTER: [(&str, &str); 2] =
-    [("recipe.toml", include_str!("starter/recipe.toml")), ("prompts.jsonl", include_str!("starter/prompts.jsonl"))];
+const STARTER: [(&str, &str); 4] = [
+    ("recipe.toml", include_str!("starter/recipe.toml")),
+    ("documents.jsonl", include_str!("starter/documents.jsonl")),
+    ("prompts.jsonl", include_str!("starter/prompts.jsonl")),
+    ("knowledge.jsonl", include_str!("starter/knowledge.jsonl")),
+];
 
 /// What `apeft init` is given.
 #[derive(Args)]
@@ -31,6 +35,6 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<ExitCode> {
         written.with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("wrote {}", path.display());
     }
-    eprintln!("next: say in it where your model lies, then `apeft validate {}`", folder.join("recipe.toml").display());
+    eprintln!("next: `apeft run {}`", folder.join("recipe.toml").display());
     Ok(ExitCode::SUCCESS)
 }

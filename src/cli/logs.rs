@@ -11,7 +11,10 @@ use std::{
 use clap::Args;
 
 use super::common::{ExperimentsArguments, WRONG};
-use crate::schedule::{event::Event, journal};
+use crate::{
+    diagnostic::suggestion,
+    schedule::{event::Event, journal},
+};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct LogsArguments {
@@ -41,11 +44,27 @@ pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     }
-    eprintln!(
-        "error: no recorded run has an attempt at `{}`; `apeft status` lists the stages of a run",
-        arguments.stage
-    );
+    let started = started(arguments);
+    let names: Vec<&str> = started.iter().map(String::as_str).collect();
+    eprintln!("error: no recorded run has an attempt at `{}`", arguments.stage);
+    eprintln!("  = help: {}", suggestion(&arguments.stage, "stages", &names));
     Ok(ExitCode::from(WRONG))
+}
+
+/// The stages, without their cells, that some run has begun.
+fn started(arguments: &LogsArguments) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for recorded in journal::runs(&arguments.experiments.experiments) {
+        for timed in journal::read(&recorded.folder).unwrap_or_default() {
+            if let Event::StageStarted { stage, .. } = timed.event {
+                let name = stage.split('@').next().unwrap_or_default();
+                if names.iter().all(|other| other != name) {
+                    names.push(name.to_owned());
+                }
+            }
+        }
+    }
+    names
 }
 
 /// The last attempt at a stage in a run.

@@ -112,9 +112,17 @@ fn find_kind(stage: &StageText, recipe: &Recipe, catalogue: &Catalogue, problems
     let names = catalogue.names();
     let expected = "the name of a kind of stage is expected";
     let Some(kind) = stage.fields.value("kind") else {
+        let others = || recipe.stages.iter().map(|other| &*other.name).filter(|other| *other != stage.name);
+        if stage.span.source.path == "--set" {
+            // Whoever overrides a field means a stage that is there.
+            let others: Vec<&str> = others().collect();
+            let problem = Problem::error(format!("there is no stage `{}`", stage.name));
+            let problem = problem.at(&stage.span, "the name of a stage is expected");
+            problems.push(problem.help(suggestion(&stage.name, "stages", &others)));
+            return None;
+        }
         let problem = Problem::error(format!("stage `{}` has no `kind`", stage.name));
-        let others = recipe.stages.iter().map(|other| &*other.name).filter(|other| *other != stage.name);
-        let problem = match nearest(&stage.name, others) {
+        let problem = match nearest(&stage.name, others()) {
             Some(near) => problem.help(format!("did you mean the stage `{near}`?")),
             None => problem,
         };

@@ -103,7 +103,8 @@ struct Reader {
 
 impl Reader {
     fn read(&mut self, path: &Path, named: Option<&Span>) -> Option<(Arc<Source>, Table)> {
-        let shown = tidy(path).display().to_string();
+        let tidied = tidy(path);
+        let shown = if tidied.as_os_str().is_empty() { path } else { &tidied }.display().to_string();
         let canonical = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if let Some(first) = self.chain.iter().position(|link| link.canonical == canonical) {
             let circle = self.chain[first..].iter().chain([&self.chain[first]]).map(|link| &*link.shown);
@@ -214,7 +215,9 @@ pub(super) fn syntax_problem(source: &Arc<Source>, error: &toml::de::Error) -> P
         };
     }
     match error.message().split_once(", expected ") {
+        Some((what, "nothing")) => Problem::error(format!("this is not TOML: {what}")).at(&span, "one too many"),
         Some((what, expected)) => {
+            let expected = expected.replace("newline, ", "the end of the line or ");
             Problem::error(format!("this is not TOML: {what}")).at(&span, format!("{expected} is expected"))
         }
         None => Problem::error(format!("this is not TOML: {}", error.message())).at(&span, ""),

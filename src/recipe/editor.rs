@@ -7,14 +7,19 @@ use super::schema::{Catalogue, Count, Default, Input, Parameter, Shape, Word};
 /// The JSON Schema (draft 07) of recipes.
 pub fn json_schema(catalogue: &Catalogue) -> Value {
     let words = || catalogue.names().into_iter().filter_map(|name| Some((name, catalogue.find(name)?)));
-    let stages: Vec<Value> = words().map(|(name, word)| stage_schema(name, &word)).collect();
+    let mut stages: Vec<Value> = words().map(|(name, word)| stage_schema(name, &word)).collect();
+    stages.push(json!({
+        "type": "object",
+        "not": { "required": ["kind"] },
+        "description": "Changes to a stage of the recipe that this one extends, which says the kind.",
+    }));
     let defaults: Map<String, Value> =
         words().map(|(name, word)| (name.to_owned(), object(fields(&word), &[], about(&word)))).collect();
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "apeft recipe",
         "type": "object",
-        "required": ["name", "stage"],
+        "anyOf": [{ "required": ["name", "stage"] }, { "required": ["extends"] }],
         "additionalProperties": false,
         "properties": {
             "name": { "type": "string", "description": "The recipe's name: the folder of its runs." },
@@ -114,7 +119,7 @@ fn input_schema(input: &Input) -> Value {
     });
     let one = json!({ "anyOf": [{ "type": "string", "description": text }, path] });
     let accepts = input.accepts.name;
-    let description = format!("{} ({accepts})", input.about);
+    let description = format!("{} ({accepts}).", input.about.trim_end_matches('.'));
     match input.count {
         Count::One | Count::Optional => json!({ "description": description, "anyOf": one["anyOf"] }),
         Count::Many | Count::Any => {
@@ -213,6 +218,8 @@ mod tests {
         assert_eq!(stage["properties"]["beta"]["default"], 0.1);
         assert_eq!(stage["properties"]["beta"]["anyOf"][0], json!({ "type": "number", "exclusiveMinimum": 0.0 }));
         assert_eq!(stage["properties"]["of"]["anyOf"][0]["type"], "array");
+        let changed = &schema["properties"]["stage"]["additionalProperties"]["oneOf"][1];
+        assert_eq!(changed["not"], json!({ "required": ["kind"] }), "a stage that a base recipe defines");
         let names: Vec<&String> = stage["properties"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["beta", "kind", "of", "resources", "retries", "timeout"]);
         assert!(schema["properties"]["defaults"]["properties"]["make"]["properties"].get("kind").is_none());

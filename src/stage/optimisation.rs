@@ -18,48 +18,48 @@ pub(super) const fn learning_rate(default: f64) -> Parameter {
         "learning_rate",
         Shape::Number { least: 0.0, most: 1.0, open: true },
         Default::Number(default),
-        "the highest learning rate of AdamW",
+        "The highest learning rate of AdamW.",
     )
 }
 
 pub(super) const fn warmup(default: i64) -> Parameter {
     let shape = Shape::Integer { least: 0, most: i64::MAX };
-    Parameter::new("warmup", shape, Default::Integer(default), "steps until the highest learning rate")
+    Parameter::new("warmup", shape, Default::Integer(default), "Steps until the highest learning rate.")
 }
 
 pub(super) const fn decay(default: &'static str) -> Parameter {
     let shape = Shape::Choice(&["constant", "linear", "cosine"]);
-    Parameter::new("decay", shape, Default::Text(default), "how the learning rate falls after the warm-up")
+    Parameter::new("decay", shape, Default::Text(default), "How the learning rate falls after the warm-up.")
 }
 
 pub(super) const fn floor(default: f64) -> Parameter {
-    Parameter::new("floor", SHARE, Default::Number(default), "the share of the learning rate left at the last step")
+    Parameter::new("floor", SHARE, Default::Number(default), "The share of the learning rate left at the last step.")
 }
 
 pub(super) const fn weight_decay(default: f64) -> Parameter {
     let shape = Shape::Number { least: 0.0, most: 1.0, open: false };
-    Parameter::new("weight_decay", shape, Default::Number(default), "decoupled weight decay of AdamW")
+    Parameter::new("weight_decay", shape, Default::Number(default), "Decoupled weight decay of AdamW.")
 }
 
 pub(super) const fn beta1(default: f64) -> Parameter {
-    Parameter::new("beta1", SHARE, Default::Number(default), "decay of AdamW's first moment")
+    Parameter::new("beta1", SHARE, Default::Number(default), "Decay of AdamW's first moment.")
 }
 
 pub(super) const fn beta2(default: f64) -> Parameter {
-    Parameter::new("beta2", SHARE, Default::Number(default), "decay of AdamW's second moment")
+    Parameter::new("beta2", SHARE, Default::Number(default), "Decay of AdamW's second moment.")
 }
 
 pub(super) const EPSILON: Parameter =
-    Parameter::new("epsilon", POSITIVE, Default::Number(1e-8), "added to the root of AdamW's second moment");
+    Parameter::new("epsilon", POSITIVE, Default::Number(1e-8), "Added to the root of AdamW's second moment.");
 
 pub(super) const CLIP: Parameter =
-    Parameter::new("clip", POSITIVE, Default::Number(1.0), "the largest Euclidean norm of all gradients together");
+    Parameter::new("clip", POSITIVE, Default::Number(1.0), "The largest Euclidean norm of all gradients together.");
 
 pub(super) const CHECKPOINT_SECONDS: Parameter = Parameter::new(
     "checkpoint_seconds",
     Shape::Number { least: 0.0, most: 1e6, open: false },
     Default::Number(10.0),
-    "seconds between checkpoints: the work that a kill can cost",
+    "Seconds between checkpoints: the work that a kill can cost.",
 )
 .neutral();
 

@@ -45,3 +45,140 @@ pub fn catalogue() -> Catalogue {
 pub fn find(name: &str) -> Option<&'static Registered> {
     KINDS.iter().find(|registered| registered.kind.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::recipe::schema::{Default, Input, Parameter, Shape};
+
+    fn kinds() -> impl Iterator<Item = &'static Kind> {
+        KINDS.iter().map(|registered| registered.kind)
+    }
+
+    fn fits(default: &Default, shape: &Shape) -> bool {
+        match (default, shape) {
+            (Default::Required | Default::Absent, _) => true,
+            (Default::Integer(value), Shape::Integer { least, most }) => (least..=most).contains(&value),
+            (Default::Number(value), Shape::Number { least, most, open }) => {
+                value.is_finite() && value <= most && if *open { value > least } else { value >= least }
+            }
+            (Default::Flag(_), Shape::Flag) | (Default::Text(_), Shape::Text) => true,
+            (Default::Text(word), Shape::Choice(words)) => words.contains(word),
+            (Default::Texts(texts), Shape::List(inner)) => texts.iter().all(|text| fits(&Default::Text(text), inner)),
+            _ => false,
+        }
+    }
+
+    /// A value that the shape accepts; the smallest, where there is one.
+    fn example(shape: &Shape) -> serde_json::Value {
+        use serde_json::json;
+        match *shape {
+            Shape::Integer { least, .. } => json!(least),
+            Shape::Number { least, open, .. } => json!(if open { least + 0.5 } else { least }),
+            Shape::Flag => json!(true),
+            Shape::Text => json!("text"),
+            Shape::Choice(words) => json!(words[0]),
+            Shape::List(inner) => json!([example(inner)]),
+            Shape::Table(inner) => json!({ "people": example(inner) }),
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_plain_words() {
+        let catalogue = catalogue();
+        let names = catalogue.names();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
+        for name in names {
+            let word = catalogue.find(name).unwrap();
+            let fields = word.field_names();
+            assert_eq!(fields.iter().collect::<BTreeSet<_>>().len(), fields.len(), "{name}: {fields:?}");
+            for text in fields.iter().chain([&name]) {
+                assert!(text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_-".contains(letter)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn defaults_fit_their_shapes() {
+        for kind in kinds() {
+            for Parameter { name, shape, default, .. } in kind.parameters {
+                assert!(fits(default, shape), "{}.{name}: {default:?} is not {shape:?}", kind.name);
+            }
+        }
+    }
+
+    #[test]
+    fn texts_are_sentences() {
+        let mut texts: Vec<(String, &str)> = Vec::new();
+        for kind in kinds() {
+            texts.push((kind.name.to_owned(), kind.about));
+            let inputs = kind.inputs.iter().map(|Input { name, about, .. }| (name, about));
+            let parameters = kind.parameters.iter().map(|Parameter { name, about, .. }| (name, about));
+            texts.extend(inputs.chain(parameters).map(|(name, about)| (format!("{}.{name}", kind.name), *about)));
+        }
+        texts.extend(COMPOSITES.iter().map(|composite| (composite.name.to_owned(), composite.about)));
+        for (name, text) in texts {
+            assert!(text.starts_with(|first: char| first.is_uppercase()), "{name} begins small: {text}");
+            assert!(text.ends_with('.') && !text.ends_with(".."), "{name} does not end with a full stop: {text}");
+            assert!(text.len() <= 180, "{name} is long: {text}");
+            assert!(!text.contains("  ") && !text.contains('\n'), "{name} is torn: {text}");
+        }
+    }
+
+    #[test]
+    fn wires_lead_from_earlier_parts_to_inputs_that_take_what_they_provide() {
+        for composite in COMPOSITES {
+            for (index, part) in composite.parts.iter().enumerate() {
+                let earlier = &composite.parts[..index];
+                assert!(earlier.iter().all(|other| other.name != part.name), "{}.{}", composite.name, part.name);
+                assert!(kinds().any(|kind| kind.name == part.kind.name), "{} is not registered", part.kind.name);
+                for wire in part.wires {
+                    let which = format!("{}.{}: {wire:?}", composite.name, part.name);
+                    let input = part.kind.inputs.iter().find(|input| input.name == wire.input);
+                    let input = input.unwrap_or_else(|| panic!("{which}: there is no such input"));
+                    let from = earlier.iter().find(|other| other.name == wire.part);
+                    let from = from.unwrap_or_else(|| panic!("{which}: there is no such part before it"));
+                    assert!(from.kind.provides.iter().any(|given| input.accepts.takes(given)), "{which}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_can_be_provided() {
+        for kind in kinds() {
+            assert!(!kind.provides.is_empty(), "{} provides nothing", kind.name);
+            assert!(kind.version >= 1, "{}", kind.name);
+            let from_outside = ["fact table", "phrases"];
+            for input in kind.inputs.iter().filter(|input| !from_outside.contains(&input.accepts.name)) {
+                let is_made = kinds().any(|other| other.provides.iter().any(|given| input.accepts.takes(given)));
+                assert!(is_made, "{}.{}: no kind makes {}", kind.name, input.name, input.accepts.name);
+            }
+        }
+    }
+
+    /// Each kind runs with its defaults, and with an example of every parameter, on inputs that are not there: what it
+    /// complains about is never its parameters.
+    #[test]
+    fn each_kind_reads_its_own_parameters() {
+        for Registered { kind, run } in KINDS {
+            let folder = tempfile::tempdir().unwrap();
+            let all = kind.parameters.iter();
+            let required = all.clone().filter(|parameter| matches!(parameter.default, Default::Required));
+            let examples = |parameters: &mut dyn Iterator<Item = &Parameter>| {
+                parameters.map(|parameter| (parameter.name.to_owned(), example(&parameter.shape))).collect()
+            };
+            for parameters in [examples(&mut required.clone()), examples(&mut all.clone())] {
+                let (output, nothing) = (folder.path().join("output"), folder.path().join("nothing"));
+                let inputs: Vec<_> = kind.inputs.iter().map(|input| (input.name, nothing.as_path())).collect();
+                let error = super::super::trial::Trial::new(&inputs, serde_json::Value::Object(parameters))
+                    .run(kind, &output, *run)
+                    .err()
+                    .map_or_else(String::new, |error| error.to_string());
+                assert!(!error.contains("understand the parameters"), "{}: {error}", kind.name);
+            }
+        }
+    }
+}

@@ -109,7 +109,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let device = device(&context.device).map_err(StageError::doing("use the device"))?;
     let model = Transformer::load(directory, &device).map_err(StageError::doing("load the model"))?;
     let tokenizer = Tokenizer::load(directory).map_err(StageError::doing("load the tokenizer"))?;
-    let prompts = select(&context.input("prompts")?.join("prompts.jsonl"), &parameters)?;
+    let prompts = select(&context.input_file("prompts", "prompts.jsonl")?, &parameters)?;
     let mut drawn = Drawn::open(&context.checkpoint.join("answers"))?;
     let requests = requests(&prompts, &tokenizer, &drawn, parameters.n)?;
     let total = (prompts.len() * parameters.n) as u64;

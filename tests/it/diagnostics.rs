@@ -1010,14 +1010,13 @@ fn settings_with_unknown_paths() {
               |
               = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
 
-            error: stage `answer` has no `kind`
+            error: there is no stage `answer`
              --> --set:2:7
               |
             2 | stage.answer.n=2
-              |       ^^^^^^ a line like this is expected in it: kind = "..."
+              |       ^^^^^^ the name of a stage is expected
               |
-              = help: did you mean the stage `answers`?
-              = help: known kinds of stage: `import`, `sample`, `tune`, `verify`, `compare` and `check`
+              = help: did you mean `answers`? known stages: `base` and `answers`
 
             error: a stage of kind `sample` has no field `m`
              --> --set:3:15

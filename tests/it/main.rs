@@ -4,5 +4,6 @@ mod architecture;
 mod diagnostics;
 mod factscore;
 mod kills;
+mod recipes;
 mod run;
 mod store;

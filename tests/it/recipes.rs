@@ -1,0 +1,940 @@
+//! Broken recipes of the real kinds, through the program itself: all that it says; and recipes that must be right.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+use expect_test::{Expect, expect};
+
+const RECIPE: &str = r#"name = "mine"
+
+[stage.base]
+kind = "import"
+path = "model"
+
+[stage.answers]
+kind = "sample"
+model = "base"
+prompts = { path = "prompts.jsonl" }
+n = 4
+
+[stage.tuned]
+kind = "tune"
+model = "base"
+pairs = { path = "pairs.jsonl" }
+beta = 0.1
+"#;
+
+fn apeft(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
+    command.args(arguments).current_dir(folder).env_remove("APEFT_CACHE").env_remove("RUST_LOG");
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs a recipe that is wrong: it says this, exits with 2, and leaves nothing behind.
+fn broken(recipe: impl AsRef<[u8]>, arguments: &[&str], expected: Expect) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("model")).unwrap();
+    for (name, bytes) in
+        [("recipe.toml", recipe.as_ref()), ("model/config.json", b"{}"), ("prompts.jsonl", b""), ("pairs.jsonl", b"")]
+    {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let output = apeft(folder.path(), &[&["run", "recipe.toml"], arguments].concat());
+    expected.assert_eq(&text(&output.stderr));
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stdout), "");
+    let left = fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(left, 4, "something was made beside the recipe's own files");
+}
+
+/// The recipe with `line` replaced.
+fn with(line: &str, by: &str) -> String {
+    assert!(RECIPE.contains(line), "{line}");
+    RECIPE.replacen(line, by, 1)
+}
+
+#[test]
+fn a_typo_in_a_kind() {
+    broken(
+        with(r#"kind = "tune""#, r#"kind = "tuen""#),
+        &[],
+        expect![[r#"
+        error: unknown kind of stage `tuen`
+          --> recipe.toml:14:8
+           |
+        14 | kind = "tuen"
+           |        ^^^^^^ the name of a kind of stage is expected
+           |
+           = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `tune`, `score`, `compare`, `command` and `evaluate`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_typo_in_a_parameter() {
+    broken(
+        with(r#"n = 4"#, r#"temprature = 0.5"#),
+        &[],
+        expect![[r#"
+        error: a stage of kind `sample` has no field `temprature`
+          --> recipe.toml:11:1
+           |
+        11 | temprature = 0.5
+           | ^^^^^^^^^^ the name of a field of `sample` is expected
+           |
+           = help: did you mean `temperature`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_typo_in_an_input() {
+    broken(
+        with(r#"prompts ="#, r#"promts ="#),
+        &[],
+        expect![[r#"
+        error: a stage of kind `sample` has no field `promts`
+          --> recipe.toml:10:1
+           |
+        10 | promts = { path = "prompts.jsonl" }
+           | ^^^^^^ the name of a field of `sample` is expected
+           |
+           = help: did you mean `prompts`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_typo_in_resources() {
+    broken(
+        with(r#"n = 4"#, r#"resorces = { gpus = 1 }"#),
+        &[],
+        expect![[r#"
+        error: a stage of kind `sample` has no field `resorces`
+          --> recipe.toml:11:1
+           |
+        11 | resorces = { gpus = 1 }
+           | ^^^^^^^^ the name of a field of `sample` is expected
+           |
+           = help: did you mean `resources`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_typo_inside_resources() {
+    broken(
+        with(r#"n = 4"#, r#"resources = { gpu = 1, memory = "4 GBs" }"#),
+        &[],
+        expect![[r#"
+        error: `resources` has no `gpu`
+          --> recipe.toml:11:15
+           |
+        11 | resources = { gpu = 1, memory = "4 GBs" }
+           |               ^^^ unknown key
+           |
+           = help: did you mean `gpus`? known resources: `cpus`, `memory` and `gpus`
+
+        error: `resources.memory` cannot be `4 GBs`
+          --> recipe.toml:11:33
+           |
+        11 | resources = { gpu = 1, memory = "4 GBs" }
+           |                                 ^^^^^^^ a number of bytes or a text like "4 GB" is expected
+
+        2 errors
+    "#]],
+    );
+}
+
+#[test]
+fn a_typo_in_defaults() {
+    broken(
+        format!(
+            "{RECIPE}{}",
+            r#"[defaults.tuen]
+beta = 1
+
+[defaults.tune]
+bta = 1
+"#
+        ),
+        &[],
+        expect![[r#"
+            error: defaults for an unknown kind of stage `tuen`
+              --> recipe.toml:18:11
+               |
+            18 | [defaults.tuen]
+               |           ^^^^ the name of a kind of stage is expected
+               |
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `tune`, `score`, `compare`, `command` and `evaluate`
+
+            error: a stage of kind `tune` has no field `bta`
+              --> recipe.toml:22:1
+               |
+            22 | bta = 1
+               | ^^^ the name of a field of `tune` is expected
+               |
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+
+            2 errors
+        "#]],
+    );
+}
+
+#[test]
+fn wrong_types() {
+    broken(
+        with(
+            r#"n = 4"#,
+            r#"n = "four"
+top_p = true
+domains = "people""#,
+        ),
+        &[],
+        expect![[r#"
+            error: `n` is a text
+              --> recipe.toml:11:5
+               |
+            11 | n = "four"
+               |     ^^^^^^ a whole number from 1 to 100000 is expected
+
+            error: `top_p` is a truth value
+              --> recipe.toml:12:9
+               |
+            12 | top_p = true
+               |         ^^^^ a number above 0 and up to 1 is expected
+
+            error: `domains` is a text
+              --> recipe.toml:13:11
+               |
+            13 | domains = "people"
+               |           ^^^^^^^^ a list ([ ... ]), each item a text in quotes, is expected
+               |
+               = help: in brackets: ["people"]
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
+fn values_out_of_range() {
+    broken(
+        with(
+            r#"n = 4"#,
+            r#"n = 0
+temperature = -1
+top_p = 0"#,
+        ),
+        &[],
+        expect![[r#"
+            error: `n` is 0, which is out of range
+              --> recipe.toml:11:5
+               |
+            11 | n = 0
+               |     ^ a whole number from 1 to 100000 is expected
+
+            error: `temperature` is -1, which is out of range
+              --> recipe.toml:12:15
+               |
+            12 | temperature = -1
+               |               ^^ a number from 0 to 100 is expected
+
+            error: `top_p` is 0, which is out of range
+              --> recipe.toml:13:9
+               |
+            13 | top_p = 0
+               |         ^ a number above 0 and up to 1 is expected
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
+fn beta_of_nothing() {
+    broken(
+        with(r#"beta = 0.1"#, r#"beta = 0"#),
+        &[],
+        expect![[r#"
+        error: `beta` is 0, which is out of range
+          --> recipe.toml:17:8
+           |
+        17 | beta = 0
+           |        ^ a number above 0 and up to 1000000 is expected
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_algorithm() {
+    broken(
+        with(r#"beta = 0.1"#, r#"algorithm = "dpp""#),
+        &[],
+        expect![[r#"
+        error: `algorithm` cannot be `dpp`
+          --> recipe.toml:17:13
+           |
+        17 | algorithm = "dpp"
+           |             ^^^^^ one of "dpo", "ipo", "hinge", "sft" is expected
+           |
+           = help: did you mean `dpo`?
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_variable() {
+    broken(
+        with(r#"n = 4"#, r#"n = "${matrix.x}""#),
+        &[],
+        expect![[r#"
+        error: there is no variable `matrix.x`
+          --> recipe.toml:11:8
+           |
+        11 | n = "${matrix.x}"
+           |        ^^^^^^^^ the name of a variable is expected
+           |
+           = help: known variables: `seed`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_misspelt_variable() {
+    broken(
+        format!("{}\n[matrix]\ncount = [1, 2]\n", with("n = 4", "n = \"${matrix.cuont}\"")),
+        &[],
+        expect![[r#"
+        error: there is no variable `matrix.cuont`
+          --> recipe.toml:11:8
+           |
+        11 | n = "${matrix.cuont}"
+           |        ^^^^^^^^^^^^ the name of a variable is expected
+           |
+           = help: did you mean `matrix.count`? known variables: `matrix.count` and `seed`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_cycle() {
+    broken(
+        with(
+            r#"model = "base"
+pairs"#,
+            r#"model = "again"
+pairs"#,
+        ) + r#"
+[stage.again]
+kind = "tune"
+model = "tuned"
+pairs = { path = "pairs.jsonl" }
+"#,
+        &[],
+        expect![[r#"
+            error: these stages need each other in a circle: tuned -> again -> tuned
+              --> recipe.toml:15:9
+               |
+            15 | model = "again"
+               |         ^^^^^^^ `tuned` needs `again`
+            ...
+            21 | model = "tuned"
+               |         ------- `again` needs `tuned`
+               |
+               = help: one of them must read something else: another stage, or { path = "..." }
+
+            1 error
+        "#]],
+    );
+}
+
+#[test]
+fn missing_files() {
+    broken(
+        with("prompts.jsonl", "promts.jsonl").replacen(r#"path = "model""#, r#"path = "models/llama""#, 1),
+        &[],
+        expect![[r#"
+            error: this file or folder does not exist
+             --> recipe.toml:5:8
+              |
+            5 | path = "models/llama"
+              |        ^^^^^^^^^^^^^^ no such file or folder
+              |
+              = help: looked for `models/llama`: paths are relative to the file in which they stand
+
+            error: this file or folder does not exist
+              --> recipe.toml:10:20
+               |
+            10 | prompts = { path = "promts.jsonl" }
+               |                    ^^^^^^^^^^^^^^ no such file or folder
+               |
+               = help: looked for `promts.jsonl`: paths are relative to the file in which they stand
+               = help: did you mean `prompts.jsonl`?
+
+            2 errors
+        "#]],
+    );
+}
+
+#[test]
+fn two_stages_of_one_name() {
+    broken(
+        format!(
+            "{RECIPE}{}",
+            r#"
+[stage.answers]
+kind = "extract"
+responses = "answers"
+"#
+        ),
+        &[],
+        expect![[r#"
+            error: `answers` is defined twice
+              --> recipe.toml:19:8
+               |
+             7 | [stage.answers]
+               |        ------- the first time
+            ...
+            19 | [stage.answers]
+               |        ^^^^^^^ the second time; give it another name, or remove one
+
+            1 error
+        "#]],
+    );
+}
+
+#[test]
+fn bad_toml() {
+    broken(
+        with(r#"n = 4"#, r#"n = = 4"#),
+        &[],
+        expect![[r#"
+        error: this is not TOML: extra `=`
+          --> recipe.toml:11:5
+           |
+        11 | n = = 4
+           |     ^ one too many
+
+        error: this is not TOML: unexpected key or value
+          --> recipe.toml:11:7
+           |
+        11 | n = = 4
+           |       ^ the end of the line or `#` is expected
+
+        2 errors
+    "#]],
+    );
+}
+
+#[test]
+fn an_open_quote() {
+    broken(
+        with(r#"kind = "tune""#, r#"kind = "tune"#),
+        &[],
+        expect![[r#"
+        error: this is not TOML: invalid basic string
+          --> recipe.toml:14:13
+           |
+        14 | kind = "tune
+           |             ^ `"` is expected
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_empty_file() {
+    broken(
+        "",
+        &[],
+        expect![[r#"
+        error: `recipe.toml` is empty
+         |
+         = help: `apeft init FOLDER` writes a recipe to start from
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_binary_file() {
+    broken(
+        b"\x7fELF\x02\x01\xff\xfe\x00",
+        &[],
+        expect![[r#"
+        error: `recipe.toml` is not a text file: byte 6 is not UTF-8
+         |
+         = help: a recipe is TOML, written as UTF-8 text
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_artifact_of_another_type() {
+    broken(
+        with(
+            r#"model = "base"
+pairs"#,
+            r#"model = "answers"
+pairs"#,
+        ),
+        &[],
+        expect![[r#"
+            error: `model` cannot be `answers`
+              --> recipe.toml:15:9
+               |
+            15 | model = "answers"
+               |         ^^^^^^^^^ a stage that provides `model` is expected
+               |
+               = help: `answers` is of kind `sample`, which provides `responses`
+               = help: stages that provide `model`: `base`
+
+            1 error
+        "#]],
+    );
+}
+
+#[test]
+fn a_stage_that_is_not_there() {
+    broken(
+        with(r#"model = "base""#, r#"model = "bases""#),
+        &[],
+        expect![[r#"
+        error: there is no stage `bases`
+         --> recipe.toml:9:9
+          |
+        9 | model = "bases"
+          |         ^^^^^^^ the name of a stage that provides `model` is expected
+          |
+          = help: did you mean `base`? known stages: `base` and `tuned`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_input_that_is_missing() {
+    broken(
+        with(
+            r#"pairs = { path = "pairs.jsonl" }
+"#,
+            r#""#,
+        ),
+        &[],
+        expect![[r#"
+            error: stage `tuned` does not say its `pairs`
+              --> recipe.toml:14:8
+               |
+            14 | kind = "tune"
+               |        ^^^^^^ a stage of kind `tune` needs a line `pairs = ...`
+               |
+               = help: `pairs`: Preference pairs.
+
+            1 error
+        "#]],
+    );
+}
+
+#[test]
+fn a_name_of_several_kinds() {
+    broken(
+        format!(
+            "{RECIPE}{}",
+            r#"
+[stage.before]
+kind = "evaluate"
+model = "base"
+knowlege = { path = "pairs.jsonl" }
+claims = "answers"
+"#
+        ),
+        &[],
+        expect![[r#"
+            error: stage `before` does not say its `prompts`
+              --> recipe.toml:20:8
+               |
+            20 | kind = "evaluate"
+               |        ^^^^^^^^^^ a stage of kind `evaluate` needs a line `prompts = ...`
+               |
+               = help: `prompts`: What is asked.
+
+            error: a stage of kind `evaluate` has no field `knowlege`
+              --> recipe.toml:22:1
+               |
+            22 | knowlege = { path = "pairs.jsonl" }
+               | ^^^^^^^^ the name of a field of `evaluate` is expected
+               |
+               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain`, `kind`, `resources`, `retries`, `timeout` and `device`
+
+            error: a stage of kind `evaluate` has no field `claims`
+              --> recipe.toml:23:1
+               |
+            23 | claims = "answers"
+               | ^^^^^^ the name of a field of `evaluate` is expected
+               |
+               = help: known fields: `model`, `prompts`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain`, `kind`, `resources`, `retries`, `timeout` and `device`
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
+fn tables_of_the_wrong_shape() {
+    broken(
+        format!(
+            "{RECIPE}{}",
+            r#"
+[stage.facts]
+kind = "facts"
+tables = []
+phrases = "answers"
+rows = 3
+attributes = { people = "field" }
+"#
+        ),
+        &[],
+        expect![[r#"
+            error: `tables` names nothing
+              --> recipe.toml:21:10
+               |
+            21 | tables = []
+               |          ^^ the name of a stage, or { path = "..." }, is expected, or a list of these
+
+            error: `phrases` cannot be `answers`
+              --> recipe.toml:22:11
+               |
+            22 | phrases = "answers"
+               |           ^^^^^^^^^ a stage that provides `phrases` is expected
+               |
+               = help: `answers` is of kind `sample`, which provides `responses`
+               = help: no stage here provides `phrases`
+
+            error: `rows` is a whole number
+              --> recipe.toml:23:8
+               |
+            23 | rows = 3
+               |        ^ a table ({ name = ... }), each value a whole number from 1 to 100000000, is expected
+
+            error: `attributes.people` is a text
+              --> recipe.toml:24:25
+               |
+            24 | attributes = { people = "field" }
+               |                         ^^^^^^^ a list ([ ... ]), each item a text in quotes, is expected
+               |
+               = help: in brackets: ["field"]
+
+            4 errors
+        "#]],
+    );
+}
+
+#[test]
+fn keys_that_no_recipe_has() {
+    broken(
+        with(
+            r#"name = "mine""#,
+            r#"nmae = "mine"
+seed = 3"#,
+        ),
+        &[],
+        expect![[r#"
+            error: the recipe has no `name`
+             --> recipe.toml:1:1
+              |
+            1 | nmae = "mine"
+              | ^ write here: name = "recipe"
+
+            error: a recipe has no `nmae`
+             --> recipe.toml:1:1
+              |
+            1 | nmae = "mine"
+              | ^^^^ unknown key
+              |
+              = help: did you mean `name`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults` and `stage`
+
+            error: a recipe has no `seed`
+             --> recipe.toml:2:1
+              |
+            2 | seed = 3
+              | ^^^^ unknown key
+              |
+              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults` and `stage`
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
+fn seeds_that_are_no_list() {
+    broken(
+        with(
+            r#"name = "mine""#,
+            r#"name = "mine"
+seeds = 3"#,
+        ),
+        &[],
+        expect![[r#"
+            error: `seeds` is a whole number
+             --> recipe.toml:2:9
+              |
+            2 | seeds = 3
+              |         ^ a list of whole numbers is expected, e.g. [0, 1, 2]
+
+            1 error
+        "#]],
+    );
+}
+
+#[test]
+fn a_setting_of_an_unknown_stage() {
+    broken(
+        RECIPE,
+        &["--set", "stage.tund.beta=1"],
+        expect![[r#"
+        error: there is no stage `tund`
+         --> --set:1:7
+          |
+        1 | stage.tund.beta=1
+          |       ^^^^ the name of a stage is expected
+          |
+          = help: did you mean `tuned`? known stages: `base`, `answers` and `tuned`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_setting_of_an_unknown_field() {
+    broken(
+        RECIPE,
+        &["--set", "stage.tuned.bta=1"],
+        expect![[r#"
+        error: a stage of kind `tune` has no field `bta`
+         --> --set:1:13
+          |
+        1 | stage.tuned.bta=1
+          |             ^^^ the name of a field of `tune` is expected
+          |
+          = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn a_setting_out_of_range() {
+    broken(
+        RECIPE,
+        &["--set", "stage.tuned.beta=-0.1"],
+        expect![[r#"
+        error: `beta` is -0.1, which is out of range
+         --> --set:1:18
+          |
+        1 | stage.tuned.beta=-0.1
+          |                  ^^^^ a number above 0 and up to 1000000 is expected
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_device() {
+    broken(
+        RECIPE,
+        &["--device", "gpu"],
+        expect![[r#"
+        error: there is no device `gpu`
+         --> --device:1:1
+          |
+        1 | gpu
+          | ^^^ "cpu" or "cuda:N" is expected, N being the GPU's number from 0
+          |
+          = help: did you mean `cuda:0`?
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_stage_in_until() {
+    broken(
+        RECIPE,
+        &["--until", "tunde"],
+        expect![[r#"
+        error: there is no stage `tunde`
+         --> --until:1:1
+          |
+        1 | tunde
+          | ^^^^^ the name of a stage is expected
+          |
+          = help: did you mean `tuned`? known stages: `base`, `answers` and `tuned`
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
+fn many_problems_at_once() {
+    broken(
+        with("n = 4", "n = 0").replacen("beta", "bta", 1).replacen("pairs.jsonl", "pears.jsonl", 1),
+        &[],
+        expect![[r#"
+            error: `n` is 0, which is out of range
+              --> recipe.toml:11:5
+               |
+            11 | n = 0
+               |     ^ a whole number from 1 to 100000 is expected
+
+            error: this file or folder does not exist
+              --> recipe.toml:16:18
+               |
+            16 | pairs = { path = "pears.jsonl" }
+               |                  ^^^^^^^^^^^^^ no such file or folder
+               |
+               = help: looked for `pears.jsonl`: paths are relative to the file in which they stand
+               = help: did you mean `pairs.jsonl`?
+
+            error: a stage of kind `tune` has no field `bta`
+              --> recipe.toml:17:1
+               |
+            17 | bta = 0.1
+               | ^^^ the name of a field of `tune` is expected
+               |
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
+fn the_recipe_that_the_others_break_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("model")).unwrap();
+    for (name, text) in [("recipe.toml", RECIPE), ("prompts.jsonl", ""), ("pairs.jsonl", "")] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let output = apeft(folder.path(), &["validate", "recipe.toml"]);
+    assert_eq!(text(&output.stderr), "recipe.toml: ok, 3 stages\n");
+}
+
+#[test]
+fn no_recipe_there_and_a_folder_in_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("recipe.toml"), RECIPE).unwrap();
+    let said: Vec<String> = ["recipes.toml", "."]
+        .into_iter()
+        .map(|path| {
+            let output = apeft(folder.path(), &["run", path]);
+            assert_eq!(output.status.code(), Some(2));
+            text(&output.stderr)
+        })
+        .collect();
+    expect![[r#"
+        error: cannot read `recipes.toml`: there is no such file
+
+        1 error
+        error: cannot read `.`: it is a folder; a recipe is a TOML file
+
+        1 error
+    "#]]
+    .assert_eq(&said.concat());
+}
+
+#[test]
+fn shipped_recipes_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cache = tempfile::tempdir().unwrap();
+    let cache = cache.path().to_str().unwrap();
+    let mut count = 0;
+    for entry in fs::read_dir(root.join("recipes")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        count += 1;
+        let recipe = path.strip_prefix(root).unwrap().to_str().unwrap();
+        let output = apeft(root, &["validate", recipe]);
+        let said = text(&output.stderr);
+        assert!(output.status.success() && said.lines().count() == 1 && said.contains(": ok, "), "{recipe}: {said}");
+        let output = apeft(root, &["plan", recipe, "--cache", cache]);
+        let said = text(&output.stderr);
+        assert!(output.status.success() && said.contains("0 cached") && !said.contains("warning"), "{recipe}: {said}");
+    }
+    assert!(count >= 2);
+}
+
+/// The commands of README.md that name a recipe, planned instead of run: the recipe and the fields that it sets are there.
+#[test]
+fn the_commands_of_the_readme_are_right() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let cache = tempfile::tempdir().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let mut count = 0;
+    for line in readme.lines().filter_map(|line| line.strip_prefix("cargo run --release -- ")) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.len() < 2 || !words[1].ends_with(".toml") {
+            continue;
+        }
+        count += 1;
+        let arguments = [&["plan"], &words[1..], &["--cache", cache.path().to_str().unwrap()]].concat();
+        let output = apeft(root, &arguments);
+        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    }
+    assert!(count >= 2);
+}
+
+/// What `apeft init` writes runs as it is, from nothing to scores, and a second time at once.
+#[test]
+fn the_starter_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = text(&apeft(folder.path(), &["init", "."]).stderr);
+    assert!(said.ends_with("next: `apeft run ./recipe.toml`\n"), "{said}");
+    for expected in [" 10 executed, 0 cached, 0 failed", " 0 executed, 10 cached, 0 failed"] {
+        let output = apeft(folder.path(), &["run", "recipe.toml"]);
+        let said = text(&output.stderr);
+        assert!(output.status.success() && said.contains(expected), "{said}");
+    }
+    let again = apeft(folder.path(), &["init", "."]);
+    assert_eq!(again.status.code(), Some(2));
+    expect![[r#"
+        error: ./recipe.toml is there already, and nothing is overwritten: name another folder
+    "#]]
+    .assert_eq(&text(&again.stderr));
+}
