@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, common, dag, diagnostics, doctor, explain, generate, init, logs, plan, report, run, schema,
-    status, sweep, validate,
+    attempt, bench, cache, common, compare, dag, diagnostics, doctor, explain, generate, init, logs, plan, report, run,
+    schema, status, sweep, validate,
 };
 
 #[derive(Parser)]
@@ -39,6 +39,8 @@ enum Command {
     Logs(logs::LogsArguments),
     /// Writes a run's report anew.
     Report(report::ReportArguments),
+    /// Shows two runs side by side: what differs, and how the scores do.
+    Compare(compare::CompareArguments),
     /// Looks after the store.
     Cache(cache::CacheCommand),
     /// Prints the JSON Schema of recipes, with which editors complete and check them.
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Init(arguments) => init::run(arguments),
         Command::Sweep(arguments) => sweep::run(arguments),
         Command::Report(arguments) => report::run(arguments),
+        Command::Compare(arguments) => compare::run(arguments),
         Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Doctor(arguments) => {
             doctor::run(arguments);

@@ -4,6 +4,7 @@ mod attempt;
 mod bench;
 mod cache;
 mod common;
+mod compare;
 mod dag;
 mod dashboard;
 mod diagnostics;

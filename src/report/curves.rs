@@ -20,11 +20,11 @@ const CURVES: &[(&str, &[&str])] = &[
     ("gradient norm", &["grad_norm"]),
 ];
 
-/// A section for each stage that left metrics; those of equal files are shown once.
+/// A section for each stage that left metrics.
 pub(super) fn curves(history: &History) -> Markup {
     let trained = history.stages.iter().filter_map(|stage| {
         let file = stage.artifact.as_ref()?.join("metrics.jsonl");
-        file.is_file().then(|| (stage.outline.name.as_str(), file))
+        file.is_file().then_some((stage.outline.name.as_str(), file))
     });
     html! {
         @for (name, file) in trained {

@@ -77,7 +77,7 @@ mod tests {
             checkpoint: to.to_owned(),
             seed: Seed::root(0),
             device: "cpu".to_owned(),
-            report: Box::new(|_| ()),
+            report: std::sync::Arc::new(|_| ()),
         };
         run(&context).map_err(|error| error.to_string().replace(&from.display().to_string(), "DIR"))
     }

@@ -166,10 +166,10 @@ impl StepLog {
         row.insert("step".to_owned(), self.step.into());
         let mut values = Vec::new();
         for (index, (name, origin)) in self.origins.iter().enumerate() {
-            let column = self.microbatches.iter().map(|values| values[index]);
+            let mut column = self.microbatches.iter().map(|values| values[index]);
             let mut value = match origin {
                 Origin::Measured(_) => column.sum(),
-                Origin::GradientNorm | Origin::LearningRate => column.last().unwrap_or(f64::NAN),
+                Origin::GradientNorm | Origin::LearningRate => column.next_back().unwrap_or(f64::NAN),
             };
             if name == "num_tokens" {
                 self.tokens += value;

@@ -9,7 +9,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Lookup, Store, StoreError},
+    store::{Artifact, Lookup, Store},
 };
 use serde_json::json;
 
