@@ -25,6 +25,7 @@ const PLAIN: Kind = Kind {
     draws: false,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 static MAKE: Kind = Kind {
@@ -50,6 +51,7 @@ static TUNE: Kind = Kind {
     provides: &[&MODEL],
     draws: true,
     on_device: true,
+    fits: None,
     ..PLAIN
 };
 static SAMPLE: Kind = Kind {

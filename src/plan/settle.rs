@@ -108,6 +108,18 @@ fn settle_parameters(
             parameters.insert(parameter.name.to_owned(), value);
         }
     }
+    let required = kind.parameters.iter().filter(|parameter| parameter.default.to_json().is_some());
+    if let Some(fits) = kind.fits.filter(|_| required.into_iter().all(|known| parameters.contains_key(known.name))) {
+        for mismatch in fits(&parameters) {
+            let problem = Problem::error(mismatch.problem);
+            // A default that does not fit is shown at what was written beside it.
+            let node = filled.get(mismatch.field).or_else(|| filled.values().next());
+            problems.push(match node {
+                Some(node) => problem.at(&node.span, mismatch.right),
+                None => problem.help(mismatch.right),
+            });
+        }
+    }
     parameters
 }
 

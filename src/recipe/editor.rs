@@ -207,6 +207,7 @@ mod tests {
         draws: false,
         gathers: false,
         on_device: false,
+        fits: None,
     };
 
     #[test]

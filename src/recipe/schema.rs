@@ -1,5 +1,9 @@
 //! The words in which a kind of stage declares what it takes and gives, so that recipes are checked before anything runs.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 /// A kind of stage: everything that the engine knows of it.
 #[derive(Debug)]
 pub struct Kind {
@@ -21,6 +25,8 @@ pub struct Kind {
     pub gathers: bool,
     /// Whether it runs a model on a device; such a kind has the common parameter `device`, and its backend enters the key.
     pub on_device: bool,
+    /// What must hold between parameters that are right each on its own.
+    pub fits: Option<Fits>,
 }
 
 /// A name for several kinds that are wired together.
@@ -74,6 +80,20 @@ pub enum Word {
     Kind(&'static Kind),
     /// Several kinds.
     Composite(&'static Composite),
+}
+
+/// Says what does not fit together in the parameters of a stage, all of them with the right shape.
+pub type Fits = fn(&BTreeMap<String, Value>) -> Vec<Mismatch>;
+
+/// A parameter that does not fit the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The parameter.
+    pub field: &'static str,
+    /// What is wrong: `` `hidden` 100 is not an even multiple of `heads` 3 ``.
+    pub problem: String,
+    /// What would be right, in a few words.
+    pub right: &'static str,
 }
 
 /// What can be handed from stage to stage: a name, and the files that make it up.

@@ -40,6 +40,7 @@ static KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 #[derive(Deserialize)]

@@ -32,6 +32,7 @@ pub(super) const KIND: Kind = Kind {
     draws: false,
     gathers: true,
     on_device: false,
+    fits: None,
 };
 
 #[derive(Debug, Deserialize)]

@@ -23,6 +23,7 @@ pub(super) const KIND: Kind = Kind {
     draws: false,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Context, InputPath, StageError,
@@ -14,7 +15,7 @@ use crate::{
     facts::{Corpus, Domain, FactTable, Guesses, Noise, Phrases, Shape as DocumentShape, check_names, prompts},
     knowledge::{self, Article},
     language::json_lines,
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// A probability.
@@ -114,6 +115,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
+    fits: Some(fits),
 };
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +148,16 @@ enum GuessesFrom {
     Uniform,
 }
 
+fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
+    let count = |name: &str| parameters.get(name).and_then(Value::as_u64).unwrap_or(1);
+    let (least, most) = (count("least_facts"), count("most_facts"));
+    if least <= most {
+        return Vec::new();
+    }
+    let problem = format!("`least_facts` is {least}, but `most_facts` is only {most}");
+    vec![Mismatch { field: "least_facts", problem, right: "at most `most_facts` is expected" }]
+}
+
 /// Writes `knowledge.db`, `prompts.jsonl` and `documents.jsonl`.
 ///
 /// # Errors
@@ -160,7 +172,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let prompts = prompts(&domains, &context.seed);
     json_lines::write(&context.output("prompts.jsonl"), &prompts).map_err(StageError::doing("write the prompts"))?;
 
-    let corpus = Corpus::new(&domains, noise(&parameters), shape(&parameters)?, &context.seed)
+    let corpus = Corpus::new(&domains, noise(&parameters), shape(&parameters), &context.seed)
         .map_err(StageError::doing("write documents"))?;
     let written = corpus.write(parameters.paragraphs, parameters.questions, &context.seed);
     json_lines::write(&context.output("documents.jsonl"), &written.documents)
@@ -275,13 +287,9 @@ fn noise(parameters: &Parameters) -> Noise {
     }
 }
 
-fn shape(parameters: &Parameters) -> Result<DocumentShape, StageError> {
-    let (least_facts, most_facts) = (parameters.least_facts, parameters.most_facts);
-    if least_facts > most_facts {
-        return Err(StageError(format!("`least_facts` is {least_facts}, but `most_facts` is only {most_facts}")));
-    }
-    let (paragraph_weight, question_weight) = (parameters.paragraph_weight, parameters.question_weight);
-    Ok(DocumentShape { least_facts, most_facts, paragraph_weight, question_weight })
+fn shape(parameters: &Parameters) -> DocumentShape {
+    let Parameters { least_facts, most_facts, paragraph_weight, question_weight, .. } = *parameters;
+    DocumentShape { least_facts, most_facts, paragraph_weight, question_weight }
 }
 
 #[cfg(test)]
@@ -291,7 +299,7 @@ mod tests {
         language::{Claim, Document, Finish, Judgement, Prompt, Response, Verdict},
         stage::{extract, trial, trial::Trial, verify},
     };
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::collections::BTreeSet;
 
     const DOMAINS: [&str; 3] = ["people", "countries", "elements"];

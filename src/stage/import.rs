@@ -19,6 +19,7 @@ pub(super) const KIND: Kind = Kind {
     draws: false,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 /// Files beside weights and tokenizer.

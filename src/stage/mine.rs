@@ -65,6 +65,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 #[derive(Debug, Deserialize)]

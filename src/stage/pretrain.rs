@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Context, StageError,
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     language::{Document, json_lines},
     model::{BEGIN_TOKEN, END_TOKEN, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
     tuning::{DocumentBatches, Example, Task, Training, train},
 };
 
@@ -60,6 +61,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: true,
+    fits: Some(fits),
 };
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +77,22 @@ struct Parameters {
     batch: BTreeMap<String, usize>,
 }
 
+/// The heads must share the width evenly.
+fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
+    let size = |name: &str| parameters.get(name).and_then(Value::as_u64).unwrap_or(1);
+    let (hidden, heads, key_value_heads) = (size("hidden"), size("heads"), size("key_value_heads"));
+    let mut found = Vec::new();
+    if !hidden.is_multiple_of(2 * heads) {
+        let problem = format!("`hidden` {hidden} is not an even multiple of `heads` {heads}");
+        found.push(Mismatch { field: "hidden", problem, right: "an even multiple of `heads` is expected" });
+    }
+    if !heads.is_multiple_of(key_value_heads) {
+        let problem = format!("`heads` {heads} is not a multiple of `key_value_heads` {key_value_heads}");
+        found.push(Mismatch { field: "heads", problem, right: "a multiple of `key_value_heads` is expected" });
+    }
+    found
+}
+
 /// Carries out one attempt.
 ///
 /// # Errors
@@ -87,7 +105,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let tokenizer = Tokenizer::train(texts, parameters.vocabulary).map_err(StageError::doing("train the tokenizer"))?;
     let groups = group(documents, &tokenizer, &parameters)?;
     let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
-    let model = parameters.config(&tokenizer)?.init(&context.seed.split("weights"), &device);
+    let model = parameters.config(&tokenizer).init(&context.seed.split("weights"), &device);
     let batches = DocumentBatches::new(groups, parameters.steps, context.seed.split("batches"));
     let training = Training {
         model,
@@ -141,24 +159,14 @@ fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameter
 }
 
 impl Parameters {
-    fn config(&self, tokenizer: &Tokenizer) -> Result<ModelConfig, StageError> {
-        let head_dim = self.hidden / self.heads;
-        if !self.hidden.is_multiple_of(self.heads) || !head_dim.is_multiple_of(2) {
-            let text = format!("`hidden` {} must be an even multiple of `heads` {}", self.hidden, self.heads);
-            return Err(StageError(text));
-        }
-        if !self.heads.is_multiple_of(self.key_value_heads) {
-            let text =
-                format!("`heads` {} must be a multiple of `key_value_heads` {}", self.heads, self.key_value_heads);
-            return Err(StageError(text));
-        }
-        Ok(ModelConfig {
+    fn config(&self, tokenizer: &Tokenizer) -> ModelConfig {
+        ModelConfig {
             hidden_size: self.hidden,
             intermediate_size: self.feed_forward,
             num_hidden_layers: self.layers,
             num_attention_heads: self.heads,
             num_key_value_heads: self.key_value_heads,
-            head_dim,
+            head_dim: self.hidden / self.heads,
             vocab_size: tokenizer.vocab_size(),
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
@@ -167,6 +175,6 @@ impl Parameters {
             bos_token_id: tokenizer.token(BEGIN_TOKEN),
             eos_token_id: tokenizer.token(END_TOKEN).into_iter().collect(),
             pad_token_id: tokenizer.token(PADDING_TOKEN),
-        })
+        }
     }
 }

@@ -82,6 +82,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: true,
+    fits: None,
 };
 
 #[derive(Deserialize)]

@@ -1,8 +1,9 @@
 //! The kind `tune`: a model and preference pairs become a tuned model.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Context, StageError,
@@ -12,8 +13,10 @@ use super::{
 use crate::{
     language::{Pair, json_lines},
     model::{ModelConfig, Tokenizer, TokenizerError, Transformer, device},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
-    tuning::{Algorithm, Batches, Objective, PairBatches, Preference, Task, TokenPair, Training, train},
+    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    tuning::{
+        Algorithm, Batches, Objective, ObjectiveError, PairBatches, Preference, Task, TokenPair, Training, train,
+    },
 };
 
 const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -89,6 +92,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: true,
+    fits: Some(fits),
 };
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +107,21 @@ struct Parameters {
     accumulation: usize,
     max_length: usize,
     freeze: Vec<String>,
+}
+
+/// Every algorithm has parameters of its own.
+fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
+    let algorithm = parameters.get("algorithm").and_then(|name| serde_json::from_value(name.clone()).ok());
+    let average = parameters.get("average").and_then(Value::as_bool);
+    let label_smoothing = parameters.get("label_smoothing").and_then(Value::as_f64);
+    let objective = algorithm.map(|algorithm| Objective::new(algorithm, 1.0, average, label_smoothing));
+    let Some(Err(error)) = objective else { return Vec::new() };
+    let ObjectiveError::Foreign { parameter, .. } = error;
+    vec![Mismatch {
+        field: parameter,
+        problem: error.to_string(),
+        right: "only the algorithm's own parameters are expected",
+    }]
 }
 
 /// Carries out one attempt.

@@ -27,6 +27,7 @@ const PLAIN: Kind = Kind {
     draws: false,
     gathers: false,
     on_device: false,
+    fits: None,
 };
 
 static IMPORT: Kind = Kind {
@@ -51,6 +52,7 @@ static SAMPLE: Kind = Kind {
     provides: &[&RESPONSES],
     draws: true,
     on_device: true,
+    fits: None,
     ..PLAIN
 };
 static TUNE: Kind = Kind {
@@ -68,6 +70,7 @@ static TUNE: Kind = Kind {
     provides: &[&MODEL],
     draws: true,
     on_device: true,
+    fits: None,
     ..PLAIN
 };
 static VERIFY: Kind = Kind {

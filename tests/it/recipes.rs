@@ -303,6 +303,38 @@ fn an_unknown_algorithm() {
 }
 
 #[test]
+fn parameters_that_do_not_fit_each_other() {
+    let network =
+        "kind = \"pretrain\"\ndocuments = { path = \"prompts.jsonl\" }\nbatch = { a = 1 }\nhidden = 100\nheads = 3";
+    broken(
+        with("kind = \"import\"\npath = \"model\"", network)
+            .replace("beta = 0.1", "algorithm = \"ipo\"\nlabel_smoothing = 0.1"),
+        &[],
+        expect![[r#"
+            error: `hidden` 100 is not an even multiple of `heads` 3
+             --> recipe.toml:7:10
+              |
+            7 | hidden = 100
+              |          ^^^ an even multiple of `heads` is expected
+
+            error: `heads` 3 is not a multiple of `key_value_heads` 2
+             --> recipe.toml:8:9
+              |
+            8 | heads = 3
+              |         ^ a multiple of `key_value_heads` is expected
+
+            error: `label_smoothing` is not a parameter of the algorithm `ipo`; leave it out
+              --> recipe.toml:21:19
+               |
+            21 | label_smoothing = 0.1
+               |                   ^^^ only the algorithm's own parameters are expected
+
+            3 errors
+        "#]],
+    );
+}
+
+#[test]
 fn an_unknown_variable() {
     broken(
         with(r#"n = 4"#, r#"n = "${matrix.x}""#),
