@@ -344,6 +344,31 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn parts_of_a_batch_add_up_to_the_batch() {
+        let tuned = |accumulation| {
+            let folder = tempfile::tempdir().unwrap();
+            let batches = PairBatches::new(pairs(), 3.0, 6, accumulation, &Seed::root(1));
+            let training = Training { batches: Arc::new(batches), ..training(folder.path()) };
+            let (model, metrics) = train(training, Arc::new(|_| ())).unwrap();
+            let weights = model.blocks[1].down.val().into_data();
+            (weights.try_to_vec::<f32>().unwrap(), fs::read_to_string(metrics).unwrap())
+        };
+        let ((whole, whole_metrics), (parts, parts_metrics)) = (tuned(1), tuned(3));
+        for (whole, parts) in whole.iter().zip(&parts) {
+            assert!((whole - parts).abs() < 1e-4, "{whole} {parts}");
+        }
+        let column = |metrics: &str, name: &str| -> Vec<f64> {
+            let rows = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            rows.map(|row| row[name].as_f64().unwrap()).collect()
+        };
+        for name in ["loss", "rewards/margins", "grad_norm", "num_tokens", "learning_rate"] {
+            for (whole, parts) in column(&whole_metrics, name).into_iter().zip(column(&parts_metrics, name)) {
+                assert!((whole - parts).abs() <= 1e-3 * whole.abs().max(1e-2), "{name}: {whole} {parts}");
+            }
+        }
+    }
+
+    #[test]
     fn a_damaged_checkpoint_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let (expected, _) = train(training(folder.path()), Arc::new(|_| ())).unwrap();
