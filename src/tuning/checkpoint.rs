@@ -136,8 +136,8 @@ impl Sealer {
 
     /// Notes that a part is on disk; the last one seals.
     ///
-    /// burn-train writes the parts in threads of their own, but starts all three before the next stretch begins, except
-    /// that the last may start late: the first part's position is the stretch's end.
+    /// burn-train writes the parts in threads of their own, which may end after the next stretch has begun: where this
+    /// stretch ended was noted before.
     fn part_is_written(&self, name: &str, epoch: usize) -> std::io::Result<()> {
         let path = self.folder.part(name, epoch);
         File::open(&path)?.sync_all()?;

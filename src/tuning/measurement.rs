@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Write,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use burn::tensor::TensorReadError;
@@ -123,6 +123,8 @@ pub(super) struct StepLog {
     interrupter: Interrupter,
     /// The number of steps written so far, for whoever seals a checkpoint.
     pub written: Arc<Mutex<usize>>,
+    /// Why the run's result must not be used; what burn-train says of a stop comes too late where it is the last step.
+    pub failure: Arc<OnceLock<String>>,
 }
 
 /// What a [`StepLog`] goes on from.
@@ -156,6 +158,7 @@ impl StepLog {
             ear,
             interrupter,
             written: Arc::new(Mutex::new(start.step)),
+            failure: Arc::default(),
         })
     }
 
@@ -180,17 +183,20 @@ impl StepLog {
         }
         self.microbatches.clear();
         if let Some((name, _)) = values.iter().find(|(_, value)| !value.is_finite()) {
-            let name = name.clone();
-            (self.ear)(News::Warning(format!("step {}: `{name}` is not a finite number; training stops", self.step)));
-            self.interrupter.stop(Some("a measurement is not a finite number"));
+            self.fail(format!("`{name}` is not a finite number at step {}", self.step));
         }
         let line = serde_json::Value::Object(row).to_string() + "\n";
         if let Err(error) = self.file.write_all(line.as_bytes()) {
-            (self.ear)(News::Warning(format!("cannot write {}: {error}", self.path.display())));
-            self.interrupter.stop(Some("the metrics cannot be written"));
+            self.fail(format!("cannot write {}: {error}", self.path.display()));
         }
         *self.written.lock().expect("no holder panics") = self.step;
         (self.ear)(News::Step { step: self.step, values });
+    }
+
+    /// Stops the run for good.
+    fn fail(&self, reason: String) {
+        self.interrupter.stop(Some(&reason));
+        self.failure.get_or_init(|| reason);
     }
 }
 

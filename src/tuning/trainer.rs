@@ -152,6 +152,7 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     let origins = origins(&task);
     let start = step_log_start(&checkpoints, resumed.as_ref(), accumulation).map_err(io)?;
     let log = StepLog::open(start, origins.clone(), ear.clone(), interrupter.clone()).map_err(io)?;
+    let failure = log.failure.clone();
     let sealer = Sealer::new(checkpoints.clone(), position.clone(), accumulation, log.written.clone());
     let loader = StretchLoader { batches, position: position.clone(), stretch, interrupter: interrupter.clone() };
     let mut run = SupervisedTraining::new(&folder, Arc::new(loader), Arc::new(NoBatches))
@@ -171,7 +172,7 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
     let result = run.launch(learner(model, task, optimisation, &frozen));
     let step = position.load(Ordering::SeqCst) / accumulation;
-    let reason = result.error.map(|error| error.to_string()).or_else(|| {
+    let reason = result.error.map(|error| error.to_string()).or_else(|| failure.get().cloned()).or_else(|| {
         let stopped = result.interrupted.filter(|_| step < steps)?;
         Some(stopped.reason.unwrap_or_else(|| "it was interrupted".to_owned()))
     });
@@ -340,6 +341,31 @@ pub(super) mod tests {
             let (found, metrics) = train(training(snapshot.path()), ear).unwrap();
             assert_eq!(bytes(&found), bytes(&expected), "resumed before step {:?}", first.lock().unwrap());
             assert_eq!(fs::read_to_string(metrics).unwrap(), expected_metrics);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_none_stops_the_run_even_at_its_last_step() {
+        for passes in [0.25, 3.0] {
+            let folder = tempfile::tempdir().unwrap();
+            let training = training(folder.path());
+            let model = burn::module::Module::map(training.model.clone(), &mut Diverged);
+            let batches = Arc::new(PairBatches::new(pairs(), passes, 6, 1, &Seed::root(1)));
+            let result = train(Training { model, batches, ..training }, Arc::new(|_| ()));
+            let error = result.err().expect("a model of infinities has no loss").to_string();
+            assert!(error.contains("is not a finite number at step 1"), "{error}");
+        }
+    }
+
+    /// A model whose training went wrong.
+    struct Diverged;
+
+    impl burn::module::ModuleMapper for Diverged {
+        fn map_float<const D: usize>(
+            &mut self,
+            param: burn::module::Param<burn::tensor::Tensor<D>>,
+        ) -> burn::module::Param<burn::tensor::Tensor<D>> {
+            param.map(|tensor| tensor * f32::INFINITY)
         }
     }
 
