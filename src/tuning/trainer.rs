@@ -352,7 +352,7 @@ pub(super) mod tests {
             let model = burn::module::Module::map(training.model.clone(), &mut Diverged);
             let batches = Arc::new(PairBatches::new(pairs(), passes, 6, 1, &Seed::root(1)));
             let result = train(Training { model, batches, ..training }, Arc::new(|_| ()));
-            let error = result.err().expect("a model of infinities has no loss").to_string();
+            let error = result.expect_err("a model of infinities has no loss").to_string();
             assert!(error.contains("is not a finite number at step 1"), "{error}");
         }
     }
