@@ -1,6 +1,6 @@
 //! `apeft attempt`: one attempt at one stage; called by `run`, never by people.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -8,14 +8,12 @@ use clap::Args;
 use super::common::FAILED;
 use crate::schedule::attempt::{Job, carry_out};
 
+/// What is to be done comes on the standard input.
 #[derive(Args, Clone, Debug)]
-pub(super) struct AttemptArguments {
-    /// The file that says what is to be done; it is removed.
-    job: PathBuf,
-}
+pub(super) struct AttemptArguments {}
 
-pub(super) fn run(arguments: &AttemptArguments) -> anyhow::Result<ExitCode> {
-    let job = Job::read(&arguments.job).with_context(|| format!("cannot read {}", arguments.job.display()))?;
+pub(super) fn run(_: &AttemptArguments) -> anyhow::Result<ExitCode> {
+    let job = Job::read(std::io::stdin()).context("cannot read the job on the standard input")?;
     let done = carry_out(&job, Box::new(std::io::stdout()))?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

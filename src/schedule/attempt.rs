@@ -1,8 +1,8 @@
 //! One attempt, as seen by the child process that makes it: what it is told, what it does, what it says.
 
 use std::{
-    fs,
-    io::Write,
+    fs::File,
+    io::{Seek, Write},
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::{Arc, Mutex},
@@ -202,23 +202,22 @@ fn end_with_parent(parent: u32) -> std::io::Result<()> {
 }
 
 impl Job {
-    /// Leaves the job in a file for the child, who removes it.
+    /// The job as a file without a name, for the child's standard input: nothing is left of it, whoever is killed.
     ///
     /// # Errors
     /// Where the disk is full.
-    pub fn write(&self) -> std::io::Result<PathBuf> {
-        let (mut file, path) = tempfile::Builder::new().prefix("apeft-").suffix(".json").tempfile()?.keep()?;
+    pub fn write(&self) -> std::io::Result<File> {
+        let mut file = tempfile::tempfile()?;
         serde_json::to_writer(&mut file, self)?;
-        Ok(path)
+        file.rewind()?;
+        Ok(file)
     }
 
-    /// Reads the file and removes it.
+    /// Reads the job.
     ///
     /// # Errors
-    /// Where it cannot be read.
-    pub fn read(path: &std::path::Path) -> std::io::Result<Self> {
-        let job = serde_json::from_slice(&fs::read(path)?)?;
-        fs::remove_file(path)?;
-        Ok(job)
+    /// Where it is not one.
+    pub fn read(from: impl std::io::Read) -> std::io::Result<Self> {
+        Ok(serde_json::from_reader(from)?)
     }
 }

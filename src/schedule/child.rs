@@ -52,7 +52,7 @@ pub(super) fn start(start: &Start, notes: &Sender<Note>) -> std::io::Result<Pid>
     let file = start.job.write()?;
     let log = File::create(start.log).ok();
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("attempt").arg(&file).process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.arg("attempt").process_group(0).stdin(file).stdout(Stdio::piped());
     command.stderr(log.as_ref().and_then(|log| log.try_clone().ok()).map_or_else(Stdio::null, Stdio::from));
     // Freed pages are kept: handing them back and clearing new ones costs a training step a fifth of its time.
     if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
@@ -61,7 +61,7 @@ pub(super) fn start(start: &Start, notes: &Sender<Note>) -> std::io::Result<Pid>
     if let Some(visible) = start.visible {
         command.env("CUDA_VISIBLE_DEVICES", visible);
     }
-    let mut child = command.spawn().inspect_err(|_| drop(std::fs::remove_file(&file)))?;
+    let mut child = command.spawn()?;
     let group = Pid::from_child(&child);
     let stdout = child.stdout.take().expect("it is piped");
     let node = start.node;
@@ -78,7 +78,7 @@ pub(super) fn start(start: &Start, notes: &Sender<Note>) -> std::io::Result<Pid>
     });
     let (sender, urgency) = (notes.clone(), start.urgency.clone());
     thread::spawn(move || {
-        let status = wait(child, group, &urgency, &file);
+        let status = wait(child, group, &urgency);
         // Whatever is left of what it said comes first.
         let _ = reader.join();
         let _ = sender.send(Note::Ended(node, status));
@@ -87,7 +87,7 @@ pub(super) fn start(start: &Start, notes: &Sender<Note>) -> std::io::Result<Pid>
 }
 
 /// Waits for a child, and ends what it started and left behind.
-fn wait(mut child: Child, group: Pid, urgency: &Urgency, file: &Path) -> ExitStatus {
+fn wait(mut child: Child, group: Pid, urgency: &Urgency) -> ExitStatus {
     // The child stays a zombie until the group was killed, so that its number cannot be another's.
     let _ = rustix::process::waitid(WaitId::Pid(group), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     let patient = urgency.load(Ordering::Relaxed) == 1;
@@ -103,7 +103,6 @@ fn wait(mut child: Child, group: Pid, urgency: &Urgency, file: &Path) -> ExitSta
         }
         thread::sleep(Duration::from_millis(10));
     }
-    let _ = std::fs::remove_file(file);
     status
 }
 

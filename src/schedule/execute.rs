@@ -103,7 +103,11 @@ pub fn execute(
     options: &Options,
     listener: &mut dyn FnMut(&Timed),
 ) -> Result<Outcome, StoreError> {
-    Run::new(plan, store, options, listener).carry_out()
+    let outcome = Run::new(plan, store, options, listener).carry_out()?;
+    if let Err(error) = store.remove_finished_work() {
+        tracing::warn!("{error}");
+    }
+    Ok(outcome)
 }
 
 /// The stages that read from a stage, each once.

@@ -41,6 +41,22 @@ impl Store {
         }
     }
 
+    /// Removes the work folders of keys whose artifacts stand: a process killed between the two leaves one.
+    ///
+    /// # Errors
+    /// Where the store cannot be read or written.
+    pub fn remove_finished_work(&self) -> Result<(), StoreError> {
+        for (name, path) in durable::entries(&self.work())? {
+            if let Ok(key) = name.parse::<Digest>()
+                && self.folder_of(&key).exists()
+                && let Some(_lock) = self.try_lock(&key)?
+            {
+                durable::remove_folder(&path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What nothing needs: all that was moved aside, work of dead attempts, and artifacts and checkpoints of keys that are
     /// not in `kept`. What another process is making is not listed.
     ///

@@ -190,6 +190,22 @@ fn a_lock_is_exclusive_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn work_of_a_finished_key_is_removed_and_other_work_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = small_store(folder.path());
+    let work = |name: &str| folder.path().join("v1/work").join(key(name).to_string());
+    for name in ["one", "two", "three"] {
+        fs::create_dir_all(work(name).join("checkpoint")).unwrap();
+    }
+    let held = store.lock(&key("two"), |_| {}).unwrap();
+    store.remove_finished_work().unwrap();
+    assert_eq!(["one", "two", "three"].map(|name| work(name).exists()), [false, true, true]);
+    drop(held);
+    store.remove_finished_work().unwrap();
+    assert!(!work("two").exists() && work("three").exists(), "what is unfinished is kept for whoever goes on");
+}
+
+#[test]
 fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     let folder = tempfile::tempdir().unwrap();
     let store = small_store(folder.path());
