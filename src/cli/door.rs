@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, common, compare, dag, diagnostics, doctor, explain, generate, init, logs, plan, report, run,
-    schema, status, sweep, validate,
+    attempt, bench, cache, common, compare, convert, dag, diagnostics, doctor, explain, generate, init, logprobs, logs,
+    plan, report, run, schema, status, sweep, validate,
 };
 
 #[derive(Parser)]
@@ -49,6 +49,10 @@ enum Command {
     Init(init::InitArguments),
     /// Lets a model go on from a prompt.
     Generate(generate::GenerateArguments),
+    /// Says how probable a model finds the answers of preference pairs.
+    Logprobs(logprobs::LogprobsArguments),
+    /// Reads a model directory and writes it again: merged with an adapter, in another format, in other files.
+    Convert(convert::ConvertArguments),
     /// Says what this machine has, and what is missing.
     Doctor(doctor::DoctorArguments),
     /// Measures how fast this machine trains and samples.
@@ -76,6 +80,8 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(arguments),
         Command::Compare(arguments) => compare::run(arguments),
         Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Logprobs(arguments) => logprobs::run(arguments).map(|()| ExitCode::SUCCESS),
+        Command::Convert(arguments) => convert::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Doctor(arguments) => {
             doctor::run(arguments);
             Ok(ExitCode::SUCCESS)

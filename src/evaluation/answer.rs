@@ -130,7 +130,7 @@ pub(super) mod tests {
             topic: "Ann Lee".to_owned(),
             domain: "people".to_owned(),
             split: "test".to_owned(),
-            prompt: "Tell me about Ann Lee.".to_owned(),
+            prompt: "Tell me about Ann Lee.".into(),
             output: output.to_owned(),
             finish: Finish::Stop,
         };

@@ -17,7 +17,7 @@ pub fn prompts(domains: &[Domain], seed: &Seed) -> Vec<Prompt> {
         for entity in domain.entities() {
             let paragraph = Prompt {
                 id: format!("{}/{}", domain.name(), entity.name),
-                prompt: domain.phrases().paragraph_prompt(entity),
+                prompt: domain.phrases().paragraph_prompt(entity).into(),
                 topic: entity.name.clone(),
                 domain: domain.name().to_owned(),
                 split: if tune.contains(entity.name.as_str()) { "tune" } else { "test" }.to_owned(),
@@ -26,7 +26,7 @@ pub fn prompts(domains: &[Domain], seed: &Seed) -> Vec<Prompt> {
             };
             questions.extend(domain.facts(entity).map(|(attribute, _)| Prompt {
                 id: format!("{}/{attribute}", paragraph.id),
-                prompt: domain.phrases().question(entity, attribute),
+                prompt: domain.phrases().question(entity, attribute).into(),
                 form: PromptForm::Question,
                 attribute: Some(attribute.to_owned()),
                 ..paragraph.clone()

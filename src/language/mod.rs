@@ -1,6 +1,8 @@
 //! The words exchanged with any model, and the rows of the files between stages.
 
+mod content;
 pub mod json_lines;
 mod rows;
 
+pub use content::{Content, Message};
 pub use rows::{Claim, Document, Evidence, Finish, Judgement, Level, Pair, Prompt, PromptForm, Response, Verdict};

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Content;
+
 /// A row of `prompts.jsonl`: what a model is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Prompt {
     /// Unique in its file.
     pub id: String,
-    /// The text to go on from.
-    pub prompt: String,
+    /// The text to go on from, or messages to answer.
+    pub prompt: Content,
     /// Whom or what it is about: the title of a document of the knowledge.
     pub topic: String,
     /// The domain of the topic: "people", ...
@@ -64,8 +66,8 @@ pub struct Response {
     /// The prompt's split.
     #[serde(default)]
     pub split: String,
-    /// The prompt's text.
-    pub prompt: String,
+    /// What was asked.
+    pub prompt: Content,
     /// The answer, without its end token.
     pub output: String,
     /// Why it ended.
@@ -133,11 +135,11 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pair {
     /// What was asked.
-    pub prompt: String,
+    pub prompt: Content,
     /// The better answer.
-    pub chosen: String,
+    pub chosen: Content,
     /// The worse answer.
-    pub rejected: String,
+    pub rejected: Content,
     /// Whether whole answers or single facts are compared.
     pub level: Level,
     /// Whom or what it is about.

@@ -1,19 +1,21 @@
 //! The language model.
 
-mod config;
+pub mod architecture;
 mod device;
-mod generate;
-mod memory;
-mod sampling;
+pub mod directory;
+pub mod generation;
+#[cfg(test)]
+mod parity;
 pub mod speed;
-mod tokenizer;
-mod transformer;
-mod weights;
+pub mod text;
 
-pub use config::{ConfigError, ModelConfig};
-pub use device::{DeviceError, device};
-pub use generate::{Answer, GenerateError, Generator, Request};
-pub use sampling::Sampling;
-pub use tokenizer::{BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN, Tokenizer, TokenizerError};
-pub use transformer::{Block, Transformer, target_log_probabilities};
-pub use weights::WeightsError;
+pub use architecture::{
+    Architecture, Block, ConfigError, Linear, LowRank, ModelConfig, NumberFormat, Rotary, RotaryScaling, SlidingWindow,
+    Transformer, Yarn, target_log_probabilities,
+};
+pub use device::{DeviceError, Place, device};
+pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, WeightsError, copy_companions};
+pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
+pub use text::{
+    BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer, TokenizerError,
+};

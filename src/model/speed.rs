@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use super::{Answer, GenerateError, Generator, ModelConfig, Request, Sampling, Transformer, target_log_probabilities};
+use super::{Event, GenerateError, Generator, ModelConfig, Request, Sampling, Transformer, target_log_probabilities};
 use crate::seed::Seed;
 
 /// The quickstart's shape: two blocks of width 160, 2048 tokens.
@@ -16,12 +16,12 @@ pub fn quickstart_shape() -> ModelConfig {
         head_dim: 40,
         vocab_size: 2048,
         rms_norm_eps: 1e-5,
-        rope_theta: 10_000.0,
         max_position_embeddings: 256,
         tie_word_embeddings: true,
         bos_token_id: Some(0),
         eos_token_id: vec![1],
         pad_token_id: Some(2),
+        ..ModelConfig::default()
     }
 }
 
@@ -65,11 +65,13 @@ pub fn sampling_work(model: &Transformer, batch: usize, max_new: usize) -> Resul
     let request = Request { id: String::new(), prompt: (3..13).collect(), samples: (0..batch).collect() };
     let mut endless = model.clone();
     endless.config.eos_token_id.clear();
-    let sampling = Sampling { temperature: 1.0, top_k: None, top_p: 1.0, max_new };
-    let generator = Generator { model: &endless, sampling, batch, seed: Seed::root(0) };
+    let sampling = Sampling { max_new, ..Sampling::default() };
+    let generator = Generator { model: &endless, sampling, batch, seed: Seed::root(0), stops: None };
     let mut tokens = 0;
-    generator.run(&[request], |answer: Answer| {
-        tokens += answer.tokens.len();
+    generator.run(&[request], |event| {
+        if let Event::Answer(answer) = event {
+            tokens += answer.tokens.len();
+        }
         Ok::<_, GenerateError>(())
     })?;
     Ok(tokens)

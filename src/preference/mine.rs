@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    language::{Claim, Finish, Level, Pair, Prompt, Response, Verdict},
+    language::{Claim, Content, Finish, Level, Pair, Prompt, Response, Verdict},
     seed::{Seed, Stream},
     verification::{Tally, TallyError, tallies},
 };
@@ -165,8 +165,8 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
             }
             pairs.push(Pair {
                 prompt: better.response.prompt.clone(),
-                chosen: better.response.output.clone(),
-                rejected: worse.response.output.clone(),
+                chosen: better.response.prompt.answer(better.response.output.clone()),
+                rejected: better.response.prompt.answer(worse.response.output.clone()),
                 level: Level::General,
                 topic: better.response.topic.clone(),
                 domain: better.response.domain.clone(),
@@ -196,8 +196,8 @@ fn draw(pairs: &mut Vec<Pair>, at_most: Option<usize>, stream: &mut Stream) {
 /// Counts what the pairs are.
 fn describe(mined: &mut Mined) {
     let count = mined.pairs.len().max(1) as f64;
-    let length = |text: fn(&Pair) -> &str| {
-        mined.pairs.iter().map(|pair| text(pair).trim().chars().count()).sum::<usize>() as f64 / count
+    let length = |content: fn(&Pair) -> &Content| {
+        mined.pairs.iter().map(|pair| content(pair).text().trim().chars().count()).sum::<usize>() as f64 / count
     };
     mined.chosen_length = length(|pair| &pair.chosen);
     mined.rejected_length = length(|pair| &pair.rejected);
@@ -221,7 +221,7 @@ mod tests {
     fn prompt(topic: &str, split: &str) -> Prompt {
         Prompt {
             id: topic.to_owned(),
-            prompt: format!("Tell me about {topic}."),
+            prompt: format!("Tell me about {topic}.").into(),
             topic: topic.to_owned(),
             domain: "people".to_owned(),
             split: split.to_owned(),
@@ -241,7 +241,7 @@ mod tests {
                 topic: "Ann".to_owned(),
                 domain: "people".to_owned(),
                 split: String::new(),
-                prompt: "Tell me about Ann.".to_owned(),
+                prompt: "Tell me about Ann.".into(),
                 output: (*output).to_owned(),
                 finish: if output.ends_with('.') { Finish::Stop } else { Finish::Length },
             });

@@ -2,7 +2,7 @@
 
 use crate::{
     facts::{NameIndex, words},
-    language::Pair,
+    language::{Content, Pair},
 };
 
 /// Topics that no pair may be about, nor name in an answer.
@@ -43,15 +43,13 @@ impl Protection {
 
     /// The protected topic that a pair is about, or names in either answer, and the text that does so. A prompt may name
     /// more than its topic (a person called Chad), so it counts only where the pair does not say its topic.
-    pub fn violated<'a>(&'a self, pair: &'a Pair) -> Option<(&'a str, &'a str)> {
+    pub fn violated(&self, pair: &Pair) -> Option<(String, String)> {
         if self.covers(&pair.topic) {
-            return Some((&pair.topic, &pair.prompt));
+            return Some((pair.topic.clone(), pair.prompt.text()));
         }
-        let prompt = pair.topic.is_empty().then_some(pair.prompt.as_str());
-        [Some(pair.chosen.as_str()), Some(pair.rejected.as_str()), prompt]
-            .into_iter()
-            .flatten()
-            .find_map(|text| Some((self.named(text)?, text)))
+        let prompt = pair.topic.is_empty().then_some(&pair.prompt);
+        let contents = [Some(&pair.chosen), Some(&pair.rejected), prompt].into_iter().flatten();
+        contents.map(Content::text).find_map(|text| Some((self.named(&text)?.to_owned(), text)))
     }
 }
 
@@ -65,7 +63,7 @@ pub fn check_protected(pairs: &[Pair], protected: &Protection) -> Result<(), Pro
         Some((name, text)) => Err(ProtectionError {
             number: index + 1,
             topic: pair.topic.clone(),
-            protected: name.to_owned(),
+            protected: name,
             text: text.trim().to_owned(),
         }),
     })
@@ -78,9 +76,9 @@ mod tests {
 
     fn pair(topic: &str, chosen: &str, rejected: &str) -> Pair {
         Pair {
-            prompt: format!("Tell me about {topic}."),
-            chosen: chosen.to_owned(),
-            rejected: rejected.to_owned(),
+            prompt: format!("Tell me about {topic}.").into(),
+            chosen: chosen.into(),
+            rejected: rejected.into(),
             level: Level::General,
             topic: topic.to_owned(),
             domain: "people".to_owned(),

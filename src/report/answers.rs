@@ -28,7 +28,7 @@ pub(super) fn answers(history: &History) -> Markup {
             mark.irrelevant { "nothing to check" } "." }
         @for response in evenly(&judged.responses) {
             div.answer {
-                p.prompt { (response.prompt) span.small { " " (response.domain) " · " (response.id) } }
+                p.prompt { (response.prompt.text()) span.small { " " (response.domain) " · " (response.id) } }
                 p { (marked(response, &judged)) }
             }
         }

@@ -13,8 +13,12 @@ pub const MODEL: ArtifactType = ArtifactType {
         "tokenizer*.json",
         "special_tokens_map.json",
         "chat_template.jinja",
+        "additional_chat_templates/*.jinja",
     ],
 };
+/// A PEFT directory with a LoRA adapter.
+pub const ADAPTER: ArtifactType =
+    ArtifactType { name: "adapter", files: &["adapter_config.json", "adapter_model.safetensors"] };
 /// Prompts with topic and domain.
 pub const PROMPTS: ArtifactType = ArtifactType { name: "prompts", files: &["prompts.jsonl"] };
 /// Texts to train on.

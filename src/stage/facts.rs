@@ -348,8 +348,8 @@ mod tests {
             let notes = written(&facts, 0, sizes).unwrap();
             let documents: Vec<Document> = json_lines::read(&facts.join("documents.jsonl")).unwrap();
             let prompts: Vec<Prompt> = json_lines::read(&facts.join("prompts.jsonl")).unwrap();
-            let topics: BTreeMap<&str, &Prompt> =
-                prompts.iter().map(|prompt| (prompt.prompt.as_str(), prompt)).collect();
+            let topics: BTreeMap<String, &Prompt> =
+                prompts.iter().map(|prompt| (prompt.prompt.text(), prompt)).collect();
             let response = |(index, document): (usize, &Document)| Response {
                 id: index.to_string(),
                 prompt_id: topics[document.prompt.as_str()].id.clone(),
@@ -357,7 +357,7 @@ mod tests {
                 topic: topics[document.prompt.as_str()].topic.clone(),
                 domain: String::new(),
                 split: String::new(),
-                prompt: document.prompt.clone(),
+                prompt: document.prompt.as_str().into(),
                 output: document.text.clone(),
                 finish: Finish::Stop,
             };

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink};
 
 use super::{Context, StageError, artifact::MODEL};
 use crate::{
-    model::{Tokenizer, Transformer},
+    model::{Encoder, Transformer, copy_companions},
     recipe::schema::{Input, Kind},
 };
 
@@ -22,9 +22,6 @@ pub(super) const KIND: Kind = Kind {
     fits: None,
 };
 
-/// Files beside weights and tokenizer.
-const CONFIGS: [&str; 2] = ["config.json", "generation_config.json"];
-
 /// Checks the directory and refers to its weights, which the store hashes once and watches: 16 GB are not copied.
 ///
 /// # Errors
@@ -33,7 +30,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let directory = context.input("path")?;
     let cannot = || format!("import {}", directory.display());
     let config = Transformer::check(directory).map_err(StageError::doing(cannot()))?;
-    let tokenizer = Tokenizer::load(directory).map_err(StageError::doing(cannot()))?;
+    let tokenizer = Encoder::load(directory, &config).map_err(StageError::doing(cannot()))?.tokenizer;
     if tokenizer.vocab_size() > config.vocab_size {
         let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
         let problem = format!("tokenizer.json has {tokens} tokens, but the model of config.json only {rows}");
@@ -45,11 +42,10 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         let refer = fs::canonicalize(&path).and_then(|target| symlink(target, context.output.join(name)));
         refer.map_err(StageError::doing(format!("refer to {}", path.display())))?;
     }
-    for path in CONFIGS.map(|name| directory.join(name)).into_iter().filter(|path| path.exists()) {
-        let name = path.file_name().ok_or_else(|| StageError(format!("{} is not a file", path.display())))?;
-        fs::copy(&path, context.output.join(name)).map_err(StageError::doing(format!("copy {}", path.display())))?;
-    }
-    Tokenizer::copy(directory, &context.output).map_err(StageError::doing(cannot()))?;
+    let config_file = directory.join("config.json");
+    fs::copy(&config_file, context.output.join("config.json"))
+        .map_err(StageError::doing(format!("copy {}", config_file.display())))?;
+    copy_companions(directory, &context.output).map_err(StageError::doing(cannot()))?;
     context.note(format!(
         "{} layers of width {}, {} tokens",
         config.num_hidden_layers, config.hidden_size, config.vocab_size
@@ -65,7 +61,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{ModelConfig, device},
+        model::{LARGEST_FILE, ModelConfig, Tokenizer, device},
         seed::Seed,
         stage::InputPath,
     };
@@ -90,7 +86,7 @@ mod tests {
         let config = json!({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
             "num_attention_heads": 2, "vocab_size": 300});
         let config = ModelConfig::from_json(&config.to_string()).unwrap();
-        config.init(&Seed::root(0), &device("cpu").unwrap()).save(from).unwrap();
+        config.init(&Seed::root(0), &device("cpu").unwrap()).save(from, LARGEST_FILE).unwrap();
         assert_eq!(
             import(from, to).unwrap_err(),
             "cannot import DIR: DIR/tokenizer.json: No such file or directory (os error 2)"

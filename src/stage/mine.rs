@@ -147,7 +147,7 @@ mod tests {
         let path = folder.path();
         let prompt = |id: &str, topic: &str, split: &str| Prompt {
             id: id.to_owned(),
-            prompt: String::new(),
+            prompt: "".into(),
             topic: topic.to_owned(),
             domain: String::new(),
             split: split.to_owned(),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     language::{Document, json_lines},
-    model::{BEGIN_TOKEN, END_TOKEN, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
+    model::{BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
     tuning::{DocumentBatches, Example, Task, Training, train},
 };
@@ -118,7 +118,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     };
     let (model, metrics) =
         train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
-    model.save(&context.output).map_err(StageError::doing("write the model"))?;
+    model.save(&context.output, LARGEST_FILE).map_err(StageError::doing("write the model"))?;
     tokenizer.save(&context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)
 }
@@ -169,12 +169,12 @@ impl Parameters {
             head_dim: self.hidden / self.heads,
             vocab_size: tokenizer.vocab_size(),
             rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
             max_position_embeddings: self.context,
             tie_word_embeddings: true,
             bos_token_id: tokenizer.token(BEGIN_TOKEN),
             eos_token_id: tokenizer.token(END_TOKEN).into_iter().collect(),
             pad_token_id: tokenizer.token(PADDING_TOKEN),
+            ..ModelConfig::default()
         }
     }
 }

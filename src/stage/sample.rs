@@ -8,23 +8,29 @@ use std::{
 };
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Context, StageError,
-    artifact::{MODEL, PROMPTS, RESPONSES},
+    artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
 };
 use crate::{
-    language::{Prompt, PromptForm, Response, json_lines},
-    model::{Answer, Generator, Request, Sampling, Tokenizer, Transformer, device},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    language::{Content, Prompt, PromptForm, Response, json_lines},
+    model::{Adapter, Answer, Encoder, Event, GenerateError, Generator, Place, Request, Sampling, Stops, Transformer},
+    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "sample",
-    version: 1,
+    // 1: the first. 2: exponentials of our own, which are the same on every machine; adapters, formats, chats.
+    version: 2,
     about: "Draws answers to prompts from a model.",
-    inputs: &[Input::one("model", &MODEL, "Who answers."), Input::one("prompts", &PROMPTS, "What is asked.")],
+    inputs: &[
+        Input::one("model", &MODEL, "Who answers."),
+        Input::one("prompts", &PROMPTS, "What is asked."),
+        Input::optional("adapter", &ADAPTER, "A LoRA adapter of the model."),
+    ],
     parameters: &[
         Parameter::new(
             "n",
@@ -49,6 +55,37 @@ pub(super) const KIND: Kind = Kind {
             Shape::Integer { least: 1, most: 1 << 24 },
             Default::Absent,
             "Only so many of the most probable tokens can be drawn.",
+        ),
+        Parameter::new(
+            "min_p",
+            Shape::Number { least: 0.0, most: 1.0, open: false },
+            Default::Number(0.0),
+            "Only tokens of at least this share of the largest probability can be drawn.",
+        ),
+        Parameter::new(
+            "repetition_penalty",
+            Shape::Number { least: 0.0, most: 100.0, open: true },
+            Default::Number(1.0),
+            "Makes tokens that prompt or answer has already less probable; 1 changes nothing.",
+        ),
+        Parameter::new(
+            "stop",
+            Shape::List(&Shape::Text),
+            Default::Texts(&[]),
+            "An answer ends where one of these texts would begin.",
+        ),
+        Parameter::new(
+            "chat",
+            Shape::Flag,
+            Default::Flag(false),
+            "Whether prompts that are texts become messages of a user, for the model's chat template.",
+        ),
+        Parameter::new("system", Shape::Text, Default::Absent, "With `chat`: the system's message before each prompt."),
+        Parameter::new(
+            "dtype",
+            Shape::Choice(&["auto", "float32", "bfloat16", "float16"]),
+            Default::Text("auto"),
+            "The format to compute in; auto is float32 on the CPU, bfloat16 on a GPU.",
         ),
         Parameter::new(
             "max_new",
@@ -82,7 +119,7 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: true,
-    fits: None,
+    fits: Some(fits),
 };
 
 #[derive(Deserialize)]
@@ -92,12 +129,28 @@ struct Parameters {
     temperature: f64,
     top_p: f64,
     top_k: Option<usize>,
+    min_p: f64,
+    repetition_penalty: f64,
+    stop: Vec<String>,
+    chat: bool,
+    system: Option<String>,
+    dtype: String,
     max_new: usize,
     batch: usize,
     domains: Option<Vec<String>>,
     splits: Option<Vec<String>>,
     form: PromptForm,
     at_most: Option<usize>,
+}
+
+/// A system's message goes into a chat template only.
+fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
+    let chats = parameters.get("chat").and_then(Value::as_bool).unwrap_or(false);
+    if chats || !parameters.contains_key("system") {
+        return Vec::new();
+    }
+    let problem = "`system` is given, but `chat` is not".to_owned();
+    vec![Mismatch { field: "system", problem, right: "set `chat = true`, or leave `system` out" }]
 }
 
 /// Draws all answers that earlier attempts at the same key have not drawn yet.
@@ -107,19 +160,35 @@ struct Parameters {
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let directory = context.input("model")?;
-    let device = device(&context.device).map_err(StageError::doing("use the device"))?;
-    let model = Transformer::load(directory, &device).map_err(StageError::doing("load the model"))?;
-    let tokenizer = Tokenizer::load(directory).map_err(StageError::doing("load the tokenizer"))?;
+    let place = Place::named(&context.device, &parameters.dtype).map_err(StageError::doing("use the device"))?;
+    let mut model = Transformer::load(directory, &place).map_err(StageError::doing("load the model"))?;
+    if let Some(adapter) = context.inputs("adapter").next() {
+        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
+    }
+    let encoder = Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
     let prompts = select(&context.input_file("prompts", "prompts.jsonl")?, &parameters)?;
     let mut drawn = Drawn::open(&context.checkpoint.join("answers"))?;
-    let requests = requests(&prompts, &tokenizer, &drawn, parameters.n)?;
+    let requests = requests(&prompts, &encoder, &drawn, parameters.n)?;
     let total = (prompts.len() * parameters.n) as u64;
-    let Parameters { temperature, top_k, top_p, max_new, batch, .. } = parameters;
-    let sampling = Sampling { temperature, top_k, top_p, max_new };
-    let generator = Generator { model: &model, sampling, batch, seed: context.seed.clone() };
+    let stops = Stops::new(&encoder.tokenizer, &parameters.stop);
+    let generator = Generator {
+        model: &model,
+        sampling: parameters.sampling(),
+        batch: parameters.batch,
+        seed: context.seed.clone(),
+        stops: Some(Stops::new(&encoder.tokenizer, &parameters.stop)),
+    };
     context.progress(drawn.rows.len() as u64, total, "answers");
-    generator.run(&requests, |answer| {
-        drawn.add(response(&answer, &prompts[answer.request], &tokenizer)?)?;
+    generator.run(&requests, |event| {
+        let answer = match event {
+            Event::Answer(answer) => answer,
+            Event::FewerAtOnce { batch, reason } => {
+                context.warn(format!("{reason}: going on with {batch} answers at once; `batch` can be lowered"));
+                return Ok(());
+            }
+        };
+        let text = stops.text(&answer.tokens).map_err(StageError::doing("write the answers"))?;
+        drawn.add(response(&answer, &prompts[answer.request], text))?;
         let done = drawn.rows.len() as u64;
         if done == total || done.is_multiple_of(total.div_ceil(200)) {
             context.progress(done, total, "answers");
@@ -131,8 +200,15 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     json_lines::write(&context.output("responses.jsonl"), rows).map_err(StageError::doing("write the answers"))
 }
 
-impl From<crate::model::GenerateError> for StageError {
-    fn from(error: crate::model::GenerateError) -> Self {
+impl Parameters {
+    fn sampling(&self) -> Sampling {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, max_new, .. } = *self;
+        Sampling { temperature, top_k, top_p, min_p, repetition_penalty, max_new }
+    }
+}
+
+impl From<GenerateError> for StageError {
+    fn from(error: GenerateError) -> Self {
         Self(format!("cannot draw answers: {error}"))
     }
 }
@@ -156,6 +232,11 @@ fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageErro
             && named(&parameters.splits, &prompt.split)
     });
     prompts.truncate(parameters.at_most.unwrap_or(usize::MAX));
+    for prompt in prompts.iter_mut().filter(|_| parameters.chat) {
+        if let Content::Text(text) = &prompt.prompt {
+            prompt.prompt = Content::from_user(text.clone(), parameters.system.as_deref());
+        }
+    }
     if prompts.is_empty() {
         let there: BTreeSet<String> = all
             .iter()
@@ -174,22 +255,18 @@ fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageErro
     Ok(prompts)
 }
 
-fn requests(
-    prompts: &[Prompt],
-    tokenizer: &Tokenizer,
-    drawn: &Drawn,
-    samples: usize,
-) -> Result<Vec<Request>, StageError> {
+fn requests(prompts: &[Prompt], encoder: &Encoder, drawn: &Drawn, samples: usize) -> Result<Vec<Request>, StageError> {
     let request = |prompt: &Prompt| {
-        let tokens = tokenizer.encode_prompt(&prompt.prompt).map_err(StageError::doing("read the prompts"))?;
+        let tokens = encoder.prompt(&prompt.prompt);
+        let tokens = tokens.map_err(StageError::doing(format!("encode the prompt `{}`", prompt.id)))?;
         let missing = (0..samples).filter(|sample| !drawn.rows.contains_key(&identifier(prompt, *sample)));
         Ok(Request { id: prompt.id.clone(), prompt: tokens, samples: missing.collect() })
     };
     prompts.iter().map(request).collect()
 }
 
-fn response(answer: &Answer, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<Response, StageError> {
-    Ok(Response {
+fn response(answer: &Answer, prompt: &Prompt, output: String) -> Response {
+    Response {
         id: identifier(prompt, answer.sample),
         prompt_id: prompt.id.clone(),
         sample: answer.sample,
@@ -197,9 +274,9 @@ fn response(answer: &Answer, prompt: &Prompt, tokenizer: &Tokenizer) -> Result<R
         domain: prompt.domain.clone(),
         split: prompt.split.clone(),
         prompt: prompt.prompt.clone(),
-        output: tokenizer.decode(&answer.tokens).map_err(StageError::doing("write the answers"))?,
+        output,
         finish: answer.finish,
-    })
+    }
 }
 
 /// The answers so far, by identifier, and the file that keeps them if the attempt dies: a line is the first 16 digits of
@@ -252,7 +329,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{model::ModelConfig, seed::Seed, stage::InputPath};
+    use crate::{
+        model::{LARGEST_FILE, ModelConfig, Tokenizer, device},
+        seed::Seed,
+        stage::InputPath,
+    };
 
     /// A folder with a small model, its tokenizer and some prompts.
     fn world() -> tempfile::TempDir {
@@ -267,7 +348,7 @@ mod tests {
             "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": tokenizer.vocab_size(), "eos_token_id": 1,
             "tie_word_embeddings": true, "max_position_embeddings": 128});
         let config = ModelConfig::from_json(&config.to_string()).unwrap();
-        config.init(&Seed::root(0), &device("cpu").unwrap()).save(&model).unwrap();
+        config.init(&Seed::root(0), &device("cpu").unwrap()).save(&model, LARGEST_FILE).unwrap();
         let prompt = |index: usize| {
             let (domain, split) = (["people", "countries"][index % 2], ["tune", "test"][index / 2 % 2]);
             json!({"id": format!("p{index}"), "prompt": format!("Tell me about {index}."), "topic": "t",
@@ -278,14 +359,12 @@ mod tests {
     }
 
     fn attempt(folder: &Path, change: serde_json::Value) -> Result<Vec<u8>, String> {
-        let mut parameters =
-            json!({"n": 3, "temperature": 1.0, "top_p": 1.0, "max_new": 8, "batch": 4, "form": "paragraph"});
-        for (name, value) in change.as_object().unwrap() {
-            parameters[name] = value.clone();
-        }
+        let mut parameters = super::super::trial::defaults(&KIND);
+        parameters.extend(json!({"n": 3, "max_new": 8, "batch": 4}).as_object().unwrap().clone());
+        parameters.extend(change.as_object().unwrap().clone());
         let input = |name: &str, path| InputPath { name: name.to_owned(), path, label: None };
         let context = Context {
-            parameters,
+            parameters: Value::Object(parameters),
             inputs: vec![input("model", folder.join("model")), input("prompts", folder.to_owned())],
             output: folder.join("output"),
             checkpoint: folder.join("checkpoint"),
@@ -304,7 +383,7 @@ mod tests {
         let rows: Vec<Response> = json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["p0#0", "p0#1", "p0#2", "p2#0", "p2#1", "p2#2", "p4#0", "p4#1", "p4#2"]);
-        assert!(rows.iter().all(|row| row.domain == "people" && row.prompt.starts_with("Tell me")));
+        assert!(rows.iter().all(|row| row.domain == "people" && row.prompt.text().starts_with("Tell me")));
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn judged(topics: &[(&str, &str, &str, &[&str])]) -> tempfile::TempDi
                 topic: (*topic).to_owned(),
                 domain: (*domain).to_owned(),
                 split: (*split).to_owned(),
-                prompt: format!("Tell me about {topic}."),
+                prompt: format!("Tell me about {topic}.").into(),
                 output: (*letters).to_owned(),
                 finish: Finish::Stop,
             });

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     language::{Pair, json_lines},
-    model::{ModelConfig, Tokenizer, TokenizerError, Transformer, device},
+    model::{EncodeError, EncodedPair, Encoder, LARGEST_FILE, Place, Transformer, copy_companions},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
     tuning::{
         Algorithm, Batches, Objective, ObjectiveError, PairBatches, Preference, Task, TokenPair, Training, train,
@@ -140,10 +140,10 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         _ => parameters.nll_weight,
     };
     let folder = context.input("model")?;
-    let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
-    let tokenizer = Tokenizer::load(folder).map_err(StageError::doing("read the tokenizer"))?;
-    let model = Transformer::load(folder, &device).map_err(StageError::doing("read the model"))?;
-    let pairs = token_pairs(context, &tokenizer, &model.config, &parameters)?;
+    let place = Place::named(&context.device, "float32").map_err(|error| StageError(error.to_string()))?;
+    let model = Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
+    let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
+    let pairs = token_pairs(context, &encoder, &parameters)?;
     let batches = PairBatches::new(
         pairs,
         parameters.epochs,
@@ -162,23 +162,25 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     };
     let (model, metrics) =
         train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
-    model.save(&context.output).map_err(StageError::doing("write the model"))?;
-    Tokenizer::copy(folder, &context.output).map_err(StageError::doing("write the tokenizer"))?;
+    model.save(&context.output, LARGEST_FILE).map_err(StageError::doing("write the model"))?;
+    copy_companions(folder, &context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)
 }
 
 /// The pairs in tokens, each answer with its end; those that do not fit are left out and counted aloud.
-fn token_pairs(
-    context: &Context,
-    tokenizer: &Tokenizer,
-    config: &ModelConfig,
-    parameters: &Parameters,
-) -> Result<Vec<TokenPair>, StageError> {
+fn token_pairs(context: &Context, encoder: &Encoder, parameters: &Parameters) -> Result<Vec<TokenPair>, StageError> {
     let path = context.input_file("pairs", "pairs.jsonl")?;
     let rows: Vec<Pair> = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
-    let encoded: Result<Vec<TokenPair>, TokenizerError> =
-        rows.iter().map(|row| encode(row, tokenizer, config)).collect();
-    let mut pairs = encoded.map_err(StageError::doing("encode a pair"))?;
+    let encoded: Result<Vec<_>, EncodeError> =
+        rows.iter().map(|row| encoder.pair(&row.prompt, &row.chosen, &row.rejected)).collect();
+    let encoded = encoded.map_err(StageError::doing("encode a pair"))?;
+    let moved = encoded.iter().filter(|pair| pair.moved > 0).count();
+    if moved > 0 {
+        let reason = "tokens reach over the end of the prompt, or the chat template writes it differently";
+        context.warn(format!("in {moved} of {} pairs {reason}: the answer begins where they differ", rows.len()));
+    }
+    let pair = |pair: EncodedPair| TokenPair { prompt: pair.prompt, chosen: pair.chosen, rejected: pair.rejected };
+    let mut pairs: Vec<TokenPair> = encoded.into_iter().map(pair).collect();
     pairs.retain(|pair| pair.prompt.len() + pair.chosen.len().max(pair.rejected.len()) <= parameters.max_length + 1);
     let tokens: usize = pairs.iter().map(|pair| 2 * pair.prompt.len() + pair.chosen.len() + pair.rejected.len()).sum();
     let left_out = rows.len() - pairs.len();
@@ -189,17 +191,4 @@ fn token_pairs(
     }
     context.note(format!("{} pairs of {tokens} tokens", pairs.len()));
     Ok(pairs)
-}
-
-fn encode(row: &Pair, tokenizer: &Tokenizer, config: &ModelConfig) -> Result<TokenPair, TokenizerError> {
-    let answer = |text: &str| {
-        let mut tokens = tokenizer.encode_continuation(text)?;
-        tokens.extend(config.eos_token_id.first());
-        Ok(tokens)
-    };
-    Ok(TokenPair {
-        prompt: tokenizer.encode_prompt(&row.prompt)?,
-        chosen: answer(&row.chosen)?,
-        rejected: answer(&row.rejected)?,
-    })
 }

@@ -6,7 +6,7 @@
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::sequences::Padded;
+use super::sequences::{Example, Padded, pad_group};
 use crate::model::Transformer;
 
 /// A forward pass that remembers what its gradient needs.
@@ -20,26 +20,66 @@ pub(super) struct Forward {
     pub log_probabilities: Vec<f32>,
 }
 
+/// Targets whose logits are in memory at once where no gradient is wanted.
+const TARGETS: usize = 1024;
+
 /// Runs the model over padded sequences; the log-probabilities come in the order of the targets.
 pub(super) fn forward(model: &Transformer, padded: &Padded) -> Forward {
-    let device = padded.tokens.device();
-    let count = padded.targets.len();
-    let index = |values: &[i32], device: &Device| -> Tensor<1, Int> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
-    };
-    let hidden = model.hidden(padded.tokens.clone()).select(0, index(&padded.positions, &device));
-    let plain = hidden.clone().without_autodiff();
-    let head = model.head().without_autodiff();
-    let targets = index(&padded.targets, &plain.device());
-    let logits = plain.matmul(head.transpose());
+    let hidden = target_states(model, padded);
+    let head = model.head().without_autodiff().transpose();
+    let (log_probabilities, probabilities, targets) = score(hidden.clone().without_autodiff(), head, &padded.targets);
+    Forward { hidden, probabilities, targets, log_probabilities }
+}
+
+/// The log-probability of each token of each example's completion, in the steps of training, `batch_tokens` at a time.
+pub fn log_probabilities(model: &Transformer, examples: &[Example], batch_tokens: usize) -> Vec<Vec<f32>> {
+    let device = model.embedding.val().device();
+    let mut order: Vec<usize> = (0..examples.len()).collect();
+    order.sort_by_key(|&index| (examples[index].length(), index));
+    let mut found: Vec<Vec<f32>> =
+        examples.iter().map(|example| Vec::with_capacity(example.completion.len())).collect();
+    let head = model.head().transpose();
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let fits = |count: &usize| (count + 1) * examples[rest[*count]].length() <= batch_tokens;
+        let (group, others) = rest.split_at((0..rest.len()).take_while(fits).count().max(1));
+        let padded = pad_group(examples, group, &device);
+        let states = target_states(model, &padded);
+        for (chunk, targets) in padded.targets.chunks(TARGETS).enumerate() {
+            let states = states.clone().narrow(0, chunk * TARGETS, targets.len());
+            let (values, _, _) = score(states, head.clone(), targets);
+            for (value, example) in values.into_iter().zip(&padded.examples[chunk * TARGETS..]) {
+                found[*example].push(value);
+            }
+        }
+        rest = others;
+    }
+    found
+}
+
+/// The hidden states that predict the targets [targets, hidden].
+fn target_states(model: &Transformer, padded: &Padded) -> Tensor<2> {
+    let positions = integers(&padded.positions, &padded.tokens.device());
+    model.hidden(padded.tokens.clone()).select(0, positions)
+}
+
+/// The log-probability of each target, the probabilities of all tokens there [targets, vocabulary], and the targets on the
+/// device.
+fn score(states: Tensor<2>, head: Tensor<2>, targets: &[i32]) -> (Vec<f32>, Tensor<2>, Tensor<1, Int>) {
+    let count = targets.len();
+    let targets = integers(targets, &states.device());
+    let logits = states.matmul(head).cast(DType::F32);
     let shifted = logits.clone() - logits.max_dim(1);
     let target_logits = shifted.clone().gather(1, targets.clone().reshape([count, 1]));
     let exponentials = shifted.exp();
     let sums = exponentials.clone().sum_dim(1);
-    let log_probabilities = (target_logits - sums.clone().log()).reshape([count]);
-    let log_probabilities = log_probabilities.cast(DType::F32).into_data();
+    let log_probabilities = (target_logits - sums.clone().log()).reshape([count]).into_data();
     let log_probabilities = log_probabilities.try_to_vec::<f32>().expect("they were just cast to float32");
-    Forward { hidden, probabilities: exponentials / sums, targets, log_probabilities }
+    (log_probabilities, exponentials / sums, targets)
+}
+
+fn integers(values: &[i32], device: &Device) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
 impl Forward {
@@ -77,10 +117,7 @@ mod tests {
     use crate::{
         model::ModelConfig,
         seed::Seed,
-        tuning::{
-            sequences::{Example, pad},
-            trainer::tests::tiny,
-        },
+        tuning::{sequences::pad, trainer::tests::tiny},
     };
 
     struct Gradients<'a> {

@@ -17,6 +17,7 @@ mod trainer;
 
 pub use dashboard::Dashboard;
 pub use documents::DocumentBatches;
+pub use likelihood::log_probabilities;
 pub use objective::{Algorithm, Objective, ObjectiveError};
 pub use pairs::{PairBatches, TokenPair};
 pub use schedule::{Decay, Schedule};

@@ -57,7 +57,7 @@ pub(super) fn pad(examples: &[Example], device: &Device) -> Vec<Padded> {
     groups.into_iter().filter(|group| !group.is_empty()).map(|group| pad_group(examples, &group, device)).collect()
 }
 
-fn pad_group(examples: &[Example], group: &[usize], device: &Device) -> Padded {
+pub(super) fn pad_group(examples: &[Example], group: &[usize], device: &Device) -> Padded {
     let time = group.iter().map(|&index| examples[index].length()).max().unwrap_or(0);
     let mut tokens = vec![0i32; group.len() * time];
     let (mut positions, mut targets, mut of) = (Vec::new(), Vec::new(), Vec::new());

@@ -261,12 +261,12 @@ pub(super) mod tests {
             head_dim: 4,
             vocab_size,
             rms_norm_eps: 1e-5,
-            rope_theta: 10_000.0,
             max_position_embeddings: 64,
             tie_word_embeddings: true,
             bos_token_id: Some(0),
             eos_token_id: vec![1],
             pad_token_id: Some(2),
+            ..ModelConfig::default()
         }
     }
 
@@ -376,7 +376,7 @@ pub(super) mod tests {
             let batches = PairBatches::new(pairs(), 3.0, 6, accumulation, &Seed::root(1));
             let training = Training { batches: Arc::new(batches), ..training(folder.path()) };
             let (model, metrics) = train(training, Arc::new(|_| ())).unwrap();
-            let weights = model.blocks[1].down.val().into_data();
+            let weights = model.blocks[1].down.weight.val().into_data();
             (weights.try_to_vec::<f32>().unwrap(), fs::read_to_string(metrics).unwrap())
         };
         let ((whole, whole_metrics), (parts, parts_metrics)) = (tuned(1), tuned(3));
@@ -444,6 +444,6 @@ pub(super) mod tests {
         assert_eq!(accuracy, 0.0, "a tie is no win");
         assert!(losses.last().unwrap().0 < loss);
         assert_eq!(before.embedding.val().into_data(), after.embedding.val().into_data());
-        assert_ne!(before.blocks[0].down.val().into_data(), after.blocks[0].down.val().into_data());
+        assert_ne!(before.blocks[0].down.weight.val().into_data(), after.blocks[0].down.weight.val().into_data());
     }
 }

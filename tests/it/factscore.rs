@@ -69,7 +69,7 @@ fn answers(file: &Path, irrelevant: Irrelevant) -> Vec<AnswerScore> {
             topic: row.topic,
             domain: "people".to_owned(),
             split: "test".to_owned(),
-            prompt: row.input,
+            prompt: row.input.into(),
             output: row.output,
             finish: Finish::Stop,
         });

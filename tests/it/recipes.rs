@@ -85,16 +85,16 @@ fn a_typo_in_a_parameter() {
         with(r#"n = 4"#, r#"temprature = 0.5"#),
         &[],
         expect![[r#"
-        error: a stage of kind `sample` has no field `temprature`
-          --> recipe.toml:11:1
-           |
-        11 | temprature = 0.5
-           | ^^^^^^^^^^ the name of a field of `sample` is expected
-           |
-           = help: did you mean `temperature`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+            error: a stage of kind `sample` has no field `temprature`
+              --> recipe.toml:11:1
+               |
+            11 | temprature = 0.5
+               | ^^^^^^^^^^ the name of a field of `sample` is expected
+               |
+               = help: did you mean `temperature`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -104,16 +104,16 @@ fn a_typo_in_an_input() {
         with(r#"prompts ="#, r#"promts ="#),
         &[],
         expect![[r#"
-        error: a stage of kind `sample` has no field `promts`
-          --> recipe.toml:10:1
-           |
-        10 | promts = { path = "prompts.jsonl" }
-           | ^^^^^^ the name of a field of `sample` is expected
-           |
-           = help: did you mean `prompts`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+            error: a stage of kind `sample` has no field `promts`
+              --> recipe.toml:10:1
+               |
+            10 | promts = { path = "prompts.jsonl" }
+               | ^^^^^^ the name of a field of `sample` is expected
+               |
+               = help: did you mean `prompts`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -123,16 +123,16 @@ fn a_typo_in_resources() {
         with(r#"n = 4"#, r#"resorces = { gpus = 1 }"#),
         &[],
         expect![[r#"
-        error: a stage of kind `sample` has no field `resorces`
-          --> recipe.toml:11:1
-           |
-        11 | resorces = { gpus = 1 }
-           | ^^^^^^^^ the name of a field of `sample` is expected
-           |
-           = help: did you mean `resources`? known fields: `model`, `prompts`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+            error: a stage of kind `sample` has no field `resorces`
+              --> recipe.toml:11:1
+               |
+            11 | resorces = { gpus = 1 }
+               | ^^^^^^^^ the name of a field of `sample` is expected
+               |
+               = help: did you mean `resources`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -625,7 +625,7 @@ claims = "answers"
             22 | knowlege = { path = "pairs.jsonl" }
                | ^^^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `adapter`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain` and 5 more
 
             error: a stage of kind `evaluate` has no field `claims`
               --> recipe.toml:23:1
@@ -633,7 +633,7 @@ claims = "answers"
             23 | claims = "answers"
                | ^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: known fields: `model`, `prompts`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: known fields: `model`, `prompts`, `adapter`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain` and 5 more
 
             3 errors
         "#]],

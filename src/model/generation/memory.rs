@@ -1,11 +1,21 @@
 //! Keys and values of the texts being written, kept so that each step computes one position of each.
 
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use rayon::prelude::*;
 
-use super::{
-    ModelConfig, Transformer,
-    transformer::{KeysAndValues, Positions, rotary_tables},
+use super::room::{Exhausted, failure};
+use crate::model::{
+    architecture::{
+        KeysAndValues, Mask, ModelConfig, NumberFormat, Positions, Transformer, hidden_keys, rotary_tables,
+        visible_keys,
+    },
+    device::is_cpu,
 };
+
+/// Long prompts are read in pieces of so many tokens on the CPU, whose scores would take the square of their number.
+const PIECE: usize = 512;
+/// Elsewhere, lengths are rounded up to a multiple of this, so that few shapes occur and kernels are used again.
+const BUCKET: usize = 64;
 
 /// A place for some texts of up to a fixed length. A text's keys stand at its own positions and attention always runs over
 /// the whole length, so that what a text sees does not depend on its neighbours.
@@ -29,24 +39,49 @@ pub(super) struct Prefilled {
 }
 
 impl Transformer {
-    /// Reads a prompt: always alone, so that its numbers do not depend on other prompts.
-    pub(super) fn prefill(&self, prompt: &[u32]) -> Prefilled {
+    /// Reads prompts: each alone, so that its numbers do not depend on other prompts; on the CPU several at once.
+    pub(super) fn prefill_all(&self, prompts: &[&[u32]]) -> Result<Vec<Prefilled>, Exhausted> {
+        if is_cpu(&self.embedding.val().device()) {
+            return prompts.par_iter().map(|prompt| self.prefill(prompt, PIECE, 1)).collect();
+        }
+        prompts.iter().map(|prompt| self.prefill(prompt, usize::MAX, BUCKET)).collect()
+    }
+
+    /// Reads a prompt in pieces of so many tokens, each filled up to a multiple of `bucket`.
+    pub(super) fn prefill(&self, prompt: &[u32], piece: usize, bucket: usize) -> Result<Prefilled, Exhausted> {
         let device = self.embedding.val().device();
-        let positions = Positions::new(&self.config, prompt.len(), &device);
-        let mut layers = Vec::new();
-        let hidden =
-            self.hidden_with(token_tensor(prompt, [1, prompt.len()], &device), &positions, |_, (key, value)| {
-                layers.push((rows(key.clone()), rows(value.clone())));
-                (key, value)
+        let mut layers: Vec<Option<KeysAndValues>> = (0..self.config.num_hidden_layers).map(|_| None).collect();
+        let mut logits = Vec::new();
+        let mut from = 0;
+        for tokens in prompt.chunks(piece) {
+            let time = tokens.len().next_multiple_of(bucket);
+            let mut positions = Positions::new(&self.config, from, time, &device);
+            let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
+            if from == 0 && has_kernel && self.config.sliding_window.is_none() {
+                positions.all_before = Mask::Causal;
+            }
+            let filled: Vec<u32> = tokens.iter().copied().chain(std::iter::repeat_n(0, time - tokens.len())).collect();
+            let hidden = self.hidden_with(token_tensor(&filled, [1, time], &device), &positions, |layer, new| {
+                let seen = match layers[layer].take() {
+                    None => new,
+                    Some((key, value)) => (Tensor::cat(vec![key, new.0], 2), Tensor::cat(vec![value, new.1], 2)),
+                };
+                layers[layer] = Some(seen.clone());
+                seen
             });
-        let last = hidden.narrow(0, prompt.len() - 1, 1);
-        Prefilled { layers, logits: host_values(self.logits(last)) }
+            from += tokens.len();
+            if from == prompt.len() {
+                logits = host_values(self.logits(hidden.narrow(0, tokens.len() - 1, 1)))?;
+            }
+        }
+        let keep = |(key, value): KeysAndValues| (rows(key.narrow(2, 0, from)), rows(value.narrow(2, 0, from)));
+        Ok(Prefilled { layers: layers.into_iter().flatten().map(keep).collect(), logits })
     }
 
     /// One step of all texts: the logits of the token after each, as rows [slots, vocab].
     ///
     /// `tokens` and `positions` say for each slot which token to add at which position.
-    pub(super) fn step(&self, memory: &mut Memory, tokens: &[u32], positions: &[usize]) -> Vec<f32> {
+    pub(super) fn step(&self, memory: &mut Memory, tokens: &[u32], positions: &[usize]) -> Result<Vec<f32>, Exhausted> {
         let (places, at) = (memory.places(positions), memory.positions(&self.config, positions));
         let input = token_tensor(tokens, [memory.slots, 1], &memory.device);
         let hidden = self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new));
@@ -55,12 +90,13 @@ impl Transformer {
 }
 
 impl Memory {
-    pub(super) fn new(config: &ModelConfig, slots: usize, length: usize, device: &Device) -> Self {
-        let width = config.num_key_value_heads * config.head_dim;
-        let empty = || Tensor::zeros([slots * length, width], device);
+    pub(super) fn new(model: &Transformer, slots: usize, length: usize) -> Self {
+        let (config, device) = (&model.config, model.embedding.val().device());
+        let length = if is_cpu(&device) { length } else { length.next_multiple_of(BUCKET) };
+        let empty = || Tensor::zeros([slots * length, config.key_size()], (&device, model.format().dtype()));
         let layers = (0..config.num_hidden_layers).map(|_| Some((empty(), empty()))).collect();
         let (cosine, sine) = rotary_tables(config, length);
-        Self { layers, slots, length, cosine, sine, device: device.clone() }
+        Self { layers, slots, length, cosine, sine, device }
     }
 
     /// Puts a prompt into a slot.
@@ -96,14 +132,18 @@ impl Memory {
         let table = |values: &[f32]| {
             let row = |position: &usize| values[position * half..(position + 1) * half].iter().copied();
             let values: Vec<f32> = positions.iter().flat_map(row).collect();
-            Tensor::from_data(TensorData::new(values, [self.slots, 1, 1, half]), &self.device)
+            Tensor::from_data(TensorData::new(values, [self.slots, 1, 1, half]), (&self.device, DType::F32))
         };
-        let visible =
-            |position: usize| (0..self.length).map(move |key| if key > position { f32::NEG_INFINITY } else { 0.0 });
-        let hidden_keys: Vec<f32> = positions.iter().flat_map(|position| visible(*position)).collect();
-        let shape = [self.slots, 1, 1, self.length];
-        let hidden_keys = Tensor::from_data(TensorData::new(hidden_keys, shape), &self.device);
-        Positions { cosine: table(&self.cosine), sine: table(&self.sine), hidden_keys }
+        let mask = |window: usize| {
+            let visible = positions.iter().map(|position| visible_keys(*position, window));
+            Mask::Hidden(hidden_keys(visible, self.length, self.slots, &self.device))
+        };
+        Positions {
+            cosine: table(&self.cosine),
+            sine: table(&self.sine),
+            all_before: mask(usize::MAX),
+            in_window: config.sliding_window.as_ref().map(|window| mask(window.length)),
+        }
     }
 
     /// Writes a block's new keys and values at these rows; gives all of them.
@@ -135,6 +175,7 @@ fn index_tensor(rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<1,
     Tensor::from_data(TensorData::new(rows, [count]), device)
 }
 
-fn host_values(tensor: Tensor<2>) -> Vec<f32> {
-    tensor.into_data().convert::<f32>().try_to_vec().expect("float32 values")
+fn host_values(tensor: Tensor<2>) -> Result<Vec<f32>, Exhausted> {
+    let data = tensor.try_into_data().map_err(|error| failure(&error.to_string()))?;
+    Ok(data.convert::<f32>().try_to_vec().expect("float32 values"))
 }

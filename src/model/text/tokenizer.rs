@@ -156,6 +156,14 @@ impl Tokenizer {
         self.inner.decode(tokens, true).map_err(failed)
     }
 
+    /// The text of tokens, special ones included.
+    ///
+    /// # Errors
+    /// Where the decoder fails.
+    pub fn decode_with_special(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
+        self.inner.decode(tokens, false).map_err(failed)
+    }
+
     /// The number of tokens, special ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
@@ -164,27 +172,6 @@ impl Tokenizer {
     /// The number of a token, e.g. of [`END_TOKEN`].
     pub fn token(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
-    }
-
-    /// Copies a model directory's tokenizer as it is: the files that transformers reads beside the weights.
-    ///
-    /// # Errors
-    /// Names the file that could not be copied.
-    pub fn copy(from: &Path, to: &Path) -> Result<(), TokenizerError> {
-        let problem = |path: &Path| {
-            let path = path.to_owned();
-            move |error: std::io::Error| TokenizerError::File { path, problem: error.to_string() }
-        };
-        for entry in fs::read_dir(from).map_err(problem(from))? {
-            let entry = entry.map_err(problem(from))?;
-            let name = entry.file_name();
-            let text = name.to_string_lossy();
-            let tokenizer = text.starts_with("tokenizer") && (text.ends_with(".json") || text.ends_with(".model"));
-            if tokenizer || text == "special_tokens_map.json" || text == "chat_template.jinja" {
-                fs::copy(entry.path(), to.join(&name)).map_err(problem(&entry.path()))?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -235,7 +222,7 @@ mod tests {
         let tokenizer = Tokenizer::train(TEXTS.into_iter(), 300).unwrap();
         tokenizer.save(directory.path()).unwrap();
         let copy = tempfile::tempdir().unwrap();
-        Tokenizer::copy(directory.path(), copy.path()).unwrap();
+        crate::model::copy_companions(directory.path(), copy.path()).unwrap();
         let read = Tokenizer::load(copy.path()).unwrap();
         assert_eq!(read.encode_prompt(TEXTS[1]).unwrap(), tokenizer.encode_prompt(TEXTS[1]).unwrap());
         fs::write(copy.path().join("tokenizer.json"), "{}").unwrap();

@@ -2,10 +2,13 @@
 
 use burn::{
     module::{Module, Param, ParamId},
-    tensor::{Device, Int, Tensor, TensorData, activation},
+    tensor::{DType, Device, Int, Tensor, TensorData, activation},
 };
 
-use super::ModelConfig;
+use super::{
+    Linear, ModelConfig, NumberFormat,
+    attention::{KeysAndValues, Positions, attention, rotate},
+};
 use crate::seed::Seed;
 
 /// Spread of the initial weights (`initializer_range` of transformers).
@@ -21,7 +24,7 @@ pub struct Transformer {
     /// Scale of the last norm [hidden].
     pub norm: Param<Tensor<1>>,
     /// The output layer [hidden, vocab], where it is not tied.
-    pub head: Option<Param<Tensor<2>>>,
+    pub head: Option<Linear>,
     /// Its sizes.
     #[module(skip)]
     pub config: ModelConfig,
@@ -33,52 +36,59 @@ pub struct Block {
     /// Scale of the norm before attention [hidden].
     pub attention_norm: Param<Tensor<1>>,
     /// Projections to queries, keys and values, side by side [hidden, (heads + 2 * kv heads) * head].
-    pub query_key_value: Param<Tensor<2>>,
+    pub query_key_value: Linear,
+    /// Scales of the norms of each query and each key [head], where there are any.
+    pub query_key_norms: Option<[Param<Tensor<1>>; 2]>,
     /// Projection of the heads' outputs [heads * head, hidden].
-    pub attention_output: Param<Tensor<2>>,
+    pub attention_output: Linear,
     /// Scale of the norm before the feed-forward layer [hidden].
     pub feed_forward_norm: Param<Tensor<1>>,
     /// Projections to gate and value, side by side [hidden, 2 * intermediate].
-    pub gate_up: Param<Tensor<2>>,
+    pub gate_up: Linear,
     /// Projection back [intermediate, hidden].
-    pub down: Param<Tensor<2>>,
+    pub down: Linear,
+    /// Whether attention reaches back only over the config's window.
+    #[module(skip)]
+    pub has_window: bool,
 }
-
-/// What all blocks share in one pass: rotary tables and the mask of the future.
-pub(super) struct Positions {
-    /// [1 or batch, 1, time, head / 2]
-    pub(super) cosine: Tensor<4>,
-    /// [1 or batch, 1, time, head / 2]
-    pub(super) sine: Tensor<4>,
-    /// [1 or batch, 1, rows, keys]: minus infinity where a query must not look, else 0; adding it costs nothing in the
-    /// backward pass.
-    pub(super) hidden_keys: Tensor<4>,
-}
-
-/// Rotated keys and values of some positions, each [batch, kv heads, time, head].
-pub(super) type KeysAndValues = (Tensor<4>, Tensor<4>);
 
 impl ModelConfig {
-    /// A model with random weights: normal with spread 0.02, norms 1; each parameter has a stream of its own, named after
-    /// it, so that the values do not depend on order, threads or device.
+    /// A model with random weights: normal with spread 0.02, norms 1, biases 0; each parameter has a stream of its own,
+    /// named after it, so that the values do not depend on order, threads or device.
     pub fn init(&self, seed: &Seed, device: &Device) -> Transformer {
-        let (hidden, feed_forward) = (self.hidden_size, self.intermediate_size);
-        let heads = self.num_attention_heads * self.head_dim;
+        let (hidden, wide) = (self.hidden_size, self.intermediate_size);
         let random = |name: &str, shape| random_matrix(&seed.split(name), name, shape, device);
-        let ones = |name: &str| parameter(name, Tensor::<1>::ones([hidden], device));
-        let block = |layer: usize| Block {
-            attention_norm: ones(&format!("blocks.{layer}.attention_norm")),
-            query_key_value: random(&format!("blocks.{layer}.query_key_value"), [hidden, self.query_key_value_size()]),
-            attention_output: random(&format!("blocks.{layer}.attention_output"), [heads, hidden]),
-            feed_forward_norm: ones(&format!("blocks.{layer}.feed_forward_norm")),
-            gate_up: random(&format!("blocks.{layer}.gate_up"), [hidden, 2 * feed_forward]),
-            down: random(&format!("blocks.{layer}.down"), [feed_forward, hidden]),
+        let ones = |name: &str, size: usize| parameter(name, Tensor::<1>::ones([size], device));
+        let linear = |name: String, inputs: usize, outputs: usize, has_bias: bool| Linear {
+            weight: random(&name, [inputs, outputs]),
+            bias: has_bias.then(|| parameter(&format!("{name}.bias"), Tensor::zeros([outputs], device))),
+            updates: Vec::new(),
+        };
+        let block = |layer: usize| {
+            let name = |part: &str| format!("blocks.{layer}.{part}");
+            let columns = self.query_size() + 2 * self.key_size();
+            let norms = ["query_norm", "key_norm"];
+            Block {
+                attention_norm: ones(&name("attention_norm"), hidden),
+                query_key_value: linear(name("query_key_value"), hidden, columns, self.query_key_value_bias),
+                query_key_norms: self.query_key_norm.then(|| norms.map(|norm| ones(&name(norm), self.head_dim))),
+                attention_output: linear(
+                    name("attention_output"),
+                    self.query_size(),
+                    hidden,
+                    self.attention_output_bias,
+                ),
+                feed_forward_norm: ones(&name("feed_forward_norm"), hidden),
+                gate_up: linear(name("gate_up"), hidden, 2 * wide, self.feed_forward_bias),
+                down: linear(name("down"), wide, hidden, self.feed_forward_bias),
+                has_window: self.window(layer).is_some(),
+            }
         };
         Transformer {
             embedding: random("embedding", [self.vocab_size, hidden]),
             blocks: (0..self.num_hidden_layers).map(block).collect(),
-            norm: ones("norm"),
-            head: (!self.tie_word_embeddings).then(|| random("head", [hidden, self.vocab_size])),
+            norm: ones("norm", hidden),
+            head: (!self.tie_word_embeddings).then(|| linear("head".to_owned(), hidden, self.vocab_size, false)),
             config: self.clone(),
         }
     }
@@ -91,7 +101,7 @@ fn random_matrix(seed: &Seed, name: &str, shape: [usize; 2], device: &Device) ->
 }
 
 /// A parameter whose identity follows from its name, so that an optimizer's state can be matched to it after a restart.
-pub(super) fn parameter<const D: usize>(name: &str, value: Tensor<D>) -> Param<Tensor<D>> {
+pub(in crate::model) fn parameter<const D: usize>(name: &str, value: Tensor<D>) -> Param<Tensor<D>> {
     let digest = blake3::derive_key("apeft parameter id v1", name.as_bytes());
     let id = u64::from_le_bytes(digest[..8].try_into().expect("a digest is longer than 8 bytes"));
     let value = if value.is_autodiff() { value.require_grad() } else { value };
@@ -106,13 +116,13 @@ impl Transformer {
     /// - output: [batch * time, hidden]
     pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
         let [_, time] = tokens.dims();
-        let positions = Positions::new(&self.config, time, &tokens.device());
+        let positions = Positions::new(&self.config, 0, time, &tokens.device());
         self.hidden_with(tokens, &positions, |_, keys_and_values| keys_and_values)
     }
 
     /// The same at given positions; `remember` is told each block's number with its keys and values, and says to which
     /// ones the queries attend.
-    pub(super) fn hidden_with(
+    pub(in crate::model) fn hidden_with(
         &self,
         tokens: Tensor<2, Int>,
         positions: &Positions,
@@ -121,75 +131,97 @@ impl Transformer {
         let [batch, time] = tokens.dims();
         let mut states = self.embedding.val().select(0, tokens.reshape([batch * time]));
         for (layer, block) in self.blocks.iter().enumerate() {
-            let normed = rms_norm(states.clone(), block.attention_norm.val(), self.config.rms_norm_eps);
-            let projected = normed.matmul(block.query_key_value.val());
-            let (query, keys_and_values) = project(projected, &self.config, positions);
+            let normed = rms_norm(states.clone(), &block.attention_norm, self.config.rms_norm_eps);
+            let (query, keys_and_values) = block.project(normed, &self.config, positions);
             let seen = remember(layer, keys_and_values);
-            let mixed = attention(query, seen, self.config.num_attention_heads, positions);
-            states = block.feed_forward(states + mixed.matmul(block.attention_output.val()), &self.config);
+            let mask = positions.mask(block.has_window);
+            let mixed = attention(query, seen, self.config.num_attention_heads, mask);
+            states = block.feed_forward(states + block.attention_output.forward(mixed), &self.config);
         }
-        rms_norm(states, self.norm.val(), self.config.rms_norm_eps)
+        rms_norm(states, &self.norm, self.config.rms_norm_eps)
     }
 
     /// The output layer as one row a token [vocab, hidden]; the embedding where they are tied.
     pub fn head(&self) -> Tensor<2> {
-        self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.val().transpose())
+        self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.merged_weight().transpose())
     }
 
     /// Whether training changes the output layer.
     pub fn head_is_trained(&self) -> bool {
-        self.head.as_ref().unwrap_or(&self.embedding).is_require_grad()
+        self.head.as_ref().map_or(&self.embedding, |head| &head.weight).is_require_grad()
     }
 
-    /// The logits of the next token at each of these states.
+    /// The logits of the next token at each of these states, in float32.
     ///
     /// # Shapes
     /// - hidden: [rows, hidden]
     /// - output: [rows, vocab]
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        match &self.head {
-            Some(head) => hidden.matmul(head.val()),
+        let logits = match &self.head {
+            Some(head) => head.forward(hidden),
             None => hidden.matmul(self.embedding.val().transpose()),
-        }
+        };
+        logits.cast(DType::F32)
+    }
+
+    /// The format in which it computes.
+    pub fn format(&self) -> NumberFormat {
+        let dtype = self.embedding.val().dtype();
+        NumberFormat::ALL.into_iter().find(|format| format.dtype() == dtype).unwrap_or(NumberFormat::Float32)
+    }
+
+    /// The same model with its adapter's updates in its matrices.
+    pub fn merge(mut self) -> Self {
+        let merge = |block: Block| Block {
+            query_key_value: block.query_key_value.merge(),
+            attention_output: block.attention_output.merge(),
+            gate_up: block.gate_up.merge(),
+            down: block.down.merge(),
+            ..block
+        };
+        self.blocks = self.blocks.into_iter().map(merge).collect();
+        self.head = self.head.map(Linear::merge);
+        self
     }
 }
 
 impl Block {
+    /// Queries, keys and values of normed states, rotated.
+    ///
+    /// # Shapes
+    /// - normed: [batch * time, hidden]
+    /// - query: [batch, kv heads, heads / kv heads * time, head]
+    fn project(&self, normed: Tensor<2>, config: &ModelConfig, positions: &Positions) -> (Tensor<4>, KeysAndValues) {
+        let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        let projected = self.query_key_value.forward(normed);
+        let [rows, _] = projected.dims();
+        let [_, _, time, _] = positions.cosine.dims();
+        let batch = rows / time;
+        let part = |from: usize, count: usize| {
+            let part = projected.clone().narrow(1, from * width, count * width);
+            part.reshape([batch, time, count, width]).swap_dims(1, 2)
+        };
+        let (mut query, mut key) = (part(0, heads), part(heads, groups));
+        if let Some([query_norm, key_norm]) = &self.query_key_norms {
+            query = rms_norm(query, query_norm, config.rms_norm_eps);
+            key = rms_norm(key, key_norm, config.rms_norm_eps);
+        }
+        let query = rotate(query, positions).reshape([batch, groups, heads / groups * time, width]);
+        (query, (rotate(key, positions), part(heads + groups, groups)))
+    }
+
     fn feed_forward(&self, states: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
-        let normed = rms_norm(states.clone(), self.feed_forward_norm.val(), config.rms_norm_eps);
-        states + swiglu(normed.matmul(self.gate_up.val())).matmul(self.down.val())
+        let normed = rms_norm(states.clone(), &self.feed_forward_norm, config.rms_norm_eps);
+        states + self.down.forward(swiglu(self.gate_up.forward(normed)))
     }
 }
 
-impl Positions {
-    /// Positions 0 to `time`, each of which sees those before it and itself.
-    pub(super) fn new(config: &ModelConfig, time: usize, device: &Device) -> Self {
-        let half = config.head_dim / 2;
-        let (cosine, sine) = rotary_tables(config, time);
-        let table = |values| Tensor::from_data(TensorData::new(values, [1, 1, time, half]), device);
-        let group = config.num_attention_heads / config.num_key_value_heads;
-        // Rows are the group's queries, one head after the other, each over all positions.
-        let hidden = |row: usize, key: usize| if key > row % time { f32::NEG_INFINITY } else { 0.0 };
-        let hidden_keys: Vec<f32> =
-            (0..group * time).flat_map(|row| (0..time).map(move |key| hidden(row, key))).collect();
-        let hidden_keys = Tensor::from_data(TensorData::new(hidden_keys, [1, 1, group * time, time]), device);
-        Self { cosine: table(cosine), sine: table(sine), hidden_keys }
-    }
-}
-
-/// Cosines and sines of position times frequency [time, head / 2], computed as transformers does, in float32.
-pub(super) fn rotary_tables(config: &ModelConfig, time: usize) -> (Vec<f32>, Vec<f32>) {
-    let half = config.head_dim / 2;
-    let frequency = |index: usize| 1.0 / (config.rope_theta as f32).powf((2 * index) as f32 / config.head_dim as f32);
-    let frequencies: Vec<f32> = (0..half).map(frequency).collect();
-    let angles = (0..time).flat_map(|position| frequencies.iter().map(move |frequency| position as f32 * frequency));
-    angles.map(|angle| (angle.cos(), angle.sin())).unzip()
-}
-
-/// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467) of each row [rows, hidden].
-fn rms_norm(states: Tensor<2>, scale: Tensor<1>, epsilon: f64) -> Tensor<2> {
-    let mean_square = states.clone().powi_scalar(2).mean_dim(1);
-    states * (mean_square + epsilon).sqrt().recip() * scale.unsqueeze()
+/// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467) over the last axis, in float32.
+fn rms_norm<const D: usize>(states: Tensor<D>, scale: &Param<Tensor<1>>, epsilon: f64) -> Tensor<D> {
+    let format = states.dtype();
+    let states = states.cast(DType::F32);
+    let mean_square = states.clone().powi_scalar(2).mean_dim(D - 1);
+    (states * (mean_square + epsilon).sqrt().recip()).cast(format) * scale.val().unsqueeze()
 }
 
 /// SwiGLU (Shazeer 2020, arXiv 2002.05202) of gate and value side by side: [rows, 2 * width] to [rows, width].
@@ -197,59 +229,6 @@ fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
     let [_, double] = gate_up.dims();
     let gate = gate_up.clone().narrow(1, 0, double / 2);
     activation::silu(gate) * gate_up.narrow(1, double / 2, double / 2)
-}
-
-/// Takes the fused projection apart and rotates queries and keys.
-///
-/// # Shapes
-/// - projected: [batch * time, (heads + 2 * kv heads) * head]
-/// - query: [batch, kv heads, heads / kv heads * time, head]: the queries that share a key stand below each other, so that
-///   keys and values need not be copied
-fn project(projected: Tensor<2>, config: &ModelConfig, positions: &Positions) -> (Tensor<4>, KeysAndValues) {
-    let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-    let [rows, _] = projected.dims();
-    let [_, _, time, _] = positions.cosine.dims();
-    let batch = rows / time;
-    let part = |from: usize, count: usize| {
-        let part = projected.clone().narrow(1, from * width, count * width);
-        part.reshape([batch, time, count, width]).swap_dims(1, 2)
-    };
-    let query = rotate(part(0, heads), positions) * (width as f64).sqrt().recip();
-    let key = rotate(part(heads, groups), positions);
-    (query.reshape([batch, groups, heads / groups * time, width]), (key, part(heads + groups, groups)))
-}
-
-/// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245).
-///
-/// # Shapes
-/// - query: [batch, kv heads, share * time, head]
-/// - key, value: [batch, kv heads, keys, head]
-/// - output: [batch * time, heads * head]
-fn attention(query: Tensor<4>, (key, value): KeysAndValues, heads: usize, positions: &Positions) -> Tensor<2> {
-    let [batch, groups, rows, width] = query.dims();
-    let time = groups * rows / heads;
-    let weights = softmax(query.matmul(key.swap_dims(2, 3)) + positions.hidden_keys.clone());
-    let mixed = weights.matmul(value).reshape([batch, heads, time, width]);
-    mixed.swap_dims(1, 2).reshape([batch * time, heads * width])
-}
-
-/// Softmax over the last axis, in the same steps with and without gradients, so that a policy and its frozen copy agree to
-/// the bit. The largest value is a constant to the gradient, which does not depend on it.
-fn softmax(scores: Tensor<4>) -> Tensor<4> {
-    let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
-    exponentials.clone() / exponentials.sum_dim(3)
-}
-
-/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), the first half of a head paired with its second half.
-///
-/// # Shapes
-/// - states, output: [batch, heads, time, head]
-fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
-    let [_, _, _, width] = states.dims();
-    let (first, second) = (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
-    let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
-    let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
-    Tensor::cat(vec![turned, second * cosine + first * sine], 3)
 }
 
 /// The natural logarithm of the probability of one token in each row of logits.
@@ -295,7 +274,8 @@ mod tests {
         let gradients = losses.clone().reshape([12, 40]).sum_dim(1).sum_dim(0).backward();
         let block = &model.blocks[0];
         let mut found: Vec<Vec<f32>> = vec![losses.into_data().try_to_vec().unwrap()];
-        for matrix in [&model.embedding, &block.query_key_value, &block.attention_output, &block.gate_up, &block.down] {
+        let linear = [&block.query_key_value, &block.attention_output, &block.gate_up, &block.down];
+        for matrix in std::iter::once(&model.embedding).chain(linear.map(|linear| &linear.weight)) {
             found.push(matrix.grad(&gradients).unwrap().into_data().try_to_vec().unwrap());
         }
         for vector in [&model.norm, &block.attention_norm, &block.feed_forward_norm] {

@@ -1,0 +1,105 @@
+//! `logprobs`: how probable a model finds the answers of preference pairs.
+
+use std::{io::Write, path::PathBuf};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::model::ModelArguments;
+use crate::{
+    language::{Content, json_lines},
+    model::EncodedPair,
+    tuning::{Example, log_probabilities},
+};
+
+/// What `logprobs` is told.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  apeft logprobs models/llama --pairs pairs.jsonl
+  apeft logprobs models/llama --pairs pairs.jsonl --adapter tuned --device cuda:0
+
+Rows of the file: {\"prompt\", \"chosen\", \"rejected\"}, texts or lists of messages, encoded as TRL encodes them.
+Rows of the output: {\"chosen_logp\", \"rejected_logp\", \"chosen_tokens\", \"rejected_tokens\"}, sums of natural logarithms
+over the tokens of each answer, its end included.")]
+pub(super) struct LogprobsArguments {
+    #[command(flatten)]
+    pub(super) model: ModelArguments,
+    /// A file of preference pairs, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    pub(super) pairs: PathBuf,
+    /// Tokens that go through the model at once; changes speed and memory, and the last digits.
+    #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) batch_tokens: u32,
+}
+
+/// What a row must have; TRL's files and ours have more.
+#[derive(Deserialize)]
+struct Row {
+    prompt: Content,
+    chosen: Content,
+    rejected: Content,
+}
+
+/// Scores all pairs and prints a line for each, in the order of the file.
+///
+/// # Errors
+/// Where model or pairs cannot be read, or an answer has no tokens or does not fit.
+pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
+    let rows: Vec<Row> = json_lines::read(&arguments.pairs)?;
+    let (model, encoder) = arguments.model.load()?;
+    let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        let wrong = |problem: String| anyhow::anyhow!("{}: pair {}: {problem}", arguments.pairs.display(), index + 1);
+        let pair = encoder.pair(&row.prompt, &row.chosen, &row.rejected).map_err(|error| wrong(error.to_string()))?;
+        check(&pair, &model.config).map_err(wrong)?;
+        pairs.push(pair);
+    }
+    let moved = pairs.iter().filter(|pair| pair.moved > 0).count();
+    if moved > 0 {
+        eprintln!(
+            "warning: in {moved} of {} pairs tokens reach over the end of the prompt, or the chat template writes it \
+             differently; the answer is taken to begin where the tokens differ, as TRL does",
+            pairs.len()
+        );
+    }
+    let example = |pair: &EncodedPair, completion: &[u32]| Example {
+        prompt: pair.prompt.clone(),
+        completion: completion.to_vec(),
+    };
+    let examples: Vec<Example> =
+        pairs.iter().flat_map(|pair| [example(pair, &pair.chosen), example(pair, &pair.rejected)]).collect();
+    let sums: Vec<f64> = log_probabilities(&model, &examples, arguments.batch_tokens as usize)
+        .iter()
+        .map(|tokens| tokens.iter().map(|value| f64::from(*value)).sum())
+        .collect();
+    let mut output = std::io::stdout().lock();
+    for (pair, sums) in pairs.iter().zip(sums.chunks(2)) {
+        let row = json!({
+            "chosen_logp": sums[0],
+            "rejected_logp": sums[1],
+            "chosen_tokens": pair.chosen.len(),
+            "rejected_tokens": pair.rejected.len(),
+        });
+        writeln!(output, "{row}")?;
+    }
+    Ok(())
+}
+
+fn check(pair: &EncodedPair, config: &crate::model::ModelConfig) -> Result<(), String> {
+    let longest = config.max_position_embeddings;
+    let length = pair.prompt.len() + pair.chosen.len().max(pair.rejected.len());
+    let tokens = pair.prompt.iter().chain(&pair.chosen).chain(&pair.rejected);
+    if pair.prompt.is_empty() {
+        return Err("the prompt has no tokens, and the tokenizer begins no text by itself".to_owned());
+    }
+    if length > longest {
+        return Err(format!("it has {length} tokens with its longer answer, but the model reads at most {longest}"));
+    }
+    match tokens.max().filter(|token| **token as usize >= config.vocab_size) {
+        Some(token) => Err(format!(
+            "it has the token {token}, but the model has {} tokens: its tokenizer is another model's",
+            config.vocab_size
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Attention with rotary positions and grouped queries, over all tokens before or over a window of them.
+
+use burn::tensor::{DType, Device, Tensor, TensorData, module, ops::AttentionModuleOptions};
+
+use super::{ModelConfig, rotary_tables};
+
+/// What all blocks share in one pass: rotary tables, and which keys a query must not see.
+pub(in crate::model) struct Positions {
+    /// [1 or batch, 1, time, head / 2], float32
+    pub(in crate::model) cosine: Tensor<4>,
+    /// [1 or batch, 1, time, head / 2], float32
+    pub(in crate::model) sine: Tensor<4>,
+    /// For blocks that see all tokens before.
+    pub(in crate::model) all_before: Mask,
+    /// For blocks with a window, where there are any.
+    pub(in crate::model) in_window: Option<Mask>,
+}
+
+/// Which keys a query must not see.
+#[derive(Clone)]
+pub(in crate::model) enum Mask {
+    /// [1 or batch, 1, rows, keys], float32: minus infinity where a query must not look, else 0; adding it costs nothing
+    /// in the backward pass.
+    Hidden(Tensor<4>),
+    /// None after its own position, in a kernel that never writes the scores down; queries and keys are at the same
+    /// positions.
+    Causal,
+}
+
+/// Rotated keys and values of some positions, each [batch, kv heads, time, head].
+pub(in crate::model) type KeysAndValues = (Tensor<4>, Tensor<4>);
+
+impl Positions {
+    /// Positions `from` to `from + time`, each of which sees those before it (from 0 on) and itself.
+    pub(in crate::model) fn new(config: &ModelConfig, from: usize, time: usize, device: &Device) -> Self {
+        let half = config.head_dim / 2;
+        let (cosine, sine) = rotary_tables(config, from + time);
+        let table = |values: Vec<f32>| {
+            let values = TensorData::new(values[from * half..].to_vec(), [1, 1, time, half]);
+            Tensor::from_data(values, (device, DType::F32))
+        };
+        let group = config.num_attention_heads / config.num_key_value_heads;
+        let mask = |window: usize| {
+            let visible = |row: usize| visible_keys(from + row, window);
+            Mask::Hidden(hidden_keys((0..group).flat_map(|_| (0..time).map(visible)), from + time, 1, device))
+        };
+        Self {
+            cosine: table(cosine),
+            sine: table(sine),
+            all_before: mask(usize::MAX),
+            in_window: config.sliding_window.as_ref().map(|window| mask(window.length)),
+        }
+    }
+
+    /// The mask of a block.
+    pub(super) fn mask(&self, has_window: bool) -> Mask {
+        self.in_window.as_ref().filter(|_| has_window).unwrap_or(&self.all_before).clone()
+    }
+}
+
+/// The keys that the query at a position sees: up to its own, at most `window` of them.
+pub(in crate::model) fn visible_keys(position: usize, window: usize) -> std::ops::RangeInclusive<usize> {
+    (position + 1).saturating_sub(window)..=position
+}
+
+/// The mask of rows that see these keys: [batch, 1, rows / batch, keys].
+pub(in crate::model) fn hidden_keys(
+    rows: impl Iterator<Item = std::ops::RangeInclusive<usize>>,
+    keys: usize,
+    batch: usize,
+    device: &Device,
+) -> Tensor<4> {
+    let row = |visible: std::ops::RangeInclusive<usize>| {
+        (0..keys).map(move |key| if visible.contains(&key) { 0.0 } else { f32::NEG_INFINITY })
+    };
+    let values: Vec<f32> = rows.flat_map(row).collect();
+    let count = values.len() / keys / batch;
+    Tensor::from_data(TensorData::new(values, [batch, 1, count, keys]), (device, DType::F32))
+}
+
+/// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245). Scores and their softmax are float32.
+///
+/// # Shapes
+/// - query: [batch, kv heads, share * time, head]: the queries that share a key stand below each other, so that
+///   keys and values need not be copied
+/// - key, value: [batch, kv heads, keys, head]
+/// - output: [batch * time, heads * head]
+pub(super) fn attention(query: Tensor<4>, (key, value): KeysAndValues, heads: usize, mask: Mask) -> Tensor<2> {
+    let [batch, groups, rows, width] = query.dims();
+    let time = groups * rows / heads;
+    let mixed = match mask {
+        Mask::Hidden(hidden) => {
+            let scaled = query * (width as f64).sqrt().recip();
+            let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + hidden;
+            let format = value.dtype();
+            softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width])
+        }
+        Mask::Causal => {
+            let share = heads / groups;
+            let repeat = |states: Tensor<4>| {
+                let wide =
+                    states.reshape([batch, groups, 1, time * width]).expand([batch, groups, share, time * width]);
+                wide.reshape([batch, heads, time, width])
+            };
+            let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
+            let query = query.reshape([batch, heads, time, width]);
+            module::attention(query, repeat(key), repeat(value), None, None, options)
+        }
+    };
+    mixed.swap_dims(1, 2).reshape([batch * time, heads * width])
+}
+
+/// Softmax over the last axis, in the same steps with and without gradients, so that a policy and its frozen copy agree to
+/// the bit. The largest value is a constant to the gradient, which does not depend on it.
+fn softmax(scores: Tensor<4>) -> Tensor<4> {
+    let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
+    exponentials.clone() / exponentials.sum_dim(3)
+}
+
+/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), the first half of a head paired with its second half, in float32.
+///
+/// # Shapes
+/// - states, output: [batch, heads, time, head]
+pub(super) fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
+    let [_, _, _, width] = states.dims();
+    let format = states.dtype();
+    let states = states.cast(DType::F32);
+    let (first, second) = (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
+    let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
+    let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
+    Tensor::cat(vec![turned, second * cosine + first * sine], 3).cast(format)
+}

@@ -1,0 +1,238 @@
+//! What a model is made of: its architecture, sizes and constants.
+
+use super::{Rotary, RotaryScaling};
+
+/// The architectures that we have; they differ in biases, norms and windows, not in their blocks' order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// Llama 2, 3 and 3.x, and all that took over its blocks (Touvron et al. 2023, arXiv 2302.13971).
+    Llama,
+    /// Mistral: Llama with a window (Jiang et al. 2023, arXiv 2310.06825).
+    Mistral,
+    /// Qwen 2 and 2.5: Llama with biases at queries, keys and values (Yang et al. 2024, arXiv 2407.10671).
+    Qwen2,
+    /// Qwen 3: Llama with a norm of each query and key (Yang et al. 2025, arXiv 2505.09388).
+    Qwen3,
+}
+
+/// The sizes and constants of a Llama-family model, under the names of Hugging Face's `LlamaConfig` where it has one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelConfig {
+    /// Which of the architectures.
+    pub architecture: Architecture,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Number of blocks.
+    pub num_hidden_layers: usize,
+    /// Number of query heads.
+    pub num_attention_heads: usize,
+    /// Number of key and value heads; a divisor of the number of query heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head; even.
+    pub head_dim: usize,
+    /// Number of tokens.
+    pub vocab_size: usize,
+    /// What is added to the mean square before its root is taken.
+    pub rms_norm_eps: f64,
+    /// The rotary positions.
+    pub rotary: Rotary,
+    /// The longest text, in tokens.
+    pub max_position_embeddings: usize,
+    /// Whether the output layer is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Whether queries, keys and values have biases.
+    pub query_key_value_bias: bool,
+    /// Whether the projection of the heads' outputs has a bias.
+    pub attention_output_bias: bool,
+    /// Whether the feed-forward layers have biases.
+    pub feed_forward_bias: bool,
+    /// Whether each query and key is normed, before it is rotated.
+    pub query_key_norm: bool,
+    /// Where attention does not reach back to the first token.
+    pub sliding_window: Option<SlidingWindow>,
+    /// The token that begins a text.
+    pub bos_token_id: Option<u32>,
+    /// The tokens that end a text.
+    pub eos_token_id: Vec<u32>,
+    /// The token that fills up rows of a batch.
+    pub pad_token_id: Option<u32>,
+}
+
+/// Attention that reaches back only so far, in some of the blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlidingWindow {
+    /// How many tokens a position sees, itself included.
+    pub length: usize,
+    /// For each block, whether it has the window.
+    pub blocks: Vec<bool>,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3];
+
+    /// Its name among `architectures` in `config.json`.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Mistral => "MistralForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+
+    /// Its `model_type` in `config.json`.
+    pub fn model_type(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Mistral => "mistral",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+}
+
+/// Llama 2 with 7 billion parameters, as transformers' `LlamaConfig()`.
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            architecture: Architecture::Llama,
+            hidden_size: 4096,
+            intermediate_size: 11008,
+            num_hidden_layers: 32,
+            num_attention_heads: 32,
+            num_key_value_heads: 32,
+            head_dim: 128,
+            vocab_size: 32000,
+            rms_norm_eps: 1e-6,
+            rotary: Rotary { theta: 10_000.0, scaling: RotaryScaling::Default },
+            max_position_embeddings: 2048,
+            tie_word_embeddings: false,
+            query_key_value_bias: false,
+            attention_output_bias: false,
+            feed_forward_bias: false,
+            query_key_norm: false,
+            sliding_window: None,
+            bos_token_id: Some(1),
+            eos_token_id: vec![2],
+            pad_token_id: None,
+        }
+    }
+}
+
+impl ModelConfig {
+    /// Width of all queries of a position.
+    pub(in crate::model) fn query_size(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    /// Width of all keys of a position, and of all its values.
+    pub(in crate::model) fn key_size(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
+    }
+
+    /// How far back a block sees, where that is not to the first token.
+    pub(in crate::model) fn window(&self, block: usize) -> Option<usize> {
+        self.sliding_window.as_ref().filter(|window| window.blocks[block]).map(|window| window.length)
+    }
+
+    /// The number of parameters.
+    pub fn parameters(&self) -> usize {
+        let (hidden, wide) = (self.hidden_size, self.intermediate_size);
+        let attention = hidden * (self.query_size() + 2 * self.key_size()) + self.query_size() * hidden;
+        let biases = usize::from(self.query_key_value_bias) * (self.query_size() + 2 * self.key_size())
+            + usize::from(self.attention_output_bias) * hidden
+            + usize::from(self.feed_forward_bias) * (2 * wide + hidden);
+        let norms = 2 * hidden + usize::from(self.query_key_norm) * 2 * self.head_dim;
+        let block = attention + 3 * hidden * wide + biases + norms;
+        let vocabulary = self.vocab_size * hidden * if self.tie_word_embeddings { 1 } else { 2 };
+        self.num_hidden_layers * block + vocabulary + hidden
+    }
+}
+
+#[cfg(test)]
+pub(in crate::model) mod tests {
+    use super::*;
+
+    /// Two blocks of width 16, as the tests of this room use it.
+    pub(in crate::model) fn tiny() -> ModelConfig {
+        ModelConfig {
+            hidden_size: 16,
+            intermediate_size: 24,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            head_dim: 4,
+            vocab_size: 32,
+            rms_norm_eps: 1e-5,
+            rotary: Rotary { theta: 500.0, scaling: RotaryScaling::Default },
+            max_position_embeddings: 64,
+            tie_word_embeddings: true,
+            bos_token_id: Some(0),
+            eos_token_id: vec![1],
+            pad_token_id: Some(2),
+            ..ModelConfig::default()
+        }
+    }
+
+    /// One of each architecture, with everything in it that the architecture can have.
+    pub(in crate::model) fn one_of_each() -> [ModelConfig; 4] {
+        let window = |blocks: [bool; 2]| Some(SlidingWindow { length: 3, blocks: blocks.to_vec() });
+        let yarn = super::super::Yarn {
+            factor: 4.0,
+            original_max_position_embeddings: 16,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            attention_factor: None,
+            mscale: None,
+            truncate: true,
+        };
+        let llama3 = RotaryScaling::Llama3 {
+            factor: 8.0,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position_embeddings: 32,
+        };
+        let with = |scaling| Rotary { theta: 500.0, scaling };
+        [
+            ModelConfig {
+                query_key_value_bias: true,
+                attention_output_bias: true,
+                feed_forward_bias: true,
+                rotary: with(llama3),
+                eos_token_id: vec![1, 5],
+                ..tiny()
+            },
+            ModelConfig {
+                architecture: Architecture::Mistral,
+                sliding_window: window([true, true]),
+                tie_word_embeddings: false,
+                rotary: with(RotaryScaling::Linear { factor: 2.0 }),
+                ..tiny()
+            },
+            ModelConfig {
+                architecture: Architecture::Qwen2,
+                query_key_value_bias: true,
+                sliding_window: window([false, true]),
+                rotary: with(RotaryScaling::Yarn(yarn)),
+                ..tiny()
+            },
+            ModelConfig {
+                architecture: Architecture::Qwen3,
+                query_key_norm: true,
+                query_key_value_bias: true,
+                attention_output_bias: true,
+                head_dim: 8,
+                pad_token_id: None,
+                ..tiny()
+            },
+        ]
+    }
+
+    #[test]
+    fn parameters_are_counted() {
+        assert_eq!(ModelConfig::default().parameters(), 6_738_415_616, "what Meta says of Llama 2 7B");
+    }
+}

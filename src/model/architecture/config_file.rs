@@ -1,0 +1,520 @@
+//! The `config.json` of Hugging Face directories, in and out: transformers 5's words and those of earlier versions.
+
+use serde_json::{Map, Value, json};
+
+use super::{Architecture, ModelConfig, NumberFormat, Rotary, RotaryScaling, SlidingWindow, Yarn};
+
+/// No real model has a size beyond this; a larger one is a damaged file.
+const LARGEST_SIZE: u64 = 1 << 24;
+/// What stands where no text would help.
+const SIZES: &str = "it must be a whole number from 1 to 16777216";
+
+/// Why a `config.json` is not one of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not JSON.
+    #[error("it is not a JSON object: {0}")]
+    Syntax(serde_json::Error),
+    /// A field that must be there is not.
+    #[error("the field `{0}` is missing")]
+    Missing(&'static str),
+    /// A field's value makes no sense.
+    #[error("the field `{field}` is {found}, but {expected}")]
+    Wrong {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// The architecture is another one.
+    #[error("the architecture `{found}` is not known; known are {known}", known = known_architectures())]
+    Architecture {
+        /// Its name.
+        found: String,
+    },
+    /// It asks for something that we do not have.
+    #[error("the field `{field}` is {found}, which is not supported: {supported}")]
+    Unsupported {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What is supported.
+        supported: &'static str,
+    },
+}
+
+fn known_architectures() -> String {
+    Architecture::ALL.map(|architecture| format!("`{}`", architecture.class())).join(", ")
+}
+
+impl ModelConfig {
+    /// Reads the text of a `config.json`.
+    ///
+    /// # Errors
+    /// Names the field that is missing or wrong, or that asks for something that we do not have.
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let fields = Fields(serde_json::from_str(text).map_err(ConfigError::Syntax)?);
+        let architecture = fields.architecture()?;
+        fields.check_supported()?;
+        let hidden_size = fields.size("hidden_size")?;
+        let num_hidden_layers = fields.size("num_hidden_layers")?;
+        let num_attention_heads = fields.size("num_attention_heads")?;
+        let (key_value_heads, head_dim) = default_heads(architecture, num_attention_heads, hidden_size);
+        let max_position_embeddings = fields.size_or("max_position_embeddings", default_length(architecture))?;
+        let attention_bias =
+            matches!(architecture, Architecture::Llama | Architecture::Qwen3) && fields.flag("attention_bias")?;
+        let config = Self {
+            architecture,
+            hidden_size,
+            intermediate_size: fields.size("intermediate_size")?,
+            num_hidden_layers,
+            num_attention_heads,
+            num_key_value_heads: fields.size_or("num_key_value_heads", key_value_heads)?,
+            head_dim: fields.size_or("head_dim", head_dim)?,
+            vocab_size: fields.size("vocab_size")?,
+            rms_norm_eps: fields.number("rms_norm_eps", 1e-6)?,
+            rotary: fields.rotary(max_position_embeddings)?,
+            max_position_embeddings,
+            tie_word_embeddings: fields.flag("tie_word_embeddings")?,
+            query_key_value_bias: attention_bias || architecture == Architecture::Qwen2,
+            attention_output_bias: attention_bias,
+            feed_forward_bias: architecture == Architecture::Llama && fields.flag("mlp_bias")?,
+            query_key_norm: architecture == Architecture::Qwen3,
+            sliding_window: fields.sliding_window(architecture, num_hidden_layers)?,
+            bos_token_id: fields.tokens("bos_token_id")?.first().copied(),
+            eos_token_id: fields.tokens("eos_token_id")?,
+            pad_token_id: fields.tokens("pad_token_id")?.first().copied(),
+        };
+        config.check_sizes()?;
+        Ok(config)
+    }
+
+    /// The text of a `config.json` that transformers reads, in version 5's and in earlier ones' words; `format` is that of
+    /// the weights beside it.
+    pub fn to_json(&self, format: NumberFormat) -> String {
+        let eos = match self.eos_token_id.as_slice() {
+            [one] => json!(one),
+            several => json!(several),
+        };
+        let rotary = self.rotary.to_json();
+        let mut fields = json!({
+            "architectures": [self.architecture.class()],
+            "attention_dropout": 0.0,
+            "bos_token_id": self.bos_token_id,
+            "dtype": format.name(),
+            "eos_token_id": eos,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "hidden_size": self.hidden_size,
+            "initializer_range": 0.02,
+            "intermediate_size": self.intermediate_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "model_type": self.architecture.model_type(),
+            "num_attention_heads": self.num_attention_heads,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_key_value_heads": self.num_key_value_heads,
+            "pad_token_id": self.pad_token_id,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_parameters": rotary,
+            "rope_theta": self.rotary.theta,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "torch_dtype": format.name(),
+            "use_cache": true,
+            "vocab_size": self.vocab_size,
+        });
+        if self.rotary.scaling != RotaryScaling::Default {
+            fields["rope_scaling"] = rotary;
+        }
+        for (field, value) in self.own_fields() {
+            fields[field] = value;
+        }
+        format!("{fields:#}\n")
+    }
+
+    /// The fields that only some architectures have.
+    fn own_fields(&self) -> Vec<(&'static str, Value)> {
+        let length = self.sliding_window.as_ref().map(|window| window.length);
+        let kinds = |window: bool| if window { "sliding_attention" } else { "full_attention" };
+        let blocks = (0..self.num_hidden_layers).map(|block| self.window(block).is_some());
+        let windows = || {
+            vec![
+                ("layer_types", blocks.clone().map(kinds).collect()),
+                ("max_window_layers", json!(blocks.clone().take_while(|window| !window).count())),
+                ("sliding_window", json!(length)),
+                ("use_sliding_window", json!(length.is_some())),
+            ]
+        };
+        match self.architecture {
+            Architecture::Llama => {
+                vec![("attention_bias", json!(self.query_key_value_bias)), ("mlp_bias", json!(self.feed_forward_bias))]
+            }
+            Architecture::Mistral => vec![("sliding_window", json!(length))],
+            Architecture::Qwen2 => windows(),
+            Architecture::Qwen3 => {
+                let mut fields = windows();
+                fields.push(("attention_bias", json!(self.query_key_value_bias)));
+                fields
+            }
+        }
+    }
+
+    fn check_sizes(&self) -> Result<(), ConfigError> {
+        let wrong =
+            |field, found: usize, expected| Err(ConfigError::Wrong { field, found: found.to_string(), expected });
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            let expected = "it must divide `num_attention_heads`";
+            return wrong("num_key_value_heads", self.num_key_value_heads, expected);
+        }
+        if !self.head_dim.is_multiple_of(2) || self.head_dim == 0 {
+            return wrong("head_dim", self.head_dim, "the rotary embedding needs an even number");
+        }
+        for (field, token) in [("bos_token_id", self.bos_token_id), ("pad_token_id", self.pad_token_id)] {
+            // Llama 2 directories say -1 or the vocabulary's size where there is no padding token: those are never looked up.
+            if let Some(token) = token.filter(|token| *token as usize > self.vocab_size) {
+                return wrong(field, token as usize, "it must be a token of the vocabulary");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Key and value heads, and the width of a head, where `config.json` says nothing, as transformers takes them.
+fn default_heads(architecture: Architecture, heads: usize, hidden: usize) -> (usize, usize) {
+    let width = if architecture == Architecture::Qwen3 { 128 } else { hidden / heads };
+    match architecture {
+        Architecture::Llama => (heads, width),
+        Architecture::Mistral => (8, width),
+        Architecture::Qwen2 | Architecture::Qwen3 => (32, width),
+    }
+}
+
+fn default_length(architecture: Architecture) -> usize {
+    match architecture {
+        Architecture::Llama => 2048,
+        Architecture::Mistral => 1 << 17,
+        Architecture::Qwen2 | Architecture::Qwen3 => 1 << 15,
+    }
+}
+
+impl Rotary {
+    /// As `rope_parameters` of transformers 5.
+    fn to_json(&self) -> Value {
+        let mut fields = match &self.scaling {
+            RotaryScaling::Default => json!({ "rope_type": "default" }),
+            RotaryScaling::Linear { factor } => json!({ "rope_type": "linear", "factor": factor }),
+            RotaryScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+                json!({
+                    "rope_type": "llama3",
+                    "factor": factor,
+                    "low_freq_factor": low_freq_factor,
+                    "high_freq_factor": high_freq_factor,
+                    "original_max_position_embeddings": original_max_position_embeddings,
+                })
+            }
+            RotaryScaling::Yarn(yarn) => {
+                let mut fields = json!({
+                    "rope_type": "yarn",
+                    "factor": yarn.factor,
+                    "original_max_position_embeddings": yarn.original_max_position_embeddings,
+                    "beta_fast": yarn.beta_fast,
+                    "beta_slow": yarn.beta_slow,
+                    "truncate": yarn.truncate,
+                });
+                if let Some(factor) = yarn.attention_factor {
+                    fields["attention_factor"] = json!(factor);
+                }
+                if let Some([mscale, mscale_all_dim]) = yarn.mscale {
+                    fields["mscale"] = json!(mscale);
+                    fields["mscale_all_dim"] = json!(mscale_all_dim);
+                }
+                fields
+            }
+        };
+        fields["rope_theta"] = json!(self.theta);
+        fields
+    }
+}
+
+/// The fields of a `config.json`, or of a table in it.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    fn architecture(&self) -> Result<Architecture, ConfigError> {
+        let named = self.get("architectures").and_then(|names| names.get(0)).or_else(|| self.get("model_type"));
+        let name = named.and_then(Value::as_str).ok_or(ConfigError::Missing("architectures"))?;
+        let found = Architecture::ALL.into_iter().find(|known| [known.class(), known.model_type()].contains(&name));
+        found.ok_or_else(|| ConfigError::Architecture { found: name.to_owned() })
+    }
+
+    fn check_supported(&self) -> Result<(), ConfigError> {
+        let supported = [
+            ("hidden_act", json!("silu"), "the activation is `silu`"),
+            ("partial_rotary_factor", json!(1.0), "all of a head is rotated"),
+        ];
+        for (field, only, supported) in supported {
+            let same = |value: &Value| *value == only || (value.is_number() && value.as_f64() == only.as_f64());
+            if let Some(found) = self.get(field).filter(|value| !same(value)) {
+                return Err(ConfigError::Unsupported { field, found: found.to_string(), supported });
+            }
+        }
+        if let Some(found) = self.get("quantization_config") {
+            let supported = "weights are float32, float16 or bfloat16";
+            return Err(ConfigError::Unsupported { field: "quantization_config", found: found.to_string(), supported });
+        }
+        Ok(())
+    }
+
+    /// `rope_scaling` of earlier versions or `rope_parameters` of transformers 5, which prefers the former as we do.
+    fn rotary(&self, max_position_embeddings: usize) -> Result<Rotary, ConfigError> {
+        let theta = self.number("rope_theta", 10_000.0)?;
+        let named = ["rope_scaling", "rope_parameters"].into_iter().find_map(|field| Some((field, self.get(field)?)));
+        let Some((field, found)) = named else { return Ok(Rotary { theta, scaling: RotaryScaling::Default }) };
+        let supported = "the rotary types are `default`, `linear`, `llama3` and `yarn`, the same for all layers";
+        let unsupported = || ConfigError::Unsupported { field, found: found.to_string(), supported };
+        let table = Fields(found.as_object().ok_or_else(unsupported)?.clone());
+        table.check_supported()?;
+        let kind = match table.get("rope_type").or_else(|| table.get("type")) {
+            None if table.0.values().any(Value::is_object) => return Err(unsupported()),
+            None => "default",
+            Some(kind) => kind.as_str().ok_or_else(unsupported)?,
+        };
+        let inner = table.size_or("original_max_position_embeddings", max_position_embeddings)?;
+        let original = self.size_or("original_max_position_embeddings", inner)?;
+        let scaling = match kind {
+            "default" => RotaryScaling::Default,
+            "linear" => RotaryScaling::Linear { factor: table.required_number("factor")? },
+            "llama3" => table.llama3(original)?,
+            "yarn" => RotaryScaling::Yarn(table.yarn(original, max_position_embeddings)?),
+            _ => return Err(unsupported()),
+        };
+        Ok(Rotary { theta: table.number("rope_theta", theta)?, scaling })
+    }
+
+    fn llama3(&self, original_max_position_embeddings: usize) -> Result<RotaryScaling, ConfigError> {
+        let factor = self.required_number("factor")?;
+        let low_freq_factor = self.required_number("low_freq_factor")?;
+        let high_freq_factor = self.required_number("high_freq_factor")?;
+        if high_freq_factor <= low_freq_factor {
+            let (found, expected) = (high_freq_factor.to_string(), "it must be larger than `low_freq_factor`");
+            return Err(ConfigError::Wrong { field: "high_freq_factor", found, expected });
+        }
+        Ok(RotaryScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings })
+    }
+
+    fn yarn(&self, original_max_position_embeddings: usize, longest: usize) -> Result<Yarn, ConfigError> {
+        let optional = |field| self.get(field).map(|value| positive(field, value)).transpose();
+        let mscale = ["mscale", "mscale_all_dim"].map(|field| self.get(field).and_then(Value::as_f64));
+        Ok(Yarn {
+            factor: self.number("factor", longest as f64 / original_max_position_embeddings as f64)?,
+            original_max_position_embeddings,
+            beta_fast: self.number("beta_fast", 32.0)?,
+            beta_slow: self.number("beta_slow", 1.0)?,
+            attention_factor: optional("attention_factor")?,
+            mscale: match mscale {
+                [Some(one), Some(all)] if one != 0.0 && all != 0.0 => Some([one, all]),
+                _ => None,
+            },
+            truncate: self.flag_or("truncate", true)?,
+        })
+    }
+
+    /// Mistral has one window for all blocks, Qwen one for some.
+    fn sliding_window(&self, architecture: Architecture, blocks: usize) -> Result<Option<SlidingWindow>, ConfigError> {
+        let given = self.0.contains_key("sliding_window");
+        let length = match architecture {
+            Architecture::Llama => None,
+            Architecture::Qwen2 | Architecture::Qwen3 if !self.flag("use_sliding_window")? => None,
+            // transformers takes 4096 where the field is missing, and no window where it is null.
+            _ if !given => Some(4096),
+            _ => self.get("sliding_window").map(|_| self.size("sliding_window")).transpose()?,
+        };
+        let Some(length) = length else { return Ok(None) };
+        let windows = match (architecture, self.get("layer_types")) {
+            (Architecture::Mistral, _) => vec![true; blocks],
+            (_, Some(kinds)) => layer_types(kinds, blocks)?,
+            (_, None) => {
+                let first = self.get("max_window_layers").map_or(Ok(28), |_| self.count("max_window_layers"))?;
+                (0..blocks).map(|block| block >= first).collect()
+            }
+        };
+        Ok(Some(SlidingWindow { length, blocks: windows }))
+    }
+
+    fn size(&self, field: &'static str) -> Result<usize, ConfigError> {
+        match self.count(field)? {
+            0 => Err(ConfigError::Wrong { field, found: "0".to_owned(), expected: SIZES }),
+            size => Ok(size),
+        }
+    }
+
+    fn count(&self, field: &'static str) -> Result<usize, ConfigError> {
+        let value = self.get(field).ok_or(ConfigError::Missing(field))?;
+        match value.as_u64() {
+            Some(size @ 0..=LARGEST_SIZE) => Ok(size as usize),
+            _ => Err(ConfigError::Wrong { field, found: value.to_string(), expected: SIZES }),
+        }
+    }
+
+    fn size_or(&self, field: &'static str, default: usize) -> Result<usize, ConfigError> {
+        self.get(field).map_or(Ok(default), |_| self.size(field))
+    }
+
+    fn number(&self, field: &'static str, default: f64) -> Result<f64, ConfigError> {
+        self.get(field).map_or(Ok(default), |value| positive(field, value))
+    }
+
+    fn required_number(&self, field: &'static str) -> Result<f64, ConfigError> {
+        positive(field, self.get(field).ok_or(ConfigError::Missing(field))?)
+    }
+
+    fn flag(&self, field: &'static str) -> Result<bool, ConfigError> {
+        self.flag_or(field, false)
+    }
+
+    fn flag_or(&self, field: &'static str, default: bool) -> Result<bool, ConfigError> {
+        let Some(value) = self.get(field) else { return Ok(default) };
+        let wrong = || ConfigError::Wrong { field, found: value.to_string(), expected: "it must be true or false" };
+        value.as_bool().ok_or_else(wrong)
+    }
+
+    /// One token or several, or none.
+    fn tokens(&self, field: &'static str) -> Result<Vec<u32>, ConfigError> {
+        self.get(field).map_or(Ok(Vec::new()), |value| tokens(field, value))
+    }
+}
+
+/// Which blocks have the window, as `layer_types` says.
+fn layer_types(kinds: &Value, blocks: usize) -> Result<Vec<bool>, ConfigError> {
+    let field = "layer_types";
+    let read = |kind: &Value| match kind.as_str() {
+        Some("sliding_attention") => Ok(true),
+        Some("full_attention") => Ok(false),
+        _ => Err(ConfigError::Unsupported {
+            field,
+            found: kind.to_string(),
+            supported: "layers have `full_attention` or `sliding_attention`",
+        }),
+    };
+    let windows: Vec<bool> = kinds.as_array().into_iter().flatten().map(read).collect::<Result<_, _>>()?;
+    if windows.len() == blocks {
+        return Ok(windows);
+    }
+    let expected = "it must be a list with one entry for each of `num_hidden_layers`";
+    Err(ConfigError::Wrong { field, found: kinds.to_string(), expected })
+}
+
+/// One token or a list of them; -1 stands for none.
+pub(in crate::model) fn tokens(field: &'static str, value: &Value) -> Result<Vec<u32>, ConfigError> {
+    let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let expected = "it must be a token or a list of tokens";
+    let wrong = || ConfigError::Wrong { field, found: value.to_string(), expected };
+    let read = |value: &Value| value.as_u64().and_then(|token| u32::try_from(token).ok()).ok_or_else(wrong);
+    values.iter().filter(|value| value.as_i64() != Some(-1)).map(read).collect()
+}
+
+fn positive(field: &'static str, value: &Value) -> Result<f64, ConfigError> {
+    let wrong = || ConfigError::Wrong { field, found: value.to_string(), expected: "it must be a number above 0" };
+    value.as_f64().filter(|number| number.is_finite() && *number > 0.0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::model::architecture::config::tests::{one_of_each, tiny};
+
+    fn with(field: &str, value: Value) -> String {
+        let mut fields: Map<String, Value> = serde_json::from_str(&tiny().to_json(NumberFormat::Float32)).unwrap();
+        fields.insert(field.to_owned(), value);
+        ModelConfig::from_json(&Value::Object(fields).to_string()).unwrap_err().to_string()
+    }
+
+    /// A config of an architecture with nothing but its sizes and these fields.
+    fn bare(class: &str, fields: Value) -> ModelConfig {
+        let mut all = json!({"architectures": [class], "hidden_size": 64, "intermediate_size": 8, "num_hidden_layers": 30,
+            "num_attention_heads": 32, "vocab_size": 9});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        ModelConfig::from_json(&all.to_string()).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for config in one_of_each() {
+            assert_eq!(ModelConfig::from_json(&config.to_json(NumberFormat::Float32)).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_as_in_transformers() {
+        let llama = bare("LlamaForCausalLM", json!({}));
+        assert_eq!((llama.num_key_value_heads, llama.head_dim, llama.max_position_embeddings), (32, 2, 2048));
+        let mistral = bare("MistralForCausalLM", json!({}));
+        assert_eq!((mistral.num_key_value_heads, mistral.max_position_embeddings), (8, 131_072));
+        assert_eq!(mistral.window(29), Some(4096));
+        assert_eq!(bare("MistralForCausalLM", json!({"sliding_window": null})).sliding_window, None);
+        let qwen2 = bare("Qwen2ForCausalLM", json!({"sliding_window": 7}));
+        assert_eq!((qwen2.head_dim, qwen2.query_key_value_bias, qwen2.attention_output_bias), (2, true, false));
+        assert_eq!(qwen2.sliding_window, None);
+        let windows = bare("Qwen2ForCausalLM", json!({"sliding_window": 7, "use_sliding_window": true}));
+        assert_eq!([27, 28, 29].map(|block| windows.window(block)), [None, Some(7), Some(7)]);
+        let qwen3 = bare("Qwen3ForCausalLM", json!({"num_key_value_heads": 4}));
+        assert_eq!((qwen3.head_dim, qwen3.num_key_value_heads, qwen3.query_key_norm), (128, 4, true));
+    }
+
+    #[test]
+    fn all_spellings_of_rotary_positions_are_read() {
+        let yarn = json!({"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "mscale": 1.0});
+        for (fields, theta) in [
+            (json!({"rope_theta": 7.0}), 7.0),
+            (json!({"rope_parameters": {"rope_type": "default", "rope_theta": 7.0}}), 7.0),
+            (json!({"rope_parameters": {"rope_theta": 7.0}, "rope_theta": 5.0}), 7.0),
+            (json!({"rope_scaling": null}), 10_000.0),
+        ] {
+            let config = bare("LlamaForCausalLM", fields);
+            assert_eq!(config.rotary, Rotary { theta, scaling: RotaryScaling::Default });
+        }
+        let read = bare("LlamaForCausalLM", json!({"rope_scaling": yarn, "rope_theta": 7.0})).rotary;
+        let RotaryScaling::Yarn(yarn) = read.scaling else { panic!("{:?}", read.scaling) };
+        assert_eq!((read.theta, yarn.factor, yarn.original_max_position_embeddings), (7.0, 4.0, 64));
+        assert_eq!((yarn.beta_fast, yarn.beta_slow, yarn.truncate, yarn.mscale), (32.0, 1.0, true, None));
+    }
+
+    #[test]
+    fn what_we_do_not_have_is_named() {
+        let messages = [
+            with("architectures", json!(["GPT2LMHeadModel"])),
+            with("rope_parameters", json!({"rope_type": "llama3", "factor": 8.0})),
+            with("rope_scaling", json!({"type": "dynamic", "factor": 2.0})),
+            with("rope_parameters", json!({"full_attention": {"rope_theta": 2.0}})),
+            with("rope_parameters", json!({"rope_type": "default", "partial_rotary_factor": 0.5})),
+            with("quantization_config", json!({"bits": 4})),
+            with("hidden_act", json!("gelu")),
+            with("hidden_size", json!(0)),
+            with("vocab_size", json!("many")),
+            with("num_key_value_heads", json!(3)),
+            with("mlp_bias", json!("yes")),
+            with("hidden_size", Value::Null),
+        ];
+        expect![[r#"
+            the architecture `GPT2LMHeadModel` is not known; known are `LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM`, `Qwen3ForCausalLM`
+            the field `low_freq_factor` is missing
+            the field `rope_scaling` is {"factor":2.0,"type":"dynamic"}, which is not supported: the rotary types are `default`, `linear`, `llama3` and `yarn`, the same for all layers
+            the field `rope_parameters` is {"full_attention":{"rope_theta":2.0}}, which is not supported: the rotary types are `default`, `linear`, `llama3` and `yarn`, the same for all layers
+            the field `partial_rotary_factor` is 0.5, which is not supported: all of a head is rotated
+            the field `quantization_config` is {"bits":4}, which is not supported: weights are float32, float16 or bfloat16
+            the field `hidden_act` is "gelu", which is not supported: the activation is `silu`
+            the field `hidden_size` is 0, but it must be a whole number from 1 to 16777216
+            the field `vocab_size` is "many", but it must be a whole number from 1 to 16777216
+            the field `num_key_value_heads` is 3, but it must divide `num_attention_heads`
+            the field `mlp_bias` is "yes", but it must be true or false
+            the field `hidden_size` is missing"#]].assert_eq(&messages.join("\n"));
+    }
+}

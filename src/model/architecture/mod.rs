@@ -1,0 +1,21 @@
+//! The decoder of the Llama family: what it is made of, and what it computes.
+
+mod attention;
+pub(in crate::model) mod config;
+mod config_file;
+mod linear;
+mod number_format;
+mod rotary;
+mod transformer;
+
+pub use config::{Architecture, ModelConfig, SlidingWindow};
+pub use config_file::ConfigError;
+pub use linear::{Linear, LowRank};
+pub use number_format::NumberFormat;
+pub use rotary::{Rotary, RotaryScaling, Yarn};
+pub use transformer::{Block, Transformer, target_log_probabilities};
+
+pub(in crate::model) use attention::{KeysAndValues, Mask, Positions, hidden_keys, visible_keys};
+pub(in crate::model) use config_file::tokens;
+pub(in crate::model) use rotary::rotary_tables;
+pub(in crate::model) use transformer::parameter;

@@ -1,0 +1,288 @@
+//! The `adapter_config.json` of PEFT: which layers an adapter updates, and how strongly.
+
+use std::fmt;
+
+use regex::Regex;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, json};
+
+/// What a LoRA adapter is made of, under PEFT's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdapterConfig {
+    /// The model that it was trained on: a name or a path, or empty.
+    #[serde(default, deserialize_with = "or_default")]
+    pub base_model_name_or_path: String,
+    /// The rank of updates.
+    pub r: usize,
+    /// What updates are multiplied by, times the rank (or its root).
+    pub lora_alpha: f64,
+    /// The share of inputs that are left out while training.
+    #[serde(default)]
+    pub lora_dropout: f64,
+    /// Which linear layers have updates.
+    pub target_modules: Targets,
+    /// Other ranks, for modules that match these patterns.
+    #[serde(default, deserialize_with = "or_default")]
+    pub rank_pattern: Patterns<usize>,
+    /// Other alphas, for modules that match these patterns.
+    #[serde(default, deserialize_with = "or_default")]
+    pub alpha_pattern: Patterns<f64>,
+    /// Whether alpha is divided by the rank's root instead of the rank (rsLoRA, Kalajdzievski 2023, arXiv 2312.03732).
+    #[serde(default)]
+    pub use_rslora: bool,
+    /// Only blocks of these numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers_to_transform: Option<Blocks>,
+}
+
+/// Which linear layers have updates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Targets {
+    /// A pattern that a layer's whole path matches, or `all-linear`.
+    Pattern(String),
+    /// Ends of paths, e.g. `q_proj`.
+    Names(Vec<String>),
+}
+
+/// One number of a block or several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Blocks {
+    /// One.
+    One(usize),
+    /// Several.
+    Several(Vec<usize>),
+}
+
+/// Patterns with what holds where they match, in the order of the file: the first that matches counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Patterns<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Patterns<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// A field with its value that asks for something that we do not have, and what is supported instead.
+pub(super) type Unsupported = (String, String, &'static str);
+
+/// Fields of PEFT that change what an adapter computes, none of which we have; null, false and empty ones do not matter.
+const UNSUPPORTED: [(&str, &str); 14] = [
+    ("modules_to_save", "no modules are saved whole"),
+    ("use_dora", "updates have no magnitudes"),
+    ("lora_bias", "updates have no biases"),
+    ("fan_in_fan_out", "matrices lie as [out, in]"),
+    ("layer_replication", "every layer stands once"),
+    ("trainable_token_indices", "embeddings are not updated"),
+    ("target_parameters", "only linear layers are updated"),
+    ("exclude_modules", "`target_modules` says all"),
+    ("alora_invocation_tokens", "updates hold from the first token on"),
+    ("use_qalora", "updates are plain products"),
+    ("use_bdlora", "updates are plain products"),
+    ("arrow_config", "there is one adapter"),
+    ("monteclora_config", "updates are plain products"),
+    ("megatron_config", "layers are not split"),
+];
+
+/// What is wrong with the fields beside those of [`AdapterConfig`], if anything is.
+pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
+    let kind = &fields["peft_type"];
+    if kind != "LORA" {
+        return Some(("peft_type".to_owned(), kind.to_string(), "adapters are `LORA`"));
+    }
+    let bias = &fields["bias"];
+    if !bias.is_null() && bias != "none" {
+        return Some(("bias".to_owned(), bias.to_string(), "biases of the model are not updated: `none`"));
+    }
+    let initial = fields["init_lora_weights"].as_str().unwrap_or_default().to_lowercase();
+    if ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|kind| initial.starts_with(kind)) {
+        let supported = "it changes the model's own weights; save the adapter converted to plain LoRA";
+        return Some(("init_lora_weights".to_owned(), format!("{initial:?}"), supported));
+    }
+    UNSUPPORTED.iter().find_map(|(field, supported)| {
+        let value = &fields[*field];
+        let nothing = value.is_null()
+            || *value == json!(false)
+            || value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(serde_json::Map::is_empty);
+        (!nothing).then(|| ((*field).to_owned(), value.to_string(), *supported))
+    })
+}
+
+impl AdapterConfig {
+    /// Whether a linear layer, e.g. `model.layers.3.self_attn.q_proj`, has an update.
+    ///
+    /// # Errors
+    /// Names a pattern that is none.
+    pub(super) fn targets(&self, path: &str) -> Result<bool, String> {
+        let named = match &self.target_modules {
+            Targets::Pattern(all) if all == "all-linear" => path != "lm_head",
+            Targets::Pattern(pattern) => return Ok(compile(&format!("^(?:{pattern})$"))?.is_match(path)),
+            Targets::Names(names) => names.iter().any(|name| path == name || path.ends_with(&format!(".{name}"))),
+        };
+        let block = path.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        Ok(named
+            && match &self.layers_to_transform {
+                None => true,
+                Some(Blocks::One(only)) => block == Some(*only),
+                Some(Blocks::Several(blocks)) => {
+                    blocks.is_empty() || block.is_some_and(|block| blocks.contains(&block))
+                }
+            })
+    }
+
+    /// The rank of a layer's update.
+    ///
+    /// # Errors
+    /// Names a pattern that is none.
+    pub(super) fn rank(&self, path: &str) -> Result<usize, String> {
+        Ok(self.rank_pattern.find(path)?.unwrap_or(self.r))
+    }
+
+    /// What a layer's update is multiplied by.
+    ///
+    /// # Errors
+    /// Names a pattern that is none.
+    pub(super) fn scale(&self, path: &str) -> Result<f64, String> {
+        let alpha = self.alpha_pattern.find(path)?.unwrap_or(self.lora_alpha);
+        let rank = self.rank(path)? as f64;
+        Ok(if self.use_rslora { alpha / rank.sqrt() } else { alpha / rank })
+    }
+
+    /// The text of an `adapter_config.json` that PEFT reads.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            peft_type: &'static str,
+            task_type: &'static str,
+            #[serde(flatten)]
+            config: &'a AdapterConfig,
+            bias: &'static str,
+            fan_in_fan_out: bool,
+            inference_mode: bool,
+            use_dora: bool,
+        }
+        let whole = Whole {
+            peft_type: "LORA",
+            task_type: "CAUSAL_LM",
+            config: self,
+            bias: "none",
+            fan_in_fan_out: false,
+            inference_mode: true,
+            use_dora: false,
+        };
+        serde_json::to_string_pretty(&whole).expect("names and numbers") + "\n"
+    }
+}
+
+impl<T: Copy> Patterns<T> {
+    /// What holds for a layer, where a pattern matches the end of its path.
+    fn find(&self, path: &str) -> Result<Option<T>, String> {
+        for (pattern, value) in &self.0 {
+            if compile(&format!(r"^(?:.*\.)?(?:{pattern})$"))?.is_match(path) {
+                return Ok(Some(*value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
+    Regex::new(pattern).map_err(|error| error.to_string())
+}
+
+/// PEFT writes null where it has nothing.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+impl<T: Serialize> Serialize for Patterns<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(pattern, value)| (pattern, value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+            type Value = Patterns<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("a table from patterns of module names to numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut patterns = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    patterns.push(entry);
+                }
+                Ok(Patterns(patterns))
+            }
+        }
+        deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::model::directory) fn config(fields: Value) -> AdapterConfig {
+        let mut all = json!({"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]});
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    const QUERY: &str = "model.layers.3.self_attn.q_proj";
+
+    #[test]
+    fn layers_are_targeted_as_in_peft() {
+        let targets = |fields: Value, path: &str| config(fields).targets(path).unwrap();
+        assert!(targets(json!({}), QUERY));
+        assert!(!targets(json!({}), "model.layers.3.self_attn.k_proj"));
+        assert!(!targets(json!({"target_modules": ["proj"]}), QUERY));
+        assert!(targets(json!({"target_modules": "all-linear"}), QUERY));
+        assert!(!targets(json!({"target_modules": "all-linear"}), "lm_head"));
+        assert!(targets(json!({"target_modules": r".*layers\.[0-3]\..*(q|v)_proj"}), QUERY));
+        assert!(!targets(json!({"target_modules": "q_proj"}), QUERY), "a pattern must match the whole path");
+        assert!(targets(json!({"layers_to_transform": [2, 3]}), QUERY));
+        assert!(!targets(json!({"layers_to_transform": 2}), QUERY));
+        assert!(config(json!({"target_modules": "("})).targets(QUERY).unwrap_err().contains("unclosed group"));
+    }
+
+    #[test]
+    fn ranks_and_scales_follow_the_first_pattern() {
+        let text = r#"{"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "use_rslora": true,
+            "rank_pattern": {"q_proj": 16, "layers.3.self_attn.q_proj": 64}, "alpha_pattern": {"layers.[0-2].*": 2}}"#;
+        let config: AdapterConfig = serde_json::from_str(text).unwrap();
+        assert_eq!((config.rank(QUERY).unwrap(), config.scale(QUERY).unwrap()), (16, 2.0));
+        assert_eq!(config.scale("model.layers.1.self_attn.q_proj").unwrap(), 0.5);
+        assert_eq!(config.scale("model.layers.7.mlp.down_proj").unwrap(), 4.0);
+        let again: AdapterConfig = serde_json::from_str(&config.to_json()).unwrap();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn what_we_do_not_have_is_named() {
+        let lora = json!({"peft_type": "LORA", "bias": "none", "use_dora": false, "modules_to_save": null});
+        assert_eq!(unsupported(&lora), None);
+        for (field, value) in [
+            ("peft_type", json!("IA3")),
+            ("bias", json!("all")),
+            ("use_dora", json!(true)),
+            ("modules_to_save", json!(["lm_head"])),
+            ("init_lora_weights", json!("pissa_niter_4")),
+            ("layer_replication", json!([[0, 4], [2, 5]])),
+        ] {
+            let mut fields = lora.clone();
+            fields[field] = value;
+            assert_eq!(unsupported(&fields).unwrap().0, field);
+        }
+    }
+}

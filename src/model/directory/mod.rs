@@ -1,0 +1,19 @@
+//! Hugging Face directories: models and adapters in and out, under transformers' and PEFT's names.
+
+mod adapter;
+mod adapter_config;
+mod companions;
+mod error;
+mod layout;
+mod load;
+mod save;
+mod tensors;
+
+pub use adapter::Adapter;
+pub use adapter_config::AdapterConfig;
+pub use companions::copy_companions;
+pub use error::WeightsError;
+pub use save::LARGEST_FILE;
+
+#[cfg(test)]
+pub(in crate::model) use load::tests;

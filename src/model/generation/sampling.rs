@@ -1,0 +1,308 @@
+//! How a token is drawn from logits, on the host.
+//!
+//! The draw is specified, so that equal seeds give equal tokens: the logits (after the repetition penalty) are divided by
+//! the temperature; weights are `exp(logit - largest)`; top-k, then the nucleus, then min-p leave the most probable tokens;
+//! a number u in [0, 1) of 53 bits is taken from the answer's own stream, and the first token is drawn at which the sum of
+//! weights, in the order of tokens (or from the most probable one on, where some were left out), exceeds u times their sum.
+
+use crate::seed::Stream;
+
+/// How answers are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    /// Divides the logits; 0 takes the most probable token.
+    pub temperature: f64,
+    /// Only so many of the most probable tokens can be drawn.
+    pub top_k: Option<usize>,
+    /// Only the most probable tokens that together reach this probability can be drawn (Holtzman et al. 2020,
+    /// arXiv 1904.09751); 1 for all.
+    pub top_p: f64,
+    /// Only tokens of at least this share of the largest probability can be drawn (Nguyen et al. 2024, arXiv 2407.01082);
+    /// 0 for all.
+    pub min_p: f64,
+    /// Divides the logits of tokens that the prompt or the answer has already, multiplies negative ones (Keskar et al.
+    /// 2019, arXiv 1909.05858); 1 changes nothing.
+    pub repetition_penalty: f64,
+    /// The longest answer, in tokens.
+    pub max_new: usize,
+}
+
+/// All tokens as probable as the model says, up to 64 of them.
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 1.0, top_k: None, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, max_new: 64 }
+    }
+}
+
+/// A drawn token, with its natural log-probability under the model itself: before penalty, temperature and truncation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Draw {
+    pub(super) token: u32,
+    pub(super) log_probability: f32,
+}
+
+impl Sampling {
+    /// Draws the next token; nothing where the logits are not numbers. Of equally probable tokens the first comes first.
+    ///
+    /// `seen` are the tokens of prompt and answer so far.
+    pub(super) fn draw(&self, logits: &[f32], seen: &[u32], stream: &mut Stream) -> Option<Draw> {
+        let (best, highest) = most_probable(logits)?;
+        let plain = Weights::new(logits, highest, 1.0);
+        let token = if self.repetition_penalty != 1.0 {
+            let penalised = self.penalise(logits, seen);
+            let (best, highest) = most_probable(&penalised)?;
+            self.draw_from(&penalised, (best, highest), None, stream)
+        } else {
+            self.draw_from(logits, (best, highest), Some(&plain), stream)
+        };
+        let log_probability = f64::from(logits[token]) - f64::from(highest) - plain.sum().ln();
+        log_probability.is_finite().then_some(Draw { token: token as u32, log_probability: log_probability as f32 })
+    }
+
+    fn penalise(&self, logits: &[f32], seen: &[u32]) -> Vec<f32> {
+        let penalty = self.repetition_penalty as f32;
+        let mut penalised = logits.to_vec();
+        for token in seen {
+            let logit = logits[*token as usize];
+            penalised[*token as usize] = if logit < 0.0 { logit * penalty } else { logit / penalty };
+        }
+        penalised
+    }
+
+    /// `plain`: the weights at temperature 1, where they are known.
+    fn draw_from(
+        &self,
+        logits: &[f32],
+        (best, highest): (usize, f32),
+        plain: Option<&Weights>,
+        stream: &mut Stream,
+    ) -> usize {
+        if self.temperature == 0.0 {
+            return best;
+        }
+        let tempered;
+        let weights = match plain.filter(|_| self.temperature == 1.0) {
+            Some(weights) => weights,
+            None => {
+                tempered = Weights::new(logits, highest, (1.0 / self.temperature) as f32);
+                &tempered
+            }
+        };
+        if self.top_k.is_none_or(|most| most >= logits.len()) && self.top_p >= 1.0 && self.min_p <= 0.0 {
+            return weights.draw(stream);
+        }
+        let tokens = self.candidates(logits, weights);
+        let left: Vec<f64> = tokens.iter().map(|token| f64::from(weights.values[*token])).collect();
+        tokens[stream.weighted(&left)]
+    }
+
+    /// The tokens that can be drawn, the most probable first: top-k, of these the nucleus, of these min-p.
+    fn candidates(&self, logits: &[f32], weights: &Weights) -> Vec<usize> {
+        let order = |one: &usize, other: &usize| logits[*other].total_cmp(&logits[*one]).then(one.cmp(other));
+        let mut tokens: Vec<usize> = (0..logits.len()).filter(|token| weights.values[*token] > 0.0).collect();
+        let weight = |token: &usize| f64::from(weights.values[*token]);
+        let mut total = weights.sum();
+        if let Some(most) = self.top_k.filter(|most| *most < tokens.len()) {
+            tokens.select_nth_unstable_by(most - 1, order);
+            tokens.truncate(most);
+            tokens.sort_unstable_by(order);
+            total = tokens.iter().map(weight).sum();
+        }
+        let enough = self.top_p * total;
+        // A nucleus is small: a few of the most probable tokens are sorted, and more only where these do not reach it.
+        let mut sorted = 64;
+        loop {
+            if sorted < tokens.len() {
+                tokens.select_nth_unstable_by(sorted, order);
+            }
+            let some = tokens.len().min(sorted);
+            tokens[..some].sort_unstable_by(order);
+            let mut reached = 0.0;
+            let last = tokens[..some].iter().position(|token| {
+                reached += weight(token);
+                reached >= enough
+            });
+            let small = tokens[..some].iter().position(|token| weight(token) < self.min_p);
+            if last.is_some() || small.is_some() || some == tokens.len() {
+                let nucleus = last.map_or(some, |last| last + 1);
+                tokens.truncate(nucleus.min(small.unwrap_or(some)).max(1));
+                return tokens;
+            }
+            sorted *= 8;
+        }
+    }
+}
+
+/// The weight of each token, 1 for the most probable one, with sums of blocks so that few additions wait for each other.
+struct Weights {
+    values: Vec<f32>,
+    sums: Vec<f64>,
+}
+
+impl Weights {
+    const BLOCK: usize = 64;
+
+    fn new(logits: &[f32], highest: f32, inverse_temperature: f32) -> Self {
+        let mut values = vec![0.0; logits.len()];
+        for (value, logit) in values.iter_mut().zip(logits) {
+            *value = exponential((logit - highest) * inverse_temperature);
+        }
+        let sums = values.chunks(Self::BLOCK).map(|block| block.iter().map(|value| f64::from(*value)).sum()).collect();
+        Self { values, sums }
+    }
+
+    fn sum(&self) -> f64 {
+        self.sums.iter().sum()
+    }
+
+    fn draw(&self, stream: &mut Stream) -> usize {
+        let mut left = stream.unit() * self.sum();
+        let mut drawn = None;
+        for (block, sum) in self.sums.iter().enumerate() {
+            if left >= *sum {
+                left -= sum;
+                continue;
+            }
+            let start = block * Self::BLOCK;
+            let values = &self.values[start..self.values.len().min(start + Self::BLOCK)];
+            drawn = values.iter().position(|value| {
+                left -= f64::from(*value);
+                left < 0.0
+            });
+            if drawn.is_some() {
+                return start + drawn.unwrap_or_default();
+            }
+        }
+        // Rounding may leave a trace at the very end.
+        drawn.or_else(|| self.values.iter().rposition(|value| *value > 0.0)).unwrap_or_default()
+    }
+}
+
+/// The exponential of a number up to 0, to within 2 units of the last place, and the same on every machine: Cody and
+/// Waite's reduction and a polynomial, in steps that a compiler turns into vectors.
+fn exponential(number: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    let number = number.max(-87.0);
+    let shifted = number * std::f32::consts::LOG2_E + ROUND;
+    let whole = shifted - ROUND;
+    let rest = number - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
+    let mut polynomial = 1.987_569_1e-4;
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
+        polynomial = polynomial * rest + coefficient;
+    }
+    let value = polynomial * rest * rest + rest + 1.0;
+    let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let small = number <= -87.0;
+    if small { 0.0 } else { value * power }
+}
+
+/// The first token with the highest logit; nothing where one is no number, or the highest not finite.
+fn most_probable(logits: &[f32]) -> Option<(usize, f32)> {
+    let (mut highest, mut is_number) = (f32::NEG_INFINITY, true);
+    for logit in logits {
+        is_number &= !logit.is_nan();
+        highest = if *logit > highest { *logit } else { highest };
+    }
+    let best = logits.iter().position(|logit| *logit == highest)?;
+    (is_number && highest.is_finite()).then_some((best, highest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::Seed;
+
+    fn plain() -> Sampling {
+        Sampling::default()
+    }
+
+    /// How often each of four tokens with probabilities 1/8, 1/2, 1/8, 1/4 is drawn.
+    fn shares(sampling: &Sampling) -> [f64; 4] {
+        let logits = [0.125f32.ln(), 0.5f32.ln(), 0.125f32.ln(), 0.25f32.ln()].map(|logit| logit + 3.0);
+        let (mut stream, mut counts) = (Seed::root(0).stream(), [0.0; 4]);
+        for _ in 0..20_000 {
+            let draw = sampling.draw(&logits, &[], &mut stream).unwrap();
+            assert!(
+                (f64::from(draw.log_probability).exp() - [0.125, 0.5, 0.125, 0.25][draw.token as usize]).abs() < 1e-6
+            );
+            counts[draw.token as usize] += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    fn assert_near(found: [f64; 4], expected: [f64; 4]) {
+        assert!(found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 0.015), "{found:?}");
+    }
+
+    #[test]
+    fn draws_follow_the_distribution() {
+        assert_near(shares(&plain()), [0.125, 0.5, 0.125, 0.25]);
+        let squared = Sampling { temperature: 0.5, ..plain() };
+        assert_near(shares(&squared), [1.0, 16.0, 1.0, 4.0].map(|weight| weight / 22.0));
+        assert_near(shares(&Sampling { temperature: 0.0, ..plain() }), [0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn truncation_keeps_the_most_probable() {
+        assert_near(shares(&Sampling { top_k: Some(2), ..plain() }), [0.0, 2.0 / 3.0, 0.0, 1.0 / 3.0]);
+        assert_near(shares(&Sampling { top_k: Some(3), ..plain() }), [1.0 / 7.0, 4.0 / 7.0, 0.0, 2.0 / 7.0]);
+        assert_near(shares(&Sampling { top_p: 0.7, ..plain() }), [0.0, 2.0 / 3.0, 0.0, 1.0 / 3.0]);
+        assert_near(shares(&Sampling { top_p: 0.3, ..plain() }), [0.0, 1.0, 0.0, 0.0]);
+        assert_near(shares(&Sampling { top_k: Some(9), ..plain() }), [0.125, 0.5, 0.125, 0.25]);
+        assert_near(shares(&Sampling { min_p: 0.4, ..plain() }), [0.0, 2.0 / 3.0, 0.0, 1.0 / 3.0]);
+        assert_near(shares(&Sampling { min_p: 1.0, ..plain() }), [0.0, 1.0, 0.0, 0.0]);
+        assert_near(
+            shares(&Sampling { min_p: 0.2, top_k: Some(3), ..plain() }),
+            [1.0 / 7.0, 4.0 / 7.0, 0.0, 2.0 / 7.0],
+        );
+    }
+
+    #[test]
+    fn a_nucleus_of_many_tokens_is_that_of_a_whole_sort() {
+        let mut stream = Seed::root(2).stream();
+        let logits: Vec<f32> = (0..5000).map(|_| stream.normal() as f32).collect();
+        let weights = Weights::new(&logits, most_probable(&logits).unwrap().1, 1.0);
+        for (top_p, top_k) in [(0.01, None), (0.5, None), (0.97, None), (0.6, Some(900)), (1.0, Some(3000))] {
+            let found = Sampling { top_p, top_k, ..plain() }.candidates(&logits, &weights);
+            let mut all: Vec<usize> = (0..5000).collect();
+            all.sort_by(|one, other| logits[*other].total_cmp(&logits[*one]).then(one.cmp(other)));
+            all.truncate(top_k.unwrap_or(5000));
+            let total: f64 = all.iter().map(|token| f64::from(weights.values[*token])).sum();
+            let mut reached = 0.0;
+            let fewer = all.iter().take_while(|token| {
+                let before = reached;
+                reached += f64::from(weights.values[**token]);
+                before < top_p * total
+            });
+            assert_eq!(found, fewer.copied().collect::<Vec<_>>(), "{top_p} {top_k:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_said_already_becomes_less_probable() {
+        let greedy = Sampling { temperature: 0.0, repetition_penalty: 2.0, ..plain() };
+        let mut stream = Seed::root(0).stream();
+        let mut best = |logits: &[f32], seen: &[u32]| greedy.draw(logits, seen, &mut stream).unwrap().token;
+        assert_eq!(best(&[3.0, 2.0, -1.0], &[]), 0);
+        assert_eq!(best(&[3.0, 2.0, -1.0], &[0, 0]), 1, "3 / 2 is less than 2, and a token counts once");
+        assert_eq!(best(&[-3.0, -2.0, -2.5], &[1]), 2, "-2 * 2 is less than -2.5");
+    }
+
+    #[test]
+    fn exponentials_are_right_to_the_last_digits() {
+        for step in 0..200_000 {
+            let number = -86.9 * (step as f32) / 200_000.0;
+            let (found, expected) = (f64::from(exponential(number)), f64::from(number).exp());
+            assert!((found - expected).abs() <= 2.5e-7 * expected, "{number}: {found} {expected}");
+        }
+        assert_eq!([0.0, -87.5, -1e30, f32::NEG_INFINITY].map(exponential), [1.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_no_token() {
+        let mut stream = Seed::root(0).stream();
+        for logits in [[f32::NAN, f32::NAN], [f32::INFINITY, 0.0], [f32::NAN, 0.0], [f32::NEG_INFINITY; 2]] {
+            assert_eq!(plain().draw(&logits, &[], &mut stream), None, "{logits:?}");
+        }
+    }
+}
