@@ -3,6 +3,7 @@
 pub mod architecture;
 mod device;
 pub mod directory;
+mod files;
 pub mod generation;
 #[cfg(test)]
 mod parity;

@@ -233,11 +233,17 @@ fn kills_at_any_time_leave_the_same_bytes() {
 }
 
 #[test]
-fn threads_do_not_matter() {
+fn threads_and_batches_do_not_matter() {
     let mut expected = None;
-    for (threads, jobs) in [("1", "1"), ("2", "4"), ("3", "2")] {
+    for (threads, jobs, batch) in [("1", "1", "1"), ("2", "4", "64"), ("3", "2", "7")] {
         let bench = Bench::new();
-        let output = bench.run_command(&["-j", jobs]).env("RAYON_NUM_THREADS", threads).output().unwrap();
+        let (answers, evaluations) =
+            (format!("stage.answers.batch={batch}"), format!("defaults.evaluate.batch={batch}"));
+        let output = bench
+            .run_command(&["-j", jobs, "--set", &answers, "--set", &evaluations])
+            .env("RAYON_NUM_THREADS", threads)
+            .output()
+            .unwrap();
         let ran = Said::new(output);
         assert_eq!((ran.status, ran.executed().len()), (Some(0), 44), "{}", ran.words);
         let artifacts = bench.artifacts();

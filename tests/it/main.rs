@@ -1,9 +1,12 @@
 //! Integration tests: one binary, a file a subject.
 
 mod architecture;
+mod checkpoints;
+mod commands;
 mod diagnostics;
 mod factscore;
 mod kills;
+mod malformed;
 mod recipes;
 mod run;
 mod store;

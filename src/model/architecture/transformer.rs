@@ -146,6 +146,11 @@ impl Transformer {
         self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.merged_weight().transpose())
     }
 
+    /// The output layer as one row a token [vocab, hidden], without updates of an adapter.
+    pub(in crate::model) fn head_alone(&self) -> Tensor<2> {
+        self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.weight.val().transpose())
+    }
+
     /// Whether training changes the output layer.
     pub fn head_is_trained(&self) -> bool {
         self.head.as_ref().map_or(&self.embedding, |head| &head.weight).is_require_grad()

@@ -43,9 +43,10 @@ impl Adapter {
             return Err(WeightsError::Adapter { path, field, found, supported });
         }
         let config: AdapterConfig = serde_json::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        let files = MappedFiles::open(vec![directory.join(WEIGHTS)])?;
+        let weights = directory.join(WEIGHTS);
+        let files = MappedFiles::open(vec![weights.clone()])?;
         let mut reader = Reader {
-            tensors: Tensors::parse(directory, &files)?,
+            tensors: Tensors::parse(&weights, &files)?,
             config: &config,
             format: model.format(),
             taken: BTreeSet::new(),
@@ -59,6 +60,7 @@ impl Adapter {
         if let Some(head) = &mut model.head {
             reader.add(head, &head_columns(&shape), "").map_err(|error| error.at(&path))?;
         }
+        reader.take_copies(model)?;
         reader.finish().map_err(|error| error.at(&path))?;
         Ok(Self { config })
     }
@@ -133,6 +135,26 @@ impl Reader<'_> {
 }
 
 impl Reader<'_> {
+    /// Takes the copies of embedding and output layer that PEFT puts beside updates of the latter; they must be the model's.
+    fn take_copies(&mut self, model: &Transformer) -> Result<(), WeightsError> {
+        let shape = [model.config.vocab_size, model.config.hidden_size];
+        for (layer, own) in [("model.embed_tokens", model.embedding.val()), ("lm_head", model.head_alone())] {
+            for name in [format!("{PREFIX}{layer}.weight"), format!("{PREFIX}{layer}.base_layer.weight")] {
+                if self.tensors.names().all(|found| found != name) {
+                    continue;
+                }
+                let copy = self.tensors.plain(&[(name.clone(), shape.to_vec())], &shape, self.format)?;
+                if copy.as_bytes() != own.clone().into_data().as_bytes() {
+                    let problem =
+                        format!("the tensor `{name}` is not the model's own; only low-rank updates are supported");
+                    return Err(WeightsError::Malformed { path: self.tensors.file(&name), problem });
+                }
+                self.taken.insert(name);
+            }
+        }
+        Ok(())
+    }
+
     /// Something was taken, and nothing is left over.
     fn finish(&self) -> Result<(), LayerError> {
         if self.taken.is_empty() {

@@ -32,10 +32,10 @@ pub enum WeightsError {
         problem: String,
     },
     /// A tensor that the config asks for is in none of the files.
-    #[error("{directory}: the tensor `{name}` is missing from the weights", directory = .directory.display())]
+    #[error("{path}: the tensor `{name}` is missing", path = .path.display())]
     Missing {
-        /// The model directory.
-        directory: PathBuf,
+        /// The file, or the index of several.
+        path: PathBuf,
         /// The tensor.
         name: String,
     },

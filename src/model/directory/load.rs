@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +19,7 @@ use super::{
 use crate::model::{
     architecture::{Block, Linear, ModelConfig, NumberFormat, Transformer, parameter, tokens},
     device::Place,
+    files,
 };
 
 /// The file that says which tensor stands in which of several files.
@@ -59,8 +59,8 @@ impl Transformer {
     /// no number.
     pub fn load(directory: &Path, place: &Place) -> Result<Self, WeightsError> {
         let config = ModelConfig::load(directory)?;
-        let files = MappedFiles::open(tensor_files(directory)?)?;
-        let tensors = Tensors::parse(directory, &files)?;
+        let (files, all) = MappedFiles::of_model(directory)?;
+        let tensors = Tensors::parse(&all, &files)?;
         check(&tensors, &config)?;
         Builder { tensors, config: &config, place }.model()
     }
@@ -71,8 +71,8 @@ impl Transformer {
     /// As [`Transformer::load`].
     pub fn check(directory: &Path) -> Result<ModelConfig, WeightsError> {
         let config = ModelConfig::load(directory)?;
-        let files = MappedFiles::open(tensor_files(directory)?)?;
-        check(&Tensors::parse(directory, &files)?, &config)?;
+        let (files, all) = MappedFiles::of_model(directory)?;
+        check(&Tensors::parse(&all, &files)?, &config)?;
         Ok(config)
     }
 
@@ -81,8 +81,8 @@ impl Transformer {
     /// # Errors
     /// As [`Transformer::load`].
     pub fn stored_format(directory: &Path) -> Result<NumberFormat, WeightsError> {
-        let files = MappedFiles::open(tensor_files(directory)?)?;
-        Ok(Tensors::parse(directory, &files)?.stored_format())
+        let (files, all) = MappedFiles::of_model(directory)?;
+        Ok(Tensors::parse(&all, &files)?.stored_format())
     }
 
     /// The files that hold a directory's weights, its index included.
@@ -101,10 +101,16 @@ impl Transformer {
     }
 }
 
-fn tensor_files(directory: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    let mut files = Transformer::weight_files(directory)?;
-    files.retain(|path| !path.ends_with(INDEX));
-    Ok(files)
+impl MappedFiles {
+    /// A directory's weights, and the path that stands for all of them: the only file, or the index.
+    fn of_model(directory: &Path) -> Result<(Self, PathBuf), WeightsError> {
+        let mut files = Transformer::weight_files(directory)?;
+        let all = match files.as_slice() {
+            [only] => only.clone(),
+            _ => files.pop().expect("the index stands last"),
+        };
+        Ok((Self::open(files)?, all))
+    }
 }
 
 /// The files that an index names.
@@ -216,7 +222,7 @@ impl Builder<'_> {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<String, WeightsError> {
-    fs::read_to_string(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+    files::read_text(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
 }
 
 pub(super) fn read_json(path: &Path) -> Result<Value, WeightsError> {
@@ -429,7 +435,7 @@ pub(in crate::model) mod tests {
         ];
         expect_test::expect![[r#"
             DIR/config.json: No such file or directory (os error 2)
-            DIR: the tensor `model.layers.2.input_layernorm.weight` is missing from the weights
+            DIR/model.safetensors: the tensor `model.layers.2.input_layernorm.weight` is missing
             DIR/model.safetensors: the tensor `model.layers.1.input_layernorm.weight` belongs to no part of the model that config.json describes
             DIR/model.safetensors: the tensor `model.embed_tokens.weight` has the shape [32, 16], but [33, 16] is expected
             DIR/model.safetensors: it is not a whole safetensors file: incomplete metadata, file not fully covered

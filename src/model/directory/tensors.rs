@@ -24,7 +24,8 @@ pub(super) struct MappedFiles(Vec<(PathBuf, Mmap)>);
 
 /// The tensors of some files by name.
 pub(super) struct Tensors<'a> {
-    directory: &'a Path,
+    /// The only file, or the index of several.
+    all: &'a Path,
     tensors: BTreeMap<String, Found<'a>>,
 }
 
@@ -58,7 +59,8 @@ fn map(path: &Path) -> Result<Mmap, WeightsError> {
 }
 
 impl<'a> Tensors<'a> {
-    pub(super) fn parse(directory: &'a Path, files: &'a MappedFiles) -> Result<Self, WeightsError> {
+    /// `all` is the only file, or the index of several.
+    pub(super) fn parse(all: &'a Path, files: &'a MappedFiles) -> Result<Self, WeightsError> {
         let mut tensors = BTreeMap::new();
         for (path, map) in &files.0 {
             let malformed = |problem: String| WeightsError::Malformed { path: path.clone(), problem };
@@ -74,7 +76,7 @@ impl<'a> Tensors<'a> {
                 }
             }
         }
-        Ok(Self { directory, tensors })
+        Ok(Self { all, tensors })
     }
 
     /// All names.
@@ -84,7 +86,7 @@ impl<'a> Tensors<'a> {
 
     /// The file in which a tensor stands.
     pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.tensors.get(name).map_or(self.directory, |found| found.path).to_owned()
+        self.tensors.get(name).map_or(self.all, |found| found.path).to_owned()
     }
 
     /// The format in which most tensors are stored, counted by size.
@@ -103,7 +105,7 @@ impl<'a> Tensors<'a> {
 
     fn find(&self, name: &str, shape: &[usize]) -> Result<&Found<'a>, WeightsError> {
         match self.tensors.get(name) {
-            None => Err(WeightsError::Missing { directory: self.directory.to_owned(), name: name.to_owned() }),
+            None => Err(WeightsError::Missing { path: self.all.to_owned(), name: name.to_owned() }),
             Some(found) if found.view.shape() == shape => Ok(found),
             Some(found) => Err(WeightsError::Shape {
                 path: found.path.to_owned(),

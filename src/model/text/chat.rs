@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::jinja::{Failure, Jinja, Problem};
-use crate::language::Message;
+use crate::{language::Message, model::files};
 
 /// The special tokens that every tokenizer of transformers knows by name.
 const NAMED_TOKENS: [&str; 7] =
@@ -159,7 +159,7 @@ fn quoted(names: &[String]) -> String {
 
 /// A file's text, or nothing where there is no such file.
 fn read(path: &Path) -> Result<Option<String>, ChatError> {
-    match fs::read_to_string(path) {
+    match files::read_text(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ChatError::Io { path: path.to_owned(), source }),

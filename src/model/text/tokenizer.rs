@@ -14,6 +14,8 @@ use tokenizers::{
     processors::template::TemplateProcessing,
 };
 
+use crate::model::files;
+
 /// The token that begins a text, in tokenizers that we train.
 pub const BEGIN_TOKEN: &str = "<s>";
 /// The token that ends a text, in tokenizers that we train.
@@ -90,8 +92,8 @@ impl Tokenizer {
     /// Names the file that is missing or damaged.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
         let path = directory.join("tokenizer.json");
-        let bytes =
-            fs::read(&path).map_err(|error| TokenizerError::File { path: path.clone(), problem: error.to_string() })?;
+        let bytes = files::read(&path)
+            .map_err(|error| TokenizerError::File { path: path.clone(), problem: error.to_string() })?;
         let problem = |error| format!("it is not a tokenizer: {error}");
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| TokenizerError::File { path, problem: problem(error) })?;

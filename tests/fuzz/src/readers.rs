@@ -1,0 +1,70 @@
+//! Hands damaged files to the readers of model directories: they may refuse them, but never panic.
+//!
+//! The first byte of an input says which file of a whole directory it replaces, the others are the file.
+
+#![no_main]
+
+use std::{fs, path::Path, sync::LazyLock};
+
+use apeft::model::{Adapter, Encoder, ModelConfig, Place, Transformer};
+use libfuzzer_sys::fuzz_target;
+use tempfile::TempDir;
+
+/// What may be damaged.
+const FILES: [&str; 8] = [
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "chat_template.jinja",
+];
+
+/// A whole directory, in memory where the system has such a place.
+static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    for from in ["../data/tiny-llama", "../data/models/llama/adapter"] {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(from)).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    folder
+});
+
+fuzz_target!(|input: &[u8]| {
+    let Some((choice, bytes)) = input.split_first() else { return };
+    let directory = WHOLE.path();
+    let name = FILES[*choice as usize % FILES.len()];
+    let path = directory.join(name);
+    let whole = fs::read(&path).ok();
+    fs::write(&path, bytes).unwrap();
+    read(directory, name);
+    match whole {
+        Some(whole) => fs::write(&path, whole).unwrap(),
+        None => fs::remove_file(&path).unwrap(),
+    }
+});
+
+/// Reads what a file of this name can have damaged.
+fn read(directory: &Path, name: &str) {
+    match name {
+        "model.safetensors" | "config.json" | "generation_config.json" => {
+            let _ = Transformer::load(directory, &Place::cpu());
+        }
+        "adapter_config.json" | "adapter_model.safetensors" => {
+            if let Ok(mut model) = Transformer::load(directory, &Place::cpu()) {
+                let _ = Adapter::load(directory, &mut model);
+            }
+        }
+        _ => {
+            let config = ModelConfig::load(directory).unwrap();
+            if let Ok(encoder) = Encoder::load(directory, &config) {
+                let _ = encoder.prompt(&"Who was Ada? naïve café 42".into());
+                let _ = encoder.tokenizer.decode(&[0, 5, 260, u32::MAX]);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The commands that run a model, as a user calls them.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+
+/// A small model of the tests' data.
+fn tiny() -> String {
+    format!("{}/tests/data/tiny-llama", env!("CARGO_MANIFEST_DIR"))
+}
+
+struct Said {
+    status: i32,
+    out: String,
+    errors: String,
+}
+
+fn apeft(arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_apeft")).args(arguments).env_remove("RUST_LOG").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Said { status: output.status.code().unwrap(), out: text(output.stdout), errors: text(output.stderr) }
+}
+
+fn generate(arguments: &[&str]) -> Value {
+    let said = apeft(&[&["generate", &tiny(), "--json"], arguments].concat());
+    assert_eq!(said.status, 0, "{}", said.errors);
+    serde_json::from_str(&said.out).unwrap()
+}
+
+#[test]
+fn answers_depend_on_the_seed_and_not_on_the_batch() {
+    let prompts = ["--prompt", "Who was Ada?", "--prompt", "A", "--n", "9", "--max-new", "20"];
+    let answers = generate(&[prompts.as_slice(), &["--batch", "1"]].concat());
+    assert_eq!(answers.as_array().unwrap().len(), 18);
+    assert_eq!(generate(&[prompts.as_slice(), &["--batch", "64"]].concat()), answers);
+    assert_ne!(generate(&[prompts.as_slice(), &["--seed", "1"]].concat()), answers);
+    for answer in answers.as_array().unwrap() {
+        let count = |field: &str| answer[field].as_array().unwrap().len();
+        assert_eq!(count("token_ids"), count("logprobs"));
+        assert_eq!(answer["finish"] == "length", count("token_ids") == 20 && answer["token_ids"][19] != 1);
+        assert_eq!(answer["prompt_ids"][0], 0);
+    }
+}
+
+#[test]
+fn what_is_generated_is_scored_alike() {
+    let answer = &generate(&["--prompt", "Who was Ada?", "--temperature", "0", "--max-new", "12"])[0];
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = folder.path().join("pairs.jsonl");
+    let chosen = answer["text"].as_str().unwrap();
+    let row = json!({"prompt": "Who was Ada?", "chosen": chosen, "rejected": " Nobody.", "level": "general"});
+    fs::write(&pairs, format!("{row}\n{row}\n")).unwrap();
+    let pairs = pairs.to_str().unwrap();
+    let said = apeft(&["logprobs", &tiny(), "--pairs", pairs]);
+    assert_eq!((said.status, said.errors.as_str()), (0, ""));
+    let rows: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0], rows[1]);
+    let tokens: Vec<i64> = serde_json::from_value(answer["token_ids"].clone()).unwrap();
+    let logprobs: Vec<f64> = serde_json::from_value(answer["logprobs"].clone()).unwrap();
+    // The end token, which the answer has not reached, is scored too.
+    assert_eq!(rows[0]["chosen_tokens"], tokens.len() + 1);
+    let found = rows[0]["chosen_logp"].as_f64().unwrap();
+    let sum: f64 = logprobs.iter().sum();
+    assert!(found < sum && found > sum - 20.0, "{found} {sum}");
+    let small = apeft(&["logprobs", &tiny(), "--pairs", pairs, "--batch-tokens", "1"]);
+    let again: Value = serde_json::from_str(small.out.lines().next().unwrap()).unwrap();
+    assert!((again["chosen_logp"].as_f64().unwrap() - found).abs() < 1e-4);
+}
+
+#[test]
+fn stop_strings_and_the_other_options_of_sampling_work() {
+    let base = ["--prompt", "Who was Ada?", "--max-new", "40", "--seed", "3"];
+    let whole = generate(&base)[0]["text"].as_str().unwrap().to_owned();
+    let letter = whole.chars().nth(5).unwrap().to_string();
+    let stopped = &generate(&[base.as_slice(), &["--stop", &letter]].concat())[0];
+    assert_eq!(stopped["text"], whole.split(&letter).next().unwrap());
+    assert_eq!(stopped["finish"], "stop");
+    let greedy = generate(&[base.as_slice(), &["--temperature", "0"]].concat());
+    for same in [["--top-k", "1"], ["--top-p", "1e-9"], ["--min-p", "1"]] {
+        assert_eq!(generate(&[base.as_slice(), &same].concat())[0]["token_ids"], greedy[0]["token_ids"], "{same:?}");
+    }
+    let penalised = generate(&[base.as_slice(), &["--temperature", "0", "--repetition-penalty", "100"]].concat());
+    let tokens: Vec<i64> = serde_json::from_value(penalised[0]["token_ids"].clone()).unwrap();
+    let repeated = |tokens: &[i64]| tokens.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert_eq!(repeated(&tokens), 0, "{tokens:?}");
+    assert_ne!(generate(&[base.as_slice(), &["--dtype", "bfloat16"]].concat())[0]["logprobs"], greedy[0]["logprobs"]);
+}
+
+#[test]
+fn a_chat_needs_a_template() {
+    let said = apeft(&["generate", &tiny(), "--chat", "--prompt", "Who?"]);
+    assert_eq!((said.status, said.out.as_str()), (2, ""));
+    assert!(said.errors.contains("has no chat template; give a text instead of messages"), "{}", said.errors);
+    let folder = tempfile::tempdir().unwrap();
+    copy(Path::new(&tiny()), folder.path());
+    let template = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}";
+    fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+    let directory = folder.path().to_str().unwrap();
+    let chat =
+        ["generate", directory, "--chat", "--system", "Be brief.", "--prompt", "Who?", "--max-new", "1", "--json"];
+    let said: Value = serde_json::from_str(&apeft(&chat).out).unwrap();
+    let text = generate(&["--prompt", "[system] Be brief.\n[user] Who?\n", "--max-new", "1"]);
+    assert_eq!(said[0]["prompt_ids"], text[0]["prompt_ids"], "the beginning stands once");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn an_adapter_speaks_alike_beside_its_model_and_merged_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let models = format!("{}/tests/data/models", env!("CARGO_MANIFEST_DIR"));
+    let model = path("model");
+    fs::create_dir(&model).unwrap();
+    for file in ["config.json", "model.safetensors", "generation_config.json"] {
+        fs::copy(format!("{models}/qwen3/{file}"), Path::new(&model).join(file)).unwrap();
+    }
+    // A tokenizer of bytes would have more tokens than the model, so prompts keep to its first ones.
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(format!("{}/{file}", tiny()), Path::new(&model).join(file)).unwrap();
+    }
+    let adapter = format!("{models}/qwen3/adapter");
+    let ask = |model: &str, more: &[&str]| {
+        let question = ["generate", model, "--prompt", "!$", "--temperature", "0", "--max-new", "8", "--json"];
+        let said = apeft(&[question.as_slice(), more].concat());
+        assert_eq!(said.status, 0, "{}", said.errors);
+        serde_json::from_str::<Value>(&said.out).unwrap()[0]["token_ids"].clone()
+    };
+    let merged = path("merged");
+    let said = apeft(&["convert", &model, &merged, "--adapter", &adapter, "--shard-mb", "1"]);
+    assert_eq!((said.status, said.errors.as_str()), (0, ""));
+    assert_eq!(ask(&merged, &[]), ask(&model, &["--adapter", &adapter]));
+    assert_ne!(ask(&merged, &[]), ask(&model, &[]));
+    let again = apeft(&["convert", &model, &merged]);
+    assert_eq!(again.status, 2);
+    assert!(again.errors.contains("merged is not empty; name a directory that is not there yet"), "{}", again.errors);
+}
+
+#[test]
+fn what_is_wrong_with_a_pair_is_said_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let pairs = folder.path().join("pairs.jsonl");
+    let good = json!({"prompt": "Who?", "chosen": " Ada.", "rejected": " Bob."});
+    let long = json!({"prompt": "Who? ".repeat(300), "chosen": " Ada.", "rejected": " Bob."});
+    let chat = json!({"prompt": [{"role": "user", "content": "Who?"}], "chosen": " Ada.", "rejected": " Bob."});
+    for (row, expected) in [
+        (long.to_string(), "pairs.jsonl: pair 2: it has "),
+        (chat.to_string(), "pairs.jsonl: pair 2: the model in "),
+        ("{\"prompt\": \"Who?\"}".to_owned(), "pairs.jsonl:2: missing field `chosen`"),
+        ("{".to_owned(), "pairs.jsonl:2: EOF while parsing"),
+        ("{\"prompt\": 5}".to_owned(), "expected a text, or a list of messages with `role` and `content`"),
+    ] {
+        fs::write(&pairs, format!("{good}\n{row}\n")).unwrap();
+        let said = apeft(&["logprobs", &tiny(), "--pairs", pairs.to_str().unwrap()]);
+        assert_eq!((said.status, said.out.as_str()), (2, ""));
+        assert!(said.errors.contains(expected), "{}", said.errors);
+    }
+}
