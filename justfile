@@ -16,6 +16,10 @@ check:
 sweep recipe="recipes/comparison.toml" *arguments:
     cargo run --release -- sweep {{recipe}} {{arguments}}
 
+# Hands damaged files to the readers of model directories, for so many seconds.
+fuzz seconds="600" *arguments:
+    cd tests/fuzz && cargo run --release -- -max_total_time={{seconds}} -max_len=65536 {{arguments}} corpus
+
 # Speed on this machine.
 bench *arguments:
     cargo run --release -- bench {{arguments}}

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::model::ModelArguments;
 use crate::{
     language::{Content, json_lines},
-    model::EncodedPair,
+    model::{EncodedPair, or_say_what_to_lower},
     tuning::{Example, log_probabilities},
 };
 
@@ -68,7 +68,11 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     };
     let examples: Vec<Example> =
         pairs.iter().flat_map(|pair| [example(pair, &pair.chosen), example(pair, &pair.rejected)]).collect();
-    let sums: Vec<f64> = log_probabilities(&model, &examples, arguments.batch_tokens as usize)
+    let device = arguments.model.place.find()?.device;
+    let score = || log_probabilities(&model, &examples, arguments.batch_tokens as usize);
+    let scored = or_say_what_to_lower(&device, "score the answers", "`--batch-tokens`", score);
+    let sums: Vec<f64> = scored
+        .map_err(anyhow::Error::msg)?
         .iter()
         .map(|tokens| tokens.iter().map(|value| f64::from(*value)).sum())
         .collect();

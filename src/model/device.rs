@@ -69,7 +69,19 @@ pub(super) fn is_cpu(device: &Device) -> bool {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize, _: &str) -> Result<Device, DeviceError> {
+    keep_kernels();
     Ok(Device::new(burn_cuda::CudaDevice::new(index)))
+}
+
+/// Has compiled kernels kept beside what autotuning finds, since every attempt is a process that would compile them anew.
+#[cfg(feature = "cuda")]
+fn keep_kernels() {
+    use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+    let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
+    config.compilation.cache = true;
+    if !CubeClRuntimeConfig::try_set(config) {
+        tracing::debug!("the device was configured before");
+    }
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -7,6 +7,7 @@ mod files;
 pub mod generation;
 #[cfg(test)]
 mod parity;
+mod room;
 pub mod speed;
 pub mod text;
 
@@ -17,6 +18,7 @@ pub use architecture::{
 pub use device::{DeviceError, Place, device};
 pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, WeightsError, copy_companions};
 pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
+pub use room::or_say_what_to_lower;
 pub use text::{
     BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer, TokenizerError,
 };

@@ -1,13 +1,17 @@
 //! The parameters that every training stage has, with the defaults that each brings along.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 
 use super::{Context, Report, StageError};
 use crate::{
+    model::{Transformer, device, or_say_what_to_lower},
     recipe::schema::{Default, Parameter, Shape},
-    tuning::{Decay, News, Optimisation, Schedule},
+    tuning::{Decay, News, Optimisation, Schedule, Training, train},
 };
 
 const POSITIVE: Shape = Shape::Number { least: 0.0, most: f64::MAX, open: true };
@@ -90,8 +94,16 @@ impl OptimisationParameters {
     }
 }
 
+/// Trains, and says on the way how it goes; returns the model off the tape, and the file of what was measured.
+pub(super) fn carry_out(context: &Context, training: Training) -> Result<(Transformer, PathBuf), StageError> {
+    let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
+    let train = || train(training, ear(context));
+    let trained = or_say_what_to_lower(&device, "train", "`batch`, or raise `accumulation`", train);
+    trained.map_err(StageError)?.map_err(|error| StageError(error.to_string()))
+}
+
 /// Turns what a training run says into reports of the stage.
-pub(super) fn ear(context: &Context) -> Arc<dyn Fn(News) + Send + Sync> {
+fn ear(context: &Context) -> Arc<dyn Fn(News) + Send + Sync> {
     let report = context.report.clone();
     Arc::new(move |news| {
         report(match news {

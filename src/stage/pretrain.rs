@@ -14,7 +14,7 @@ use crate::{
     language::{Document, json_lines},
     model::{BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
-    tuning::{DocumentBatches, Example, Task, Training, train},
+    tuning::{DocumentBatches, Example, Task, Training},
 };
 
 const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -116,8 +116,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         folder: context.checkpoint.clone(),
         stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
     };
-    let (model, metrics) =
-        train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
+    let (model, metrics) = optimisation::carry_out(context, training)?;
     model.save(&context.output, LARGEST_FILE).map_err(StageError::doing("write the model"))?;
     tokenizer.save(&context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)

@@ -14,9 +14,7 @@ use crate::{
     language::{Pair, json_lines},
     model::{EncodeError, EncodedPair, Encoder, LARGEST_FILE, Place, Transformer, copy_companions},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
-    tuning::{
-        Algorithm, Batches, Objective, ObjectiveError, PairBatches, Preference, Task, TokenPair, Training, train,
-    },
+    tuning::{Algorithm, Batches, Objective, ObjectiveError, PairBatches, Preference, Task, TokenPair, Training},
 };
 
 const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -160,8 +158,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         folder: context.checkpoint.clone(),
         stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
     };
-    let (model, metrics) =
-        train(training, optimisation::ear(context)).map_err(|error| StageError(error.to_string()))?;
+    let (model, metrics) = optimisation::carry_out(context, training)?;
     model.save(&context.output, LARGEST_FILE).map_err(StageError::doing("write the model"))?;
     copy_companions(folder, &context.output).map_err(StageError::doing("write the tokenizer"))?;
     optimisation::keep_metrics(context, &metrics)

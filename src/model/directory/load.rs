@@ -233,7 +233,7 @@ pub(super) fn read_json(path: &Path) -> Result<Value, WeightsError> {
 
 #[cfg(test)]
 pub(in crate::model) mod tests {
-    use std::path::Path;
+    use std::{fs, path::Path};
 
     use safetensors::SafeTensors;
 

@@ -5,12 +5,12 @@ use rayon::prelude::*;
 use super::{
     generate::GenerateError,
     memory::{Memory, Prefilled},
-    room::{Exhausted, guarded},
     row::Row,
 };
 use crate::model::{
     architecture::{ModelConfig, Transformer},
     device::is_cpu,
+    room::{Exhausted, guarded},
 };
 
 /// Products with a single row, and those with fewer results than this where the output layer is tied, take another path in

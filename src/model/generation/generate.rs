@@ -5,17 +5,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    batch::Batch,
-    memory::Prefilled,
-    room::{self, Exhausted},
-    row::Row,
-    sampling::Sampling,
-    stop::Stops,
-};
+use super::{batch::Batch, memory::Prefilled, row::Row, sampling::Sampling, stop::Stops};
 use crate::{
     language::Finish,
-    model::{architecture::Transformer, text::TokenizerError},
+    model::{
+        architecture::Transformer,
+        room::{self, Exhausted},
+        text::TokenizerError,
+    },
     seed::Seed,
 };
 
@@ -164,12 +161,15 @@ impl Generator<'_> {
                 Err(Interruption::Exhausted(Exhausted::Failure(problem))) => {
                     return Err(GenerateError::Device(problem).into());
                 }
-                Err(Interruption::Exhausted(Exhausted::Memory(reason))) if batch > fewest => {
+                Err(Interruption::Exhausted(Exhausted::Memory(reason))) => {
+                    let device = self.model.embedding.val().device();
+                    let reason = reason + &room::held(&device);
+                    if batch <= fewest {
+                        return Err(GenerateError::OutOfMemory(reason, batch).into());
+                    }
+                    device.memory_cleanup();
                     batch = (batch / 2).max(fewest);
                     on_event(Event::FewerAtOnce { batch, reason })?;
-                }
-                Err(Interruption::Exhausted(Exhausted::Memory(reason))) => {
-                    return Err(GenerateError::OutOfMemory(reason, batch).into());
                 }
             }
         }
@@ -343,7 +343,7 @@ mod tests {
         config::tests::{one_of_each, tiny},
         target_log_probabilities,
     };
-    use crate::model::{directory::tests::add_updates, generation::room::tests::FAULTS};
+    use crate::model::{directory::tests::add_updates, room::tests::FAULTS};
     use burn::tensor::{Device, Int, Tensor, TensorData};
 
     fn sampling(temperature: f64, max_new: usize) -> Sampling {

@@ -3,13 +3,13 @@
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::room::{Exhausted, failure};
 use crate::model::{
     architecture::{
         KeysAndValues, Mask, ModelConfig, NumberFormat, Positions, Transformer, hidden_keys, rotary_tables,
         visible_keys,
     },
     device::is_cpu,
+    room::{Exhausted, failure},
 };
 
 /// Long prompts are read in pieces of so many tokens on the CPU, whose scores would take the square of their number.

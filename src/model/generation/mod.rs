@@ -3,7 +3,6 @@
 mod batch;
 mod generate;
 mod memory;
-mod room;
 mod row;
 mod sampling;
 mod stop;

@@ -94,9 +94,12 @@ impl Tokenizer {
         let path = directory.join("tokenizer.json");
         let bytes = files::read(&path)
             .map_err(|error| TokenizerError::File { path: path.clone(), problem: error.to_string() })?;
-        let problem = |error| format!("it is not a tokenizer: {error}");
+        let wrong = |problem: String| TokenizerError::File { path: path.clone(), problem };
+        // The library takes for granted that what it reads is JSON.
+        serde_json::from_slice::<serde_json::Value>(&bytes)
+            .map_err(|error| wrong(format!("it is not JSON: {error}")))?;
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| TokenizerError::File { path, problem: problem(error) })?;
+            .map_err(|error| wrong(format!("it is not a tokenizer: {error}")))?;
         // Files may carry the settings of whoever wrote them last; a text is never cut nor filled up here.
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);

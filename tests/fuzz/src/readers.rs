@@ -6,7 +6,10 @@
 
 use std::{fs, path::Path, sync::LazyLock};
 
-use apeft::model::{Adapter, Encoder, ModelConfig, Place, Transformer};
+use apeft::{
+    language::Content,
+    model::{Adapter, Encoder, ModelConfig, Place, Transformer},
+};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
@@ -34,7 +37,19 @@ static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
     folder
 });
 
-fuzz_target!(|input: &[u8]| {
+/// Leaves each whole file in the corpus, from which damage starts.
+fn seed_corpus() {
+    fs::create_dir_all("corpus").unwrap();
+    for (choice, name) in FILES.iter().enumerate() {
+        if let Ok(bytes) = fs::read(WHOLE.path().join(name)) {
+            fs::write(format!("corpus/whole-{name}"), [&[choice as u8], bytes.as_slice()].concat()).unwrap();
+        }
+    }
+    let template = b"\x07{% for m in messages %}{{ m.role | upper }}: {{ m.content.strip() }}{% endfor %}";
+    fs::write("corpus/whole-template", template).unwrap();
+}
+
+fuzz_target!(init: seed_corpus(), |input: &[u8]| {
     let Some((choice, bytes)) = input.split_first() else { return };
     let directory = WHOLE.path();
     let name = FILES[*choice as usize % FILES.len()];
@@ -63,6 +78,7 @@ fn read(directory: &Path, name: &str) {
             let config = ModelConfig::load(directory).unwrap();
             if let Ok(encoder) = Encoder::load(directory, &config) {
                 let _ = encoder.prompt(&"Who was Ada? naïve café 42".into());
+                let _ = encoder.prompt(&Content::from_user("Who was Ada?", Some("Be brief.")));
                 let _ = encoder.tokenizer.decode(&[0, 5, 260, u32::MAX]);
             }
         }

@@ -7,14 +7,14 @@ use std::{
 
 use burn::tensor::Device;
 
-use crate::model::{architecture::Transformer, device::is_cpu};
+use super::{architecture::Transformer, device::is_cpu};
 
 /// The share of what is free that may be taken.
 const MOST: f64 = 0.9;
 
 /// Why a device could not go on.
 #[derive(Debug, PartialEq)]
-pub(in crate::model) enum Exhausted {
+pub(super) enum Exhausted {
     /// It has not enough memory: what was being done, and how much was free.
     Memory(String),
     /// Anything else.
@@ -52,13 +52,37 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Exhausted>) -> Result<
     }
 }
 
+/// Does something on a device that has no smaller steps to fall back to; its lack of memory becomes a sentence.
+///
+/// # Errors
+/// Says what was being done (`train`), what the device holds, and what to lower (`batch`).
+pub fn or_say_what_to_lower<T>(
+    device: &Device,
+    doing: &str,
+    lower: &str,
+    work: impl FnOnce() -> T,
+) -> Result<T, String> {
+    guarded(|| Ok(work())).map_err(|exhausted| match exhausted {
+        Exhausted::Memory(reason) => format!("cannot {doing}: {reason}{}; lower {lower}", held(device)),
+        Exhausted::Failure(reason) => format!("cannot {doing}: {reason}"),
+    })
+}
+
+/// What a device's pools hold, where it says so.
+pub(super) fn held(device: &Device) -> String {
+    device.memory_pool_usage().map_or_else(String::new, |usage| {
+        let (held, used) = (gibibytes(usage.bytes_reserved), gibibytes(usage.bytes_in_use));
+        format!("; {held} of it are held here, {used} of these in use")
+    })
+}
+
 /// What a device's complaint means.
 pub(super) fn failure(text: &str) -> Exhausted {
     let lower = text.to_lowercase();
     let signs = ["out of device memory", "out-of-memory", "out of memory", "outofmemory", "can't allocate buffer"];
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or(text).trim().to_owned();
     if signs.iter().any(|sign| lower.contains(sign)) {
-        Exhausted::Memory(format!("the device ran out of memory while answers were written ({first})"))
+        Exhausted::Memory(format!("the device ran out of memory ({first})"))
     } else {
         Exhausted::Failure(first)
     }
@@ -90,7 +114,7 @@ pub(super) mod tests {
 
     thread_local! {
         /// After how many works of this thread the device lacks memory, again and again.
-        pub(in crate::model::generation) static FAULTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+        pub(in crate::model) static FAULTS: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
     }
 
     pub(super) fn fail_where_it_is_due() -> Result<(), Exhausted> {
@@ -114,6 +138,11 @@ pub(super) mod tests {
         assert_eq!(failure("\nillegal address\nbacktrace"), Exhausted::Failure("illegal address".to_owned()));
         let lacking = guarded(|| -> Result<(), _> { panic!("cuda: Out of memory") });
         assert!(matches!(lacking, Err(Exhausted::Memory(_))), "{lacking:?}");
+        let said = or_say_what_to_lower(&Device::flex(), "train", "`batch`", || panic!("cuda: Out of memory"));
+        assert_eq!(
+            said,
+            Err::<(), _>("cannot train: the device ran out of memory (cuda: Out of memory); lower `batch`".into())
+        );
         assert!(catch_unwind(|| guarded(|| -> Result<(), _> { panic!("a mistake of ours") })).is_err());
     }
 
