@@ -18,7 +18,7 @@ sweep recipe="recipes/comparison.toml" *arguments:
 
 # Hands damaged files to the readers of model directories, for so many seconds.
 fuzz seconds="600" *arguments:
-    cd tests/fuzz && cargo run --release -- -max_total_time={{seconds}} -max_len=65536 {{arguments}} corpus
+    cd tests/fuzz && cargo run --release -- -max_total_time={{seconds}} -max_len=65536 -rss_limit_mb=12000 {{arguments}} corpus
 
 # Speed on this machine.
 bench *arguments:

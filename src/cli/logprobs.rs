@@ -27,6 +27,12 @@ pub(super) struct LogprobsArguments {
     /// A file of preference pairs, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
+    /// Prompts that are texts are a user's messages and their answers the assistant's, for the model's chat template.
+    #[arg(long)]
+    pub(super) chat: bool,
+    /// With --chat: the system's message before each prompt.
+    #[arg(long, requires = "chat", value_name = "TEXT")]
+    pub(super) system: Option<String>,
     /// Tokens that go through the model at once; changes speed and memory, and the last digits.
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_tokens: u32,
@@ -50,7 +56,8 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
         let wrong = |problem: String| anyhow::anyhow!("{}: pair {}: {problem}", arguments.pairs.display(), index + 1);
-        let pair = encoder.pair(&row.prompt, &row.chosen, &row.rejected).map_err(|error| wrong(error.to_string()))?;
+        let [prompt, chosen, rejected] = arguments.contents(row);
+        let pair = encoder.pair(&prompt, &chosen, &rejected).map_err(|error| wrong(error.to_string()))?;
         check(&pair, &model.config).map_err(wrong)?;
         pairs.push(pair);
     }
@@ -87,6 +94,22 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
         writeln!(output, "{row}")?;
     }
     Ok(())
+}
+
+impl LogprobsArguments {
+    /// Prompt and answers, as messages where they are to be.
+    fn contents(&self, row: &Row) -> [Content; 3] {
+        let Row { prompt, chosen, rejected } = row;
+        match (self.chat, prompt, chosen, rejected) {
+            (true, Content::Text(text), Content::Text(chosen), Content::Text(rejected)) => {
+                let prompt = Content::from_user(text, self.system.as_deref());
+                let answers = [chosen, rejected].map(|answer| prompt.answer(answer.clone()));
+                let [chosen, rejected] = answers;
+                [prompt, chosen, rejected]
+            }
+            _ => [prompt.clone(), chosen.clone(), rejected.clone()],
+        }
+    }
 }
 
 fn check(pair: &EncodedPair, config: &crate::model::ModelConfig) -> Result<(), String> {

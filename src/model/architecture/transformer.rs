@@ -9,7 +9,7 @@ use super::{
     Linear, ModelConfig, NumberFormat,
     attention::{KeysAndValues, Positions, attention, rotate},
 };
-use crate::seed::Seed;
+use crate::{model::device::is_cpu, seed::Seed};
 
 /// Spread of the initial weights (`initializer_range` of transformers).
 const INITIAL_SPREAD: f64 = 0.02;
@@ -173,6 +173,20 @@ impl Transformer {
     pub fn format(&self) -> NumberFormat {
         let dtype = self.embedding.val().dtype();
         NumberFormat::ALL.into_iter().find(|format| format.dtype() == dtype).unwrap_or(NumberFormat::Float32)
+    }
+
+    /// The same model with an output layer of its own where it is tied to the embedding: on the CPU, products with a matrix
+    /// that lies the other way round begin with copying it, at every step.
+    pub(in crate::model) fn for_sampling(&self) -> Self {
+        let device = self.embedding.val().device();
+        let mut model = self.clone();
+        if self.head.is_none() && is_cpu(&device) {
+            let data = self.embedding.val().transpose().into_data();
+            let weight = parameter("head", Tensor::from_data(data, (&device, self.format().dtype())));
+            model.head = Some(Linear { weight, bias: None, updates: Vec::new() });
+            model.config.tie_word_embeddings = false;
+        }
+        model
     }
 
     /// The same model with its adapter's updates in its matrices.

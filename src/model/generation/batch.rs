@@ -8,23 +8,20 @@ use super::{
     row::Row,
 };
 use crate::model::{
-    architecture::{ModelConfig, Transformer},
+    architecture::Transformer,
     device::is_cpu,
     room::{Exhausted, guarded},
 };
 
-/// Products with a single row, and those with fewer results than this where the output layer is tied, take another path in
-/// the CPU backend, whose sums run in another order; beyond that, a row's numbers do not depend on how many rows there are.
-const SMALL_PRODUCT: usize = 16 * 16;
 /// A share of a batch for a thread of its own is worth it from so many rows on, while the weights stay in the cache.
 const ROWS_OF_A_SHARE: usize = 8;
 /// Weights up to this size stay in the cache of a processor, in bytes.
 const CACHED_WEIGHTS: usize = 1 << 26;
 
 /// Slots for answers, in shares that advance side by side.
-pub(super) struct Batch {
+pub(super) struct Batch<'a> {
+    pub(super) model: &'a Transformer,
     shares: Vec<Share>,
-    fewest: usize,
 }
 
 /// Slots with a memory of their own.
@@ -33,24 +30,22 @@ struct Share {
     rows: Vec<Option<Row>>,
 }
 
-impl Batch {
-    /// The fewest slots with which a row's numbers are those of any batch.
-    pub(super) fn fewest(config: &ModelConfig) -> usize {
-        (SMALL_PRODUCT / config.vocab_size + 1).max(2)
-    }
+impl<'a> Batch<'a> {
+    /// Products with a single row take another path in the CPU backend, whose sums run in another order; beyond that, a
+    /// row's numbers do not depend on how many rows there are.
+    pub(super) const FEWEST: usize = 2;
 
     /// Empty slots for texts of up to this length.
-    pub(super) fn new(model: &Transformer, slots: usize, length: usize) -> Self {
-        let fewest = Self::fewest(&model.config);
+    pub(super) fn new(model: &'a Transformer, slots: usize, length: usize) -> Self {
         let device = model.embedding.val().device();
         let is_small = model.config.parameters() * model.format().size() <= CACHED_WEIGHTS;
         let most = if is_cpu(&device) && is_small { rayon::current_num_threads() } else { 1 };
-        let shares = most.min(slots / ROWS_OF_A_SHARE.max(fewest)).max(1);
+        let shares = most.min(slots / ROWS_OF_A_SHARE).max(1);
         let share = |number: usize| {
             let slots = slots / shares + usize::from(number < slots % shares);
             Share { memory: Memory::new(model, slots, length), rows: (0..slots).map(|_| None).collect() }
         };
-        Self { shares: (0..shares).map(share).collect(), fewest }
+        Self { model, shares: (0..shares).map(share).collect() }
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
@@ -78,9 +73,9 @@ impl Batch {
     /// Adds one token to each answer; `draw` is given an answer and the logits after it.
     pub(super) fn step(
         &mut self,
-        model: &Transformer,
         draw: impl Fn(&mut Row, &[f32]) -> Result<(), GenerateError> + Sync,
     ) -> Result<Result<(), GenerateError>, Exhausted> {
+        let model = self.model;
         let step = |share: &mut Share| guarded(|| share.step(model, &draw));
         let steps: Vec<_> = match self.shares.as_mut_slice() {
             [only] => vec![step(only)],
@@ -99,7 +94,7 @@ impl Batch {
     pub(super) fn shrink(&mut self) {
         self.shares.retain(|share| share.rows.iter().any(Option::is_some));
         for share in &mut self.shares {
-            share.shrink(self.fewest);
+            share.shrink();
         }
     }
 }
@@ -122,13 +117,13 @@ impl Share {
         Ok(drawn.collect::<Vec<_>>().into_iter().collect())
     }
 
-    fn shrink(&mut self, fewest: usize) {
+    fn shrink(&mut self) {
         let taken: Vec<usize> = (0..self.rows.len()).filter(|slot| self.rows[*slot].is_some()).collect();
-        if 2 * taken.len() > self.rows.len() || self.rows.len() <= fewest {
+        if 2 * taken.len() > self.rows.len() || self.rows.len() <= Batch::FEWEST {
             return;
         }
         let spare = (0..self.rows.len()).filter(|slot| self.rows[*slot].is_none());
-        let missing = fewest.saturating_sub(taken.len());
+        let missing = Batch::FEWEST.saturating_sub(taken.len());
         let kept: Vec<usize> = taken.iter().copied().chain(spare.take(missing)).collect();
         self.memory.keep(&kept);
         self.rows = kept.iter().map(|slot| self.rows[*slot].take()).collect();

@@ -148,11 +148,15 @@ impl Generator<'_> {
     ) -> Result<(), E> {
         let length = self.check(requests)?;
         let mut jobs = jobs(requests);
-        let fewest = Batch::fewest(&self.model.config);
+        if jobs.is_empty() {
+            return Ok(());
+        }
+        let fewest = Batch::FEWEST;
+        let model = self.model.for_sampling();
         let mut batch = self.batch.min(jobs.len()).max(fewest);
         while !jobs.is_empty() {
-            let written = match room::for_memory(self.model, batch, length) {
-                Ok(()) => self.write(requests, &mut jobs, [batch, length], &mut on_event),
+            let written = match room::for_memory(&model, batch, length) {
+                Ok(()) => self.write(&model, requests, &mut jobs, [batch, length], &mut on_event),
                 Err(exhausted) => Err(exhausted.into()),
             };
             match written {
@@ -200,12 +204,13 @@ impl Generator<'_> {
     /// are drawn anew, to the same tokens.
     fn write<E: From<GenerateError>>(
         &self,
+        model: &Transformer,
         requests: &[Request],
         jobs: &mut VecDeque<Job>,
         [slots, length]: [usize; 2],
         on_event: &mut impl FnMut(Event) -> Result<(), E>,
     ) -> Result<(), Interruption<E>> {
-        let mut batch = room::guarded(|| Ok(Batch::new(self.model, slots, length)))?;
+        let mut batch = room::guarded(|| Ok(Batch::new(model, slots, length)))?;
         let written = self.write_in(&mut batch, requests, jobs, on_event);
         let numbers: BTreeMap<&[u32], usize> = prompts(requests);
         for row in batch.rows() {
@@ -217,7 +222,7 @@ impl Generator<'_> {
 
     fn write_in<E: From<GenerateError>>(
         &self,
-        batch: &mut Batch,
+        batch: &mut Batch<'_>,
         requests: &[Request],
         jobs: &mut VecDeque<Job>,
         on_event: &mut impl FnMut(Event) -> Result<(), E>,
@@ -233,7 +238,7 @@ impl Generator<'_> {
             if jobs.is_empty() {
                 batch.shrink();
             }
-            let drawn = batch.step(self.model, |row, logits| self.draw(row, logits, requests))?;
+            let drawn = batch.step(|row, logits| self.draw(row, logits, requests))?;
             drawn.map_err(|error| Interruption::Failed(error.into()))?;
             for row in batch.take_ended() {
                 on_event(Event::Answer(row.answer)).map_err(Interruption::Failed)?;
@@ -244,7 +249,7 @@ impl Generator<'_> {
     /// Begins as many answers as there are free places: prompts are read, once each, and first tokens drawn.
     fn admit<E: From<GenerateError>>(
         &self,
-        batch: &mut Batch,
+        batch: &mut Batch<'_>,
         requests: &[Request],
         jobs: &mut VecDeque<Job>,
         read: &mut BTreeMap<usize, Arc<Prefilled>>,
@@ -254,7 +259,7 @@ impl Generator<'_> {
         let mut unread: Vec<&Job> = next.iter().filter(|job| !read.contains_key(&job.prompt)).collect();
         unread.dedup_by_key(|job| job.prompt);
         let prompts: Vec<&[u32]> = unread.iter().map(|job| requests[job.request].prompt.as_slice()).collect();
-        let prefilled = room::guarded(|| self.model.prefill_all(&prompts))?;
+        let prefilled = room::guarded(|| batch.model.prefill_all(&prompts))?;
         read.extend(unread.iter().map(|job| job.prompt).zip(prefilled.into_iter().map(Arc::new)));
         for job in next {
             let prompt = Arc::clone(&read[&job.prompt]);

@@ -17,8 +17,9 @@ const PIECE: usize = 512;
 /// Elsewhere, lengths are rounded up to a multiple of this, so that few shapes occur and kernels are used again.
 const BUCKET: usize = 64;
 
-/// A place for some texts of up to a fixed length. A text's keys stand at its own positions and attention always runs over
-/// the whole length, so that what a text sees does not depend on its neighbours.
+/// A place for some texts of up to a fixed length. A text's keys stand at its own positions. On the CPU attention always runs
+/// over the whole length, so that not even the last bit of what a text sees depends on its neighbours; elsewhere only as far
+/// as the longest text reaches.
 pub(super) struct Memory {
     /// For each block, keys and values [slots * length, kv heads * head]; taken out while they are changed, so that they
     /// are changed in place.
@@ -82,9 +83,10 @@ impl Transformer {
     ///
     /// `tokens` and `positions` say for each slot which token to add at which position.
     pub(super) fn step(&self, memory: &mut Memory, tokens: &[u32], positions: &[usize]) -> Result<Vec<f32>, Exhausted> {
-        let (places, at) = (memory.places(positions), memory.positions(&self.config, positions));
+        let reach = memory.reach(positions);
+        let (places, at) = (memory.places(positions), memory.positions(&self.config, positions, reach));
         let input = token_tensor(tokens, [memory.slots, 1], &memory.device);
-        let hidden = self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new));
+        let hidden = self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new, reach));
         host_values(self.logits(hidden))
     }
 }
@@ -127,7 +129,13 @@ impl Memory {
         index_tensor(positions.iter().enumerate().map(|(slot, position)| slot * self.length + position), &self.device)
     }
 
-    fn positions(&self, config: &ModelConfig, positions: &[usize]) -> Positions {
+    /// How many keys attention runs over; few different numbers, so that kernels are used again.
+    fn reach(&self, positions: &[usize]) -> usize {
+        let longest = positions.iter().max().map_or(0, |position| position + 1);
+        if is_cpu(&self.device) { self.length } else { longest.next_multiple_of(4 * BUCKET).min(self.length) }
+    }
+
+    fn positions(&self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
         let half = config.head_dim / 2;
         let table = |values: &[f32]| {
             let row = |position: &usize| values[position * half..(position + 1) * half].iter().copied();
@@ -136,7 +144,7 @@ impl Memory {
         };
         let mask = |window: usize| {
             let visible = positions.iter().map(|position| visible_keys(*position, window));
-            Mask::Hidden(hidden_keys(visible, self.length, self.slots, &self.device))
+            Mask::Hidden(hidden_keys(visible, reach, self.slots, &self.device))
         };
         Positions {
             cosine: table(&self.cosine),
@@ -146,14 +154,22 @@ impl Memory {
         }
     }
 
-    /// Writes a block's new keys and values at these rows; gives all of them.
-    fn extend(&mut self, layer: usize, places: &Tensor<1, Int>, (new_key, new_value): KeysAndValues) -> KeysAndValues {
+    /// Writes a block's new keys and values at these rows; gives all of them, as far as attention reaches.
+    fn extend(
+        &mut self,
+        layer: usize,
+        places: &Tensor<1, Int>,
+        (new_key, new_value): KeysAndValues,
+        reach: usize,
+    ) -> KeysAndValues {
         let [_, groups, _, width] = new_key.dims();
         let (key, value) = self.layers[layer].take().expect("a layer is put back after every use");
         let write = |kept: Tensor<2>, new| kept.select_assign(0, places.clone(), rows(new), IndexingUpdateOp::Assign);
         let (key, value) = (write(key, new_key), write(value, new_value));
         self.layers[layer] = Some((key.clone(), value.clone()));
-        let view = |kept: Tensor<2>| kept.reshape([self.slots, self.length, groups, width]).swap_dims(1, 2);
+        let view = |kept: Tensor<2>| {
+            kept.reshape([self.slots, self.length, groups, width]).narrow(1, 0, reach).swap_dims(1, 2)
+        };
         (view(key), view(value))
     }
 }
