@@ -13,6 +13,10 @@ use serde_json::{Map, Value, json};
 
 /// Something done to a whole directory, after which it is broken.
 type Damage = (String, Box<dyn Fn(&Path)>);
+/// What is done to one tensor of a header.
+type HeaderChange = fn(&mut Map<String, Value>, &str);
+/// Something with a name.
+type Named<T> = (&'static str, T);
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
@@ -64,7 +68,7 @@ fn whole_files() -> Vec<Damage> {
         all.push(damage(format!("{file} not UTF-8"), move |directory| {
             edit(&directory.join(file), |bytes| [&[0xff, 0xfe, 0xff], bytes.as_slice()].concat());
         }));
-        let replacements: [(&str, fn(&Path)); 3] = [
+        let replacements: [Named<fn(&Path)>; 3] = [
             ("a folder", |path| fs::create_dir(path).unwrap()),
             ("a circle of links", |path| symlink(path, path).unwrap()),
             ("a pipe", |path| {
@@ -106,8 +110,8 @@ fn headers() -> Vec<Damage> {
         }));
     }
     let names = header(&fs::read(data().join("models/llama/model.safetensors")).unwrap()).0;
-    for name in names.keys().filter(|name| *name != "__metadata__").cloned() {
-        let changes: [(&str, fn(&mut Map<String, Value>, &str)); 10] = [
+    for name in names.keys().filter(|name| *name != "__metadata__") {
+        let changes: [Named<HeaderChange>; 10] = [
             ("missing", |header, name| drop(header.remove(name))),
             ("of a strange format", |header, name| header[name]["dtype"] = json!("F8_E4M3")),
             ("of no format", |header, name| header[name]["dtype"] = json!("F99")),

@@ -13,19 +13,13 @@ pub(in crate::model) struct Positions {
     /// For blocks that see all tokens before.
     pub(in crate::model) all_before: Mask,
     /// For blocks with a window, where there are any.
-    pub(in crate::model) in_window: Option<Mask>,
+    pub(in crate::model) in_window: Option<Tensor<4>>,
 }
 
-/// Which keys a query must not see.
-#[derive(Clone)]
-pub(in crate::model) enum Mask {
-    /// [1 or batch, 1, rows, keys], float32: minus infinity where a query must not look, else 0; adding it costs nothing
-    /// in the backward pass.
-    Hidden(Tensor<4>),
-    /// None after its own position, in a kernel that never writes the scores down; queries and keys are at the same
-    /// positions.
-    Causal,
-}
+/// Which keys a query must not see [1 or batch, 1, rows, keys], float32: minus infinity where it must not look, else 0;
+/// adding it costs nothing in the backward pass. None where queries and keys are at the same positions and a kernel, which
+/// never writes the scores down, hides those after each query's own.
+pub(in crate::model) type Mask = Option<Tensor<4>>;
 
 /// Rotated keys and values of some positions, each [batch, kv heads, time, head].
 pub(in crate::model) type KeysAndValues = (Tensor<4>, Tensor<4>);
@@ -42,19 +36,19 @@ impl Positions {
         let group = config.num_attention_heads / config.num_key_value_heads;
         let mask = |window: usize| {
             let visible = |row: usize| visible_keys(from + row, window);
-            Mask::Hidden(hidden_keys((0..group).flat_map(|_| (0..time).map(visible)), from + time, 1, device))
+            Some(hidden_keys((0..group).flat_map(|_| (0..time).map(visible)), from + time, 1, device))
         };
         Self {
             cosine: table(cosine),
             sine: table(sine),
             all_before: mask(usize::MAX),
-            in_window: config.sliding_window.as_ref().map(|window| mask(window.length)),
+            in_window: config.sliding_window.as_ref().and_then(|window| mask(window.length)),
         }
     }
 
     /// The mask of a block.
     pub(super) fn mask(&self, has_window: bool) -> Mask {
-        self.in_window.as_ref().filter(|_| has_window).unwrap_or(&self.all_before).clone()
+        if has_window { self.in_window.clone() } else { self.all_before.clone() }
     }
 }
 
@@ -89,13 +83,13 @@ pub(super) fn attention(query: Tensor<4>, (key, value): KeysAndValues, heads: us
     let [batch, groups, rows, width] = query.dims();
     let time = groups * rows / heads;
     let mixed = match mask {
-        Mask::Hidden(hidden) => {
+        Some(hidden) => {
             let scaled = query * (width as f64).sqrt().recip();
             let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + hidden;
             let format = value.dtype();
             softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width])
         }
-        Mask::Causal => {
+        None => {
             let share = heads / groups;
             let repeat = |states: Tensor<4>| {
                 let wide =
@@ -129,4 +123,36 @@ pub(super) fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
     let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
     let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
     Tensor::cat(vec![turned, second * cosine + first * sine], 3).cast(format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{model::architecture::config::tests::tiny, seed::Seed};
+
+    #[test]
+    fn the_kernel_that_writes_no_scores_down_hides_the_same_keys() {
+        let (config, time, device) = (tiny(), 9, Device::flex());
+        let mut stream = Seed::root(0).stream();
+        let mut random = |shape: [usize; 4]| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
+        };
+        // Two texts, two groups of two heads of width 4.
+        let query = random([2, 2, 2 * time, 4]);
+        let (key, value) = (random([2, 2, time, 4]), random([2, 2, time, 4]));
+        let mask = Positions::new(&config, 0, time, &device).mask(false);
+        let mixed = |mask| -> Vec<f32> {
+            attention(query.clone(), (key.clone(), value.clone()), 4, mask).into_data().try_to_vec().unwrap()
+        };
+        let (hidden, kernel) = (mixed(mask), mixed(None));
+        assert!(hidden.iter().zip(&kernel).all(|(one, other)| (one - other).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_window_reaches_back_over_its_length() {
+        assert_eq!(visible_keys(7, usize::MAX), 0..=7);
+        assert_eq!(visible_keys(7, 3), 5..=7);
+        assert_eq!(visible_keys(1, 3), 0..=1);
+    }
 }

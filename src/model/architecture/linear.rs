@@ -4,6 +4,9 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use rayon::prelude::*;
+
+use crate::model::device::is_cpu;
 
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
@@ -36,7 +39,7 @@ impl Linear {
     /// - input: [rows, in]
     /// - output: [rows, out]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let mut output = input.clone().matmul(self.weight.val());
+        let mut output = product(input.clone(), self.weight.val());
         if let Some(bias) = &self.bias {
             output = output + bias.val().unsqueeze();
         }
@@ -87,6 +90,29 @@ impl Linear {
         let merged = self.merged_weight();
         Self { weight: self.weight.map(|_| merged), updates: Vec::new(), ..self }
     }
+}
+
+/// From so many multiplications on the CPU backend shares a product out among threads itself.
+const SHARED_OUT: usize = 192 * 192 * 192;
+/// A matrix of fewer numbers is read sooner than threads are woken.
+const LARGE: usize = 1 << 19;
+
+/// Input times matrix. With few rows, reading the matrix takes the time, which one thread does at half the speed of two: on
+/// the CPU its columns are shared out, which changes no number.
+fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
+    let ([rows, inputs], [_, columns]) = (input.dims(), matrix.dims());
+    let (threads, numbers) = (rayon::current_num_threads(), inputs * columns);
+    let pays = threads > 1 && numbers > LARGE && rows * numbers < SHARED_OUT;
+    if !pays || input.is_autodiff() || !is_cpu(&input.device()) {
+        return input.matmul(matrix);
+    }
+    let width = columns.div_ceil(threads).next_multiple_of(64);
+    let part = |from: usize| {
+        let columns = matrix.clone().narrow(1, from, width.min(columns - from));
+        input.clone().matmul(columns)
+    };
+    let starts: Vec<usize> = (0..columns).step_by(width).collect();
+    Tensor::cat(starts.into_par_iter().map(part).collect(), 1)
 }
 
 impl LowRank {

@@ -15,7 +15,7 @@ pub use number_format::NumberFormat;
 pub use rotary::{Rotary, RotaryScaling, Yarn};
 pub use transformer::{Block, Transformer, target_log_probabilities};
 
-pub(in crate::model) use attention::{KeysAndValues, Mask, Positions, hidden_keys, visible_keys};
+pub(in crate::model) use attention::{KeysAndValues, Positions, hidden_keys, visible_keys};
 pub(in crate::model) use config_file::tokens;
 pub(in crate::model) use rotary::rotary_tables;
 pub(in crate::model) use transformer::parameter;

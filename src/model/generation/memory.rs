@@ -5,8 +5,7 @@ use rayon::prelude::*;
 
 use crate::model::{
     architecture::{
-        KeysAndValues, Mask, ModelConfig, NumberFormat, Positions, Transformer, hidden_keys, rotary_tables,
-        visible_keys,
+        KeysAndValues, ModelConfig, NumberFormat, Positions, Transformer, hidden_keys, rotary_tables, visible_keys,
     },
     device::is_cpu,
     room::{Exhausted, failure},
@@ -59,7 +58,7 @@ impl Transformer {
             let mut positions = Positions::new(&self.config, from, time, &device);
             let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
             if from == 0 && has_kernel && self.config.sliding_window.is_none() {
-                positions.all_before = Mask::Causal;
+                positions.all_before = None;
             }
             let filled: Vec<u32> = tokens.iter().copied().chain(std::iter::repeat_n(0, time - tokens.len())).collect();
             let hidden = self.hidden_with(token_tensor(&filled, [1, time], &device), &positions, |layer, new| {
@@ -144,13 +143,13 @@ impl Memory {
         };
         let mask = |window: usize| {
             let visible = positions.iter().map(|position| visible_keys(*position, window));
-            Mask::Hidden(hidden_keys(visible, reach, self.slots, &self.device))
+            Some(hidden_keys(visible, reach, self.slots, &self.device))
         };
         Positions {
             cosine: table(&self.cosine),
             sine: table(&self.sine),
             all_before: mask(usize::MAX),
-            in_window: config.sliding_window.as_ref().map(|window| mask(window.length)),
+            in_window: config.sliding_window.as_ref().and_then(|window| mask(window.length)),
         }
     }
 
