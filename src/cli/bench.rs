@@ -14,7 +14,7 @@ use crate::{
             sampling_work, shape,
         },
     },
-    tuning::{Example, log_probabilities},
+    tuning::{Answered, Savings, log_probabilities},
 };
 
 /// What `bench` is told.
@@ -194,11 +194,11 @@ impl BenchArguments {
             let tokens = (0..length).map(|place| ((row * 31 + place * 7919) % vocab_size) as u32);
             let mut tokens: Vec<u32> = tokens.collect();
             let completion = tokens.split_off(1);
-            Example { prompt: tokens, completion }
+            Answered { prompt: tokens, answers: vec![completion] }
         };
-        let texts: Vec<Example> = (0..batch).map(text).collect();
+        let texts: Vec<Answered> = (0..batch).map(text).collect();
         let rate = self.rate(|| {
-            log_probabilities(model, &texts, 8192);
+            log_probabilities(model, &texts, 8192, Savings::default(), |_| ());
             Ok(batch * length)
         })?;
         let of_products = rate * operations_of_token(&model.config, length / 2) / machine.products;

@@ -9,7 +9,7 @@ use super::model::ModelArguments;
 use crate::{
     language::{Content, json_lines},
     model::{EncodedPair, or_say_what_to_lower},
-    tuning::{Example, log_probabilities},
+    tuning::{Answered, Savings, log_probabilities},
 };
 
 /// What `logprobs` is told.
@@ -69,22 +69,19 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
             pairs.len()
         );
     }
-    let example = |pair: &EncodedPair, completion: &[u32]| Example {
+    let answered = |pair: &EncodedPair| Answered {
         prompt: pair.prompt.clone(),
-        completion: completion.to_vec(),
+        answers: vec![pair.chosen.clone(), pair.rejected.clone()],
     };
-    let examples: Vec<Example> =
-        pairs.iter().flat_map(|pair| [example(pair, &pair.chosen), example(pair, &pair.rejected)]).collect();
+    let texts: Vec<Answered> = pairs.iter().map(answered).collect();
     let device = arguments.model.place.find()?.device;
-    let score = || log_probabilities(&model, &examples, arguments.batch_tokens as usize);
+    let score = || log_probabilities(&model, &texts, arguments.batch_tokens as usize, Savings::default(), |_| ());
     let scored = or_say_what_to_lower(&device, "score the answers", "`--batch-tokens`", score);
-    let sums: Vec<f64> = scored
-        .map_err(anyhow::Error::msg)?
-        .iter()
-        .map(|tokens| tokens.iter().map(|value| f64::from(*value)).sum())
-        .collect();
+    let sum = |tokens: &Vec<f32>| tokens.iter().map(|value| f64::from(*value)).sum();
+    let scored = scored.map_err(anyhow::Error::msg)?;
+    let sums = scored.iter().map(|answers| answers.iter().map(sum).collect::<Vec<f64>>());
     let mut output = std::io::stdout().lock();
-    for (pair, sums) in pairs.iter().zip(sums.chunks(2)) {
+    for (pair, sums) in pairs.iter().zip(sums) {
         let row = json!({
             "chosen_logp": sums[0],
             "rejected_logp": sums[1],

@@ -12,11 +12,11 @@ pub mod speed;
 pub mod text;
 
 pub use architecture::{
-    Architecture, Block, ConfigError, Linear, LowRank, ModelConfig, NumberFormat, Rotary, RotaryScaling, SlidingWindow,
-    Transformer, Yarn, target_log_probabilities,
+    Architecture, Block, ConfigError, Linear, LowRank, ModelConfig, NumberFormat, Packed, Rotary, RotaryScaling,
+    SlidingWindow, Text, Transformer, Yarn, target_log_probabilities,
 };
 pub use device::{DeviceError, Place, device};
-pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, WeightsError, copy_companions};
+pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, Targets, WeightsError, copy_companions};
 pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
 pub use room::or_say_what_to_lower;
 pub use text::{

@@ -17,8 +17,15 @@ pub const MODEL: ArtifactType = ArtifactType {
     ],
 };
 /// A PEFT directory with a LoRA adapter.
-pub const ADAPTER: ArtifactType =
-    ArtifactType { name: "adapter", files: &["adapter_config.json", "adapter_model.safetensors"] };
+pub const ADAPTER: ArtifactType = ArtifactType {
+    name: "adapter",
+    files: &[
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+    ],
+};
 /// Prompts with topic and domain.
 pub const PROMPTS: ArtifactType = ArtifactType { name: "prompts", files: &["prompts.jsonl"] };
 /// Texts to train on.
@@ -33,6 +40,8 @@ pub const CLAIMS: ArtifactType = ArtifactType { name: "claims", files: &["claims
 pub const VERDICTS: ArtifactType = ArtifactType { name: "verdicts", files: &["verdicts.jsonl"] };
 /// Preference pairs.
 pub const PAIRS: ArtifactType = ArtifactType { name: "pairs", files: &["pairs.jsonl"] };
+/// What a model thinks of preference data before it is tuned on them.
+pub const REFERENCE: ArtifactType = ArtifactType { name: "reference", files: &["reference.jsonl"] };
 /// What training measured, step by step.
 pub const METRICS: ArtifactType = ArtifactType { name: "metrics", files: &["metrics.jsonl"] };
 /// Factuality scores by domain, with intervals.

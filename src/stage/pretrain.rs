@@ -14,7 +14,7 @@ use crate::{
     language::{Document, json_lines},
     model::{BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
-    tuning::{DocumentBatches, Example, Task, Training},
+    tuning::{Answered, DocumentBatches, Savings, Tape, Task, Training},
 };
 
 const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -113,6 +113,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         batches: Arc::new(batches),
         optimisation: optimisation.optimisation(parameters.steps),
         frozen: Vec::new(),
+        savings: Savings::default(),
+        tape: Tape::default(),
         folder: context.checkpoint.clone(),
         stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
     };
@@ -127,7 +129,7 @@ fn read_documents(context: &Context) -> Result<Vec<Document>, StageError> {
     json_lines::read(&path).map_err(|error| StageError(error.to_string()))
 }
 
-type Groups = BTreeMap<String, (f64, usize, Vec<Example>)>;
+type Groups = BTreeMap<String, (f64, usize, Vec<Answered>)>;
 
 fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameters) -> Result<Groups, StageError> {
     let encoding = StageError::doing("encode a document");
@@ -136,7 +138,7 @@ fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameter
     let encoded = documents.into_iter().map(|document| {
         let mut completion = tokenizer.encode_continuation(&document.text)?;
         completion.extend(tokenizer.token(END_TOKEN));
-        let example = Example { prompt: tokenizer.encode_prompt(&document.prompt)?, completion };
+        let example = Answered { prompt: tokenizer.encode_prompt(&document.prompt)?, answers: vec![completion] };
         Ok((document, example))
     });
     for (document, example) in encoded.collect::<Result<Vec<_>, TokenizerError>>().map_err(encoding)? {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    sequences::Example,
+    answered::Answered,
     trainer::{Batches, Microbatch},
 };
 use crate::seed::Seed;
@@ -17,14 +17,14 @@ pub struct DocumentBatches {
 
 struct Group {
     name: String,
-    documents: Vec<Example>,
+    documents: Vec<Answered>,
     weight: f64,
     size: usize,
 }
 
 impl DocumentBatches {
     /// Documents by group: the group's weight in the loss, its share of every batch, and its documents.
-    pub fn new(groups: BTreeMap<String, (f64, usize, Vec<Example>)>, steps: usize, seed: Seed) -> Self {
+    pub fn new(groups: BTreeMap<String, (f64, usize, Vec<Answered>)>, steps: usize, seed: Seed) -> Self {
         let groups = groups
             .into_iter()
             .map(|(name, (weight, size, documents))| Group { name, documents, weight, size })
@@ -43,22 +43,23 @@ impl Batches for DocumentBatches {
     }
 
     fn microbatch(&self, step: usize, _part: usize) -> Microbatch {
-        let mut microbatch = Microbatch { examples: Vec::new(), scales: Vec::new(), batch: 0 };
+        let (mut documents, mut scales) = (Vec::new(), Vec::new());
         for group in &self.groups {
             let seed = self.seed.split(&group.name);
             let first = step * group.size;
-            let chosen: Vec<&Example> = (first..first + group.size).map(|place| group.document(place, &seed)).collect();
-            let tokens: usize = chosen.iter().map(|example| example.completion.len()).sum();
-            microbatch.scales.extend(chosen.iter().map(|_| group.weight / tokens as f64));
-            microbatch.examples.extend(chosen.into_iter().cloned());
+            let chosen: Vec<&Answered> =
+                (first..first + group.size).map(|place| group.document(place, &seed)).collect();
+            let tokens: usize = chosen.iter().map(|document| document.answers[0].len()).sum();
+            scales.extend(chosen.iter().map(|_| group.weight / tokens as f64));
+            documents.extend(chosen.into_iter().cloned());
         }
-        microbatch
+        Microbatch::Documents { documents, scales }
     }
 }
 
 impl Group {
     /// The document at a place of the endless sequence of shuffled passes.
-    fn document(&self, place: usize, seed: &Seed) -> &Example {
+    fn document(&self, place: usize, seed: &Seed) -> &Answered {
         let pass = place / self.documents.len();
         let index = permuted(place % self.documents.len(), self.documents.len(), &seed.split(&pass.to_string()));
         &self.documents[index]
@@ -103,20 +104,17 @@ mod tests {
 
     #[test]
     fn a_group_counts_its_weight_whatever_its_tokens() {
-        let long = Example { prompt: vec![0], completion: vec![1; 30] };
-        let short = Example { prompt: vec![0], completion: vec![2; 3] };
+        let long = Answered { prompt: vec![0], answers: vec![vec![1; 30]] };
+        let short = Answered { prompt: vec![0], answers: vec![vec![2; 3]] };
         let groups = BTreeMap::from([
             ("paragraph".to_owned(), (1.0, 2, vec![long.clone(), long])),
             ("question".to_owned(), (0.3, 4, vec![short; 5])),
         ]);
         let batch = DocumentBatches::new(groups, 10, Seed::root(0)).microbatch(7, 0);
-        let weight: f64 = batch
-            .examples
-            .iter()
-            .zip(&batch.scales)
-            .map(|(example, scale)| scale * example.completion.len() as f64)
-            .sum();
-        assert_eq!(batch.examples.len(), 6);
+        let Microbatch::Documents { documents, scales } = batch else { unreachable!() };
+        let weight: f64 =
+            documents.iter().zip(&scales).map(|(document, scale)| scale * document.answers[0].len() as f64).sum();
+        assert_eq!(documents.len(), 6);
         assert!((weight - 1.3).abs() < 1e-12);
     }
 }

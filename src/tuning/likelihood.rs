@@ -1,173 +1,306 @@
-//! The likelihood of targets, and its gradient without a tape through the vocabulary.
+//! The likelihood of tokens, and its gradient without a tape through the vocabulary.
 //!
-//! Every objective here is a function of the targets' log-probabilities. Once its derivative by each of them, c, is
-//! known, the gradient by the logits is c (onehot - softmax), which is formed on plain tensors and handed to the tape as
-//! a constant: the expensive [targets, vocabulary] tensors are passed over a few times instead of a dozen.
+//! Every objective here is a function of the tokens' log-probabilities. Once its derivative by each of them, c, is known,
+//! the gradient by the logits is c (onehot - softmax), which is formed on plain tensors, a chunk of tokens at a time, and
+//! handed to the tape as a constant.
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
-use super::sequences::{Example, Padded, pad_group};
+use super::answered::{Answered, Savings, Scoring};
 use crate::model::Transformer;
 
 /// A forward pass that remembers what its gradient needs.
 pub(super) struct Forward {
-    /// [targets, hidden] hidden states that predict the targets, on the tape where there is one.
-    hidden: Tensor<2>,
-    /// [targets, vocabulary] probabilities, off the tape.
-    probabilities: Tensor<2>,
-    targets: Tensor<1, Int>,
-    /// The log-probability of each target.
+    /// [scored tokens, hidden] the states that predict them, on the tape where there is one.
+    states: Tensor<2>,
+    /// The chunks' probabilities, where they are few enough to be kept.
+    kept: Option<Vec<Tensor<2>>>,
+    targets: Vec<i32>,
+    at_once: usize,
+    /// Of each scored token.
     pub log_probabilities: Vec<f32>,
+    /// Whether each scored token is the most probable one.
+    pub is_likeliest: Vec<bool>,
+    /// The logarithm of the sum of squared probabilities where each scored token stands; empty where it is not asked for.
+    pub collisions: Vec<f32>,
 }
 
-/// Targets whose logits are in memory at once where no gradient is wanted.
-const TARGETS: usize = 1024;
+/// Gradients by what the log-probabilities are computed from.
+pub(super) struct Gradient {
+    /// [scored tokens, hidden]
+    pub by_states: Tensor<2>,
+    /// [vocabulary, hidden], where the output layer is trained.
+    pub by_head: Option<Tensor<2>>,
+}
 
-/// Runs the model over padded sequences; the log-probabilities come in the order of the targets.
-pub(super) fn forward(model: &Transformer, padded: &Padded) -> Forward {
-    let hidden = target_states(model, padded);
+/// What is known of a chunk of tokens.
+struct Chunk {
+    log_probabilities: Vec<f32>,
+    is_likeliest: Vec<bool>,
+    collisions: Vec<f32>,
+    /// [tokens, vocabulary]
+    probabilities: Tensor<2>,
+}
+
+/// Chunks are kept up to this many numbers; more are computed a second time.
+const KEPT: usize = 1 << 26;
+
+/// The states that predict the scored tokens [scored tokens, hidden].
+pub(super) fn scored_states(model: &Transformer, scoring: &Scoring) -> Tensor<2> {
+    let states = model.states(&scoring.packed);
+    let predictors = integers(&scoring.predictors, &states.device());
+    states.select(0, predictors)
+}
+
+/// Scores tokens from the states that predict them; `collisions`: whether these are wanted.
+pub(super) fn forward(
+    model: &Transformer,
+    states: Tensor<2>,
+    scoring: &Scoring,
+    at_once: usize,
+    collisions: bool,
+) -> Forward {
     let head = model.head().without_autodiff().transpose();
-    let (log_probabilities, probabilities, targets) = score(hidden.clone().without_autodiff(), head, &padded.targets);
-    Forward { hidden, probabilities, targets, log_probabilities }
-}
-
-/// The log-probability of each token of each example's completion, in the steps of training, `batch_tokens` at a time.
-pub fn log_probabilities(model: &Transformer, examples: &[Example], batch_tokens: usize) -> Vec<Vec<f32>> {
-    let device = model.embedding.val().device();
-    let mut order: Vec<usize> = (0..examples.len()).collect();
-    order.sort_by_key(|&index| (examples[index].length(), index));
-    let mut found: Vec<Vec<f32>> =
-        examples.iter().map(|example| Vec::with_capacity(example.completion.len())).collect();
-    let head = model.head().transpose();
-    let mut rest = order.as_slice();
-    while !rest.is_empty() {
-        let fits = |count: &usize| (count + 1) * examples[rest[*count]].length() <= batch_tokens;
-        let (group, others) = rest.split_at((0..rest.len()).take_while(fits).count().max(1));
-        let padded = pad_group(examples, group, &device);
-        let states = target_states(model, &padded);
-        for (chunk, targets) in padded.targets.chunks(TARGETS).enumerate() {
-            let states = states.clone().narrow(0, chunk * TARGETS, targets.len());
-            let (values, _, _) = score(states, head.clone(), targets);
-            for (value, example) in values.into_iter().zip(&padded.examples[chunk * TARGETS..]) {
-                found[*example].push(value);
-            }
+    let plain = states.clone().without_autodiff();
+    let mut found = Forward {
+        states,
+        kept: Some(Vec::new()).filter(|_: &Vec<Tensor<2>>| scoring.targets.len() * model.config.vocab_size <= KEPT),
+        targets: scoring.targets.clone(),
+        at_once,
+        log_probabilities: Vec::with_capacity(scoring.targets.len()),
+        is_likeliest: Vec::with_capacity(scoring.targets.len()),
+        collisions: Vec::new(),
+    };
+    for (number, targets) in scoring.targets.chunks(at_once).enumerate() {
+        let states = plain.clone().narrow(0, number * at_once, targets.len());
+        let chunk = score(states, head.clone(), targets, collisions);
+        found.log_probabilities.extend(chunk.log_probabilities);
+        found.is_likeliest.extend(chunk.is_likeliest);
+        found.collisions.extend(chunk.collisions);
+        if let Some(kept) = &mut found.kept {
+            kept.push(chunk.probabilities);
         }
-        rest = others;
     }
     found
 }
 
-/// The hidden states that predict the targets [targets, hidden].
-fn target_states(model: &Transformer, padded: &Padded) -> Tensor<2> {
-    let positions = integers(&padded.positions, &padded.tokens.device());
-    model.hidden(padded.tokens.clone()).select(0, positions)
+/// The log-probability of each token of each answer, in the steps of training, about `batch_tokens` tokens at a time.
+pub fn log_probabilities(
+    model: &Transformer,
+    answered: &[Answered],
+    batch_tokens: usize,
+    savings: Savings,
+    mut progress: impl FnMut(usize),
+) -> Vec<Vec<Vec<f32>>> {
+    let device = model.embedding.val().device();
+    let mut order: Vec<usize> = (0..answered.len()).collect();
+    order.sort_by_key(|&index| (answered[index].length(), index));
+    let mut found: Vec<Vec<Vec<f32>>> = vec![Vec::new(); answered.len()];
+    let mut rest = order.as_slice();
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = |index: &&usize| {
+            tokens += answered[**index].tokens();
+            tokens <= batch_tokens
+        };
+        let (group, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        let texts: Vec<Answered> = group.iter().map(|index| answered[*index].clone()).collect();
+        let scoring = Scoring::new(&model.config, &texts, false, savings, &device);
+        let scored = forward(model, scored_states(model, &scoring), &scoring, savings.logits_at_once, false);
+        let mut by_answer = scoring.split(&scored.log_probabilities).into_iter();
+        for index in group {
+            found[*index] = by_answer.by_ref().take(answered[*index].answers.len()).collect();
+        }
+        rest = others;
+        progress(answered.len() - rest.len());
+    }
+    found
 }
 
-/// The log-probability of each target, the probabilities of all tokens there [targets, vocabulary], and the targets on the
-/// device.
-fn score(states: Tensor<2>, head: Tensor<2>, targets: &[i32]) -> (Vec<f32>, Tensor<2>, Tensor<1, Int>) {
+fn score(states: Tensor<2>, head: Tensor<2>, targets: &[i32], collisions: bool) -> Chunk {
     let count = targets.len();
     let targets = integers(targets, &states.device());
     let logits = states.matmul(head).cast(DType::F32);
     let shifted = logits.clone() - logits.max_dim(1);
-    let target_logits = shifted.clone().gather(1, targets.clone().reshape([count, 1]));
+    let target_logits = shifted.clone().gather(1, targets.reshape([count, 1]));
     let exponentials = shifted.exp();
     let sums = exponentials.clone().sum_dim(1);
-    let log_probabilities = (target_logits - sums.clone().log()).reshape([count]).into_data();
-    let log_probabilities = log_probabilities.try_to_vec::<f32>().expect("they were just cast to float32");
-    (log_probabilities, exponentials / sums, targets)
+    let log_probabilities = floats(target_logits.clone() - sums.clone().log());
+    let probabilities = exponentials / sums;
+    let collisions = match collisions {
+        true => floats(probabilities.clone().powi_scalar(2).sum_dim(1).log()),
+        false => Vec::new(),
+    };
+    let is_likeliest = floats(target_logits).into_iter().map(|logit| logit == 0.0).collect();
+    Chunk { log_probabilities, is_likeliest, collisions, probabilities }
 }
 
-fn integers(values: &[i32], device: &Device) -> Tensor<1, Int> {
+fn floats(column: Tensor<2>) -> Vec<f32> {
+    column.into_data().try_to_vec().expect("they were cast to float32")
+}
+
+pub(super) fn integers(values: &[i32], device: &Device) -> Tensor<1, Int> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len()]), device)
 }
 
 impl Forward {
-    /// A scalar whose gradient by the model's parameters is that of the sum of `coefficient * log-probability`.
+    /// The gradient of the sum of `coefficient * log-probability`.
     ///
     /// `learn_head`: whether the head (for tied weights: the embedding) is among the parameters that are trained.
-    pub(super) fn surrogate(self, model: &Transformer, coefficients: Vec<f32>, learn_head: bool) -> Tensor<1> {
-        let device = self.probabilities.device();
-        let count = coefficients.len();
-        let coefficients = Tensor::<2>::from_data(TensorData::new(coefficients, [count, 1]), &device);
-        let head = model.head();
-        let plain_head = head.clone().without_autodiff();
-        let expected = self.probabilities.clone().matmul(plain_head.clone());
-        let by_hidden = (plain_head.select(0, self.targets.clone()) - expected) * coefficients.clone();
-        let surrogate = (self.hidden.clone() * Tensor::from_inner(by_hidden)).sum();
-        if !learn_head {
-            return surrogate;
+    pub(super) fn gradient(&self, model: &Transformer, coefficients: &[f32], learn_head: bool) -> Gradient {
+        let states = self.states.clone().without_autodiff();
+        let device = states.device();
+        let head = model.head().without_autodiff();
+        let mut by_states = Vec::new();
+        let mut by_head: Option<Tensor<2>> = None;
+        for (number, targets) in self.targets.chunks(self.at_once).enumerate() {
+            let (first, count) = (number * self.at_once, targets.len());
+            let states = states.clone().narrow(0, first, count);
+            let probabilities = match &self.kept {
+                Some(kept) => kept[number].clone(),
+                None => score(states.clone(), head.clone().transpose(), targets, false).probabilities,
+            };
+            let format = head.dtype();
+            let probabilities = probabilities.cast(format);
+            let targets = integers(targets, &device);
+            let coefficients = TensorData::new(coefficients[first..first + count].to_vec(), [count, 1]);
+            let coefficients = Tensor::<2>::from_data(coefficients, (&device, format));
+            let expected = probabilities.clone().matmul(head.clone());
+            by_states.push((head.clone().select(0, targets.clone()) - expected) * coefficients.clone());
+            if learn_head {
+                let weighted = states * coefficients;
+                let by_chunk = probabilities.transpose().matmul(weighted.clone()).neg();
+                let by_chunk = by_chunk.select_assign(0, targets, weighted, IndexingUpdateOp::Add);
+                by_head = Some(match by_head {
+                    Some(sum) => sum + by_chunk,
+                    None => by_chunk,
+                });
+            }
         }
-        let weighted = self.hidden.without_autodiff() * coefficients;
-        let by_head = (self.probabilities.transpose().matmul(weighted.clone()).neg()).select_assign(
-            0,
-            self.targets,
-            weighted,
-            burn::tensor::IndexingUpdateOp::Add,
-        );
-        surrogate + (head * Tensor::from_inner(by_head)).sum()
+        Gradient { by_states: Tensor::cat(by_states, 0), by_head }
+    }
+
+    /// A scalar whose gradient by the model's parameters is that of the sum of `coefficient * log-probability`.
+    pub(super) fn surrogate(self, model: &Transformer, coefficients: &[f32], learn_head: bool) -> Tensor<1> {
+        let Gradient { by_states, by_head } = self.gradient(model, coefficients, learn_head);
+        let surrogate = (self.states * Tensor::from_inner(by_states)).sum();
+        match by_head {
+            Some(by_head) => surrogate + (model.head() * Tensor::from_inner(by_head)).sum(),
+            None => surrogate,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::module::{Module, ModuleVisitor, Param};
+    use burn::{
+        module::{Module, ModuleVisitor, Param},
+        optim::GradientsParams,
+    };
 
     use super::*;
     use crate::{
         model::ModelConfig,
         seed::Seed,
-        tuning::{sequences::pad, trainer::tests::tiny},
+        tuning::{
+            Tape,
+            backward::{Pass, Wishes},
+            trainer::tests::tiny,
+        },
     };
 
     struct Gradients<'a> {
-        gradients: &'a burn::tensor::Gradients,
+        gradients: &'a GradientsParams,
         values: Vec<f32>,
     }
 
     impl ModuleVisitor for Gradients<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.gradients).expect("every parameter has a gradient");
+            let gradient = self.gradients.get::<D>(param.id).expect("every parameter has a gradient");
             self.values.extend(gradient.into_data().iter::<f32>());
         }
     }
 
-    fn gradients(model: &Transformer, loss: Tensor<1>) -> Vec<f32> {
-        let gradients = loss.backward();
-        let mut visitor = Gradients { gradients: &gradients, values: Vec::new() };
+    fn values(model: &Transformer, gradients: &GradientsParams) -> Vec<f32> {
+        let mut visitor = Gradients { gradients, values: Vec::new() };
         model.visit(&mut visitor);
         visitor.values
     }
 
+    fn texts() -> Vec<Answered> {
+        let answer = |first: u32, size: u32| (first..first + size).collect::<Vec<u32>>();
+        (1..6)
+            .map(|size| Answered {
+                prompt: vec![1; size as usize],
+                answers: vec![answer(3, 2 * size), answer(5, 7 - size)],
+            })
+            .collect()
+    }
+
+    /// Log-probabilities one text after the other through a whole tape, and the gradient of their weighted sum.
+    fn by_the_whole_tape(model: &Transformer, coefficients: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let device = Device::flex().autodiff();
+        let (mut scored, mut loss, mut used) = (Vec::new(), Tensor::<1>::zeros([1], &device), 0);
+        for Answered { prompt, answers } in texts() {
+            for answer in answers {
+                let tokens: Vec<i32> =
+                    prompt.iter().chain(&answer[..answer.len() - 1]).map(|token| *token as i32).collect();
+                let length = tokens.len();
+                let tokens = Tensor::from_data(TensorData::new(tokens, [1, length]), &device);
+                let states = model.hidden(tokens).narrow(0, prompt.len() - 1, answer.len());
+                let every = burn::tensor::activation::log_softmax(model.logits(states), 1);
+                let targets: Vec<i32> = answer.iter().map(|token| *token as i32).collect();
+                let found = every.gather(1, integers(&targets, &device).reshape([answer.len(), 1]));
+                let weights = coefficients[used..used + answer.len()].to_vec();
+                let weights = Tensor::<2>::from_data(TensorData::new(weights, [answer.len(), 1]), &device);
+                used += answer.len();
+                scored.extend(found.clone().into_data().iter::<f32>());
+                loss = loss + (found * weights).sum();
+            }
+        }
+        (scored, values(model, &GradientsParams::from_grads(loss.backward(), model)))
+    }
+
     #[test]
-    fn gradient_equals_that_of_the_whole_tape() {
+    fn whatever_is_spared_the_numbers_are_those_of_the_whole_tape() {
         for tied in [true, false] {
             let config = ModelConfig { tie_word_embeddings: tied, ..tiny(23) };
             let model = config.init(&Seed::root(1), &Device::flex().autodiff());
-            let examples: Vec<Example> = (1..6)
-                .map(|size| Example { prompt: vec![1; size], completion: (3..3 + 2 * size as u32).collect() })
-                .collect();
-            let padded = pad(&examples, &Device::flex().autodiff()).remove(0);
-            let coefficients: Vec<f32> = (0..padded.targets.len()).map(|index| 0.3 - 0.05 * index as f32).collect();
-            let count = coefficients.len();
-            let of = |values: Vec<i32>| {
-                Tensor::<1, Int>::from_data(TensorData::new(values, [count]), &Device::flex().autodiff())
-            };
-            let rows = model.hidden(padded.tokens.clone()).select(0, of(padded.positions.clone()));
-            let every = burn::tensor::activation::log_softmax(model.logits(rows), 1);
-            let scored: Tensor<1> = every.gather(1, of(padded.targets.clone()).reshape([count, 1])).reshape([count]);
-            let weights =
-                Tensor::<1>::from_data(TensorData::new(coefficients.clone(), [count]), &Device::flex().autodiff());
-            let expected = gradients(&model, (scored.clone() * weights).sum());
-            let forward = forward(&model, &padded);
-            for (ours, theirs) in forward.log_probabilities.iter().zip(scored.into_data().iter::<f32>()) {
-                assert!((ours - theirs).abs() < 1e-5);
-            }
-            let found = gradients(&model, forward.surrogate(&model, coefficients, true));
-            let scale = expected.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-            for (ours, theirs) in found.iter().zip(&expected) {
-                assert!((ours - theirs).abs() < 2e-5 * scale, "{ours} {theirs}");
+            let count: usize = texts().iter().flat_map(|text| &text.answers).map(Vec::len).sum();
+            let coefficients: Vec<f32> = (0..count).map(|index| 0.3 - 0.02 * index as f32).collect();
+            let (expected, expected_gradient) = by_the_whole_tape(&model, &coefficients);
+            let scale = expected_gradient.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let plain = Savings { share_prompts: false, sort_by_length: false, logits_at_once: 4096 };
+            for (savings, tape) in [
+                (plain, Tape::Whole),
+                (Savings { share_prompts: true, ..plain }, Tape::Whole),
+                (Savings { sort_by_length: true, ..plain }, Tape::Whole),
+                (Savings { logits_at_once: 7, ..plain }, Tape::Whole),
+                (plain, Tape::Blocks),
+                (Savings { logits_at_once: 7, ..Savings::default() }, Tape::Blocks),
+            ] {
+                let pass = Pass::new(&model, &texts(), tape, savings, Wishes::default());
+                let near = |(ours, theirs): (&f32, &f32)| (ours - theirs).abs() < 1e-5;
+                assert!(pass.forward.log_probabilities.iter().zip(&expected).all(near), "{savings:?} {tape:?}");
+                let found = values(&model, &pass.backward(&model, &coefficients, true));
+                for (ours, theirs) in found.iter().zip(&expected_gradient) {
+                    assert!((ours - theirs).abs() < 1e-5 * scale, "{savings:?} {tape:?}: {ours} {theirs}");
+                }
             }
         }
+    }
+
+    #[test]
+    fn prompts_are_scored_from_their_second_token_on() {
+        let model = tiny(23).init(&Seed::root(1), &Device::flex().autodiff());
+        let text = Answered { prompt: vec![1, 5, 9, 4], answers: vec![vec![3, 8]] };
+        let wishes = Wishes { prompts: true, collisions: true };
+        let pass = Pass::new(&model, &[text], Tape::Whole, Savings::default(), wishes);
+        let by_part = pass.scoring.split(&pass.forward.log_probabilities);
+        let whole = Answered { prompt: vec![1], answers: vec![vec![5, 9, 4, 3, 8]] };
+        let expected = log_probabilities(&model.valid(), &[whole], 100, Savings::default(), |_| ());
+        let found = [by_part[1].as_slice(), &by_part[0]].concat();
+        assert!(found.iter().zip(&expected[0][0]).all(|(one, other)| (one - other).abs() < 1e-5));
+        assert!(pass.forward.collisions.iter().all(|collision| *collision < 0.0 && *collision > -(23f32.ln()) - 1e-4));
     }
 }

@@ -124,7 +124,7 @@ pub(super) struct StepLog {
     /// The number of steps written so far, for whoever seals a checkpoint.
     pub written: Arc<Mutex<usize>>,
     /// Why the run's result must not be used; what burn-train says of a stop comes too late where it is the last step.
-    pub failure: Arc<OnceLock<String>>,
+    failure: Arc<OnceLock<String>>,
 }
 
 /// What a [`StepLog`] goes on from.
@@ -137,6 +137,8 @@ pub(super) struct StepLogStart {
     pub tokens: f64,
     /// Microbatches a step.
     pub accumulation: usize,
+    /// Where it is said why the run's result must not be used.
+    pub failure: Arc<OnceLock<String>>,
 }
 
 impl StepLog {
@@ -158,7 +160,7 @@ impl StepLog {
             ear,
             interrupter,
             written: Arc::new(Mutex::new(start.step)),
-            failure: Arc::default(),
+            failure: start.failure,
         })
     }
 
@@ -178,12 +180,19 @@ impl StepLog {
                 self.tokens += value;
                 value = self.tokens;
             }
-            row.insert(name.clone(), value.into());
-            values.push((name.clone(), value));
+            let must_be_finite = ["loss", "grad_norm"].contains(&name.as_str());
+            if must_be_finite && !value.is_finite() {
+                self.fail(format!("`{name}` is not a finite number at step {}", self.step));
+            }
+            // What cannot be measured in this batch is left out, as a mean over no answer.
+            if must_be_finite || value.is_finite() {
+                row.insert(name.clone(), value.into());
+                values.push((name.clone(), value));
+            }
         }
         self.microbatches.clear();
-        if let Some((name, _)) = values.iter().find(|(_, value)| !value.is_finite()) {
-            self.fail(format!("`{name}` is not a finite number at step {}", self.step));
+        if let Some(reason) = self.failure.get() {
+            self.interrupter.stop(Some(reason));
         }
         let line = serde_json::Value::Object(row).to_string() + "\n";
         if let Err(error) = self.file.write_all(line.as_bytes()) {

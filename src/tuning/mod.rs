@@ -1,5 +1,7 @@
 //! How training changes a model: from scratch on documents, or on preferences against a frozen start.
 
+mod answered;
+mod backward;
 mod checkpoint;
 mod clipping;
 mod dashboard;
@@ -9,18 +11,22 @@ mod likelihood;
 mod loader;
 mod measurement;
 mod objective;
-mod pairs;
+mod preference;
+mod reference;
+mod rows;
 mod schedule;
-mod sequences;
 mod task;
 mod trainer;
 
+pub use answered::{Answered, Savings};
+pub use backward::Tape;
 pub use dashboard::Dashboard;
 pub use documents::DocumentBatches;
 pub use likelihood::log_probabilities;
-pub use objective::{Algorithm, Objective, ObjectiveError};
-pub use pairs::{PairBatches, TokenPair};
+pub use objective::{ALGORITHMS, Algorithm, Divergence, Objective, ObjectiveError, Setting, algorithms_table};
+pub use preference::{Mismatch, Modifiers, NllMean, Preference, Reference};
+pub use reference::{ReferenceRow, reference};
+pub use rows::{RowBatches, TokenAnswer, TokenRow};
 pub use schedule::{Decay, Schedule};
-pub use sequences::Example;
-pub use task::{Preference, Task};
+pub use task::Task;
 pub use trainer::{Batches, Microbatch, News, Optimisation, Training, TrainingError, train};

@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -20,12 +20,13 @@ use burn_train::{
 };
 
 use super::{
+    answered::{Answered, Savings},
+    backward::Tape,
     checkpoint::{CheckpointFolder, Seal, Sealer},
-    learning::Learning,
+    learning::{How, Learning, Progress},
     loader::{NoBatches, StretchLoader},
     measurement::{Ear, Measurement, Origin, Relay, StepLog, StepLogStart},
     schedule::Schedule,
-    sequences::Example,
     task::Task,
 };
 use crate::model::Transformer;
@@ -42,6 +43,10 @@ pub struct Training {
     pub optimisation: Optimisation,
     /// Parts of parameter names, e.g. `embed_tokens`: what contains one of them stays as it is.
     pub frozen: Vec<String>,
+    /// What spares work and memory.
+    pub savings: Savings,
+    /// What is remembered for the backward pass.
+    pub tape: Tape,
     /// A folder that outlives interruptions.
     pub folder: PathBuf,
     /// How long a stretch between two checkpoints lasts.
@@ -77,13 +82,25 @@ pub trait Batches: Send + Sync {
 
 /// What goes through the model at once.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Microbatch {
-    /// Documents; or chosen answers, then rejected ones.
-    pub examples: Vec<Example>,
-    /// For documents: what each sequence's log-likelihood counts.
-    pub scales: Vec<f64>,
-    /// For pairs: the pairs of the whole batch.
-    pub batch: usize,
+pub enum Microbatch {
+    /// Documents.
+    Documents {
+        /// Each with what comes before it.
+        documents: Vec<Answered>,
+        /// What each one's log-likelihood counts.
+        scales: Vec<f64>,
+    },
+    /// Rows of preference data, by their numbers.
+    Rows {
+        /// The step, from 0.
+        step: usize,
+        /// Which part of its batch, from 0.
+        part: usize,
+        /// Which rows of the batch.
+        rows: std::ops::Range<usize>,
+        /// All rows of the batch.
+        batch: Arc<[usize]>,
+    },
 }
 
 /// What a run says while it goes on.
@@ -106,6 +123,9 @@ pub enum News {
     /// A sentence that a person should read.
     Warning(String),
 }
+
+/// What the paths of an adapter's parameters contain.
+const UPDATES: &str = "updates";
 
 /// Why a run left no model.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +158,7 @@ pub enum TrainingError {
 /// # Errors
 /// Where the checkpoints' folder cannot be used, or training stops before its end.
 pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), TrainingError> {
-    let Training { model, task, batches, optimisation, frozen, folder, stretch } = training;
+    let Training { model, task, batches, optimisation, frozen, savings, tape, folder, stretch } = training;
     if batches.steps() == 0 {
         return Err(TrainingError::Empty);
     }
@@ -150,9 +170,10 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     let done = resumed.as_ref().map_or(0, |seal| seal.step);
     let position = Arc::new(AtomicUsize::new(done * accumulation));
     let origins = origins(&task);
-    let start = step_log_start(&checkpoints, resumed.as_ref(), accumulation).map_err(io)?;
+    let failure: Arc<OnceLock<String>> = Arc::default();
+    let start = step_log_start(&checkpoints, resumed.as_ref(), accumulation, failure.clone()).map_err(io)?;
+    let rewards = rewards_so_far(&start, &task, batches.as_ref()).map_err(io)?;
     let log = StepLog::open(start, origins.clone(), ear.clone(), interrupter.clone()).map_err(io)?;
-    let failure = log.failure.clone();
     let sealer = Sealer::new(checkpoints.clone(), position.clone(), accumulation, log.written.clone());
     let loader = StretchLoader { batches, position: position.clone(), stretch, interrupter: interrupter.clone() };
     let mut run = SupervisedTraining::new(&folder, Arc::new(loader), Arc::new(NoBatches))
@@ -170,7 +191,16 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     if let Some(seal) = resumed {
         run = run.checkpoint(seal.epoch);
     }
-    let result = run.launch(learner(model, task, optimisation, &frozen));
+    let how = How {
+        task: Arc::new(task),
+        clip: optimisation.clip,
+        learn_head: false,
+        savings,
+        tape,
+        progress: Arc::new(Mutex::new(Progress::after(rewards))),
+        failure: failure.clone(),
+    };
+    let result = run.launch(learner(model, how, optimisation, &frozen));
     let step = position.load(Ordering::SeqCst) / accumulation;
     let reason = result.error.map(|error| error.to_string()).or_else(|| failure.get().cloned()).or_else(|| {
         let stopped = result.interrupted.filter(|_| step < steps)?;
@@ -182,20 +212,23 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
 }
 
-fn learner(model: Transformer, task: Task, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
-    let mut model = model.train().set_require_grad_group(ParamGroup::all(), true);
+fn learner(model: Transformer, how: How, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
+    // Beside an adapter's updates everything else stays as it is.
+    let trained = if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
+    let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
+    model = model.set_require_grad_group(trained, true);
     for name in frozen {
         let name = name.clone();
         model = model.set_require_grad_group(ParamGroup::from_predicate(name), false);
     }
-    let learn_head = model.head_is_trained();
+    let how = How { learn_head: model.head_is_trained(), ..how };
     let optimizer = AdamWConfig::new()
         .with_beta_1(optimisation.betas[0] as f32)
         .with_beta_2(optimisation.betas[1] as f32)
         .with_epsilon(optimisation.epsilon as f32)
         .with_weight_decay(optimisation.weight_decay as f32)
         .init();
-    Learner::new(Learning::new(model, task, optimisation.clip, learn_head), optimizer, optimisation.schedule)
+    Learner::new(Learning::new(model, how), optimizer, optimisation.schedule)
 }
 
 /// What is measured at each step, in the order of `metrics.jsonl`.
@@ -211,20 +244,35 @@ fn step_log_start(
     checkpoints: &CheckpointFolder,
     resumed: Option<&Seal>,
     accumulation: usize,
+    failure: Arc<OnceLock<String>>,
 ) -> std::io::Result<StepLogStart> {
     let path = checkpoints.metrics();
     let step = resumed.map_or(0, |seal| seal.step);
-    Ok(StepLogStart { step, tokens: last_tokens(&path, step)?, path, accumulation })
+    Ok(StepLogStart { step, tokens: last_value(&path, step, "num_tokens")?, path, accumulation, failure })
 }
 
-/// The tokens seen up to a step, as the metrics say.
-fn last_tokens(metrics: &Path, step: usize) -> std::io::Result<f64> {
+/// What the metrics say at a step; 0 before the first.
+fn last_value(metrics: &Path, step: usize, name: &str) -> std::io::Result<f64> {
     if step == 0 {
         return Ok(0.0);
     }
     let text = std::fs::read_to_string(metrics)?;
     let row: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
-    row["num_tokens"].as_f64().ok_or_else(|| std::io::Error::other("the metrics have no `num_tokens`"))
+    row[name].as_f64().ok_or_else(|| std::io::Error::other(format!("the metrics have no `{name}`")))
+}
+
+/// Mean and number of all rewards up to a step, for losses that compare with it.
+fn rewards_so_far(start: &StepLogStart, task: &Task, batches: &dyn Batches) -> std::io::Result<(f64, f64)> {
+    let Task::Preference(preference) = task else { return Ok((0.0, 0.0)) };
+    if !preference.objective.has_running_shift() {
+        return Ok((0.0, 0.0));
+    }
+    let answers = |step| match batches.microbatch(step, 0) {
+        Microbatch::Rows { batch, .. } => batch.iter().map(|row| preference.rows[*row].answers().len()).sum(),
+        Microbatch::Documents { .. } => 0,
+    };
+    let count = (0..start.step).map(answers).sum::<usize>();
+    Ok((last_value(&start.path, start.step, "shift")?, count as f64))
 }
 
 /// A checkpoint at the end of every stretch; two are kept.
@@ -247,7 +295,9 @@ pub(super) mod tests {
     use crate::{
         model::ModelConfig,
         seed::Seed,
-        tuning::{Algorithm, Decay, Objective, PairBatches, Preference, TokenPair},
+        tuning::{
+            Decay, Mismatch, Modifiers, Objective, Preference, Reference, RowBatches, Setting, TokenRow, reference,
+        },
     };
 
     /// The smallest model in which nothing is left out.
@@ -270,25 +320,42 @@ pub(super) mod tests {
         }
     }
 
-    fn pairs() -> Vec<TokenPair> {
-        let answer = |first: u32, length: u32| (first..first + length).map(|token| 3 + token % 20).collect();
+    fn pairs() -> Vec<TokenRow> {
+        let answer =
+            |first: u32, length: u32| (first..first + length).map(|token| 3 + token % 20).collect::<Vec<u32>>().into();
         (0..24)
-            .map(|id| TokenPair {
+            .map(|id| TokenRow::Pair {
                 prompt: vec![0, 3 + id % 7],
-                chosen: answer(id, 4 + id % 5),
-                rejected: answer(5 * id, 3 + id % 4),
+                answers: [answer(id, 4 + id % 5), answer(5 * id, 3 + id % 4)],
             })
             .collect()
     }
 
     fn training(folder: &Path) -> Training {
         let model = tiny(23).init(&Seed::root(5), &burn::tensor::Device::flex());
-        let objective = Objective::new(Algorithm::Dpo, 0.1, None, None).unwrap();
-        let preference = Preference { objective, nll_weight: 1.0, reference: model.clone() };
+        with(folder, model, "dpo", 2)
+    }
+
+    /// Training of this algorithm and in so many parts, against the model before.
+    fn with(folder: &Path, model: Transformer, algorithm: &str, accumulation: usize) -> Training {
+        let objective = Objective::plain(algorithm, &[(Setting::NllWeight, 1.0)]).unwrap();
+        let rows = pairs();
+        let scored = reference(&model, &rows, 1000, Savings::default(), |_| ());
+        let batches = RowBatches::new(rows.len(), 3.0, 6, accumulation, Some(&Seed::root(1)));
+        let mut preference = Preference {
+            objective,
+            modifiers: Modifiers::default(),
+            reference: Reference::of_rows(scored, &rows).unwrap(),
+            rows,
+            mismatch: Mismatch::Fixed,
+        };
+        preference.look_at_mismatches(&model, batches.order(), 1000, Savings::default(), |_| ());
         Training {
             model,
             task: Task::Preference(Box::new(preference)),
-            batches: Arc::new(PairBatches::new(pairs(), 3.0, 6, 2, &Seed::root(1))),
+            batches: Arc::new(batches),
+            savings: Savings::default(),
+            tape: Tape::default(),
             optimisation: Optimisation {
                 schedule: Schedule::new(1e-2, 3, 12, Decay::Linear, 0.1),
                 weight_decay: 0.01,
@@ -350,7 +417,7 @@ pub(super) mod tests {
             let folder = tempfile::tempdir().unwrap();
             let training = training(folder.path());
             let model = burn::module::Module::map(training.model.clone(), &mut Diverged);
-            let batches = Arc::new(PairBatches::new(pairs(), passes, 6, 1, &Seed::root(1)));
+            let batches = Arc::new(RowBatches::new(pairs().len(), passes, 6, 1, None));
             let result = train(Training { model, batches, ..training }, Arc::new(|_| ()));
             let error = result.expect_err("a model of infinities has no loss").to_string();
             assert!(error.contains("is not a finite number at step 1"), "{error}");
@@ -371,10 +438,16 @@ pub(super) mod tests {
 
     #[test]
     fn parts_of_a_batch_add_up_to_the_batch() {
+        for algorithm in ["dpo", "kto", "aot", "bco"] {
+            parts_add_up(algorithm);
+        }
+    }
+
+    fn parts_add_up(algorithm: &str) {
         let tuned = |accumulation| {
             let folder = tempfile::tempdir().unwrap();
-            let batches = PairBatches::new(pairs(), 3.0, 6, accumulation, &Seed::root(1));
-            let training = Training { batches: Arc::new(batches), ..training(folder.path()) };
+            let start = training(folder.path()).model;
+            let training = with(folder.path(), start, algorithm, accumulation);
             let (model, metrics) = train(training, Arc::new(|_| ())).unwrap();
             let weights = model.blocks[1].down.weight.val().into_data();
             (weights.try_to_vec::<f32>().unwrap(), fs::read_to_string(metrics).unwrap())

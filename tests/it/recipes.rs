@@ -66,16 +66,16 @@ fn a_typo_in_a_kind() {
         with(r#"kind = "tune""#, r#"kind = "tuen""#),
         &[],
         expect![[r#"
-        error: unknown kind of stage `tuen`
-          --> recipe.toml:14:8
-           |
-        14 | kind = "tuen"
-           |        ^^^^^^ the name of a kind of stage is expected
-           |
-           = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `tune`, `score`, `compare`, `command` and `evaluate`
+            error: unknown kind of stage `tuen`
+              --> recipe.toml:14:8
+               |
+            14 | kind = "tuen"
+               |        ^^^^^^ the name of a kind of stage is expected
+               |
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `reference`, `tune`, `score`, `compare`, `command` and `evaluate`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -181,7 +181,7 @@ bta = 1
             18 | [defaults.tuen]
                |           ^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `tune`, `score`, `compare`, `command` and `evaluate`
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `reference`, `tune`, `score`, `compare`, `command` and `evaluate`
 
             error: a stage of kind `tune` has no field `bta`
               --> recipe.toml:22:1
@@ -189,7 +189,7 @@ bta = 1
             22 | bta = 1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 32 more
 
             2 errors
         "#]],
@@ -289,16 +289,16 @@ fn an_unknown_algorithm() {
         with(r#"beta = 0.1"#, r#"algorithm = "dpp""#),
         &[],
         expect![[r#"
-        error: `algorithm` cannot be `dpp`
-          --> recipe.toml:17:13
-           |
-        17 | algorithm = "dpp"
-           |             ^^^^^ one of "dpo", "ipo", "hinge", "sft" is expected
-           |
-           = help: did you mean `dpo`?
+            error: `algorithm` cannot be `dpp`
+              --> recipe.toml:17:13
+               |
+            17 | algorithm = "dpp"
+               |             ^^^^^ one of "dpo", "dpo_norm", "robust", "exo", "discopop", "ipo", "sppo", "hinge", "slic", "nca", "bco", "apo_zero", "apo_down", "aot", "aot_unpaired", "kto", "cpo", "simpo", "alphapo", "orpo", "sft", "fact_dpo" is expected
+               |
+               = help: did you mean `dpo`?
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -323,11 +323,11 @@ fn parameters_that_do_not_fit_each_other() {
             8 | heads = 3
               |         ^ a multiple of `key_value_heads` is expected
 
-            error: `label_smoothing` is not a parameter of the algorithm `ipo`; leave it out
+            error: `label_smoothing` is not a parameter of the algorithm `ipo`, which has `beta`, `average`, `nll_weight`
               --> recipe.toml:21:19
                |
             21 | label_smoothing = 0.1
-               |                   ^^^ only the algorithm's own parameters are expected
+               |                   ^^^ only what the algorithm has is expected
 
             3 errors
         "#]],
@@ -589,7 +589,7 @@ fn an_input_that_is_missing() {
             14 | kind = "tune"
                |        ^^^^^^ a stage of kind `tune` needs a line `pairs = ...`
                |
-               = help: `pairs`: Preference pairs.
+               = help: `pairs`: Preference pairs, or single answers with labels.
 
             1 error
         "#]],
@@ -773,16 +773,16 @@ fn a_setting_of_an_unknown_field() {
         RECIPE,
         &["--set", "stage.tuned.bta=1"],
         expect![[r#"
-        error: a stage of kind `tune` has no field `bta`
-         --> --set:1:13
-          |
-        1 | stage.tuned.bta=1
-          |             ^^^ the name of a field of `tune` is expected
-          |
-          = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+            error: a stage of kind `tune` has no field `bta`
+             --> --set:1:13
+              |
+            1 | stage.tuned.bta=1
+              |             ^^^ the name of a field of `tune` is expected
+              |
+              = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 32 more
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -868,7 +868,7 @@ fn many_problems_at_once() {
             17 | bta = 0.1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `algorithm`, `beta`, `average`, `label_smoothing`, `nll_weight`, `epochs`, `batch`, `accumulation`, `max_length`, `freeze`, `learning_rate`, `warmup`, `decay`, `floor`, `weight_decay`, `beta1`, `beta2`, `epsilon`, `clip`, `checkpoint_seconds`, `kind`, `resources` and 3 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 32 more
 
             3 errors
         "#]],

@@ -59,7 +59,8 @@ impl Linear {
             if update.from > reached {
                 parts.push(zeros(update.from - reached));
             }
-            parts.push(input.clone().matmul(update.a.val()).matmul(update.b.val()) * update.scale);
+            let factor = |factor: &Param<Tensor<2>>| factor.val().cast(input.dtype());
+            parts.push(input.clone().matmul(factor(&update.a)).matmul(factor(&update.b)) * update.scale);
             reached = update.end();
         }
         if columns > last.end() {

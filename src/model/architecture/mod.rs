@@ -5,6 +5,7 @@ pub(in crate::model) mod config;
 mod config_file;
 mod linear;
 mod number_format;
+mod packed;
 mod rotary;
 mod transformer;
 
@@ -12,6 +13,7 @@ pub use config::{Architecture, ModelConfig, SlidingWindow};
 pub use config_file::ConfigError;
 pub use linear::{Linear, LowRank};
 pub use number_format::NumberFormat;
+pub use packed::{Packed, Text};
 pub use rotary::{Rotary, RotaryScaling, Yarn};
 pub use transformer::{Block, Transformer, target_log_probabilities};
 

@@ -132,12 +132,18 @@ impl Transformer {
         let mut states = self.embedding.val().select(0, tokens.reshape([batch * time]));
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(states.clone(), &block.attention_norm, self.config.rms_norm_eps);
-            let (query, keys_and_values) = block.project(normed, &self.config, positions);
+            let projected = block.query_key_value.forward(normed);
+            let (query, keys_and_values) = block.heads(projected, &self.config, positions);
             let seen = remember(layer, keys_and_values);
             let mask = positions.mask(block.has_window);
             let mixed = attention(query, seen, self.config.num_attention_heads, mask);
             states = block.feed_forward(states + block.attention_output.forward(mixed), &self.config);
         }
+        self.last_norm(states)
+    }
+
+    /// States after the last block, normed [rows, hidden].
+    pub fn last_norm(&self, states: Tensor<2>) -> Tensor<2> {
         rms_norm(states, &self.norm, self.config.rms_norm_eps)
     }
 
@@ -153,7 +159,20 @@ impl Transformer {
 
     /// Whether training changes the output layer.
     pub fn head_is_trained(&self) -> bool {
-        self.head.as_ref().map_or(&self.embedding, |head| &head.weight).is_require_grad()
+        match &self.head {
+            Some(head) => head.weight.is_require_grad() || !head.updates.is_empty(),
+            None => self.embedding.is_require_grad(),
+        }
+    }
+
+    /// Whether an adapter updates any layer.
+    pub fn has_updates(&self) -> bool {
+        let of = |block: &Block| {
+            [&block.query_key_value, &block.attention_output, &block.gate_up, &block.down]
+                .iter()
+                .any(|linear| !linear.updates.is_empty())
+        };
+        self.blocks.iter().any(of) || self.head.as_ref().is_some_and(|head| !head.updates.is_empty())
     }
 
     /// The logits of the next token at each of these states, in float32.
@@ -205,14 +224,18 @@ impl Transformer {
 }
 
 impl Block {
-    /// Queries, keys and values of normed states, rotated.
+    /// Queries, keys and values, rotated.
     ///
     /// # Shapes
-    /// - normed: [batch * time, hidden]
+    /// - projected: [batch * time, (heads + 2 * kv heads) * head], as `query_key_value` gives them
     /// - query: [batch, kv heads, heads / kv heads * time, head]
-    fn project(&self, normed: Tensor<2>, config: &ModelConfig, positions: &Positions) -> (Tensor<4>, KeysAndValues) {
+    pub(super) fn heads(
+        &self,
+        projected: Tensor<2>,
+        config: &ModelConfig,
+        positions: &Positions,
+    ) -> (Tensor<4>, KeysAndValues) {
         let (heads, groups, width) = (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-        let projected = self.query_key_value.forward(normed);
         let [rows, _] = projected.dims();
         let [_, _, time, _] = positions.cosine.dims();
         let batch = rows / time;
@@ -229,14 +252,14 @@ impl Block {
         (query, (rotate(key, positions), part(heads + groups, groups)))
     }
 
-    fn feed_forward(&self, states: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
+    pub(super) fn feed_forward(&self, states: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
         let normed = rms_norm(states.clone(), &self.feed_forward_norm, config.rms_norm_eps);
         states + self.down.forward(swiglu(self.gate_up.forward(normed)))
     }
 }
 
 /// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467) over the last axis, in float32.
-fn rms_norm<const D: usize>(states: Tensor<D>, scale: &Param<Tensor<1>>, epsilon: f64) -> Tensor<D> {
+pub(super) fn rms_norm<const D: usize>(states: Tensor<D>, scale: &Param<Tensor<1>>, epsilon: f64) -> Tensor<D> {
     let format = states.dtype();
     let states = states.cast(DType::F32);
     let mean_square = states.clone().powi_scalar(2).mean_dim(D - 1);

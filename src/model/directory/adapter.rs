@@ -3,8 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::{
     AdapterConfig, WeightsError,
@@ -14,7 +16,10 @@ use super::{
     save::{Stored, write_tensors},
     tensors::{MappedFiles, Tensors},
 };
-use crate::model::architecture::{Linear, LowRank, NumberFormat, Transformer, parameter};
+use crate::{
+    model::architecture::{Linear, LowRank, NumberFormat, Transformer, parameter},
+    seed::Seed,
+};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
@@ -29,12 +34,61 @@ pub struct Adapter {
 }
 
 impl Adapter {
+    /// Adds fresh updates to a model: `a` uniform within one over the root of its inputs (PEFT's default, a Kaiming uniform
+    /// with slope 5^½), `b` zero, so that nothing changes yet. They are float32 whatever the model is.
+    ///
+    /// # Errors
+    /// Where a pattern of the config is none, or it targets no linear layer of the model.
+    pub fn begin(config: AdapterConfig, model: &mut Transformer, seed: &Seed) -> Result<Self, String> {
+        let shape = model.config.clone();
+        let device = model.embedding.val().device();
+        let mut found = 0;
+        let mut add = |linear: &mut Linear, columns: &Columns, prefix: &str| -> Result<(), String> {
+            let mut from = 0;
+            for (name, width) in &columns.parts {
+                let path = format!("{prefix}{name}");
+                if config.targets(&path)? {
+                    let (rank, scale) = (config.rank(&path)?, config.scale(&path)?);
+                    let (mut stream, bound) = (seed.split(&path).stream(), (columns.input as f64).sqrt().recip());
+                    let values: Vec<f32> =
+                        (0..columns.input * rank).map(|_| (bound * (2.0 * stream.unit() - 1.0)) as f32).collect();
+                    let a = Tensor::from_data(TensorData::new(values, [columns.input, rank]), (&device, DType::F32));
+                    let b = Tensor::zeros([rank, *width], (&device, DType::F32));
+                    let part = |kind: &str, value| parameter(&format!("{path}.lora_{kind}"), value);
+                    linear.updates.push(LowRank { a: part("A", a), b: part("B", b), from, scale });
+                    found += 1;
+                }
+                from += width;
+            }
+            Ok(())
+        };
+        for (number, block) in model.blocks.iter_mut().enumerate() {
+            for (columns, linear) in block_columns(&shape).iter().zip(linears_mut(block)) {
+                add(linear, columns, &block_prefix(number))?;
+            }
+        }
+        if let Some(head) = &mut model.head {
+            add(head, &head_columns(&shape), "")?;
+        }
+        match found {
+            0 => Err("the targets name no linear layer of the model".to_owned()),
+            _ => Ok(Self { config }),
+        }
+    }
+
+    /// The PEFT directory of an artifact: the folder itself, or its `adapter` where that of a tuned model is meant.
+    fn folder(directory: &Path) -> PathBuf {
+        let inside = directory.join("adapter");
+        if !directory.join(CONFIG).exists() && inside.join(CONFIG).exists() { inside } else { directory.to_owned() }
+    }
+
     /// Reads a PEFT directory, and adds its updates to a model that has none.
     ///
     /// # Errors
     /// Names the file that could not be read or is damaged, the field that asks for something that we do not have, and the
     /// tensor that is missing, left over or of another shape.
     pub fn load(directory: &Path, model: &mut Transformer) -> Result<Self, WeightsError> {
+        let directory = Self::folder(directory);
         let path = directory.join(CONFIG);
         let text = read_text(&path)?;
         let malformed = |problem: String| WeightsError::Malformed { path: path.clone(), problem };
@@ -122,7 +176,7 @@ impl Reader<'_> {
                     let data = self.tensors.transposed(&[(name.clone(), shape[0])], shape[1], self.format);
                     self.taken.insert(name);
                     let dtype = (&device, self.format.dtype());
-                    let tensor = burn::tensor::Tensor::from_data(data.map_err(LayerError::Weights)?, dtype);
+                    let tensor = Tensor::from_data(data.map_err(LayerError::Weights)?, dtype);
                     Ok(parameter(&format!("{path}.lora_{kind}"), tensor))
                 };
                 let (a, b) = (read("A", [rank, columns.input])?, read("B", [*width, rank])?);

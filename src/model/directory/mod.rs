@@ -10,7 +10,7 @@ mod save;
 mod tensors;
 
 pub use adapter::Adapter;
-pub use adapter_config::AdapterConfig;
+pub use adapter_config::{AdapterConfig, Targets};
 pub use companions::copy_companions;
 pub use error::WeightsError;
 pub use save::LARGEST_FILE;

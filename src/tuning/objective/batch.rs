@@ -1,0 +1,366 @@
+//! The losses of a batch, with their derivatives by each answer's log-probability.
+
+use super::{
+    Divergence, Dual, Label, Loss, Objective, Settings, Sorted, Statistics,
+    algorithm::OfAnswer,
+    answer::{Answer, PairOfAnswers},
+    recipe::Term,
+};
+
+/// An answer's log-probabilities, in nats, summed over the tokens that count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(in crate::tuning) struct Scored {
+    /// Under the policy.
+    pub policy: f64,
+    /// Under the reference.
+    pub reference: f64,
+    /// How many tokens there are.
+    pub tokens: f64,
+}
+
+/// What is learnt from at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::tuning) enum Row {
+    /// Two answers to one prompt.
+    Pair {
+        chosen: Scored,
+        rejected: Scored,
+        /// How much wronger the rejected answer is, by whether each states anything wrong: 1, 0 or -1.
+        wronger: f64,
+    },
+    /// An answer with its label.
+    Single { answer: Scored, label: Label },
+}
+
+/// A row's loss and its derivatives by the log-probabilities of its answers under the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(in crate::tuning) struct RowLoss {
+    pub value: f64,
+    /// By that of the chosen (or only) answer, and of the rejected one.
+    pub by: [f64; 2],
+}
+
+impl Objective {
+    /// The losses of a batch's rows; their mean is the batch's. The likelihood term is not among them.
+    pub(in crate::tuning) fn losses(&self, rows: &[Row], statistics: &Statistics) -> Vec<RowLoss> {
+        let mut losses = vec![RowLoss::default(); rows.len()];
+        for term in &self.terms {
+            match term.algorithm.loss {
+                Loss::Sorted(what, loss) => sorted(rows, what, |margin| loss(margin, &term.settings) * term.weight)
+                    .into_iter()
+                    .zip(&mut losses)
+                    .for_each(|(found, sum)| sum.add(found)),
+                _ => {
+                    for (row, sum) in rows.iter().zip(&mut losses) {
+                        let loss = self.alone(term, row, statistics) * term.weight;
+                        sum.add(RowLoss { value: loss.value, by: loss.by });
+                    }
+                }
+            }
+        }
+        losses
+    }
+
+    /// The loss of a row that does not depend on the others, but through statistics.
+    fn alone(&self, term: &Term, row: &Row, statistics: &Statistics) -> Dual {
+        let settings = &term.settings;
+        match (term.algorithm.loss, row) {
+            (Loss::Pair(loss), Row::Pair { .. }) => loss(&pair(row, self.divergence), settings),
+            (Loss::Single(loss), Row::Pair { .. }) => of_both(loss, row, self.divergence, statistics, settings) / 2.0,
+            (Loss::Each(loss), Row::Pair { .. }) => of_both(loss, row, self.divergence, statistics, settings),
+            (Loss::Single(loss) | Loss::Each(loss), Row::Single { answer, label }) => {
+                loss(&answer.answer(0, self.divergence), *label, statistics, settings)
+            }
+            (Loss::Nothing, _) => Dual::constant(0.0),
+            (Loss::Pair(_) | Loss::Sorted(..), _) => unreachable!("single answers were refused before"),
+        }
+    }
+}
+
+impl RowLoss {
+    fn add(&mut self, other: Self) {
+        self.value += other.value;
+        self.by = [self.by[0] + other.by[0], self.by[1] + other.by[1]];
+    }
+}
+
+impl Scored {
+    fn answer(&self, which: usize, divergence: Divergence) -> Answer {
+        Answer::new(which, self.policy, self.reference, self.tokens, divergence)
+    }
+
+    /// Policy against reference.
+    pub(in crate::tuning) fn ratio(&self) -> f64 {
+        self.policy - self.reference
+    }
+}
+
+fn pair(row: &Row, divergence: Divergence) -> PairOfAnswers {
+    let Row::Pair { chosen, rejected, wronger } = row else { unreachable!("single answers were refused before") };
+    PairOfAnswers { chosen: chosen.answer(0, divergence), rejected: rejected.answer(1, divergence), wronger: *wronger }
+}
+
+fn of_both(loss: OfAnswer, row: &Row, divergence: Divergence, statistics: &Statistics, settings: &Settings) -> Dual {
+    let PairOfAnswers { chosen, rejected, .. } = pair(row, divergence);
+    loss(&chosen, Label::Desirable, statistics, settings) + loss(&rejected, Label::Undesirable, statistics, settings)
+}
+
+/// Losses of differences between sorted numbers; each counts for the rows whose numbers met.
+fn sorted(rows: &[Row], what: Sorted, loss: impl Fn(Dual) -> Dual) -> Vec<RowLoss> {
+    let pairs: Vec<PairOfAnswers> = rows.iter().map(|row| pair(row, Divergence::ReverseKl)).collect();
+    let (upper, lower): (Vec<Dual>, Vec<Dual>) = match what {
+        Sorted::Margins => {
+            let reference = |pair: &PairOfAnswers| Dual::constant(pair.chosen.reference - pair.rejected.reference);
+            pairs.iter().map(|pair| (pair.chosen.policy - pair.rejected.policy, reference(pair))).unzip()
+        }
+        Sorted::Answers => pairs.iter().map(|pair| (pair.chosen.ratio(), pair.rejected.ratio())).unzip(),
+    };
+    let ranks = |numbers: &[Dual]| {
+        let mut order: Vec<usize> = (0..numbers.len()).collect();
+        order.sort_by(|one, other| numbers[*one].value.total_cmp(&numbers[*other].value));
+        order
+    };
+    let mut losses = vec![RowLoss::default(); rows.len()];
+    for (above, below) in ranks(&upper).into_iter().zip(ranks(&lower)) {
+        // The two numbers can be of different rows, so that each derivative is taken with the other held.
+        let found = loss(upper[above] - Dual::constant(lower[below].value));
+        losses[above].add(RowLoss { value: found.value, by: found.by });
+        let found = loss(Dual::constant(upper[above].value) - lower[below]);
+        losses[below].add(RowLoss { value: 0.0, by: found.by });
+    }
+    losses
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::tuning::objective::{ALGORITHMS, Setting};
+
+    /// Vectors made with 60-digit decimal arithmetic from the papers' formulas, and numbers of other people's tests.
+    const VECTORS: &str = include_str!("../../../tests/data/losses.json");
+
+    #[derive(Deserialize)]
+    struct Vectors {
+        pair_losses: Vec<PairVector>,
+        others: Vec<serde_json::Value>,
+    }
+
+    #[derive(Deserialize)]
+    struct PairVector {
+        loss: String,
+        eps: String,
+        u: String,
+        v: String,
+        nw: String,
+        nl: String,
+        b: String,
+        value: f64,
+        d_du: f64,
+        d_dv: f64,
+    }
+
+    fn number(text: &str) -> f64 {
+        text.parse().unwrap()
+    }
+
+    fn scored(ratio: f64, tokens: f64) -> Scored {
+        // A reference other than 0 would cost digits of the ratio.
+        Scored { policy: ratio, reference: 0.0, tokens }
+    }
+
+    fn of_pair(chosen: Scored, rejected: Scored) -> Row {
+        Row::Pair { chosen, rejected, wronger: 1.0 }
+    }
+
+    fn loss(objective: &Objective, row: Row) -> RowLoss {
+        objective.losses(&[row], &Statistics::default())[0]
+    }
+
+    fn close(ours: f64, theirs: f64, what: &str) {
+        assert!((ours - theirs).abs() <= 1e-9 * theirs.abs().max(1.0), "{what}: {ours} {theirs}");
+    }
+
+    #[test]
+    fn pair_losses_and_their_derivatives_equal_the_vectors() {
+        let vectors: Vectors = serde_json::from_str(VECTORS).unwrap();
+        for vector in &vectors.pair_losses {
+            let name = match vector.loss.as_str() {
+                "sigmoid" | "cdpo" => "dpo",
+                "ipo_avg" | "ipo_sum" => "ipo",
+                name => name.strip_suffix("_pair").or(name.strip_suffix("_hard")).unwrap_or(name),
+            };
+            let name = if name == "sigmoid_norm" { "dpo_norm" } else { name };
+            let mut given = vec![(Setting::Beta, number(&vector.b))];
+            match vector.loss.as_str() {
+                "cdpo" | "robust" | "exo_pair" => given.push((Setting::LabelSmoothing, number(&vector.eps))),
+                "ipo_sum" => given.push((Setting::Average, 0.0)),
+                _ => {}
+            }
+            let objective = Objective::plain(name, &given).unwrap();
+            let row =
+                of_pair(scored(number(&vector.u), number(&vector.nw)), scored(number(&vector.v), number(&vector.nl)));
+            let found = loss(&objective, row);
+            let what = format!("{} at u {} v {} beta {}", vector.loss, vector.u, vector.v, vector.b);
+            close(found.value, vector.value, &what);
+            close(found.by[0], vector.d_du, &format!("derivative by u of {what}"));
+            close(found.by[1], vector.d_dv, &format!("derivative by v of {what}"));
+        }
+        assert_eq!(vectors.pair_losses.len(), 84);
+    }
+
+    #[test]
+    fn losses_of_averages_and_of_single_answers_equal_the_vectors() {
+        let vectors: Vectors = serde_json::from_str(VECTORS).unwrap();
+        let mut checked = 0;
+        for vector in &vectors.others {
+            let text = |field: &str| number(vector[field].as_str().unwrap());
+            let averages = || {
+                let tokens = [7.0, 5.0];
+                let answer = |field: &str, tokens: f64| scored(text(field) * tokens, tokens);
+                of_pair(answer("avg_w", tokens[0]), answer("avg_l", tokens[1]))
+            };
+            match vector["loss"].as_str() {
+                Some("simpo") => {
+                    let given = [(Setting::Beta, text("beta")), (Setting::Gamma, text("gamma_abs"))];
+                    let found = loss(&Objective::plain("simpo", &given).unwrap(), averages());
+                    close(found.value, vector["value"].as_f64().unwrap(), "simpo");
+                    let ratio = (Setting::GammaOverBeta, text("gamma_abs") / text("beta"));
+                    let same = loss(&Objective::plain("simpo", &[given[0], ratio]).unwrap(), averages());
+                    close(same.value, found.value, "gamma over beta");
+                }
+                Some("orpo_ratio") => {
+                    let found = loss(&Objective::plain("orpo", &[(Setting::Beta, 1.0)]).unwrap(), averages());
+                    close(found.value, -vector["logsigmoid"].as_f64().unwrap(), "orpo");
+                }
+                Some("kto") => {
+                    let is_desirable = vector["label"].as_bool().unwrap();
+                    let label = if is_desirable { Label::Desirable } else { Label::Undesirable };
+                    let row = Row::Single { answer: scored(text("logratio"), 3.0), label };
+                    let statistics = Statistics { reference_point: text("kl_clamped"), shift: 0.0 };
+                    let objective = Objective::plain("kto", &[(Setting::Beta, text("beta"))]).unwrap();
+                    let found = objective.losses(&[row], &statistics)[0];
+                    close(found.value, vector["value"].as_f64().unwrap(), "kto");
+                }
+                _ => continue,
+            }
+            checked += 1;
+        }
+        assert_eq!(checked, 12);
+    }
+
+    /// torchtune's and LLaMA-Factory's own tests, and a margin that ms-swift's users computed.
+    #[test]
+    fn numbers_of_other_peoples_tests_are_ours() {
+        let answer = |policy: f64, reference: f64| Scored { policy, reference, tokens: 1.0 };
+        let objective = |name: &str, given: &[(Setting, f64)]| Objective::plain(name, given).unwrap();
+        let torchtune = [(-0.5, -0.5, -0.1, -0.1), (-10.0, -10.1, -30.0, -20.1), (-1.0, -0.1, -21.0, -0.1)];
+        for ((pc, rc, pr, rr), (dpo, hinge)) in
+            torchtune.into_iter().zip([(std::f64::consts::LN_2, 1.0), (0.313262, 0.0), (0.126928, 0.0)])
+        {
+            let row = of_pair(answer(pc, rc), answer(pr, rr));
+            assert!((loss(&objective("dpo", &[]), row).value - dpo).abs() < 1e-4);
+            assert!((loss(&objective("hinge", &[]), row).value - hinge).abs() < 1e-4);
+        }
+        let factory = [(-3.0, -2.8, -5.0, -3.2), (-2.5, -2.3, -3.5, -2.7)];
+        for (smoothing, expected) in
+            [(0.0, [0.616344, 0.663597]), (0.1, [0.632344, 0.669597]), (0.3, [0.664344, 0.681597])]
+        {
+            for ((pc, rc, pr, rr), expected) in factory.into_iter().zip(expected) {
+                let row = of_pair(answer(pc, rc), answer(pr, rr));
+                let found = loss(&objective("dpo", &[(Setting::LabelSmoothing, smoothing)]), row).value;
+                assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+            }
+        }
+        let row = of_pair(scored(6.0, 1.0), scored(0.0, 1.0));
+        for (name, value, slope) in [("dpo", 0.437488, -0.035434), ("hinge", 0.4, -0.1), ("ipo", 1.0, 2.0)] {
+            let found = loss(&objective(name, &[]), row);
+            assert!((found.value - value).abs() < 1e-6 && (found.by[0] - slope).abs() < 1e-6, "{name}: {found:?}");
+        }
+    }
+
+    /// Rows as different as a batch may have them.
+    fn rows(count: usize) -> Vec<Row> {
+        let answer = |seed: usize| Scored {
+            policy: -8.0 - (seed * seed * 7919 % 97) as f64 / 9.1,
+            reference: -9.0 - (seed * seed * 6101 % 89) as f64 / 8.3,
+            tokens: (4 + seed % 5) as f64,
+        };
+        (0..count).map(|row| of_pair(answer(2 * row + 1), answer(2 * row + 2))).collect()
+    }
+
+    /// Every algorithm, alone and through every divergence that it takes.
+    fn every_objective() -> Vec<Objective> {
+        let divergences = [
+            None,
+            Some(Divergence::ForwardKl),
+            Some(Divergence::JensenShannon),
+            Some(Divergence::Alpha(0.5)),
+            Some(Divergence::Alpha(1.5)),
+        ];
+        let of = |algorithm: &&super::super::Algorithm| {
+            let of =
+                divergences.into_iter().map(|divergence| Objective::new(&[(algorithm.name, 1.0)], &[], divergence));
+            of.filter_map(Result::ok).collect::<Vec<_>>()
+        };
+        ALGORITHMS.iter().flat_map(of).collect()
+    }
+
+    #[test]
+    fn derivatives_are_the_limits_of_differences_for_every_algorithm() {
+        let statistics = Statistics { reference_point: 0.3, shift: 0.07 };
+        for objective in every_objective() {
+            let rows = rows(6);
+            let total = |rows: &[Row]| objective.losses(rows, &statistics).iter().map(|loss| loss.value).sum::<f64>();
+            let found = objective.losses(&rows, &statistics);
+            for (index, found) in found.iter().enumerate() {
+                for which in [0, 1] {
+                    let moved = |by: f64| {
+                        let mut rows = rows.clone();
+                        let Row::Pair { chosen, rejected, .. } = &mut rows[index] else { unreachable!() };
+                        [chosen, rejected][which].policy += by;
+                        total(&rows)
+                    };
+                    let difference = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                    let what = format!("{:?} row {index}", objective.terms[0].algorithm.name);
+                    // A difference loses digits where the losses are large.
+                    let scale = difference.abs().max(1.0).max(1e-4 * total(&rows).abs());
+                    assert!((found.by[which] - difference).abs() < 1e-5 * scale, "{what}: {found:?} {difference}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_stay_finite() {
+        for objective in every_objective() {
+            for (chosen, rejected) in [(-1000.0, 1000.0), (1000.0, -1000.0), (0.0, 0.0), (-1e4, -1e4)] {
+                // What has no reference looks at log-probabilities, which are never above 0.
+                let shift = if objective.needs_reference() { 0.0 } else { -f64::max(chosen, rejected).max(0.0) };
+                for beta in [0.1, 10.0] {
+                    let mut objective = objective.clone();
+                    objective.terms[0].settings.set(Setting::Beta, beta);
+                    let found = loss(&objective, of_pair(scored(chosen + shift, 1.0), scored(rejected + shift, 1.0)));
+                    let finite = [found.value, found.by[0], found.by[1]].iter().all(|number| number.is_finite());
+                    assert!(finite, "{} at {chosen} {rejected}: {found:?}", objective.terms[0].algorithm.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weighted_sums_add_up() {
+        let statistics = Statistics { reference_point: 0.0, shift: 0.1 };
+        let of = |sum: &[(&str, f64)]| Objective::new(sum, &[], None).unwrap();
+        let (dpo, bco, both) =
+            (of(&[("dpo", 1.0)]), of(&[("bco", 1.0)]), of(&[("dpo", 0.8), ("bco", 0.2), ("sft", 1.0)]));
+        assert_eq!((dpo.nll_weight, both.nll_weight), (0.0, 1.0));
+        let rows = rows(3);
+        let losses = |objective: &Objective| objective.losses(&rows, &statistics);
+        for ((one, other), sum) in losses(&dpo).into_iter().zip(losses(&bco)).zip(losses(&both)) {
+            close(sum.value, 0.8 * one.value + 0.2 * other.value, "the sum's value");
+            close(sum.by[1], 0.8 * one.by[1] + 0.2 * other.by[1], "the sum's derivative");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! An objective as a recipe states it: one algorithm or a weighted sum of several, with their settings.
+
+use super::{
+    ALGORITHMS, Algorithm, Divergence, Loss, Setting,
+    Setting::{Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
+    Settings,
+};
+
+/// What a tuning run minimises.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    /// The algorithms whose losses add up.
+    pub(super) terms: Vec<Term>,
+    /// What log-ratios go through.
+    pub(super) divergence: Divergence,
+    /// The weight of the chosen answer's negative log-likelihood per token.
+    pub nll_weight: f64,
+}
+
+/// One algorithm in a sum.
+#[derive(Clone, Debug)]
+pub(super) struct Term {
+    pub algorithm: &'static Algorithm,
+    pub weight: f64,
+    pub settings: Settings,
+}
+
+/// Why words and numbers do not make an objective.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectiveError {
+    /// There is no such algorithm.
+    #[error("there is no algorithm `{0}`")]
+    Unknown(String),
+    /// A setting was given that no algorithm of the objective has.
+    #[error("`{setting}` is not a parameter of the algorithm `{algorithm}`, which has {known}")]
+    Foreign {
+        /// The setting.
+        setting: &'static str,
+        /// The algorithm.
+        algorithm: String,
+        /// What it has.
+        known: String,
+    },
+    /// The value of a setting makes no sense for the algorithm.
+    #[error("`{setting}` of the algorithm `{algorithm}` must be {right}")]
+    Range {
+        /// The setting.
+        setting: &'static str,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// What would be right.
+        right: &'static str,
+    },
+    /// One margin was said in two ways.
+    #[error("`gamma` and `gamma_over_beta` say the same margin in two ways; give one of them")]
+    TwoMargins,
+    /// The algorithm does not look at log-ratios, or at plain ones only.
+    #[error("the algorithm `{0}` takes no `divergence`")]
+    Divergence(&'static str),
+}
+
+impl ObjectiveError {
+    /// The setting that is wrong.
+    pub fn setting(&self) -> &'static str {
+        match self {
+            Self::Unknown(_) => "algorithm",
+            Self::Foreign { setting, .. } | Self::Range { setting, .. } => setting,
+            Self::TwoMargins => GammaOverBeta.name(),
+            Self::Divergence(_) => "divergence",
+        }
+    }
+}
+
+impl Objective {
+    /// The weighted sum of algorithms with these settings, which each of them takes over that has them.
+    ///
+    /// # Errors
+    /// Names the algorithm that there is not, and the setting that is none of theirs, or out of its range.
+    pub fn new(
+        sum: &[(&str, f64)],
+        given: &[(Setting, f64)],
+        divergence: Option<Divergence>,
+    ) -> Result<Self, ObjectiveError> {
+        let mut terms = Vec::new();
+        for (name, weight) in sum {
+            let found = ALGORITHMS.iter().find(|algorithm| algorithm.name == *name);
+            let algorithm = *found.ok_or_else(|| ObjectiveError::Unknown((*name).to_owned()))?;
+            terms.push(Term { algorithm, weight: *weight, settings: Settings::of(algorithm) });
+        }
+        if [Gamma, GammaOverBeta].iter().all(|margin| given.iter().any(|(setting, _)| setting == margin)) {
+            return Err(ObjectiveError::TwoMargins);
+        }
+        for (setting, value) in given {
+            let mut is_known = false;
+            for term in terms.iter_mut().filter(|term| term.algorithm.has(*setting)) {
+                term.give(*setting, *value)?;
+                is_known = true;
+            }
+            if !is_known {
+                return Err(foreign(*setting, &terms));
+            }
+        }
+        if let (Some(_), Some(term)) = (divergence, terms.iter().find(|term| !term.algorithm.takes_divergence)) {
+            return Err(ObjectiveError::Divergence(term.algorithm.name));
+        }
+        let said = given.iter().find(|(setting, _)| *setting == NllWeight).map(|(_, weight)| *weight);
+        let by_default = terms.iter().map(|term| term.weight * term.settings.get(NllWeight)).sum();
+        Ok(Self { terms, divergence: divergence.unwrap_or_default(), nll_weight: said.unwrap_or(by_default) })
+    }
+
+    /// One algorithm with its defaults, but for these settings.
+    ///
+    /// # Errors
+    /// As [`Objective::new`].
+    pub fn plain(name: &str, given: &[(Setting, f64)]) -> Result<Self, ObjectiveError> {
+        Self::new(&[(name, 1.0)], given, None)
+    }
+
+    /// The value of a setting of the first algorithm that has it, for whoever records it.
+    pub fn setting(&self, setting: Setting) -> Option<f64> {
+        if setting == NllWeight {
+            return Some(self.nll_weight);
+        }
+        self.terms.iter().find(|term| term.algorithm.has(setting)).map(|term| term.settings.get(setting))
+    }
+
+    /// The algorithms' names.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.terms.iter().map(|term| term.algorithm.name).collect()
+    }
+
+    /// What rewards are in units of: the first beta, or 1.
+    pub(in crate::tuning) fn reward_scale(&self) -> f64 {
+        self.setting(Beta).unwrap_or(1.0)
+    }
+
+    /// Whether any loss looks at the reference.
+    pub fn needs_reference(&self) -> bool {
+        self.terms.iter().any(|term| term.algorithm.needs_reference)
+    }
+
+    /// Whether there is a preference at all.
+    pub fn has_preference(&self) -> bool {
+        self.terms.iter().any(|term| !matches!(term.algorithm.loss, Loss::Nothing))
+    }
+
+    /// Whether answers without a partner can be learnt from.
+    pub fn takes_single_answers(&self) -> bool {
+        let alone = |term: &Term| matches!(term.algorithm.loss, Loss::Single(_) | Loss::Each(_) | Loss::Nothing);
+        self.terms.iter().all(alone)
+    }
+
+    /// Whether it needs to know how far the policy has moved on answers to other prompts.
+    pub fn needs_reference_point(&self) -> bool {
+        self.terms.iter().any(|term| term.algorithm.has(Setting::DesirableWeight))
+    }
+
+    /// Whether rewards are compared with their running mean.
+    pub fn has_running_shift(&self) -> bool {
+        self.terms.iter().any(|term| term.settings.get(Setting::RunningShift) > 0.0)
+    }
+
+    /// Whether margins are sorted over the batch.
+    pub(in crate::tuning) fn sorts(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term.algorithm.loss, Loss::Sorted(..)))
+    }
+
+    /// Whether a row's loss depends on the other rows of its batch.
+    pub fn spans_batch(&self) -> bool {
+        self.sorts() || self.needs_reference_point() || self.has_running_shift()
+    }
+}
+
+impl Term {
+    fn give(&mut self, setting: Setting, value: f64) -> Result<(), ObjectiveError> {
+        let algorithm = self.algorithm.name;
+        let wrong = |right| Err(ObjectiveError::Range { setting: setting.name(), algorithm, right });
+        match setting {
+            LabelSmoothing if algorithm == "exo" && value == 0.0 => return wrong("above 0, e.g. 0.001"),
+            LabelSmoothing if algorithm == "robust" && value >= 0.5 => return wrong("below 0.5"),
+            // The margin said in the other way takes the place of the default.
+            GammaOverBeta => self.settings.set(Gamma, 0.0),
+            _ => {}
+        }
+        self.settings.set(setting, value);
+        Ok(())
+    }
+}
+
+impl Algorithm {
+    /// Whether it has a setting.
+    pub fn has(&self, setting: Setting) -> bool {
+        self.settings.iter().any(|(known, _)| *known == setting)
+    }
+}
+
+fn foreign(setting: Setting, terms: &[Term]) -> ObjectiveError {
+    let names: Vec<&str> = terms.iter().map(|term| term.algorithm.name).collect();
+    let mut known: Vec<Setting> =
+        terms.iter().flat_map(|term| term.algorithm.settings.iter().map(|(setting, _)| *setting)).collect();
+    known.sort_unstable();
+    known.dedup();
+    let known: Vec<String> = known.into_iter().map(|setting| format!("`{}`", setting.name())).collect();
+    ObjectiveError::Foreign { setting: setting.name(), algorithm: names.join(" + "), known: known.join(", ") }
+}

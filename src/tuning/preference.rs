@@ -1,0 +1,354 @@
+//! What is learnt from a batch of rows: the derivative of its loss by the log-probability of each token.
+
+use std::collections::BTreeMap;
+
+use super::{
+    answered::Answered,
+    objective::{Label, Objective, Row, RowLoss, Scored, Statistics},
+    rows::TokenRow,
+};
+
+/// A preference loss on rows, against a reference that stays as it was.
+#[derive(Debug)]
+pub struct Preference {
+    /// The loss.
+    pub objective: Objective,
+    /// What is done to it.
+    pub modifiers: Modifiers,
+    /// What is learnt from.
+    pub rows: Vec<TokenRow>,
+    /// What the reference thinks of it.
+    pub reference: Reference,
+    /// For losses with a reference point: with whose answers each row's prompt is mismatched.
+    pub mismatch: Mismatch,
+}
+
+/// What can be done to any loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Modifiers {
+    /// Rows count more the likelier their answers are under the policy (WPO, Zhou et al. 2024, arXiv 2406.11827).
+    pub weighting: bool,
+    /// What tokens beyond the length of the shorter answer count (LD-DPO, Liu et al. 2024, arXiv 2409.06411); 1 for all.
+    pub beyond_shared_length: f64,
+    /// Over what the likelihood term is averaged.
+    pub nll_mean: NllMean,
+}
+
+/// Over what the negative log-likelihood of chosen answers is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NllMean {
+    /// Over the tokens of each answer, then over answers: each answer counts the same.
+    #[default]
+    Answers,
+    /// Over all answers' tokens in the batch: each token counts the same (TRL, for DPO with `sft` and for CPO).
+    Tokens,
+    /// Over all tokens of prompts and answers in the batch (TRL, for ORPO).
+    Texts,
+}
+
+/// With whose answers a prompt is mismatched to learn how far the policy has moved by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mismatch {
+    /// Those of the next row of the data with another prompt: the same ones whatever the batches.
+    #[default]
+    Fixed,
+    /// Those of the next row of the part of a batch that goes through the model at once, the last with the first (TRL).
+    Batch,
+}
+
+/// Log-probabilities under the reference, in nats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reference {
+    /// For each row, for each answer: of each token. Empty where no loss looks at it.
+    pub answers: Vec<Vec<Vec<f32>>>,
+    /// For a row's prompt with another row's answers: the sum over each answer.
+    pub mismatched: BTreeMap<(usize, usize), Vec<f64>>,
+}
+
+/// What the policy thinks of a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PolicyView {
+    /// For each answer: the log-probability of each token.
+    pub answers: Vec<Vec<f32>>,
+    /// The same for the prompt's tokens but the first, where the likelihood term covers them.
+    pub prompt: Vec<f32>,
+    /// For each answer and token: the logarithm of the sum of squared probabilities there; empty without weighting.
+    pub collisions: Vec<Vec<f32>>,
+    /// How many tokens of the first answer are the most probable ones.
+    pub hits: usize,
+}
+
+/// The derivative of a part's loss, and what was measured on the way.
+pub(super) struct Derivative {
+    /// For each row of the part, for each answer (and then the prompt, where it is scored): by each token.
+    pub by_token: Vec<Vec<f32>>,
+    /// In the order of [`MEASURED`]; already divided for accumulation.
+    pub measured: Vec<f64>,
+}
+
+/// The names of what is measured at each step, in TRL's words.
+pub(super) const MEASURED: [&str; 12] = [
+    "loss",
+    "num_tokens",
+    "nll_loss",
+    "rewards/chosen",
+    "rewards/rejected",
+    "rewards/margins",
+    "rewards/accuracies",
+    "logps/chosen",
+    "logps/rejected",
+    "mean_token_accuracy",
+    "kl",
+    "shift",
+];
+
+impl Default for Modifiers {
+    fn default() -> Self {
+        Self { weighting: false, beyond_shared_length: 1.0, nll_mean: NllMean::default() }
+    }
+}
+
+impl Preference {
+    /// Prompts with their answers, as the model sees them.
+    pub(super) fn answered(&self, rows: &[usize]) -> Vec<Answered> {
+        rows.iter().map(|row| self.rows[*row].answered(&self.rows[*row])).collect()
+    }
+
+    /// Whether prompts are scored too.
+    pub(super) fn scores_prompts(&self) -> bool {
+        self.objective.nll_weight > 0.0 && self.modifiers.nll_mean == NllMean::Texts
+    }
+
+    /// For each row of a part of a batch: the row with whose answers its prompt is mismatched.
+    pub(super) fn mismatches(&self, part: &[usize]) -> Vec<(usize, usize)> {
+        let partner = |place: usize| match self.mismatch {
+            Mismatch::Batch => part[(place + 1) % part.len()],
+            Mismatch::Fixed => self.partner(part[place]),
+        };
+        (0..part.len()).map(|place| (part[place], partner(place))).collect()
+    }
+
+    /// The next row with another prompt; the row itself where there is none.
+    fn partner(&self, row: usize) -> usize {
+        let others = (1..self.rows.len()).map(|ahead| (row + ahead) % self.rows.len());
+        others.into_iter().find(|other| self.rows[*other].prompt() != self.rows[row].prompt()).unwrap_or(row)
+    }
+
+    /// All mismatches that a run meets, each once.
+    pub fn all_mismatches<'a>(&self, parts: impl Iterator<Item = &'a [usize]>) -> Vec<(usize, usize)> {
+        let mut found: Vec<(usize, usize)> = parts.flat_map(|part| self.mismatches(part)).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// A row's prompt with another row's answers.
+    pub fn mismatched(&self, (row, other): (usize, usize)) -> Answered {
+        self.rows[row].answered(&self.rows[other])
+    }
+
+    /// Sum and number of the rewards of rows.
+    pub(super) fn rewards(&self, rows: &[Row]) -> (f64, f64) {
+        let scale = self.objective.reward_scale();
+        rows.iter().fold((0.0, 0.0), |(sum, count), row| match row {
+            Row::Pair { chosen, rejected, .. } => (sum + scale * (chosen.ratio() + rejected.ratio()), count + 2.0),
+            Row::Single { answer, .. } => (sum + scale * answer.ratio(), count + 1.0),
+        })
+    }
+
+    /// How far the policy has moved from the reference on mismatched answers: their mean log-ratio, at least 0.
+    pub(super) fn reference_point(&self, mismatches: &[(usize, usize)], policy: &[Vec<f64>]) -> f64 {
+        let ratios = mismatches.iter().zip(policy).flat_map(|(mismatch, policy)| {
+            policy.iter().zip(&self.reference.mismatched[mismatch]).map(|(policy, reference)| policy - reference)
+        });
+        let ratios: Vec<f64> = ratios.collect();
+        (ratios.iter().sum::<f64>() / ratios.len().max(1) as f64).max(0.0)
+    }
+
+    /// Rows as losses see them. `at_start`: as if the policy were the reference.
+    pub(super) fn scored(&self, rows: &[usize], views: &[PolicyView], at_start: bool) -> Vec<Row> {
+        let scored = |row: usize, answer: usize, view: &PolicyView| {
+            let weights = self.weights(row, answer);
+            let sum =
+                |values: &[f32]| values.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * weight).sum();
+            let policy: f64 = sum(&view.answers[answer]);
+            let reference = match self.reference.answers.get(row) {
+                Some(answers) => sum(&answers[answer]),
+                None => policy,
+            };
+            let tokens = weights.len() as f64;
+            Scored { policy: if at_start { reference } else { policy }, reference, tokens }
+        };
+        let row = |(row, view): (&usize, &PolicyView)| match &self.rows[*row] {
+            TokenRow::Pair { answers, .. } => Row::Pair {
+                chosen: scored(*row, 0, view),
+                rejected: scored(*row, 1, view),
+                wronger: f64::from(u8::from(answers[1].is_wrong)) - f64::from(u8::from(answers[0].is_wrong)),
+            },
+            TokenRow::Single { desirable, .. } => {
+                let label = if *desirable { Label::Desirable } else { Label::Undesirable };
+                Row::Single { answer: scored(*row, 0, view), label }
+            }
+        };
+        rows.iter().zip(views).map(row).collect()
+    }
+
+    /// What each token of an answer counts in the preference.
+    fn weights(&self, row: usize, answer: usize) -> Vec<f64> {
+        let answers = self.rows[row].answers();
+        let shared = answers.iter().map(|answer| answer.tokens.len()).min().unwrap_or(0);
+        let is_pair = answers.len() == 2;
+        let counts = |place: usize| answers[answer].counts.as_ref().is_none_or(|counts| counts[place]);
+        let weight = |place: usize| match (counts(place), is_pair && place >= shared) {
+            (false, _) => 0.0,
+            (true, true) => self.modifiers.beyond_shared_length,
+            (true, false) => 1.0,
+        };
+        (0..answers[answer].tokens.len()).map(weight).collect()
+    }
+
+    /// What a row counts by its likelihood under the policy; 1 without weighting.
+    fn row_weight(&self, view: &PolicyView) -> f64 {
+        if !self.modifiers.weighting {
+            return 1.0;
+        }
+        let answers = view.answers.iter().zip(&view.collisions).map(|(policy, collisions)| {
+            let relative = policy.iter().zip(collisions).map(|(policy, collision)| f64::from(policy - collision));
+            (relative.sum::<f64>() / policy.len() as f64).exp()
+        });
+        answers.product()
+    }
+
+    /// The derivative of the part of a batch that begins at `first`, whose losses are known.
+    pub(super) fn derivative(
+        &self,
+        batch: &[usize],
+        first: usize,
+        views: &[PolicyView],
+        losses: &[RowLoss],
+        statistics: &Statistics,
+    ) -> Derivative {
+        let rows = &batch[first..first + views.len()];
+        let share = 1.0 / batch.len() as f64;
+        let sums = BatchSums::new(&self.rows, batch, self.modifiers.nll_mean);
+        let mut found = Derivative { by_token: Vec::new(), measured: vec![0.0; MEASURED.len()] };
+        for ((row, view), loss) in rows.iter().zip(views).zip(losses) {
+            let weight = self.row_weight(view);
+            let nll = sums.likelihood(&self.rows[*row], view);
+            for (answer, policy) in view.answers.iter().enumerate() {
+                let by_nll = if answer == 0 { nll.by_token * self.objective.nll_weight } else { 0.0 };
+                let by_preference = share * weight * loss.by[answer];
+                let weights = self.weights(*row, answer);
+                debug_assert_eq!(weights.len(), policy.len());
+                found.by_token.push(weights.iter().map(|weight| (by_preference * weight - by_nll) as f32).collect());
+            }
+            if self.scores_prompts() {
+                let by_nll = (-nll.by_token * self.objective.nll_weight) as f32;
+                found.by_token.push(vec![by_nll; view.prompt.len()]);
+            }
+            found.measured[0] += share * weight * loss.value + self.objective.nll_weight * nll.value;
+            found.measured[2] += nll.value;
+        }
+        self.measure(&sums, rows, views, &mut found.measured);
+        // Said once a batch, so that it is to the bit what it was.
+        let once = |is_measured, value| match (is_measured, first) {
+            (false, _) => f64::NAN,
+            (true, 0) => value,
+            (true, _) => 0.0,
+        };
+        found.measured[10] = once(self.objective.needs_reference_point(), statistics.reference_point);
+        found.measured[11] = once(self.objective.has_running_shift(), statistics.shift);
+        found
+    }
+
+    /// Adds what the part contributes to the batch's rewards, log-probabilities and counts.
+    fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
+        let scale = self.objective.reward_scale();
+        let (chosen_share, rejected_share) = (1.0 / sums.chosen, 1.0 / sums.rejected);
+        for (count, means) in [(sums.chosen, [2, 3, 7, 9]), (sums.rejected, [4, 8, 5, 6])] {
+            if count == 0.0 {
+                means.into_iter().for_each(|mean| measured[mean] = f64::NAN);
+            }
+        }
+        for ((row, view), scored) in rows.iter().zip(views).zip(self.scored(rows, views, false)) {
+            measured[1] += self.rows[*row].tokens() as f64;
+            let plain = |answer: usize| view.answers[answer].iter().map(|value| f64::from(*value)).sum::<f64>();
+            match scored {
+                Row::Pair { chosen, rejected, .. } => {
+                    let (chosen, rejected) = (scale * chosen.ratio(), scale * rejected.ratio());
+                    measured[3] += chosen_share * chosen;
+                    measured[4] += rejected_share * rejected;
+                    measured[5] += chosen_share * (chosen - rejected);
+                    measured[6] += chosen_share * f64::from(u8::from(chosen > rejected));
+                    measured[7] += chosen_share * plain(0);
+                    measured[8] += rejected_share * plain(1);
+                    measured[9] += view.hits as f64 / sums.chosen_tokens;
+                }
+                Row::Single { answer, label: Label::Desirable } => {
+                    let reward = chosen_share * scale * answer.ratio();
+                    measured[3] += reward;
+                    measured[5] += reward;
+                    measured[7] += chosen_share * plain(0);
+                    measured[9] += view.hits as f64 / sums.chosen_tokens;
+                }
+                // The margin of a batch without pairs is that of the two means.
+                Row::Single { answer, label: Label::Undesirable } => {
+                    let reward = rejected_share * scale * answer.ratio();
+                    measured[4] += reward;
+                    measured[5] -= reward;
+                    measured[8] += rejected_share * plain(0);
+                }
+            }
+        }
+    }
+}
+
+/// What a mean over a whole batch is divided by.
+struct BatchSums {
+    chosen: f64,
+    rejected: f64,
+    chosen_tokens: f64,
+    prompt_tokens: f64,
+    nll_mean: NllMean,
+}
+
+/// A row's part in the batch's likelihood term.
+struct Likelihood {
+    value: f64,
+    /// How much each scored token of it counts.
+    by_token: f64,
+}
+
+impl BatchSums {
+    fn new(rows: &[TokenRow], batch: &[usize], nll_mean: NllMean) -> Self {
+        let mut sums = Self { chosen: 0.0, rejected: 0.0, chosen_tokens: 0.0, prompt_tokens: 0.0, nll_mean };
+        for row in batch.iter().map(|row| &rows[*row]) {
+            let is_desirable = !matches!(row, TokenRow::Single { desirable: false, .. });
+            if is_desirable {
+                sums.chosen += 1.0;
+                sums.chosen_tokens += row.answers()[0].tokens.len() as f64;
+                sums.prompt_tokens += row.prompt().len() as f64 - 1.0;
+            }
+            if !is_desirable || row.answers().len() == 2 {
+                sums.rejected += 1.0;
+            }
+        }
+        sums
+    }
+
+    fn likelihood(&self, row: &TokenRow, view: &PolicyView) -> Likelihood {
+        if matches!(row, TokenRow::Single { desirable: false, .. }) {
+            return Likelihood { value: 0.0, by_token: 0.0 };
+        }
+        let by_token = match self.nll_mean {
+            NllMean::Answers => 1.0 / (self.chosen * view.answers[0].len() as f64),
+            NllMean::Tokens => 1.0 / self.chosen_tokens,
+            NllMean::Texts => 1.0 / (self.chosen_tokens + self.prompt_tokens),
+        };
+        let prompt = if self.nll_mean == NllMean::Texts { view.prompt.as_slice() } else { &[] };
+        let sum: f64 = view.answers[0].iter().chain(prompt).map(|value| f64::from(*value)).sum();
+        Likelihood { value: -sum * by_token, by_token }
+    }
+}
