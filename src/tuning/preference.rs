@@ -54,7 +54,7 @@ pub enum Mismatch {
     /// Those of the next row of the data with another prompt: the same ones whatever the batches.
     #[default]
     Fixed,
-    /// Those of the next row of the part of a batch that goes through the model at once, the last with the first (TRL).
+    /// Those of the row before in its batch, the first with the last (TRL).
     Batch,
 }
 
@@ -104,6 +104,9 @@ pub(super) const MEASURED: [&str; 12] = [
     "shift",
 ];
 
+/// The share of a log-probability that is rounding.
+const ROUNDING: f64 = 1e-6;
+
 impl Default for Modifiers {
     fn default() -> Self {
         Self { weighting: false, beyond_shared_length: 1.0, nll_mean: NllMean::default() }
@@ -121,13 +124,13 @@ impl Preference {
         self.objective.nll_weight > 0.0 && self.modifiers.nll_mean == NllMean::Texts
     }
 
-    /// For each row of a part of a batch: the row with whose answers its prompt is mismatched.
-    pub(super) fn mismatches(&self, part: &[usize]) -> Vec<(usize, usize)> {
+    /// For each row of a batch: the row with whose answers its prompt is mismatched.
+    pub(super) fn mismatches(&self, batch: &[usize]) -> Vec<(usize, usize)> {
         let partner = |place: usize| match self.mismatch {
-            Mismatch::Batch => part[(place + 1) % part.len()],
-            Mismatch::Fixed => self.partner(part[place]),
+            Mismatch::Batch => batch[(place + batch.len() - 1) % batch.len()],
+            Mismatch::Fixed => self.partner(batch[place]),
         };
-        (0..part.len()).map(|place| (part[place], partner(place))).collect()
+        (0..batch.len()).map(|place| (batch[place], partner(place))).collect()
     }
 
     /// The next row with another prompt; the row itself where there is none.
@@ -137,8 +140,8 @@ impl Preference {
     }
 
     /// All mismatches that a run meets, each once.
-    pub fn all_mismatches<'a>(&self, parts: impl Iterator<Item = &'a [usize]>) -> Vec<(usize, usize)> {
-        let mut found: Vec<(usize, usize)> = parts.flat_map(|part| self.mismatches(part)).collect();
+    pub fn all_mismatches<'a>(&self, batches: impl Iterator<Item = &'a [usize]>) -> Vec<(usize, usize)> {
+        let mut found: Vec<(usize, usize)> = batches.flat_map(|batch| self.mismatches(batch)).collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -151,10 +154,10 @@ impl Preference {
 
     /// Sum and number of the rewards of rows.
     pub(super) fn rewards(&self, rows: &[Row]) -> (f64, f64) {
-        let scale = self.objective.reward_scale();
+        let reward = |answer: &Scored| self.objective.reward(answer);
         rows.iter().fold((0.0, 0.0), |(sum, count), row| match row {
-            Row::Pair { chosen, rejected, .. } => (sum + scale * (chosen.ratio() + rejected.ratio()), count + 2.0),
-            Row::Single { answer, .. } => (sum + scale * answer.ratio(), count + 1.0),
+            Row::Pair { chosen, rejected, .. } => (sum + reward(chosen) + reward(rejected), count + 2.0),
+            Row::Single { answer, .. } => (sum + reward(answer), count + 1.0),
         })
     }
 
@@ -265,7 +268,7 @@ impl Preference {
 
     /// Adds what the part contributes to the batch's rewards, log-probabilities and counts.
     fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
-        let scale = self.objective.reward_scale();
+        let reward = |answer: &Scored| self.objective.reward(answer);
         let (chosen_share, rejected_share) = (1.0 / sums.chosen, 1.0 / sums.rejected);
         for (count, means) in [(sums.chosen, [2, 3, 7, 9]), (sums.rejected, [4, 8, 5, 6])] {
             if count == 0.0 {
@@ -277,17 +280,20 @@ impl Preference {
             let plain = |answer: usize| view.answers[answer].iter().map(|value| f64::from(*value)).sum::<f64>();
             match scored {
                 Row::Pair { chosen, rejected, .. } => {
-                    let (chosen, rejected) = (scale * chosen.ratio(), scale * rejected.ratio());
+                    // The reference was computed side by side with other texts: what rounding does is a tie.
+                    let nats = chosen.reference.abs() + rejected.reference.abs();
+                    let rounding = if self.objective.needs_reference() { ROUNDING * nats } else { 0.0 };
+                    let (chosen, rejected) = (reward(&chosen), reward(&rejected));
                     measured[3] += chosen_share * chosen;
                     measured[4] += rejected_share * rejected;
                     measured[5] += chosen_share * (chosen - rejected);
-                    measured[6] += chosen_share * f64::from(u8::from(chosen > rejected));
+                    measured[6] += chosen_share * f64::from(u8::from(chosen - rejected > rounding));
                     measured[7] += chosen_share * plain(0);
                     measured[8] += rejected_share * plain(1);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
                 }
                 Row::Single { answer, label: Label::Desirable } => {
-                    let reward = chosen_share * scale * answer.ratio();
+                    let reward = chosen_share * reward(&answer);
                     measured[3] += reward;
                     measured[5] += reward;
                     measured[7] += chosen_share * plain(0);
@@ -295,7 +301,7 @@ impl Preference {
                 }
                 // The margin of a batch without pairs is that of the two means.
                 Row::Single { answer, label: Label::Undesirable } => {
-                    let reward = rejected_share * scale * answer.ratio();
+                    let reward = rejected_share * reward(&answer);
                     measured[4] += reward;
                     measured[5] -= reward;
                     measured[8] += rejected_share * plain(0);

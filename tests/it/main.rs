@@ -10,3 +10,4 @@ mod malformed;
 mod recipes;
 mod run;
 mod store;
+mod trl;

@@ -20,8 +20,8 @@ pub struct Algorithm {
     pub settings: &'static [(Setting, f64)],
     /// Its loss.
     pub(super) loss: Loss,
-    /// Whether the loss looks at the reference at all.
-    pub needs_reference: bool,
+    /// What is measured as an answer's reward.
+    pub(super) reward: Reward,
     /// Whether log-ratios go through an f-divergence first, where one is chosen.
     pub takes_divergence: bool,
 }
@@ -39,6 +39,17 @@ pub(super) enum Loss {
     Each(OfAnswer),
     /// No preference at all.
     Nothing,
+}
+
+/// What is measured as an answer's reward, in units of beta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reward {
+    /// The policy's log-probability less the reference's.
+    AgainstReference,
+    /// The policy's log-probability; there is no reference.
+    Summed,
+    /// The same per token.
+    PerToken,
 }
 
 /// The loss of an answer by itself.

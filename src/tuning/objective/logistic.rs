@@ -1,7 +1,7 @@
 //! Losses of the logistic family: the margin of a pair through a sigmoid, as of a choice between two (Bradley and Terry).
 
 use super::{
-    Algorithm, Dual, Loss,
+    Algorithm, Dual, Loss, Reward,
     Setting::{Beta, FactMargin, LabelSmoothing, NllWeight, Temperature},
     Settings,
     answer::PairOfAnswers,
@@ -17,7 +17,7 @@ pub(super) const DPO: Algorithm = Algorithm {
         let margin = pair.margin() * settings.beta();
         -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -28,7 +28,7 @@ pub(super) const DPO_NORM: Algorithm = Algorithm {
     source: "Lambert et al. 2024 (Tülu 3), arXiv 2411.15124",
     settings: &[(Beta, 0.1), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| -(pair.average_margin() * settings.beta()).log_sigmoid()),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -42,7 +42,7 @@ pub(super) const ROBUST: Algorithm = Algorithm {
         let (margin, e) = (pair.margin() * settings.beta(), settings.smoothing());
         ((-margin).log_sigmoid() * e - margin.log_sigmoid() * (1.0 - e)) / (1.0 - 2.0 * e)
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -57,7 +57,7 @@ pub(super) const EXO: Algorithm = Algorithm {
         let term = |margin: Dual, label: f64| margin.sigmoid() * (margin.log_sigmoid() - label.ln());
         term(margin, 1.0 - e) + term(-margin, e)
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -68,7 +68,7 @@ pub(super) const DISCOPOP: Algorithm = Algorithm {
     source: "Lu et al. 2024, arXiv 2406.08414",
     settings: &[(Beta, 0.05), (Temperature, 0.05), (NllWeight, 0.0)],
     loss: Loss::Pair(discopop),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -89,6 +89,6 @@ pub(super) const FACT_DPO: Algorithm = Algorithm {
     loss: Loss::Pair(|pair, settings| {
         -((pair.margin() - settings.get(FactMargin) * pair.wronger) * settings.beta()).log_sigmoid()
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };

@@ -1,7 +1,7 @@
 //! Losses that are content once the margin is wide enough.
 
 use super::{
-    Algorithm, Loss,
+    Algorithm, Loss, Reward,
     Setting::{Beta, Delta, Lambda, NllWeight},
 };
 
@@ -12,7 +12,7 @@ pub(super) const HINGE: Algorithm = Algorithm {
     source: "Liu et al. 2023 (RSO), arXiv 2309.06657",
     settings: &[(Beta, 0.1), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| (-(pair.margin() * settings.beta()) + 1.0).positive()),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -26,6 +26,6 @@ pub(super) const SLIC: Algorithm = Algorithm {
         let (chosen, rejected) = (pair.chosen.policy, pair.rejected.policy);
         (rejected - chosen + settings.get(Delta)).positive() - chosen * settings.get(Lambda)
     }),
-    needs_reference: false,
+    reward: Reward::Summed,
     takes_divergence: false,
 };

@@ -26,7 +26,7 @@ pub use table::algorithms_table;
 pub(super) use answer::{Label, Statistics};
 pub(super) use batch::{Row, RowLoss, Scored};
 
-use algorithm::{Loss, Settings, Sorted};
+use algorithm::{Loss, Reward, Settings, Sorted};
 use dual::Dual;
 
 /// All algorithms, in the order in which docs list them.

@@ -1,7 +1,7 @@
 //! Losses that judge each answer of a pair by itself: is it better or worse than the reference would have it?
 
 use super::{
-    Algorithm, Label, Loss,
+    Algorithm, Label, Loss, Reward,
     Setting::{Beta, NllWeight, RunningShift},
 };
 
@@ -15,7 +15,7 @@ pub(super) const NCA: Algorithm = Algorithm {
         let (chosen, rejected) = (pair.chosen.score * settings.beta(), pair.rejected.score * settings.beta());
         -chosen.log_sigmoid() - ((-chosen).log_sigmoid() + (-rejected).log_sigmoid()) / 2.0
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -32,7 +32,7 @@ pub(super) const BCO: Algorithm = Algorithm {
             Label::Undesirable => -(-reward).log_sigmoid(),
         }
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -49,7 +49,7 @@ pub(super) const APO_ZERO: Algorithm = Algorithm {
             Label::Undesirable => reward.sigmoid(),
         }
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: false,
 };
 
@@ -63,6 +63,6 @@ pub(super) const APO_DOWN: Algorithm = Algorithm {
         let (reward, margin) = (pair.chosen.ratio() * settings.beta(), pair.margin() * settings.beta());
         reward.sigmoid() + (-margin).sigmoid()
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };

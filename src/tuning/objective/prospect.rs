@@ -1,7 +1,7 @@
 //! Losses in the manner of prospect theory: gains and losses of single answers against a reference point.
 
 use super::{
-    Algorithm, Dual, Label, Loss,
+    Algorithm, Dual, Label, Loss, Reward,
     Setting::{Beta, DesirableWeight, NllWeight, UndesirableWeight},
     Settings,
     answer::{Answer, Statistics},
@@ -14,7 +14,7 @@ pub(super) const KTO: Algorithm = Algorithm {
     source: "Ethayarajh et al. 2024, arXiv 2402.01306",
     settings: &[(Beta, 0.1), (DesirableWeight, 1.0), (UndesirableWeight, 1.0), (NllWeight, 0.0)],
     loss: Loss::Single(kto),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: false,
 };
 

@@ -1,7 +1,7 @@
 //! An objective as a recipe states it: one algorithm or a weighted sum of several, with their settings.
 
 use super::{
-    ALGORITHMS, Algorithm, Divergence, Loss, Setting,
+    ALGORITHMS, Algorithm, Divergence, Loss, Reward, Scored, Setting,
     Setting::{Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
     Settings,
 };
@@ -129,14 +129,19 @@ impl Objective {
         self.terms.iter().map(|term| term.algorithm.name).collect()
     }
 
-    /// What rewards are in units of: the first beta, or 1.
-    pub(in crate::tuning) fn reward_scale(&self) -> f64 {
-        self.setting(Beta).unwrap_or(1.0)
+    /// What is measured as an answer's reward: by the first algorithm.
+    pub(in crate::tuning) fn reward(&self, answer: &Scored) -> f64 {
+        let log_probability = match self.terms[0].algorithm.reward {
+            Reward::AgainstReference => answer.ratio(),
+            Reward::Summed => answer.policy,
+            Reward::PerToken => answer.policy / answer.tokens,
+        };
+        self.setting(Beta).unwrap_or(1.0) * log_probability
     }
 
     /// Whether any loss looks at the reference.
     pub fn needs_reference(&self) -> bool {
-        self.terms.iter().any(|term| term.algorithm.needs_reference)
+        self.terms.iter().any(|term| term.algorithm.reward == Reward::AgainstReference)
     }
 
     /// Whether there is a preference at all.

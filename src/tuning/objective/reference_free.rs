@@ -1,7 +1,7 @@
 //! Losses without a reference: what holds the policy is the likelihood of the chosen answers, or nothing.
 
 use super::{
-    Algorithm, Dual, Loss,
+    Algorithm, Dual, Loss, Reward,
     Setting::{Alpha, Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
 };
 
@@ -15,7 +15,7 @@ pub(super) const CPO: Algorithm = Algorithm {
         let margin = (pair.chosen.policy - pair.rejected.policy) * settings.beta();
         -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
     }),
-    needs_reference: false,
+    reward: Reward::Summed,
     takes_divergence: false,
 };
 
@@ -29,7 +29,7 @@ pub(super) const SIMPO: Algorithm = Algorithm {
         let margin = (pair.chosen.average() - pair.rejected.average()) * settings.beta();
         -(margin - settings.gamma()).log_sigmoid()
     }),
-    needs_reference: false,
+    reward: Reward::PerToken,
     takes_divergence: false,
 };
 
@@ -48,7 +48,7 @@ pub(super) const ALPHAPO: Algorithm = Algorithm {
         let margin = (reward(pair.chosen.average()) - reward(pair.rejected.average())) * settings.beta();
         -(margin - settings.gamma()).log_sigmoid()
     }),
-    needs_reference: false,
+    reward: Reward::PerToken,
     takes_divergence: false,
 };
 
@@ -63,7 +63,7 @@ pub(super) const ORPO: Algorithm = Algorithm {
         let ratio = log_odds(pair.chosen.average()) - log_odds(pair.rejected.average());
         -ratio.log_sigmoid() * settings.beta()
     }),
-    needs_reference: false,
+    reward: Reward::PerToken,
     takes_divergence: false,
 };
 
@@ -74,6 +74,6 @@ pub(super) const SFT: Algorithm = Algorithm {
     source: "the likelihood of the chosen answers alone",
     settings: &[(NllWeight, 1.0)],
     loss: Loss::Nothing,
-    needs_reference: false,
+    reward: Reward::Summed,
     takes_divergence: false,
 };

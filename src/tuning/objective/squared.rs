@@ -1,7 +1,7 @@
 //! Losses that draw log-ratios to a target, by their squared distance from it.
 
 use super::{
-    Algorithm, Loss,
+    Algorithm, Loss, Reward,
     Setting::{Average, Beta, NllWeight},
 };
 
@@ -15,7 +15,7 @@ pub(super) const IPO: Algorithm = Algorithm {
         let margin = if settings.get(Average) > 0.0 { pair.average_margin() } else { pair.margin() };
         (margin - 0.5 / settings.beta()).squared()
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };
 
@@ -29,6 +29,6 @@ pub(super) const SPPO: Algorithm = Algorithm {
         let target = 0.5 / settings.beta();
         (pair.chosen.score - target).squared() + (pair.rejected.score + target).squared()
     }),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: true,
 };

@@ -1,7 +1,7 @@
 //! Alignment by optimal transport: the distribution of a batch's margins, not each of them, is to lie above the reference's.
 
 use super::{
-    Algorithm, Dual, Loss,
+    Algorithm, Dual, Loss, Reward,
     Setting::{Beta, LabelSmoothing, NllWeight},
     Settings, Sorted,
 };
@@ -13,7 +13,7 @@ pub(super) const AOT: Algorithm = Algorithm {
     source: "Melnyk et al. 2024, arXiv 2406.05882",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
     loss: Loss::Sorted(Sorted::Margins, dominance),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: false,
 };
 
@@ -24,7 +24,7 @@ pub(super) const AOT_UNPAIRED: Algorithm = Algorithm {
     source: "Melnyk et al. 2024, arXiv 2406.05882",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
     loss: Loss::Sorted(Sorted::Answers, dominance),
-    needs_reference: true,
+    reward: Reward::AgainstReference,
     takes_divergence: false,
 };
 
