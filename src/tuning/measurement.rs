@@ -20,7 +20,7 @@ use burn_train::{
     renderer::{EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining},
 };
 
-use super::{learning::Measured, trainer::News};
+use super::{alarms::Alarms, learning::Measured, trainer::News};
 
 /// Who is told how a run goes.
 pub(super) type Ear = Arc<dyn Fn(News) + Send + Sync>;
@@ -119,6 +119,7 @@ pub(super) struct StepLog {
     step: usize,
     tokens: f64,
     microbatches: Vec<Vec<f64>>,
+    alarms: Alarms,
     ear: Ear,
     interrupter: Interrupter,
     /// The number of steps written so far, for whoever seals a checkpoint.
@@ -157,6 +158,7 @@ impl StepLog {
             step: start.step,
             tokens: start.tokens,
             microbatches: Vec::new(),
+            alarms: Alarms::default(),
             ear,
             interrupter,
             written: Arc::new(Mutex::new(start.step)),
@@ -199,6 +201,9 @@ impl StepLog {
             self.fail(format!("cannot write {}: {error}", self.path.display()));
         }
         *self.written.lock().expect("no holder panics") = self.step;
+        for words in self.alarms.watch(&values) {
+            (self.ear)(News::Warning(format!("step {}: {words}", self.step)));
+        }
         (self.ear)(News::Step { step: self.step, values });
     }
 

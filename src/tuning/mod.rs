@@ -1,5 +1,6 @@
 //! How training changes a model: from scratch on documents, or on preferences against a frozen start.
 
+mod alarms;
 mod answered;
 mod backward;
 mod checkpoint;

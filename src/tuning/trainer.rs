@@ -289,11 +289,13 @@ impl CheckpointingStrategy for EveryStretch {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::{fs, sync::Mutex};
+    use std::fs;
+
+    use burn::tensor::Device;
 
     use super::*;
     use crate::{
-        model::ModelConfig,
+        model::{Adapter, ModelConfig},
         seed::Seed,
         tuning::{
             Decay, Mismatch, Modifiers, Objective, Preference, Reference, RowBatches, Setting, TokenRow, reference,
@@ -332,7 +334,7 @@ pub(super) mod tests {
     }
 
     fn training(folder: &Path) -> Training {
-        let model = tiny(23).init(&Seed::root(5), &burn::tensor::Device::flex());
+        let model = tiny(23).init(&Seed::root(5), &Device::flex());
         with(folder, model, "dpo", 2)
     }
 
@@ -384,6 +386,24 @@ pub(super) mod tests {
 
     #[test]
     fn a_run_that_is_killed_anywhere_leaves_the_same_bytes() {
+        // The last two have statistics that span batches, and an adapter is trained beside a frozen model.
+        for (algorithm, is_adapter) in [("dpo", false), ("dpo", true), ("bco", false), ("kto", false)] {
+            killed_anywhere(&|folder| {
+                let model = if is_adapter { adapted() } else { tiny(23).init(&Seed::root(5), &Device::flex()) };
+                with(folder, model, algorithm, 2)
+            });
+        }
+    }
+
+    /// A model with a fresh adapter.
+    fn adapted() -> Transformer {
+        let mut model = tiny(23).init(&Seed::root(5), &Device::flex());
+        let config = r#"{"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj", "up_proj", "down_proj"]}"#;
+        Adapter::begin(serde_json::from_str(config).unwrap(), &mut model, &Seed::root(2)).unwrap();
+        model
+    }
+
+    fn killed_anywhere(training: &dyn Fn(&Path) -> Training) {
         let whole = tempfile::tempdir().unwrap();
         let snapshots: Arc<Mutex<Vec<tempfile::TempDir>>> = Arc::default();
         let (seen, source) = (snapshots.clone(), whole.path().to_owned());
@@ -495,6 +515,28 @@ pub(super) mod tests {
                 assert_eq!(fs::read(&metrics).unwrap(), expected, "damaged at {position}");
             }
         }
+    }
+
+    #[test]
+    fn only_the_adapter_is_trained() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = with(folder.path(), adapted(), "dpo", 1);
+        let before = training.model.clone();
+        let (after, _) = train(training, Arc::new(|_| ())).unwrap();
+        let (one, other) = (&before.blocks[1].query_key_value, &after.blocks[1].query_key_value);
+        assert_eq!(one.weight.val().into_data(), other.weight.val().into_data());
+        assert_eq!(before.embedding.val().into_data(), after.embedding.val().into_data());
+        assert_ne!(one.updates[0].b.val().into_data(), other.updates[0].b.val().into_data());
+        assert_eq!(one.updates.len(), 2, "queries and values");
+    }
+
+    #[test]
+    fn a_reference_of_another_model_stops_the_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let training = training(folder.path());
+        let model = tiny(23).init(&Seed::root(6), &Device::flex());
+        let error = train(Training { model, ..training }, Arc::new(|_| ())).unwrap_err().to_string();
+        assert!(error.contains("at the start policy and reference must agree, and the loss be 0.6931"), "{error}");
     }
 
     #[test]

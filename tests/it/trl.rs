@@ -139,3 +139,17 @@ fn differences(name: &str, ours: &[Value], theirs: &[Value]) -> Vec<String> {
     }
     wrong
 }
+
+#[test]
+fn the_table_of_algorithms_is_the_codes_own() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/ALGORITHMS.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, rest) = text.split_once(" renews it -->\n").unwrap();
+    let (found, tail) = rest.split_once("<!-- end of algorithms -->").unwrap();
+    let table = apeft::tuning::algorithms_table();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{head} renews it -->\n{table}<!-- end of algorithms -->{tail}")).unwrap();
+    } else {
+        assert_eq!(found, table, "UPDATE_EXPECT=1 renews it");
+    }
+}
