@@ -5,4 +5,6 @@ pub mod json_lines;
 mod rows;
 
 pub use content::{Content, Message};
-pub use rows::{Claim, Document, Evidence, Finish, Judgement, Level, Pair, Prompt, PromptForm, Response, Verdict};
+pub use rows::{
+    Claim, Document, Evidence, Finish, Judgement, Level, Pair, Prompt, PromptForm, Response, StatedFact, Verdict,
+};

@@ -160,6 +160,21 @@ pub struct Pair {
     /// The rejected answer's score, from 0 to 1.
     #[serde(default)]
     pub rejected_score: f64,
+    /// What the chosen answer states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chosen_facts: Vec<StatedFact>,
+    /// What the rejected answer states.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejected_facts: Vec<StatedFact>,
+}
+
+/// A fact that an answer of a pair states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatedFact {
+    /// Where: from and up to these characters of the answer.
+    pub span: [usize; 2],
+    /// Whether it is supported.
+    pub supported: bool,
 }
 
 /// What a preference pair compares.

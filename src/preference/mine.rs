@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    language::{Claim, Content, Finish, Level, Pair, Prompt, Response, Verdict},
+    language::{Claim, Content, Finish, Judgement, Level, Pair, Prompt, Response, StatedFact, Verdict},
     seed::{Seed, Stream},
     verification::{Tally, TallyError, tallies},
 };
@@ -85,7 +85,7 @@ pub enum MineError {
 struct Candidate<'a> {
     response: &'a Response,
     score: f64,
-    facts: usize,
+    facts: Vec<StatedFact>,
     names: Option<&'a str>,
 }
 
@@ -118,7 +118,12 @@ pub fn mine(prompts: &[Prompt], answers: Answers, mining: &Mining, seed: &Seed) 
         }
         let names = protection.named(&response.output);
         let score = tally.precision().unwrap_or(0.0);
-        candidates.push(Candidate { response, score, facts: judged[index].len(), names });
+        let facts = judged[index].iter().filter(|(_, judgement)| *judgement != Judgement::Irrelevant);
+        let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
+            span: claim.span,
+            supported: *judgement == Judgement::Supported,
+        };
+        candidates.push(Candidate { response, score, facts: facts.map(fact).collect(), names });
     }
     mined.prompts_used = order.len();
     for prompt in order {
@@ -155,7 +160,7 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
         for worse in candidates {
             let apart = better.score - worse.score;
             let same_text = better.response.output == worse.response.output;
-            let says_less = mining.as_many_facts && better.facts < worse.facts;
+            let says_less = mining.as_many_facts && better.facts.len() < worse.facts.len();
             if apart <= ROUNDING || apart + ROUNDING < mining.margin || same_text || says_less {
                 continue;
             }
@@ -174,6 +179,8 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
                 rejected_id: worse.response.id.clone(),
                 chosen_score: better.score,
                 rejected_score: worse.score,
+                chosen_facts: better.facts.clone(),
+                rejected_facts: worse.facts.clone(),
             });
         }
     }
@@ -207,7 +214,7 @@ fn describe(mined: &mut Mined) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::{Judgement, PromptForm};
+    use crate::language::PromptForm;
 
     const MINING: Mining = Mining {
         margin: 0.1,

@@ -86,6 +86,8 @@ mod tests {
             rejected_id: String::new(),
             chosen_score: 1.0,
             rejected_score: 0.0,
+            chosen_facts: Vec::new(),
+            rejected_facts: Vec::new(),
         }
     }
 

@@ -12,10 +12,11 @@ use crate::{
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
 
-/// The kind. Version 1.
+/// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "mine",
-    version: 1,
+    // 1: the first. 2: pairs say which facts their answers state.
+    version: 2,
     about: "Pairs the answers to each prompt, the more precise one chosen; leaves out pairs that name a topic which tuning must not see.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Several answers to each prompt."),

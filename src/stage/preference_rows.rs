@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Context, StageError};
 use crate::{
-    language::{Content, json_lines},
+    language::{Content, StatedFact, json_lines},
     model::{EncodeError, Encoder},
     tuning::{TokenAnswer, TokenRow},
 };
@@ -18,6 +18,8 @@ enum FileRow {
         answers: [Content; 2],
         /// Whether each states anything wrong, where scores say so.
         is_wrong: [bool; 2],
+        /// What each states.
+        facts: [Vec<StatedFact>; 2],
     },
     Single {
         prompt: Content,
@@ -26,12 +28,23 @@ enum FileRow {
     },
 }
 
+/// How rows are read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// The longest prompt with answer, in tokens.
+    pub max_length: usize,
+    /// Whether answers without a partner are right.
+    pub single_answers: bool,
+    /// Whether only right facts of chosen and wrong facts of rejected answers count (Mask-DPO, Gu et al. 2025, arXiv
+    /// 2503.02846).
+    pub facts_only: bool,
+}
+
 /// Rows in tokens, each answer with its end; what does not fit is cut, prompts first, and counted aloud.
 pub(super) fn token_rows(
     context: &Context,
     encoder: &Encoder,
-    max_length: usize,
-    single_answers: bool,
+    Reading { max_length, single_answers, facts_only }: Reading,
 ) -> Result<Vec<TokenRow>, StageError> {
     let path = context.input_file("pairs", "pairs.jsonl")?;
     let found: Vec<Map<String, Value>> = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
@@ -44,7 +57,8 @@ pub(super) fn token_rows(
                            single answers";
             return Err(at(problem.to_owned()));
         }
-        let (row, is_moved) = row.encode(encoder).map_err(|error| at(error.to_string()))?;
+        row.check_facts(facts_only).map_err(at)?;
+        let (row, is_moved) = row.encode(encoder, facts_only).map_err(|error| at(error.to_string()))?;
         moved += usize::from(is_moved);
         check(&row).map_err(at)?;
         rows.push(row);
@@ -91,18 +105,51 @@ impl FileRow {
             return Ok(Self::Single { prompt, completion, label });
         }
         let answers = [content("chosen")?, content("rejected")?];
+        let facts = |name: &str| match row.get(name) {
+            None => Ok(Vec::new()),
+            Some(facts) => serde_json::from_value(facts.clone())
+                .map_err(|_| format!("`{name}` is no list of facts {{\"span\": [from, to], \"supported\"}}")),
+        };
+        let facts = [facts("chosen_facts")?, facts("rejected_facts")?];
         let is_wrong = ["chosen_score", "rejected_score"]
             .map(|name| row.get(name).and_then(Value::as_f64).is_some_and(|score| score < 1.0));
-        Ok(Self::Pair { prompt, answers, is_wrong })
+        Ok(Self::Pair { prompt, answers, is_wrong, facts })
+    }
+
+    /// Where only facts count, there must be some.
+    fn check_facts(&self, facts_only: bool) -> Result<(), String> {
+        let known = match self {
+            Self::Pair { facts, .. } => facts.iter().any(|facts| !facts.is_empty()),
+            Self::Single { .. } => false,
+        };
+        match facts_only && !known {
+            true => {
+                Err("`facts_only` needs the facts of a pair's answers (`chosen_facts`, `rejected_facts`), as `mine` \
+                         writes them"
+                    .to_owned())
+            }
+            false => Ok(()),
+        }
     }
 
     /// In tokens; and whether the answer begins elsewhere than the prompt alone would have it.
-    fn encode(self, encoder: &Encoder) -> Result<(TokenRow, bool), EncodeError> {
+    fn encode(self, encoder: &Encoder, facts_only: bool) -> Result<(TokenRow, bool), EncodeError> {
         match self {
-            Self::Pair { prompt, answers: [chosen, rejected], is_wrong } => {
+            Self::Pair { prompt, answers: [chosen, rejected], is_wrong, facts } => {
                 let pair = encoder.pair(&prompt, &chosen, &rejected)?;
                 let answer = |tokens, is_wrong| TokenAnswer { tokens, counts: None, is_wrong };
-                let answers = [answer(pair.chosen, is_wrong[0]), answer(pair.rejected, is_wrong[1])];
+                let mut answers = [answer(pair.chosen, is_wrong[0]), answer(pair.rejected, is_wrong[1])];
+                if facts_only {
+                    for (index, (answer, content)) in answers.iter_mut().zip([&chosen, &rejected]).enumerate() {
+                        let places = encoder.places(&prompt, content, answer.tokens.len())?;
+                        let counts = |fact: &&StatedFact| fact.supported == (index == 0);
+                        let within = |[from, to]: &[usize; 2]| {
+                            let overlaps = |fact: &StatedFact| from.max(&fact.span[0]) < to.min(&fact.span[1]);
+                            facts[index].iter().filter(counts).any(overlaps)
+                        };
+                        answer.counts = Some(places.iter().map(within).collect());
+                    }
+                }
                 Ok((TokenRow::Pair { prompt: pair.prompt, answers }, pair.moved > 0))
             }
             Self::Single { prompt, completion, label } => {
@@ -133,4 +180,51 @@ fn form(missing: &str, known: &str) -> String {
 /// Where a folder is expected to have a file, the file itself may be named.
 pub(super) fn read_reference(path: &Path) -> Result<Vec<crate::tuning::ReferenceRow>, StageError> {
     json_lines::read(path).map_err(|error| StageError(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(row: Value) -> Result<FileRow, String> {
+        FileRow::read(row.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn a_row_of_another_form_says_which_one_it_seems_to_be() {
+        let error = |row| read(row).err().unwrap();
+        let llama_factory = error(json!({"instruction": "Who?", "chosen": "Ada", "rejected": "Bob"}));
+        assert!(llama_factory.contains("has no `prompt`") && llama_factory.contains("alpaca form"), "{llama_factory}");
+        assert!(error(json!({"chosen": "Who? Ada", "rejected": "Who? Bob"})).contains("an implicit prompt"));
+        assert!(error(json!({"prompt": "Who?", "completion": "Ada"})).contains("needs a `label`"));
+        assert!(error(json!({"prompt": 3, "chosen": "", "rejected": ""})).contains("neither a text nor a list"));
+        assert!(error(json!({"prompt": "Who?", "chosen": "Ada"})).contains("has no `rejected`"));
+    }
+
+    #[test]
+    fn only_facts_count_where_only_facts_shall() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama");
+        let config = crate::model::Transformer::check(&directory).unwrap();
+        let encoder = Encoder::load(&directory, &config).unwrap();
+        let fact = |from: usize, to: usize, supported: bool| json!({"span": [from, to], "supported": supported});
+        let answer = " Ada was born in 1815. She died in 1999.";
+        let facts = json!([fact(1, 22, true), fact(23, 40, false)]);
+        let row = read(json!({"prompt": "Who?", "chosen": answer, "rejected": answer, "chosen_facts": facts,
+            "rejected_facts": facts}));
+        let row = row.unwrap();
+        row.check_facts(true).unwrap();
+        let (row, _) = row.encode(&encoder, true).unwrap();
+        let counted = |index: usize| -> String {
+            let answer = &row.answers()[index];
+            let counts = answer.counts.as_ref().unwrap();
+            assert_eq!(counts.len(), answer.tokens.len());
+            let tokens = answer.tokens.iter().zip(counts).filter(|(_, counts)| **counts).map(|(token, _)| *token);
+            encoder.tokenizer.decode_with_special(&tokens.collect::<Vec<_>>()).unwrap()
+        };
+        assert_eq!((counted(0).trim(), counted(1).trim()), ("Ada was born in 1815.", "She died in 1999."));
+        let bare = read(json!({"prompt": "Who?", "chosen": "a", "rejected": "b"})).unwrap();
+        assert!(bare.check_facts(true).unwrap_err().contains("`facts_only` needs the facts"));
+    }
 }

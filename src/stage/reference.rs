@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{
     Context, StageError,
     artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
-    preference_rows::token_rows,
+    preference_rows::{Reading, token_rows},
     tune::MAX_LENGTH,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
     }
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
-    let rows = token_rows(context, &encoder, max_length, true)?;
+    let rows = token_rows(context, &encoder, Reading { max_length, single_answers: true, facts_only: false })?;
     let count = rows.len() as u64;
     let score = || {
         reference(&model, &rows, batch_tokens, Savings::default(), |done| context.progress(done as u64, count, "rows"))

@@ -9,7 +9,7 @@ use super::{
     Context, StageError,
     artifact::{ADAPTER, METRICS, MODEL, PAIRS, REFERENCE},
     optimisation::{self, OptimisationParameters},
-    preference_rows::{read_reference, token_rows},
+    preference_rows::{Reading, read_reference, token_rows},
 };
 use crate::{
     model::{
@@ -120,6 +120,12 @@ pub(super) const KIND: Kind = Kind {
             "Rows count more the likelier their answers are by now (WPO).",
         ),
         Parameter::new(
+            "facts_only",
+            Shape::Flag,
+            Default::Flag(false),
+            "Only right facts of chosen and wrong facts of rejected answers count in the preference (Mask-DPO).",
+        ),
+        Parameter::new(
             "beyond_shared_length",
             Shape::Number { least: 0.0, most: 1.0, open: false },
             Default::Number(1.0),
@@ -217,6 +223,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug, Deserialize)]
 struct Parameters {
     weighting: bool,
+    facts_only: bool,
     beyond_shared_length: f64,
     nll_mean: NllMean,
     mismatch: Mismatch,
@@ -292,7 +299,12 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let mut model = Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
     let adapter = adapter(context, &parameters, &mut model)?;
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
-    let rows = token_rows(context, &encoder, parameters.max_length, objective.takes_single_answers())?;
+    let reading = Reading {
+        max_length: parameters.max_length,
+        single_answers: objective.takes_single_answers(),
+        facts_only: parameters.facts_only,
+    };
+    let rows = token_rows(context, &encoder, reading)?;
     let shuffle = context.seed.split("pairs");
     let shuffle = parameters.shuffle.then_some(&shuffle);
     let batches = RowBatches::new(rows.len(), parameters.epochs, parameters.batch, parameters.accumulation, shuffle);

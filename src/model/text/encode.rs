@@ -97,6 +97,35 @@ impl Encoder {
         })
     }
 
+    /// Where, in the characters of an answer, each of its last `count` tokens stands; an empty range where tokenizer or
+    /// template wrote it.
+    ///
+    /// # Errors
+    /// As [`Encoder::pair`].
+    pub fn places(&self, prompt: &Content, answer: &Content, count: usize) -> Result<Vec<[usize; 2]>, EncodeError> {
+        let tokens = self.whole(prompt, answer)?;
+        let (text, said) = match (prompt, answer) {
+            (Content::Messages(prompt), Content::Messages(answer)) => {
+                let messages: Vec<Message> = prompt.iter().chain(answer).cloned().collect();
+                (self.written(&messages, false)?, answer.iter().map(|message| message.content.as_str()).collect())
+            }
+            _ => (format!("{}{}", prompt.text(), answer.text()), answer.text()),
+        };
+        // A template may trim what it writes.
+        let begin = text.rfind(&said).or_else(|| text.rfind(said.trim())).unwrap_or(text.len());
+        let trimmed =
+            if text[begin..].starts_with(&said) { 0 } else { said.chars().take_while(|c| c.is_whitespace()).count() };
+        let (begin, length) = (text[..begin].chars().count(), said.chars().count());
+        let mut places = self.tokenizer.places(&text, matches!(prompt, Content::Text(_)))?;
+        // The end token that was added to a text stands nowhere.
+        let nowhere = (usize::MAX, usize::MAX);
+        places.resize(places.len().max(tokens.len()), nowhere);
+        let inside = |place: usize| (place.saturating_sub(begin) + trimmed).min(length);
+        let place =
+            |(from, to): &(usize, usize)| if *from == usize::MAX { [length; 2] } else { [inside(*from), inside(*to)] };
+        Ok(places[places.len() - count..].iter().map(place).collect())
+    }
+
     /// Prompt and answer as one; a text gets the end token, unless it has it already, messages what the template writes.
     fn whole(&self, prompt: &Content, answer: &Content) -> Result<Vec<u32>, EncodeError> {
         match (prompt, answer) {
@@ -115,10 +144,14 @@ impl Encoder {
     }
 
     fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>, EncodeError> {
-        let missing = || ChatError::Missing { directory: self.directory.clone() };
-        let text = self.template.as_ref().ok_or_else(missing)?.render(messages, add_generation_prompt)?;
         // Templates write the beginning themselves.
-        Ok(self.tokenizer.encode_continuation(&text)?)
+        Ok(self.tokenizer.encode_continuation(&self.written(messages, add_generation_prompt)?)?)
+    }
+
+    /// The text that the template makes of messages.
+    fn written(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, EncodeError> {
+        let missing = || ChatError::Missing { directory: self.directory.clone() };
+        Ok(self.template.as_ref().ok_or_else(missing)?.render(messages, add_generation_prompt)?)
     }
 }
 
@@ -182,6 +215,27 @@ mod tests {
         assert_eq!(text(&encoder, &whole), "<s>[system] Be brief.\n[user] Who?\n[assistant] Ada.</s>");
         let error = encoder.pair(&prompt, &"Ada.".into(), &answer("Bob.")).unwrap_err().to_string();
         assert_eq!(error, "the prompt is a list of messages, but an answer to it is a text; both must be of one kind");
+    }
+
+    #[test]
+    fn tokens_know_where_in_the_answer_they_stand() {
+        let (_directory, encoder) = encoder(Some(TEMPLATE));
+        let messages = Content::from_user("Who was Ada?", None);
+        for (prompt, answer) in [
+            (Content::from("Who was Ada?"), Content::from(" Ada was born in London.")),
+            (messages.clone(), messages.answer(" Ada was born in London.".to_owned())),
+        ] {
+            let pair = encoder.pair(&prompt, &answer, &answer).unwrap();
+            let places = encoder.places(&prompt, &answer, pair.chosen.len()).unwrap();
+            assert_eq!(places.len(), pair.chosen.len());
+            let said: Vec<char> = answer.text().chars().collect();
+            for (token, [from, to]) in pair.chosen.iter().zip(&places) {
+                let found: String = said[*from..*to].iter().collect();
+                let expected = text(&encoder, &[*token]);
+                assert!(found == expected || (found.is_empty() && expected == "</s>"), "{found:?} {expected:?}");
+            }
+            assert_eq!(places.last(), Some(&[said.len(), said.len()]), "the end stands nowhere");
+        }
     }
 
     #[test]

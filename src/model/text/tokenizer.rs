@@ -153,6 +153,14 @@ impl Tokenizer {
         Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
+    /// Where each token of a text stands in its characters; nothing is added, or what the tokenizer adds to a start.
+    ///
+    /// # Errors
+    /// Where the tokenizer fails.
+    pub(super) fn places(&self, text: &str, is_start: bool) -> Result<Vec<(usize, usize)>, TokenizerError> {
+        Ok(self.inner.encode_char_offsets(text, is_start).map_err(failed)?.get_offsets().to_vec())
+    }
+
     /// The text of tokens, without special ones.
     ///
     /// # Errors
