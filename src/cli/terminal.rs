@@ -38,7 +38,7 @@ struct Line {
     log: String,
     began: Instant,
     said: Instant,
-    started_at: Option<u64>,
+    started_at: Option<(String, u64)>,
     metrics: String,
 }
 
@@ -194,8 +194,13 @@ impl Terminal {
 impl Line {
     /// Moves the bar; without one, says a line now and then.
     fn progress(&mut self, stage: &str, done: u64, total: u64, unit: &str) -> Option<String> {
-        let first = self.started_at.is_none();
-        let start = *self.started_at.get_or_insert(done);
+        // A stage may count one thing after the other.
+        let first = self.started_at.as_ref().is_none_or(|(counted, _)| counted != unit);
+        if first {
+            self.started_at = Some((unit.to_owned(), done));
+            self.began = Instant::now();
+        }
+        let start = self.started_at.as_ref().map_or(done, |(_, start)| *start);
         if let Some(bar) = &self.bar {
             if first {
                 let template = "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  {per_sec:.dim}  {eta} left  {wide_msg:.dim}";

@@ -8,6 +8,7 @@ pub mod generation;
 #[cfg(test)]
 mod parity;
 mod room;
+mod softmax;
 pub mod speed;
 pub mod text;
 
@@ -19,6 +20,7 @@ pub use device::{DeviceError, Place, device};
 pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, Targets, WeightsError, copy_companions};
 pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
 pub use room::or_say_what_to_lower;
+pub use softmax::{TokenProbabilities, token_probabilities};
 pub use text::{
     BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer, TokenizerError,
 };

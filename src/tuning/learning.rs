@@ -80,7 +80,6 @@ struct WholeBatch {
 #[derive(Clone, Copy, Debug)]
 struct Place {
     step: usize,
-    part: usize,
     /// Where in its batch the part begins.
     first: usize,
 }
@@ -157,7 +156,8 @@ impl Learning {
         batch: &[usize],
         views: &[PolicyView],
     ) -> (Vec<RowLoss>, Statistics) {
-        if place.part == 0 {
+        // A part can be empty where a batch has fewer rows than parts.
+        if place.first == 0 {
             let scored = match rows.len() == batch.len() {
                 true => preference.scored(batch, views, false),
                 false => {
@@ -260,8 +260,8 @@ impl TrainStep for Learning {
         self.progress().norm = norm.clone();
         let (values, grads) = match (self.how.task.as_ref(), microbatch) {
             (Task::Documents, Microbatch::Documents { documents, scales }) => self.step_documents(&documents, &scales),
-            (Task::Preference(preference), Microbatch::Rows { step, part, rows, batch }) => {
-                let place = Place { step, part, first: rows.start };
+            (Task::Preference(preference), Microbatch::Rows { step, rows, batch }) => {
+                let place = Place { step, first: rows.start };
                 self.step_rows(preference, place, &batch[rows], &batch)
             }
             _ => unreachable!("a task has batches of its own form"),

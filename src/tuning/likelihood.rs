@@ -4,10 +4,10 @@
 //! the gradient by the logits is c (onehot - softmax), which is formed on plain tensors, a chunk of tokens at a time, and
 //! handed to the tape as a constant.
 
-use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::answered::{Answered, Savings, Scoring};
-use crate::model::Transformer;
+use crate::model::{Transformer, token_probabilities};
 
 /// A forward pass that remembers what its gradient needs.
 pub(super) struct Forward {
@@ -31,15 +31,6 @@ pub(super) struct Gradient {
     pub by_states: Tensor<2>,
     /// [vocabulary, hidden], where the output layer is trained.
     pub by_head: Option<Tensor<2>>,
-}
-
-/// What is known of a chunk of tokens.
-struct Chunk {
-    log_probabilities: Vec<f32>,
-    is_likeliest: Vec<bool>,
-    collisions: Vec<f32>,
-    /// [tokens, vocabulary]
-    probabilities: Tensor<2>,
 }
 
 /// Chunks are kept up to this many numbers; more are computed a second time.
@@ -73,10 +64,12 @@ pub(super) fn forward(
     };
     for (number, targets) in scoring.targets.chunks(at_once).enumerate() {
         let states = plain.clone().narrow(0, number * at_once, targets.len());
-        let chunk = score(states, head.clone(), targets, collisions);
+        let chunk = token_probabilities(states.matmul(head.clone()), targets);
         found.log_probabilities.extend(chunk.log_probabilities);
         found.is_likeliest.extend(chunk.is_likeliest);
-        found.collisions.extend(chunk.collisions);
+        if collisions {
+            found.collisions.extend(floats(chunk.probabilities.clone().powi_scalar(2).sum_dim(1).log()));
+        }
         if let Some(kept) = &mut found.kept {
             kept.push(chunk.probabilities);
         }
@@ -117,26 +110,8 @@ pub fn log_probabilities(
     found
 }
 
-fn score(states: Tensor<2>, head: Tensor<2>, targets: &[i32], collisions: bool) -> Chunk {
-    let count = targets.len();
-    let targets = integers(targets, &states.device());
-    let logits = states.matmul(head).cast(DType::F32);
-    let shifted = logits.clone() - logits.max_dim(1);
-    let target_logits = shifted.clone().gather(1, targets.reshape([count, 1]));
-    let exponentials = shifted.exp();
-    let sums = exponentials.clone().sum_dim(1);
-    let log_probabilities = floats(target_logits.clone() - sums.clone().log());
-    let probabilities = exponentials / sums;
-    let collisions = match collisions {
-        true => floats(probabilities.clone().powi_scalar(2).sum_dim(1).log()),
-        false => Vec::new(),
-    };
-    let is_likeliest = floats(target_logits).into_iter().map(|logit| logit == 0.0).collect();
-    Chunk { log_probabilities, is_likeliest, collisions, probabilities }
-}
-
 fn floats(column: Tensor<2>) -> Vec<f32> {
-    column.into_data().try_to_vec().expect("they were cast to float32")
+    column.into_data().try_to_vec().expect("probabilities are float32")
 }
 
 pub(super) fn integers(values: &[i32], device: &Device) -> Tensor<1, Int> {
@@ -158,7 +133,7 @@ impl Forward {
             let states = states.clone().narrow(0, first, count);
             let probabilities = match &self.kept {
                 Some(kept) => kept[number].clone(),
-                None => score(states.clone(), head.clone().transpose(), targets, false).probabilities,
+                None => token_probabilities(states.clone().matmul(head.clone().transpose()), targets).probabilities,
             };
             let format = head.dtype();
             let probabilities = probabilities.cast(format);

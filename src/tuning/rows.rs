@@ -149,7 +149,7 @@ impl Batches for RowBatches {
         let batch = self.order[step].clone();
         let cut = |part: usize| batch.len() * part / self.accumulation;
         let (from, to) = (cut(part), cut(part + 1));
-        Microbatch::Rows { step, part, rows: from..to, batch }
+        Microbatch::Rows { step, rows: from..to, batch }
     }
 }
 

@@ -94,8 +94,6 @@ pub enum Microbatch {
     Rows {
         /// The step, from 0.
         step: usize,
-        /// Which part of its batch, from 0.
-        part: usize,
         /// Which rows of the batch.
         rows: std::ops::Range<usize>,
         /// All rows of the batch.

@@ -373,19 +373,19 @@ fn a_changed_number_runs_exactly_what_follows() {
     let bench = Bench::finished();
     let smoke = recipes().join("smoke.toml");
     let plan =
-        bench.call(&["plan", smoke.to_str().unwrap(), "--json", "--set", "stage.tuned.beyond_shared_length=0.5"]);
+        bench.call(&["plan", smoke.to_str().unwrap(), "--json", "--set", "stage.tuned.beyond_shared_length=0.0"]);
     let planned = |state: &str| -> BTreeMap<String, String> {
         let stages = plan.json["stages"].as_array().unwrap().iter().filter(|stage| stage["state"] == state);
         stages.map(|stage| (text(&stage["name"]), text(&stage["reason"]))).collect()
     };
     let ready = planned("ready");
     assert_eq!(ready.keys().collect::<Vec<_>>(), [TUNED[0], TUNED[1], TUNED[2], TUNED[3]]);
-    assert!(ready.values().all(|reason| reason == "`beyond_shared_length` 1.0 -> 0.5"), "{ready:?}");
+    assert!(ready.values().all(|reason| reason == "`beyond_shared_length` 1.0 -> 0.0"), "{ready:?}");
     assert_eq!(planned("cached").len(), 46 - 4 - 19);
 
     // Without a preference term all tokens count as before: the fine-tuned model is the same, and what follows from it is
     // cached.
-    let changed = bench.run(&["--set", "stage.tuned.beyond_shared_length=0.5"]);
+    let changed = bench.run(&["--set", "stage.tuned.beyond_shared_length=0.0"]);
     assert_eq!(changed.status, Some(0), "{}", changed.words);
     let mut expected = BTreeSet::from(TUNED);
     expected.extend(AFTER);

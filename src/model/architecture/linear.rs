@@ -49,24 +49,23 @@ impl Linear {
         }
     }
 
-    /// What the adapter adds: its updates side by side, zeros at all other columns.
+    /// What the adapter adds: one product through the factors of all updates, side by side and below each other, with zeros
+    /// where an update has no columns; they are small beside the states.
     fn update(&self, input: Tensor<2>) -> Option<Tensor<2>> {
-        let last = self.updates.last()?;
-        let ([rows, _], [_, columns]) = (input.dims(), self.weight.dims());
-        let zeros = |width: usize| Tensor::zeros([rows, width], (&input.device(), input.dtype()));
-        let (mut parts, mut reached) = (Vec::new(), 0);
-        for update in &self.updates {
-            if update.from > reached {
-                parts.push(zeros(update.from - reached));
-            }
-            let factor = |factor: &Param<Tensor<2>>| factor.val().cast(input.dtype());
-            parts.push(input.clone().matmul(factor(&update.a)).matmul(factor(&update.b)) * update.scale);
-            reached = update.end();
-        }
-        if columns > last.end() {
-            parts.push(zeros(columns - last.end()));
-        }
-        Some(Tensor::cat(parts, 1))
+        let [_, columns] = self.weight.dims();
+        let format = input.dtype();
+        let wide = |update: &LowRank| {
+            let factor = update.b.val().cast(format) * update.scale;
+            let [rank, _] = factor.dims();
+            let zeros = |width: usize| Tensor::zeros([rank, width], (&factor.device(), format));
+            let parts = [(update.from, None), (0, Some(factor.clone())), (columns - update.end(), None)];
+            let parts =
+                parts.into_iter().filter_map(|(width, part)| part.or_else(|| (width > 0).then(|| zeros(width))));
+            Tensor::cat(parts.collect(), 1)
+        };
+        let a: Vec<_> = self.updates.iter().map(|update| update.a.val().cast(format)).collect();
+        let b: Vec<_> = self.updates.iter().map(wide).collect();
+        (!a.is_empty()).then(|| input.matmul(Tensor::cat(a, 1)).matmul(Tensor::cat(b, 0)))
     }
 
     /// The matrix with all updates in it [in, out].

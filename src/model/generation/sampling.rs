@@ -5,6 +5,7 @@
 //! a number u in [0, 1) of 53 bits is taken from the answer's own stream, and the first token is drawn at which the sum of
 //! weights, in the order of tokens (or from the most probable one on, where some were left out), exceeds u times their sum.
 
+use crate::model::softmax::exponential;
 use crate::seed::Stream;
 
 /// How answers are drawn.
@@ -178,24 +179,6 @@ impl Weights {
     }
 }
 
-/// The exponential of a number up to 0, to within 2 units of the last place, and the same on every machine: Cody and
-/// Waite's reduction and a polynomial, in steps that a compiler turns into vectors.
-fn exponential(number: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0;
-    let number = number.max(-87.0);
-    let shifted = number * std::f32::consts::LOG2_E + ROUND;
-    let whole = shifted - ROUND;
-    let rest = number - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
-    let mut polynomial = 1.987_569_1e-4;
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
-        polynomial = polynomial * rest + coefficient;
-    }
-    let value = polynomial * rest * rest + rest + 1.0;
-    let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
-    let small = number <= -87.0;
-    if small { 0.0 } else { value * power }
-}
-
 /// The first token with the highest logit; nothing where one is no number, or the highest not finite.
 fn most_probable(logits: &[f32]) -> Option<(usize, f32)> {
     let (mut highest, mut is_number) = (f32::NEG_INFINITY, true);
@@ -286,16 +269,6 @@ mod tests {
         assert_eq!(best(&[3.0, 2.0, -1.0], &[]), 0);
         assert_eq!(best(&[3.0, 2.0, -1.0], &[0, 0]), 1, "3 / 2 is less than 2, and a token counts once");
         assert_eq!(best(&[-3.0, -2.0, -2.5], &[1]), 2, "-2 * 2 is less than -2.5");
-    }
-
-    #[test]
-    fn exponentials_are_right_to_the_last_digits() {
-        for step in 0..200_000 {
-            let number = -86.9 * (step as f32) / 200_000.0;
-            let (found, expected) = (f64::from(exponential(number)), f64::from(number).exp());
-            assert!((found - expected).abs() <= 2.5e-7 * expected, "{number}: {found} {expected}");
-        }
-        assert_eq!([0.0, -87.5, -1e30, f32::NEG_INFINITY].map(exponential), [1.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]

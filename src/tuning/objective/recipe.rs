@@ -29,7 +29,7 @@ pub(super) struct Term {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectiveError {
     /// There is no such algorithm.
-    #[error("there is no algorithm `{0}`")]
+    #[error("there is no algorithm `{0}`; known ones: {known}", known = known_names())]
     Unknown(String),
     /// A setting was given that no algorithm of the objective has.
     #[error("`{setting}` is not a parameter of the algorithm `{algorithm}`, which has {known}")]
@@ -199,6 +199,10 @@ impl Algorithm {
     }
 }
 
+fn known_names() -> String {
+    ALGORITHMS.iter().map(|algorithm| format!("`{}`", algorithm.name)).collect::<Vec<_>>().join(", ")
+}
+
 fn foreign(setting: Setting, terms: &[Term]) -> ObjectiveError {
     let names: Vec<&str> = terms.iter().map(|term| term.algorithm.name).collect();
     let mut known: Vec<Setting> =
@@ -207,4 +211,42 @@ fn foreign(setting: Setting, terms: &[Term]) -> ObjectiveError {
     known.dedup();
     let known: Vec<String> = known.into_iter().map(|setting| format!("`{}`", setting.name())).collect();
     ObjectiveError::Foreign { setting: setting.name(), algorithm: names.join(" + "), known: known.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let error = |sum: &[(&str, f64)], given: &[(Setting, f64)], divergence| {
+            Objective::new(sum, given, divergence).unwrap_err()
+        };
+        let foreign = error(&[("dpo", 1.0)], &[(Setting::Average, 1.0)], None);
+        assert_eq!(
+            (foreign.setting(), foreign.to_string().as_str()),
+            (
+                "average",
+                "`average` is not a parameter of the algorithm `dpo`, which has `beta`, `label_smoothing`, `nll_weight`"
+            )
+        );
+        let smoothing = |value| [(LabelSmoothing, value)];
+        assert!(error(&[("exo", 1.0)], &smoothing(0.0), None).to_string().ends_with("must be above 0, e.g. 0.001"));
+        assert!(error(&[("robust", 1.0)], &smoothing(0.5), None).to_string().ends_with("must be below 0.5"));
+        assert_eq!(error(&[("simpo", 1.0)], &[(Gamma, 1.0), (GammaOverBeta, 0.5)], None), ObjectiveError::TwoMargins);
+        assert_eq!(error(&[("kto", 1.0)], &[], Some(Divergence::ForwardKl)), ObjectiveError::Divergence("kto"));
+        assert!(
+            error(&[("dop", 1.0)], &[], None).to_string().starts_with("there is no algorithm `dop`; known ones: `dpo`")
+        );
+        Objective::new(&[("dpo", 1.0), ("ipo", 0.5)], &[(Setting::Average, 0.0), (Beta, 0.2)], None).unwrap();
+    }
+
+    #[test]
+    fn names_are_unique_and_defaults_fit() {
+        for (index, algorithm) in ALGORITHMS.iter().enumerate() {
+            assert!(ALGORITHMS[..index].iter().all(|other| other.name != algorithm.name), "{}", algorithm.name);
+            Objective::plain(algorithm.name, &[]).unwrap();
+            assert!(algorithm.has(NllWeight) && !algorithm.formula.is_empty() && !algorithm.source.is_empty());
+        }
+    }
 }
