@@ -1,7 +1,5 @@
 //! Preference data as training reads them: rows of a file become tokens.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 
 use super::{Context, StageError};
@@ -175,11 +173,6 @@ fn form(missing: &str, known: &str) -> String {
         "the row has no `{missing}`, but {known}{seems}; what is read is {{\"prompt\", \"chosen\", \"rejected\"}} or \
          {{\"prompt\", \"completion\", \"label\"}}, texts or lists of messages"
     )
-}
-
-/// Where a folder is expected to have a file, the file itself may be named.
-pub(super) fn read_reference(path: &Path) -> Result<Vec<crate::tuning::ReferenceRow>, StageError> {
-    json_lines::read(path).map_err(|error| StageError(error.to_string()))
 }
 
 #[cfg(test)]

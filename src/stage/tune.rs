@@ -9,9 +9,10 @@ use super::{
     Context, StageError,
     artifact::{ADAPTER, METRICS, MODEL, PAIRS, REFERENCE},
     optimisation::{self, OptimisationParameters},
-    preference_rows::{Reading, read_reference, token_rows},
+    preference_rows::{Reading, token_rows},
 };
 use crate::{
+    language::json_lines,
     model::{
         Adapter, AdapterConfig, Encoder, LARGEST_FILE, Place, Targets, Transformer, copy_companions,
         or_say_what_to_lower,
@@ -352,6 +353,10 @@ fn write(
 /// The adapter that is learnt: the one to go on from, or a fresh one where a rank is given.
 fn adapter(context: &Context, parameters: &Parameters, model: &mut Transformer) -> Result<Option<Adapter>, StageError> {
     if let Ok(folder) = context.input("adapter") {
+        if parameters.lora_rank.is_some() {
+            let problem = "`adapter` is gone on from with the rank that it has; leave `lora_rank` out";
+            return Err(StageError(problem.to_owned()));
+        }
         return Ok(Some(Adapter::load(folder, model).map_err(StageError::doing("read the adapter"))?));
     }
     let Some(rank) = parameters.lora_rank else { return Ok(None) };
@@ -380,7 +385,7 @@ fn preference(
     batches: &RowBatches,
 ) -> Result<Preference, StageError> {
     let found = match context.input_file("reference", "reference.jsonl") {
-        Ok(path) => Some(read_reference(&path)?),
+        Ok(path) => Some(json_lines::read(&path).map_err(|error| StageError(error.to_string()))?),
         Err(_) if objective.needs_reference() => {
             let count = rows.len() as u64;
             let score = || {

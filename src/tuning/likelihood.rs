@@ -7,7 +7,7 @@
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::answered::{Answered, Savings, Scoring};
-use crate::model::{Transformer, token_probabilities};
+use crate::model::{TokenProbabilities, Transformer, token_probabilities};
 
 /// A forward pass that remembers what its gradient needs.
 pub(super) struct Forward {
@@ -51,10 +51,8 @@ pub(super) fn forward(
     at_once: usize,
     collisions: bool,
 ) -> Forward {
-    let head = model.head().without_autodiff().transpose();
-    let plain = states.clone().without_autodiff();
     let mut found = Forward {
-        states,
+        states: states.clone(),
         kept: Some(Vec::new()).filter(|_: &Vec<Tensor<2>>| scoring.targets.len() * model.config.vocab_size <= KEPT),
         targets: scoring.targets.clone(),
         at_once,
@@ -62,9 +60,7 @@ pub(super) fn forward(
         is_likeliest: Vec::with_capacity(scoring.targets.len()),
         collisions: Vec::new(),
     };
-    for (number, targets) in scoring.targets.chunks(at_once).enumerate() {
-        let states = plain.clone().narrow(0, number * at_once, targets.len());
-        let chunk = token_probabilities(states.matmul(head.clone()), targets);
+    for chunk in chunks(model, states.without_autodiff(), scoring, at_once) {
         found.log_probabilities.extend(chunk.log_probabilities);
         found.is_likeliest.extend(chunk.is_likeliest);
         if collisions {
@@ -75,6 +71,20 @@ pub(super) fn forward(
         }
     }
     found
+}
+
+/// What is known of the scored tokens, so many at a time.
+fn chunks(
+    model: &Transformer,
+    states: Tensor<2>,
+    scoring: &Scoring,
+    at_once: usize,
+) -> impl Iterator<Item = TokenProbabilities> {
+    let head = model.head().without_autodiff().transpose();
+    scoring.targets.chunks(at_once).enumerate().map(move |(number, targets)| {
+        let states = states.clone().narrow(0, number * at_once, targets.len());
+        token_probabilities(states.matmul(head.clone()), targets)
+    })
 }
 
 /// The log-probability of each token of each answer, in the steps of training, about `batch_tokens` tokens at a time.
@@ -99,8 +109,10 @@ pub fn log_probabilities(
         let (group, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
         let texts: Vec<Answered> = group.iter().map(|index| answered[*index].clone()).collect();
         let scoring = Scoring::new(&model.config, &texts, false, savings, &device);
-        let scored = forward(model, scored_states(model, &scoring), &scoring, savings.logits_at_once, false);
-        let mut by_answer = scoring.split(&scored.log_probabilities).into_iter();
+        let states = scored_states(model, &scoring);
+        let scored = chunks(model, states, &scoring, savings.logits_at_once);
+        let scored: Vec<f32> = scored.flat_map(|chunk| chunk.log_probabilities).collect();
+        let mut by_answer = scoring.split(&scored).into_iter();
         for index in group {
             found[*index] = by_answer.by_ref().take(answered[*index].answers.len()).collect();
         }

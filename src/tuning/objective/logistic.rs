@@ -13,10 +13,7 @@ pub(super) const DPO: Algorithm = Algorithm {
     formula: "-(1 - e) log σ(β h) - e log σ(-β h)",
     source: "Rafailov et al. 2023, arXiv 2305.18290; e > 0 (conservative DPO): Mitchell 2023",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
-    loss: Loss::Pair(|pair, settings| {
-        let margin = pair.margin() * settings.beta();
-        -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
-    }),
+    loss: Loss::Pair(|pair, settings| smoothed(pair.margin(), settings)),
     reward: Reward::AgainstReference,
     takes_divergence: true,
 };
@@ -71,6 +68,12 @@ pub(super) const DISCOPOP: Algorithm = Algorithm {
     reward: Reward::AgainstReference,
     takes_divergence: true,
 };
+
+/// `-(1 - e) log σ(β h) - e log σ(-β h)` of a difference.
+pub(super) fn smoothed(difference: Dual, settings: &Settings) -> Dual {
+    let margin = difference * settings.beta();
+    -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
+}
 
 fn discopop(pair: &PairOfAnswers, settings: &Settings) -> Dual {
     let margin = pair.margin() * settings.beta();

@@ -144,11 +144,6 @@ impl Objective {
         self.terms.iter().any(|term| term.algorithm.reward == Reward::AgainstReference)
     }
 
-    /// Whether there is a preference at all.
-    pub fn has_preference(&self) -> bool {
-        self.terms.iter().any(|term| !matches!(term.algorithm.loss, Loss::Nothing))
-    }
-
     /// Whether answers without a partner can be learnt from.
     pub fn takes_single_answers(&self) -> bool {
         let alone = |term: &Term| matches!(term.algorithm.loss, Loss::Single(_) | Loss::Each(_) | Loss::Nothing);
@@ -182,6 +177,7 @@ impl Term {
         let wrong = |right| Err(ObjectiveError::Range { setting: setting.name(), algorithm, right });
         match setting {
             LabelSmoothing if algorithm == "exo" && value == 0.0 => return wrong("above 0, e.g. 0.001"),
+            NllWeight if algorithm == "sft" && value == 0.0 => return wrong("above 0: there is nothing else to learn"),
             LabelSmoothing if algorithm == "robust" && value >= 0.5 => return wrong("below 0.5"),
             // The margin said in the other way takes the place of the default.
             GammaOverBeta => self.settings.set(Gamma, 0.0),
@@ -233,6 +229,7 @@ mod tests {
         let smoothing = |value| [(LabelSmoothing, value)];
         assert!(error(&[("exo", 1.0)], &smoothing(0.0), None).to_string().ends_with("must be above 0, e.g. 0.001"));
         assert!(error(&[("robust", 1.0)], &smoothing(0.5), None).to_string().ends_with("must be below 0.5"));
+        assert!(error(&[("sft", 1.0)], &[(NllWeight, 0.0)], None).to_string().contains("must be above 0"));
         assert_eq!(error(&[("simpo", 1.0)], &[(Gamma, 1.0), (GammaOverBeta, 0.5)], None), ObjectiveError::TwoMargins);
         assert_eq!(error(&[("kto", 1.0)], &[], Some(Divergence::ForwardKl)), ObjectiveError::Divergence("kto"));
         assert!(

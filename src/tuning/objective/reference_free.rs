@@ -3,6 +3,7 @@
 use super::{
     Algorithm, Dual, Loss, Reward,
     Setting::{Alpha, Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
+    logistic::smoothed,
 };
 
 pub(super) const CPO: Algorithm = Algorithm {
@@ -11,10 +12,7 @@ pub(super) const CPO: Algorithm = Algorithm {
     formula: "-(1 - e) log σ(β (l_w - l_l)) - e log σ(-β (l_w - l_l)), and the chosen answer's likelihood",
     source: "Xu et al. 2024, arXiv 2401.08417",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 1.0)],
-    loss: Loss::Pair(|pair, settings| {
-        let margin = (pair.chosen.policy - pair.rejected.policy) * settings.beta();
-        -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
-    }),
+    loss: Loss::Pair(|pair, settings| smoothed(pair.chosen.policy - pair.rejected.policy, settings)),
     reward: Reward::Summed,
     takes_divergence: false,
 };

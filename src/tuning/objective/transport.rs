@@ -1,9 +1,10 @@
 //! Alignment by optimal transport: the distribution of a batch's margins, not each of them, is to lie above the reference's.
 
 use super::{
-    Algorithm, Dual, Loss, Reward,
+    Algorithm, Loss, Reward,
     Setting::{Beta, LabelSmoothing, NllWeight},
-    Settings, Sorted,
+    Sorted,
+    logistic::smoothed,
 };
 
 pub(super) const AOT: Algorithm = Algorithm {
@@ -12,7 +13,7 @@ pub(super) const AOT: Algorithm = Algorithm {
     formula: "dpo of d_i = sort(l_w - l_l)_i - sort(ref l_w - ref l_l)_i, over the whole batch",
     source: "Melnyk et al. 2024, arXiv 2406.05882",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
-    loss: Loss::Sorted(Sorted::Margins, dominance),
+    loss: Loss::Sorted(Sorted::Margins, smoothed),
     reward: Reward::AgainstReference,
     takes_divergence: false,
 };
@@ -23,12 +24,7 @@ pub(super) const AOT_UNPAIRED: Algorithm = Algorithm {
     formula: "dpo of d_i = sort(u)_i - sort(v)_i, over the whole batch",
     source: "Melnyk et al. 2024, arXiv 2406.05882",
     settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
-    loss: Loss::Sorted(Sorted::Answers, dominance),
+    loss: Loss::Sorted(Sorted::Answers, smoothed),
     reward: Reward::AgainstReference,
     takes_divergence: false,
 };
-
-fn dominance(difference: Dual, settings: &Settings) -> Dual {
-    let margin = difference * settings.beta();
-    -margin.log_sigmoid() * (1.0 - settings.smoothing()) - (-margin).log_sigmoid() * settings.smoothing()
-}
