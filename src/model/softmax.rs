@@ -11,12 +11,18 @@ pub struct TokenProbabilities {
     pub log_probabilities: Vec<f32>,
     /// Whether the token is the most probable one.
     pub is_likeliest: Vec<bool>,
+    /// The entropy of each row, in nats.
+    pub entropies: Vec<f32>,
+    /// The mean logit of each row.
+    pub mean_logits: Vec<f32>,
     /// Of all tokens [rows, vocabulary], float32.
     pub probabilities: Tensor<2>,
 }
 
 /// Sums are kept in so many parts, so that they run in vectors.
 const LANES: usize = 16;
+/// Logits this far below the largest have no probability in float32.
+const LOWEST: f32 = -104.0;
 
 /// The probabilities of rows of logits [rows, vocabulary], off the tape, and those of one token in each row.
 ///
@@ -25,44 +31,67 @@ pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilit
     let (device, [rows, vocabulary]) = (logits.device(), logits.dims());
     if is_cpu(&device) {
         let mut values: Vec<f32> = floats(logits);
-        let of_rows: Vec<(f32, bool)> =
+        let of_rows: Vec<OfRow> =
             values.par_chunks_mut(vocabulary).zip(tokens).map(|(row, token)| softmax(row, *token as usize)).collect();
-        let (log_probabilities, is_likeliest) = of_rows.into_iter().unzip();
-        let probabilities = Tensor::from_data(TensorData::new(values, [rows, vocabulary]), &device);
-        return TokenProbabilities { log_probabilities, is_likeliest, probabilities };
+        return TokenProbabilities {
+            log_probabilities: of_rows.iter().map(|row| row.log_probability).collect(),
+            is_likeliest: of_rows.iter().map(|row| row.is_likeliest).collect(),
+            entropies: of_rows.iter().map(|row| row.entropy).collect(),
+            mean_logits: of_rows.iter().map(|row| row.mean_logit).collect(),
+            probabilities: Tensor::from_data(TensorData::new(values, [rows, vocabulary]), &device),
+        };
     }
     let logits = logits.cast(DType::F32);
+    let mean_logits = floats(logits.clone().mean_dim(1));
     let shifted = logits.clone() - logits.max_dim(1);
     let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens.to_vec(), [rows]), &device);
     let at_token = shifted.clone().gather(1, tokens.reshape([rows, 1]));
-    let exponentials = shifted.exp();
+    let exponentials = shifted.clone().exp();
     let sums = exponentials.clone().sum_dim(1);
+    // What has no probability adds nothing, however low its logit is.
+    let expected = (exponentials.clone() * shifted.clamp_min(LOWEST)).sum_dim(1) / sums.clone();
+    let entropies = floats(sums.clone().log() - expected);
     let log_probabilities = floats(at_token.clone() - sums.clone().log());
     let is_likeliest = floats(at_token).into_iter().map(|logit| logit == 0.0).collect();
-    TokenProbabilities { log_probabilities, is_likeliest, probabilities: exponentials / sums }
+    TokenProbabilities { log_probabilities, is_likeliest, entropies, mean_logits, probabilities: exponentials / sums }
 }
 
 fn floats(values: Tensor<2>) -> Vec<f32> {
     values.cast(DType::F32).into_data().try_to_vec().expect("they were just cast to float32")
 }
 
-/// Turns a row of logits into probabilities; the logarithm of a token's, and whether it is the largest.
-fn softmax(row: &mut [f32], token: usize) -> (f32, bool) {
+/// What is known of one row.
+struct OfRow {
+    log_probability: f32,
+    is_likeliest: bool,
+    entropy: f32,
+    mean_logit: f32,
+}
+
+/// Turns a row of logits into probabilities.
+fn softmax(row: &mut [f32], token: usize) -> OfRow {
     let highest = row.iter().fold(f32::NEG_INFINITY, |highest, logit| if *logit > highest { *logit } else { highest });
     let at_token = row[token] - highest;
-    let mut sums = [0.0f32; LANES];
+    let (mut sums, mut weighted, mut plain) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
     for lanes in row.chunks_mut(LANES) {
-        for (value, sum) in lanes.iter_mut().zip(&mut sums) {
+        for (lane, value) in lanes.iter_mut().enumerate() {
             // The function of up to 0 hides what is no number.
             let below = *value - highest;
             *value = if below.is_nan() { f32::NAN } else { exponential(below) };
-            *sum += *value;
+            sums[lane] += *value;
+            weighted[lane] += *value * below.max(LOWEST);
+            plain[lane] += below;
         }
     }
-    let sum: f32 = sums.iter().sum();
+    let [sum, weighted, plain] = [sums, weighted, plain].map(|lanes| lanes.iter().sum::<f32>());
     let scale = sum.recip();
     row.iter_mut().for_each(|value| *value *= scale);
-    (at_token - sum.ln(), at_token == 0.0)
+    OfRow {
+        log_probability: at_token - sum.ln(),
+        is_likeliest: at_token == 0.0,
+        entropy: sum.ln() - weighted * scale,
+        mean_logit: highest + plain / row.len() as f32,
+    }
 }
 
 /// The exponential of a number up to 0, to within 2 units of the last place, and the same on every machine: Cody and
@@ -118,6 +147,11 @@ mod tests {
             let probability = f64::from(probabilities[row * vocabulary + *token as usize]);
             assert!((probability - expected.exp()).abs() < 1e-6 * expected.exp());
             assert_eq!(found.is_likeliest[row], logits.iter().all(|logit| *logit <= logits[*token as usize]));
+            let log_probability = |logit: &f32| f64::from(*logit) - sum.ln();
+            let entropy: f64 = logits.iter().map(|logit| -log_probability(logit).exp() * log_probability(logit)).sum();
+            assert!((f64::from(found.entropies[row]) - entropy).abs() < 1e-5);
+            let mean = logits.iter().map(|logit| f64::from(*logit)).sum::<f64>() / vocabulary as f64;
+            assert!((f64::from(found.mean_logits[row]) - mean).abs() < 1e-5);
         }
         let broken = Tensor::from_data([[0.0f32, f32::NAN, 1.0]], &Device::flex());
         assert!(token_probabilities(broken, &[0]).log_probabilities[0].is_nan());

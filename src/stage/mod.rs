@@ -19,6 +19,7 @@ mod score;
 #[cfg(test)]
 mod trial;
 mod tune;
+mod tune_parameters;
 mod verify;
 
 pub use context::{Context, InputPath, Report, StageError};

@@ -6,7 +6,7 @@ use super::{Context, StageError};
 use crate::{
     language::{Content, StatedFact, json_lines},
     model::{EncodeError, Encoder},
-    tuning::{TokenAnswer, TokenRow},
+    tuning::{TokenAnswer, TokenFact, TokenPreference, TokenRow},
 };
 
 /// A row of a file of preferences: a pair, or an answer with its label.
@@ -18,11 +18,17 @@ enum FileRow {
         is_wrong: [bool; 2],
         /// What each states.
         facts: [Vec<StatedFact>; 2],
+        /// Whether they end where they end.
+        ends: bool,
+        /// What the pair counts.
+        weight: f64,
     },
     Single {
         prompt: Content,
         completion: Content,
         label: bool,
+        facts: Vec<StatedFact>,
+        weight: f64,
     },
 }
 
@@ -33,16 +39,15 @@ pub(super) struct Reading {
     pub max_length: usize,
     /// Whether answers without a partner are right.
     pub single_answers: bool,
-    /// Whether only right facts of chosen and wrong facts of rejected answers count (Mask-DPO, Gu et al. 2025, arXiv
-    /// 2503.02846).
-    pub facts_only: bool,
+    /// Whether the facts that answers state are wanted.
+    pub facts: bool,
 }
 
 /// Rows in tokens, each answer with its end; what does not fit is cut, prompts first, and counted aloud.
 pub(super) fn token_rows(
     context: &Context,
     encoder: &Encoder,
-    Reading { max_length, single_answers, facts_only }: Reading,
+    Reading { max_length, single_answers, facts }: Reading,
 ) -> Result<Vec<TokenRow>, StageError> {
     let path = context.input_file("pairs", "pairs.jsonl")?;
     let found: Vec<Map<String, Value>> = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
@@ -55,8 +60,8 @@ pub(super) fn token_rows(
                            single answers";
             return Err(at(problem.to_owned()));
         }
-        row.check_facts(facts_only).map_err(at)?;
-        let (row, is_moved) = row.encode(encoder, facts_only).map_err(|error| at(error.to_string()))?;
+        row.check_facts(facts).map_err(at)?;
+        let (row, is_moved) = row.encode(encoder, facts).map_err(|error| at(error.to_string()))?;
         moved += usize::from(is_moved);
         check(&row).map_err(at)?;
         rows.push(row);
@@ -66,7 +71,8 @@ pub(super) fn token_rows(
         let reason = "tokens reach over the end of the prompt, or the chat template writes it differently";
         context.warn(format!("in {moved} of {count} rows {reason}: the answer begins where they differ"));
     }
-    let cut = rows.iter_mut().map(|row| row.truncate(max_length)).filter(|cut| *cut).count();
+    let begin = encoder.begin().map_err(|error| StageError(error.to_string()))?;
+    let cut = rows.iter_mut().map(|row| row.truncate(max_length, begin)).filter(|cut| *cut).count();
     if cut > 0 {
         let text = format!("{cut} of {count} rows are longer than {max_length} tokens: their prompts were cut first");
         context.warn(text);
@@ -78,7 +84,7 @@ pub(super) fn token_rows(
 
 /// Prompt and answers must have tokens.
 fn check(row: &TokenRow) -> Result<(), String> {
-    if row.prompt().is_empty() {
+    if row.prompt.is_empty() {
         return Err("the prompt has no tokens, and the tokenizer begins no text by itself".to_owned());
     }
     match row.answers().iter().any(|answer| answer.tokens.is_empty()) {
@@ -100,63 +106,88 @@ impl FileRow {
             let completion = content("completion")?;
             let label = row.get("label").and_then(Value::as_bool);
             let label = label.ok_or("a row with a `completion` needs a `label` that is true or false")?;
-            return Ok(Self::Single { prompt, completion, label });
+            let (facts, weight) = (facts(&row, "facts")?, weight(&row)?);
+            return Ok(Self::Single { prompt, completion, label, facts, weight });
         }
         let answers = [content("chosen")?, content("rejected")?];
-        let facts = |name: &str| match row.get(name) {
-            None => Ok(Vec::new()),
-            Some(facts) => serde_json::from_value(facts.clone())
-                .map_err(|_| format!("`{name}` is no list of facts {{\"span\": [from, to], \"supported\"}}")),
-        };
-        let facts = [facts("chosen_facts")?, facts("rejected_facts")?];
+        let facts = [facts(&row, "chosen_facts")?, facts(&row, "rejected_facts")?];
         let is_wrong = ["chosen_score", "rejected_score"]
             .map(|name| row.get(name).and_then(Value::as_f64).is_some_and(|score| score < 1.0));
-        Ok(Self::Pair { prompt, answers, is_wrong, facts })
+        let ends = match row.get("ends") {
+            None => true,
+            Some(ends) => ends.as_bool().ok_or("`ends` is neither true nor false")?,
+        };
+        Ok(Self::Pair { prompt, answers, is_wrong, facts, ends, weight: weight(&row)? })
     }
 
     /// Where only facts count, there must be some.
-    fn check_facts(&self, facts_only: bool) -> Result<(), String> {
-        let known = match self {
+    fn check_facts(&self, wanted: bool) -> Result<(), String> {
+        let is_known = match self {
             Self::Pair { facts, .. } => facts.iter().any(|facts| !facts.is_empty()),
-            Self::Single { .. } => false,
+            Self::Single { facts, .. } => !facts.is_empty(),
         };
-        match facts_only && !known {
-            true => {
-                Err("`facts_only` needs the facts of a pair's answers (`chosen_facts`, `rejected_facts`), as `mine` \
-                         writes them"
-                    .to_owned())
-            }
-            false => Ok(()),
-        }
+        let problem = "`facts_only` and `fact_kto` need the facts that answers state (`chosen_facts`, `rejected_facts`; \
+                       `facts` of a single answer), as `mine` writes them";
+        if wanted && !is_known { Err(problem.to_owned()) } else { Ok(()) }
     }
 
     /// In tokens; and whether the answer begins elsewhere than the prompt alone would have it.
-    fn encode(self, encoder: &Encoder, facts_only: bool) -> Result<(TokenRow, bool), EncodeError> {
+    fn encode(self, encoder: &Encoder, wanted: bool) -> Result<(TokenRow, bool), EncodeError> {
         match self {
-            Self::Pair { prompt, answers: [chosen, rejected], is_wrong, facts } => {
+            Self::Pair { prompt, answers: [chosen, rejected], is_wrong, facts, ends, weight } => {
                 let pair = encoder.pair(&prompt, &chosen, &rejected)?;
-                let answer = |tokens, is_wrong| TokenAnswer { tokens, counts: None, is_wrong };
+                let answer = |tokens, is_wrong| TokenAnswer { tokens, is_wrong, ..TokenAnswer::default() };
                 let mut answers = [answer(pair.chosen, is_wrong[0]), answer(pair.rejected, is_wrong[1])];
-                if facts_only {
-                    for (index, (answer, content)) in answers.iter_mut().zip([&chosen, &rejected]).enumerate() {
-                        let places = encoder.places(&prompt, content, answer.tokens.len())?;
-                        let counts = |fact: &&StatedFact| fact.supported == (index == 0);
-                        let within = |[from, to]: &[usize; 2]| {
-                            let overlaps = |fact: &StatedFact| from.max(&fact.span[0]) < to.min(&fact.span[1]);
-                            facts[index].iter().filter(counts).any(overlaps)
-                        };
-                        answer.counts = Some(places.iter().map(within).collect());
+                if wanted {
+                    for ((answer, content), facts) in answers.iter_mut().zip([&chosen, &rejected]).zip(&facts) {
+                        answer.facts = in_tokens(facts, &encoder.places(&prompt, content, answer.tokens.len())?);
                     }
                 }
-                Ok((TokenRow::Pair { prompt: pair.prompt, answers }, pair.moved > 0))
-            }
-            Self::Single { prompt, completion, label } => {
-                let pair = encoder.pair(&prompt, &completion, &completion)?;
-                let row = TokenRow::Single { prompt: pair.prompt, answer: pair.chosen.into(), desirable: label };
+                if !ends {
+                    answers.iter_mut().for_each(|answer| encoder.cut_end(&mut answer.tokens));
+                }
+                let row = TokenRow { prompt: pair.prompt, preference: TokenPreference::Pair(answers), weight };
                 Ok((row, pair.moved > 0))
+            }
+            Self::Single { prompt, completion, label, facts, weight } => {
+                let pair = encoder.pair(&prompt, &completion, &completion)?;
+                let mut answer = TokenAnswer::from(pair.chosen);
+                if wanted {
+                    answer.facts = in_tokens(&facts, &encoder.places(&prompt, &completion, answer.tokens.len())?);
+                }
+                let preference = match label {
+                    true => TokenPreference::Desirable(answer),
+                    false => TokenPreference::Undesirable(answer),
+                };
+                Ok((TokenRow { prompt: pair.prompt, preference, weight }, pair.moved > 0))
             }
         }
     }
+}
+
+/// Facts by the tokens that reach into their spans; none for a fact that no token states.
+fn in_tokens(facts: &[StatedFact], places: &[[usize; 2]]) -> Vec<TokenFact> {
+    let fact = |fact: &StatedFact| {
+        let overlaps = |[from, to]: &[usize; 2]| from.max(&fact.span[0]) < to.min(&fact.span[1]);
+        let first = places.iter().position(overlaps)?;
+        let last = places.iter().rposition(overlaps)?;
+        Some(TokenFact { tokens: first..last + 1, supported: fact.supported })
+    };
+    facts.iter().filter_map(fact).collect()
+}
+
+/// The facts that a row says an answer states.
+fn facts(row: &Map<String, Value>, name: &str) -> Result<Vec<StatedFact>, String> {
+    let Some(facts) = row.get(name) else { return Ok(Vec::new()) };
+    let wrong = |_| format!("`{name}` is no list of facts {{\"span\": [from, to], \"supported\"}}");
+    serde_json::from_value(facts.clone()).map_err(wrong)
+}
+
+/// What a row counts.
+fn weight(row: &Map<String, Value>) -> Result<f64, String> {
+    let Some(weight) = row.get("weight") else { return Ok(1.0) };
+    let found = weight.as_f64().filter(|weight| *weight >= 0.0);
+    found.ok_or_else(|| format!("`weight` is {weight}, but must be a number of at least 0"))
 }
 
 /// What to say of a row without a field: which form it seems to have, and which one is read.
@@ -211,13 +242,17 @@ mod tests {
         let (row, _) = row.encode(&encoder, true).unwrap();
         let counted = |index: usize| -> String {
             let answer = &row.answers()[index];
-            let counts = answer.counts.as_ref().unwrap();
-            assert_eq!(counts.len(), answer.tokens.len());
-            let tokens = answer.tokens.iter().zip(counts).filter(|(_, counts)| **counts).map(|(token, _)| *token);
-            encoder.tokenizer.decode_with_special(&tokens.collect::<Vec<_>>()).unwrap()
+            let fact = answer.facts.iter().find(|fact| fact.supported == (index == 0)).unwrap();
+            encoder.tokenizer.decode_with_special(&answer.tokens[fact.tokens.clone()]).unwrap()
         };
         assert_eq!((counted(0).trim(), counted(1).trim()), ("Ada was born in 1815.", "She died in 1999."));
+        let open = json!({"prompt": "Who?", "chosen": answer, "rejected": answer, "ends": false, "weight": 0.5});
+        let (open, _) = read(open).unwrap().encode(&encoder, false).unwrap();
+        assert_eq!(open.answers()[0].tokens.len(), row.answers()[0].tokens.len() - 1, "it does not end there");
+        assert_eq!((open.weight, row.weight), (0.5, 1.0));
+        let heavy = json!({"prompt": "Who?", "chosen": "a", "rejected": "b", "weight": -1});
+        assert_eq!(read(heavy).err().unwrap(), "`weight` is -1, but must be a number of at least 0");
         let bare = read(json!({"prompt": "Who?", "chosen": "a", "rejected": "b"})).unwrap();
-        assert!(bare.check_facts(true).unwrap_err().contains("`facts_only` needs the facts"));
+        assert!(bare.check_facts(true).unwrap_err().contains("need the facts that answers state"));
     }
 }

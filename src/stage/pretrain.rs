@@ -115,6 +115,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         frozen: Vec::new(),
         savings: Savings::default(),
         tape: Tape::default(),
+        dropout: None,
         folder: context.checkpoint.clone(),
         stretch: Duration::from_secs_f64(optimisation.checkpoint_seconds),
     };

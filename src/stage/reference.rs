@@ -6,7 +6,7 @@ use super::{
     Context, StageError,
     artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
     preference_rows::{Reading, token_rows},
-    tune::MAX_LENGTH,
+    tune_parameters::{MAX_LENGTH, PRECISION},
 };
 use crate::{
     language::json_lines,
@@ -18,7 +18,8 @@ use crate::{
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "reference",
-    version: 1,
+    // 1: the first. 2: a cut prompt keeps its beginning.
+    version: 2,
     about: "Scores preference data with the model before tuning, once for all arms of a sweep.",
     inputs: &[
         Input::one("model", &MODEL, "The start of the tuning."),
@@ -27,6 +28,7 @@ pub(super) const KIND: Kind = Kind {
     ],
     parameters: &[
         MAX_LENGTH,
+        PRECISION,
         Parameter::new(
             "batch_tokens",
             Shape::Integer { least: 1, most: 1 << 30 },
@@ -44,6 +46,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Deserialize)]
 struct Parameters {
     max_length: usize,
+    precision: String,
     batch_tokens: usize,
 }
 
@@ -52,15 +55,15 @@ struct Parameters {
 /// # Errors
 /// Where model or rows cannot be read, or memory does not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { max_length, batch_tokens } = context.parameters()?;
+    let Parameters { max_length, batch_tokens, precision } = context.parameters()?;
     let folder = context.input("model")?;
-    let place = Place::named(&context.device, "float32").map_err(|error| StageError(error.to_string()))?;
+    let place = Place::named(&context.device, &precision).map_err(|error| StageError(error.to_string()))?;
     let mut model = Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
     if let Ok(adapter) = context.input("adapter") {
         Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
     }
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
-    let rows = token_rows(context, &encoder, Reading { max_length, single_answers: true, facts_only: false })?;
+    let rows = token_rows(context, &encoder, Reading { max_length, single_answers: true, facts: false })?;
     let count = rows.len() as u64;
     let score = || {
         reference(&model, &rows, batch_tokens, Savings::default(), |done| context.progress(done as u64, count, "rows"))

@@ -78,9 +78,11 @@ impl Lock {
         }
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let holder = format!("process {} on {}", std::process::id(), host.trim());
+        // In one piece, so that a kill leaves the whole line or none of it.
+        let line = format!("{holder}\t{}\n", checksum(&holder));
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{holder}\t{}", checksum(&holder)))
+            .and_then(|()| file.write_all(line.as_bytes()))
             .map_err(StoreError::io("write", &path))?;
         Ok(Some(Self { key, file, path }))
     }

@@ -52,7 +52,7 @@ impl Pass {
             Tape::Whole => scored_states(model, &scoring),
             Tape::Blocks => {
                 let (plain, packed) = (model.valid(), lay_out(&device.clone().inner()).packed);
-                let mut states = plain.embed(&packed);
+                let mut states = plain.embed(packed.tokens.clone());
                 for block in &plain.blocks {
                     remembered.push(states.clone());
                     states = block.forward(states, &plain.config, &packed);
@@ -90,7 +90,8 @@ impl Pass {
             add(&mut found, GradientsParams::from_grads(gradients, block), block);
         }
         if model.embedding.is_require_grad() {
-            let gradients = (model.embed(&self.scoring.packed) * Tensor::from_inner(by_states)).sum().backward();
+            let gradients =
+                (model.embed(self.scoring.packed.tokens.clone()) * Tensor::from_inner(by_states)).sum().backward();
             add(&mut found, GradientsParams::from_grads(gradients, model), model);
         }
         found

@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use burn::{
@@ -17,18 +20,27 @@ use super::{
     answered::{Answered, Savings},
     backward::{Pass, Tape, Wishes},
     clipping::clip,
+    held_out::{Evaluation, HeldOutProgress},
     likelihood::log_probabilities,
+    moving::mixed,
     objective::{RowLoss, Statistics},
-    preference::{Derivative, MEASURED, PolicyView, Preference},
+    preference::{Derivative, MEASURED, MovingReference, PolicyView, Preference},
     task::{Task, documents},
     trainer::Microbatch,
 };
-use crate::model::Transformer;
+use crate::{
+    model::{NumberFormat, Transformer},
+    seed::Seed,
+};
 
 /// A model in training.
 #[derive(Module, Debug)]
 pub(super) struct Learning {
     pub model: Transformer,
+    /// The reference, where it follows the policy; it is part of every checkpoint.
+    reference: Option<Transformer>,
+    /// The model that did best on held-out rows so far, where there are any; likewise.
+    best: Option<Transformer>,
     #[module(skip)]
     how: How,
 }
@@ -46,10 +58,14 @@ pub(super) struct How {
     pub savings: Savings,
     /// What is remembered for the backward pass.
     pub tape: Tape,
+    /// The share of what goes into an adapter's updates that is left out, and where its chance comes from.
+    pub dropout: Option<(f64, Seed)>,
     /// What changes from step to step.
     pub progress: Arc<Mutex<Progress>>,
     /// Where it is said why the run's result must not be used.
     pub failure: Arc<OnceLock<String>>,
+    /// Whether nothing more is to be learnt, since held-out rows no longer do better.
+    pub is_done: Arc<AtomicBool>,
 }
 
 /// What changes from step to step.
@@ -61,12 +77,16 @@ pub(super) struct Progress {
     whole: Option<WholeBatch>,
     /// Mean and number of all rewards so far, for losses that compare with it.
     rewards: (f64, f64),
+    /// The step that is being taken, from 0.
+    step: usize,
+    /// How held-out rows did.
+    held_out: HeldOutProgress,
 }
 
 impl Progress {
-    /// With so many rewards of this mean so far.
-    pub(super) fn after(rewards: (f64, f64)) -> Self {
-        Self { rewards, ..Self::default() }
+    /// With so many rewards of this mean so far, and what held-out rows did.
+    pub(super) fn after(rewards: (f64, f64), held_out: HeldOutProgress) -> Self {
+        Self { rewards, held_out, ..Self::default() }
     }
 }
 
@@ -104,12 +124,27 @@ impl ItemLazy for Measured {
 
 /// At the start the loss must be what it is where policy and reference are one; relative where that is above 1.
 const NEAR_THE_START: f64 = 1e-3;
+/// The same where states have 16 bits: batches are laid out otherwise than the reference's were, and rounded so.
+const NEAR_IN_HALF: f64 = 3e-2;
 /// Tokens that are looked at at once, off the tape.
 const LOOK_AT_TOKENS: usize = 8192;
 
 impl Learning {
-    pub(super) fn new(model: Transformer, how: How) -> Self {
-        Self { model, how }
+    /// `start`: the model off the tape.
+    pub(super) fn new(model: Transformer, start: &Transformer, how: How) -> Self {
+        let (moves, holds_out) = match how.task.as_ref() {
+            Task::Preference(preference) => (preference.moving.is_some(), preference.held_out.is_some()),
+            Task::Documents => (false, false),
+        };
+        Self { model, reference: moves.then(|| start.clone()), best: holds_out.then(|| start.clone()), how }
+    }
+
+    /// The model that is handed on: the last one, or the one that did best on held-out rows; off the tape.
+    pub(super) fn finish(self) -> Transformer {
+        let Task::Preference(preference) = self.how.task.as_ref() else { return self.model };
+        let (Some(held_out), Some(best)) = (&preference.held_out, &self.best) else { return self.model };
+        let last = self.loss_of_held_out(preference, &held_out.rows).loss;
+        if self.progress().held_out.is_beaten_by(last) { self.model.clone() } else { best.clone() }
     }
 
     fn step_documents(&self, texts: &[Answered], scales: &[f64]) -> (Vec<f64>, GradientsParams) {
@@ -130,8 +165,14 @@ impl Learning {
             return (vec![0.0; MEASURED.len()], GradientsParams::new());
         }
         let wishes = Wishes { prompts: preference.scores_prompts(), collisions: preference.modifiers.weighting };
-        let pass = Pass::new(&self.model, &preference.answered(rows), self.how.tape, self.how.savings, wishes);
-        let views = views(preference, rows, &pass);
+        let dropped = self.how.dropout.as_ref().map(|(rate, seed)| {
+            let part = seed.split(&format!("step {} from {}", place.step, place.first));
+            self.model.clone().with_dropout(*rate, &part)
+        });
+        let model = dropped.as_ref().unwrap_or(&self.model);
+        let pass = Pass::new(model, &preference.answered(rows), self.how.tape, self.how.savings, wishes);
+        let mut views = views(preference, rows, &pass);
+        self.ask_reference(&preference.answered(rows), &mut views);
         let (losses, statistics) = match preference.objective.spans_batch() {
             false => {
                 let scored = preference.scored(rows, &views, false);
@@ -143,7 +184,7 @@ impl Learning {
             self.check_start(preference, rows, &views, &losses, &statistics);
         }
         let Derivative { by_token, measured } = preference.derivative(batch, place.first, &views, &losses, &statistics);
-        (measured, pass.backward(&self.model, &by_token.concat(), self.how.learn_head))
+        (measured, pass.backward(model, &by_token.concat(), self.how.learn_head))
     }
 
     /// The losses of the rows of a part, and the statistics, where they depend on the whole batch; this is looked at, off
@@ -160,17 +201,13 @@ impl Learning {
         if place.first == 0 {
             let scored = match rows.len() == batch.len() {
                 true => preference.scored(batch, views, false),
-                false => {
-                    let views = self.look_at(&preference.answered(batch));
-                    let view = |answers| PolicyView { answers, ..PolicyView::default() };
-                    preference.scored(batch, &views.into_iter().map(view).collect::<Vec<_>>(), false)
-                }
+                false => preference.scored(batch, &self.look_at_rows(preference, batch), false),
             };
-            let reference_point = self.reference_point(preference, batch);
+            let [reference_point, fact_point] = self.reference_points(preference, batch);
             let mut progress = self.progress();
             let ((sum, count), (mean, before)) = (preference.rewards(&scored), progress.rewards);
             progress.rewards = (mean + (sum - count * mean) / (before + count), before + count);
-            let statistics = Statistics { reference_point, shift: progress.rewards.0 };
+            let statistics = Statistics { reference_point, fact_point, shift: progress.rewards.0 };
             progress.whole = Some(WholeBatch { losses: preference.objective.losses(&scored, &statistics), statistics });
         }
         let progress = self.progress();
@@ -178,22 +215,61 @@ impl Learning {
         (whole.losses[place.first..place.first + rows.len()].to_vec(), whole.statistics)
     }
 
-    /// How far the policy has moved on answers to other prompts; 0 where no loss asks for it.
-    fn reference_point(&self, preference: &Preference, batch: &[usize]) -> f64 {
+    /// How far the policy has moved on answers to other prompts, and on the facts in them; 0 where no loss asks for it.
+    fn reference_points(&self, preference: &Preference, batch: &[usize]) -> [f64; 2] {
         if !preference.objective.needs_reference_point() {
-            return 0.0;
+            return [0.0; 2];
         }
         let mismatches = preference.mismatches(batch);
         let texts: Vec<Answered> = mismatches.iter().map(|mismatch| preference.mismatched(*mismatch)).collect();
         let sum = |tokens: &Vec<f32>| tokens.iter().map(|value| f64::from(*value)).sum();
-        let policy: Vec<Vec<f64>> =
-            self.look_at(&texts).iter().map(|answers| answers.iter().map(sum).collect()).collect();
-        preference.reference_point(&mismatches, &policy)
+        let sums = |model: &Transformer| -> Vec<Vec<f64>> {
+            self.look_at(model, &texts).iter().map(|answers| answers.iter().map(sum).collect()).collect()
+        };
+        let reference = match &self.reference {
+            Some(reference) => sums(reference),
+            None => mismatches.iter().map(|mismatch| preference.reference.mismatched[mismatch].clone()).collect(),
+        };
+        preference.reference_points(&mismatches, &sums(&self.model), &reference)
+    }
+
+    /// What policy and reference think of rows, off the tape.
+    fn look_at_rows(&self, preference: &Preference, rows: &[usize]) -> Vec<PolicyView> {
+        let texts = preference.answered(rows);
+        let view = |answers| PolicyView { answers, ..PolicyView::default() };
+        let mut views: Vec<PolicyView> = self.look_at(&self.model, &texts).into_iter().map(view).collect();
+        self.ask_reference(&texts, &mut views);
+        views
+    }
+
+    /// Where the reference moves, what it thinks by now is added.
+    fn ask_reference(&self, texts: &[Answered], views: &mut [PolicyView]) {
+        let Some(reference) = &self.reference else { return };
+        let found = self.look_at(reference, texts);
+        views.iter_mut().zip(found).for_each(|(view, found)| view.reference = found);
     }
 
     /// The log-probabilities of texts, off the tape.
-    fn look_at(&self, texts: &[Answered]) -> Vec<Vec<Vec<f32>>> {
-        log_probabilities(&self.model.valid(), texts, LOOK_AT_TOKENS, self.how.savings, |_| ())
+    fn look_at(&self, model: &Transformer, texts: &[Answered]) -> Vec<Vec<Vec<f32>>> {
+        log_probabilities(&model.valid(), texts, LOOK_AT_TOKENS, self.how.savings, |_| ())
+    }
+
+    /// Evaluates held-out rows where it is time to; remembers the best model, and says when to stop.
+    fn evaluate(&self, preference: &Preference, step: usize) -> Option<Evaluation> {
+        let held_out =
+            preference.held_out.as_ref().filter(|held_out| step > 0 && step.is_multiple_of(held_out.every))?;
+        let evaluation = self.loss_of_held_out(preference, &held_out.rows);
+        if self.progress().held_out.follow(evaluation.loss, held_out.patience) {
+            self.how.is_done.store(true, Ordering::SeqCst);
+        }
+        Some(evaluation)
+    }
+
+    fn loss_of_held_out(&self, preference: &Preference, rows: &[usize]) -> Evaluation {
+        let views = self.look_at_rows(preference, rows);
+        let [reference_point, fact_point] = self.reference_points(preference, rows);
+        let statistics = Statistics { reference_point, fact_point, shift: self.progress().rewards.0 };
+        preference.evaluation(rows, &views, &statistics)
     }
 
     /// Before the first step policy and reference are one, so that the loss has a closed form; says where it is another.
@@ -206,12 +282,14 @@ impl Learning {
         statistics: &Statistics,
     ) {
         let mean = |losses: &[RowLoss]| losses.iter().map(|loss| loss.value).sum::<f64>() / losses.len() as f64;
-        if preference.objective.sorts() {
+        // Dropout is off where the reference is computed, and a moving reference is the policy itself.
+        if preference.objective.sorts() || self.how.dropout.is_some() || self.reference.is_some() {
             return;
         }
+        let near = if self.model.computes_in == NumberFormat::Float32 { NEAR_THE_START } else { NEAR_IN_HALF };
         let (found, expected) =
             (mean(losses), mean(&preference.objective.losses(&preference.scored(rows, views, true), statistics)));
-        if (found - expected).abs() > NEAR_THE_START * expected.abs().max(1.0) {
+        if (found - expected).abs() > near * expected.abs().max(1.0) {
             self.how.failure.get_or_init(|| {
                 format!(
                     "at the start policy and reference must agree, and the loss be {expected:.4}, but it is {found:.4}: \
@@ -228,6 +306,9 @@ impl Learning {
 
 /// What the policy thinks of the rows of a part.
 fn views(preference: &Preference, rows: &[usize], pass: &Pass) -> Vec<PolicyView> {
+    let sum = |values: &Vec<f32>| values.iter().map(|value| f64::from(*value)).sum::<f64>();
+    let mut entropies = pass.scoring.split(&pass.forward.entropies).into_iter();
+    let mut logits = pass.scoring.split(&pass.forward.mean_logits).into_iter();
     let mut scored = pass.scoring.split(&pass.forward.log_probabilities).into_iter();
     let mut likeliest = pass.scoring.split(&pass.forward.is_likeliest).into_iter();
     let mut collisions = match pass.forward.collisions.is_empty() {
@@ -244,8 +325,13 @@ fn views(preference: &Preference, rows: &[usize], pass: &Pass) -> Vec<PolicyView
             prompt: if prompts > 0 { scored.next().unwrap_or_default() } else { Vec::new() },
             collisions: collisions.by_ref().take(answers).collect(),
             hits: hits.into_iter().filter(|is_likeliest| *is_likeliest).count(),
+            entropy: entropies.by_ref().take(answers).map(|values| sum(&values)).sum(),
+            logits: logits.by_ref().take(answers).map(|values| sum(&values)).collect(),
+            reference: Vec::new(),
         };
         collisions.by_ref().take(prompts).for_each(drop);
+        entropies.by_ref().take(prompts).for_each(drop);
+        logits.by_ref().take(prompts).for_each(drop);
         view
     };
     rows.iter().map(view).collect()
@@ -262,7 +348,11 @@ impl TrainStep for Learning {
             (Task::Documents, Microbatch::Documents { documents, scales }) => self.step_documents(&documents, &scales),
             (Task::Preference(preference), Microbatch::Rows { step, rows, batch }) => {
                 let place = Place { step, first: rows.start };
-                self.step_rows(preference, place, &batch[rows], &batch)
+                self.progress().step = step;
+                let evaluation = if rows.start == 0 { self.evaluate(preference, step) } else { None };
+                let (mut measured, gradients) = self.step_rows(preference, place, &batch[rows.clone()], &batch);
+                measured.extend(Evaluation::measured(evaluation, rows.start == 0));
+                (measured, gradients)
             }
             _ => unreachable!("a task has batches of its own form"),
         };
@@ -275,9 +365,24 @@ impl TrainStep for Learning {
         learning_rate: ModuleLearningRate,
         mut gradients: GradientsParams,
     ) -> Self {
-        let norm = clip(&self, &mut gradients, self.how.clip);
+        let norm = clip(&self.model, &mut gradients, self.how.clip);
         self.progress().norm.set(norm).ok();
-        optimizer.step(learning_rate, self, gradients)
+        let Self { model, mut reference, mut best, how } = self;
+        let (step, is_best) = {
+            let mut progress = how.progress.lock().expect("no holder panics");
+            (progress.step, progress.held_out.take_best())
+        };
+        if is_best {
+            best = best.map(|best| mixed(best, &model, 1.0));
+        }
+        let model = optimizer.step(learning_rate, model, gradients);
+        if let Task::Preference(preference) = how.task.as_ref()
+            && let Some(MovingReference { every, mixup }) = preference.moving
+            && (step + 1).is_multiple_of(every)
+        {
+            reference = reference.map(|reference| mixed(reference, &model, mixup));
+        }
+        Self { model, reference, best, how }
     }
 }
 
@@ -285,6 +390,6 @@ impl InferenceStep for Learning {
     type Input = Microbatch;
     type Output = ();
 
-    /// Nothing is validated during a run: factuality is measured by the stages after it.
+    /// burn-train validates nothing: held-out rows are looked at between two steps, wherever a stretch ends.
     fn step(&self, _: Microbatch) {}
 }

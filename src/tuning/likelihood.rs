@@ -21,6 +21,10 @@ pub(super) struct Forward {
     pub log_probabilities: Vec<f32>,
     /// Whether each scored token is the most probable one.
     pub is_likeliest: Vec<bool>,
+    /// The entropy of the distribution where each scored token stands, in nats.
+    pub entropies: Vec<f32>,
+    /// The mean of the logits there.
+    pub mean_logits: Vec<f32>,
     /// The logarithm of the sum of squared probabilities where each scored token stands; empty where it is not asked for.
     pub collisions: Vec<f32>,
 }
@@ -58,11 +62,15 @@ pub(super) fn forward(
         at_once,
         log_probabilities: Vec::with_capacity(scoring.targets.len()),
         is_likeliest: Vec::with_capacity(scoring.targets.len()),
+        entropies: Vec::with_capacity(scoring.targets.len()),
+        mean_logits: Vec::with_capacity(scoring.targets.len()),
         collisions: Vec::new(),
     };
     for chunk in chunks(model, states.without_autodiff(), scoring, at_once) {
         found.log_probabilities.extend(chunk.log_probabilities);
         found.is_likeliest.extend(chunk.is_likeliest);
+        found.entropies.extend(chunk.entropies);
+        found.mean_logits.extend(chunk.mean_logits);
         if collisions {
             found.collisions.extend(floats(chunk.probabilities.clone().powi_scalar(2).sum_dim(1).log()));
         }

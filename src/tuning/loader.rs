@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -29,6 +29,8 @@ pub(super) struct StretchLoader {
     pub stretch: Duration,
     /// Is stopped once everything is handed out, since the number of stretches is not known beforehand.
     pub interrupter: Interrupter,
+    /// Whether nothing more is to be learnt, however many steps there would be.
+    pub is_done: Arc<AtomicBool>,
 }
 
 struct Stretch<'a> {
@@ -59,14 +61,14 @@ impl Iterator for Stretch<'_> {
     type Item = Result<Microbatch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let StretchLoader { batches, position, interrupter, .. } = self.loader;
+        let StretchLoader { batches, position, interrupter, is_done, .. } = self.loader;
         let accumulation = batches.accumulation();
         let place = position.load(Ordering::SeqCst);
-        if place == batches.steps() * accumulation {
+        let at_step = place.is_multiple_of(accumulation);
+        if place == batches.steps() * accumulation || at_step && is_done.load(Ordering::SeqCst) {
             interrupter.stop(Some("all steps are done"));
             return None;
         }
-        let at_step = place.is_multiple_of(accumulation);
         if at_step && !self.first && Instant::now() >= self.end {
             return None;
         }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use super::{
     answered::Answered,
+    facts,
+    held_out::HeldOut,
     objective::{Label, Objective, Row, RowLoss, Scored, Statistics},
-    rows::TokenRow,
+    rows::{TokenAnswer, TokenFact, TokenPreference, TokenRow},
 };
 
-/// A preference loss on rows, against a reference that stays as it was.
+/// A preference loss on rows, against a reference.
 #[derive(Debug)]
 pub struct Preference {
     /// The loss.
@@ -21,6 +23,20 @@ pub struct Preference {
     pub reference: Reference,
     /// For losses with a reference point: with whose answers each row's prompt is mismatched.
     pub mismatch: Mismatch,
+    /// How the reference follows the policy; it stays as it was where nothing is said.
+    pub moving: Option<MovingReference>,
+    /// What is never learnt from, but looked at to know when to stop.
+    pub held_out: Option<HeldOut>,
+}
+
+/// A reference that follows the policy (TR-DPO, Gorbatovski et al. 2024, arXiv 2404.09656): after every so many steps it
+/// becomes mixup * policy + (1 - mixup) * reference.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MovingReference {
+    /// After how many optimizer steps.
+    pub every: usize,
+    /// The share of the policy; 1 replaces the reference.
+    pub mixup: f64,
 }
 
 /// What can be done to any loss.
@@ -32,6 +48,9 @@ pub struct Modifiers {
     pub beyond_shared_length: f64,
     /// Over what the likelihood term is averaged.
     pub nll_mean: NllMean,
+    /// Whether only right facts of chosen and wrong facts of rejected answers count (Mask-DPO, Gu et al. 2025, arXiv
+    /// 2503.02846).
+    pub facts_only: bool,
 }
 
 /// Over what the negative log-likelihood of chosen answers is averaged.
@@ -78,6 +97,12 @@ pub(super) struct PolicyView {
     pub collisions: Vec<Vec<f32>>,
     /// How many tokens of the first answer are the most probable ones.
     pub hits: usize,
+    /// The sum of the entropies where the answers' tokens stand.
+    pub entropy: f64,
+    /// For each answer: the sum of the mean logits where its tokens stand.
+    pub logits: Vec<f64>,
+    /// What the reference thinks of the answers by now; empty where it stays as it was.
+    pub reference: Vec<Vec<f32>>,
 }
 
 /// The derivative of a part's loss, and what was measured on the way.
@@ -89,7 +114,7 @@ pub(super) struct Derivative {
 }
 
 /// The names of what is measured at each step, in TRL's words.
-pub(super) const MEASURED: [&str; 12] = [
+pub(super) const MEASURED: [&str; 15] = [
     "loss",
     "num_tokens",
     "nll_loss",
@@ -102,6 +127,9 @@ pub(super) const MEASURED: [&str; 12] = [
     "mean_token_accuracy",
     "kl",
     "shift",
+    "entropy",
+    "logits/chosen",
+    "logits/rejected",
 ];
 
 /// The share of a log-probability that is rounding.
@@ -109,7 +137,7 @@ const ROUNDING: f64 = 1e-6;
 
 impl Default for Modifiers {
     fn default() -> Self {
-        Self { weighting: false, beyond_shared_length: 1.0, nll_mean: NllMean::default() }
+        Self { weighting: false, beyond_shared_length: 1.0, nll_mean: NllMean::default(), facts_only: false }
     }
 }
 
@@ -136,7 +164,7 @@ impl Preference {
     /// The next row with another prompt; the row itself where there is none.
     fn partner(&self, row: usize) -> usize {
         let others = (1..self.rows.len()).map(|ahead| (row + ahead) % self.rows.len());
-        others.into_iter().find(|other| self.rows[*other].prompt() != self.rows[row].prompt()).unwrap_or(row)
+        others.into_iter().find(|other| self.rows[*other].prompt != self.rows[row].prompt).unwrap_or(row)
     }
 
     /// All mismatches that a run meets, each once.
@@ -161,13 +189,25 @@ impl Preference {
         })
     }
 
-    /// How far the policy has moved from the reference on mismatched answers: their mean log-ratio, at least 0.
-    pub(super) fn reference_point(&self, mismatches: &[(usize, usize)], policy: &[Vec<f64>]) -> f64 {
-        let ratios = mismatches.iter().zip(policy).flat_map(|(mismatch, policy)| {
-            policy.iter().zip(&self.reference.mismatched[mismatch]).map(|(policy, reference)| policy - reference)
-        });
-        let ratios: Vec<f64> = ratios.collect();
-        (ratios.iter().sum::<f64>() / ratios.len().max(1) as f64).max(0.0)
+    /// How far the policy has moved from the reference on mismatched answers: their mean log-ratio, at least 0, and the
+    /// same by the facts that they state.
+    pub(super) fn reference_points(
+        &self,
+        mismatches: &[(usize, usize)],
+        policy: &[Vec<f64>],
+        reference: &[Vec<f64>],
+    ) -> [f64; 2] {
+        let (mut sum, mut answers, mut by_fact, mut facts) = (0.0, 0.0, 0.0, 0.0);
+        for ((mismatch, policy), reference) in mismatches.iter().zip(policy).zip(reference) {
+            for (answer, (policy, reference)) in policy.iter().zip(reference).enumerate() {
+                let stated = self.rows[mismatch.1].answers()[answer].facts.len() as f64;
+                (sum, answers) = (sum + policy - reference, answers + 1.0);
+                if stated > 0.0 {
+                    (by_fact, facts) = (by_fact + policy - reference, facts + stated);
+                }
+            }
+        }
+        [(sum, answers), (by_fact, facts)].map(|(sum, count)| (sum / f64::max(count, 1.0)).max(0.0))
     }
 
     /// Rows as losses see them. `at_start`: as if the policy were the reference.
@@ -177,25 +217,28 @@ impl Preference {
             let sum =
                 |values: &[f32]| values.iter().zip(&weights).map(|(value, weight)| f64::from(*value) * weight).sum();
             let policy: f64 = sum(&view.answers[answer]);
-            let reference = match self.reference.answers.get(row) {
+            let reference = match self.reference_of(row, view) {
                 Some(answers) => sum(&answers[answer]),
                 None => policy,
             };
             let tokens = weights.len() as f64;
             Scored { policy: if at_start { reference } else { policy }, reference, tokens }
         };
-        let row = |(row, view): (&usize, &PolicyView)| match &self.rows[*row] {
-            TokenRow::Pair { answers, .. } => Row::Pair {
+        let row = |(row, view): (&usize, &PolicyView)| match &self.rows[*row].preference {
+            TokenPreference::Pair(answers) => Row::Pair {
                 chosen: scored(*row, 0, view),
                 rejected: scored(*row, 1, view),
                 wronger: f64::from(u8::from(answers[1].is_wrong)) - f64::from(u8::from(answers[0].is_wrong)),
             },
-            TokenRow::Single { desirable, .. } => {
-                let label = if *desirable { Label::Desirable } else { Label::Undesirable };
-                Row::Single { answer: scored(*row, 0, view), label }
-            }
+            TokenPreference::Desirable(_) => Row::Single { answer: scored(*row, 0, view), label: Label::Desirable },
+            TokenPreference::Undesirable(_) => Row::Single { answer: scored(*row, 0, view), label: Label::Undesirable },
         };
         rows.iter().zip(views).map(row).collect()
+    }
+
+    /// What the reference thinks of a row's answers; none where no loss looks at it.
+    pub(super) fn reference_of<'a>(&'a self, row: usize, view: &'a PolicyView) -> Option<&'a Vec<Vec<f32>>> {
+        if view.reference.is_empty() { self.reference.answers.get(row) } else { Some(&view.reference) }
     }
 
     /// What each token of an answer counts in the preference.
@@ -203,7 +246,12 @@ impl Preference {
         let answers = self.rows[row].answers();
         let shared = answers.iter().map(|answer| answer.tokens.len()).min().unwrap_or(0);
         let is_pair = answers.len() == 2;
-        let counts = |place: usize| answers[answer].counts.as_ref().is_none_or(|counts| counts[place]);
+        // In a chosen answer what is right counts, in a rejected one what is wrong.
+        let is_better = answer == 0 && self.rows[row].has_desirable();
+        let counts = |place: usize| {
+            let counted = |fact: &TokenFact| fact.supported == is_better && fact.tokens.contains(&place);
+            !self.modifiers.facts_only || answers[answer].facts.iter().any(counted)
+        };
         let weight = |place: usize| match (counts(place), is_pair && place >= shared) {
             (false, _) => 0.0,
             (true, true) => self.modifiers.beyond_shared_length,
@@ -212,16 +260,16 @@ impl Preference {
         (0..answers[answer].tokens.len()).map(weight).collect()
     }
 
-    /// What a row counts by its likelihood under the policy; 1 without weighting.
-    fn row_weight(&self, view: &PolicyView) -> f64 {
+    /// What a row's preference counts, with weighting by its likelihood under the policy.
+    fn row_weight(&self, row: usize, view: &PolicyView) -> f64 {
         if !self.modifiers.weighting {
-            return 1.0;
+            return self.rows[row].weight;
         }
         let answers = view.answers.iter().zip(&view.collisions).map(|(policy, collisions)| {
             let relative = policy.iter().zip(collisions).map(|(policy, collision)| f64::from(policy - collision));
             (relative.sum::<f64>() / policy.len() as f64).exp()
         });
-        answers.product()
+        self.rows[row].weight * answers.product::<f64>()
     }
 
     /// The derivative of the part of a batch that begins at `first`, whose losses are known.
@@ -238,22 +286,24 @@ impl Preference {
         let sums = BatchSums::new(&self.rows, batch, self.modifiers.nll_mean);
         let mut found = Derivative { by_token: Vec::new(), measured: vec![0.0; MEASURED.len()] };
         for ((row, view), loss) in rows.iter().zip(views).zip(losses) {
-            let weight = self.row_weight(view);
+            let weight = self.row_weight(*row, view);
             let nll = sums.likelihood(&self.rows[*row], view);
+            let nll_weight = self.objective.nll_weight * self.rows[*row].weight;
             for (answer, policy) in view.answers.iter().enumerate() {
-                let by_nll = if answer == 0 { nll.by_token * self.objective.nll_weight } else { 0.0 };
+                let by_nll = if answer == 0 { nll.by_token * nll_weight } else { 0.0 };
                 let by_preference = share * weight * loss.by[answer];
                 let weights = self.weights(*row, answer);
                 debug_assert_eq!(weights.len(), policy.len());
                 found.by_token.push(weights.iter().map(|weight| (by_preference * weight - by_nll) as f32).collect());
             }
             if self.scores_prompts() {
-                let by_nll = (-nll.by_token * self.objective.nll_weight) as f32;
+                let by_nll = (-nll.by_token * nll_weight) as f32;
                 found.by_token.push(vec![by_nll; view.prompt.len()]);
             }
-            found.measured[0] += share * weight * loss.value + self.objective.nll_weight * nll.value;
+            found.measured[0] += share * weight * loss.value + nll_weight * nll.value;
             found.measured[2] += nll.value;
         }
+        found.measured[0] += facts::add(self, batch, first, views, statistics, &mut found.by_token);
         self.measure(&sums, rows, views, &mut found.measured);
         // Said once a batch, so that it is to the bit what it was.
         let once = |is_measured, value| match (is_measured, first) {
@@ -270,13 +320,15 @@ impl Preference {
     fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
         let reward = |answer: &Scored| self.objective.reward(answer);
         let (chosen_share, rejected_share) = (1.0 / sums.chosen, 1.0 / sums.rejected);
-        for (count, means) in [(sums.chosen, [2, 3, 7, 9]), (sums.rejected, [4, 8, 5, 6])] {
+        for (count, means) in [(sums.chosen, [2, 3, 7, 9, 13].as_slice()), (sums.rejected, &[4, 8, 5, 6, 14])] {
             if count == 0.0 {
-                means.into_iter().for_each(|mean| measured[mean] = f64::NAN);
+                means.iter().for_each(|mean| measured[*mean] = f64::NAN);
             }
         }
         for ((row, view), scored) in rows.iter().zip(views).zip(self.scored(rows, views, false)) {
             measured[1] += self.rows[*row].tokens() as f64;
+            measured[12] += view.entropy / (sums.chosen_tokens + sums.rejected_tokens);
+            let (chosen_logits, rejected_logits) = (1.0 / sums.chosen_tokens, 1.0 / sums.rejected_tokens);
             let plain = |answer: usize| view.answers[answer].iter().map(|value| f64::from(*value)).sum::<f64>();
             match scored {
                 Row::Pair { chosen, rejected, .. } => {
@@ -291,6 +343,8 @@ impl Preference {
                     measured[7] += chosen_share * plain(0);
                     measured[8] += rejected_share * plain(1);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
+                    measured[13] += chosen_logits * view.logits[0];
+                    measured[14] += rejected_logits * view.logits[1];
                 }
                 Row::Single { answer, label: Label::Desirable } => {
                     let reward = chosen_share * reward(&answer);
@@ -298,6 +352,7 @@ impl Preference {
                     measured[5] += reward;
                     measured[7] += chosen_share * plain(0);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
+                    measured[13] += chosen_logits * view.logits[0];
                 }
                 // The margin of a batch without pairs is that of the two means.
                 Row::Single { answer, label: Label::Undesirable } => {
@@ -305,6 +360,7 @@ impl Preference {
                     measured[4] += reward;
                     measured[5] -= reward;
                     measured[8] += rejected_share * plain(0);
+                    measured[14] += rejected_logits * view.logits[0];
                 }
             }
         }
@@ -316,6 +372,7 @@ struct BatchSums {
     chosen: f64,
     rejected: f64,
     chosen_tokens: f64,
+    rejected_tokens: f64,
     prompt_tokens: f64,
     nll_mean: NllMean,
 }
@@ -329,23 +386,25 @@ struct Likelihood {
 
 impl BatchSums {
     fn new(rows: &[TokenRow], batch: &[usize], nll_mean: NllMean) -> Self {
-        let mut sums = Self { chosen: 0.0, rejected: 0.0, chosen_tokens: 0.0, prompt_tokens: 0.0, nll_mean };
+        let mut sums =
+            Self { chosen: 0.0, rejected: 0.0, chosen_tokens: 0.0, rejected_tokens: 0.0, prompt_tokens: 0.0, nll_mean };
         for row in batch.iter().map(|row| &rows[*row]) {
-            let is_desirable = !matches!(row, TokenRow::Single { desirable: false, .. });
-            if is_desirable {
+            let tokens = |answer: Option<&TokenAnswer>| answer.map_or(0.0, |answer| answer.tokens.len() as f64);
+            if row.has_desirable() {
                 sums.chosen += 1.0;
-                sums.chosen_tokens += row.answers()[0].tokens.len() as f64;
-                sums.prompt_tokens += row.prompt().len() as f64 - 1.0;
+                sums.chosen_tokens += tokens(row.answers().first());
+                sums.prompt_tokens += row.prompt.len() as f64 - 1.0;
             }
-            if !is_desirable || row.answers().len() == 2 {
+            if row.has_undesirable() {
                 sums.rejected += 1.0;
+                sums.rejected_tokens += tokens(row.answers().last());
             }
         }
         sums
     }
 
     fn likelihood(&self, row: &TokenRow, view: &PolicyView) -> Likelihood {
-        if matches!(row, TokenRow::Single { desirable: false, .. }) {
+        if !row.has_desirable() {
             return Likelihood { value: 0.0, by_token: 0.0 };
         }
         let by_token = match self.nll_mean {

@@ -52,7 +52,9 @@ fn sum(values: &[f32]) -> f64 {
 /// Of all tokens of a row, prompt and answers told apart.
 fn digest(row: &TokenRow) -> String {
     let mut hasher = blake3::Hasher::new();
-    for tokens in std::iter::once(row.prompt()).chain(row.answers().iter().map(|answer| answer.tokens.as_slice())) {
+    for tokens in
+        std::iter::once(row.prompt.as_slice()).chain(row.answers().iter().map(|answer| answer.tokens.as_slice()))
+    {
         hasher.update(&(tokens.len() as u64).to_le_bytes());
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         hasher.update(&bytes);

@@ -1,6 +1,6 @@
 //! What preference tuning learns from, in tokens: pairs of answers, or single answers with labels, in batches.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     answered::Answered,
@@ -9,35 +9,45 @@ use super::{
 use crate::seed::Seed;
 
 /// An answer in tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenAnswer {
     /// Its tokens, the end token included.
     pub tokens: Vec<u32>,
-    /// For each token whether the preference looks at it; all of them where there is nothing.
-    pub counts: Option<Vec<bool>>,
+    /// What it states, where that is known and looked at.
+    pub facts: Vec<TokenFact>,
     /// Whether it states anything wrong.
     pub is_wrong: bool,
 }
 
+/// A fact that an answer states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFact {
+    /// In which of its tokens.
+    pub tokens: Range<usize>,
+    /// Whether it is right.
+    pub supported: bool,
+}
+
+/// A row of preference data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TokenRow {
+    /// What was asked.
+    pub prompt: Vec<u32>,
+    /// What is said of its answers.
+    pub preference: TokenPreference,
+    /// What the row's loss counts; 1 where nothing is said.
+    pub weight: f64,
+}
+
 /// What a row says of its answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenRow {
+pub enum TokenPreference {
     /// The first answer is better than the second.
-    Pair {
-        /// What was asked.
-        prompt: Vec<u32>,
-        /// The better answer and the worse one.
-        answers: [TokenAnswer; 2],
-    },
-    /// An answer is desirable or is not.
-    Single {
-        /// What was asked.
-        prompt: Vec<u32>,
-        /// The answer.
-        answer: TokenAnswer,
-        /// Whether it is desirable.
-        desirable: bool,
-    },
+    Pair([TokenAnswer; 2]),
+    /// An answer is desirable.
+    Desirable(TokenAnswer),
+    /// An answer is not.
+    Undesirable(TokenAnswer),
 }
 
 /// Rows in the order in which they are learnt from: shuffled anew for each pass, cut into parts where gradients are
@@ -50,76 +60,84 @@ pub struct RowBatches {
 
 impl From<Vec<u32>> for TokenAnswer {
     fn from(tokens: Vec<u32>) -> Self {
-        Self { tokens, counts: None, is_wrong: false }
+        Self { tokens, ..Self::default() }
     }
 }
 
 impl TokenRow {
-    /// What was asked.
-    pub fn prompt(&self) -> &[u32] {
-        match self {
-            Self::Pair { prompt, .. } | Self::Single { prompt, .. } => prompt,
-        }
+    /// A row that counts as much as any other.
+    pub fn new(prompt: Vec<u32>, preference: TokenPreference) -> Self {
+        Self { prompt, preference, weight: 1.0 }
     }
 
     /// Its answers.
     pub fn answers(&self) -> &[TokenAnswer] {
-        match self {
-            Self::Pair { answers, .. } => answers,
-            Self::Single { answer, .. } => std::slice::from_ref(answer),
+        match &self.preference {
+            TokenPreference::Pair(answers) => answers,
+            TokenPreference::Desirable(answer) | TokenPreference::Undesirable(answer) => std::slice::from_ref(answer),
         }
     }
 
     /// The same, mutable.
     pub fn answers_mut(&mut self) -> &mut [TokenAnswer] {
-        match self {
-            Self::Pair { answers, .. } => answers,
-            Self::Single { answer, .. } => std::slice::from_mut(answer),
+        match &mut self.preference {
+            TokenPreference::Pair(answers) => answers,
+            TokenPreference::Desirable(answer) | TokenPreference::Undesirable(answer) => std::slice::from_mut(answer),
         }
+    }
+
+    /// Whether its (first) answer is to become likelier.
+    pub fn has_desirable(&self) -> bool {
+        !matches!(self.preference, TokenPreference::Undesirable(_))
+    }
+
+    /// Whether it has an answer that is to become less likely.
+    pub fn has_undesirable(&self) -> bool {
+        !matches!(self.preference, TokenPreference::Desirable(_))
     }
 
     /// Its prompt with its answers, or with those of another row.
     pub fn answered(&self, answers_of: &Self) -> Answered {
         let answers = answers_of.answers().iter().map(|answer| answer.tokens.clone()).collect();
-        Answered { prompt: self.prompt().to_vec(), answers }
+        Answered { prompt: self.prompt.clone(), answers }
     }
 
     /// Tokens that the model reads, the prompt once for each answer.
     pub fn tokens(&self) -> usize {
-        self.answers().iter().map(|answer| self.prompt().len() + answer.tokens.len() - 1).sum()
+        self.answers().iter().map(|answer| self.prompt.len() + answer.tokens.len() - 1).sum()
     }
 
-    /// Keeps at most so many tokens of prompt and longest answer: the prompt loses its first tokens before an answer loses
-    /// its last ones, and neither becomes empty. Says whether anything was cut.
-    pub fn truncate(&mut self, max_length: usize) -> bool {
+    /// Keeps at most so many tokens of prompt and longest answer: the prompt loses its first tokens (but not `begin`, which
+    /// begins a text) before an answer loses its last ones, and neither becomes empty. Says whether anything was cut.
+    pub fn truncate(&mut self, max_length: usize, begin: Option<u32>) -> bool {
         let longest = self.answers().iter().map(|answer| answer.tokens.len()).max().unwrap_or(0);
         // The last token of an answer is predicted, but never read.
-        let excess = (self.prompt().len() + longest).saturating_sub(max_length + 1);
+        let excess = (self.prompt.len() + longest).saturating_sub(max_length + 1);
         if excess == 0 {
             return false;
         }
-        let prompt = match self {
-            Self::Pair { prompt, .. } | Self::Single { prompt, .. } => prompt,
-        };
-        prompt.drain(..excess.min(prompt.len() - 1));
-        let room = (max_length + 1).saturating_sub(self.prompt().len()).max(1);
+        // What begins a text must begin what is left of it.
+        let kept = usize::from(max_length > 1 && begin.is_some() && self.prompt.first().copied() == begin);
+        self.prompt.drain(kept..kept + excess.min(self.prompt.len().saturating_sub(1 + kept)));
+        let room = (max_length + 1).saturating_sub(self.prompt.len()).max(1);
         for answer in self.answers_mut() {
             answer.tokens.truncate(room);
-            answer.counts.iter_mut().for_each(|counts| counts.truncate(room));
+            answer.facts.retain(|fact| fact.tokens.start < room);
+            answer.facts.iter_mut().for_each(|fact| fact.tokens.end = fact.tokens.end.min(room));
         }
         true
     }
 }
 
 impl RowBatches {
-    /// `passes` times all rows (a part of a pass is right), in batches of `batch`, each in `accumulation` parts; shuffled
+    /// `passes` times these rows (a part of a pass is right), in batches of `batch`, each in `accumulation` parts; shuffled
     /// where there is a seed for it.
-    pub fn new(rows: usize, passes: f64, batch: usize, accumulation: usize, shuffle: Option<&Seed>) -> Self {
-        let wanted = (passes * rows as f64).round() as usize;
+    pub fn new(rows: &[usize], passes: f64, batch: usize, accumulation: usize, shuffle: Option<&Seed>) -> Self {
+        let wanted = (passes * rows.len() as f64).round() as usize;
         let mut sequence: Vec<usize> = Vec::with_capacity(wanted);
         let mut pass = 0;
-        while sequence.len() < wanted && rows > 0 {
-            let mut indices: Vec<usize> = (0..rows).collect();
+        while sequence.len() < wanted && !rows.is_empty() {
+            let mut indices = rows.to_vec();
             if let Some(seed) = shuffle {
                 seed.split(&format!("pass {pass}")).stream().shuffle(&mut indices);
             }
@@ -159,17 +177,17 @@ mod tests {
 
     fn pair(prompt: usize, chosen: usize, rejected: usize) -> TokenRow {
         let tokens = |count: usize| (0..count as u32).collect::<Vec<u32>>();
-        TokenRow::Pair { prompt: tokens(prompt), answers: [tokens(chosen).into(), tokens(rejected).into()] }
+        TokenRow::new(tokens(prompt), TokenPreference::Pair([tokens(chosen).into(), tokens(rejected).into()]))
     }
 
     fn lengths(row: &TokenRow) -> [usize; 3] {
         let answers = row.answers();
-        [row.prompt().len(), answers[0].tokens.len(), answers[1].tokens.len()]
+        [row.prompt.len(), answers[0].tokens.len(), answers[1].tokens.len()]
     }
 
     #[test]
     fn parts_make_up_the_batch_and_batches_the_pass() {
-        let batches = RowBatches::new(10, 1.5, 4, 3, Some(&Seed::root(1)));
+        let batches = RowBatches::new(&(0..10).collect::<Vec<_>>(), 1.5, 4, 3, Some(&Seed::root(1)));
         assert_eq!(batches.steps(), 4, "15 rows in batches of 4");
         let mut seen = Vec::new();
         for step in 0..batches.steps() {
@@ -181,7 +199,7 @@ mod tests {
         assert_eq!(seen.len(), 15);
         seen[..10].sort_unstable();
         assert_eq!(seen[..10], (0..10).collect::<Vec<usize>>(), "the first pass has every row once");
-        let plain = RowBatches::new(5, 1.0, 2, 1, None);
+        let plain = RowBatches::new(&[0, 1, 2, 3, 4], 1.0, 2, 1, None);
         assert_eq!(plain.order().collect::<Vec<_>>(), [vec![0, 1], vec![2, 3], vec![4]]);
     }
 
@@ -196,9 +214,16 @@ mod tests {
             ([100, 2, 9], 20, [12, 2, 9]),
         ] {
             let mut row = pair(before[0], before[1], before[2]);
-            assert_eq!(row.truncate(max_length), before != after);
+            assert_eq!(row.truncate(max_length, None), before != after);
             assert_eq!(lengths(&row), after);
-            assert_eq!(*row.prompt().last().unwrap() as usize, before[0] - 1, "a prompt loses its first tokens");
+            assert_eq!(*row.prompt.last().unwrap() as usize, before[0] - 1, "a prompt loses its first tokens");
         }
+        let mut row = pair(20, 4, 3);
+        row.answers_mut()[0].facts = vec![TokenFact { tokens: 0..2, supported: true }];
+        assert!(row.truncate(8, Some(0)));
+        assert_eq!((row.prompt[0], row.prompt[1], lengths(&row)), (0, 16, [5, 4, 3]), "its beginning stays");
+        assert!(row.truncate(2, Some(0)));
+        assert_eq!((row.prompt.as_slice(), lengths(&row)), (&[0, 19][..], [2, 1, 1]));
+        assert_eq!(row.answers()[0].facts[0].tokens, 0..1);
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     answered::Answered,
+    held_out,
     preference::{Derivative, MEASURED, Preference},
 };
 
@@ -16,10 +17,18 @@ pub enum Task {
 
 impl Task {
     /// The names of what is measured at each step, in TRL's words.
-    pub(super) fn measurements(&self) -> &'static [&'static str] {
+    pub(super) fn measurements(&self) -> Vec<&'static str> {
         match self {
-            Self::Documents => &MEASURED[..2],
-            Self::Preference(_) => &MEASURED,
+            Self::Documents => MEASURED[..2].to_vec(),
+            Self::Preference(_) => MEASURED.iter().chain(&held_out::MEASURED).copied().collect(),
+        }
+    }
+
+    /// After how many looks without a lower loss training stops.
+    pub(super) fn patience(&self) -> Option<usize> {
+        match self {
+            Self::Documents => None,
+            Self::Preference(preference) => preference.held_out.as_ref()?.patience,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,13 +23,14 @@ use super::{
     answered::{Answered, Savings},
     backward::Tape,
     checkpoint::{CheckpointFolder, Seal, Sealer},
+    held_out::{self, HeldOutProgress},
     learning::{How, Learning, Progress},
     loader::{NoBatches, StretchLoader},
     measurement::{Ear, Measurement, Origin, Relay, StepLog, StepLogStart},
     schedule::Schedule,
     task::Task,
 };
-use crate::model::Transformer;
+use crate::{model::Transformer, seed::Seed};
 
 /// What a run needs.
 pub struct Training {
@@ -47,6 +48,8 @@ pub struct Training {
     pub savings: Savings,
     /// What is remembered for the backward pass.
     pub tape: Tape,
+    /// The share of what goes into an adapter's updates that is left out, and where its chance comes from.
+    pub dropout: Option<(f64, Seed)>,
     /// A folder that outlives interruptions.
     pub folder: PathBuf,
     /// How long a stretch between two checkpoints lasts.
@@ -156,7 +159,7 @@ pub enum TrainingError {
 /// # Errors
 /// Where the checkpoints' folder cannot be used, or training stops before its end.
 pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), TrainingError> {
-    let Training { model, task, batches, optimisation, frozen, savings, tape, folder, stretch } = training;
+    let Training { model, task, batches, optimisation, frozen, savings, tape, dropout, folder, stretch } = training;
     if batches.steps() == 0 {
         return Err(TrainingError::Empty);
     }
@@ -171,9 +174,17 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     let failure: Arc<OnceLock<String>> = Arc::default();
     let start = step_log_start(&checkpoints, resumed.as_ref(), accumulation, failure.clone()).map_err(io)?;
     let rewards = rewards_so_far(&start, &task, batches.as_ref()).map_err(io)?;
+    let held_out = HeldOutProgress::after(looks_so_far(&start).map_err(io)?.into_iter());
+    let is_done = Arc::new(AtomicBool::new(held_out.is_over(task.patience())));
     let log = StepLog::open(start, origins.clone(), ear.clone(), interrupter.clone()).map_err(io)?;
     let sealer = Sealer::new(checkpoints.clone(), position.clone(), accumulation, log.written.clone());
-    let loader = StretchLoader { batches, position: position.clone(), stretch, interrupter: interrupter.clone() };
+    let loader = StretchLoader {
+        batches,
+        position: position.clone(),
+        stretch,
+        interrupter: interrupter.clone(),
+        is_done: is_done.clone(),
+    };
     let mut run = SupervisedTraining::new(&folder, Arc::new(loader), Arc::new(NoBatches))
         .with_interrupter(interrupter)
         .with_application_logger(None)
@@ -195,24 +206,27 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
         learn_head: false,
         savings,
         tape,
-        progress: Arc::new(Mutex::new(Progress::after(rewards))),
+        dropout,
+        progress: Arc::new(Mutex::new(Progress::after(rewards, held_out))),
         failure: failure.clone(),
+        is_done: is_done.clone(),
     };
     let result = run.launch(learner(model, how, optimisation, &frozen));
     let step = position.load(Ordering::SeqCst) / accumulation;
     let reason = result.error.map(|error| error.to_string()).or_else(|| failure.get().cloned()).or_else(|| {
-        let stopped = result.interrupted.filter(|_| step < steps)?;
+        let stopped = result.interrupted.filter(|_| step < steps && !is_done.load(Ordering::SeqCst))?;
         Some(stopped.reason.unwrap_or_else(|| "it was interrupted".to_owned()))
     });
     match reason {
         Some(reason) => Err(TrainingError::Stopped { step, steps, reason }),
-        None => Ok((result.model.model, checkpoints.metrics())),
+        None => Ok((result.model.finish(), checkpoints.metrics())),
     }
 }
 
 fn learner(model: Transformer, how: How, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
     // Beside an adapter's updates everything else stays as it is.
     let trained = if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
+    let start = model.clone();
     let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
     model = model.set_require_grad_group(trained, true);
     for name in frozen {
@@ -226,13 +240,13 @@ fn learner(model: Transformer, how: How, optimisation: Optimisation, frozen: &[S
         .with_epsilon(optimisation.epsilon as f32)
         .with_weight_decay(optimisation.weight_decay as f32)
         .init();
-    Learner::new(Learning::new(model, how), optimizer, optimisation.schedule)
+    Learner::new(Learning::new(model, &start, how), optimizer, optimisation.schedule)
 }
 
 /// What is measured at each step, in the order of `metrics.jsonl`.
 fn origins(task: &Task) -> Vec<(String, Origin)> {
-    let measured = task.measurements().iter().enumerate();
-    let mut origins: Vec<_> = measured.map(|(index, name)| ((*name).to_owned(), Origin::Measured(index))).collect();
+    let measured = task.measurements().into_iter().enumerate();
+    let mut origins: Vec<_> = measured.map(|(index, name)| (name.to_owned(), Origin::Measured(index))).collect();
     origins.push(("grad_norm".to_owned(), Origin::GradientNorm));
     origins.push(("learning_rate".to_owned(), Origin::LearningRate));
     origins
@@ -257,6 +271,16 @@ fn last_value(metrics: &Path, step: usize, name: &str) -> std::io::Result<f64> {
     let text = std::fs::read_to_string(metrics)?;
     let row: serde_json::Value = serde_json::from_str(text.lines().last().unwrap_or_default())?;
     row[name].as_f64().ok_or_else(|| std::io::Error::other(format!("the metrics have no `{name}`")))
+}
+
+/// The losses of held-out rows that were looked at up to a step.
+fn looks_so_far(start: &StepLogStart) -> std::io::Result<Vec<f64>> {
+    if start.step == 0 {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(&start.path)?;
+    let loss = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?[held_out::MEASURED[0]].as_f64();
+    Ok(text.lines().filter_map(loss).collect())
 }
 
 /// Mean and number of all rewards up to a step, for losses that compare with it.
@@ -293,10 +317,10 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
-        model::{Adapter, ModelConfig},
-        seed::Seed,
+        model::{Adapter, ModelConfig, NumberFormat},
         tuning::{
-            Decay, Mismatch, Modifiers, Objective, Preference, Reference, RowBatches, Setting, TokenRow, reference,
+            Decay, HeldOut, Mismatch, Modifiers, MovingReference, Objective, Preference, Reference, RowBatches,
+            Setting, TokenPreference, TokenRow, reference,
         },
     };
 
@@ -324,9 +348,9 @@ pub(super) mod tests {
         let answer =
             |first: u32, length: u32| (first..first + length).map(|token| 3 + token % 20).collect::<Vec<u32>>().into();
         (0..24)
-            .map(|id| TokenRow::Pair {
-                prompt: vec![0, 3 + id % 7],
-                answers: [answer(id, 4 + id % 5), answer(5 * id, 3 + id % 4)],
+            .map(|id| {
+                let answers = [answer(id, 4 + id % 5), answer(5 * id, 3 + id % 4)];
+                TokenRow::new(vec![0, 3 + id % 7], TokenPreference::Pair(answers))
             })
             .collect()
     }
@@ -341,13 +365,15 @@ pub(super) mod tests {
         let objective = Objective::plain(algorithm, &[(Setting::NllWeight, 1.0)]).unwrap();
         let rows = pairs();
         let scored = reference(&model, &rows, 1000, Savings::default(), |_| ());
-        let batches = RowBatches::new(rows.len(), 3.0, 6, accumulation, Some(&Seed::root(1)));
+        let batches = RowBatches::new(&(0..rows.len()).collect::<Vec<_>>(), 3.0, 6, accumulation, Some(&Seed::root(1)));
         let mut preference = Preference {
             objective,
             modifiers: Modifiers::default(),
             reference: Reference::of_rows(scored, &rows).unwrap(),
             rows,
             mismatch: Mismatch::Fixed,
+            moving: None,
+            held_out: None,
         };
         preference.look_at_mismatches(&model, batches.order(), 1000, Savings::default(), |_| ());
         Training {
@@ -356,6 +382,7 @@ pub(super) mod tests {
             batches: Arc::new(batches),
             savings: Savings::default(),
             tape: Tape::default(),
+            dropout: None,
             optimisation: Optimisation {
                 schedule: Schedule::new(1e-2, 3, 12, Decay::Linear, 0.1),
                 weight_decay: 0.01,
@@ -391,6 +418,122 @@ pub(super) mod tests {
                 with(folder, model, algorithm, 2)
             });
         }
+    }
+
+    #[test]
+    fn so_does_one_whose_reference_moves_or_which_holds_rows_out() {
+        killed_anywhere(&|folder| changed(folder, "kto", |preference| preference.moving = MOVING));
+        killed_anywhere(&|folder| {
+            let model = adapted();
+            Training { model, ..changed(folder, "dpo", |preference| preference.held_out = Some(held_out(None))) }
+        });
+        killed_anywhere(&|folder| {
+            let dropout = Some((0.2, Seed::root(3)));
+            Training { model: adapted(), dropout, ..changed(folder, "dpo", |_| ()) }
+        });
+    }
+
+    #[test]
+    fn in_bfloat16_what_is_trained_keeps_its_digits() {
+        let trained = |format: NumberFormat, tape: Tape| {
+            let folder = tempfile::tempdir().unwrap();
+            let start = training(folder.path()).model;
+            let training = with(folder.path(), Transformer { computes_in: format, ..start }, "dpo", 2);
+            let (model, metrics) = train(Training { tape, ..training }, Arc::new(|_| ())).unwrap();
+            assert_eq!(model.blocks[0].down.weight.val().dtype(), burn::tensor::DType::F32);
+            (column(&metrics, "loss"), model.blocks[1].down.weight.val().into_data().try_to_vec::<f32>().unwrap())
+        };
+        let (losses, weights) = trained(NumberFormat::Float32, Tape::Whole);
+        for tape in [Tape::Whole, Tape::Blocks] {
+            let (half_losses, half_weights) = trained(NumberFormat::BFloat16, tape);
+            assert!(
+                losses.iter().zip(&half_losses).all(|(one, other)| (one - other).abs() < 0.03 * one),
+                "{half_losses:?}"
+            );
+            assert!(losses != half_losses, "it did compute in fewer digits");
+            let exact = half_weights.iter().filter(|weight| (weight.to_bits() & 0xffff) == 0).count();
+            assert!(exact * 4 < half_weights.len(), "weights would lose what a step adds: {exact}");
+            let apart = weights.iter().zip(&half_weights).map(|(one, other)| (one - other).abs());
+            assert!(apart.fold(0.0, f32::max) < 0.05);
+        }
+    }
+
+    const MOVING: Option<MovingReference> = Some(MovingReference { every: 3, mixup: 0.6 });
+
+    fn held_out(patience: Option<usize>) -> HeldOut {
+        HeldOut { rows: vec![1, 5, 9, 13], every: 2, patience }
+    }
+
+    /// Training with another preference.
+    fn changed(folder: &Path, algorithm: &str, change: impl FnOnce(&mut Preference)) -> Training {
+        let model = tiny(23).init(&Seed::root(5), &Device::flex());
+        let mut training = with(folder, model, algorithm, 2);
+        let Task::Preference(preference) = &mut training.task else { unreachable!() };
+        change(preference);
+        training
+    }
+
+    fn column(metrics: &Path, name: &str) -> Vec<f64> {
+        let text = fs::read_to_string(metrics).unwrap();
+        let rows = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        rows.filter_map(|row| row[name].as_f64()).collect()
+    }
+
+    /// A reference that is replaced after every step is the policy, so that rewards vanish and each step is the first.
+    #[test]
+    fn a_reference_that_follows_at_once_leaves_no_rewards() {
+        let rewards = |moving| {
+            let folder = tempfile::tempdir().unwrap();
+            let training = changed(folder.path(), "dpo", |preference| preference.moving = moving);
+            let (_, metrics) = train(training, Arc::new(|_| ())).unwrap();
+            column(&metrics, "rewards/margins")
+        };
+        let follows = rewards(Some(MovingReference { every: 1, mixup: 1.0 }));
+        assert!(follows.iter().all(|margin| margin.abs() < 1e-5), "{follows:?}");
+        let (stays, moves) = (rewards(None), rewards(MOVING));
+        assert_eq!(stays[..3], moves[..3], "it moves after the third step");
+        assert!(stays[11] > 2.0 * moves[11].abs(), "{} {}", stays[11], moves[11]);
+    }
+
+    #[test]
+    fn the_model_that_does_best_on_held_out_rows_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        // Held-out rows say the contrary of those that are learnt from.
+        let learnt = [0, 4, 8, 12];
+        let contrary = |preference: &mut Preference| {
+            preference.objective = Objective::plain("dpo", &[]).unwrap();
+            for row in learnt {
+                preference.rows[row + 1] = preference.rows[row].clone();
+                preference.rows[row + 1].answers_mut().reverse();
+                let mut reference = preference.reference.answers[row].clone();
+                reference.reverse();
+                preference.reference.answers[row + 1] = reference;
+            }
+            preference.held_out = Some(held_out(Some(2)));
+        };
+        let training = changed(folder.path(), "dpo", contrary);
+        let batches = Arc::new(RowBatches::new(&learnt, 12.0, 4, 1, None));
+        let before = bytes(&training.model);
+        let (found, metrics) = train(Training { batches, ..training }, Arc::new(|_| ())).unwrap();
+        let losses = column(&metrics, "eval_loss");
+        assert!(
+            losses.len() == 3 && losses[0] < losses[1] && losses[1] < losses[2],
+            "two worse looks end it: {losses:?}"
+        );
+        assert_eq!(column(&metrics, "loss").len(), 7, "it stops before its last step");
+        assert_ne!(bytes(&found), before);
+        assert_eq!(column(&metrics, "eval_rewards/accuracies")[1..], [0.0; 2]);
+        let shorter = tempfile::tempdir().unwrap();
+        let training = changed(shorter.path(), "dpo", contrary);
+        let batches = Arc::new(RowBatches::new(&learnt, 2.0, 4, 1, None));
+        let optimisation =
+            Optimisation { schedule: Schedule::new(1e-2, 3, 12, Decay::Linear, 0.1), ..training.optimisation.clone() };
+        let training = Training { batches, optimisation, ..training };
+        assert_eq!(
+            bytes(&train(training, Arc::new(|_| ())).unwrap().0),
+            bytes(&found),
+            "the best was that of the first look"
+        );
     }
 
     /// A model with a fresh adapter.
@@ -435,7 +578,7 @@ pub(super) mod tests {
             let folder = tempfile::tempdir().unwrap();
             let training = training(folder.path());
             let model = burn::module::Module::map(training.model.clone(), &mut Diverged);
-            let batches = Arc::new(RowBatches::new(pairs().len(), passes, 6, 1, None));
+            let batches = Arc::new(RowBatches::new(&(0..pairs().len()).collect::<Vec<_>>(), passes, 6, 1, None));
             let result = train(Training { model, batches, ..training }, Arc::new(|_| ()));
             let error = result.expect_err("a model of infinities has no loss").to_string();
             assert!(error.contains("is not a finite number at step 1"), "{error}");

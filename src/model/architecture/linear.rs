@@ -2,11 +2,11 @@
 
 use burn::{
     module::{Module, Param},
-    tensor::Tensor,
+    tensor::{Tensor, TensorData},
 };
 use rayon::prelude::*;
 
-use crate::model::device::is_cpu;
+use crate::{model::device::is_cpu, seed::Seed};
 
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
@@ -32,6 +32,19 @@ pub struct LowRank {
     /// What the product is multiplied by.
     #[module(skip)]
     pub scale: f64,
+    /// In training: what of its input is left out.
+    #[module(skip)]
+    pub dropout: Option<Dropout>,
+}
+
+/// A share of the numbers that go into an update is left out, and the others are raised so that the mean stays (Srivastava et
+/// al. 2014); which ones follows from the seed.
+#[derive(Clone, Debug)]
+pub struct Dropout {
+    /// The share.
+    pub rate: f64,
+    /// Of one step and one update.
+    pub seed: Seed,
 }
 
 impl Linear {
@@ -39,9 +52,10 @@ impl Linear {
     /// - input: [rows, in]
     /// - output: [rows, out]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let mut output = product(input.clone(), self.weight.val());
+        let format = input.dtype();
+        let mut output = product(input.clone(), self.weight.val().cast(format));
         if let Some(bias) = &self.bias {
-            output = output + bias.val().unsqueeze();
+            output = output + bias.val().cast(format).unsqueeze();
         }
         match self.update(input) {
             Some(update) => output + update,
@@ -63,9 +77,17 @@ impl Linear {
                 parts.into_iter().filter_map(|(width, part)| part.or_else(|| (width > 0).then(|| zeros(width))));
             Tensor::cat(parts.collect(), 1)
         };
-        let a: Vec<_> = self.updates.iter().map(|update| update.a.val().cast(format)).collect();
+        let a = self.updates.iter().map(|update| update.a.val().cast(format));
         let b: Vec<_> = self.updates.iter().map(wide).collect();
-        (!a.is_empty()).then(|| input.matmul(Tensor::cat(a, 1)).matmul(Tensor::cat(b, 0)))
+        let narrow = match self.updates.iter().any(|update| update.dropout.is_some()) {
+            false if b.is_empty() => return None,
+            false => input.matmul(Tensor::cat(a.collect(), 1)),
+            true => {
+                let left = self.updates.iter().map(|update| update.left_of(input.clone()));
+                Tensor::cat(left.zip(a).map(|(input, a)| input.matmul(a)).collect(), 1)
+            }
+        };
+        Some(narrow.matmul(Tensor::cat(b, 0)))
     }
 
     /// The matrix with all updates in it [in, out].
@@ -116,6 +138,16 @@ fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
 }
 
 impl LowRank {
+    /// What dropout leaves of an input [rows, in].
+    fn left_of(&self, input: Tensor<2>) -> Tensor<2> {
+        let Some(Dropout { rate, seed }) = &self.dropout else { return input };
+        let (shape, mut stream) = (input.dims(), seed.stream());
+        let kept = (1.0 / (1.0 - rate)) as f32;
+        let mask: Vec<f32> = (0..shape[0] * shape[1]).map(|_| if stream.unit() < *rate { 0.0 } else { kept }).collect();
+        let mask = Tensor::from_data(TensorData::new(mask, shape), (&input.device(), input.dtype()));
+        input * mask
+    }
+
     /// The column after its last.
     pub fn end(&self) -> usize {
         let [_, width] = self.b.dims();
@@ -125,7 +157,7 @@ impl LowRank {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::Device;
 
     use super::*;
     use crate::model::architecture::transformer::parameter;
@@ -136,8 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn dropout_leaves_the_mean_and_is_drawn_from_the_seed() {
+        let dropout = |step: u64| Some(Dropout { rate: 0.25, seed: Seed::root(step) });
+        let update =
+            |step| LowRank { a: matrix("a", 5, 2), b: matrix("b", 2, 3), from: 0, scale: 1.0, dropout: dropout(step) };
+        let input = Tensor::<2>::ones([400, 5], &Device::flex());
+        let left = |step| -> Vec<f32> { update(step).left_of(input.clone()).into_data().try_to_vec().unwrap() };
+        let found = left(1);
+        assert!(found.iter().all(|value| *value == 0.0 || (value * 0.75 - 1.0).abs() < 1e-6));
+        let dropped = found.iter().filter(|value| **value == 0.0).count() as f64 / found.len() as f64;
+        assert!((dropped - 0.25).abs() < 0.04, "{dropped}");
+        assert!(found == left(1) && found != left(2));
+        let plain = Linear { weight: matrix("w", 5, 3), bias: None, updates: Vec::new() };
+        let adapted = Linear { updates: vec![update(1)], ..plain.clone() };
+        let expected = plain.forward(input.clone())
+            + update(1).left_of(input.clone()).matmul(update(1).a.val()).matmul(update(1).b.val());
+        let values = |tensor: Tensor<2>| -> Vec<f32> { tensor.into_data().try_to_vec().unwrap() };
+        let (found, expected) = (values(adapted.forward(input)), values(expected));
+        assert!(found.iter().zip(&expected).all(|(one, other)| (one - other).abs() < 1e-5));
+    }
+
+    #[test]
     fn updates_change_their_columns_whether_merged_or_not() {
-        let update = |from: usize| LowRank { a: matrix("a", 5, 2), b: matrix("b", 2, 3), from, scale: 0.5 };
+        let update =
+            |from: usize| LowRank { a: matrix("a", 5, 2), b: matrix("b", 2, 3), from, scale: 0.5, dropout: None };
         let plain = Linear { weight: matrix("w", 5, 12), bias: None, updates: Vec::new() };
         let adapted = Linear { updates: vec![update(1), update(8)], ..plain.clone() };
         let input = matrix("x", 4, 5).val();

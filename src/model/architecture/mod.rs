@@ -11,7 +11,7 @@ mod transformer;
 
 pub use config::{Architecture, ModelConfig, SlidingWindow};
 pub use config_file::ConfigError;
-pub use linear::{Linear, LowRank};
+pub use linear::{Dropout, Linear, LowRank};
 pub use number_format::NumberFormat;
 pub use packed::{Packed, Text};
 pub use rotary::{Rotary, RotaryScaling, Yarn};

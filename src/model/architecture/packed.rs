@@ -25,7 +25,7 @@ pub struct Text {
 /// Texts as one pass through the model sees them.
 pub struct Packed {
     /// [tokens]
-    tokens: Tensor<1, Int>,
+    pub tokens: Tensor<1, Int>,
     groups: Vec<Group>,
     /// Where each token's output lies among those of the groups [tokens].
     places: Tensor<1, Int>,
@@ -167,14 +167,11 @@ fn integers(values: &[i32], device: &Device) -> Tensor<1, Int> {
 impl Transformer {
     /// The states after the last norm, of each token of the texts [tokens, hidden].
     pub fn states(&self, packed: &Packed) -> Tensor<2> {
-        let states =
-            self.blocks.iter().fold(self.embed(packed), |states, block| block.forward(states, &self.config, packed));
+        let states = self
+            .blocks
+            .iter()
+            .fold(self.embed(packed.tokens.clone()), |states, block| block.forward(states, &self.config, packed));
         self.last_norm(states)
-    }
-
-    /// The states before the first block [tokens, hidden].
-    pub fn embed(&self, packed: &Packed) -> Tensor<2> {
-        self.embedding.val().select(0, packed.tokens.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use burn::{
 };
 
 use super::{
-    Linear, ModelConfig, NumberFormat,
+    Dropout, Linear, ModelConfig, NumberFormat,
     attention::{KeysAndValues, Positions, attention, rotate},
 };
 use crate::{model::device::is_cpu, seed::Seed};
@@ -28,6 +28,9 @@ pub struct Transformer {
     /// Its sizes.
     #[module(skip)]
     pub config: ModelConfig,
+    /// The format of states; weights of another one are turned into it where they are used, and keep their own.
+    #[module(skip)]
+    pub computes_in: NumberFormat,
 }
 
 /// Attention and feed-forward layer, each behind a norm and added to what came in. Matrices lie as [in, out].
@@ -90,6 +93,7 @@ impl ModelConfig {
             norm: ones("norm", hidden),
             head: (!self.tie_word_embeddings).then(|| linear("head".to_owned(), hidden, self.vocab_size, false)),
             config: self.clone(),
+            computes_in: NumberFormat::Float32,
         }
     }
 }
@@ -129,7 +133,7 @@ impl Transformer {
         mut remember: impl FnMut(usize, KeysAndValues) -> KeysAndValues,
     ) -> Tensor<2> {
         let [batch, time] = tokens.dims();
-        let mut states = self.embedding.val().select(0, tokens.reshape([batch * time]));
+        let mut states = self.embed(tokens.reshape([batch * time]));
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(states.clone(), &block.attention_norm, self.config.rms_norm_eps);
             let projected = block.query_key_value.forward(normed);
@@ -142,6 +146,11 @@ impl Transformer {
         self.last_norm(states)
     }
 
+    /// The states before the first block [tokens, hidden].
+    pub fn embed(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
+        self.embedding.val().select(0, tokens).cast(self.computes_in.dtype())
+    }
+
     /// States after the last block, normed [rows, hidden].
     pub fn last_norm(&self, states: Tensor<2>) -> Tensor<2> {
         rms_norm(states, &self.norm, self.config.rms_norm_eps)
@@ -149,7 +158,8 @@ impl Transformer {
 
     /// The output layer as one row a token [vocab, hidden]; the embedding where they are tied.
     pub fn head(&self) -> Tensor<2> {
-        self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.merged_weight().transpose())
+        let head = self.head.as_ref().map_or_else(|| self.embedding.val(), |head| head.merged_weight().transpose());
+        head.cast(self.computes_in.dtype())
     }
 
     /// The output layer as one row a token [vocab, hidden], without updates of an adapter.
@@ -175,6 +185,19 @@ impl Transformer {
         self.blocks.iter().any(of) || self.head.as_ref().is_some_and(|head| !head.updates.is_empty())
     }
 
+    /// The same model, in which updates leave out a share of their input, each its own numbers.
+    pub fn with_dropout(mut self, rate: f64, seed: &Seed) -> Self {
+        let head = self.head.as_mut().map(|head| &mut head.updates);
+        let of_blocks = self.blocks.iter_mut().flat_map(|block| {
+            [&mut block.query_key_value, &mut block.attention_output, &mut block.gate_up, &mut block.down]
+                .map(|linear| &mut linear.updates)
+        });
+        for (number, update) in of_blocks.chain(head).flatten().enumerate() {
+            update.dropout = Some(Dropout { rate, seed: seed.split(&format!("update {number}")) });
+        }
+        self
+    }
+
     /// The logits of the next token at each of these states, in float32.
     ///
     /// # Shapes
@@ -183,12 +206,12 @@ impl Transformer {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let logits = match &self.head {
             Some(head) => head.forward(hidden),
-            None => hidden.matmul(self.embedding.val().transpose()),
+            None => hidden.matmul(self.head().transpose()),
         };
         logits.cast(DType::F32)
     }
 
-    /// The format in which it computes.
+    /// The format of its weights.
     pub fn format(&self) -> NumberFormat {
         let dtype = self.embedding.val().dtype();
         NumberFormat::ALL.into_iter().find(|format| format.dtype() == dtype).unwrap_or(NumberFormat::Float32)
@@ -263,7 +286,7 @@ pub(super) fn rms_norm<const D: usize>(states: Tensor<D>, scale: &Param<Tensor<1
     let format = states.dtype();
     let states = states.cast(DType::F32);
     let mean_square = states.clone().powi_scalar(2).mean_dim(D - 1);
-    (states * (mean_square + epsilon).sqrt().recip()).cast(format) * scale.val().unsqueeze()
+    (states * (mean_square + epsilon).sqrt().recip()).cast(format) * scale.val().cast(format).unsqueeze()
 }
 
 /// SwiGLU (Shazeer 2020, arXiv 2002.05202) of gate and value side by side: [rows, 2 * width] to [rows, width].

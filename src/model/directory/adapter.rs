@@ -55,7 +55,7 @@ impl Adapter {
                     let a = Tensor::from_data(TensorData::new(values, [columns.input, rank]), (&device, DType::F32));
                     let b = Tensor::zeros([rank, *width], (&device, DType::F32));
                     let part = |kind: &str, value| parameter(&format!("{path}.lora_{kind}"), value);
-                    linear.updates.push(LowRank { a: part("A", a), b: part("B", b), from, scale });
+                    linear.updates.push(LowRank { a: part("A", a), b: part("B", b), from, scale, dropout: None });
                     found += 1;
                 }
                 from += width;
@@ -173,14 +173,14 @@ impl Reader<'_> {
                 let mut read = |kind: &str, shape: [usize; 2]| {
                     let name = format!("{PREFIX}{path}.lora_{kind}.weight");
                     self.tensors.check(&name, &shape).map_err(LayerError::Weights)?;
-                    let data = self.tensors.transposed(&[(name.clone(), shape[0])], shape[1], self.format);
+                    let data = self.tensors.transposed(&[(name.clone(), shape[0])], shape[1], NumberFormat::Float32);
                     self.taken.insert(name);
-                    let dtype = (&device, self.format.dtype());
+                    let dtype = (&device, DType::F32);
                     let tensor = Tensor::from_data(data.map_err(LayerError::Weights)?, dtype);
                     Ok(parameter(&format!("{path}.lora_{kind}"), tensor))
                 };
                 let (a, b) = (read("A", [rank, columns.input])?, read("B", [*width, rank])?);
-                linear.updates.push(LowRank { a, b, from, scale });
+                linear.updates.push(LowRank { a, b, from, scale, dropout: None });
             }
             from += width;
         }

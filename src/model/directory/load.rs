@@ -167,6 +167,7 @@ impl Builder<'_> {
             norm: parameter("norm", self.norm(NORM.to_owned(), hidden)?),
             head: head.transpose()?,
             config: config.clone(),
+            computes_in: self.place.format,
         })
     }
 
@@ -384,7 +385,13 @@ pub(in crate::model) mod tests {
                     if adapter.targets(&path).unwrap() {
                         let rank = adapter.rank(&path).unwrap();
                         let (a, b) = (random("a", [columns.input, rank]), random("b", [rank, *width]));
-                        linear.updates.push(LowRank { a, b, from, scale: adapter.scale(&path).unwrap() });
+                        linear.updates.push(LowRank {
+                            a,
+                            b,
+                            from,
+                            scale: adapter.scale(&path).unwrap(),
+                            dropout: None,
+                        });
                     }
                     from += width;
                 }

@@ -126,6 +126,22 @@ impl Encoder {
         Ok(places[places.len() - count..].iter().map(place).collect())
     }
 
+    /// The token that begins a text; none where the tokenizer begins none.
+    ///
+    /// # Errors
+    /// Where the tokenizer fails.
+    pub fn begin(&self) -> Result<Option<u32>, EncodeError> {
+        let alone = self.tokenizer.encode_prompt("")?;
+        Ok(alone.first().copied())
+    }
+
+    /// Takes the token away that says that an answer has ended.
+    pub fn cut_end(&self, answer: &mut Vec<u32>) {
+        if answer.len() > 1 && answer.last().copied() == self.end {
+            answer.pop();
+        }
+    }
+
     /// Prompt and answer as one; a text gets the end token, unless it has it already, messages what the template writes.
     fn whole(&self, prompt: &Content, answer: &Content) -> Result<Vec<u32>, EncodeError> {
         match (prompt, answer) {

@@ -89,6 +89,10 @@ pub enum Setting {
     DesirableWeight,
     /// The weight of an undesirable answer.
     UndesirableWeight,
+    /// The weight of the term over single facts.
+    FactWeight,
+    /// The weight of a wrong fact in it; a right one weighs 1.
+    WrongFactWeight,
     /// Whether rewards are compared with their running mean.
     RunningShift,
     /// What the margin must reach where only the rejected answer is wrong.
@@ -103,7 +107,7 @@ pub(super) struct Settings([f64; Setting::ALL.len()]);
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Beta,
         Self::LabelSmoothing,
         Self::Average,
@@ -115,6 +119,8 @@ impl Setting {
         Self::Lambda,
         Self::DesirableWeight,
         Self::UndesirableWeight,
+        Self::FactWeight,
+        Self::WrongFactWeight,
         Self::RunningShift,
         Self::FactMargin,
         Self::NllWeight,
@@ -134,6 +140,8 @@ impl Setting {
             Self::Lambda => "lambda",
             Self::DesirableWeight => "desirable_weight",
             Self::UndesirableWeight => "undesirable_weight",
+            Self::FactWeight => "fact_weight",
+            Self::WrongFactWeight => "wrong_fact_weight",
             Self::RunningShift => "running_shift",
             Self::FactMargin => "fact_margin",
             Self::NllWeight => "nll_weight",

@@ -38,6 +38,8 @@ pub(in crate::tuning) struct PairOfAnswers {
 pub(in crate::tuning) struct Statistics {
     /// How far the policy has moved from the reference on answers to other prompts, in nats, at least 0.
     pub reference_point: f64,
+    /// The same by the facts that they state.
+    pub fact_point: f64,
     /// The mean of all rewards so far.
     pub shift: f64,
 }

@@ -1,7 +1,7 @@
 //! The losses of a batch, with their derivatives by each answer's log-probability.
 
 use super::{
-    Divergence, Dual, Label, Loss, Objective, Settings, Sorted, Statistics,
+    Divergence, Dual, Label, Loss, Objective, Setting, Settings, Sorted, Statistics,
     algorithm::OfAnswer,
     answer::{Answer, PairOfAnswers},
     recipe::Term,
@@ -59,6 +59,22 @@ impl Objective {
             }
         }
         losses
+    }
+
+    /// The loss of a fact that an answer states, as if it were an answer; none where no algorithm looks at facts.
+    pub(in crate::tuning) fn fact_loss(&self, fact: &Scored, label: Label, statistics: &Statistics) -> RowLoss {
+        let statistics = Statistics { reference_point: statistics.fact_point, ..*statistics };
+        let mut sum = RowLoss::default();
+        for term in self.terms.iter().filter(|term| term.looks_at_facts()) {
+            let Loss::Single(loss) = term.algorithm.loss else { unreachable!("only losses of answers look at facts") };
+            let mut settings = term.settings;
+            settings.set(Setting::DesirableWeight, 1.0);
+            settings.set(Setting::UndesirableWeight, settings.get(Setting::WrongFactWeight));
+            let found = loss(&fact.answer(0, self.divergence), label, &statistics, &settings);
+            let found = found * (term.weight * settings.get(Setting::FactWeight));
+            sum.add(RowLoss { value: found.value, by: found.by });
+        }
+        sum
     }
 
     /// The loss of a row that does not depend on the others, but through statistics.
@@ -136,7 +152,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::tuning::objective::{ALGORITHMS, Setting};
+    use crate::tuning::objective::ALGORITHMS;
 
     /// Vectors made with 60-digit decimal arithmetic from the papers' formulas, and numbers of other people's tests.
     const VECTORS: &str = include_str!("../../../tests/data/losses.json");
@@ -238,7 +254,8 @@ mod tests {
                     let is_desirable = vector["label"].as_bool().unwrap();
                     let label = if is_desirable { Label::Desirable } else { Label::Undesirable };
                     let row = Row::Single { answer: scored(text("logratio"), 3.0), label };
-                    let statistics = Statistics { reference_point: text("kl_clamped"), shift: 0.0 };
+                    let statistics =
+                        Statistics { reference_point: text("kl_clamped"), shift: 0.0, ..Statistics::default() };
                     let objective = Objective::plain("kto", &[(Setting::Beta, text("beta"))]).unwrap();
                     let found = objective.losses(&[row], &statistics)[0];
                     close(found.value, vector["value"].as_f64().unwrap(), "kto");
@@ -309,7 +326,7 @@ mod tests {
 
     #[test]
     fn derivatives_are_the_limits_of_differences_for_every_algorithm() {
-        let statistics = Statistics { reference_point: 0.3, shift: 0.07 };
+        let statistics = Statistics { reference_point: 0.3, shift: 0.07, ..Statistics::default() };
         for objective in every_objective() {
             let rows = rows(6);
             let total = |rows: &[Row]| objective.losses(rows, &statistics).iter().map(|loss| loss.value).sum::<f64>();
@@ -351,7 +368,7 @@ mod tests {
 
     #[test]
     fn weighted_sums_add_up() {
-        let statistics = Statistics { reference_point: 0.0, shift: 0.1 };
+        let statistics = Statistics { reference_point: 0.0, shift: 0.1, ..Statistics::default() };
         let of = |sum: &[(&str, f64)]| Objective::new(sum, &[], None).unwrap();
         let (dpo, bco, both) =
             (of(&[("dpo", 1.0)]), of(&[("bco", 1.0)]), of(&[("dpo", 0.8), ("bco", 0.2), ("sft", 1.0)]));

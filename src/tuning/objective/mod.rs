@@ -47,6 +47,7 @@ pub const ALGORITHMS: &[&Algorithm] = &[
     &transport::AOT,
     &transport::AOT_UNPAIRED,
     &prospect::KTO,
+    &prospect::FACT_KTO,
     &reference_free::CPO,
     &reference_free::SIMPO,
     &reference_free::ALPHAPO,

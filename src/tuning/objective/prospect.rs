@@ -2,7 +2,7 @@
 
 use super::{
     Algorithm, Dual, Label, Loss, Reward,
-    Setting::{Beta, DesirableWeight, NllWeight, UndesirableWeight},
+    Setting::{Beta, DesirableWeight, FactWeight, NllWeight, UndesirableWeight, WrongFactWeight},
     Settings,
     answer::{Answer, Statistics},
 };
@@ -13,6 +13,25 @@ pub(super) const KTO: Algorithm = Algorithm {
     formula: "w_D (1 - σ(β (r - z))) or w_U (1 - σ(β (z - r))), z = max(0, mean r of answers to other prompts)",
     source: "Ethayarajh et al. 2024, arXiv 2402.01306",
     settings: &[(Beta, 0.1), (DesirableWeight, 1.0), (UndesirableWeight, 1.0), (NllWeight, 0.0)],
+    loss: Loss::Single(kto),
+    reward: Reward::AgainstReference,
+    takes_divergence: false,
+};
+
+pub(super) const FACT_KTO: Algorithm = Algorithm {
+    name: "fact_kto",
+    trl: None,
+    formula: "kto + w_f mean over facts f of (1 - σ(β (r_f - z_f))) or w_w (1 - σ(β (z_f - r_f))), z_f = max(0, mean r a \
+              fact of answers to other prompts)",
+    source: "FactAlign: Huang and Chen 2024, arXiv 2410.01691, with facts by their spans instead of whole sentences",
+    settings: &[
+        (Beta, 0.1),
+        (DesirableWeight, 1.0),
+        (UndesirableWeight, 1.0),
+        (FactWeight, 1.0),
+        (WrongFactWeight, 4.0),
+        (NllWeight, 0.0),
+    ],
     loss: Loss::Single(kto),
     reward: Reward::AgainstReference,
     takes_divergence: false,

@@ -155,6 +155,11 @@ impl Objective {
         self.terms.iter().any(|term| term.algorithm.has(Setting::DesirableWeight))
     }
 
+    /// Whether it looks at the single facts of answers.
+    pub fn looks_at_facts(&self) -> bool {
+        self.terms.iter().any(Term::looks_at_facts)
+    }
+
     /// Whether rewards are compared with their running mean.
     pub fn has_running_shift(&self) -> bool {
         self.terms.iter().any(|term| term.settings.get(Setting::RunningShift) > 0.0)
@@ -172,6 +177,10 @@ impl Objective {
 }
 
 impl Term {
+    pub(super) fn looks_at_facts(&self) -> bool {
+        self.settings.get(Setting::FactWeight) > 0.0
+    }
+
     fn give(&mut self, setting: Setting, value: f64) -> Result<(), ObjectiveError> {
         let algorithm = self.algorithm.name;
         let wrong = |right| Err(ObjectiveError::Range { setting: setting.name(), algorithm, right });
