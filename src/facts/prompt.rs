@@ -23,12 +23,16 @@ pub fn prompts(domains: &[Domain], seed: &Seed) -> Vec<Prompt> {
                 split: if tune.contains(entity.name.as_str()) { "tune" } else { "test" }.to_owned(),
                 form: PromptForm::Paragraph,
                 attribute: None,
+                answers: Vec::new(),
+                claim: None,
             };
-            questions.extend(domain.facts(entity).map(|(attribute, _)| Prompt {
+            questions.extend(domain.facts(entity).map(|(attribute, values)| Prompt {
                 id: format!("{}/{attribute}", paragraph.id),
                 prompt: domain.phrases().question(entity, attribute).into(),
                 form: PromptForm::Question,
                 attribute: Some(attribute.to_owned()),
+                answers:
+                    values.iter().map(|value| domain.phrases().named_statement(entity, attribute, value)).collect(),
                 ..paragraph.clone()
             }));
             paragraphs.push(paragraph);

@@ -2,9 +2,12 @@
 
 mod content;
 pub mod json_lines;
+mod probe;
 mod rows;
 
 pub use content::{Content, Message};
+pub use probe::{Knowing, ProbedAnswer, ProbedFact, Reply};
 pub use rows::{
-    Claim, Document, Evidence, Finish, Judgement, Level, Pair, Prompt, PromptForm, Response, StatedFact, Verdict,
+    Claim, Document, Evidence, Finish, Judgement, LabelledAnswer, Level, Pair, Prompt, PromptForm, Response,
+    StatedFact, Verdict,
 };

@@ -24,6 +24,12 @@ pub struct Prompt {
     /// For a question: the attribute that it asks for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attribute: Option<String>,
+    /// For a question: the sentences of the knowledge that answer it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<String>,
+    /// For a question that was made from a claim: the claim.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
 }
 
 /// What a prompt asks for.
@@ -148,16 +154,19 @@ pub struct Pair {
     /// The topic's domain.
     #[serde(default)]
     pub domain: String,
+    /// For an atomic pair: the attribute that its answers state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
     /// The chosen answer's row, or empty.
     #[serde(default)]
     pub chosen_id: String,
     /// The rejected answer's row, or empty.
     #[serde(default)]
     pub rejected_id: String,
-    /// The chosen answer's score, from 0 to 1.
+    /// The chosen answer's score, from 0 to 1 (minus an entropy is at most 0).
     #[serde(default)]
     pub chosen_score: f64,
-    /// The rejected answer's score, from 0 to 1.
+    /// The rejected answer's score, likewise.
     #[serde(default)]
     pub rejected_score: f64,
     /// What the chosen answer states.
@@ -166,6 +175,51 @@ pub struct Pair {
     /// What the rejected answer states.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected_facts: Vec<StatedFact>,
+    /// How much it counts in tuning.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
+    /// Whether its answers end where they end, so that tuning puts an end token there.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ends: bool,
+}
+
+/// The weight of a pair that says none.
+fn one() -> f64 {
+    1.0
+}
+
+/// Whether a weight need not be written.
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
+}
+
+/// Whether answers end, where nothing is said.
+fn yes() -> bool {
+    true
+}
+
+/// Whether an end need not be written.
+fn is_yes(ends: &bool) -> bool {
+    *ends
+}
+
+/// A row of `pairs.jsonl` without a partner, under TRL's names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LabelledAnswer {
+    /// What was asked.
+    pub prompt: Content,
+    /// The answer.
+    pub completion: Content,
+    /// Whether it is good enough to be wanted.
+    pub label: bool,
+    /// Whom or what it is about.
+    pub topic: String,
+    /// The topic's domain.
+    pub domain: String,
+    /// The answer's row.
+    pub id: String,
+    /// What the label follows from.
+    pub score: f64,
 }
 
 /// A fact that an answer of a pair states.

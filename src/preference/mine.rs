@@ -1,17 +1,21 @@
-//! General preference pairs: answers to one prompt, the more precise one chosen.
+//! General preferences: answers to one prompt, the more precise one chosen, or each by itself with its label.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    language::{Claim, Content, Finish, Judgement, Level, Pair, Prompt, Response, StatedFact, Verdict},
-    seed::{Seed, Stream},
-    verification::{Tally, TallyError, tallies},
+    language::{
+        Claim, Content, Finish, Judgement, LabelledAnswer, Level, Pair, ProbedFact, Prompt, Response, StatedFact,
+        Verdict,
+    },
+    seed::Seed,
+    verification::{TallyError, tallies},
 };
 
-use super::Protection;
-
-/// How far a chosen answer is better at least, in spite of the rounding of shares.
-const ROUNDING: f64 = 1e-9;
+use super::{
+    Protection, Reward,
+    draw::{ROUNDING, draw},
+    reward::Rewards,
+};
 
 /// Answers with all that was found out about them.
 #[derive(Clone, Copy, Debug)]
@@ -24,18 +28,34 @@ pub struct Answers<'a> {
     pub verdicts: &'a [Verdict],
 }
 
-/// Which pairs are wanted.
+/// What answers become.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rows {
+    /// Pairs of a better and a worse answer.
+    Pairs,
+    /// Rows of their own, wanted from this reward on.
+    Answers {
+        /// The least reward of a wanted answer.
+        good: f64,
+    },
+}
+
+/// Which rows are wanted.
 #[derive(Clone, Debug)]
 pub struct Mining {
+    /// By what answers are ranked.
+    pub reward: Reward,
+    /// What they become.
+    pub rows: Rows,
     /// The chosen answer's score is higher by at least so much, and higher at all.
     pub margin: f64,
-    /// At most so many pairs of one prompt, drawn at random.
+    /// At most so many rows of one prompt, drawn at random.
     pub at_most_per_prompt: Option<usize>,
-    /// At most so many pairs in all, drawn at random.
+    /// At most so many rows in all, drawn at random.
     pub at_most: Option<usize>,
     /// Only answers to prompts of these splits are used.
     pub splits: Vec<String>,
-    /// Whether only answers that ended by themselves may be chosen, since tuning puts an end after what it learns.
+    /// Whether only answers that ended by themselves may be chosen or wanted, since tuning puts an end after what it learns.
     pub finished: bool,
     /// Whether a chosen answer must state at least as many facts as the rejected one: precision alone prefers saying less.
     pub as_many_facts: bool,
@@ -46,15 +66,19 @@ pub struct Mining {
 pub struct Mined {
     /// The pairs, in the order of the answers.
     pub pairs: Vec<Pair>,
+    /// Answers by themselves, where these were wanted.
+    pub labelled: Vec<LabelledAnswer>,
     /// Answers that were used.
     pub answers: usize,
-    /// Prompts that gave a pair.
+    /// Answers without a probed fact, and so without a reward.
+    pub unrewarded: usize,
+    /// Prompts that gave a row.
     pub prompts: usize,
     /// Prompts that were used.
     pub prompts_used: usize,
-    /// Pairs left out since an answer names a protected topic, by topic.
+    /// Rows left out since an answer names a protected topic, by topic.
     pub left_out: BTreeMap<String, usize>,
-    /// Topics that no pair may name.
+    /// Topics that no row may name.
     pub protected: BTreeSet<String>,
     /// The mean length of the chosen answers in characters; precision goes with length.
     pub chosen_length: f64,
@@ -89,12 +113,18 @@ struct Candidate<'a> {
     names: Option<&'a str>,
 }
 
-/// Mines pairs. Answers score their precision, and 0 without facts. Topics of `prompts` that are no topics of the used
-/// answers are protected: pairs that name one in either answer are left out.
+/// Mines pairs or single answers. Topics of `prompts` that are no topics of the used answers are protected: rows that name
+/// one in an answer are left out. `probed` is what rewards without a reference come from.
 ///
 /// # Errors
 /// Where rows do not fit together, no answer can be used, or a used answer's topic is held out for tests.
-pub fn mine(prompts: &[Prompt], answers: Answers, mining: &Mining, seed: &Seed) -> Result<Mined, MineError> {
+pub fn mine(
+    prompts: &[Prompt],
+    answers: Answers,
+    probed: &[ProbedFact],
+    mining: &Mining,
+    seed: &Seed,
+) -> Result<Mined, MineError> {
     let judged = tallies(answers.responses, answers.claims, answers.verdicts)?;
     let used = used_answers(prompts, answers.responses, &mining.splits)?;
     let topics: BTreeSet<&str> = used.iter().map(|index| answers.responses[*index].topic.as_str()).collect();
@@ -105,19 +135,21 @@ pub fn mine(prompts: &[Prompt], answers: Answers, mining: &Mining, seed: &Seed) 
     let others = prompts.iter().map(|prompt| prompt.topic.as_str()).filter(|topic| !topics.contains(topic));
     let mut mined = Mined { protected: others.map(str::to_owned).collect(), answers: used.len(), ..Mined::default() };
     let protection: Protection = mined.protected.iter().cloned().collect();
+    let rewards = Rewards::new(mining.reward, probed, answers.verdicts);
 
     let mut by_prompt: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
     let mut order = Vec::new();
     for index in used {
         let response = &answers.responses[index];
-        let mut tally = Tally::default();
-        judged[index].iter().for_each(|(_, judgement)| tally.add(*judgement));
+        let Some(score) = rewards.of(&judged[index]) else {
+            mined.unrewarded += 1;
+            continue;
+        };
         let candidates = by_prompt.entry(response.prompt_id.as_str()).or_default();
         if candidates.is_empty() {
             order.push(response.prompt_id.as_str());
         }
         let names = protection.named(&response.output);
-        let score = tally.precision().unwrap_or(0.0);
         let facts = judged[index].iter().filter(|(_, judgement)| *judgement != Judgement::Irrelevant);
         let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
             span: claim.span,
@@ -127,11 +159,22 @@ pub fn mine(prompts: &[Prompt], answers: Answers, mining: &Mining, seed: &Seed) 
     }
     mined.prompts_used = order.len();
     for prompt in order {
-        let mut pairs = pairs(&by_prompt[prompt], mining, &mut mined.left_out);
-        draw(&mut pairs, mining.at_most_per_prompt, &mut seed.split("prompt").split(prompt).stream());
-        mined.pairs.extend(pairs);
+        let mut stream = seed.split("prompt").split(prompt).stream();
+        match mining.rows {
+            Rows::Pairs => {
+                let mut pairs = pairs(&by_prompt[prompt], mining, &mut mined.left_out);
+                draw(&mut pairs, mining.at_most_per_prompt, &mut stream);
+                mined.pairs.extend(pairs);
+            }
+            Rows::Answers { good } => {
+                let mut labelled = labelled(&by_prompt[prompt], good, mining.finished, &mut mined.left_out);
+                draw(&mut labelled, mining.at_most_per_prompt, &mut stream);
+                mined.labelled.extend(labelled);
+            }
+        }
     }
     draw(&mut mined.pairs, mining.at_most, &mut seed.split("all").stream());
+    draw(&mut mined.labelled, mining.at_most, &mut seed.split("all").stream());
     describe(&mut mined);
     Ok(mined)
 }
@@ -175,32 +218,53 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
                 level: Level::General,
                 topic: better.response.topic.clone(),
                 domain: better.response.domain.clone(),
+                attribute: None,
                 chosen_id: better.response.id.clone(),
                 rejected_id: worse.response.id.clone(),
                 chosen_score: better.score,
                 rejected_score: worse.score,
                 chosen_facts: better.facts.clone(),
                 rejected_facts: worse.facts.clone(),
+                weight: 1.0,
+                ends: true,
             });
         }
     }
     pairs
 }
 
-/// Keeps at most so many pairs, drawn at random, in their order.
-fn draw(pairs: &mut Vec<Pair>, at_most: Option<usize>, stream: &mut Stream) {
-    let Some(at_most) = at_most.filter(|at_most| *at_most < pairs.len()) else { return };
-    let mut indices: Vec<usize> = (0..pairs.len()).collect();
-    stream.shuffle(&mut indices);
-    let kept: BTreeSet<usize> = indices.into_iter().take(at_most).collect();
-    let mut index = 0;
-    pairs.retain(|_| {
-        index += 1;
-        kept.contains(&(index - 1))
-    });
+/// One prompt's answers with their labels, each different text once.
+fn labelled(
+    candidates: &[Candidate],
+    good: f64,
+    finished: bool,
+    left_out: &mut BTreeMap<String, usize>,
+) -> Vec<LabelledAnswer> {
+    let mut rows = Vec::new();
+    let mut seen = BTreeSet::new();
+    for Candidate { response, score, names, .. } in candidates {
+        let label = score + ROUNDING >= good;
+        if label && finished && response.finish != Finish::Stop || !seen.insert(&response.output) {
+            continue;
+        }
+        if let Some(name) = names {
+            *left_out.entry((*name).to_owned()).or_default() += 1;
+            continue;
+        }
+        rows.push(LabelledAnswer {
+            prompt: response.prompt.clone(),
+            completion: response.prompt.answer(response.output.clone()),
+            label,
+            topic: response.topic.clone(),
+            domain: response.domain.clone(),
+            id: response.id.clone(),
+            score: *score,
+        });
+    }
+    rows
 }
 
-/// Counts what the pairs are.
+/// Counts what the rows are.
 fn describe(mined: &mut Mined) {
     let count = mined.pairs.len().max(1) as f64;
     let length = |content: fn(&Pair) -> &Content| {
@@ -208,7 +272,8 @@ fn describe(mined: &mut Mined) {
     };
     mined.chosen_length = length(|pair| &pair.chosen);
     mined.rejected_length = length(|pair| &pair.rejected);
-    mined.prompts = mined.pairs.iter().map(|pair| &pair.prompt).collect::<BTreeSet<_>>().len();
+    let prompts = mined.pairs.iter().map(|pair| &pair.prompt).chain(mined.labelled.iter().map(|row| &row.prompt));
+    mined.prompts = prompts.collect::<BTreeSet<_>>().len();
 }
 
 #[cfg(test)]
@@ -217,6 +282,8 @@ mod tests {
     use crate::language::PromptForm;
 
     const MINING: Mining = Mining {
+        reward: Reward::Precision,
+        rows: Rows::Pairs,
         margin: 0.1,
         at_most_per_prompt: None,
         at_most: None,
@@ -234,6 +301,8 @@ mod tests {
             split: split.to_owned(),
             form: PromptForm::Paragraph,
             attribute: None,
+            answers: Vec::new(),
+            claim: None,
         }
     }
 
@@ -261,7 +330,7 @@ mod tests {
         }
         let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
         let splits = if mining.splits.is_empty() { vec!["tune".to_owned()] } else { mining.splits.clone() };
-        mine(prompts, answers, &Mining { splits, ..mining.clone() }, &Seed::root(0))
+        mine(prompts, answers, &[], &Mining { splits, ..mining.clone() }, &Seed::root(0))
     }
 
     fn ids(mined: &Mined) -> Vec<(usize, usize)> {
@@ -318,6 +387,28 @@ mod tests {
         assert_eq!(ids(&found), [(1, 2)]);
         assert_eq!(found.left_out, BTreeMap::from([("radium".to_owned(), 2)]));
         assert_eq!(found.protected.len(), 2);
+    }
+
+    #[test]
+    fn answers_by_themselves_are_good_from_a_reward_on() {
+        let answers = [("a.", 1, 2), ("b.", 0, 2), ("a.", 2, 2), ("c", 2, 2), ("d", 0, 0), ("radium.", 1, 1)];
+        let prompts = [prompt("Ann", "tune"), prompt("radium", "test")];
+        let single = Mining { rows: Rows::Answers { good: 0.5 }, ..MINING };
+        let found = mined(&prompts, &answers, &single).unwrap();
+        let rows: Vec<(&str, bool, f64)> =
+            found.labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
+        assert_eq!(rows, [("Ann#0", true, 0.5), ("Ann#1", false, 0.0), ("Ann#4", false, 0.0)]);
+        assert_eq!((found.pairs.len(), found.prompts, found.left_out["radium"]), (0, 1, 1));
+        let strict = Mining { rows: Rows::Answers { good: 0.6 }, at_most: Some(2), ..MINING };
+        let found = mined(&prompts, &answers, &strict).unwrap();
+        assert_eq!((found.labelled.len(), found.labelled.iter().any(|row| row.label)), (2, false));
+    }
+
+    #[test]
+    fn answers_without_a_probed_fact_have_no_reward() {
+        let agreed = Mining { reward: Reward::Agreement, ..MINING };
+        let found = mined(&[prompt("Ann", "tune")], &[("a.", 1, 1), ("b.", 0, 1)], &agreed).unwrap();
+        assert_eq!((found.pairs.len(), found.unrewarded, found.answers), (0, 2, 2));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Topics that tuning must not see: those it is tested on, and those of other domains.
 
+use std::collections::BTreeSet;
+
 use crate::{
     facts::{NameIndex, words},
-    language::{Content, Pair},
+    language::{Content, Pair, Prompt},
 };
 
 /// Topics that no pair may be about, nor name in an answer.
@@ -30,6 +32,12 @@ impl<S: Into<String>> FromIterator<S> for Protection {
 }
 
 impl Protection {
+    /// All topics of prompts but those of these splits, which are for tuning.
+    pub fn of_other_splits(prompts: &[Prompt], splits: &[String]) -> Self {
+        let topics = prompts.iter().filter(|prompt| !splits.contains(&prompt.split)).map(|prompt| &prompt.topic);
+        topics.collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
     /// The protected topic that a text names, whole words only, whatever their case.
     pub fn named(&self, text: &str) -> Option<&str> {
         self.0.find(&words(text)).map(|named| named.names[0].as_str())
@@ -86,8 +94,11 @@ mod tests {
             rejected_id: String::new(),
             chosen_score: 1.0,
             rejected_score: 0.0,
+            attribute: None,
             chosen_facts: Vec::new(),
             rejected_facts: Vec::new(),
+            weight: 1.0,
+            ends: true,
         }
     }
 

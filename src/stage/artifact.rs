@@ -38,6 +38,8 @@ pub const RESPONSES: ArtifactType = ArtifactType { name: "responses", files: &["
 pub const CLAIMS: ArtifactType = ArtifactType { name: "claims", files: &["claims.jsonl"] };
 /// Whether claims hold.
 pub const VERDICTS: ArtifactType = ArtifactType { name: "verdicts", files: &["verdicts.jsonl"] };
+/// How well a model knows single facts.
+pub const PROBE: ArtifactType = ArtifactType { name: "probe", files: &["probe.jsonl", "probe.csv"] };
 /// Preference pairs.
 pub const PAIRS: ArtifactType = ArtifactType { name: "pairs", files: &["pairs.jsonl"] };
 /// What a model thinks of preference data before it is tuned on them.

@@ -25,10 +25,11 @@ const COUNT: Shape = Shape::Integer { least: 0, most: 100_000_000 };
 /// A number of things, at least one.
 const POSITIVE: Shape = Shape::Integer { least: 1, most: 100_000_000 };
 
-/// The kind. Version 1.
+/// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "facts",
-    version: 1,
+    // 1: the first. 2: questions say which sentences of the knowledge answer them.
+    version: 2,
     about: "Makes knowledge, prompts and training documents from tables of facts; documents are by invented sources, some of which guess.",
     inputs: &[
         Input::many("tables", &FACT_TABLE, "Tables of facts (CSV), one for each domain."),
@@ -296,6 +297,7 @@ fn shape(parameters: &Parameters) -> DocumentShape {
 mod tests {
     use super::*;
     use crate::{
+        knowledge::Knowledge,
         language::{Claim, Document, Finish, Judgement, Prompt, Response, Verdict},
         stage::{extract, trial, trial::Trial, verify},
     };
@@ -404,6 +406,12 @@ mod tests {
         }
         let prompts: Vec<Prompt> = json_lines::read(&one.join("prompts.jsonl")).unwrap();
         let paragraphs: Vec<&Prompt> = prompts.iter().filter(|prompt| prompt.attribute.is_none()).collect();
+        let knowledge = Knowledge::open(&one.join("knowledge.db")).unwrap();
+        for question in prompts.iter().filter(|prompt| prompt.attribute.is_some()) {
+            let passages = knowledge.passages(&question.topic).unwrap();
+            let is_known = |answer: &String| passages.iter().any(|passage| passage.text == *answer);
+            assert!(!question.answers.is_empty() && question.answers.iter().all(is_known), "{question:?}");
+        }
         assert_eq!(paragraphs.len(), 260);
         assert_eq!(paragraphs.iter().filter(|prompt| prompt.split == "tune").count(), 90);
         assert!(paragraphs.iter().all(|prompt| prompt.split == "test" || prompt.domain == "people"));

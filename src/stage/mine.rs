@@ -1,47 +1,66 @@
-//! The kind `mine`: judged answers into general preference pairs.
+//! The kind `mine`: judged answers into general preferences.
 
 use serde::Deserialize;
 
 use super::{
     Context, StageError,
-    artifact::{CLAIMS, PAIRS, PROMPTS, RESPONSES, VERDICTS},
+    artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
 };
 use crate::{
-    language::{Claim, Prompt, Response, Verdict, json_lines},
-    preference::{Answers, Mined, Mining, mine},
+    language::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
+    preference::{Answers, Mined, Mining, Reward, Rows, mine},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
 
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "mine",
-    // 1: the first. 2: pairs say which facts their answers state.
-    version: 2,
+    // 1: the first. 2: pairs say which facts their answers state. 3: rewards without a reference, answers by themselves.
+    version: 3,
     about: "Pairs the answers to each prompt, the more precise one chosen; leaves out pairs that name a topic which tuning must not see.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Several answers to each prompt."),
         Input::one("claims", &CLAIMS, "What the answers claim."),
         Input::one("verdicts", &VERDICTS, "Whether it holds."),
         Input::one("prompts", &PROMPTS, "All prompts: topics that the answers are not about are protected."),
+        Input::optional("probe", &PROBE, "What rewards without a reference come from."),
     ],
     parameters: &[
+        Parameter::new(
+            "reward",
+            Shape::Choice(&["precision", "confidence", "entropy", "agreement"]),
+            Default::Text("precision"),
+            "What ranks answers: precision, or of their facts in `probe` the largest bin, minus the entropy, or the share that agrees.",
+        ),
+        Parameter::new(
+            "rows",
+            Shape::Choice(&["pairs", "answers"]),
+            Default::Text("pairs"),
+            "Whether answers become pairs, or rows of their own with a label, for supervised tuning and algorithms without pairs.",
+        ),
+        Parameter::new(
+            "good",
+            Shape::Number { least: -1e6, most: 1.0, open: false },
+            Default::Number(0.5),
+            "With rows of their own: the reward from which on an answer is wanted.",
+        ),
         Parameter::new(
             "margin",
             Shape::Number { least: 0.0, most: 1.0, open: false },
             Default::Number(0.1),
-            "By how much the chosen answer's precision is higher at least; it is always higher.",
+            "By how much the chosen answer's reward is higher at least; it is always higher.",
         ),
         Parameter::new(
             "at_most_per_prompt",
             Shape::Integer { least: 1, most: 1_000_000 },
             Default::Absent,
-            "At most so many pairs of one prompt, drawn at random.",
+            "At most so many rows of one prompt, drawn at random.",
         ),
         Parameter::new(
             "at_most",
             Shape::Integer { least: 1, most: 100_000_000 },
             Default::Absent,
-            "At most so many pairs in all, drawn at random.",
+            "At most so many rows in all, drawn at random.",
         ),
         Parameter::new(
             "splits",
@@ -72,6 +91,9 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
+    reward: Reward,
+    rows: RowsOf,
+    good: f64,
     margin: f64,
     at_most_per_prompt: Option<usize>,
     at_most: Option<usize>,
@@ -80,12 +102,24 @@ struct Parameters {
     as_many_facts: bool,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RowsOf {
+    Pairs,
+    Answers,
+}
+
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
 /// Where inputs cannot be read or do not belong together, no pair is found, or a topic of the tests would be tuned on.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { margin, at_most_per_prompt, at_most, splits, finished, as_many_facts } = context.parameters()?;
+    let parameters: Parameters = context.parameters()?;
+    let Parameters { reward, margin, at_most_per_prompt, at_most, splits, finished, as_many_facts, .. } = parameters;
+    let rows = match parameters.rows {
+        RowsOf::Pairs => Rows::Pairs,
+        RowsOf::Answers => Rows::Answers { good: parameters.good },
+    };
     let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
         .map_err(StageError::doing("read the responses"))?;
     let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
@@ -95,33 +129,55 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
         .map_err(StageError::doing("read the prompts"))?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-    let mining = Mining { margin, at_most_per_prompt, at_most, splits, finished, as_many_facts };
-    let mined = mine(&prompts, answers, &mining, &context.seed).map_err(StageError::doing("mine pairs"))?;
-    if mined.pairs.is_empty() {
+    let probed: Vec<ProbedFact> = match context.inputs("probe").next() {
+        Some(_) => json_lines::read(&context.input_file("probe", "probe.jsonl")?)
+            .map_err(StageError::doing("read the probe"))?,
+        None if reward == Reward::Precision => Vec::new(),
+        None => {
+            return Err(StageError("this `reward` comes from a probe, but the input `probe` is not given".to_owned()));
+        }
+    };
+    let mining = Mining { reward, rows, margin, at_most_per_prompt, at_most, splits, finished, as_many_facts };
+    let mined = mine(&prompts, answers, &probed, &mining, &context.seed).map_err(StageError::doing("mine pairs"))?;
+    let path = context.output("pairs.jsonl");
+    match rows {
+        Rows::Pairs => json_lines::write(&path, &mined.pairs),
+        Rows::Answers { .. } => json_lines::write(&path, &mined.labelled),
+    }
+    .map_err(StageError::doing("write the pairs"))?;
+    let Mined { answers, unrewarded, .. } = mined;
+    if mined.pairs.is_empty() && mined.labelled.is_empty() {
         return Err(StageError(format!(
-            "found no pairs: no two of {} answers to one prompt differ by {margin} in precision; sample more answers, or lower `margin`",
-            mined.answers
+            "found no pairs: no two of {answers} answers to one prompt differ by {margin} in their reward; sample more answers, or lower `margin`"
         )));
     }
-    json_lines::write(&context.output("pairs.jsonl"), &mined.pairs).map_err(StageError::doing("write the pairs"))?;
+    if unrewarded > 0 {
+        context.warn(format!("{unrewarded} of {answers} answers state no probed fact, and so have no reward"));
+    }
     describe(context, &mined);
     Ok(())
 }
 
 fn describe(context: &Context, mined: &Mined) {
-    let Mined { answers, prompts, prompts_used, chosen_length, rejected_length, .. } = mined;
-    context.note(format!(
-        "{} pairs of {prompts} prompts, from {answers} answers to {prompts_used} prompts",
-        mined.pairs.len()
-    ));
-    context.note(format!(
-        "chosen answers have {chosen_length:.1} characters on average, rejected ones {rejected_length:.1}"
-    ));
+    let Mined { pairs, labelled, answers, prompts, prompts_used, chosen_length, rejected_length, .. } = mined;
+    if pairs.is_empty() {
+        let (rows, good) = (labelled.len(), labelled.iter().filter(|row| row.label).count());
+        context.note(format!("{rows} different answers to {prompts} prompts, {good} of them good, from {answers}"));
+    } else {
+        context.note(format!(
+            "{} pairs of {prompts} prompts, from {answers} answers to {prompts_used} prompts",
+            pairs.len()
+        ));
+        context.note(format!(
+            "chosen answers have {chosen_length:.1} characters on average, rejected ones {rejected_length:.1}"
+        ));
+    }
     let left_out: usize = mined.left_out.values().sum();
     let names: Vec<&str> = mined.left_out.keys().take(10).map(String::as_str).collect();
     let which = if names.is_empty() { String::new() } else { format!(", among them {}", names.join(", ")) };
     context.note(format!(
-        "{left_out} pairs left out since they name one of {} protected topics{which}",
+        "{left_out} {} left out since they name one of {} protected topics{which}",
+        if pairs.is_empty() { "answers" } else { "pairs" },
         mined.protected.len()
     ));
 }
@@ -154,6 +210,8 @@ mod tests {
             split: split.to_owned(),
             form: PromptForm::Paragraph,
             attribute: None,
+            answers: Vec::new(),
+            claim: None,
         };
         let prompts = [prompt("people/Ann", "Ann", "tune"), prompt("countries/Peru", "Peru", "test")];
         json_lines::write(&path.join("prompts.jsonl"), &prompts).unwrap();
@@ -166,6 +224,16 @@ mod tests {
         .assert_eq(&notes.join("\n"));
         let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
         assert_eq!((pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()), ("people/Ann#0", "people/Ann#2"));
+        let single = Trial::new(&inputs, json!({"rows": "answers", "good": 0.6})).run(&KIND, path, run).unwrap();
+        assert_eq!(single[0], "3 different answers to 1 prompts, 1 of them good, from 3");
+        expect_test::expect![[r#"
+            {"prompt":"Tell me about Ann.","completion":"SS","label":true,"topic":"Ann","domain":"people","id":"people/Ann#0","score":1.0}
+            {"prompt":"Tell me about Ann.","completion":"SN","label":false,"topic":"Ann","domain":"people","id":"people/Ann#1","score":0.5}
+            {"prompt":"Tell me about Ann.","completion":"NN","label":false,"topic":"Ann","domain":"people","id":"people/Ann#2","score":0.0}
+        "#]]
+            .assert_eq(&std::fs::read_to_string(path.join("pairs.jsonl")).unwrap());
+        let unprobed = Trial::new(&inputs, json!({"reward": "entropy"})).run(&KIND, path, run).unwrap_err();
+        assert!(unprobed.to_string().contains("the input `probe` is not given"), "{unprobed}");
         let none = Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
         assert!(none.to_string().contains("no answer is of the splits `validate`"), "{none}");
     }

@@ -1,6 +1,7 @@
 //! Where science meets engine: one file per kind of stage.
 
 pub mod artifact;
+mod classify;
 mod command;
 mod compare;
 mod context;
@@ -9,9 +10,13 @@ mod extract;
 mod facts;
 mod import;
 mod mine;
+mod mine_atomic;
+mod mix;
 mod optimisation;
 mod preference_rows;
 mod pretrain;
+mod probe;
+mod questions;
 mod reference;
 pub mod registry;
 mod sample;

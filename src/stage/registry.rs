@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Context, StageError, command, compare, evaluate, extract, facts, import, mine, pretrain, reference, sample, score,
-    tune, verify,
+    Context, StageError, classify, command, compare, evaluate, extract, facts, import, mine, mine_atomic, mix,
+    pretrain, probe, questions, reference, sample, score, tune, verify,
 };
 use crate::recipe::schema::{Catalogue, Composite, Kind};
 
@@ -25,6 +25,10 @@ pub const KINDS: &[Registered] = &[
     Registered { kind: &extract::KIND, run: extract::run },
     Registered { kind: &verify::KIND, run: verify::run },
     Registered { kind: &mine::KIND, run: mine::run },
+    Registered { kind: &questions::KIND, run: questions::run },
+    Registered { kind: &classify::KIND, run: classify::run },
+    Registered { kind: &mine_atomic::KIND, run: mine_atomic::run },
+    Registered { kind: &mix::KIND, run: mix::run },
     Registered { kind: &reference::KIND, run: reference::run },
     Registered { kind: &tune::KIND, run: tune::run },
     Registered { kind: &score::KIND, run: score::run },
@@ -33,7 +37,7 @@ pub const KINDS: &[Registered] = &[
 ];
 
 /// Names for several kinds that are wired together.
-pub const COMPOSITES: &[Composite] = &[evaluate::COMPOSITE];
+pub const COMPOSITES: &[Composite] = &[evaluate::COMPOSITE, probe::COMPOSITE];
 
 /// What recipes are checked against.
 pub fn catalogue() -> Catalogue {

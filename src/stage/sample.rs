@@ -105,8 +105,8 @@ pub(super) const KIND: Kind = Kind {
         Parameter::new(
             "form",
             Shape::Choice(&["paragraph", "question"]),
-            Default::Text("paragraph"),
-            "Whether prompts for paragraphs or for single facts are answered.",
+            Default::Absent,
+            "Whether prompts for paragraphs or for single facts are answered; else those for paragraphs, and where there are none the others.",
         ),
         Parameter::new(
             "at_most",
@@ -139,7 +139,7 @@ struct Parameters {
     batch: usize,
     domains: Option<Vec<String>>,
     splits: Option<Vec<String>>,
-    form: PromptForm,
+    form: Option<PromptForm>,
     at_most: Option<usize>,
 }
 
@@ -225,9 +225,11 @@ fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageErro
         return Err(StageError(format!("{}: two prompts have the id `{}`", path.display(), double.id)));
     }
     let named = |names: &Option<Vec<String>>, name: &String| names.as_ref().is_none_or(|names| names.contains(name));
+    let are_questions = all.iter().all(|prompt| prompt.form == PromptForm::Question);
+    let form = if are_questions { PromptForm::Question } else { PromptForm::Paragraph };
     let mut prompts = all.clone();
     prompts.retain(|prompt| {
-        prompt.form == parameters.form
+        prompt.form == parameters.form.unwrap_or(form)
             && named(&parameters.domains, &prompt.domain)
             && named(&parameters.splits, &prompt.split)
     });

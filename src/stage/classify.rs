@@ -1,0 +1,160 @@
+//! The kind `classify`: judged answers to questions for single facts into how well the model knows each.
+
+use serde::Deserialize;
+
+use super::{
+    Context, StageError,
+    artifact::{CLAIMS, PROBE, PROMPTS, RESPONSES, VERDICTS},
+    score::write_csv,
+};
+use crate::{
+    language::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
+    preference::{Answers, ClassCounts, Thresholds, class_counts, probe},
+    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+};
+
+/// A number of answers.
+const COUNT: Shape = Shape::Integer { least: 1, most: 100_000 };
+
+/// The kind.
+pub(super) const KIND: Kind = Kind {
+    name: "classify",
+    // 1: the first.
+    version: 1,
+    about: "Says of each fact that was asked for whether the model knows it, potentially knows it, or does not know it.",
+    inputs: &[
+        Input::one("prompts", &PROMPTS, "The questions, with the sentences that answer them."),
+        Input::one("responses", &RESPONSES, "Several answers to each question."),
+        Input::one("claims", &CLAIMS, "What the answers claim."),
+        Input::one("verdicts", &VERDICTS, "Whether it holds."),
+    ],
+    parameters: &[
+        // A model that knows a fact still draws an improbable word now and then: one answer in ten may be wrong.
+        Parameter::new(
+            "known",
+            Shape::Number { least: 0.0, most: 1.0, open: true },
+            Default::Number(0.9),
+            "The share of right answers from which on a fact is known.",
+        ),
+        // One right answer shows that the fact is within reach, one contradicting answer that there is something to learn.
+        Parameter::new(
+            "least_right",
+            COUNT,
+            Default::Integer(1),
+            "So many right answers, at least, has a fact that is potentially known.",
+        ),
+        Parameter::new(
+            "least_contradicting",
+            COUNT,
+            Default::Integer(1),
+            "So many contradicting answers, at least, has a fact that is potentially known.",
+        ),
+    ],
+    provides: &[&PROBE],
+    draws: false,
+    gathers: false,
+    on_device: false,
+    fits: None,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    known: f64,
+    least_right: usize,
+    least_contradicting: usize,
+}
+
+/// Writes `probe.jsonl` and `probe.csv`.
+///
+/// # Errors
+/// Where inputs cannot be read or do not belong together.
+pub(super) fn run(context: &Context) -> Result<(), StageError> {
+    let Parameters { known, least_right, least_contradicting } = context.parameters()?;
+    let questions: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
+        .map_err(StageError::doing("read the questions"))?;
+    let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
+        .map_err(StageError::doing("read the responses"))?;
+    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
+        .map_err(StageError::doing("read the claims"))?;
+    let verdicts: Vec<Verdict> = json_lines::read(&context.input_file("verdicts", "verdicts.jsonl")?)
+        .map_err(StageError::doing("read the verdicts"))?;
+    let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
+    let thresholds = Thresholds { known, least_right, least_contradicting };
+    let facts: Vec<ProbedFact> =
+        probe(&questions, answers, thresholds).map_err(StageError::doing("classify the facts"))?;
+    let counts = class_counts(&facts);
+    json_lines::write(&context.output("probe.jsonl"), &facts).map_err(StageError::doing("write the facts"))?;
+    write_csv(&context.output("probe.csv"), &counts)?;
+    describe(context, &counts);
+    Ok(())
+}
+
+/// A line for each domain, with the classes of each attribute: known, potentially known and unknown facts.
+fn describe(context: &Context, counts: &[ClassCounts]) {
+    let mut domains: Vec<&str> = counts.iter().map(|row| row.domain.as_str()).collect();
+    domains.dedup();
+    for domain in domains {
+        let of_domain = || counts.iter().filter(|row| row.domain == domain);
+        let sum = |count: fn(&ClassCounts) -> usize| of_domain().map(count).sum::<usize>();
+        let share = 100.0 * sum(|row| row.right) as f64 / sum(|row| row.answers).max(1) as f64;
+        let attributes: Vec<String> = of_domain()
+            .filter(|row| !row.attribute.is_empty())
+            .map(|row| format!("{} {}/{}/{}", row.attribute, row.known, row.potential, row.unknown))
+            .collect();
+        let attributes = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
+        context.note(format!(
+            "{domain}: {} facts known, {} potentially, {} unknown; {share:.1} % of answers right{attributes}",
+            sum(|row| row.known),
+            sum(|row| row.potential),
+            sum(|row| row.unknown),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::{trial, trial::Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert_eq!((parameters.known, parameters.least_right, parameters.least_contradicting), (0.9, 1, 1));
+    }
+
+    /// Questions without sentences that answer them: all that an answer claims is of the fact.
+    #[test]
+    fn classes_are_written_and_counted() {
+        let folder = trial::judged(&[
+            ("people", "Ann", "tune", &["S", "N", "N"]),
+            ("people", "Bo", "tune", &["S", "S", "S"]),
+            ("countries", "Peru", "test", &["N", "I"]),
+        ]);
+        let path = folder.path();
+        let question = |id: &str, topic: &str, attribute: &str| {
+            let domain = id.split('/').next().unwrap();
+            format!(
+                "{{\"id\":\"{id}\",\"prompt\":\"?\",\"topic\":\"{topic}\",\"domain\":\"{domain}\",\"split\":\"tune\",\"form\":\"question\",\"attribute\":\"{attribute}\"}}\n"
+            )
+        };
+        let questions = [
+            question("people/Ann", "Ann", "field"),
+            question("people/Bo", "Bo", "year"),
+            question("countries/Peru", "Peru", "capital"),
+        ];
+        std::fs::write(path.join("prompts.jsonl"), questions.concat()).unwrap();
+        let inputs = [("prompts", path), ("responses", path), ("claims", path), ("verdicts", path)];
+        let notes = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
+        expect_test::expect![[""]].assert_eq(&notes.join("\n"));
+        expect_test::expect![[""]].assert_eq(&std::fs::read_to_string(path.join("probe.csv")).unwrap());
+        let rows = std::fs::read_to_string(path.join("probe.jsonl")).unwrap();
+        expect_test::expect![[""]].assert_eq(rows.lines().next().unwrap());
+        let strict = Trial::new(&inputs, json!({"least_contradicting": 3})).run(&KIND, path, run).unwrap();
+        assert!(strict[0].starts_with("people: 1 facts known, 0 potentially, 1 unknown"), "{strict:?}");
+        std::fs::write(path.join("prompts.jsonl"), questions[1..].concat()).unwrap();
+        let error = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap_err().to_string();
+        assert!(error.contains("the answer `people/Ann#0` is to `people/Ann`, which is no question"), "{error}");
+    }
+}
