@@ -2,9 +2,13 @@
 
 mod content;
 pub mod json_lines;
+mod probed;
 mod rows;
+mod shift;
 
 pub use content::{Content, Message};
+pub use probed::ProbedFact;
 pub use rows::{
     Claim, Document, Evidence, Finish, Judgement, Level, Pair, Prompt, PromptForm, Response, StatedFact, Verdict,
 };
+pub use shift::{Part, ShiftedAnswer, TokenShift};

@@ -4,6 +4,7 @@ pub mod artifact;
 mod command;
 mod compare;
 mod context;
+mod diagnose;
 mod evaluate;
 mod extract;
 mod facts;
@@ -16,6 +17,7 @@ mod reference;
 pub mod registry;
 mod sample;
 mod score;
+mod shift;
 #[cfg(test)]
 mod trial;
 mod tune;

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Context, StageError, command, compare, evaluate, extract, facts, import, mine, pretrain, reference, sample, score,
-    tune, verify,
+    Context, StageError, command, compare, diagnose, evaluate, extract, facts, import, mine, pretrain, reference,
+    sample, score, shift, tune, verify,
 };
 use crate::recipe::schema::{Catalogue, Composite, Kind};
 
@@ -29,6 +29,8 @@ pub const KINDS: &[Registered] = &[
     Registered { kind: &tune::KIND, run: tune::run },
     Registered { kind: &score::KIND, run: score::run },
     Registered { kind: &compare::KIND, run: compare::run },
+    Registered { kind: &shift::KIND, run: shift::run },
+    Registered { kind: &diagnose::KIND, run: diagnose::run },
     command::COMMAND,
 ];
 
@@ -152,7 +154,7 @@ mod tests {
         for kind in kinds() {
             assert!(!kind.provides.is_empty(), "{} provides nothing", kind.name);
             assert!(kind.version >= 1, "{}", kind.name);
-            let from_outside = ["fact table", "phrases"];
+            let from_outside = ["fact table", "phrases", "probe"];
             for input in kind.inputs.iter().filter(|input| !from_outside.contains(&input.accepts.name)) {
                 let is_made = kinds().any(|other| other.provides.iter().any(|given| input.accepts.takes(given)));
                 assert!(is_made, "{}.{}: no kind makes {}", kind.name, input.name, input.accepts.name);

@@ -16,6 +16,7 @@ mod preference;
 mod reference;
 mod rows;
 mod schedule;
+mod shift;
 mod task;
 mod trainer;
 
@@ -29,5 +30,6 @@ pub use preference::{Mismatch, Modifiers, NllMean, Preference, Reference};
 pub use reference::{ReferenceRow, reference};
 pub use rows::{RowBatches, TokenAnswer, TokenRow};
 pub use schedule::{Decay, Schedule};
+pub use shift::shift;
 pub use task::Task;
 pub use trainer::{Batches, Microbatch, News, Optimisation, Training, TrainingError, train};
