@@ -218,7 +218,8 @@ pub fn diagnose(
         for (group, domains) in groups(&names, Some(&home)) {
             let change = change(comparison, &scores.name, &group);
             let (tokens, shift) = by_domain(&members, &group, &domains);
-            let away = (group != home).then(|| away(&members, (&home, &group, &domains), change, rule));
+            let changes = [change, self::change(comparison, &scores.name, &home)];
+            let away = (group != home).then(|| away(&members, (&home, &group, &domains), changes, rule));
             found.push(DomainDiagnosis { domain: group, tokens, shift, change, away });
         }
         diagnosed.push(ArmDiagnosis { name, scores: scores.name.clone(), seeds: members.len(), domains: found });
@@ -272,7 +273,7 @@ fn by_domain(members: &[&ShiftCell], group: &str, domains: &[String]) -> (usize,
 fn away(
     members: &[&ShiftCell],
     (home, group, domains): (&str, &str, &[String]),
-    change: Option<Estimate>,
+    changes: [Option<Estimate>; 2],
     rule: &Rule,
 ) -> Away {
     let (positions, pairs): (Vec<usize>, Vec<[Replicate; 2]>) =
@@ -286,8 +287,8 @@ fn away(
         difference: contrast(|home, here| Some(home - here)),
         ratio: contrast(|home, here| (home > 0.0).then(|| here / home)),
     };
-    let verdict = rule.verdict(matched.ratio.get(&rule.by), change.as_ref());
-    let reason = reason(&matched, change, rule, verdict);
+    let verdict = rule.verdict(matched.ratio.get(&rule.by), changes[0].as_ref());
+    let reason = reason(&matched, changes, rule, verdict);
     Away { matched, verdict, reason }
 }
 
@@ -350,29 +351,34 @@ impl Verdict {
     }
 }
 
-fn reason(matched: &Matched, change: Option<Estimate>, rule: &Rule, verdict: Verdict) -> String {
-    let of = |map: &BTreeMap<String, Estimate>, name: &str| map.get(name).map_or(f64::NAN, |estimate| estimate.mean);
+/// The figures behind a verdict; `changes` of precision are those here and in-domain.
+fn reason(matched: &Matched, changes: [Option<Estimate>; 2], rule: &Rule, verdict: Verdict) -> String {
+    let mean = |map: &BTreeMap<String, Estimate>, name: &str| map.get(name).map_or(f64::NAN, |estimate| estimate.mean);
     let ratio = |name: &str| match matched.ratio.get(name) {
         Some(Estimate { mean, low, high }) => {
             format!("{:.0} % [{:.0}, {:.0}] of the in-domain one", 100.0 * mean, 100.0 * low, 100.0 * high)
         }
-        None => "not comparable with the in-domain one, which is 0".to_owned(),
+        None => "not comparable with the in-domain one".to_owned(),
     };
-    let change = change.map_or("there is no difference of precision from a baseline".to_owned(), |change| {
-        let [mean, low, high] = [change.mean, change.low, change.high].map(|share| 100.0 * share);
-        format!("precision changes by {mean:+.1} [{low:+.1}, {high:+.1}] points")
+    let [here, in_domain] = changes.map(|change| match change {
+        Some(change) => {
+            let [mean, low, high] = [change.mean, change.low, change.high].map(|share| 100.0 * share);
+            format!("{mean:+.1} [{low:+.1}, {high:+.1}] points")
+        }
+        None => "nothing that is known".to_owned(),
     });
     format!(
-        "{}: at the {} positions that all have, its KL divergence from the base is {:.4} nats a token, {} ({:.4}), and its \
-         share of moved tokens {:.1} %, {} ({:.1} %); {change}. Less than {:.0} % of the in-domain {} counts as little.",
+        "{}: at the {} positions that all have, its KL divergence from the base is {:.2e} nats a token, {} ({:.2e}), and its \
+         share of moved tokens {:.1} %, {} ({:.1} %); its precision changes by {here}, the in-domain one by {in_domain}. Less \
+         than {:.0} % of the in-domain {} counts as little.",
         verdict.words(),
         matched.positions,
-        of(&matched.here, "kl"),
+        mean(&matched.here, "kl"),
         ratio("kl"),
-        of(&matched.in_domain, "kl"),
-        100.0 * of(&matched.here, "moved"),
+        mean(&matched.in_domain, "kl"),
+        100.0 * mean(&matched.here, "moved"),
         ratio("moved"),
-        100.0 * of(&matched.in_domain, "moved"),
+        100.0 * mean(&matched.in_domain, "moved"),
         100.0 * rule.little,
         if rule.by == "kl" { "KL divergence" } else { "share of moved tokens" },
     )
@@ -524,9 +530,9 @@ mod tests {
         ] {
             assert_eq!(verdict(shift, change).0, expected, "{shift:?} {change:?}");
         }
-        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 0.7500 nats a token, 19 % [13, 25] of the in-domain one (4.0000), and its share of moved tokens 75.0 %, 75 % [50, 100] of the in-domain one (100.0 %); precision changes by +10.0 [-10.0, +30.0] points. Less than 50 % of the in-domain KL divergence counts as little."]
+        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 7.50e-1 nats a token, 19 % [12, 25] of the in-domain one (4.00e0), and its share of moved tokens 75.0 %, 75 % [50, 100] of the in-domain one (100.0 %); its precision changes by +10.0 [-10.0, +30.0] points, the in-domain one by nothing that is known. Less than 50 % of the in-domain KL divergence counts as little."]
         .assert_eq(&verdict(little, same).1);
-        assert!(verdict(&[&[1, 1]], same).1.contains("0.0000 nats a token, 0 % [0, 0]"));
+        assert!(verdict(&[&[1, 1]], same).1.contains("0.00e0 nats a token, 0 % [0, 0]"));
     }
 
     #[test]

@@ -261,8 +261,111 @@ fn describe(context: &Context, shift: &Shift) {
     {
         let [unshifted_share, marginal, shifted] = [unshifted, marginal, shifted].map(|row| 100.0 * row.mean);
         context.note(format!(
-            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.4} [{:.4}, {:.4}] nats a token",
+            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.2e} [{:.2e}, {:.2e}] nats a token",
             unshifted.domain, unshifted.tokens, kl.mean, kl.low, kl.high
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::stage::{trial, trial::Trial};
+
+    fn data(name: &str) -> PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    }
+
+    #[test]
+    fn defaults_are_understood() {
+        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        assert_eq!((parameters.in_domain, parameters.positions, parameters.max_length), (None, None, 1024));
+    }
+
+    #[test]
+    fn tokens_belong_to_the_facts_that_they_overlap_and_only_finished_answers_have_an_end() {
+        let directory = data("tiny-llama");
+        let encoder = Encoder::load(&directory, &Transformer::check(&directory).unwrap()).unwrap();
+        let claim =
+            |span: [usize; 2]| Claim { id: String::new(), response_id: String::new(), text: String::new(), span };
+        let (right, wrong, nothing) = (claim([1, 22]), claim([23, 40]), claim([0, 40]));
+        let judged =
+            [(&nothing, Judgement::Irrelevant), (&right, Judgement::Supported), (&wrong, Judgement::Unsupported)];
+        let encode = |output: &str, finish: Finish| {
+            let response = Response {
+                id: "people/Ada#0".to_owned(),
+                prompt_id: "people/Ada".to_owned(),
+                sample: 0,
+                topic: "Ada".to_owned(),
+                domain: "people".to_owned(),
+                split: "test".to_owned(),
+                prompt: "Who?".into(),
+                output: output.to_owned(),
+                finish,
+            };
+            encode_answer(&encoder, &response, &judged).unwrap()
+        };
+        let said = |encoded: &Encoded, part: Part| {
+            let of_part = encoded.tokens.iter().zip(&encoded.parts).filter(|(_, other)| **other == part);
+            let tokens: Vec<u32> = of_part.map(|(token, _)| *token).collect();
+            encoder.tokenizer.decode_with_special(&tokens).unwrap()
+        };
+        let stopped = encode(" Ada was born in 1815. She died in 1999. Yes.", Finish::Stop);
+        assert_eq!(said(&stopped, Part::Right).trim(), "Ada was born in 1815.");
+        assert_eq!(said(&stopped, Part::Wrong).trim(), "She died in 1999.");
+        assert_eq!(said(&stopped, Part::None).trim(), "Yes.</s>");
+        let cut = encode(" Ada was born in 1815. She died in 1999. Yes.", Finish::Length);
+        assert_eq!(said(&cut, Part::None).trim(), "Yes.");
+        assert_eq!(cut.tokens, stopped.tokens[..stopped.tokens.len() - 1]);
+        assert_eq!(said(&encode("", Finish::Stop), Part::None), "</s>", "an empty answer is its end");
+        let both = [(&right, Judgement::Supported), (&right, Judgement::Unsupported)];
+        let response = Response {
+            id: String::new(),
+            prompt_id: String::new(),
+            sample: 0,
+            topic: String::new(),
+            domain: String::new(),
+            split: String::new(),
+            prompt: "Who?".into(),
+            output: " Ada.".to_owned(),
+            finish: Finish::Length,
+        };
+        let encoded = encode_answer(&encoder, &response, &both).unwrap();
+        assert!(encoded.parts.iter().all(|part| *part == Part::Wrong), "what is wrong in one fact is wrong");
+    }
+
+    #[test]
+    fn each_side_has_its_own_adapter_and_both_the_same_tokens() {
+        let folder = trial::judged(&[("people", "Ann", "test", &["SN", "NSN"]), ("elements", "tin", "test", &["S"])]);
+        let (judged, model, adapter) = (folder.path(), data("trl/model"), data("shift/adapter"));
+        let rows = [("responses", judged), ("claims", judged), ("verdicts", judged)];
+        let output = judged.join("shift");
+        let run = |models: &[(&str, &std::path::Path)], parameters: serde_json::Value| {
+            Trial::new(&[&rows[..], models].concat(), parameters).run(&KIND, &output, run)
+        };
+        let read = || -> Vec<ShiftedAnswer> { json_lines::read(&output.join("tokens.jsonl")).unwrap() };
+        let plain = [("base", model.as_path()), ("tuned", model.as_path())];
+        let adapted = [&plain[..], &[("adapter", adapter.as_path())]].concat();
+        run(&adapted, json!({"in_domain": "people"})).unwrap();
+        assert!(read().iter().all(|answer| answer.is_whole() && answer.kl.iter().all(|kl| *kl > 1e-4)));
+        let both = [&adapted[..], &[("base_adapter", adapter.as_path())]].concat();
+        run(&both, json!({})).unwrap();
+        assert!(read().iter().all(|answer| answer.kl.iter().all(|kl| *kl == 0.0)));
+        let longest = read().iter().map(|answer| answer.prompt.len()).max().unwrap();
+        run(&plain, json!({"max_length": longest})).unwrap();
+        assert!(read().iter().all(|answer| answer.prompt.len() + answer.tokens.len() <= longest + 1));
+        let error = |models: &[(&str, &std::path::Path)], parameters| run(models, parameters).unwrap_err().to_string();
+        let unknown = error(&plain, json!({"in_domain": "peple"}));
+        assert_eq!(
+            unknown,
+            "cannot sum up the shift: `in_domain` is `peple`, but the answers are of: people, elements"
+        );
+        let other = data("tiny-llama");
+        let apart = error(&[("base", other.as_path()), ("tuned", model.as_path())], json!({}));
+        assert!(apart.starts_with("`base` and `tuned` have different tokenizers"), "{apart}");
     }
 }
