@@ -367,15 +367,16 @@ fn reason(matched: &Matched, changes: [Option<Estimate>; 2], rule: &Rule, verdic
         }
         None => "nothing that is known".to_owned(),
     });
+    let nats = |value: f64| if value < 1e-3 { format!("{value:.1e}") } else { format!("{value:.4}") };
     format!(
-        "{}: at the {} positions that all have, its KL divergence from the base is {:.2e} nats a token, {} ({:.2e}), and its \
+        "{}: at the {} positions that all have, its KL divergence from the base is {} nats a token, {} ({}), and its \
          share of moved tokens {:.1} %, {} ({:.1} %); its precision changes by {here}, the in-domain one by {in_domain}. Less \
          than {:.0} % of the in-domain {} counts as little.",
         verdict.words(),
         matched.positions,
-        mean(&matched.here, "kl"),
+        nats(mean(&matched.here, "kl")),
         ratio("kl"),
-        mean(&matched.in_domain, "kl"),
+        nats(mean(&matched.in_domain, "kl")),
         100.0 * mean(&matched.here, "moved"),
         ratio("moved"),
         100.0 * mean(&matched.in_domain, "moved"),
@@ -530,9 +531,9 @@ mod tests {
         ] {
             assert_eq!(verdict(shift, change).0, expected, "{shift:?} {change:?}");
         }
-        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 7.50e-1 nats a token, 19 % [12, 25] of the in-domain one (4.00e0), and its share of moved tokens 75.0 %, 75 % [50, 100] of the in-domain one (100.0 %); its precision changes by +10.0 [-10.0, +30.0] points, the in-domain one by nothing that is known. Less than 50 % of the in-domain KL divergence counts as little."]
+        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 0.7500 nats a token, 19 % [12, 25] of the in-domain one (4.0000), and its share of moved tokens 75.0 %, 75 % [50, 100] of the in-domain one (100.0 %); its precision changes by +10.0 [-10.0, +30.0] points, the in-domain one by nothing that is known. Less than 50 % of the in-domain KL divergence counts as little."]
         .assert_eq(&verdict(little, same).1);
-        assert!(verdict(&[&[1, 1]], same).1.contains("0.00e0 nats a token, 0 % [0, 0]"));
+        assert!(verdict(&[&[1, 1]], same).1.contains("0.0e0 nats a token, 0 % [0, 0]"));
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn describe(context: &Context, shift: &Shift) {
     {
         let [unshifted_share, marginal, shifted] = [unshifted, marginal, shifted].map(|row| 100.0 * row.mean);
         context.note(format!(
-            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.2e} [{:.2e}, {:.2e}] nats a token",
+            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.5} [{:.5}, {:.5}] nats a token",
             unshifted.domain, unshifted.tokens, kl.mean, kl.low, kl.high
         ));
     }
