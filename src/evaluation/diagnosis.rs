@@ -517,8 +517,9 @@ mod tests {
 
     #[test]
     fn verdicts_follow_the_rule() {
-        let (little, much, torn): (&[&[u32]], &[&[u32]], &[&[u32]]) =
-            (&[&[2, 2], &[2, 1]], &[&[5, 5], &[4, 5]], &[&[1, 1], &[5, 5], &[5, 1]]);
+        let little: &[&[u32]] = &[&[2, 2], &[2, 1]];
+        let much: &[&[u32]] = &[&[5, 5], &[4, 5]];
+        let torn: &[&[u32]] = &[&[1, 1], &[5, 5], &[5, 1]];
         let (better, same, worse) = ([0.1, 0.2, 0.3], [-0.1, 0.1, 0.3], [-0.3, -0.2, -0.1]);
         for (shift, change, expected) in [
             (little, same, Verdict::UnderAligned),

@@ -68,20 +68,19 @@ impl Seen {
 /// All rows, shared out among the threads.
 fn compare(base: &Seen, tuned: &Seen, targets: &[i32]) -> Vec<TokenShift> {
     let vocabulary = base.logits.len() / targets.len();
-    let rows = base.logits.par_chunks(vocabulary).zip(tuned.logits.par_chunks(vocabulary));
-    let scored = base.log_probabilities.par_iter().zip(&tuned.log_probabilities);
-    let of_row = |(((base, tuned), (base_logp, tuned_logp)), token): (((&[f32], &[f32]), (&f32, &f32)), &i32)| {
-        let (kl, reverse_kl) = divergences(base, tuned);
+    let of_row = |row: usize, token: &i32| {
+        let [before, after] = [base, tuned].map(|seen| &seen.logits[row * vocabulary..(row + 1) * vocabulary]);
+        let (kl, reverse_kl) = divergences(before, after);
         TokenShift {
-            base_rank: rank(base, *token as usize),
-            tuned_rank: rank(tuned, *token as usize),
-            base_logp: *base_logp,
-            tuned_logp: *tuned_logp,
+            base_rank: rank(before, *token as usize),
+            tuned_rank: rank(after, *token as usize),
+            base_logp: base.log_probabilities[row],
+            tuned_logp: tuned.log_probabilities[row],
             kl: kl as f32,
             reverse_kl: reverse_kl as f32,
         }
     };
-    rows.zip(scored).zip(targets).map(of_row).collect()
+    targets.par_iter().enumerate().map(|(row, token)| of_row(row, token)).collect()
 }
 
 /// A token's rank, from 1; tokens with equal logits share the best one.
