@@ -116,11 +116,11 @@ pub enum ComparisonError {
 }
 
 /// A cell's name, taken apart.
-struct Label {
-    stage: String,
-    cell: BTreeMap<String, String>,
-    seed: Option<String>,
-    arm: String,
+pub(super) struct Label {
+    pub(super) stage: String,
+    pub(super) cell: BTreeMap<String, String>,
+    pub(super) seed: Option<String>,
+    pub(super) arm: String,
 }
 
 /// Compares cells: arms by domain and measure, with differences from `baseline`, a stage or an arm. A stage that has
@@ -275,7 +275,7 @@ fn prompts<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&'a str, (&
     prompts
 }
 
-fn parse_label(label: &str) -> Label {
+pub(super) fn parse_label(label: &str) -> Label {
     let (stage, coordinates) = label.split_once('@').unwrap_or((label, ""));
     let mut pieces: Vec<String> = Vec::new();
     for piece in coordinates.split(',').filter(|piece| !piece.is_empty()) {

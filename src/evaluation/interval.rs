@@ -43,16 +43,55 @@ impl Cell {
         self.sum += value;
         self.count += 1.0;
     }
+
+    /// The mean of the values; none where there are none.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0.0).then(|| self.sum / self.count)
+    }
 }
 
 /// For each measure the mean over replicates of the mean over domains of the mean over answers, with its interval. The
 /// bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
 pub fn estimates(replicates: &[Replicate], measures: usize, seed: &Seed) -> Vec<Option<Estimate>> {
-    let means = statistic(replicates, measures, |_, count| (0..count).collect());
+    bootstrap(measures, seed, |pick| {
+        let mut totals = vec![Cell::default(); measures];
+        for replicate in pick(Level::Replicates, replicates.len()) {
+            add_means(&mut totals, &over_domains(&replicates[replicate], measures, pick));
+        }
+        totals.iter().map(Cell::mean).collect()
+    })
+}
+
+/// For each measure how two sets of domains, measured in the same replicates, compare: `compare` sees the mean of each over
+/// the replicates. The bootstrap draws replicates for both together, and topics within each domain of each.
+pub fn contrasts(
+    pairs: &[[Replicate; 2]],
+    measures: usize,
+    compare: fn(f64, f64) -> Option<f64>,
+    seed: &Seed,
+) -> Vec<Option<Estimate>> {
+    bootstrap(measures, seed, |pick| {
+        let mut totals = [vec![Cell::default(); measures], vec![Cell::default(); measures]];
+        for replicate in pick(Level::Replicates, pairs.len()) {
+            for (totals, side) in totals.iter_mut().zip(&pairs[replicate]) {
+                add_means(totals, &over_domains(side, measures, pick));
+            }
+        }
+        let [one, other] = &totals;
+        one.iter().zip(other).map(|(one, other)| compare(one.mean()?, other.mean()?)).collect()
+    })
+}
+
+/// Draws so many indices below a number.
+type Pick<'a> = &'a mut dyn FnMut(Level, usize) -> Vec<usize>;
+
+/// A statistic of each measure as it is, with the percentiles of what it is over resamples.
+fn bootstrap(measures: usize, seed: &Seed, statistic: impl Fn(Pick<'_>) -> Vec<Option<f64>>) -> Vec<Option<Estimate>> {
+    let means = statistic(&mut |_, count| (0..count).collect());
     let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLES); measures];
     let mut stream = seed.stream();
     for _ in 0..RESAMPLES {
-        let resampled = statistic(replicates, measures, |level, count| resample(level, count, &mut stream));
+        let resampled = statistic(&mut |level, count| resample(level, count, &mut stream));
         for (draws, value) in draws.iter_mut().zip(resampled) {
             draws.extend(value);
         }
@@ -78,32 +117,25 @@ fn resample(level: Level, count: usize, stream: &mut Stream) -> Vec<usize> {
     }
 }
 
-fn statistic(
-    replicates: &[Replicate],
-    measures: usize,
-    mut pick: impl FnMut(Level, usize) -> Vec<usize>,
-) -> Vec<Option<f64>> {
-    let mut over_replicates = vec![Cell::default(); measures];
-    for replicate in pick(Level::Replicates, replicates.len()) {
-        let mut over_domains = vec![Cell::default(); measures];
-        for topics in &replicates[replicate].domains {
-            let mut over_answers = vec![Cell::default(); measures];
-            for topic in pick(Level::Topics, topics.len()) {
-                for (total, cell) in over_answers.iter_mut().zip(&topics[topic]) {
-                    total.sum += cell.sum;
-                    total.count += cell.count;
-                }
+/// For each measure the means over the answers of each domain, and how many domains have one.
+fn over_domains(replicate: &Replicate, measures: usize, pick: Pick<'_>) -> Vec<Cell> {
+    let mut over_domains = vec![Cell::default(); measures];
+    for topics in &replicate.domains {
+        let mut over_answers = vec![Cell::default(); measures];
+        for topic in pick(Level::Topics, topics.len()) {
+            for (total, cell) in over_answers.iter_mut().zip(&topics[topic]) {
+                total.sum += cell.sum;
+                total.count += cell.count;
             }
-            add_means(&mut over_domains, &over_answers);
         }
-        add_means(&mut over_replicates, &over_domains);
+        add_means(&mut over_domains, &over_answers);
     }
-    over_replicates.iter().map(|cell| (cell.count > 0.0).then(|| cell.sum / cell.count)).collect()
+    over_domains
 }
 
 fn add_means(totals: &mut [Cell], cells: &[Cell]) {
-    for (total, cell) in totals.iter_mut().zip(cells).filter(|(_, cell)| cell.count > 0.0) {
-        total.add(cell.sum / cell.count);
+    for (total, mean) in totals.iter_mut().zip(cells.iter().map(Cell::mean)) {
+        mean.into_iter().for_each(|mean| total.add(mean));
     }
 }
 
@@ -148,6 +180,17 @@ mod tests {
         let estimate = estimates(&[replicate(0.0, 1.0), replicate(0.4, 1.0)], 1, &Seed::root(0))[0].unwrap();
         assert!((estimate.mean - 0.6).abs() < 1e-12);
         assert!((estimate.low - 0.5).abs() < 1e-12 && (estimate.high - 0.7).abs() < 1e-12, "{estimate:?}");
+    }
+
+    #[test]
+    fn two_sets_are_compared_seed_by_seed() {
+        let side = |value: f64| Replicate { domains: vec![topics(&[value; 4])] };
+        let pairs = [[side(1.0), side(3.0)], [side(3.0), side(5.0)]];
+        let apart = contrasts(&pairs, 1, |one, other| Some(other - one), &Seed::root(0))[0].unwrap();
+        assert_eq!((apart.mean, apart.low, apart.high), (2.0, 2.0, 2.0), "what seeds have in common falls out");
+        let ratio = contrasts(&pairs, 1, |one, other| Some(other / one), &Seed::root(0))[0].unwrap();
+        assert_eq!((ratio.mean, ratio.low, ratio.high), (2.0, 5.0 / 3.0, 3.0));
+        assert_eq!(contrasts(&pairs, 1, |_, _| None, &Seed::root(0)), [None]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod content;
 pub mod json_lines;
 mod probe;
 mod rows;
+mod shift;
 
 pub use content::{Content, Message};
 pub use probe::{Knowing, ProbedAnswer, ProbedFact, Reply};
@@ -11,3 +12,4 @@ pub use rows::{
     Claim, Document, Evidence, Finish, Judgement, LabelledAnswer, Level, Pair, Prompt, PromptForm, Response,
     StatedFact, Verdict,
 };
+pub use shift::{Part, ShiftedAnswer, TokenShift};

@@ -91,3 +91,29 @@ pub enum Reply {
     /// It states nothing, something of another fact, both, or was cut off.
     Other,
 }
+
+#[cfg(test)]
+impl ProbedFact {
+    /// For tests: a fact that is potentially known, answered so often and so often right.
+    pub(crate) fn answered(domain: &str, topic: &str, number: usize, n: usize, right: usize) -> Self {
+        Self {
+            id: format!("{domain}/{topic}/{number}"),
+            topic: topic.to_owned(),
+            domain: domain.to_owned(),
+            split: "test".to_owned(),
+            attribute: None,
+            question: format!("{number}?").into(),
+            truth: Vec::new(),
+            claim: None,
+            class: Knowing::Potential,
+            n,
+            right,
+            contradicting: n - right,
+            other: 0,
+            max_conf: 1.0,
+            exp_conf: 1.0,
+            neg_ent: 0.0,
+            answers: Vec::new(),
+        }
+    }
+}

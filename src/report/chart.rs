@@ -34,6 +34,14 @@ pub(super) struct Series {
     pub dots: Vec<Option<Dot>>,
 }
 
+/// Points that belong together, each with its name and its places to the right and upwards.
+pub(super) struct Cloud {
+    /// Its name in the legend.
+    pub name: String,
+    /// The points.
+    pub points: Vec<(String, f64, f64)>,
+}
+
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 240.0;
 const LEFT: f64 = 56.0;
@@ -131,6 +139,33 @@ pub(super) fn lines(title: &str, lines: &[Line]) -> Markup {
     }
 }
 
+/// Points in a plane, with the line where nothing changes.
+pub(super) fn scatter(title: &str, clouds: &[Cloud]) -> Markup {
+    let points = || clouds.iter().flat_map(|cloud| &cloud.points);
+    let across = Scale::over(points().map(|point| point.1).chain([0.0]), LEFT + 8.0, WIDTH - 8.0);
+    let up = Scale::over(points().map(|point| point.2).chain([0.0]), HEIGHT - BOTTOM, TOP);
+    html! {
+        figure {
+            figcaption { (title) }
+            svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
+                (value_axis(&up))
+                @for tick in across.ticks(6.0) {
+                    text x=(across.place(tick)) y=(HEIGHT - 10.0) text-anchor="middle" { (short(tick)) }
+                }
+                line x1=(LEFT) x2=(WIDTH) y1=(up.place(0.0)) y2=(up.place(0.0)) class="edge" {}
+                @for (index, cloud) in clouds.iter().enumerate() {
+                    @for (name, x, y) in &cloud.points {
+                        circle cx=(across.place(*x)) cy=(up.place(*y)) r="4" fill=(colour(index)) {
+                            title { (format!("{name}, {}: {x:.4}, {y:+.4}", cloud.name)) }
+                        }
+                    }
+                }
+            }
+            (legend(&clouds.iter().map(|cloud| cloud.name.as_str()).collect::<Vec<_>>()))
+        }
+    }
+}
+
 /// Dots with intervals, side by side in each group.
 pub(super) fn dots(title: &str, groups: &[String], series: &[Series]) -> Markup {
     let all = series.iter().flat_map(|series| series.dots.iter().flatten());
@@ -177,6 +212,9 @@ mod tests {
     #[test]
     fn a_chart_of_nothing_is_drawn_all_the_same() {
         assert!(lines("empty", &[]).into_string().contains("<svg"));
+        assert!(!scatter("empty", &[]).into_string().contains("NaN"));
+        let cloud = Cloud { name: "people".to_owned(), points: vec![("after".to_owned(), 0.5, -1.0)] };
+        assert!(scatter("one", &[cloud]).into_string().contains("after, people: 0.5000, -1.0000"));
         let constant = Line { name: "loss".to_owned(), points: vec![(1.0, 2.0), (2.0, 2.0), (3.0, f64::NAN)] };
         assert!(!lines("constant", &[constant]).into_string().contains("NaN"));
     }

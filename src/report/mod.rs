@@ -3,6 +3,7 @@
 mod answers;
 mod chart;
 mod curves;
+mod diagnosis;
 mod graph;
 mod history;
 mod page;

@@ -58,6 +58,7 @@ fn page(history: &History, recipe: &str) -> Markup {
                 (summary(history))
                 h2 { "Scores" }
                 (scores(history))
+                (super::diagnosis::diagnoses(history))
                 h2 { "Answers" }
                 (answers(history))
                 h2 { "Stages" }

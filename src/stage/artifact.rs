@@ -50,6 +50,10 @@ pub const METRICS: ArtifactType = ArtifactType { name: "metrics", files: &["metr
 pub const SCORES: ArtifactType = ArtifactType { name: "scores", files: &["scores.json", "responses.csv"] };
 /// A table of arms and seeds.
 pub const COMPARISON: ArtifactType = ArtifactType { name: "comparison", files: &["comparison.json", "comparison.csv"] };
+/// What the model before tuning thinks of a tuned model's answers.
+pub const SHIFT: ArtifactType = ArtifactType { name: "shift", files: &["shift.json", "shift.csv", "tokens.jsonl"] };
+/// Whether tuning reaches other domains, by arm.
+pub const DIAGNOSIS: ArtifactType = ArtifactType { name: "diagnosis", files: &["diagnosis.json", "diagnosis.csv"] };
 /// Facts of one domain: a CSV table. As an input it is a file.
 pub const FACT_TABLE: ArtifactType = ArtifactType { name: "fact table", files: &["*.csv"] };
 /// How the facts of a domain are worded: a TOML file.

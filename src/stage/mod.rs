@@ -5,6 +5,7 @@ mod classify;
 mod command;
 mod compare;
 mod context;
+mod diagnose;
 mod evaluate;
 mod extract;
 mod facts;
@@ -21,6 +22,7 @@ mod reference;
 pub mod registry;
 mod sample;
 mod score;
+mod shift;
 #[cfg(test)]
 mod trial;
 mod tune;

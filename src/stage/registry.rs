@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use super::{
-    Context, StageError, classify, command, compare, evaluate, extract, facts, import, mine, mine_atomic, mix,
-    pretrain, probe, questions, reference, sample, score, tune, verify,
+    Context, StageError, classify, command, compare, diagnose, evaluate, extract, facts, import, mine, mine_atomic,
+    mix, pretrain, probe, questions, reference, sample, score, shift, tune, verify,
 };
 use crate::recipe::schema::{Catalogue, Composite, Kind};
 
@@ -33,6 +33,8 @@ pub const KINDS: &[Registered] = &[
     Registered { kind: &tune::KIND, run: tune::run },
     Registered { kind: &score::KIND, run: score::run },
     Registered { kind: &compare::KIND, run: compare::run },
+    Registered { kind: &shift::KIND, run: shift::run },
+    Registered { kind: &diagnose::KIND, run: diagnose::run },
     command::COMMAND,
 ];
 
@@ -156,7 +158,7 @@ mod tests {
         for kind in kinds() {
             assert!(!kind.provides.is_empty(), "{} provides nothing", kind.name);
             assert!(kind.version >= 1, "{}", kind.name);
-            let from_outside = ["fact table", "phrases"];
+            let from_outside = ["fact table", "phrases", "probe"];
             for input in kind.inputs.iter().filter(|input| !from_outside.contains(&input.accepts.name)) {
                 let is_made = kinds().any(|other| other.provides.iter().any(|given| input.accepts.takes(given)));
                 assert!(is_made, "{}.{}: no kind makes {}", kind.name, input.name, input.accepts.name);

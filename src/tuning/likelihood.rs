@@ -88,11 +88,40 @@ fn chunks(
     scoring: &Scoring,
     at_once: usize,
 ) -> impl Iterator<Item = TokenProbabilities> {
+    logits(model, states, scoring, at_once).map(|(logits, targets)| token_probabilities(logits, targets))
+}
+
+/// The logits where scored tokens stand [tokens, vocabulary], with these tokens, so many at a time.
+pub(super) fn logits<'a>(
+    model: &Transformer,
+    states: Tensor<2>,
+    scoring: &'a Scoring,
+    at_once: usize,
+) -> impl Iterator<Item = (Tensor<2>, &'a [i32])> + use<'a> {
     let head = model.head().without_autodiff().transpose();
     scoring.targets.chunks(at_once).enumerate().map(move |(number, targets)| {
         let states = states.clone().narrow(0, number * at_once, targets.len());
-        token_probabilities(states.matmul(head.clone()), targets)
+        (states.matmul(head.clone()), targets)
     })
+}
+
+/// Which texts go through a model together: those of similar length, about `batch_tokens` tokens at a time.
+pub(super) fn groups(answered: &[Answered], batch_tokens: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..answered.len()).collect();
+    order.sort_by_key(|&index| (answered[index].length(), index));
+    let mut rest = order.as_slice();
+    let mut groups = Vec::new();
+    while !rest.is_empty() {
+        let mut tokens = 0;
+        let fits = |index: &&usize| {
+            tokens += answered[**index].tokens();
+            tokens <= batch_tokens
+        };
+        let (group, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+        groups.push(group.to_vec());
+        rest = others;
+    }
+    groups
 }
 
 /// The log-probability of each token of each answer, in the steps of training, about `batch_tokens` tokens at a time.
@@ -104,28 +133,20 @@ pub fn log_probabilities(
     mut progress: impl FnMut(usize),
 ) -> Vec<Vec<Vec<f32>>> {
     let device = model.embedding.val().device();
-    let mut order: Vec<usize> = (0..answered.len()).collect();
-    order.sort_by_key(|&index| (answered[index].length(), index));
     let mut found: Vec<Vec<Vec<f32>>> = vec![Vec::new(); answered.len()];
-    let mut rest = order.as_slice();
-    while !rest.is_empty() {
-        let mut tokens = 0;
-        let fits = |index: &&usize| {
-            tokens += answered[**index].tokens();
-            tokens <= batch_tokens
-        };
-        let (group, others) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+    let mut done = 0;
+    for group in groups(answered, batch_tokens) {
         let texts: Vec<Answered> = group.iter().map(|index| answered[*index].clone()).collect();
         let scoring = Scoring::new(&model.config, &texts, false, savings, &device);
         let states = scored_states(model, &scoring);
         let scored = chunks(model, states, &scoring, savings.logits_at_once);
         let scored: Vec<f32> = scored.flat_map(|chunk| chunk.log_probabilities).collect();
         let mut by_answer = scoring.split(&scored).into_iter();
-        for index in group {
+        for index in &group {
             found[*index] = by_answer.by_ref().take(answered[*index].answers.len()).collect();
         }
-        rest = others;
-        progress(answered.len() - rest.len());
+        done += group.len();
+        progress(done);
     }
     found
 }

@@ -19,6 +19,7 @@ mod preference;
 mod reference;
 mod rows;
 mod schedule;
+mod shift;
 mod task;
 mod trainer;
 
@@ -33,5 +34,6 @@ pub use preference::{Mismatch, Modifiers, MovingReference, NllMean, Preference, 
 pub use reference::{ReferenceRow, reference};
 pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow};
 pub use schedule::{Decay, Schedule};
+pub use shift::shift;
 pub use task::Task;
 pub use trainer::{Batches, Microbatch, News, Optimisation, Training, TrainingError, train};

@@ -9,5 +9,6 @@ mod kills;
 mod malformed;
 mod recipes;
 mod run;
+mod shift;
 mod store;
 mod trl;
