@@ -27,7 +27,7 @@ pub struct Cell {
     pub count: f64,
 }
 
-/// One topic: a cell for each measure.
+/// One topic: a cell for each measure; where several arms are averaged, so for each arm in turn.
 pub type TopicCells = Vec<Cell>;
 
 /// What one seed gave: for each domain its topics.
@@ -45,10 +45,10 @@ impl Cell {
     }
 }
 
-/// For each measure the mean over replicates of the mean over domains of the mean over answers, with its interval. The
-/// bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
+/// For each measure the mean over replicates of the mean over arms and domains of the mean over answers, with its interval.
+/// The bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
 pub fn estimates(replicates: &[Replicate], measures: usize, seed: &Seed) -> Vec<Option<Estimate>> {
-    let means = statistic(replicates, measures, |_, count| (0..count).collect());
+    let means = statistic(replicates, measures, everything);
     let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLES); measures];
     let mut stream = seed.stream();
     for _ in 0..RESAMPLES {
@@ -64,39 +64,55 @@ pub fn estimates(replicates: &[Replicate], measures: usize, seed: &Seed) -> Vec<
     means.into_iter().zip(draws).map(estimate).collect()
 }
 
-/// What is drawn.
-enum Level {
+/// What is taken of something: indices, each with the sign that its sums get.
+pub(super) type Taken = Vec<(usize, f64)>;
+
+/// Of what is taken.
+pub(super) enum Level {
+    /// The replicates.
     Replicates,
+    /// The topics of one domain of one replicate.
     Topics,
 }
 
+/// Everything once, as it is.
+pub(super) fn everything(_: Level, count: usize) -> Taken {
+    (0..count).map(|index| (index, 1.0)).collect()
+}
+
 /// As many indices below `count`, drawn with replacement; a single replicate is always itself.
-fn resample(level: Level, count: usize, stream: &mut Stream) -> Vec<usize> {
+fn resample(level: Level, count: usize, stream: &mut Stream) -> Taken {
     match level {
-        Level::Replicates if count == 1 => vec![0],
-        _ => (0..count).map(|_| stream.below(count)).collect(),
+        Level::Replicates if count == 1 => vec![(0, 1.0)],
+        _ => (0..count).map(|_| (stream.below(count), 1.0)).collect(),
     }
 }
 
-fn statistic(
+/// For each measure the mean over what `pick` takes of the replicates of the mean over arms of the mean over domains of the
+/// mean over answers.
+pub(super) fn statistic(
     replicates: &[Replicate],
     measures: usize,
-    mut pick: impl FnMut(Level, usize) -> Vec<usize>,
+    mut pick: impl FnMut(Level, usize) -> Taken,
 ) -> Vec<Option<f64>> {
     let mut over_replicates = vec![Cell::default(); measures];
-    for replicate in pick(Level::Replicates, replicates.len()) {
-        let mut over_domains = vec![Cell::default(); measures];
-        for topics in &replicates[replicate].domains {
-            let mut over_answers = vec![Cell::default(); measures];
-            for topic in pick(Level::Topics, topics.len()) {
+    for (replicate, _) in pick(Level::Replicates, replicates.len()) {
+        let domains = &replicates[replicate].domains;
+        let columns = domains.iter().flatten().map(Vec::len).next().unwrap_or(measures);
+        let mut over_domains = vec![Cell::default(); columns];
+        for topics in domains {
+            let mut over_answers = vec![Cell::default(); columns];
+            for (topic, sign) in pick(Level::Topics, topics.len()) {
                 for (total, cell) in over_answers.iter_mut().zip(&topics[topic]) {
-                    total.sum += cell.sum;
+                    total.sum += sign * cell.sum;
                     total.count += cell.count;
                 }
             }
             add_means(&mut over_domains, &over_answers);
         }
-        add_means(&mut over_replicates, &over_domains);
+        let mut over_arms = vec![Cell::default(); measures];
+        over_domains.chunks(measures).for_each(|arm| add_means(&mut over_arms, arm));
+        add_means(&mut over_replicates, &over_arms);
     }
     over_replicates.iter().map(|cell| (cell.count > 0.0).then(|| cell.sum / cell.count)).collect()
 }

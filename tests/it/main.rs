@@ -9,5 +9,6 @@ mod kills;
 mod malformed;
 mod recipes;
 mod run;
+mod scores;
 mod store;
 mod trl;
