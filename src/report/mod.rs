@@ -2,11 +2,17 @@
 
 mod answers;
 mod chart;
+mod comparison;
+mod cost;
 mod curves;
+mod examples;
 mod graph;
 mod history;
 mod page;
 mod scores;
+mod table;
 
+pub use comparison::comparisons;
 pub use history::{History, Outcome, StageHistory};
 pub use page::{ReportError, write};
+pub use table::{Line, Table, arms, averages, grid};
