@@ -1,32 +1,52 @@
-//! `apeft compare`: two runs side by side: what ran in each, and how their scores differ.
+//! `apeft compare`: the tables of a run, or two runs side by side: what ran in each, and how their scores differ.
 
 use std::{collections::BTreeMap, fs, process::ExitCode};
 
 use clap::Args;
-use comfy_table::{Table, presets};
 use serde::Serialize;
+use serde_json::json;
 
 use super::{
     common::{ExperimentsArguments, WRONG, print_json},
-    status,
+    status, table,
 };
 use crate::{
-    evaluation::Scores,
-    report::{History, StageHistory},
+    evaluation::{Comparison, Scores},
+    report::{History, Line, StageHistory, Table, arms, averages, comparisons, grid},
     schedule::journal,
 };
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft compare algorithms
+  apeft compare algorithms --csv > comparison.csv
+  apeft compare quickstart 2026-11-23T04-49-05
+
+The CSV has a line for each arm, domain and measure, with interval, difference, p-value and the same by Holm.")]
 pub(super) struct CompareArguments {
     /// A run, or a recipe's name for its newest run.
-    one: String,
-    /// The run to compare it with.
-    other: String,
+    run: String,
+    /// A run to compare it with; without it the run's own comparisons are shown.
+    other: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
+    #[command(flatten)]
+    format: Format,
+}
+
+/// How it is written; as text where nothing is said.
+#[derive(Args, Clone, Debug)]
+#[group(multiple = false)]
+struct Format {
     /// Puts the comparison on stdout as JSON.
     #[arg(long)]
     json: bool,
+    /// As CSV.
+    #[arg(long)]
+    csv: bool,
+    /// As a Markdown table: rows and columns are the matrix.
+    #[arg(long)]
+    markdown: bool,
 }
 
 /// A stage in both runs.
@@ -42,30 +62,96 @@ struct Row {
 }
 
 pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
-    let find = |name: &str| status::find(&arguments.experiments, Some(name));
-    let (Some(one), Some(other)) = (find(&arguments.one), find(&arguments.other)) else {
-        return Ok(ExitCode::from(WRONG));
+    let tell = |name: &str| -> anyhow::Result<Option<History>> {
+        let found = status::find(&arguments.experiments, Some(name));
+        Ok(found.map(|run| journal::read(&run.folder)).transpose()?.map(History::tell))
     };
-    let [one, other] = [History::tell(journal::read(&one.folder)?), History::tell(journal::read(&other.folder)?)];
+    let Some(one) = tell(&arguments.run)? else { return Ok(ExitCode::from(WRONG)) };
+    let Some(other) = &arguments.other else { return of_one(&one, &arguments.format) };
+    let Some(other) = tell(other)? else { return Ok(ExitCode::from(WRONG)) };
     let rows = rows(&one, &other);
-    if arguments.json {
-        print_json(&rows)?;
-        return Ok(ExitCode::SUCCESS);
+    let Format { json, csv, markdown } = arguments.format;
+    match (json, csv, markdown) {
+        (true, ..) => print_json(&rows)?,
+        (_, true, _) => print_csv(&rows)?,
+        (.., true) => print!("{}", table::markdown(&side_by_side(&one, &other, &rows))),
+        _ => println!("{}", table::text(&side_by_side(&one, &other, &rows))),
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["stage", &one.run, &other.run, ""]);
-    for Row { stage, one, other, same, precision } in &rows {
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A run's own comparisons.
+fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
+    let comparisons = comparisons(history);
+    if comparisons.is_empty() {
+        let run = &history.run;
+        eprintln!("error: the run {run} has no comparison; give its recipe a stage of kind `compare` over its scores");
+        return Ok(ExitCode::from(WRONG));
+    }
+    if format.json {
+        let named = |(name, comparison): &(&str, Comparison)| json!({"stage": name, "comparison": comparison});
+        print_json(&comparisons.iter().map(named).collect::<Vec<_>>())?;
+    } else if format.csv {
+        let files =
+            history.stages.iter().filter_map(|stage| Some((&stage.outline.name, stage.file("comparison.csv")?)));
+        for (number, (stage, file)) in files.enumerate() {
+            let text = fs::read_to_string(file)?;
+            for (place, line) in text.lines().enumerate().filter(|(place, _)| *place > 0 || number == 0) {
+                let first = if place == 0 { "stage" } else { stage };
+                println!("{first},{line}");
+            }
+        }
+    } else {
+        for (name, comparison) in &comparisons {
+            if format.markdown {
+                println!("### {name}\n");
+                let shown = [Some(grid(comparison)), averages(comparison)];
+                shown.iter().flatten().for_each(|shown| println!("{}", table::markdown(shown)));
+            } else {
+                println!("{name}");
+                tables(comparison).iter().for_each(|shown| println!("{}", table::text(shown)));
+            }
+            comparison.warnings.iter().for_each(|warning| println!("warning: {}", warning.text));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tables that a terminal has room for.
+pub(super) fn tables(comparison: &Comparison) -> Vec<Table> {
+    [arms(comparison)].into_iter().chain(averages(comparison)).collect()
+}
+
+fn side_by_side(one: &History, other: &History, rows: &[Row]) -> Table {
+    let mut lines = Vec::new();
+    for Row { stage, one, other, same, precision } in rows {
         let key = |key: &Option<String>| key.as_deref().and_then(|key| key.get(..12)).unwrap_or("–").to_owned();
-        table.add_row([stage.clone(), key(one), key(other), if *same { "same" } else { "differs" }.to_owned()]);
+        lines.push([stage.clone(), key(one), key(other), if *same { "same" } else { "differs" }.to_owned()]);
         for (domain, one, other) in precision.iter().filter(|_| !same) {
             let percent =
                 |share: &Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share));
             let change = one.zip(*other).map(|(one, other)| format!("{:+.1} points", 100.0 * (other - one)));
-            table.add_row([format!("  precision, {domain}"), percent(one), percent(other), change.unwrap_or_default()]);
+            lines.push([format!("  precision, {domain}"), percent(one), percent(other), change.unwrap_or_default()]);
         }
     }
-    println!("{table}");
-    Ok(ExitCode::SUCCESS)
+    Table {
+        about: "The keys of each stage in both runs, and the precision of what differs.".to_owned(),
+        head: ["stage", &one.run, &other.run, ""].map(str::to_owned).to_vec(),
+        rows: lines.into_iter().map(|line| line.map(|text| vec![Line::plain(text)]).to_vec()).collect(),
+    }
+}
+
+/// A line for each stage, and for each of its domains where it has scores.
+fn print_csv(rows: &[Row]) -> anyhow::Result<()> {
+    let mut writer = csv::Writer::from_writer(std::io::stdout());
+    writer.write_record(["stage", "one", "other", "same", "domain", "precision_one", "precision_other"])?;
+    for Row { stage, one, other, same, precision } in rows {
+        let none = [(String::new(), None, None)];
+        for (domain, before, after) in if precision.is_empty() { none.as_slice() } else { precision } {
+            writer.serialize((stage, one, other, same, domain, before, after))?;
+        }
+    }
+    Ok(writer.flush()?)
 }
 
 fn rows(one: &History, other: &History) -> Vec<Row> {

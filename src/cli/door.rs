@@ -24,6 +24,7 @@ enum Command {
     /// Carries a recipe out; running again resumes.
     Run(run::RunArguments),
     /// Runs all cells of a recipe's matrix, going on after failures, and compares them.
+    #[command(after_help = sweep::EXAMPLES)]
     Sweep(run::RunArguments),
     /// Shows what would run, what is cached, and why.
     Plan(plan::PlanArguments),
@@ -39,7 +40,7 @@ enum Command {
     Logs(logs::LogsArguments),
     /// Writes a run's report anew.
     Report(report::ReportArguments),
-    /// Shows two runs side by side: what differs, and how the scores do.
+    /// Shows the tables of a run, or two runs side by side: what differs, and how the scores do.
     Compare(compare::CompareArguments),
     /// Looks after the store.
     Cache(cache::CacheCommand),

@@ -23,6 +23,7 @@ mod run;
 mod schema;
 mod status;
 mod sweep;
+mod table;
 mod terminal;
 mod validate;
 

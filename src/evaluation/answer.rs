@@ -46,6 +46,8 @@ pub struct AnswerScore {
     pub irrelevant: usize,
     /// Supported facts, each counted once.
     pub distinct_supported: usize,
+    /// Unsupported facts, each counted once.
+    pub distinct_unsupported: usize,
     /// Facts stated again in the same words.
     pub repeats: usize,
     /// Whether the answer has no letter or digit.
@@ -58,6 +60,8 @@ pub struct AnswerScore {
     pub characters: usize,
     /// The share of supported facts; none without facts.
     pub precision: Option<f64>,
+    /// The same with each fact counted once; none without facts.
+    pub deduplicated: Option<f64>,
     /// Precision with FActScore's penalty; none without facts.
     pub factscore: Option<f64>,
     /// F1@K on distinct facts.
@@ -81,14 +85,14 @@ pub fn answer_scores(
 fn answer_score(response: &Response, judged: &[(&Claim, Judgement)], settings: Settings) -> AnswerScore {
     let mut tally = Tally::default();
     let mut stated = BTreeSet::new();
-    let (mut repeats, mut distinct_supported, mut distinct_unsupported) = (0, 0, 0);
+    let mut distinct = Tally::default();
+    let mut repeats = 0;
     for (claim, judgement) in judged {
         tally.add(*judgement);
         match judgement {
             Judgement::Irrelevant => {}
             _ if !stated.insert(normalise(&claim.text)) => repeats += 1,
-            Judgement::Supported => distinct_supported += 1,
-            Judgement::Unsupported => distinct_unsupported += 1,
+            judgement => distinct.add(*judgement),
         }
     }
     let empty = !response.output.chars().any(char::is_alphanumeric);
@@ -103,15 +107,17 @@ fn answer_score(response: &Response, judged: &[(&Claim, Judgement)], settings: S
         supported: tally.supported,
         unsupported: tally.unsupported,
         irrelevant: tally.irrelevant,
-        distinct_supported,
+        distinct_supported: distinct.supported,
+        distinct_unsupported: distinct.unsupported,
         repeats,
         empty,
         abstained: !empty && tally.facts() == 0,
         unfinished: response.finish == Finish::Length,
         characters: response.output.chars().count(),
         precision: tally.precision(),
+        deduplicated: distinct.precision(),
         factscore: factscore(tally.supported, tally.facts(), settings.gamma),
-        f1_at_k: f1_at_k(distinct_supported, distinct_unsupported, settings.k),
+        f1_at_k: f1_at_k(distinct.supported, distinct.unsupported, settings.k),
     }
 }
 
@@ -167,7 +173,8 @@ pub(super) mod tests {
         let once = scored("x", &[("A.", 'S'), ("B.", 'N')]);
         let again = scored("x", &[("A.", 'S'), ("a", 'S'), ("A!", 'S'), ("B.", 'N'), ("b", 'N')]);
         assert_eq!((again.facts, again.supported, again.unsupported, again.repeats), (5, 3, 2, 3));
-        assert_eq!((again.distinct_supported, again.precision), (1, Some(0.6)));
+        assert_eq!((again.distinct_supported, again.distinct_unsupported), (1, 1));
+        assert_eq!((again.precision, again.deduplicated), (Some(0.6), Some(0.5)));
         assert_eq!(again.f1_at_k, once.f1_at_k);
         assert!((once.f1_at_k - 2.0 * 0.5 * 0.25 / 0.75).abs() < 1e-12);
     }

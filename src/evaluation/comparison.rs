@@ -5,9 +5,16 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AnswerScore, Cell, Estimate, MEASURES, Replicate, Scores, Settings, TopicCells, estimates,
-    scores::{OUT_OF_DOMAIN, bootstrap_seed, domain_names, topics},
+    AnswerScore, Average, Label, Scores, Settings, Warning,
+    average::contrasts,
+    holm,
+    paired::{Contrast, Group, Pair},
+    scores::{OUT_OF_DOMAIN, domain_names},
+    warning::warnings,
 };
+
+/// The name of the mean over all domains, whether tuned on or not.
+pub(super) const ALL_DOMAINS: &str = "all-domains";
 
 /// The scores of one cell of a recipe.
 #[derive(Clone, Debug)]
@@ -18,6 +25,17 @@ pub struct Scored {
     pub scores: Scores,
     /// Its `responses.csv`.
     pub answers: Vec<AnswerScore>,
+}
+
+/// What is asked of scores.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// The stage or arm that differences are taken from.
+    pub baseline: Option<String>,
+    /// The values of a variable that are compared over all arms.
+    pub average: Option<Average>,
+    /// The share by which facts, or answers with facts, may fall before a win in precision is warned of.
+    pub tolerance: f64,
 }
 
 /// What `comparison.json` holds.
@@ -31,9 +49,15 @@ pub struct Comparison {
     pub baseline: Option<String>,
     /// The arms, in the order of the recipe.
     pub arms: Vec<Arm>,
-    /// A row for each arm, domain (with "out-of-domain", the mean over all domains but the in-domain one) and measure, in
-    /// this order. `comparison.csv` has the same rows.
+    /// A row for each arm, domain (with "out-of-domain", the mean over all domains but the in-domain one, and "all-domains",
+    /// that over all) and measure, in this order. `comparison.csv` has the same rows, and then those of the averages.
     pub rows: Vec<ComparisonRow>,
+    /// What is averaged over arms; none where nothing was said.
+    pub average: Option<Average>,
+    /// The same rows for each value of that variable beside each value that it is compared with.
+    pub averages: Vec<ComparisonRow>,
+    /// Wins in precision that one should not trust.
+    pub warnings: Vec<Warning>,
 }
 
 /// One arm: the cells that differ in nothing but the seed.
@@ -54,12 +78,16 @@ pub struct Arm {
 /// One measure of one arm in one domain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ComparisonRow {
-    /// The arm's name.
+    /// The arm's name; for an average the variable and its value.
     pub arm: String,
-    /// The domain, or "out-of-domain".
+    /// What differences are taken from.
+    pub baseline: Option<String>,
+    /// The domain, "out-of-domain" or "all-domains".
     pub domain: String,
     /// The measure's name.
     pub measure: String,
+    /// How many arms are averaged; 1 for an arm by itself.
+    pub arms: usize,
     /// How many seeds there are.
     pub seeds: usize,
     /// How many answers there are, over all seeds.
@@ -76,6 +104,11 @@ pub struct ComparisonRow {
     pub difference_low: Option<f64>,
     /// The upper end.
     pub difference_high: Option<f64>,
+    /// How probable so large a difference is if there is none (two-sided): by Student's t over the seeds' means, with one seed
+    /// by the signs of its topics.
+    pub p: Option<f64>,
+    /// The same, corrected for the rows of the same domain and measure (Holm 1979).
+    pub p_holm: Option<f64>,
 }
 
 /// Why cells cannot be compared.
@@ -110,193 +143,150 @@ pub enum ComparisonError {
         /// What was found.
         found: String,
     },
+    /// No cell has the variable.
+    #[error("`average` is `{axis}`, but the variables of the scores are only: {known}")]
+    UnknownAxis {
+        /// What was said.
+        axis: String,
+        /// The variables.
+        known: String,
+    },
+    /// No cell has the value.
+    #[error("`average_from` names `{value}`, but `{axis}` is only: {known}")]
+    UnknownValue {
+        /// The variable.
+        axis: String,
+        /// What was said.
+        value: String,
+        /// Its values.
+        known: String,
+    },
+    /// No two cells differ in the variable alone.
+    #[error("no two of the scores differ in nothing but `{0}`, so there is nothing to average")]
+    NothingToAverage(String),
     /// Baseline and arm have no prompt in common.
     #[error("`{0}` and its baseline `{1}` have no prompts in common")]
     OtherPrompts(String, String),
 }
 
-/// A cell's name, taken apart.
-pub(super) struct Label {
-    pub(super) stage: String,
-    pub(super) cell: BTreeMap<String, String>,
-    pub(super) seed: Option<String>,
-    pub(super) arm: String,
-}
-
-/// Compares cells: arms by domain and measure, with differences from `baseline`, a stage or an arm. A stage that has
-/// several arms is taken in the one that agrees with the compared arm's matrix values.
+/// Compares cells: arms by domain and measure, with differences from a baseline. A stage that has several arms is taken in
+/// the one that agrees with the compared arm's matrix values.
 ///
 /// # Errors
-/// Where the cells do not fit together, or the baseline is not among them.
-pub fn compare(scored: &[Scored], baseline: Option<&str>) -> Result<Comparison, ComparisonError> {
+/// Where the cells do not fit together, or what is asked for is not among them.
+pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, ComparisonError> {
     let first = scored.first().ok_or(ComparisonError::Nothing)?;
-    let labels: Vec<Label> = scored.iter().map(|one| parse_label(&one.label)).collect();
-    let defined = |one: &Scored| (one.scores.settings, one.scores.in_domain.clone());
-    if let Some(other) = scored.iter().find(|other| defined(other) != defined(first)) {
-        return Err(ComparisonError::Settings(first.label.clone(), other.label.clone()));
-    }
-    let mut arms: Vec<(String, Vec<usize>)> = Vec::new();
-    for (index, label) in labels.iter().enumerate() {
-        if scored[..index].iter().any(|other| other.label == scored[index].label) {
-            return Err(ComparisonError::Twice(scored[index].label.clone()));
-        }
-        match arms.iter_mut().find(|(name, _)| *name == label.arm) {
-            Some((_, members)) => members.push(index),
-            None => arms.push((label.arm.clone(), vec![index])),
-        }
-    }
+    let labels: Vec<Label> = scored.iter().map(|one| Label::parse(&one.label)).collect();
+    let arms = arms(scored, &labels)?;
+    let baseline = question.baseline.as_deref();
     if let Some(name) = baseline.filter(|name| !labels.iter().any(|label| label.is_of(name))) {
-        let known: Vec<&str> = arms.iter().map(|(name, _)| name.as_str()).collect();
+        let known: Vec<&str> = arms.iter().map(|(name, _)| *name).collect();
         return Err(ComparisonError::UnknownBaseline { baseline: name.to_owned(), known: known.join(", ") });
     }
-    let groups = groups(scored);
     let mut comparison = Comparison {
         settings: first.scores.settings,
         in_domain: first.scores.in_domain.clone(),
         baseline: baseline.map(str::to_owned),
         arms: Vec::new(),
         rows: Vec::new(),
+        average: question.average.clone(),
+        averages: Vec::new(),
+        warnings: Vec::new(),
     };
+    let mut contrast_by_arm = Vec::new();
     for (name, members) in &arms {
         let against: Vec<Option<usize>> =
             members.iter().map(|member| find_baseline(*member, &labels, scored, baseline)).collect::<Result<_, _>>()?;
         let label = &labels[members[0]];
+        let beside = against[0].map(|index| labels[index].arm.clone());
         comparison.arms.push(Arm {
-            name: name.clone(),
+            name: (*name).to_owned(),
             stage: label.stage.clone(),
-            cell: label.cell.clone(),
+            cell: label.cell(),
             seeds: members.iter().filter_map(|member| labels[*member].seed.clone()).collect(),
-            baseline: against[0].map(|index| labels[index].arm.clone()),
+            baseline: beside.clone(),
         });
-        for (group, domains) in &groups {
-            let pairs: Vec<(&Scored, Option<&Scored>)> = members
-                .iter()
-                .zip(&against)
-                .map(|(one, other)| (&scored[*one], other.map(|other| &scored[other])))
-                .collect();
-            comparison.rows.extend(rows(name, group, domains, &pairs)?);
-        }
+        let pair = |(one, other): (&usize, &Option<usize>)| -> Vec<Pair<'_>> {
+            vec![(&scored[*one], other.map(|other| &scored[other]))]
+        };
+        let seeds = members.iter().zip(&against).map(pair).collect();
+        contrast_by_arm.push(Contrast { arm: (*name).to_owned(), baseline: beside, seeds });
+    }
+    let groups = groups(scored);
+    comparison.rows = rows(&contrast_by_arm, &groups)?;
+    if let Some(average) = &question.average {
+        comparison.averages = rows(&contrasts(average, scored, &labels)?, &groups)?;
+    }
+    for rows in [&comparison.rows, &comparison.averages] {
+        comparison.warnings.extend(warnings(rows, question.tolerance));
     }
     Ok(comparison)
 }
 
-/// The domains that tables list, each by itself, then those away from home together.
-fn groups(scored: &[Scored]) -> Vec<(String, Vec<String>)> {
+/// The cells of each arm, in the order of the recipe.
+fn arms<'a>(scored: &[Scored], labels: &'a [Label]) -> Result<Vec<(&'a str, Vec<usize>)>, ComparisonError> {
+    let first = &scored[0];
+    let defined = |one: &Scored| (one.scores.settings, one.scores.in_domain.clone());
+    if let Some(other) = scored.iter().find(|other| defined(other) != defined(first)) {
+        return Err(ComparisonError::Settings(first.label.clone(), other.label.clone()));
+    }
+    let mut arms: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (index, label) in labels.iter().enumerate() {
+        if scored[..index].iter().any(|other| other.label == scored[index].label) {
+            return Err(ComparisonError::Twice(scored[index].label.clone()));
+        }
+        match arms.iter_mut().find(|(name, _)| *name == label.arm) {
+            Some((_, members)) => members.push(index),
+            None => arms.push((&label.arm, vec![index])),
+        }
+    }
+    Ok(arms)
+}
+
+/// The rows of all contrasts, with what many comparisons cost.
+fn rows(contrasts: &[Contrast<'_>], groups: &[Group]) -> Result<Vec<ComparisonRow>, ComparisonError> {
+    let mut rows = Vec::new();
+    for contrast in contrasts {
+        for group in groups {
+            rows.extend(contrast.rows(group)?);
+        }
+    }
+    let mut families: BTreeMap<(String, String), Vec<usize>> = BTreeMap::new();
+    for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.p.is_some()) {
+        families.entry((row.domain.clone(), row.measure.clone())).or_default().push(index);
+    }
+    for members in families.into_values() {
+        let p_values: Vec<f64> = members.iter().filter_map(|member| rows[*member].p).collect();
+        for (member, corrected) in members.into_iter().zip(holm(&p_values)) {
+            rows[member].p_holm = Some(corrected);
+        }
+    }
+    Ok(rows)
+}
+
+/// The domains that tables list, each by itself, then those away from home together, then all.
+fn groups(scored: &[Scored]) -> Vec<Group> {
     let mut names: Vec<&str> = Vec::new();
     for name in scored.iter().flat_map(|one| domain_names(&one.answers)) {
         if !names.contains(&name) {
             names.push(name);
         }
     }
-    let mut groups: Vec<(String, Vec<String>)> =
-        names.iter().map(|name| ((*name).to_owned(), vec![(*name).to_owned()])).collect();
+    let group = |name: &str, domains: &[&str]| Group {
+        name: name.to_owned(),
+        domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+    };
+    let mut groups: Vec<Group> = names.iter().map(|name| group(name, &[*name])).collect();
     if let Some(home) = &scored[0].scores.in_domain {
-        let away: Vec<String> = names.iter().filter(|name| *name != home).map(|name| (*name).to_owned()).collect();
+        let away: Vec<&str> = names.iter().copied().filter(|name| name != home).collect();
         if !away.is_empty() {
-            groups.push((OUT_OF_DOMAIN.to_owned(), away));
+            groups.push(group(OUT_OF_DOMAIN, &away));
         }
+    }
+    if names.len() > 1 {
+        groups.push(group(ALL_DOMAINS, &names));
     }
     groups
-}
-
-/// The rows of one arm in one group of domains.
-fn rows(
-    arm: &str,
-    group: &str,
-    domains: &[String],
-    pairs: &[(&Scored, Option<&Scored>)],
-) -> Result<Vec<ComparisonRow>, ComparisonError> {
-    let replicates: Vec<Replicate> = pairs
-        .iter()
-        .map(|(one, _)| Replicate { domains: domains.iter().map(|domain| topics(&one.answers, domain)).collect() })
-        .collect();
-    let means = estimates(&replicates, MEASURES.len(), &bootstrap_seed(group));
-    let mut apart = Vec::new();
-    for (one, other) in pairs {
-        if let Some(other) = other {
-            let domains: Vec<Vec<TopicCells>> =
-                domains.iter().map(|domain| differences(&one.answers, &other.answers, domain)).collect();
-            if domains.iter().all(Vec::is_empty) && one.answers.iter().any(|answer| group == answer.domain) {
-                return Err(ComparisonError::OtherPrompts(one.label.clone(), other.label.clone()));
-            }
-            apart.push(Replicate { domains });
-        }
-    }
-    let apart = estimates(&apart, MEASURES.len(), &bootstrap_seed(group));
-    let of_group = |answer: &&AnswerScore| domains.contains(&answer.domain);
-    let answers = pairs.iter().map(|(one, _)| one.answers.iter().filter(of_group).count()).sum();
-    let row = |(measure, (mean, apart)): (&super::Measure, (Option<Estimate>, Option<Estimate>))| {
-        let Estimate { mean, low, high } = mean?;
-        Some(ComparisonRow {
-            arm: arm.to_owned(),
-            domain: group.to_owned(),
-            measure: measure.name.to_owned(),
-            seeds: pairs.len(),
-            answers,
-            mean,
-            low,
-            high,
-            difference: apart.map(|estimate| estimate.mean),
-            difference_low: apart.map(|estimate| estimate.low),
-            difference_high: apart.map(|estimate| estimate.high),
-        })
-    };
-    Ok(MEASURES.iter().zip(means.into_iter().zip(apart)).filter_map(row).collect())
-}
-
-/// By topic: the differences of the means of each prompt that both have answers to.
-fn differences(one: &[AnswerScore], other: &[AnswerScore], domain: &str) -> Vec<TopicCells> {
-    let (one, other) = (prompts(one, domain), prompts(other, domain));
-    let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
-    for (prompt, (topic, cells)) in &one {
-        let Some((_, others)) = other.get(prompt) else { continue };
-        let totals = topics.entry(topic).or_insert_with(|| vec![Cell::default(); MEASURES.len()]);
-        for (total, (cell, other)) in totals.iter_mut().zip(cells.iter().zip(others)) {
-            if cell.count > 0.0 && other.count > 0.0 {
-                total.add(cell.sum / cell.count - other.sum / other.count);
-            }
-        }
-    }
-    topics.into_values().collect()
-}
-
-/// By prompt: its topic, and the sums of all measures over its answers.
-fn prompts<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&'a str, (&'a str, TopicCells)> {
-    let mut prompts = BTreeMap::new();
-    for answer in answers.iter().filter(|answer| answer.domain == domain) {
-        let entry = prompts.entry(answer.prompt_id.as_str());
-        let (_, cells) = entry.or_insert_with(|| (answer.topic.as_str(), vec![Cell::default(); MEASURES.len()]));
-        for (cell, measure) in cells.iter_mut().zip(MEASURES) {
-            if let Some(value) = (measure.value)(answer) {
-                cell.add(value);
-            }
-        }
-    }
-    prompts
-}
-
-pub(super) fn parse_label(label: &str) -> Label {
-    let (stage, coordinates) = label.split_once('@').unwrap_or((label, ""));
-    let mut pieces: Vec<String> = Vec::new();
-    for piece in coordinates.split(',').filter(|piece| !piece.is_empty()) {
-        match pieces.last_mut() {
-            Some(last) if !piece.contains('=') => *last = format!("{last},{piece}"), // a comma inside a value
-            _ => pieces.push(piece.to_owned()),
-        }
-    }
-    let coordinate = |piece: &String| piece.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let mut cell: BTreeMap<String, String> = pieces.iter().filter_map(coordinate).collect();
-    let seed = cell.remove("seed");
-    pieces.retain(|piece| !piece.starts_with("seed="));
-    let arm = if pieces.is_empty() { stage.to_owned() } else { format!("{stage}@{}", pieces.join(",")) };
-    Label { stage: stage.to_owned(), cell, seed, arm }
-}
-
-impl Label {
-    /// Whether this cell belongs to a stage, or an arm, of this name.
-    fn is_of(&self, name: &str) -> bool {
-        self.stage == name || self.arm == name
-    }
 }
 
 /// The cell that another is compared with; none for the baseline's own cells.
@@ -309,8 +299,8 @@ fn find_baseline(
     let label = &labels[index];
     let Some(name) = baseline.filter(|name| !label.is_of(name)) else { return Ok(None) };
     let agrees = |other: &Label| {
-        let same = |(key, value): (&String, &String)| label.cell.get(key).is_none_or(|own| own == value);
-        other.arm == name || other.cell.iter().all(same)
+        let same = |(key, value): &(String, String)| label.value(key).is_none_or(|own| own == value);
+        other.arm == name || other.coordinates.iter().all(same)
     };
     let candidates: Vec<usize> = (0..labels.len())
         .filter(|other| labels[*other].is_of(name))
@@ -329,6 +319,10 @@ fn find_baseline(
 mod tests {
     use super::*;
     use crate::evaluation::{answer::tests::SETTINGS, scores, scores::tests::answer};
+
+    fn from(baseline: &str) -> Question {
+        Question { baseline: Some(baseline.to_owned()), average: None, tolerance: 0.1 }
+    }
 
     fn cell(label: &str, supported: &[(&str, &str, usize)]) -> Scored {
         let answers: Vec<AnswerScore> =
@@ -367,7 +361,7 @@ mod tests {
                 ],
             ),
         ];
-        let comparison = compare(&cells, Some("before")).unwrap();
+        let comparison = compare(&cells, &from("before")).unwrap();
         assert_eq!(comparison.arms[1].name, "after@algorithm=dpo");
         assert_eq!((comparison.arms[1].seeds.len(), comparison.arms[1].baseline.as_deref()), (2, Some("before")));
         assert_eq!(comparison.arms[0].baseline, None);
@@ -394,16 +388,108 @@ mod tests {
             cell("after@p=general,q=x,y,seed=0", &people),
             cell("after@p=general+atomic,seed=0", &people),
         ];
-        let shared = compare(&cells, Some("before")).unwrap();
+        let shared = compare(&cells, &from("before")).unwrap();
         assert_eq!(shared.arms[2].cell["q"], "x,y");
         assert!(shared.arms[1..].iter().all(|arm| arm.baseline.as_deref() == Some("before")));
-        let arm = compare(&cells, Some("after@p=general")).unwrap_err();
+        let arm = compare(&cells, &from("after@p=general")).unwrap_err();
         assert!(arm.to_string().starts_with("`before` has nothing to compare it with in `after@p=general`"), "{arm}");
-        assert!(compare(&cells[1..], Some("after@p=general")).is_ok());
+        assert!(compare(&cells[1..], &from("after@p=general")).is_ok());
         let own = [cell("before@p=a", &people), cell("before@p=b", &people), cell("after@p=b", &people)];
-        assert_eq!(compare(&own, Some("before")).unwrap().arms[2].baseline.as_deref(), Some("before@p=b"));
+        assert_eq!(compare(&own, &from("before")).unwrap().arms[2].baseline.as_deref(), Some("before@p=b"));
         let torn = [cell("before@p=a", &people), cell("before@p=b", &people), cell("after", &people)];
-        assert!(matches!(compare(&torn, Some("before")), Err(ComparisonError::NoSingleBaseline { .. })));
+        assert!(matches!(compare(&torn, &from("before")), Err(ComparisonError::NoSingleBaseline { .. })));
+    }
+
+    /// Two algorithms, two kinds of preferences and two seeds: by seed, the right facts of two about Ann and Peru.
+    fn grid() -> Vec<Scored> {
+        [
+            ("dpo", "general", [[0, 1], [0, 0]]),
+            ("dpo", "mixed", [[1, 2], [2, 1]]),
+            ("kto", "general", [[1, 1], [1, 1]]),
+            ("kto", "mixed", [[1, 2], [2, 1]]),
+        ]
+        .into_iter()
+        .flat_map(|(algorithm, preferences, seeds)| {
+            seeds.into_iter().enumerate().map(move |(seed, [ann, peru])| {
+                let label = format!("after@algorithm={algorithm},preferences={preferences},seed={seed}");
+                cell(&label, &[("people", "Ann", ann), ("countries", "Peru", peru)])
+            })
+        })
+        .collect()
+    }
+
+    fn average(from: &[&str]) -> Question {
+        let from = from.iter().map(|value| (*value).to_owned()).collect();
+        Question { average: Some(Average { axis: "preferences".to_owned(), from }), ..Question::default() }
+    }
+
+    /// By seed the differences about Ann are .5 and 0, then 1 and .5: means .25 and .75, whose t is 2 with one degree of freedom.
+    #[test]
+    fn values_are_averaged_over_all_arms_that_differ_in_nothing_else() {
+        let mut cells = vec![cell("before", &[("people", "Ann", 0), ("countries", "Peru", 0)])];
+        cells.extend(grid());
+        let comparison = compare(&cells, &average(&["general"])).unwrap();
+        let find = |domain: &str| {
+            let of = |row: &&ComparisonRow| row.domain == domain && row.measure == "precision";
+            comparison.averages.iter().find(of).unwrap()
+        };
+        let people = find("people");
+        assert_eq!(
+            (people.arm.as_str(), people.baseline.as_deref()),
+            ("preferences=mixed", Some("preferences=general"))
+        );
+        assert_eq!((people.arms, people.seeds, people.answers, people.mean), (2, 2, 4, 0.75));
+        assert_eq!((people.difference, people.difference_low), (Some(0.5), Some(0.25)));
+        assert_eq!(people.difference_high, Some(0.75));
+        let p = 1.0 - 2.0 / std::f64::consts::PI * 2f64.atan();
+        assert!((people.p.unwrap() - p).abs() < 1e-12 && people.p_holm == people.p, "{people:?}");
+        assert_eq!((find("out-of-domain").difference, find("all-domains").difference), (Some(0.375), Some(0.4375)));
+        assert!(comparison.averages.iter().all(|row| row.arm == "preferences=mixed"));
+    }
+
+    /// Where one algorithm gains on Ann what it loses on Bo and the other the reverse, no choice of topics moves their average.
+    #[test]
+    fn arms_that_are_averaged_share_their_topics() {
+        let topics = |ann, bo| [("people", "Ann", ann), ("people", "Bo", bo)];
+        let cells = [
+            cell("after@algorithm=dpo,preferences=general", &topics(1, 1)),
+            cell("after@algorithm=dpo,preferences=mixed", &topics(2, 0)),
+            cell("after@algorithm=kto,preferences=general", &topics(1, 1)),
+            cell("after@algorithm=kto,preferences=mixed", &topics(0, 2)),
+        ];
+        let comparison = compare(&cells, &average(&["general"])).unwrap();
+        let row = comparison.averages.iter().find(|row| row.measure == "precision").unwrap();
+        assert_eq!((row.difference, row.difference_low, row.difference_high), (Some(0.0), Some(0.0), Some(0.0)));
+    }
+
+    #[test]
+    fn wrong_averages_are_told() {
+        let told = |question: &Question| compare(&grid(), question).unwrap_err().to_string();
+        assert_eq!(
+            told(&average(&["generl"])),
+            "`average_from` names `generl`, but `preferences` is only: general, mixed"
+        );
+        let axis = Average { axis: "prefs".to_owned(), from: Vec::new() };
+        assert_eq!(
+            told(&Question { average: Some(axis), ..Question::default() }),
+            "`average` is `prefs`, but the variables of the scores are only: algorithm, preferences"
+        );
+        let only: Vec<Scored> = grid().into_iter().filter(|one| one.label.contains("general")).collect();
+        assert_eq!(
+            compare(&only, &average(&["general"])),
+            Err(ComparisonError::NothingToAverage("preferences".to_owned()))
+        );
+    }
+
+    /// Of three arms compared, the least probable difference counts three times.
+    #[test]
+    fn many_arms_are_corrected_for() {
+        let comparison = compare(&grid(), &from("after@algorithm=dpo,preferences=general")).unwrap();
+        let rows = comparison.rows.iter().filter(|row| row.domain == "all-domains" && row.measure == "precision");
+        let mut found: Vec<(f64, f64)> = rows.filter_map(|row| Some((row.p?, row.p_holm?))).collect();
+        found.sort_by(|one, other| one.0.total_cmp(&other.0));
+        assert_eq!(found.len(), 3);
+        assert!((found[0].1 - (3.0 * found[0].0).min(1.0)).abs() < 1e-12 && found[0].1 < 1.0, "{found:?}");
     }
 
     #[test]
@@ -411,21 +497,24 @@ mod tests {
         let people = [("people", "Ann", 1)];
         let cells = [cell("before", &people), cell("after", &[("people", "Bo", 1)])];
         assert_eq!(
-            compare(&cells, Some("befor")).unwrap_err().to_string(),
+            compare(&cells, &from("befor")).unwrap_err().to_string(),
             "`baseline` is `befor`, but there are only: before, after"
         );
         assert_eq!(
-            compare(&cells, Some("before")).unwrap_err(),
+            compare(&cells, &from("before")).unwrap_err(),
             ComparisonError::OtherPrompts("after".to_owned(), "before".to_owned())
         );
         assert_eq!(
-            compare(&[cells[0].clone(), cells[0].clone()], None).unwrap_err(),
+            compare(&[cells[0].clone(), cells[0].clone()], &Question::default()).unwrap_err(),
             ComparisonError::Twice("before".to_owned())
         );
         let mut other = cells[0].clone();
         other.label = "x".to_owned();
         other.scores.settings.k = 7;
-        assert!(matches!(compare(&[cells[0].clone(), other], None), Err(ComparisonError::Settings(..))));
-        assert_eq!(compare(&[], None), Err(ComparisonError::Nothing));
+        assert!(matches!(
+            compare(&[cells[0].clone(), other], &Question::default()),
+            Err(ComparisonError::Settings(..))
+        ));
+        assert_eq!(compare(&[], &Question::default()), Err(ComparisonError::Nothing));
     }
 }

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::language::{Part, ShiftedAnswer};
 
 use super::{
-    Arm, Comparison, Estimate, Learnt, Replicate, SHIFT_MEASURES, TopicCells,
-    comparison::parse_label,
-    contrasts, estimates,
+    Arm, Comparison, Estimate, Learnt, Replicate, SHIFT_MEASURES, TopicCells, contrasts, estimates,
+    label::Label,
     scores::bootstrap_seed,
     shift::{domains, groups, topics},
 };
@@ -192,7 +191,7 @@ pub fn diagnose(
     arms: &BTreeMap<String, String>,
     rule: &Rule,
 ) -> Result<Diagnosis, DiagnosisError> {
-    let stages: Vec<String> = cells.iter().map(|cell| parse_label(&cell.label).stage).collect();
+    let stages: Vec<String> = cells.iter().map(|cell| Label::parse(&cell.label).stage).collect();
     if let Some(stage) = arms.keys().find(|stage| !stages.contains(stage)) {
         let mut known = stages.clone();
         known.dedup();
@@ -200,7 +199,7 @@ pub fn diagnose(
     }
     let mut grouped: Vec<(String, Vec<&ShiftCell>)> = Vec::new();
     for cell in cells {
-        let arm = parse_label(&cell.label).arm;
+        let arm = Label::parse(&cell.label).arm;
         match grouped.iter_mut().find(|(name, _)| *name == arm) {
             Some((_, members)) => members.push(cell),
             None => grouped.push((arm, vec![cell])),
@@ -233,12 +232,13 @@ fn find_arm<'a>(
     comparison: &'a Comparison,
     arms: &BTreeMap<String, String>,
 ) -> Result<&'a Arm, DiagnosisError> {
-    let label = parse_label(name);
+    let label = Label::parse(name);
     let is_meant = |arm: &&Arm| match arms.get(&label.stage) {
         Some(stage) => arm.stage == *stage,
         None => arm.baseline.is_some(),
     };
-    let candidates: Vec<&Arm> = comparison.arms.iter().filter(|arm| arm.cell == label.cell).filter(is_meant).collect();
+    let candidates: Vec<&Arm> =
+        comparison.arms.iter().filter(|arm| arm.cell == label.cell()).filter(is_meant).collect();
     let names = |arms: &mut dyn Iterator<Item = &Arm>| arms.map(|arm| arm.name.clone()).collect::<Vec<_>>().join(", ");
     if let [only] = candidates.as_slice() {
         return Ok(only);
@@ -440,12 +440,16 @@ mod tests {
 
     fn comparison(changes: &[(&str, &str, [f64; 3])]) -> Comparison {
         let arm = |name: &str, baseline: Option<&str>| {
-            let label = parse_label(name);
+            let label = Label::parse(name);
             let baseline = baseline.map(str::to_owned);
-            Arm { name: label.arm, stage: label.stage, cell: label.cell, seeds: Vec::new(), baseline }
+            Arm { cell: label.cell(), name: label.arm, stage: label.stage, seeds: Vec::new(), baseline }
         };
         let row = |(arm, domain, [low, mean, high]): &(&str, &str, [f64; 3])| ComparisonRow {
             arm: (*arm).to_owned(),
+            baseline: None,
+            arms: 1,
+            p: None,
+            p_holm: None,
             domain: (*domain).to_owned(),
             measure: "precision".to_owned(),
             seeds: 1,
@@ -464,6 +468,9 @@ mod tests {
             baseline: Some("before".to_owned()),
             arms: std::iter::once(arm("before", None)).chain(names.map(|name| arm(name, Some("before")))).collect(),
             rows: changes.iter().map(row).collect(),
+            average: None,
+            averages: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Cell {
     pub count: f64,
 }
 
-/// One topic: a cell for each measure.
+/// One topic: a cell for each measure; where several arms are averaged, so for each arm in turn.
 pub type TopicCells = Vec<Cell>;
 
 /// What one seed gave: for each domain its topics.
@@ -50,16 +50,10 @@ impl Cell {
     }
 }
 
-/// For each measure the mean over replicates of the mean over domains of the mean over answers, with its interval. The
-/// bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
+/// For each measure the mean over replicates of the mean over arms and domains of the mean over answers, with its interval.
+/// The bootstrap draws replicates where there are several, and topics within each domain of each. None where nothing counts.
 pub fn estimates(replicates: &[Replicate], measures: usize, seed: &Seed) -> Vec<Option<Estimate>> {
-    bootstrap(measures, seed, |pick| {
-        let mut totals = vec![Cell::default(); measures];
-        for replicate in pick(Level::Replicates, replicates.len()) {
-            add_means(&mut totals, &over_domains(&replicates[replicate], measures, pick));
-        }
-        totals.iter().map(Cell::mean).collect()
-    })
+    bootstrap(measures, seed, |pick| statistic(replicates, measures, pick))
 }
 
 /// For each measure how two sets of domains, measured in the same replicates, compare: `compare` sees the mean of each over
@@ -72,9 +66,9 @@ pub fn contrasts(
 ) -> Vec<Option<Estimate>> {
     bootstrap(measures, seed, |pick| {
         let mut totals = [vec![Cell::default(); measures], vec![Cell::default(); measures]];
-        for replicate in pick(Level::Replicates, pairs.len()) {
+        for (replicate, _) in pick(Level::Replicates, pairs.len()) {
             for (totals, side) in totals.iter_mut().zip(&pairs[replicate]) {
-                add_means(totals, &over_domains(side, measures, pick));
+                add_means(totals, &of_replicate(side, measures, pick));
             }
         }
         let [one, other] = &totals;
@@ -82,12 +76,28 @@ pub fn contrasts(
     })
 }
 
-/// Draws so many indices below a number.
-type Pick<'a> = &'a mut dyn FnMut(Level, usize) -> Vec<usize>;
+/// What is taken of something: indices, each with the sign that its sums get.
+pub(super) type Taken = Vec<(usize, f64)>;
+
+/// Takes of so many.
+pub(super) type Pick<'a> = &'a mut dyn FnMut(Level, usize) -> Taken;
+
+/// Of what is taken.
+pub(super) enum Level {
+    /// The replicates.
+    Replicates,
+    /// The topics of one domain of one replicate.
+    Topics,
+}
+
+/// Everything once, as it is.
+pub(super) fn everything(_: Level, count: usize) -> Taken {
+    (0..count).map(|index| (index, 1.0)).collect()
+}
 
 /// A statistic of each measure as it is, with the percentiles of what it is over resamples.
 fn bootstrap(measures: usize, seed: &Seed, statistic: impl Fn(Pick<'_>) -> Vec<Option<f64>>) -> Vec<Option<Estimate>> {
-    let means = statistic(&mut |_, count| (0..count).collect());
+    let means = statistic(&mut everything);
     let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(RESAMPLES); measures];
     let mut stream = seed.stream();
     for _ in 0..RESAMPLES {
@@ -103,34 +113,40 @@ fn bootstrap(measures: usize, seed: &Seed, statistic: impl Fn(Pick<'_>) -> Vec<O
     means.into_iter().zip(draws).map(estimate).collect()
 }
 
-/// What is drawn.
-enum Level {
-    Replicates,
-    Topics,
-}
-
 /// As many indices below `count`, drawn with replacement; a single replicate is always itself.
-fn resample(level: Level, count: usize, stream: &mut Stream) -> Vec<usize> {
+fn resample(level: Level, count: usize, stream: &mut Stream) -> Taken {
     match level {
-        Level::Replicates if count == 1 => vec![0],
-        _ => (0..count).map(|_| stream.below(count)).collect(),
+        Level::Replicates if count == 1 => vec![(0, 1.0)],
+        _ => (0..count).map(|_| (stream.below(count), 1.0)).collect(),
     }
 }
 
-/// For each measure the means over the answers of each domain, and how many domains have one.
-fn over_domains(replicate: &Replicate, measures: usize, pick: Pick<'_>) -> Vec<Cell> {
-    let mut over_domains = vec![Cell::default(); measures];
+/// For each measure the mean over what `pick` takes of the replicates of what each gives.
+pub(super) fn statistic(replicates: &[Replicate], measures: usize, pick: Pick<'_>) -> Vec<Option<f64>> {
+    let mut over_replicates = vec![Cell::default(); measures];
+    for (replicate, _) in pick(Level::Replicates, replicates.len()) {
+        add_means(&mut over_replicates, &of_replicate(&replicates[replicate], measures, pick));
+    }
+    over_replicates.iter().map(Cell::mean).collect()
+}
+
+/// For each measure the mean over arms of the mean over domains of the mean over answers, of what `pick` takes.
+fn of_replicate(replicate: &Replicate, measures: usize, pick: Pick<'_>) -> Vec<Cell> {
+    let columns = replicate.domains.iter().flatten().map(Vec::len).next().unwrap_or(measures);
+    let mut over_domains = vec![Cell::default(); columns];
     for topics in &replicate.domains {
-        let mut over_answers = vec![Cell::default(); measures];
-        for topic in pick(Level::Topics, topics.len()) {
+        let mut over_answers = vec![Cell::default(); columns];
+        for (topic, sign) in pick(Level::Topics, topics.len()) {
             for (total, cell) in over_answers.iter_mut().zip(&topics[topic]) {
-                total.sum += cell.sum;
+                total.sum += sign * cell.sum;
                 total.count += cell.count;
             }
         }
         add_means(&mut over_domains, &over_answers);
     }
-    over_domains
+    let mut over_arms = vec![Cell::default(); measures];
+    over_domains.chunks(measures).for_each(|arm| add_means(&mut over_arms, arm));
+    over_arms
 }
 
 fn add_means(totals: &mut [Cell], cells: &[Cell]) {
@@ -183,6 +199,14 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_count_gives_nothing() {
+        let none = Replicate { domains: vec![vec![vec![Cell::default()]]] };
+        assert_eq!(estimates(&[none], 1, &Seed::root(0)), [None]);
+        assert_eq!(estimates(&[Replicate::default()], 1, &Seed::root(0)), [None]);
+        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
+    }
+
+    #[test]
     fn two_sets_are_compared_seed_by_seed() {
         let side = |value: f64| Replicate { domains: vec![topics(&[value; 4])] };
         let pairs = [[side(1.0), side(3.0)], [side(3.0), side(5.0)]];
@@ -191,13 +215,5 @@ mod tests {
         let ratio = contrasts(&pairs, 1, |one, other| Some(other / one), &Seed::root(0))[0].unwrap();
         assert_eq!((ratio.mean, ratio.low, ratio.high), (2.0, 5.0 / 3.0, 3.0));
         assert_eq!(contrasts(&pairs, 1, |_, _| None, &Seed::root(0)), [None]);
-    }
-
-    #[test]
-    fn what_does_not_count_gives_nothing() {
-        let none = Replicate { domains: vec![vec![vec![Cell::default()]]] };
-        assert_eq!(estimates(&[none], 1, &Seed::root(0)), [None]);
-        assert_eq!(estimates(&[Replicate::default()], 1, &Seed::root(0)), [None]);
-        assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
     }
 }

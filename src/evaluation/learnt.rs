@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::language::{Knowing, ProbedFact};
 
 use super::{
-    Cell, DiagnosisError, Estimate, Replicate, TopicCells, comparison::parse_label, estimates, scores::bootstrap_seed,
+    Cell, DiagnosisError, Estimate, Replicate, TopicCells, estimates, label::Label, scores::bootstrap_seed,
     shift::groups,
 };
 
@@ -47,7 +47,7 @@ pub struct Learnt {
 pub fn learnt(before: &[ProbeCell], after: &[ProbeCell], in_domain: &str) -> Result<Vec<Learnt>, DiagnosisError> {
     let mut arms: Vec<(String, Vec<&ProbeCell>)> = Vec::new();
     for cell in after {
-        let arm = parse_label(&cell.label).arm;
+        let arm = Label::parse(&cell.label).arm;
         match arms.iter_mut().find(|(name, _)| *name == arm) {
             Some((_, cells)) => cells.push(cell),
             None => arms.push((arm, vec![cell])),
@@ -85,11 +85,11 @@ fn is_right(fact: &ProbedFact) -> bool {
 }
 
 fn find_before<'a>(cell: &ProbeCell, before: &'a [ProbeCell]) -> Result<&'a ProbeCell, DiagnosisError> {
-    let own = parse_label(&cell.label);
+    let own = Label::parse(&cell.label);
     let agrees = |other: &&ProbeCell| {
-        let other = parse_label(&other.label);
-        let same = |(name, value): (&String, &String)| own.cell.get(name).is_none_or(|own| own == value);
-        (other.seed.is_none() || other.seed == own.seed) && other.cell.iter().all(same)
+        let other = Label::parse(&other.label);
+        let same = |(name, value): &(String, String)| own.value(name).is_none_or(|own| own == value);
+        (other.seed.is_none() || other.seed == own.seed) && other.coordinates.iter().all(same)
     };
     let candidates: Vec<&ProbeCell> = before.iter().filter(agrees).collect();
     match candidates.as_slice() {

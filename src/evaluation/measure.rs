@@ -24,6 +24,12 @@ pub const MEASURES: &[Measure] = &[
         value: |answer| answer.precision,
     },
     Measure {
+        name: "deduplicated",
+        about: "Precision with each fact of an answer counted once, over the answers that state facts.",
+        more_is_better: Some(true),
+        value: |answer| answer.deduplicated,
+    },
+    Measure {
         name: "factscore",
         about: "Precision with FActScore's penalty for answers of fewer facts than gamma, over the answers that state facts.",
         more_is_better: Some(true),
@@ -58,6 +64,12 @@ pub const MEASURES: &[Measure] = &[
         about: "Different supported facts in an answer.",
         more_is_better: Some(true),
         value: |answer| Some(answer.distinct_supported as f64),
+    },
+    Measure {
+        name: "distinct_unsupported",
+        about: "Different unsupported facts in an answer.",
+        more_is_better: Some(false),
+        value: |answer| Some(answer.distinct_unsupported as f64),
     },
     Measure {
         name: "repeats",

@@ -84,7 +84,8 @@ pub(super) fn domain_names(answers: &[AnswerScore]) -> Vec<&str> {
 }
 
 fn domain_scores(name: &str, answers: &[AnswerScore], domains: &[&str]) -> DomainScores {
-    let topics: Vec<Vec<TopicCells>> = domains.iter().map(|domain| topics(answers, domain)).collect();
+    let topics: Vec<Vec<TopicCells>> =
+        domains.iter().map(|domain| topics(answers, domain).into_values().collect()).collect();
     let (count, replicate) = (topics.iter().map(Vec::len).sum(), Replicate { domains: topics });
     let found = estimates(&[replicate], MEASURES.len(), &bootstrap_seed(name));
     DomainScores {
@@ -99,8 +100,8 @@ fn domain_scores(name: &str, answers: &[AnswerScore], domains: &[&str]) -> Domai
     }
 }
 
-/// The topics of a domain, with the sums of all measures over their answers.
-pub(super) fn topics(answers: &[AnswerScore], domain: &str) -> Vec<TopicCells> {
+/// The topics of a domain by name, with the sums of all measures over their answers.
+pub(super) fn topics<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&'a str, TopicCells> {
     let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.domain == domain) {
         let cells = topics.entry(&answer.topic).or_insert_with(|| vec![Cell::default(); MEASURES.len()]);
@@ -110,7 +111,7 @@ pub(super) fn topics(answers: &[AnswerScore], domain: &str) -> Vec<TopicCells> {
             }
         }
     }
-    topics.into_values().collect()
+    topics
 }
 
 /// The chance of resampling is the same for all files, so that scores do not depend on a recipe's seeds.
@@ -139,12 +140,14 @@ pub(super) mod tests {
             unsupported: facts - supported,
             irrelevant: 0,
             distinct_supported: supported,
+            distinct_unsupported: facts - supported,
             repeats: 0,
             empty: facts == 0,
             abstained: false,
             unfinished: false,
             characters: 10,
             precision: (facts > 0).then(|| supported as f64 / 2.0),
+            deduplicated: (facts > 0).then(|| supported as f64 / 2.0),
             factscore: None,
             f1_at_k: 0.0,
         }

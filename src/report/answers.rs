@@ -10,7 +10,7 @@ use crate::language::{Claim, Judgement, Response, Verdict, json_lines};
 const SHOWN: usize = 10;
 
 /// What one set of verdicts judged: the rows of three stages.
-struct Judged {
+pub(super) struct Judged {
     responses: Vec<Response>,
     claims: BTreeMap<String, Vec<Claim>>,
     verdicts: BTreeMap<String, Verdict>,
@@ -18,7 +18,7 @@ struct Judged {
 
 /// Ten answers of the last stage whose claims were judged; nothing where there is none.
 pub(super) fn answers(history: &History) -> Markup {
-    let judging = history.stages.iter().rev().find(|stage| file_of(stage, "verdicts.jsonl").is_some());
+    let judging = history.stages.iter().rev().find(|stage| stage.file("verdicts.jsonl").is_some());
     let Some((judging, judged)) = judging.and_then(|stage| Some((stage, judged(history, stage)?))) else {
         return html! { p { "No answers were judged in this run." } };
     };
@@ -35,26 +35,23 @@ pub(super) fn answers(history: &History) -> Markup {
     }
 }
 
-fn file_of(stage: &StageHistory, name: &str) -> Option<std::path::PathBuf> {
-    let file = stage.artifact.as_ref()?.join(name);
-    file.is_file().then_some(file)
+impl Judged {
+    /// The answer of this id.
+    pub(super) fn response(&self, id: &str) -> Option<&Response> {
+        self.responses.iter().find(|response| response.id == id)
+    }
 }
 
 /// The rows behind verdicts: claims are among what the judging stage needs, responses among what those need.
-fn judged(history: &History, judging: &StageHistory) -> Option<Judged> {
-    let needed = |stage: &StageHistory, name: &str| {
-        let needs = history.stages.iter().filter(|other| stage.outline.needs.contains(&other.outline.name));
-        needs.into_iter().find(|other| file_of(other, name).is_some())
-    };
-    let claiming = needed(judging, "claims.jsonl")?;
-    let answering = needed(claiming, "responses.jsonl")?;
-    let rows = |stage: &StageHistory, name: &str| file_of(stage, name);
-    let claims: Vec<Claim> = read(&rows(claiming, "claims.jsonl")?)?;
-    let verdicts: Vec<Verdict> = read(&rows(judging, "verdicts.jsonl")?)?;
+pub(super) fn judged(history: &History, judging: &StageHistory) -> Option<Judged> {
+    let claiming = history.needed(judging, "claims.jsonl")?;
+    let answering = history.needed(claiming, "responses.jsonl")?;
+    let claims: Vec<Claim> = read(&claiming.file("claims.jsonl")?)?;
+    let verdicts: Vec<Verdict> = read(&judging.file("verdicts.jsonl")?)?;
     let mut by_response: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
     claims.into_iter().for_each(|claim| by_response.entry(claim.response_id.clone()).or_default().push(claim));
     Some(Judged {
-        responses: read(&rows(answering, "responses.jsonl")?)?,
+        responses: read(&answering.file("responses.jsonl")?)?,
         claims: by_response,
         verdicts: verdicts.into_iter().map(|verdict| (verdict.claim_id.clone(), verdict)).collect(),
     })
@@ -70,7 +67,7 @@ fn evenly(responses: &[Response]) -> impl Iterator<Item = &Response> {
 }
 
 /// The answer's text with its claims' spans marked; spans count characters.
-fn marked(response: &Response, judged: &Judged) -> Markup {
+pub(super) fn marked(response: &Response, judged: &Judged) -> Markup {
     let characters: Vec<char> = response.output.chars().collect();
     let text = |from: usize, to: usize| characters[from..to].iter().collect::<String>();
     let mut claims: Vec<&Claim> = judged.claims.get(&response.id).into_iter().flatten().collect();

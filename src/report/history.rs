@@ -33,7 +33,7 @@ pub struct StageHistory {
     pub outline: StageOutline,
     /// How it ended.
     pub outcome: Outcome,
-    /// Seconds of the last attempt.
+    /// Seconds of the last attempt; for what was there, of the earlier run that made it, and 0 where none is known.
     pub seconds: f64,
     /// The artifact's key.
     pub key: String,
@@ -104,6 +104,24 @@ impl History {
     }
 }
 
+impl History {
+    /// Takes over from an earlier run how long it took to make what this one found there.
+    pub(super) fn recall(&mut self, events: impl IntoIterator<Item = Timed>) {
+        for timed in events {
+            if let Event::StageFinished { key: made, seconds, .. } = timed.event {
+                let found = |stage: &&mut StageHistory| stage.outcome == Outcome::Cached && stage.key == made;
+                self.stages.iter_mut().filter(found).for_each(|stage| stage.seconds = seconds);
+            }
+        }
+    }
+
+    /// Among what a stage needs, the one that left a file of this name.
+    pub(super) fn needed(&self, stage: &StageHistory, file: &str) -> Option<&StageHistory> {
+        let needs = self.stages.iter().filter(|other| stage.outline.needs.contains(&other.outline.name));
+        needs.into_iter().find(|other| other.file(file).is_some())
+    }
+}
+
 fn stage_of(event: &Event) -> Option<&str> {
     match event {
         Event::StageCached { stage, .. }
@@ -128,6 +146,12 @@ impl StageHistory {
             warnings: Vec::new(),
             reason: String::new(),
         }
+    }
+
+    /// A file that it left.
+    pub fn file(&self, name: &str) -> Option<PathBuf> {
+        let file = self.artifact.as_ref()?.join(name);
+        file.is_file().then_some(file)
     }
 
     fn note(&mut self, event: Event) {

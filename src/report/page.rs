@@ -9,7 +9,10 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     answers::answers,
+    comparison::{compared, comparisons},
+    cost::cost,
     curves::curves,
+    examples::examples,
     graph::graph,
     history::{History, Outcome},
     scores::scores,
@@ -34,7 +37,11 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
         let path = path.to_owned();
         move |source| ReportError { what, path, source }
     };
-    let history = History::tell(journal::read(run).map_err(failed("read the journal in", run))?);
+    let mut history = History::tell(journal::read(run).map_err(failed("read the journal in", run))?);
+    // A sweep that was interrupted and went on has its costs in several journals.
+    for earlier in siblings(run) {
+        history.recall(journal::read(&earlier).unwrap_or_default());
+    }
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
     let path = run.join("report.html");
     let draft = run.join(".report.html");
@@ -43,7 +50,17 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
+/// The folders of all runs of the same recipe, by name, which begins with the time.
+fn siblings(run: &Path) -> Vec<PathBuf> {
+    let entries = run.parent().and_then(|folder| fs::read_dir(folder).ok());
+    let folders = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let mut folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && !path.is_symlink()).collect();
+    folders.sort();
+    folders
+}
+
 fn page(history: &History, recipe: &str) -> Markup {
+    let comparisons = comparisons(history);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -56,6 +73,12 @@ fn page(history: &History, recipe: &str) -> Markup {
             body {
                 h1 { (history.recipe) " " span.small { (history.run) } }
                 (summary(history))
+                h2 { "Comparison" }
+                (compared(&comparisons))
+                h2 { "Telling answers" }
+                (examples(history, &comparisons))
+                h2 { "Cost" }
+                (cost(history))
                 h2 { "Scores" }
                 (scores(history))
                 (super::diagnosis::diagnoses(history))
@@ -68,7 +91,13 @@ fn page(history: &History, recipe: &str) -> Markup {
                 (curves(history))
                 h2 { "Recipe" }
                 pre { (recipe) }
-                p.small { "Repeat it with " code { (history.command.join(" ")) } ", apeft " (history.version) "." }
+                h2 { "Again" }
+                p { "Repeat it with " code { (history.command.join(" ")) } ", apeft " (history.version) "; the same tables as text with "
+                    code { "apeft compare " (history.run) } "." }
+                details {
+                    summary { "Keys of all artifacts" }
+                    pre { @for stage in &history.stages { (stage.key) "  " (stage.outline.name) "\n" } }
+                }
             }
         }
     }
@@ -100,14 +129,14 @@ fn summary(history: &History) -> Markup {
 fn stages(history: &History) -> Markup {
     html! {
         table {
-            thead { tr { th { "stage" } th { "kind" } th { "outcome" } th { "seconds" } th { "key" } th { "what it said" } } }
+            thead { tr { th { "stage" } th { "kind" } th { "outcome" } th { "seconds to make it" } th { "key" } th { "what it said" } } }
             tbody {
                 @for stage in &history.stages {
                     tr class=(stage.outcome.word()) {
                         td { code { (stage.outline.name) } }
                         td { (stage.outline.kind) }
                         td { (stage.outcome.word()) }
-                        td { @if stage.outcome == Outcome::Ran { (format!("{:.1}", stage.seconds)) } }
+                        td { @if stage.seconds > 0.0 { (format!("{:.1}", stage.seconds)) } }
                         td { code { (stage.key.get(..12).unwrap_or_default()) } }
                         td {
                             @if stage.outcome == Outcome::Failed || stage.outcome == Outcome::Skipped { (stage.reason) }

@@ -1,6 +1,9 @@
 //! The kind `compare`: scores of many cells into one table of arms.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::{
     Context, InputPath, StageError,
@@ -8,37 +11,72 @@ use super::{
     score::{write_csv, write_json},
 };
 use crate::{
-    evaluation::{AnswerScore, Comparison, Scored, compare},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    evaluation::{AnswerScore, Average, ComparisonRow, Question, Scored, compare},
+    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
-/// The kind. Version 1.
+/// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "compare",
-    version: 1,
+    // 1: the first. 2: p-values, the mean over all domains, averages over arms, warnings.
+    version: 2,
     about: "Compares the arms of an experiment: means over seeds, and paired differences from a baseline, with 95 % intervals.",
     inputs: &[Input::many(
         "scores",
         &SCORES,
         "The scores of all cells; cells that differ only in the seed are one arm.",
     )],
-    parameters: &[Parameter::new(
-        "baseline",
-        Shape::Text,
-        Default::Absent,
-        "The stage, or one arm of it (`stage@variable=value`), from which differences are taken, seed by seed and prompt by prompt.",
-    )],
+    parameters: &[
+        Parameter::new(
+            "baseline",
+            Shape::Text,
+            Default::Absent,
+            "The stage, or one arm of it (`stage@variable=value`), from which differences are taken, seed by seed and prompt by prompt.",
+        ),
+        Parameter::new(
+            "average",
+            Shape::Text,
+            Default::Absent,
+            "The variable of the matrix whose values are compared on the average over all arms that differ in nothing else.",
+        ),
+        Parameter::new(
+            "average_from",
+            Shape::List(&Shape::Text),
+            Default::Absent,
+            "The values of that variable from which differences are taken; each is itself compared with those before it.",
+        ),
+        Parameter::new(
+            "tolerance",
+            Shape::Number { least: 0.0, most: 1.0, open: false },
+            Default::Number(0.1),
+            "The share by which facts, or answers with facts, may fall from the baseline's before a win in precision is warned of.",
+        ),
+    ],
     provides: &[&COMPARISON],
     draws: false,
     gathers: true,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
 };
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     baseline: Option<String>,
+    average: Option<String>,
+    average_from: Option<Vec<String>>,
+    tolerance: f64,
+}
+
+fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
+    let (given, missing, right) = match ["average", "average_from"].map(|name| parameters.contains_key(name)) {
+        [true, false] => {
+            ("average", "average_from", "name the values from which differences are taken in `average_from`")
+        }
+        [false, true] => ("average_from", "average", "name the variable of the matrix in `average`"),
+        _ => return Vec::new(),
+    };
+    vec![Mismatch { field: given, problem: format!("`{given}` needs `{missing}`"), right }]
 }
 
 /// Writes `comparison.json` and `comparison.csv`.
@@ -46,12 +84,16 @@ struct Parameters {
 /// # Errors
 /// Where scores cannot be read or compared.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { baseline } = context.parameters()?;
+    let Parameters { baseline, average, average_from, tolerance } = context.parameters()?;
     let scored = context.inputs("scores").map(read).collect::<Result<Vec<Scored>, _>>()?;
-    let comparison = compare(&scored, baseline.as_deref()).map_err(StageError::doing("compare the scores"))?;
+    let average = average.map(|axis| Average { axis, from: average_from.unwrap_or_default() });
+    let question = Question { baseline, average, tolerance };
+    let comparison = compare(&scored, &question).map_err(StageError::doing("compare the scores"))?;
     write_json(&context.output("comparison.json"), &comparison)?;
-    write_csv(&context.output("comparison.csv"), &comparison.rows)?;
-    describe(context, &comparison);
+    let rows: Vec<&ComparisonRow> = comparison.rows.iter().chain(&comparison.averages).collect();
+    write_csv(&context.output("comparison.csv"), &rows)?;
+    comparison.rows.iter().chain(&comparison.averages).for_each(|row| describe(context, row));
+    comparison.warnings.iter().for_each(|warning| context.warn(warning.text.as_str()));
     Ok(())
 }
 
@@ -67,32 +109,36 @@ fn read(input: &InputPath) -> Result<Scored, StageError> {
     Ok(Scored { label: input.label.clone().unwrap_or_else(folder), scores, answers })
 }
 
-/// Says the differences of precision.
-fn describe(context: &Context, comparison: &Comparison) {
-    for row in comparison.rows.iter().filter(|row| row.measure == "precision") {
-        if let (Some(difference), Some(low), Some(high)) = (row.difference, row.difference_low, row.difference_high) {
-            let [difference, low, high] = [difference, low, high].map(|share| 100.0 * share);
-            context.note(format!(
-                "{} in {}: precision {:.1} %, {difference:+.1} [{low:+.1}, {high:+.1}] points from the baseline over {} seeds",
-                row.arm,
-                row.domain,
-                100.0 * row.mean,
-                row.seeds.max(1),
-            ));
-        }
+/// Says the difference of precision, where there is one.
+fn describe(context: &Context, row: &ComparisonRow) {
+    let ends = row.difference.zip(row.difference_low.zip(row.difference_high));
+    if let Some((difference, (low, high))) = ends.filter(|_| row.measure == "precision") {
+        let [difference, low, high] = [difference, low, high].map(|share| 100.0 * share);
+        let over = match row.arms {
+            1 => format!("{} seeds", row.seeds.max(1)),
+            arms => format!("{arms} arms and {} seeds", row.seeds.max(1)),
+        };
+        context.note(format!(
+            "{} in {}: precision {:.1} %, {difference:+.1} [{low:+.1}, {high:+.1}] points from {} over {over}",
+            row.arm,
+            row.domain,
+            100.0 * row.mean,
+            row.baseline.as_deref().unwrap_or("the baseline"),
+        ));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evaluation::Comparison;
     use crate::stage::{score, trial, trial::Trial};
     use serde_json::json;
 
     #[test]
     fn defaults_are_understood() {
         let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
-        assert_eq!(parameters.baseline, None);
+        assert_eq!((parameters.baseline, parameters.average, parameters.tolerance), (None, None, 0.1));
     }
 
     #[test]
@@ -111,18 +157,22 @@ mod tests {
         let trial = Trial { inputs, ..Trial::new(&[], json!({"baseline": "before"})) };
         let notes = trial.run(&KIND, folder.path(), run).unwrap();
         expect_test::expect![[r#"
-            after@p=x in people: precision 75.0 %, +50.0 [+50.0, +50.0] points from the baseline over 1 seeds
-            after@p=x in elements: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds
-            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from the baseline over 1 seeds"#]]
+            after@p=x in people: precision 75.0 %, +50.0 [+50.0, +50.0] points from before over 1 seeds
+            after@p=x in elements: precision 50.0 %, +0.0 [+0.0, +0.0] points from before over 1 seeds
+            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from before over 1 seeds
+            after@p=x in all-domains: precision 62.5 %, +25.0 [+25.0, +25.0] points from before over 1 seeds"#]]
         .assert_eq(&notes.join("\n"));
         let table = std::fs::read_to_string(folder.path().join("comparison.csv")).unwrap();
         let head: Vec<&str> = table.lines().take(2).collect();
         expect_test::expect![[r#"
-            arm,domain,measure,seeds,answers,mean,low,high,difference,difference_low,difference_high
-            before,people,precision,1,2,0.25,0.25,0.25,,,"#]]
+            arm,baseline,domain,measure,arms,seeds,answers,mean,low,high,difference,difference_low,difference_high,p,p_holm
+            before,,people,precision,1,1,2,0.25,0.25,0.25,,,,,"#]]
         .assert_eq(&head.join("\n"));
         let text = std::fs::read_to_string(folder.path().join("comparison.json")).unwrap();
         let comparison: Comparison = serde_json::from_str(&text).unwrap();
         assert_eq!(comparison.rows.len() + 1, table.lines().count());
+        let half = BTreeMap::from([("average".to_owned(), json!("p"))]);
+        assert_eq!(fits(&half)[0].problem, "`average` needs `average_from`");
+        assert_eq!(fits(&BTreeMap::from([("average_from".to_owned(), json!(["x"]))])).len(), 1);
     }
 }

@@ -193,6 +193,10 @@ mod tests {
         };
         let row = |domain: &str, difference: f64| ComparisonRow {
             arm: "after".to_owned(),
+            baseline: None,
+            arms: 1,
+            p: None,
+            p_holm: None,
             domain: domain.to_owned(),
             measure: "precision".to_owned(),
             seeds: 1,
@@ -210,6 +214,9 @@ mod tests {
             baseline: Some("before".to_owned()),
             arms: vec![arm("before", None), arm("after", Some("before"))],
             rows: vec![row("people", 0.2), row("elements", -0.1), row("out-of-domain", 0.01)],
+            average: None,
+            averages: Vec::new(),
+            warnings: Vec::new(),
         };
         write_json(&folder.join("comparison.json"), &comparison).unwrap();
     }

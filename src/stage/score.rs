@@ -14,10 +14,11 @@ use crate::{
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
 
-/// The kind. Version 1.
+/// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "score",
-    version: 1,
+    // 1: the first. 2: precision with each fact counted once, and different unsupported facts.
+    version: 2,
     about: "Measures how factual answers are, by answer and by domain, with 95 % intervals by the bootstrap over topics.",
     inputs: &[
         Input::one("responses", &RESPONSES, "The answers."),
@@ -140,14 +141,14 @@ mod tests {
             elements: precision 0.0 % [0.0, 0.0], 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
             out-of-domain: precision 25.0 % [25.0, 25.0], 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]].assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
-            response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,repeats,empty,abstained,unfinished,characters,precision,factscore,f1_at_k
-            people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,false,false,false,2,1.0,1.0,1.0
-            people/Ann#1,people/Ann,1,Ann,people,test,2,1,1,0,1,0,false,false,false,2,0.5,0.5,0.5
-            people/Ann#2,people/Ann,2,Ann,people,test,0,0,0,0,0,0,true,false,false,0,,,0.0
-            people/Bo#0,people/Bo,0,Bo,people,test,4,3,1,0,3,0,false,false,false,4,0.75,0.75,0.8571428571428571
-            people/Bo#1,people/Bo,1,Bo,people,test,1,0,1,0,0,0,false,false,false,1,0.0,0.0,0.0
-            countries/Peru#0,countries/Peru,0,Peru,countries,test,2,1,1,0,1,0,false,false,false,2,0.5,0.5,0.5
-            elements/tin#0,elements/tin,0,tin,elements,test,1,0,1,1,0,0,false,false,false,2,0.0,0.0,0.0
+            response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,distinct_unsupported,repeats,empty,abstained,unfinished,characters,precision,deduplicated,factscore,f1_at_k
+            people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,0,false,false,false,2,1.0,1.0,1.0,1.0
+            people/Ann#1,people/Ann,1,Ann,people,test,2,1,1,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
+            people/Ann#2,people/Ann,2,Ann,people,test,0,0,0,0,0,0,0,true,false,false,0,,,,0.0
+            people/Bo#0,people/Bo,0,Bo,people,test,4,3,1,0,3,1,0,false,false,false,4,0.75,0.75,0.75,0.8571428571428571
+            people/Bo#1,people/Bo,1,Bo,people,test,1,0,1,0,0,1,0,false,false,false,1,0.0,0.0,0.0,0.0
+            countries/Peru#0,countries/Peru,0,Peru,countries,test,2,1,1,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
+            elements/tin#0,elements/tin,0,tin,elements,test,1,0,1,1,0,1,0,false,false,false,2,0.0,0.0,0.0,0.0
         "#]].assert_eq(&std::fs::read_to_string(output.join("responses.csv")).unwrap());
         let first = std::fs::read(output.join("scores.json")).unwrap();
         Trial { seed: 9, ..Trial::new(&inputs, parameters) }.run(&KIND, &output, run).unwrap();

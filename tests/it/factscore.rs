@@ -84,9 +84,9 @@ fn human_labels_give_the_known_scores() {
         return;
     };
     let known = [
-        ("InstructGPT", Irrelevant::Unsupported, ".4258", Some(("99.5", "26.2"))),
+        ("InstructGPT", Irrelevant::Unsupported, ".4258", Some(("99.5", "26.2", 182, 2100))),
         ("InstructGPT", Irrelevant::Dropped, ".4281", None),
-        ("ChatGPT", Irrelevant::Unsupported, ".5828", Some(("85.8", "34.6"))),
+        ("ChatGPT", Irrelevant::Unsupported, ".5828", Some(("85.8", "34.6", 157, 3194))),
         ("ChatGPT", Irrelevant::Dropped, ".5830", None),
     ];
     for (model, irrelevant, precision, respond) in known {
@@ -99,7 +99,9 @@ fn human_labels_give_the_known_scores() {
         assert_eq!(format!("{:.4}", mean("factscore"))[1..], *precision, "{model}: no answer has fewer than ten facts");
         let interval = measures["precision"];
         assert!(interval.low < interval.mean && interval.mean < interval.high && interval.high - interval.low < 0.1);
-        if let Some((share, facts)) = respond {
+        if let Some((share, facts, annotated, supported)) = respond {
+            assert_eq!(answers.iter().filter(|answer| answer.facts > 0).count(), annotated, "{model}");
+            assert_eq!(answers.iter().map(|answer| answer.supported).sum::<usize>(), supported, "{model}");
             assert_eq!(format!("{:.1}", 100.0 * mean("responding")), share, "{model}");
             assert_eq!(format!("{:.1}", mean("facts") / mean("responding")), facts, "{model}");
         }

@@ -9,6 +9,7 @@ mod kills;
 mod malformed;
 mod recipes;
 mod run;
+mod scores;
 mod shift;
 mod store;
 mod trl;

@@ -1,0 +1,111 @@
+//! What a comparison found: the main table, the averages over arms, wins that are none, and all measures.
+
+use maud::{Markup, html};
+
+use super::{
+    history::{History, StageHistory},
+    table::{Table, averages, grid},
+};
+use crate::evaluation::{Comparison, ComparisonRow};
+
+/// The comparisons of a run, by the names of their stages.
+pub fn comparisons(history: &History) -> Vec<(&str, Comparison)> {
+    let read = |stage: &StageHistory| {
+        let file = std::fs::read(stage.artifact.as_ref()?.join("comparison.json")).ok()?;
+        serde_json::from_slice(&file).ok()
+    };
+    history.stages.iter().filter_map(|stage| Some((stage.outline.name.as_str(), read(stage)?))).collect()
+}
+
+/// A section for each comparison.
+pub(super) fn compared(comparisons: &[(&str, Comparison)]) -> Markup {
+    html! {
+        @if comparisons.is_empty() { p { "No arms were compared in this run." } }
+        @for (name, comparison) in comparisons {
+            h3 { code { (name) } }
+            (table(&grid(comparison)))
+            @if let Some(averages) = averages(comparison) { (table(&averages)) }
+            @for warning in &comparison.warnings { p.failed { (warning.text) } }
+            details { summary { "All domains, more measures" } (measures(comparison)) }
+        }
+    }
+}
+
+fn table(table: &Table) -> Markup {
+    html! {
+        p { (table.about) }
+        table {
+            thead { tr { @for name in &table.head { th { (name) } } } }
+            tbody {
+                @for row in &table.rows {
+                    tr {
+                        @for cell in row {
+                            td {
+                                @for (index, line) in cell.iter().enumerate() {
+                                    @if index > 0 { br; }
+                                    @if line.marked { b { (line.text) } } @else { (line.text) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The measures that stand in the long table.
+const COMPARED: &[&str] = &[
+    "precision",
+    "deduplicated",
+    "factscore",
+    "f1_at_k",
+    "facts",
+    "distinct_supported",
+    "distinct_unsupported",
+    "repeats",
+    "responding",
+];
+
+/// The mean of each arm, and its difference from the baseline, by measure and domain.
+fn measures(comparison: &Comparison) -> Markup {
+    let mut domains: Vec<&str> = Vec::new();
+    for row in &comparison.rows {
+        if !domains.contains(&row.domain.as_str()) {
+            domains.push(&row.domain);
+        }
+    }
+    let find = |arm: &str, domain: &str, measure: &str| {
+        comparison.rows.iter().find(|row| row.arm == arm && row.domain == domain && row.measure == measure)
+    };
+    html! {
+        p { "Means with 95 % intervals by the bootstrap over seeds and topics; differences bold where the interval excludes zero." }
+        table {
+            thead { tr { th { "arm" } th { "measure" } @for domain in &domains { th { (domain) } } } }
+            tbody {
+                @for arm in &comparison.arms {
+                    @for measure in COMPARED {
+                        tr {
+                            td { code { (arm.name) } }
+                            td { (measure) }
+                            @for domain in &domains { td { (cell(find(&arm.name, domain, measure))) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(row: Option<&ComparisonRow>) -> Markup {
+    let Some(row) = row else { return html! { "–" } };
+    html! {
+        (format!("{:.3}", row.mean)) span.small { (format!(" [{:.3}, {:.3}]", row.low, row.high)) }
+        @if let Some((mean, (low, high))) = row.difference.zip(row.difference_low.zip(row.difference_high)) {
+            br;
+            @let text = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
+            @if low > 0.0 || high < 0.0 { b { (text) } } @else { (text) }
+            @if let Some(p) = row.p { span.small { (format!(" p {p:.3}")) } }
+        }
+    }
+}

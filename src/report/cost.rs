@@ -1,0 +1,73 @@
+//! What each arm cost: time, rows, steps and tokens of tuning.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::history::{History, StageHistory};
+use crate::{evaluation::Label, language::json_lines};
+
+/// The tunings that differ in nothing but the seed; figures are means over those that are known.
+struct Cost<'a> {
+    arm: String,
+    stages: Vec<&'a StageHistory>,
+}
+
+/// A row for each arm that was tuned.
+pub(super) fn cost(history: &History) -> Markup {
+    let mut costs: Vec<Cost> = Vec::new();
+    for stage in history.stages.iter().filter(|stage| stage.outline.kind == "tune") {
+        let arm = Label::parse(&stage.outline.name).arm;
+        match costs.iter_mut().find(|cost| cost.arm == arm) {
+            Some(cost) => cost.stages.push(stage),
+            None => costs.push(Cost { arm, stages: vec![stage] }),
+        }
+    }
+    if costs.is_empty() {
+        return html! { p { "Nothing was tuned in this run." } };
+    }
+    html! {
+        p { "Means over the seeds. Seconds are those of the attempt that made the model, also where this run found it there; tokens count every pass." }
+        table {
+            thead { tr { th { "arm" } th { "seeds" } th { "seconds" } th { "rows" } th { "steps" } th { "tokens" } } }
+            tbody {
+                @for Cost { arm, stages } in &costs {
+                    tr {
+                        td { code { (arm) } }
+                        td { (stages.len()) }
+                        td { (mean(stages, |stage| (stage.seconds > 0.0).then_some(stage.seconds))) }
+                        td { (mean(stages, |stage| rows(history, stage))) }
+                        td { (mean(stages, |stage| last(stage, "step"))) }
+                        td { (mean(stages, |stage| last(stage, "num_tokens"))) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn mean(stages: &[&StageHistory], value: impl Fn(&StageHistory) -> Option<f64>) -> String {
+    let known: Vec<f64> = stages.iter().filter_map(|stage| value(stage)).collect();
+    if known.is_empty() {
+        return "–".to_owned();
+    }
+    format!("{:.0}", known.iter().sum::<f64>() / known.len() as f64)
+}
+
+/// The rows of the preference data that a tuning learnt from, where they are another stage's.
+fn rows(history: &History, stage: &StageHistory) -> Option<f64> {
+    let needed = history.needed(stage, "pairs.jsonl")?;
+    let file = File::open(needed.artifact.as_ref()?.join("pairs.jsonl")).ok()?;
+    Some(BufReader::new(file).lines().count() as f64)
+}
+
+fn last(stage: &StageHistory, name: &str) -> Option<f64> {
+    let file = stage.artifact.as_deref().map(|folder: &Path| folder.join("metrics.jsonl"))?;
+    let rows: Vec<Value> = json_lines::read(&file).ok()?;
+    rows.last()?[name].as_f64()
+}
