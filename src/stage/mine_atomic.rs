@@ -193,7 +193,9 @@ mod tests {
     fn pairs_are_written() {
         let folder = probed();
         assert_eq!(mined(&folder, json!({})).unwrap(), ["1 atomic pairs of 1 of 1 facts, about 1 topics"]);
-        expect_test::expect![[""]].assert_eq(&fs::read_to_string(folder.path().join("atomic/pairs.jsonl")).unwrap());
+        expect_test::expect![[r#"
+            {"prompt":"Tell me about Ann.","chosen":"S","rejected":"N","level":"atomic","topic":"Ann","domain":"","chosen_id":"people/Ann#0","rejected_id":"people/Ann#1","chosen_score":1.0,"rejected_score":0.0,"chosen_facts":[{"span":[0,1],"supported":true}],"rejected_facts":[{"span":[0,1],"supported":false}]}
+        "#]].assert_eq(&fs::read_to_string(folder.path().join("atomic/pairs.jsonl")).unwrap());
         let none = mined(&folder, json!({"classes": ["known"]})).unwrap_err().to_string();
         assert!(none.contains("of 2 probed facts 0 are known, 2 potentially known and 0 unknown"), "{none}");
         let missing = mined(&folder, json!({"source": "rewritings"})).unwrap_err().to_string();
