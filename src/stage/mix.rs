@@ -232,7 +232,12 @@ mod tests {
             mixed(&inputs, json!({"pairs": 4, "atomic_share": 0.5, "order": "atomic_first", "atomic_weight": 0.5}))
                 .unwrap();
         assert_eq!(notes, ["2 general pairs of 6 words, 18 characters", "2 atomic pairs of 6 words, 18 characters"]);
-        expect_test::expect![[""]].assert_eq(&rows);
+        expect_test::expect![[r#"
+            {"prompt":"?","chosen":" good 4","rejected":" bad","level":"atomic","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0,"weight":0.5}
+            {"prompt":"?","chosen":" good 0","rejected":" bad","level":"atomic","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0,"weight":0.5}
+            {"prompt":"?","chosen":" good 0","rejected":" bad","level":"general","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0}
+            {"prompt":"?","chosen":" good 6","rejected":" bad","level":"general","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0}
+        "#]].assert_eq(&rows);
         let (notes, _) = mixed(&inputs, json!({"preferences": "general-matched"})).unwrap();
         assert_eq!(notes, ["13 general pairs of 39 words, 117 characters"]);
         let error = mixed(&inputs[..1], json!({})).unwrap_err().to_string();
