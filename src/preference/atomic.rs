@@ -105,6 +105,7 @@ pub fn mine_atomic(
     mining: &AtomicMining,
     seed: &Seed,
 ) -> Result<Atoms, AtomicError> {
+    let seed = seed.split("atomic");
     let protection = Protection::of_other_splits(prompts, &mining.splits);
     let said: Vec<Vec<Sentence>> = match sentences {
         None => facts.iter().map(|fact| own_answers(fact, mining.form)).collect(),
@@ -434,10 +435,10 @@ pub(super) mod tests {
         assert_eq!((found.pairs[0].chosen_facts[0].span, found.pairs[0].rejected_id.as_str()), ([1, 16], "Ann#0/1"));
     }
 
-    /// Ten facts of one attribute and two of another, two topics: the attributes take turns until the rare one is used up.
+    /// Two attributes of two topics, three pairs each: the first four pairs are of four facts, whatever the seed.
     #[test]
     fn attributes_and_topics_take_turns() {
-        let said = [(R, "a"), (C, "b"), (C, "c"), (C, "d")];
+        let said = [(R, "art"), (C, "law"), (C, "war"), (C, "tea")];
         let mut facts: Vec<ProbedFact> = ["knew", "saw"].map(|attribute| fact("Ann", attribute, &said)).to_vec();
         facts.extend(["knew", "saw"].map(|attribute| fact("Bo", attribute, &said)));
         let mined = |at_most: usize, balance: bool, seed: u64| {

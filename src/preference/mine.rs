@@ -233,7 +233,7 @@ fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<Stri
     pairs
 }
 
-/// One prompt's answers with their labels, each different text once.
+/// One prompt's answers with their labels.
 fn labelled(
     candidates: &[Candidate],
     good: f64,
@@ -241,10 +241,9 @@ fn labelled(
     left_out: &mut BTreeMap<String, usize>,
 ) -> Vec<LabelledAnswer> {
     let mut rows = Vec::new();
-    let mut seen = BTreeSet::new();
     for Candidate { response, score, names, .. } in candidates {
         let label = score + ROUNDING >= good;
-        if label && finished && response.finish != Finish::Stop || !seen.insert(&response.output) {
+        if label && finished && response.finish != Finish::Stop {
             continue;
         }
         if let Some(name) = names {
@@ -397,11 +396,12 @@ mod tests {
         let found = mined(&prompts, &answers, &single).unwrap();
         let rows: Vec<(&str, bool, f64)> =
             found.labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
-        assert_eq!(rows, [("Ann#0", true, 0.5), ("Ann#1", false, 0.0), ("Ann#4", false, 0.0)]);
+        assert_eq!(rows, [("Ann#0", true, 0.5), ("Ann#1", false, 0.0), ("Ann#2", true, 1.0), ("Ann#4", false, 0.0)]);
         assert_eq!((found.pairs.len(), found.prompts, found.left_out["radium"]), (0, 1, 1));
         let strict = Mining { rows: Rows::Answers { good: 0.6 }, at_most: Some(2), ..MINING };
         let found = mined(&prompts, &answers, &strict).unwrap();
-        assert_eq!((found.labelled.len(), found.labelled.iter().any(|row| row.label)), (2, false));
+        let ids: Vec<&str> = found.labelled.iter().map(|row| row.id.as_str()).collect();
+        assert!(ids.len() == 2 && ids[0] < ids[1] && !ids.contains(&"Ann#3"), "{ids:?}");
     }
 
     #[test]

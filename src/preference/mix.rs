@@ -86,6 +86,7 @@ pub struct LevelCount {
 /// Mixes pairs. Each pool is put in a random order that depends on the seed alone, and its first pairs are taken: the
 /// general pairs of one arm are the first of another that has more of them.
 pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> Mixed {
+    let seed = seed.split("mix");
     let in_mixture = [mixing.general.min(general.len()), mixing.atomic.min(atomic.len())];
     let wanted = match mixing.preferences {
         Preferences::General => [in_mixture[0], 0],

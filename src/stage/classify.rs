@@ -149,13 +149,15 @@ mod tests {
         let notes = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
         expect_test::expect![[r#"
             people: 1 facts known, 1 potentially, 0 unknown; 66.7 % of answers right (field 0/1/0, year 1/0/0)
-            countries: 0 facts known, 0 potentially, 1 unknown; 0.0 % of answers right (capital 0/0/1)"#]].assert_eq(&notes.join("\n"));
+            countries: 0 facts known, 0 potentially, 1 unknown; 0.0 % of answers right (capital 0/0/1)"#]]
+        .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
             domain,attribute,facts,known,potential,unknown,answers,right,contradicting,other
             people,field,1,0,1,0,3,1,2,0
             people,year,1,1,0,0,3,3,0,0
             countries,capital,1,0,0,1,2,0,1,1
-        "#]].assert_eq(&std::fs::read_to_string(path.join("probe.csv")).unwrap());
+        "#]]
+        .assert_eq(&std::fs::read_to_string(path.join("probe.csv")).unwrap());
         let rows = std::fs::read_to_string(path.join("probe.jsonl")).unwrap();
         expect_test::expect![[r#"{"id":"people/Ann","topic":"Ann","domain":"people","split":"tune","attribute":"field","question":"Tell me about Ann.","truth":[],"class":"potential","n":3,"right":1,"contradicting":2,"other":0,"max_conf":0.6666666666666666,"exp_conf":0.5555555555555556,"neg_ent":-0.6365141682948128,"answers":[{"id":"people/Ann#0","output":"S","finish":"stop","reply":"right","claims":1,"claim":"Ann says S0.","span":[0,1],"judgement":"supported"},{"id":"people/Ann#1","output":"N","finish":"stop","reply":"contradicting","claims":1,"claim":"Ann says N0.","span":[0,1],"judgement":"unsupported"},{"id":"people/Ann#2","output":"N","finish":"stop","reply":"contradicting","claims":1,"claim":"Ann says N0.","span":[0,1],"judgement":"unsupported"}]}"#]].assert_eq(rows.lines().next().unwrap());
         let strict = Trial::new(&inputs, json!({"least_contradicting": 3})).run(&KIND, path, run).unwrap();

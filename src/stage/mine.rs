@@ -162,7 +162,7 @@ fn describe(context: &Context, mined: &Mined) {
     let Mined { pairs, labelled, answers, prompts, prompts_used, chosen_length, rejected_length, .. } = mined;
     if pairs.is_empty() {
         let (rows, good) = (labelled.len(), labelled.iter().filter(|row| row.label).count());
-        context.note(format!("{rows} different answers to {prompts} prompts, {good} of them good, from {answers}"));
+        context.note(format!("{rows} of {answers} answers to {prompts} prompts, {good} of them good"));
     } else {
         context.note(format!(
             "{} pairs of {prompts} prompts, from {answers} answers to {prompts_used} prompts",
@@ -225,7 +225,7 @@ mod tests {
         let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
         assert_eq!((pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()), ("people/Ann#0", "people/Ann#2"));
         let single = Trial::new(&inputs, json!({"rows": "answers", "good": 0.6})).run(&KIND, path, run).unwrap();
-        assert_eq!(single[0], "3 different answers to 1 prompts, 1 of them good, from 3");
+        assert_eq!(single[0], "3 of 3 answers to 1 prompts, 1 of them good");
         expect_test::expect![[r#"
             {"prompt":"Tell me about Ann.","completion":"SS","label":true,"topic":"Ann","domain":"people","id":"people/Ann#0","score":1.0}
             {"prompt":"Tell me about Ann.","completion":"SN","label":false,"topic":"Ann","domain":"people","id":"people/Ann#1","score":0.5}

@@ -98,6 +98,13 @@ enum Source {
     Rewritings,
 }
 
+/// Answers with their claims and verdicts.
+struct Judged {
+    responses: Vec<Response>,
+    claims: Vec<Claim>,
+    verdicts: Vec<Verdict>,
+}
+
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
@@ -108,12 +115,12 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         json_lines::read(&context.input_file("probe", "probe.jsonl")?).map_err(StageError::doing("read the probe"))?;
     let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
         .map_err(StageError::doing("read the prompts"))?;
-    let said: Option<(Vec<Response>, Vec<Claim>, Vec<Verdict>)> = match source {
+    let said = match source {
         Source::Samples => None,
         Source::Sentences => Some(judged(context, "responses")?),
         Source::Rewritings => Some(judged(context, "rewritings")?),
     };
-    let sentences = said.as_ref().map(|(responses, claims, verdicts)| Answers { responses, claims, verdicts });
+    let sentences = said.as_ref().map(|Judged { responses, claims, verdicts }| Answers { responses, claims, verdicts });
     let mining = AtomicMining { form, classes, splits, at_most_per_fact, at_most, balance };
     let atoms = mine_atomic(&facts, &prompts, sentences, &mining, &context.seed)
         .map_err(StageError::doing("mine atomic pairs"))?;
@@ -138,17 +145,19 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Answers with their claims and verdicts.
-fn judged(context: &Context, input: &str) -> Result<(Vec<Response>, Vec<Claim>, Vec<Verdict>), StageError> {
+/// Reads judged answers, which the recipe may have left out.
+fn judged(context: &Context, input: &str) -> Result<Judged, StageError> {
     let file = |input: &str, file: &str| {
         let needs = "this `source` needs the answers with their `claims` and `verdicts`";
         context.input_file(input, file).map_err(|error| StageError(format!("{error}; {needs}")))
     };
-    Ok((
-        json_lines::read(&file(input, "responses.jsonl")?).map_err(StageError::doing(format!("read the {input}")))?,
-        json_lines::read(&file("claims", "claims.jsonl")?).map_err(StageError::doing("read the claims"))?,
-        json_lines::read(&file("verdicts", "verdicts.jsonl")?).map_err(StageError::doing("read the verdicts"))?,
-    ))
+    let read = format!("read the {input}");
+    Ok(Judged {
+        responses: json_lines::read(&file(input, "responses.jsonl")?).map_err(StageError::doing(read))?,
+        claims: json_lines::read(&file("claims", "claims.jsonl")?).map_err(StageError::doing("read the claims"))?,
+        verdicts: json_lines::read(&file("verdicts", "verdicts.jsonl")?)
+            .map_err(StageError::doing("read the verdicts"))?,
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +211,7 @@ mod tests {
         assert!(missing.contains("the input `rewritings` was not given; this `source` needs"), "{missing}");
     }
 
-    /// Issue: an entity of the evaluation, smuggled into what is tuned on, stops the run with its name.
+    /// An entity of the evaluation, smuggled into what is tuned on, stops the run with its name.
     #[test]
     fn a_smuggled_topic_of_the_evaluation_stops_mining_and_mixing() {
         let folder = probed();

@@ -233,10 +233,10 @@ mod tests {
                 .unwrap();
         assert_eq!(notes, ["2 general pairs of 6 words, 18 characters", "2 atomic pairs of 6 words, 18 characters"]);
         expect_test::expect![[r#"
-            {"prompt":"?","chosen":" good 4","rejected":" bad","level":"atomic","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0,"weight":0.5}
             {"prompt":"?","chosen":" good 0","rejected":" bad","level":"atomic","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0,"weight":0.5}
-            {"prompt":"?","chosen":" good 0","rejected":" bad","level":"general","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0}
+            {"prompt":"?","chosen":" good 2","rejected":" bad","level":"atomic","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0,"weight":0.5}
             {"prompt":"?","chosen":" good 6","rejected":" bad","level":"general","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0}
+            {"prompt":"?","chosen":" good 5","rejected":" bad","level":"general","topic":"","domain":"","chosen_id":"","rejected_id":"","chosen_score":0.0,"rejected_score":0.0}
         "#]].assert_eq(&rows);
         let (notes, _) = mixed(&inputs, json!({"preferences": "general-matched"})).unwrap();
         assert_eq!(notes, ["13 general pairs of 39 words, 117 characters"]);

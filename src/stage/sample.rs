@@ -389,6 +389,22 @@ mod tests {
     }
 
     #[test]
+    fn questions_are_answered_where_they_are_wanted_or_there_is_nothing_else() {
+        let folder = world();
+        let path = folder.path().join("prompts.jsonl");
+        let answered = |change| -> Vec<String> {
+            attempt(folder.path(), change).unwrap();
+            let rows: Vec<Response> = json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
+            rows.into_iter().map(|row| row.id).collect()
+        };
+        assert_eq!(answered(json!({"n": 1, "form": "question"})), ["p6#0", "p7#0"]);
+        let mut prompts: Vec<Prompt> = json_lines::read(&path).unwrap();
+        prompts.retain(|prompt| prompt.form == PromptForm::Question);
+        json_lines::write(&path, &prompts).unwrap();
+        assert_eq!(answered(json!({"n": 1})), ["p6#0", "p7#0"]);
+    }
+
+    #[test]
     fn an_interrupted_attempt_goes_on_to_the_same_bytes() {
         let whole = attempt(world().path(), json!({})).unwrap();
         let folder = world();
