@@ -17,7 +17,22 @@ pub(super) fn text(table: &Table) -> String {
     for row in &table.rows {
         drawn.add_row(row.iter().map(cell));
     }
-    format!("{}\n{drawn}", table.about)
+    let mut about = String::new();
+    let mut used = 0;
+    for word in table.about.split(' ') {
+        let length = word.chars().count();
+        let fits = used + 1 + length <= usize::from(WIDTH);
+        about.push_str(if used == 0 {
+            ""
+        } else if fits {
+            " "
+        } else {
+            "\n"
+        });
+        about.push_str(word);
+        used = if used > 0 && fits { used + 1 + length } else { length };
+    }
+    format!("{about}\n{drawn}\n")
 }
 
 /// For a text that is read on the web; what is marked is bold.
@@ -41,24 +56,28 @@ mod tests {
     fn tables_are_drawn() {
         let line = Line { text: "+3.4 [+2.0, +4.8]".to_owned(), marked: true };
         let table = Table {
-            about: "Precision.".to_owned(),
+            about: format!("Precision{}.", " and so on".repeat(10)),
             head: vec!["arm".to_owned(), "people".to_owned()],
             rows: vec![vec![vec![Line::plain("a|b")], vec![Line::plain("71.2"), line]]],
         };
         expect_test::expect![[r#"
-            Precision.
+            Precision and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on.
 
             | arm | people |
             | --- | --- |
             | a\|b | 71.2<br>**+3.4 [+2.0, +4.8]** |
-        "#]].assert_eq(&markdown(&table));
+        "#]]
+        .assert_eq(&markdown(&table));
         expect_test::expect![[r#"
-            Precision.
+            Precision and so on and so on and so on and so on and so on and so on and so on and so on and so on
+            and so on.
             ──────────────────────────
              arm   people             
             ══════════════════════════
              a|b   71.2               
                    +3.4 [+2.0, +4.8]* 
-            ──────────────────────────"#]].assert_eq(&text(&table));
+            ──────────────────────────
+        "#]]
+        .assert_eq(&text(&table));
     }
 }
