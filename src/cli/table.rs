@@ -1,4 +1,4 @@
-//! A report's tables as text for terminals, as Markdown and as CSV.
+//! A report's tables as text for terminals and as Markdown.
 
 use comfy_table::{ContentArrangement, presets};
 
