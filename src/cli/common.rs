@@ -86,6 +86,13 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     Ok(output.flush()?)
 }
 
+/// Puts a text on stdout; that nobody reads it any more is an error and no panic.
+pub(super) fn print_text(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    Ok(output.flush()?)
+}
+
 /// `1.2 GB`, `340 kB`, `12 B`.
 pub(super) fn bytes(count: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    common::{ExperimentsArguments, WRONG, print_json},
+    common::{ExperimentsArguments, WRONG, print_json, print_text},
     status, table,
 };
 use crate::{
@@ -74,8 +74,8 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     match (json, csv, markdown) {
         (true, ..) => print_json(&rows)?,
         (_, true, _) => print_csv(&rows)?,
-        (.., true) => print!("{}", table::markdown(&side_by_side(&one, &other, &rows))),
-        _ => println!("{}", table::text(&side_by_side(&one, &other, &rows))),
+        (.., true) => print_text(&table::markdown(&side_by_side(&one, &other, &rows)))?,
+        _ => print_text(&table::text(&side_by_side(&one, &other, &rows)))?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,29 +92,39 @@ fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
         let named = |(name, comparison): &(&str, Comparison)| json!({"stage": name, "comparison": comparison});
         print_json(&comparisons.iter().map(named).collect::<Vec<_>>())?;
     } else if format.csv {
-        let files =
-            history.stages.iter().filter_map(|stage| Some((&stage.outline.name, stage.file("comparison.csv")?)));
-        for (number, (stage, file)) in files.enumerate() {
-            let text = fs::read_to_string(file)?;
-            for (place, line) in text.lines().enumerate().filter(|(place, _)| *place > 0 || number == 0) {
-                let first = if place == 0 { "stage" } else { stage };
-                println!("{first},{line}");
-            }
-        }
+        print_text(&rows_of(history)?)?;
     } else {
+        let mut text = String::new();
         for (name, comparison) in &comparisons {
-            if format.markdown {
-                println!("### {name}\n");
-                let shown = [Some(grid(comparison)), averages(comparison)];
-                shown.iter().flatten().for_each(|shown| println!("{}", table::markdown(shown)));
+            let shown = if format.markdown {
+                text.push_str(&format!("### {name}\n\n"));
+                let shown = [grid(comparison)].into_iter().chain(averages(comparison));
+                shown.map(|shown| table::markdown(&shown) + "\n").collect::<String>()
             } else {
-                println!("{name}");
-                tables(comparison).iter().for_each(|shown| println!("{}", table::text(shown)));
-            }
-            comparison.warnings.iter().for_each(|warning| println!("warning: {}", warning.text));
+                text.push_str(&format!("{name}\n"));
+                tables(comparison).iter().map(table::text).collect()
+            };
+            text.push_str(&shown);
+            comparison.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}\n", warning.text)));
         }
+        print_text(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The rows of all comparisons of a run, as the stages left them.
+fn rows_of(history: &History) -> anyhow::Result<String> {
+    let mut all = String::new();
+    for stage in &history.stages {
+        let Some(file) = stage.file("comparison.csv") else { continue };
+        let text = fs::read_to_string(file)?;
+        let (head, rows) = text.split_once('\n').unwrap_or_default();
+        if all.is_empty() {
+            all.push_str(&format!("stage,{head}\n"));
+        }
+        rows.lines().for_each(|row| all.push_str(&format!("{},{row}\n", stage.outline.name)));
+    }
+    Ok(all)
 }
 
 /// The tables that a terminal has room for.

@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     }
     for (name, comparison) in comparisons {
         eprintln!("\n{name}");
-        tables(&comparison).iter().for_each(|shown| eprintln!("{}", table::text(shown)));
+        tables(&comparison).iter().for_each(|shown| eprint!("{}", table::text(shown)));
     }
     Ok(exit_code(&outcome))
 }

@@ -1,4 +1,4 @@
-//! A report's tables as text for terminals, as Markdown and as CSV.
+//! A report's tables as text for terminals and as Markdown.
 
 use comfy_table::{ContentArrangement, presets};
 
@@ -17,7 +17,22 @@ pub(super) fn text(table: &Table) -> String {
     for row in &table.rows {
         drawn.add_row(row.iter().map(cell));
     }
-    format!("{}\n{drawn}", table.about)
+    let mut about = String::new();
+    let mut used = 0;
+    for word in table.about.split(' ') {
+        let length = word.chars().count();
+        let fits = used + 1 + length <= usize::from(WIDTH);
+        about.push_str(if used == 0 {
+            ""
+        } else if fits {
+            " "
+        } else {
+            "\n"
+        });
+        about.push_str(word);
+        used = if used > 0 && fits { used + 1 + length } else { length };
+    }
+    format!("{about}\n{drawn}\n")
 }
 
 /// For a text that is read on the web; what is marked is bold.
@@ -41,12 +56,12 @@ mod tests {
     fn tables_are_drawn() {
         let line = Line { text: "+3.4 [+2.0, +4.8]".to_owned(), marked: true };
         let table = Table {
-            about: "Precision.".to_owned(),
+            about: format!("Precision{}.", " and so on".repeat(10)),
             head: vec!["arm".to_owned(), "people".to_owned()],
             rows: vec![vec![vec![Line::plain("a|b")], vec![Line::plain("71.2"), line]]],
         };
         expect_test::expect![[r#"
-            Precision.
+            Precision and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on.
 
             | arm | people |
             | --- | --- |
@@ -54,13 +69,15 @@ mod tests {
         "#]]
         .assert_eq(&markdown(&table));
         expect_test::expect![[r#"
-            Precision.
+            Precision and so on and so on and so on and so on and so on and so on and so on and so on and so on
+            and so on.
             ──────────────────────────
              arm   people             
             ══════════════════════════
              a|b   71.2               
                    +3.4 [+2.0, +4.8]* 
-            ──────────────────────────"#]]
+            ──────────────────────────
+        "#]]
         .assert_eq(&text(&table));
     }
 }

@@ -55,12 +55,11 @@ impl Contrast<'_> {
         let means = estimates(&stated, MEASURES.len(), &bootstrap_seed(name));
         let differences = estimates(&apart, MEASURES.len(), &bootstrap_seed(name));
         let p_values = p_values(&apart, MEASURES.len(), &bootstrap_seed(name));
-        let found = means.into_iter().zip(differences).zip(p_values);
-        let row =
-            |(measure, ((mean, difference), p)): (&Measure, ((Option<Estimate>, Option<Estimate>), Option<f64>))| {
-                Some(self.row(group, measure, mean?, difference, p))
-            };
-        Ok(MEASURES.iter().zip(found).filter_map(row).collect())
+        let rows = (0..MEASURES.len()).filter_map(|index| {
+            let mean = means[index]?;
+            Some(self.row(group, &MEASURES[index], mean, differences[index], p_values[index]))
+        });
+        Ok(rows.collect())
     }
 
     fn row(

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::{
+    chart::{self, Dot, Series},
     history::{History, StageHistory},
-    table::{Table, averages, grid},
+    table::{Table, averages, grid, headlines},
 };
 use crate::evaluation::{Comparison, ComparisonRow};
 
@@ -25,10 +26,30 @@ pub(super) fn compared(comparisons: &[(&str, Comparison)]) -> Markup {
             h3 { code { (name) } }
             (table(&grid(comparison)))
             @if let Some(averages) = averages(comparison) { (table(&averages)) }
+            (chart(comparison))
             @for warning in &comparison.warnings { p.failed { (warning.text) } }
             details { summary { "All domains, more measures" } (measures(comparison)) }
         }
     }
+}
+
+/// Precision of each arm at home, away and on all domains.
+fn chart(comparison: &Comparison) -> Markup {
+    let groups: Vec<String> = headlines(comparison).into_iter().map(str::to_owned).collect();
+    let dot = |arm: &str, domain: &String| {
+        let is_it = |row: &&ComparisonRow| row.arm == arm && row.domain == *domain && row.measure == "precision";
+        let row = comparison.rows.iter().find(is_it)?;
+        Some(Dot { mean: row.mean, interval: [row.low, row.high] })
+    };
+    let series: Vec<Series> = comparison
+        .arms
+        .iter()
+        .map(|arm| Series {
+            name: arm.name.clone(),
+            dots: groups.iter().map(|domain| dot(&arm.name, domain)).collect(),
+        })
+        .collect();
+    chart::dots("precision of each arm, with 95 % intervals over seeds and topics", &groups, &series)
 }
 
 fn table(table: &Table) -> Markup {

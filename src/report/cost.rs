@@ -56,7 +56,8 @@ fn mean(stages: &[&StageHistory], value: impl Fn(&StageHistory) -> Option<f64>) 
     if known.is_empty() {
         return "–".to_owned();
     }
-    format!("{:.0}", known.iter().sum::<f64>() / known.len() as f64)
+    let mean = known.iter().sum::<f64>() / known.len() as f64;
+    if mean < 100.0 && mean.fract() > 0.0 { format!("{mean:.1}") } else { format!("{mean:.0}") }
 }
 
 /// The rows of the preference data that a tuning learnt from, where they are another stage's.

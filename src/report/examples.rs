@@ -48,7 +48,9 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
             code { (baseline) } " at home and away, and the one on which it falls most"
             @if let Some(seed) = seed { ", in seed " (seed) } "; "
             mark.supported { "supported" } " " mark.unsupported { "not supported" } "." }
-        @for id in telling(&before.scores, &after.scores, comparison.in_domain.as_deref()) {
+        @let telling = telling(&before.scores, &after.scores, comparison.in_domain.as_deref());
+        @if telling.is_empty() { p { "No answer became more or less precise." } }
+        @for id in telling {
             div.answer {
                 @if let Some(response) = before.judged.response(&id) {
                     p.prompt { (response.prompt.text()) span.small { " " (response.domain) " · " (response.id) } }

@@ -22,6 +22,9 @@ const SHOWN: &[(&str, &str)] = &[
     ("characters", "characters"),
 ];
 
+/// A chart of more cells than this says less than the comparison's.
+const MOST_CHARTED: usize = 8;
+
 /// A chart of precision and a table of measures, a row for each stage that left scores.
 pub(super) fn scores(history: &History) -> Markup {
     let read = |stage: &StageHistory| serde_json::from_slice(&std::fs::read(stage.file("scores.json")?).ok()?).ok();
@@ -31,7 +34,10 @@ pub(super) fn scores(history: &History) -> Markup {
     if scored.is_empty() {
         return html! { p { "No answers were scored in this run." } };
     }
-    html! { (chart(&scored)) (table(&scored)) }
+    html! {
+        @if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
+        @else { details { summary { "The scores of " (scored.len()) " cells" } (table(&scored)) } }
+    }
 }
 
 fn domains(scores: &Scores) -> impl Iterator<Item = &DomainScores> {

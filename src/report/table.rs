@@ -159,7 +159,7 @@ pub fn averages(comparison: &Comparison) -> Option<Table> {
                 && row.measure == "precision"
         });
         let Some(row) = row else { return Vec::new() };
-        let p = row.p.zip(row.p_holm).map(|(p, holm)| Line::plain(format!("p {p:.3}, Holm {holm:.3}")));
+        let p = row.p.zip(row.p_holm).map(|(p, holm)| Line::plain(format!("p {}, Holm {}", short(p), short(holm))));
         difference(row).into_iter().chain(p).collect()
     };
     let row = |contrast: &(&str, &str, usize)| {
@@ -206,6 +206,11 @@ fn cell(comparison: &Comparison, arm: &str, domain: &str) -> Vec<Line> {
             .collect(),
         None => vec![Line::plain("–"), beside],
     }
+}
+
+/// A p-value to three places.
+fn short(p: f64) -> String {
+    if p < 0.0005 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
 /// A difference in points with its interval, marked where that excludes zero.

@@ -162,3 +162,50 @@ fn what_is_wrong_with_a_pair_is_said_with_its_number() {
         assert!(said.errors.contains(expected), "{}", said.errors);
     }
 }
+
+/// Two seeds instead of the recipe's, and an average over algorithms: everything that `sweep` and `compare` say of them.
+#[test]
+fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let recipe = format!("{}/recipes/smoke.toml", env!("CARGO_MANIFEST_DIR"));
+    let (cache, experiments) = (path("cache"), path("experiments"));
+    let average =
+        ["--set", "stage.comparison.average=\"algorithm\"", "--set", "stage.comparison.average_from=[\"sft\"]"];
+    let places = ["--cache", &cache, "--experiments", &experiments, "--seeds", "4,5", "--until", "comparison"];
+    let said = apeft(&[&["sweep", &recipe], &places[..], &average].concat());
+    assert_eq!(said.status, 0, "{}", said.errors);
+    let shown: Vec<&str> = said.errors.lines().skip_while(|line| *line != "comparison").collect();
+    assert!(shown.iter().any(|line| line.contains("over 2 seeds")), "{}", said.errors);
+    assert!(shown.iter().any(|line| line.contains("dpo over sft (1 arms)")), "{}", said.errors);
+    assert!(shown.len() > 10 && shown.iter().all(|line| line.chars().count() <= 100), "{}", said.errors);
+    let page = fs::read_to_string(path("experiments/smoke/latest/report.html")).unwrap();
+    for part in ["<h2>Comparison</h2>", "<td>dpo</td>", "dpo over sft", "tuned@algorithm=dpo", "Keys of all artifacts"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+
+    let compare = |format: &[&str]| {
+        let said = apeft(&[&["compare", "smoke", "--experiments", &experiments], format].concat());
+        assert_eq!((said.status, said.errors.as_str()), (0, ""));
+        said.out
+    };
+    assert_eq!(compare(&[]), shown.join("\n") + "\n");
+    assert!(compare(&["--markdown"]).contains("| --- |"));
+    let csv = compare(&["--csv"]);
+    let mut table = csv::Reader::from_reader(csv.as_bytes());
+    assert!(table.headers().unwrap().iter().take(3).eq(["stage", "arm", "baseline"]));
+    let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
+    let json: Value = serde_json::from_str(&compare(&["--json"])).unwrap();
+    let lengths = ["rows", "averages"].map(|name| json[0]["comparison"][name].as_array().unwrap().len());
+    assert!(rows.len() == lengths[0] + lengths[1] && lengths[1] > 0, "{lengths:?}");
+    assert_eq!(json[0]["comparison"]["arms"][1]["seeds"], json!(["4", "5"]));
+
+    let wrong = apeft(&["compare", "smoke", "--csv", "--json", "--experiments", &experiments]);
+    assert_eq!(wrong.status, 2);
+    assert!(wrong.errors.contains("cannot be used with"), "{}", wrong.errors);
+    let run = fs::canonicalize(path("experiments/smoke/latest")).unwrap();
+    let run = run.file_name().unwrap().to_str().unwrap();
+    let both = apeft(&["compare", "smoke", run, "--csv", "--experiments", &experiments]);
+    assert!(both.out.starts_with("stage,one,other,same,domain,precision_one,precision_other\n"), "{}", both.out);
+}

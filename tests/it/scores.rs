@@ -38,7 +38,7 @@ fn scored(case: &str, text: &str) -> AnswerScore {
     let path = folder.path().join("knowledge.db");
     let known = "Marie Curie was born in Warsaw. Marie Curie was born in 1867. Marie Curie's field was physics. \
                  Marie Curie was a person. Marie Curie died in Passy.";
-    write(&path, [Article { title: "Marie Curie".to_owned(), text: known.to_owned() }].into_iter()).unwrap();
+    write(&path, [Article { title: "Marie Curie".to_owned(), text: known.to_owned() }]).unwrap();
     let knowledge = Knowledge::open(&path).unwrap();
     let response = Response {
         id: case.to_owned(),
