@@ -72,7 +72,7 @@ fn a_typo_in_a_kind() {
             14 | kind = "tuen"
                |        ^^^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `command`, `evaluate` and `probe`
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `shift`, `diagnose`, `command`, `evaluate` and `probe`
 
             1 error
         "#]],
@@ -181,7 +181,7 @@ bta = 1
             18 | [defaults.tuen]
                |           ^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `command`, `evaluate` and `probe`
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `shift`, `diagnose`, `command`, `evaluate` and `probe`
 
             error: a stage of kind `tune` has no field `bta`
               --> recipe.toml:22:1
