@@ -25,7 +25,23 @@ pub struct Noise {
     pub head: f64,
     /// Where false values come from.
     pub guesses: Guesses,
+    /// How many facts are better or worse known than others.
+    pub standings: Standings,
 }
+
+/// Shares of facts, drawn at random, of which sources speak otherwise than of the rest; they add up to at most 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Standings {
+    /// Every source errs only as often as a reliable one: a model can know these.
+    pub settled: f64,
+    /// Every source guesses wrong, each its own way: nobody can know these.
+    pub unheard: f64,
+    /// Most sources state one and the same false value.
+    pub misconceived: f64,
+}
+
+/// How often a source states the popular false value of a misconceived fact.
+const MISCONCEPTION: f64 = 0.9;
 
 /// Where a false value comes from. It is never one that is right for the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +123,24 @@ struct Fact<'a> {
     attribute: &'a str,
     truth: &'a str,
     guesses: Vec<&'a str>,
+    standing: Standing,
+}
+
+/// How sources speak of a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Each as reliably as it is.
+    Open,
+    Settled,
+    Unheard,
+    Misconceived,
 }
 
 /// The source of one document: how probably it errs, and what it may begin with.
 struct Source<'a> {
     error: f64,
+    /// How probably any source errs on what is settled.
+    settled_error: f64,
     openers: &'a [String],
 }
 
@@ -132,7 +161,7 @@ impl<'a> Corpus<'a> {
             let total: f64 = ranks.iter().map(of_rank).sum();
             weights.extend(ranks.iter().map(|rank| of_rank(rank) / total * count as f64));
             for entity in domain.entities() {
-                topics.push(Topic { domain, entity, facts: facts(domain, entity, &noise)? });
+                topics.push(Topic { domain, entity, facts: facts(domain, entity, &noise, seed)? });
             }
         }
         Ok(Self { topics, weights, noise, shape })
@@ -193,9 +222,22 @@ impl<'a> Corpus<'a> {
 
     fn source(&self, topic: &Topic<'a>, stream: &mut Stream) -> Source<'a> {
         let openers = &topic.domain.phrases().openers;
+        let settled_error = self.noise.false_reliable;
         match stream.unit() < self.noise.reliable {
-            true => Source { error: self.noise.false_reliable, openers: &openers.reliable },
-            false => Source { error: self.noise.false_unreliable, openers: &openers.unreliable },
+            true => Source { error: settled_error, settled_error, openers: &openers.reliable },
+            false => Source { error: self.noise.false_unreliable, settled_error, openers: &openers.unreliable },
+        }
+    }
+}
+
+impl Standings {
+    fn draw(&self, stream: &mut Stream) -> Standing {
+        let number = stream.unit();
+        match () {
+            () if number < self.settled => Standing::Settled,
+            () if number < self.settled + self.unheard => Standing::Unheard,
+            () if number < self.settled + self.unheard + self.misconceived => Standing::Misconceived,
+            () => Standing::Open,
         }
     }
 }
@@ -204,7 +246,13 @@ impl Source<'_> {
     /// The value that this source gives for a fact.
     fn state<'a>(&self, fact: &Fact<'a>, stream: &mut Stream, written: &mut Written) -> &'a str {
         written.statements += 1;
-        if stream.unit() < self.error {
+        let error = match fact.standing {
+            Standing::Open => self.error,
+            Standing::Settled => self.settled_error,
+            Standing::Unheard => 1.0,
+            Standing::Misconceived => MISCONCEPTION,
+        };
+        if stream.unit() < error {
             return fact.guesses[stream.below(fact.guesses.len())];
         }
         written.true_statements += 1;
@@ -213,7 +261,7 @@ impl Source<'_> {
 }
 
 /// A topic's facts with what can be guessed wrong of them: values whose sentence is none of the topic's true ones.
-fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise) -> Result<Vec<Fact<'a>>, CorpusError> {
+fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise, seed: &Seed) -> Result<Vec<Fact<'a>>, CorpusError> {
     let sentence =
         |attribute: &str, value: &str| normalise(&domain.phrases().named_statement(entity, attribute, value));
     let (topic, name) = (entity.name.clone(), domain.name().to_owned());
@@ -235,10 +283,16 @@ fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise) -> Result<Ve
             guesses.dedup();
         }
         guesses.retain(|guess| !true_sentences.contains(&sentence(attribute, guess)));
-        if guesses.is_empty() && noise.false_reliable + noise.false_unreliable > 0.0 {
+        let mut stream = seed.split("standing").split(&format!("{name}/{topic}/{attribute}")).stream();
+        let standing = noise.standings.draw(&mut stream);
+        let is_wrong_at_times = noise.false_reliable + noise.false_unreliable > 0.0;
+        if guesses.is_empty() && (is_wrong_at_times || standing != Standing::Open) {
             return Err(CorpusError::NoFalseValue { attribute: attribute.to_owned(), topic, domain: name });
         }
-        facts.push(Fact { attribute, truth: &right[0], guesses });
+        if standing == Standing::Misconceived {
+            guesses = vec![guesses[stream.below(guesses.len())]];
+        }
+        facts.push(Fact { attribute, truth: &right[0], guesses, standing });
     }
     if facts.is_empty() {
         return Err(CorpusError::NoFacts { topic, domain: name });

@@ -11,7 +11,7 @@ mod segment;
 mod table;
 
 pub use claim::{capitalised, extract};
-pub use corpus::{Corpus, CorpusError, Guesses, Noise, Shape, Written};
+pub use corpus::{Corpus, CorpusError, Guesses, Noise, Shape, Standings, Written};
 pub use domain::{Domain, DomainError, check_names};
 pub use name::{NameIndex, Named};
 pub use normal::{normalise, words};

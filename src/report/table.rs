@@ -58,7 +58,8 @@ pub fn arms(comparison: &Comparison) -> Table {
     }
 }
 
-/// The place of an arm in the main table: its row by stage and first variable, its column by the other variables.
+/// The place of an arm in the main table: its row by stage and first variable that is not compared by averages, its column by
+/// the other variables.
 pub(super) struct Places {
     rows: Vec<String>,
     columns: Vec<String>,
@@ -70,7 +71,10 @@ impl Places {
     /// Looks at the names of all arms.
     pub(super) fn new(comparison: &Comparison) -> Self {
         let labels: Vec<Label> = comparison.arms.iter().map(|arm| Label::parse(&arm.name)).collect();
-        let first = labels.iter().find_map(|label| label.coordinates.first()).map(|(axis, _)| axis.clone());
+        let mut axes = labels.iter().flat_map(|label| label.coordinates.iter().map(|(axis, _)| axis));
+        // What is averaged over, the algorithm, say, has the rows; what is compared, the preferences, the columns.
+        let compared = comparison.average.as_ref().map(|average| &average.axis);
+        let first = axes.clone().find(|axis| Some(*axis) != compared).or_else(|| axes.next()).cloned();
         let mut stages: Vec<&str> =
             labels.iter().filter(|label| !label.coordinates.is_empty()).map(|label| label.stage.as_str()).collect();
         stages.dedup();

@@ -12,7 +12,9 @@ use super::{
     artifact::{DOCUMENTS, FACT_TABLE, KNOWLEDGE, PHRASES, PROMPTS},
 };
 use crate::{
-    facts::{Corpus, Domain, FactTable, Guesses, Noise, Phrases, Shape as DocumentShape, check_names, prompts},
+    facts::{
+        Corpus, Domain, FactTable, Guesses, Noise, Phrases, Shape as DocumentShape, Standings, check_names, prompts,
+    },
     knowledge::{self, Article},
     language::json_lines,
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
@@ -94,6 +96,24 @@ pub(super) const KIND: Kind = Kind {
             "The probability that an unreliable source states a false value.",
         ),
         Parameter::new(
+            "settled",
+            PROBABILITY,
+            Default::Number(0.0),
+            "The share of facts on which every source errs only as often as a reliable one: what a model can know.",
+        ),
+        Parameter::new(
+            "unheard",
+            PROBABILITY,
+            Default::Number(0.0),
+            "The share of facts that every source guesses wrong: what no model can know.",
+        ),
+        Parameter::new(
+            "misconceived",
+            PROBABILITY,
+            Default::Number(0.0),
+            "The share of facts of which nine in ten sources state one and the same false value.",
+        ),
+        Parameter::new(
             "opener",
             PROBABILITY,
             Default::Number(0.7),
@@ -137,6 +157,9 @@ struct Parameters {
     reliable: f64,
     false_reliable: f64,
     false_unreliable: f64,
+    settled: f64,
+    unheard: f64,
+    misconceived: f64,
     opener: f64,
     head: f64,
     guesses: GuessesFrom,
@@ -152,11 +175,18 @@ enum GuessesFrom {
 fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
     let count = |name: &str| parameters.get(name).and_then(Value::as_u64).unwrap_or(1);
     let (least, most) = (count("least_facts"), count("most_facts"));
-    if least <= most {
-        return Vec::new();
+    let mut found = Vec::new();
+    if least > most {
+        let problem = format!("`least_facts` is {least}, but `most_facts` is only {most}");
+        found.push(Mismatch { field: "least_facts", problem, right: "at most `most_facts` is expected" });
     }
-    let problem = format!("`least_facts` is {least}, but `most_facts` is only {most}");
-    vec![Mismatch { field: "least_facts", problem, right: "at most `most_facts` is expected" }]
+    let share = |name: &str| parameters.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+    let sum = share("settled") + share("unheard") + share("misconceived");
+    if sum > 1.0 {
+        let problem = format!("`settled`, `unheard` and `misconceived` add up to {sum}");
+        found.push(Mismatch { field: "settled", problem, right: "shares of at most 1 together are expected" });
+    }
+    found
 }
 
 /// Writes `knowledge.db`, `prompts.jsonl` and `documents.jsonl`.
@@ -280,6 +310,11 @@ fn noise(parameters: &Parameters) -> Noise {
         false_reliable: parameters.false_reliable,
         false_unreliable: parameters.false_unreliable,
         opener: parameters.opener,
+        standings: Standings {
+            settled: parameters.settled,
+            unheard: parameters.unheard,
+            misconceived: parameters.misconceived,
+        },
         head: parameters.head,
         guesses: match parameters.guesses {
             GuessesFrom::Entities => Guesses::Entities,
@@ -334,6 +369,30 @@ mod tests {
             assert!(table.entities.len() >= least, "{domain}: {}", table.entities.len());
             assert_eq!(table.attributes.len(), columns, "{domain}");
         }
+    }
+
+    /// What sources say of facts follows from how these stand.
+    #[test]
+    fn facts_can_be_settled_unheard_of_or_misconceived() {
+        let folder = tempfile::tempdir().unwrap();
+        let truth = |field: &str| {
+            let sizes = json!({"paragraphs": 300, "questions": 300, "false_reliable": 0.0, field: 1.0});
+            let _ = fs::remove_dir_all(folder.path().join("f"));
+            let notes = written(&folder.path().join("f"), 0, sizes).unwrap();
+            let share = notes[1].split(" facts, ").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+            let documents: Vec<Document> = json_lines::read(&folder.path().join("f/documents.jsonl")).unwrap();
+            let mut said: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for document in documents.into_iter().filter(|document| document.group == "question") {
+                said.entry(document.prompt).or_default().insert(document.text);
+            }
+            (share.parse::<f64>().unwrap(), said.values().map(BTreeSet::len).max().unwrap())
+        };
+        assert_eq!(truth("settled"), (100.0, 1));
+        assert_eq!(truth("unheard").0, 0.0);
+        let (share, values) = truth("misconceived");
+        assert!((share - 10.0).abs() < 2.0 && values <= 2, "{share} {values}");
+        let error = fits(&[("settled".to_owned(), json!(0.6)), ("unheard".to_owned(), json!(0.5))].into()).remove(0);
+        assert!(error.problem.contains("add up to 1.1"), "{error:?}");
     }
 
     /// The training text itself goes through the pipeline that judges answers: the verifier must agree with what the
