@@ -180,7 +180,9 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     assert!(shown.iter().any(|line| line.contains("dpo over sft (1 arms)")), "{}", said.errors);
     assert!(shown.len() > 10 && shown.iter().all(|line| line.chars().count() <= 100), "{}", said.errors);
     let page = fs::read_to_string(path("experiments/smoke/latest/report.html")).unwrap();
-    for part in ["<h2>Comparison</h2>", "<td>dpo</td>", "dpo over sft", "algorithm=dpo", "Keys of all artifacts"] {
+    for part in
+        ["<h2>Comparison</h2>", "<td>general+atomic</td>", "dpo over sft", "algorithm=dpo", "Keys of all artifacts"]
+    {
         assert!(page.contains(part), "{part}");
     }
 
