@@ -52,7 +52,8 @@ RUNS = {
     "orpo": ORPO,
 }
 LOGGED = ("loss grad_norm rewards/chosen rewards/rejected rewards/margins rewards/accuracies logps/chosen "
-          "logps/rejected nll_loss kl log_odds_ratio log_odds_chosen").split()
+          "logps/rejected nll_loss kl log_odds_ratio log_odds_chosen entropy mean_token_accuracy logits/chosen "
+          "logits/rejected").split()
 
 
 def make_model(out):

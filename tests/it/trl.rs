@@ -115,10 +115,13 @@ fn differences(name: &str, ours: &[Value], theirs: &[Value]) -> Vec<String> {
     let mut wrong = Vec::new();
     for field in theirs[0].as_object().unwrap().keys() {
         // TRL's reference-free trainers report log-probabilities per token, its LD-DPO those that count, AlphaPO what it
-        // makes of rewards, and a likelihood that does not count as 0.
+        // makes of rewards, and a likelihood that does not count as 0; their logits are of prompts too, and means over
+        // tokens are over the parts of a batch.
         let other_meaning = match field.as_str() {
             "logps/chosen" | "logps/rejected" => per_token || name == "sigmoid ld",
             "nll_loss" => ["simpo", "alphapo"].contains(&name),
+            "logits/chosen" | "logits/rejected" => per_token || name == "cpo" || name == "sigmoid accumulated",
+            "mean_token_accuracy" => name == "sigmoid accumulated",
             _ => name == "alphapo" && field.starts_with("rewards/"),
         };
         if other_meaning || ours[0].get(field).is_none() {
