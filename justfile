@@ -13,7 +13,7 @@ check:
     bash .ci/run
 
 # Compares the arms of a recipe's matrix over its seeds.
-sweep recipe="recipes/algorithms.toml" *arguments:
+sweep recipe="recipes/apeft.toml" *arguments:
     cargo run --release -- sweep {{recipe}} {{arguments}}
 
 # Hands damaged files to the readers of model directories, for so many seconds.

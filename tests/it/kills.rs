@@ -46,7 +46,7 @@ impl Bench {
     fn finished() -> Self {
         let bench = Self::new();
         let ran = bench.run(&[]);
-        assert_eq!((ran.status, ran.executed().len()), (Some(0), 81), "{}", ran.words);
+        assert_eq!((ran.status, ran.executed().len()), (Some(0), 107), "{}", ran.words);
         bench
     }
 
@@ -245,7 +245,7 @@ fn threads_and_batches_do_not_matter() {
             .output()
             .unwrap();
         let ran = Said::new(output);
-        assert_eq!((ran.status, ran.executed().len()), (Some(0), 81), "{}", ran.words);
+        assert_eq!((ran.status, ran.executed().len()), (Some(0), 107), "{}", ran.words);
         let artifacts = bench.artifacts();
         assert_same(&artifacts, expected.get_or_insert_with(|| artifacts.clone()));
     }
@@ -381,7 +381,7 @@ fn a_changed_number_runs_exactly_what_follows() {
     let ready = planned("ready");
     assert_eq!(ready.keys().collect::<Vec<_>>(), [TUNED[0], TUNED[1], TUNED[2], TUNED[3]]);
     assert!(ready.values().all(|reason| reason == "`beyond_shared_length` 1.0 -> 0.0"), "{ready:?}");
-    assert_eq!(planned("cached").len(), 81 - 4 - 40);
+    assert_eq!(planned("cached").len(), 109 - 4 - 56);
 
     // Without a preference term all tokens count as before: the fine-tuned model is the same, and what follows from it is
     // cached.
@@ -398,7 +398,7 @@ fn a_changed_number_runs_exactly_what_follows() {
     fs::write(&rewritten, rearranged(&fs::read_to_string(&smoke).unwrap())).unwrap();
     let ran = bench.call(&["run", "elsewhere.toml", "--json"]);
     assert_eq!((ran.status, ran.executed()), (Some(0), BTreeSet::new()), "{}", ran.words);
-    assert_eq!(ran.json["cached"], 81);
+    assert_eq!(ran.json["cached"], 109);
 }
 
 const TUNED: [&str; 4] = [
@@ -408,7 +408,7 @@ const TUNED: [&str; 4] = [
     "tuned@preferences=general+atomic,algorithm=sft,seed=1",
 ];
 
-const AFTER: [&str; 16] = [
+const AFTER: [&str; 24] = [
     "after/answers@preferences=general+atomic,algorithm=dpo,seed=0",
     "after/answers@preferences=general+atomic,algorithm=dpo,seed=1",
     "after/claims@preferences=general+atomic,algorithm=dpo,seed=0",
@@ -425,6 +425,14 @@ const AFTER: [&str; 16] = [
     "greedy/verdicts@preferences=general+atomic,algorithm=dpo,seed=1",
     "greedy@preferences=general+atomic,algorithm=dpo,seed=0",
     "greedy@preferences=general+atomic,algorithm=dpo,seed=1",
+    "knows/answers@preferences=general+atomic,algorithm=dpo,seed=0",
+    "knows/answers@preferences=general+atomic,algorithm=dpo,seed=1",
+    "knows/claims@preferences=general+atomic,algorithm=dpo,seed=0",
+    "knows/claims@preferences=general+atomic,algorithm=dpo,seed=1",
+    "knows/verdicts@preferences=general+atomic,algorithm=dpo,seed=0",
+    "knows/verdicts@preferences=general+atomic,algorithm=dpo,seed=1",
+    "knows@preferences=general+atomic,algorithm=dpo,seed=0",
+    "knows@preferences=general+atomic,algorithm=dpo,seed=1",
 ];
 
 const SHIFTED: [&str; 2] =
