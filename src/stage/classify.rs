@@ -73,12 +73,9 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { known, least_right, least_contradicting } = context.parameters()?;
     let questions: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
         .map_err(StageError::doing("read the questions"))?;
-    let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
-        .map_err(StageError::doing("read the responses"))?;
-    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
-        .map_err(StageError::doing("read the claims"))?;
-    let verdicts: Vec<Verdict> = json_lines::read(&context.input_file("verdicts", "verdicts.jsonl")?)
-        .map_err(StageError::doing("read the verdicts"))?;
+    let responses: Vec<Response> = context.rows("responses")?;
+    let claims: Vec<Claim> = context.rows("claims")?;
+    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
     let thresholds = Thresholds { known, least_right, least_contradicting };
     let facts: Vec<ProbedFact> =

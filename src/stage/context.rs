@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::seed::Seed;
+use crate::{language::json_lines, seed::Seed};
 
 /// Everything that one attempt at a stage may see.
 pub struct Context {
@@ -111,6 +111,15 @@ impl Context {
     pub fn input_file(&self, name: &str, file: &str) -> Result<PathBuf, StageError> {
         let path = self.input(name)?;
         Ok(if path.is_file() { path.to_owned() } else { path.join(file) })
+    }
+
+    /// The rows of an input of this name that is a file of JSON lines of this name: `claims`, of `claims.jsonl`.
+    ///
+    /// # Errors
+    /// Where the input was not given, or its rows are others.
+    pub fn rows<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, StageError> {
+        let path = self.input_file(name, &format!("{name}.jsonl"))?;
+        json_lines::read(&path).map_err(StageError::doing(format!("read the {name}")))
     }
 
     /// All paths of an input that takes many, in the order of the recipe.

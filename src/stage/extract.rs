@@ -36,8 +36,7 @@ struct Parameters {}
 /// Where the responses cannot be read.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters {} = context.parameters()?;
-    let path = context.input_file("responses", "responses.jsonl")?;
-    let responses: Vec<Response> = json_lines::read(&path).map_err(StageError::doing("read the responses"))?;
+    let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> =
         responses.iter().flat_map(|response| extract(&response.id, &response.topic, &response.output)).collect();
     json_lines::write(&context.output("claims.jsonl"), &claims).map_err(StageError::doing("write the claims"))?;

@@ -120,14 +120,10 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         RowsOf::Pairs => Rows::Pairs,
         RowsOf::Answers => Rows::Answers { good: parameters.good },
     };
-    let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
-        .map_err(StageError::doing("read the responses"))?;
-    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
-        .map_err(StageError::doing("read the claims"))?;
-    let verdicts: Vec<Verdict> = json_lines::read(&context.input_file("verdicts", "verdicts.jsonl")?)
-        .map_err(StageError::doing("read the verdicts"))?;
-    let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
-        .map_err(StageError::doing("read the prompts"))?;
+    let responses: Vec<Response> = context.rows("responses")?;
+    let claims: Vec<Claim> = context.rows("claims")?;
+    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
+    let prompts: Vec<Prompt> = context.rows("prompts")?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
     let probed: Vec<ProbedFact> = match context.inputs("probe").next() {
         Some(_) => json_lines::read(&context.input_file("probe", "probe.jsonl")?)

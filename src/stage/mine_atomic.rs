@@ -113,8 +113,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { source, form, classes, at_most_per_fact, at_most, balance, splits } = context.parameters()?;
     let facts: Vec<ProbedFact> =
         json_lines::read(&context.input_file("probe", "probe.jsonl")?).map_err(StageError::doing("read the probe"))?;
-    let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
-        .map_err(StageError::doing("read the prompts"))?;
+    let prompts: Vec<Prompt> = context.rows("prompts")?;
     let said = match source {
         Source::Samples => None,
         Source::Sentences => Some(judged(context, "responses")?),

@@ -155,8 +155,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         return Err(StageError(format!("no pairs are left of {pools}; raise `general_pairs` or `atomic_pairs`")));
     }
     if context.inputs("prompts").next().is_some() {
-        let prompts: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
-            .map_err(StageError::doing("read the prompts"))?;
+        let prompts: Vec<Prompt> = context.rows("prompts")?;
         let protection = Protection::of_other_splits(&prompts, &parameters.splits);
         check_protected(&mixed.pairs, &protection).map_err(StageError::doing("tune on these pairs"))?;
     }

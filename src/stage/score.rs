@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     evaluation::{DomainScores, Settings, answer_scores, scores},
-    language::{Claim, Response, Verdict, json_lines},
+    language::{Claim, Response, Verdict},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
 
@@ -66,12 +66,9 @@ struct Parameters {
 /// Where inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { gamma, k, in_domain } = context.parameters()?;
-    let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
-        .map_err(StageError::doing("read the responses"))?;
-    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
-        .map_err(StageError::doing("read the claims"))?;
-    let verdicts: Vec<Verdict> = json_lines::read(&context.input_file("verdicts", "verdicts.jsonl")?)
-        .map_err(StageError::doing("read the verdicts"))?;
+    let responses: Vec<Response> = context.rows("responses")?;
+    let claims: Vec<Claim> = context.rows("claims")?;
+    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
     let settings = Settings { gamma, k };
     let answers =
         answer_scores(&responses, &claims, &verdicts, settings).map_err(StageError::doing("score the answers"))?;

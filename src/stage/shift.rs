@@ -104,8 +104,7 @@ struct Encoded {
 /// Where inputs cannot be read or do not belong together, or memory does not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
-    let responses: Vec<Response> = json_lines::read(&context.input_file("responses", "responses.jsonl")?)
-        .map_err(StageError::doing("read the responses"))?;
+    let responses: Vec<Response> = context.rows("responses")?;
     let base = load(context, "base", "base_adapter", &parameters.dtype)?;
     let tuned = load(context, "tuned", "adapter", &parameters.dtype)?;
     let encoded = encode(context, &responses, [&base, &tuned], parameters.max_length)?;
@@ -152,10 +151,8 @@ fn encode(
     if responses.is_empty() {
         return Err(StageError("there are no answers to look at".to_owned()));
     }
-    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
-        .map_err(StageError::doing("read the claims"))?;
-    let verdicts: Vec<Verdict> = json_lines::read(&context.input_file("verdicts", "verdicts.jsonl")?)
-        .map_err(StageError::doing("read the verdicts"))?;
+    let claims: Vec<Claim> = context.rows("claims")?;
+    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
     let judged = tallies(responses, &claims, &verdicts).map_err(StageError::doing("find the facts of the answers"))?;
     let encoder = |name: &str, model: &Transformer| {
         let failed = StageError::doing(format!("read the tokenizer of `{name}`"));

@@ -61,8 +61,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         MatchingBy::Exact => Matching::Exact,
         MatchingBy::Contained => Matching::Contained,
     };
-    let claims: Vec<Claim> = json_lines::read(&context.input_file("claims", "claims.jsonl")?)
-        .map_err(StageError::doing("read the claims"))?;
+    let claims: Vec<Claim> = context.rows("claims")?;
     let knowledge = Knowledge::open(&context.input_file("knowledge", "knowledge.db")?)
         .map_err(StageError::doing("open the knowledge"))?;
     let mut verdicts = Vec::with_capacity(claims.len());

@@ -208,7 +208,7 @@ impl Forward {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use burn::{
         module::{Module, ModuleVisitor, Param},
         optim::GradientsParams,
@@ -243,7 +243,8 @@ mod tests {
         visitor.values
     }
 
-    fn texts() -> Vec<Answered> {
+    /// Prompts of several lengths, each with two answers.
+    pub(in crate::tuning) fn texts() -> Vec<Answered> {
         let answer = |first: u32, size: u32| (first..first + size).collect::<Vec<u32>>();
         (1..6)
             .map(|size| Answered {

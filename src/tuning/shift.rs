@@ -111,7 +111,10 @@ mod tests {
     use burn::tensor::{Device, Int, TensorData};
 
     use super::*;
-    use crate::{seed::Seed, tuning::trainer::tests::tiny};
+    use crate::{
+        seed::Seed,
+        tuning::{likelihood::tests::texts, trainer::tests::tiny},
+    };
 
     /// Worked out by hand: base (1/2, 1/4, 1/4), tuned (1/4, 1/2, 1/4).
     #[test]
@@ -127,16 +130,6 @@ mod tests {
         assert!((skewed.0 - (0.9 * 1.8f64.ln() + 0.1 * 0.2f64.ln())).abs() < 1e-7, "{skewed:?}");
         assert!((skewed.1 - 0.5 * (25.0f64 / 9.0).ln()).abs() < 1e-7, "{skewed:?}");
         assert_eq!(divergences(&base, &base), (0.0, 0.0));
-    }
-
-    fn texts() -> Vec<Answered> {
-        let answer = |first: u32, size: u32| (first..first + size).collect::<Vec<u32>>();
-        (1..6)
-            .map(|size| Answered {
-                prompt: vec![1; size as usize],
-                answers: vec![answer(3, 2 * size), answer(5, 7 - size)],
-            })
-            .collect()
     }
 
     /// Logits where each token of an answer stands, by a model that reads this text only, in float64 from there on.
