@@ -168,7 +168,8 @@ pub fn averages(comparison: &Comparison) -> Option<Table> {
     };
     let row = |contrast: &(&str, &str, usize)| {
         let value = |name: &str| name.split_once('=').map_or(name, |(_, value)| value).to_owned();
-        let name = format!("{} over {} ({} arms)", value(contrast.0), value(contrast.1), contrast.2);
+        let arms = if contrast.2 == 1 { String::new() } else { format!(" ({} arms)", contrast.2) };
+        let name = format!("{} over {}{arms}", value(contrast.0), value(contrast.1));
         [vec![Line::plain(name)]].into_iter().chain(domains.iter().map(|domain| cell(contrast, domain))).collect()
     };
     Some(Table {
