@@ -127,7 +127,7 @@ impl FileRow {
             Self::Single { facts, .. } => !facts.is_empty(),
         };
         let problem = "`facts_only` and `fact_kto` need the facts that answers state (`chosen_facts`, `rejected_facts`; \
-                       `facts` of a single answer), as `mine` writes them";
+                       `facts` of a single answer); `mine` writes them into pairs";
         if wanted && !is_known { Err(problem.to_owned()) } else { Ok(()) }
     }
 

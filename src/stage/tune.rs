@@ -153,7 +153,8 @@ fn preference(
 ) -> Result<Preference, StageError> {
     let found = match context.input_file("reference", "reference.jsonl") {
         Ok(path) => Some(json_lines::read(&path).map_err(|error| StageError(error.to_string()))?),
-        Err(_) if objective.needs_reference() => {
+        // A reference that moves is asked anew at each step.
+        Err(_) if objective.needs_reference() && parameters.reference_every.is_none() => {
             let count = rows.len() as u64;
             let score = || {
                 let progress = |done| context.progress(done as u64, count, "reference rows");
@@ -186,7 +187,7 @@ fn preference(
         moving,
         held_out,
     };
-    if preference.objective.needs_reference_point() {
+    if preference.objective.needs_reference_point() && preference.moving.is_none() {
         let held_out = preference.held_out.as_ref().map(|held_out| held_out.rows.clone());
         guarded(context, || {
             let batches = batches.order().chain(held_out.as_deref());
