@@ -39,14 +39,13 @@ static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
 
 /// Leaves each whole file in the corpus, from which damage starts.
 fn seed_corpus() {
-    fs::create_dir_all("corpus").unwrap();
     for (choice, name) in FILES.iter().enumerate() {
         if let Ok(bytes) = fs::read(WHOLE.path().join(name)) {
-            fs::write(format!("corpus/whole-{name}"), [&[choice as u8], bytes.as_slice()].concat()).unwrap();
+            fs::write(format!("corpus/readers/whole-{name}"), [&[choice as u8], bytes.as_slice()].concat()).unwrap();
         }
     }
     let template = b"\x07{% for m in messages %}{{ m.role | upper }}: {{ m.content.strip() }}{% endfor %}";
-    fs::write("corpus/whole-template", template).unwrap();
+    fs::write("corpus/readers/whole-template", template).unwrap();
 }
 
 fuzz_target!(init: seed_corpus(), |input: &[u8]| {
