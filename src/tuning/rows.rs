@@ -165,7 +165,8 @@ impl Batches for RowBatches {
 
     fn microbatch(&self, step: usize, part: usize) -> Microbatch {
         let batch = self.order[step].clone();
-        let cut = |part: usize| batch.len() * part / self.accumulation;
+        // Rounded up: where there are fewer rows than parts, the first part has one, and empty ones come last.
+        let cut = |part: usize| (batch.len() * part).div_ceil(self.accumulation);
         let (from, to) = (cut(part), cut(part + 1));
         Microbatch::Rows { step, rows: from..to, batch }
     }

@@ -23,6 +23,7 @@ use super::{
     answered::{Answered, Savings},
     backward::Tape,
     checkpoint::{CheckpointFolder, Seal, Sealer},
+    frozen::Frozen,
     held_out::{self, HeldOutProgress},
     learning::{How, Learning, Progress},
     loader::{NoBatches, StretchLoader},
@@ -42,8 +43,8 @@ pub struct Training {
     pub batches: Arc<dyn Batches>,
     /// How.
     pub optimisation: Optimisation,
-    /// Parts of parameter names, e.g. `embed_tokens`: what contains one of them stays as it is.
-    pub frozen: Vec<String>,
+    /// What stays as it is.
+    pub frozen: Frozen,
     /// What spares work and memory.
     pub savings: Savings,
     /// What is remembered for the backward pass.
@@ -210,8 +211,9 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
         progress: Arc::new(Mutex::new(Progress::after(rewards, held_out))),
         failure: failure.clone(),
         is_done: is_done.clone(),
+        frozen,
     };
-    let result = run.launch(learner(model, how, optimisation, &frozen));
+    let result = run.launch(learner(model, how, optimisation));
     let step = position.load(Ordering::SeqCst) / accumulation;
     let reason = result.error.map(|error| error.to_string()).or_else(|| failure.get().cloned()).or_else(|| {
         let stopped = result.interrupted.filter(|_| step < steps && !is_done.load(Ordering::SeqCst))?;
@@ -223,16 +225,13 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
 }
 
-fn learner(model: Transformer, how: How, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
+fn learner(model: Transformer, how: How, optimisation: Optimisation) -> Learner<Learning> {
     // Beside an adapter's updates everything else stays as it is.
     let trained = if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
     let start = model.clone();
     let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
     model = model.set_require_grad_group(trained, true);
-    for name in frozen {
-        let name = name.clone();
-        model = model.set_require_grad_group(ParamGroup::from_predicate(name), false);
-    }
+    model = model.set_require_grad_group(how.frozen.whole(), false);
     let how = How { learn_head: model.head_is_trained(), ..how };
     let optimizer = AdamWConfig::new()
         .with_beta_1(optimisation.betas[0] as f32)
@@ -377,6 +376,7 @@ pub(super) mod tests {
         };
         preference.look_at_mismatches(&model, batches.order(), 1000, Savings::default(), |_| ());
         Training {
+            frozen: Frozen::named(&["embedding".to_owned()], &model).unwrap(),
             model,
             task: Task::Preference(Box::new(preference)),
             batches: Arc::new(batches),
@@ -390,10 +390,18 @@ pub(super) mod tests {
                 epsilon: 1e-8,
                 clip: 1.0,
             },
-            frozen: vec!["embedding".to_owned()],
             folder: folder.to_owned(),
             stretch: Duration::ZERO,
         }
+    }
+
+    /// The model after training with this left as it is, with strong weight decay.
+    pub(in crate::tuning) fn trained_with(model: Transformer, frozen: &[String]) -> Transformer {
+        let folder = tempfile::tempdir().unwrap();
+        let frozen = Frozen::named(frozen, &model).unwrap();
+        let training = with(folder.path(), model, "dpo", 2);
+        let optimisation = Optimisation { weight_decay: 0.5, ..training.optimisation.clone() };
+        train(Training { frozen, optimisation, ..training }, Arc::new(|_| ())).unwrap().0
     }
 
     fn bytes(model: &Transformer) -> Vec<u8> {
