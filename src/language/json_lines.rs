@@ -90,10 +90,11 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, JsonLinesError> 
 /// # Errors
 /// As [`read`]; and names the line whose id was there before, or in which something cannot be.
 pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
-    let mut rows = Vec::new();
+    // What is no row at all is said before what is wrong in a row.
+    let found: Vec<Line<T>> = lines(path)?.collect::<Result<_, _>>()?;
+    let mut rows = Vec::with_capacity(found.len());
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for line in lines::<T>(path)? {
-        let Line { number, row } = line?;
+    for Line { number, row } in found {
         let wrong = |problem| JsonLinesError::Row { path: path.to_owned(), line: number, problem };
         row.check().map_err(wrong)?;
         if let Some(first) = places.insert(row.id().to_owned(), number) {
@@ -323,6 +324,28 @@ mod tests {
         assert!(error.ends_with(":4: the claim `a` occurs twice, first in line 1; ids must be unique"), "{error}");
         fs::write(file.path(), [claim("a"), claim("b")].concat()).unwrap();
         assert_eq!(read_rows::<Claim>(file.path()).unwrap().len(), 2);
+    }
+
+    proptest::proptest! {
+        /// Whatever the texts and numbers: what is written is read again, one row a line.
+        #[test]
+        fn any_row_survives_a_round_trip(rows in proptest::collection::vec((".*", "(?s).*", 0f64..=1e6), 0..6)) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let row = |(prompt, text, weight): (String, String, f64)| Document { prompt, text, weight, group: String::new() };
+            let rows: Vec<Document> = rows.into_iter().map(row).collect();
+            write(file.path(), &rows).unwrap();
+            proptest::prop_assert_eq!(fs::read_to_string(file.path()).unwrap().matches('\n').count(), rows.len());
+            proptest::prop_assert_eq!(read::<Document>(file.path()).unwrap(), rows);
+        }
+
+        /// Whatever the bytes: a mistake names its line, and nothing ends in a panic.
+        #[test]
+        fn any_bytes_are_rows_or_a_mistake_with_its_line(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            if let Err(error) = found::<Value>(&bytes) {
+                let line: usize = error.strip_prefix("F:").unwrap().split(':').next().unwrap().parse().unwrap();
+                proptest::prop_assert!(line >= 1 && line <= bytes.iter().filter(|byte| **byte == b'\n').count() + 1);
+            }
+        }
     }
 
     #[test]

@@ -99,6 +99,32 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever the sizes: batches have each group's share, and its documents come once a pass.
+        #[test]
+        fn batches_go_through_every_group(counts in proptest::collection::vec((1usize..20, 1usize..9), 1..4), seed: u64) {
+            let document = |group: usize, number: usize| Answered { prompt: vec![group as u32], answers: vec![vec![number as u32]] };
+            let groups = counts.iter().enumerate().map(|(group, (count, size))| {
+                let documents = (0..*count).map(|number| (document(group, number), 1.0)).collect();
+                (group.to_string(), (*size, documents))
+            });
+            let batches = DocumentBatches::new(groups.collect(), 100, Seed::root(seed));
+            let mut seen = vec![Vec::new(); counts.len()];
+            for step in 0..60 {
+                let Microbatch::Documents { documents, .. } = batches.microbatch(step, 0) else { unreachable!() };
+                proptest::prop_assert_eq!(documents.len(), counts.iter().map(|(_, size)| size).sum::<usize>());
+                documents.iter().for_each(|document| seen[document.prompt[0] as usize].push(document.answers[0][0]));
+            }
+            for (numbers, (count, _)) in seen.iter().zip(&counts) {
+                for pass in numbers.chunks_exact(*count) {
+                    let mut pass = pass.to_vec();
+                    pass.sort_unstable();
+                    proptest::prop_assert_eq!(pass, (0..*count as u32).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_group_counts_its_weight_whatever_its_tokens() {
         let long = Answered { prompt: vec![0], answers: vec![vec![1; 30]] };
