@@ -210,12 +210,7 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
     let (said, column) = (error.to_string(), error.column());
     let place = format!(" at line {} column {column}", error.line());
     let said = said.strip_suffix(&place).unwrap_or(&said);
-    let rest = text.get(column.saturating_sub(1)..).unwrap_or_default();
-    let no_number = ["NaN", "-Infinity", "Infinity", "-NaN"].into_iter().find(|word| {
-        // The column is that of the first letter that does not fit, which for `-Infinity` is the second one.
-        rest.starts_with(word) || word.strip_prefix('-').is_some_and(|word| rest.starts_with(word))
-    });
-    if let Some(word) = no_number {
+    if let Some((word, column)) = no_number(text, column) {
         return format!("`{word}` at column {column} is not a number in JSON");
     }
     match error.classify() {
@@ -226,6 +221,19 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         _ if column > 0 => format!("{said}, at column {column}"),
         _ => said.to_owned(),
     }
+}
+
+/// What Python writes for numbers that JSON has not, where it stands at or just before a column, with its own column.
+fn no_number(text: &str, column: usize) -> Option<(&'static str, usize)> {
+    // A parser stops at the first letter that does not fit, which for `-Infinity` is the second one, or after it.
+    let starts = (1..=3).filter_map(|back| column.checked_sub(back)).chain([column]);
+    let found = |start: usize| {
+        let rest = text.get(start..)?;
+        ["NaN", "-NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word))
+    };
+    let mut all: Vec<(&str, usize)> = starts.filter_map(|start| Some((found(start)?, start + 1))).collect();
+    all.sort_by_key(|(_, column)| *column);
+    all.first().copied()
 }
 
 #[cfg(test)]
@@ -277,12 +285,14 @@ mod tests {
     #[test]
     fn a_mistake_has_its_line_and_its_column_once() {
         assert_eq!(error(b"{\"a\":1}\n\n{\"a\": NaN}\n"), "F:3: `NaN` at column 7 is not a number in JSON");
-        assert_eq!(error(b"{\"a\":-Infinity}\n"), "F:1: `-Infinity` at column 7 is not a number in JSON");
+        assert_eq!(error(b"{\"a\":-Infinity}\n"), "F:1: `-Infinity` at column 6 is not a number in JSON");
         assert_eq!(error(b"{\"a\":1}\n{\"a\": 'x'}\n"), "F:2: expected value, at column 7");
         assert_eq!(
             error(b"{\"a\":1}\n{\"a\":1}\n{\"a\":\"\xff\"}\n"),
             "F:3: it is not UTF-8 text from byte 7 of the line on"
         );
+        let typed = found::<crate::language::PreferenceRow>(br#"{"prompt":"a","weight": NaN}"#).unwrap_err();
+        assert_eq!(typed, "F:1: `NaN` at column 25 is not a number in JSON");
         let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
         assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
         let mut rows = lines::<Value>(Path::new("/")).unwrap();

@@ -31,6 +31,10 @@ pub(super) enum Finding {
     EmptyAnswer,
     /// The same pair the other way round, or one answer with both labels.
     Contradiction,
+    /// Its own scores prefer the rejected answer.
+    ScoresReversed,
+    /// Nothing was asked.
+    EmptyPrompt,
     /// Answers begin with their prompt.
     PromptInAnswer,
     /// An answer that is a conversation begins with the prompt's messages.
@@ -99,6 +103,14 @@ impl Findings {
         let is_same = texts.len() == 2 && texts[0].trim() == texts[1].trim();
         if is_same && empty == 0 {
             self.add(Finding::SameAnswers, line);
+        }
+        if row.prompt.text().trim().is_empty() {
+            self.add(Finding::EmptyPrompt, line);
+        }
+        if let PreferenceAnswers::Pair([chosen, rejected]) = &row.answers
+            && chosen.score.zip(rejected.score).is_some_and(|(chosen, rejected)| chosen < rejected)
+        {
+            self.add(Finding::ScoresReversed, line);
         }
         if row.weight == 0.0 {
             self.add(Finding::NoWeight, line);
@@ -238,6 +250,8 @@ impl Finding {
             Self::Contradiction => {
                 "the answers are preferred the other way round than in an earlier row: the two contradict each other"
             }
+            Self::ScoresReversed => "`chosen_score` is below `rejected_score`: the answers may be swapped",
+            Self::EmptyPrompt => "the prompt is empty",
             Self::PromptInAnswer => {
                 "an answer begins with its prompt, which then stands there twice: answers are what follows the prompt"
             }

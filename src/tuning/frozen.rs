@@ -169,8 +169,9 @@ struct Kept<'a> {
 impl ModuleVisitor for Kept<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(columns) = self.frozen.columns.get(&param.id.val()) else { return };
-        let value = param.val().detach();
-        let kept = columns.iter().map(|range| value.clone().slice(slices(value.dims(), range)).flatten(0, D - 1));
+        let value = param.val();
+        let slice = |range| value.clone().slice(slices(value.dims(), range)).flatten(0, D - 1).detach();
+        let kept = columns.iter().map(slice);
         self.columns.insert(param.id.val(), kept.collect());
     }
 }
@@ -185,13 +186,15 @@ impl ModuleMapper for PutBack<'_> {
         let Some(kept) = self.columns.remove(&param.id.val()) else { return param };
         let ranges = &self.frozen.columns[&param.id.val()];
         param.map(|tensor| {
-            let mut found = tensor.clone().detach();
+            let is_trained = tensor.is_require_grad();
+            let mut found = tensor;
             for (range, kept) in ranges.iter().zip(kept) {
                 let slices = slices(found.dims(), range);
                 let shape = slices.clone().map(|slice| slice.len());
                 found = found.slice_assign(slices, kept.reshape(shape));
             }
-            found.set_require_grad(tensor.is_require_grad())
+            // Off the graph of these assignments the parameter is a leaf again.
+            found.detach().set_require_grad(is_trained)
         })
     }
 }

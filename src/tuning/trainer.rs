@@ -688,6 +688,45 @@ pub(super) mod tests {
         assert!(error.contains("at the start policy and reference must agree, and the loss be 0.6931"), "{error}");
     }
 
+    /// Whatever the loss: where it is sorted over the batch, flat, or sees only differences, the tokens tell.
+    #[test]
+    fn a_foreign_reference_stops_every_algorithm() {
+        for algorithm in ["aot", "aot_unpaired", "kto", "bco", "ipo", "hinge"] {
+            let folder = tempfile::tempdir().unwrap();
+            let training = changed(folder.path(), algorithm, |_| ());
+            let model = tiny(23).init(&Seed::root(6), &Device::flex());
+            let error = train(Training { model, ..training }, Arc::new(|_| ())).expect_err(algorithm).to_string();
+            assert!(error.contains("at the start policy and reference must agree"), "{algorithm}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // Both answers are as much too probable, so that DPO's margin is right.
+        let training = changed(folder.path(), "dpo", |preference| {
+            preference.reference.answers.iter_mut().flatten().for_each(|answer| answer[0] += 0.5);
+        });
+        let error = train(training, Arc::new(|_| ())).unwrap_err().to_string();
+        assert!(error.contains("but the log-probabilities of tokens are"), "{error}");
+    }
+
+    /// The last batch has one row: held-out rows are looked at once before it, in however many parts it goes.
+    #[test]
+    fn held_out_rows_are_looked_at_once_a_batch() {
+        let looked = |accumulation| {
+            let folder = tempfile::tempdir().unwrap();
+            let training = changed(folder.path(), "dpo", |preference| preference.held_out = Some(held_out(Some(100))));
+            let batches = Arc::new(RowBatches::new(&[0, 4, 8, 12, 16], 5.0, 4, accumulation, None));
+            let (_, metrics) = train(Training { batches, ..training }, Arc::new(|_| ())).unwrap();
+            ["loss", "eval_loss", "eval_rewards/accuracies"].map(|name| column(&metrics, name))
+        };
+        let (whole, parts) = (looked(1), looked(4));
+        assert_eq!((whole[0].len(), whole[1].len()), (7, 3), "before steps 3, 5 and 7");
+        for (whole, parts) in whole.iter().zip(&parts) {
+            assert_eq!(whole.len(), parts.len());
+            let near = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-3 * one.abs().max(0.1);
+            assert!(whole.iter().zip(parts).all(near), "{whole:?} {parts:?}");
+        }
+        assert!(parts[2].iter().all(|accuracy| *accuracy <= 1.0), "{:?}", parts[2]);
+    }
+
     #[test]
     fn starts_at_the_closed_form_and_leaves_frozen_parameters_alone() {
         let folder = tempfile::tempdir().unwrap();

@@ -216,6 +216,18 @@ fn pairs_that_contradict_each_other_are_counted() {
 }
 
 #[test]
+fn empty_prompts_and_scores_that_say_the_contrary_are_counted() {
+    let mut rows = sound();
+    rows[1]["prompt"] = json!("");
+    rows[2]["chosen_score"] = json!(0.25);
+    rows[2]["rejected_score"] = json!(0.75);
+    Bench::new().tune(&rows, "").warns(&[
+        "in 1 of 4 rows (first: pairs.jsonl:3) `chosen_score` is below `rejected_score`",
+        "in 1 of 4 rows (first: pairs.jsonl:2) the prompt is empty",
+    ]);
+}
+
+#[test]
 fn repeats_and_weights_are_counted() {
     let mut rows = sound();
     rows.extend(sound());
@@ -228,7 +240,7 @@ fn repeats_and_weights_are_counted() {
         Bench::new().tune(&rows.collect::<Vec<_>>(), "")
     };
     weighted([1.0, 0.0, 0.5, 1.0]).warns(&["in 1 of 4 rows (first: pairs.jsonl:2) `weight` is 0"]);
-    weighted([1.0, 1.0, 1.0, 997.0]).warns(&["one of 4 rows has 100 % of all `weight`"]);
+    weighted([0.01, 0.01, 0.01, 0.1]).warns(&["one of 4 rows has 77 % of all `weight`"]);
     weighted([0.0; 4]).fails("pairs.jsonl: all rows have `weight` 0: there is nothing to learn");
     weighted([1.0, 1.0, -1.0, 1.0]).fails("pairs.jsonl:3: `weight`: the weight is -1, but must be from 0 to 1000000");
 }
@@ -287,6 +299,14 @@ fn answers_that_lose_their_ends_are_counted() {
             &format!("in {cut} of 2 rows (first: pairs.jsonl:1) the answers became equal when they were cut"),
         ]);
     }
+}
+
+#[test]
+fn texts_beyond_what_the_model_was_made_for_are_counted() {
+    let mut rows = sound();
+    rows.push(pair("Who was Eve?", &" A poet and a band.".repeat(60), " A band."));
+    let found = Bench::new().tune(&rows, "");
+    found.warns(&["in 1 of 5 rows (first: pairs.jsonl:5) there are more tokens than the positions"]);
 }
 
 #[test]
@@ -464,6 +484,8 @@ fn spans_probabilities_and_ids_of_judged_answers_are_checked() {
     score(|files| files[2][1]["claim_id"] = json!("b")).fails("there is no verdict on the claim `a#1/0`");
     score(|files| drop(files[1].as_array_mut().unwrap().pop())).fails("the verdict on `a#1/0` belongs to no claim");
     score(|files| drop(files[2].as_array_mut().unwrap().pop())).fails("there is no verdict on the claim `a#1/0`");
+    let silent = score(|files| (files[1], files[2]) = (json!([]), json!([])));
+    silent.warns(&["none of 2 answers states a fact that was checked"]);
     score(|files| files[1][1]["response_id"] = json!("b")).fails("belongs to the answer `b`, which is not among");
 }
 
