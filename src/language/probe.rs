@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Finish, Judgement};
+use super::{Content, Finish, Judgement, checks};
 
 /// A row of `probe.jsonl`: a fact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,7 @@ pub struct ProbedAnswer {
     /// The claim that decided; empty where there is none.
     pub claim: String,
     /// Where it stands: from and up to these characters of the output.
+    #[serde(deserialize_with = "checks::span")]
     pub span: [usize; 2],
     /// What was found of that claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Content;
+use super::{Content, checks};
 
 /// A row of `prompts.jsonl`: what a model is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,7 @@ pub struct Document {
     /// The text that is learnt, without its end token.
     pub text: String,
     /// The weight of its tokens in the loss.
+    #[serde(deserialize_with = "checks::weight")]
     pub weight: f64,
     /// Documents of one group fill a fixed share of every batch.
     pub group: String,
@@ -100,6 +101,7 @@ pub struct Claim {
     /// The fact, understandable without the answer.
     pub text: String,
     /// Where the answer states it: from and up to these characters (not bytes) of the output.
+    #[serde(deserialize_with = "checks::span")]
     pub span: [usize; 2],
 }
 
@@ -111,6 +113,7 @@ pub struct Verdict {
     /// What was found.
     pub verdict: Judgement,
     /// How probable it is that the claim holds, from 0 to 1.
+    #[serde(deserialize_with = "checks::probability")]
     pub probability: f64,
     /// What was read.
     pub evidence: Vec<Evidence>,
@@ -176,7 +179,7 @@ pub struct Pair {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejected_facts: Vec<StatedFact>,
     /// How much it counts in tuning.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[serde(default = "one", skip_serializing_if = "is_one", deserialize_with = "checks::weight")]
     pub weight: f64,
     /// Whether its answers end where they end, so that tuning puts an end token there.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
@@ -226,6 +229,7 @@ pub struct LabelledAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatedFact {
     /// Where: from and up to these characters of the answer.
+    #[serde(deserialize_with = "checks::span")]
     pub span: [usize; 2],
     /// Whether it is supported.
     pub supported: bool,

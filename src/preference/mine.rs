@@ -70,6 +70,8 @@ pub struct Mined {
     pub labelled: Vec<LabelledAnswer>,
     /// Answers that were used.
     pub answers: usize,
+    /// Answers that state no fact that was checked.
+    pub factless: usize,
     /// Answers without a probed fact, and so without a reward.
     pub unrewarded: usize,
     /// Prompts that gave a row.
@@ -141,6 +143,8 @@ pub fn mine(
     let mut order = Vec::new();
     for index in used {
         let response = &answers.responses[index];
+        let is_fact = |(_, judgement): &(&Claim, Judgement)| *judgement != Judgement::Irrelevant;
+        mined.factless += usize::from(!judged[index].iter().any(is_fact));
         let Some(score) = rewards.of(&judged[index]) else {
             mined.unrewarded += 1;
             continue;
@@ -150,7 +154,7 @@ pub fn mine(
             order.push(response.prompt_id.as_str());
         }
         let names = protection.named(&response.output);
-        let facts = judged[index].iter().filter(|(_, judgement)| *judgement != Judgement::Irrelevant);
+        let facts = judged[index].iter().filter(|judged| is_fact(judged));
         let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
             span: claim.span,
             supported: *judgement == Judgement::Supported,

@@ -207,7 +207,11 @@ impl Job {
     /// # Errors
     /// Where the disk is full.
     pub fn write(&self) -> std::io::Result<File> {
-        let mut file = tempfile::tempfile()?;
+        let mut file = tempfile::tempfile().map_err(|error| {
+            let folder = std::env::temp_dir();
+            let problem = format!("no file can be made in {} (TMPDIR): {error}", folder.display());
+            std::io::Error::new(error.kind(), problem)
+        })?;
         serde_json::to_writer(&mut file, self)?;
         file.rewind()?;
         Ok(file)

@@ -71,7 +71,7 @@ struct Parameters {
 /// Where inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { known, least_right, least_contradicting } = context.parameters()?;
-    let questions: Vec<Prompt> = json_lines::read(&context.input_file("prompts", "prompts.jsonl")?)
+    let questions: Vec<Prompt> = json_lines::read_rows(&context.input_file("prompts", "prompts.jsonl")?)
         .map_err(StageError::doing("read the questions"))?;
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = context.rows("claims")?;

@@ -8,7 +8,10 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::{language::json_lines, seed::Seed};
+use crate::{
+    language::{Row, json_lines},
+    seed::Seed,
+};
 
 /// Everything that one attempt at a stage may see.
 pub struct Context {
@@ -116,10 +119,10 @@ impl Context {
     /// The rows of an input of this name that is a file of JSON lines of this name: `claims`, of `claims.jsonl`.
     ///
     /// # Errors
-    /// Where the input was not given, or its rows are others.
-    pub fn rows<T: DeserializeOwned>(&self, name: &str) -> Result<Vec<T>, StageError> {
+    /// Where the input was not given, its rows are others, or two of them have one id.
+    pub fn rows<T: Row>(&self, name: &str) -> Result<Vec<T>, StageError> {
         let path = self.input_file(name, &format!("{name}.jsonl"))?;
-        json_lines::read(&path).map_err(StageError::doing(format!("read the {name}")))
+        json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {name}")))
     }
 
     /// All paths of an input that takes many, in the order of the recipe.

@@ -10,8 +10,11 @@ use super::{
     score::{write_csv, write_json},
 };
 use crate::{
-    evaluation::{Comparison, Diagnosis, ProbeCell, Rule, Shift, ShiftCell, diagnose, learnt},
-    language::{ShiftedAnswer, json_lines},
+    evaluation::{Comparison, Diagnosis, Label, ProbeCell, Rule, Shift, ShiftCell, diagnose, learnt},
+    language::{
+        ProbedFact, ShiftedAnswer,
+        json_lines::{self, Line},
+    },
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
 
@@ -67,10 +70,8 @@ struct Parameters {
 /// Where inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { arms, by, little } = context.parameters()?;
-    let shifts = context.inputs("shifts").map(read_shift).collect::<Result<Vec<ShiftCell>, _>>()?;
     let comparison: Comparison = read_json(&context.input_file("comparison", "comparison.json")?)?;
-    let found = diagnose(&shifts, &comparison, &arms.unwrap_or_default(), &Rule { by, little });
-    let found = found.map_err(StageError::doing("diagnose"))?;
+    let found = diagnose_by_arm(context, &comparison, &arms.unwrap_or_default(), &Rule { by, little })?;
     let probes = |name| context.inputs(name).map(read_probe).collect::<Result<Vec<ProbeCell>, _>>();
     let facts = learnt(&probes("probes_before")?, &probes("probes_after")?, &found.in_domain);
     let diagnosis = Diagnosis { facts: facts.map_err(StageError::doing("compare the probes"))?, ..found };
@@ -78,6 +79,37 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_csv(&context.output("diagnosis.csv"), &diagnosis.rows())?;
     describe(context, &diagnosis);
     Ok(())
+}
+
+/// The diagnosis, with the tokens of one arm at a time in memory: those of all cells can be more than a machine has.
+fn diagnose_by_arm(
+    context: &Context,
+    comparison: &Comparison,
+    arms: &BTreeMap<String, String>,
+    rule: &Rule,
+) -> Result<Diagnosis, StageError> {
+    let cells: Vec<&InputPath> = context.inputs("shifts").collect();
+    // Without any answer everything is checked that concerns cells and arms together.
+    let outlines = cells.iter().map(|cell| outline(cell)).collect::<Result<Vec<ShiftCell>, _>>()?;
+    let mut diagnosis = diagnose(&outlines, comparison, arms, rule).map_err(StageError::doing("diagnose"))?;
+    for arm in &mut diagnosis.arms {
+        let is_of_arm = |cell: &&ShiftCell| Label::parse(&cell.label).arm == arm.name;
+        let members: Vec<&ShiftCell> = outlines.iter().filter(is_of_arm).collect();
+        let stages: Vec<String> = members.iter().map(|cell| Label::parse(&cell.label).stage).collect();
+        let own: BTreeMap<String, String> = arms
+            .iter()
+            .filter(|(stage, _)| stages.contains(stage))
+            .map(|(one, other)| (one.clone(), other.clone()))
+            .collect();
+        let read = cells.iter().zip(&outlines).filter(|(_, outline)| is_of_arm(outline));
+        let read = read.map(|(cell, outline)| Ok(ShiftCell { answers: read_answers(cell)?, ..outline.clone() }));
+        let read = read.collect::<Result<Vec<ShiftCell>, StageError>>()?;
+        let found = diagnose(&read, comparison, &own, rule).map_err(StageError::doing("diagnose"))?;
+        if let Some(found) = found.arms.into_iter().next() {
+            *arm = found;
+        }
+    }
+    Ok(diagnosis)
 }
 
 fn read_json<T: DeserializeOwned>(path: &std::path::Path) -> Result<T, StageError> {
@@ -91,22 +123,38 @@ fn label(input: &InputPath) -> String {
     input.label.clone().unwrap_or_else(folder)
 }
 
-fn read_shift(input: &InputPath) -> Result<ShiftCell, StageError> {
+/// A cell without its answers.
+fn outline(input: &InputPath) -> Result<ShiftCell, StageError> {
     let shift: Shift = read_json(&input.path.join("shift.json"))?;
-    let path = input.path.join("tokens.jsonl");
-    let answers: Vec<ShiftedAnswer> = json_lines::read(&path).map_err(StageError::doing("read the tokens"))?;
-    match answers.iter().find(|answer| !answer.is_whole()) {
-        Some(torn) => Err(StageError(format!(
-            "{}: the lists of the answer `{}` are of different lengths",
-            path.display(),
-            torn.response_id
-        ))),
-        None => Ok(ShiftCell { label: label(input), in_domain: shift.in_domain, answers }),
-    }
+    Ok(ShiftCell { label: label(input), in_domain: shift.in_domain, answers: Vec::new() })
 }
 
+/// The answers of a cell, without their prompts, at which no measure looks.
+fn read_answers(input: &InputPath) -> Result<Vec<ShiftedAnswer>, StageError> {
+    let path = input.path.join("tokens.jsonl");
+    let mut answers = Vec::new();
+    for line in json_lines::lines::<ShiftedAnswer>(&path).map_err(StageError::doing("read the tokens"))? {
+        let Line { number, row } = line.map_err(StageError::doing("read the tokens"))?;
+        if !row.is_whole() {
+            return Err(StageError(format!(
+                "{}:{number}: the lists of the answer `{}` are of different lengths",
+                path.display(),
+                row.response_id
+            )));
+        }
+        answers.push(ShiftedAnswer { prompt: Vec::new(), ..row });
+    }
+    Ok(answers)
+}
+
+/// What a cell knows of each fact, without the answers that showed it.
 fn read_probe(input: &InputPath) -> Result<ProbeCell, StageError> {
-    let facts = json_lines::read(&input.path.join("probe.jsonl")).map_err(StageError::doing("read a probe"))?;
+    let path = input.path.join("probe.jsonl");
+    let mut facts = Vec::new();
+    for line in json_lines::lines::<ProbedFact>(&path).map_err(StageError::doing("read a probe"))? {
+        let Line { row, .. } = line.map_err(StageError::doing("read a probe"))?;
+        facts.push(ProbedFact { answers: Vec::new(), ..row });
+    }
     Ok(ProbeCell { label: label(input), facts })
 }
 

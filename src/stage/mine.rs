@@ -126,7 +126,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let prompts: Vec<Prompt> = context.rows("prompts")?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
     let probed: Vec<ProbedFact> = match context.inputs("probe").next() {
-        Some(_) => json_lines::read(&context.input_file("probe", "probe.jsonl")?)
+        Some(_) => json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
             .map_err(StageError::doing("read the probe"))?,
         None if reward == Reward::Precision => Vec::new(),
         None => {
@@ -146,6 +146,12 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         return Err(StageError(format!(
             "found no pairs: no two of {answers} answers to one prompt differ by {margin} in their reward; sample more answers, or lower `margin`"
         )));
+    }
+    if mined.factless > 0 {
+        let text = format!("{} of {answers} answers state no fact that was checked", mined.factless);
+        let counts = if reward == Reward::Precision { "; their precision counts as 0" } else { "" };
+        // Some answers say nothing; where most do, claims and verdicts may be of others.
+        if 2 * mined.factless > answers { context.warn(text + counts) } else { context.note(text + counts) }
     }
     if unrewarded > 0 {
         context.warn(format!("{unrewarded} of {answers} answers state no probed fact, and so have no reward"));

@@ -111,8 +111,8 @@ struct Judged {
 /// Where inputs cannot be read or do not belong together, no pair is found, or a topic of the evaluation would be tuned on.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { source, form, classes, at_most_per_fact, at_most, balance, splits } = context.parameters()?;
-    let facts: Vec<ProbedFact> =
-        json_lines::read(&context.input_file("probe", "probe.jsonl")?).map_err(StageError::doing("read the probe"))?;
+    let facts: Vec<ProbedFact> = json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
+        .map_err(StageError::doing("read the probe"))?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
     let said = match source {
         Source::Samples => None,
@@ -152,9 +152,10 @@ fn judged(context: &Context, input: &str) -> Result<Judged, StageError> {
     };
     let read = format!("read the {input}");
     Ok(Judged {
-        responses: json_lines::read(&file(input, "responses.jsonl")?).map_err(StageError::doing(read))?,
-        claims: json_lines::read(&file("claims", "claims.jsonl")?).map_err(StageError::doing("read the claims"))?,
-        verdicts: json_lines::read(&file("verdicts", "verdicts.jsonl")?)
+        responses: json_lines::read_rows(&file(input, "responses.jsonl")?).map_err(StageError::doing(read))?,
+        claims: json_lines::read_rows(&file("claims", "claims.jsonl")?)
+            .map_err(StageError::doing("read the claims"))?,
+        verdicts: json_lines::read_rows(&file("verdicts", "verdicts.jsonl")?)
             .map_err(StageError::doing("read the verdicts"))?,
     })
 }

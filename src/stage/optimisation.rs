@@ -15,6 +15,8 @@ use crate::{
 };
 
 const POSITIVE: Shape = Shape::Number { least: 0.0, most: f64::MAX, open: true };
+/// A decay of 1 would forget nothing, and the correction of its bias divide by 0.
+const DECAY: Shape = Shape::Number { least: 0.0, most: 0.999_999, open: false };
 const SHARE: Shape = Shape::Number { least: 0.0, most: 1.0, open: false };
 
 pub(super) const fn learning_rate(default: f64) -> Parameter {
@@ -46,11 +48,11 @@ pub(super) const fn weight_decay(default: f64) -> Parameter {
 }
 
 pub(super) const fn beta1(default: f64) -> Parameter {
-    Parameter::new("beta1", SHARE, Default::Number(default), "Decay of AdamW's first moment.")
+    Parameter::new("beta1", DECAY, Default::Number(default), "Decay of AdamW's first moment.")
 }
 
 pub(super) const fn beta2(default: f64) -> Parameter {
-    Parameter::new("beta2", SHARE, Default::Number(default), "Decay of AdamW's second moment.")
+    Parameter::new("beta2", DECAY, Default::Number(default), "Decay of AdamW's second moment.")
 }
 
 pub(super) const EPSILON: Parameter =

@@ -11,10 +11,13 @@ use super::{
     optimisation::{self, OptimisationParameters},
 };
 use crate::{
-    language::{Document, json_lines},
+    language::{
+        Document,
+        json_lines::{self, Line},
+    },
     model::{BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
     recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
-    tuning::{Answered, DocumentBatches, Savings, Tape, Task, Training},
+    tuning::{Answered, DocumentBatches, Frozen, Savings, Tape, Task, Training},
 };
 
 const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -22,8 +25,8 @@ const SIZE: Shape = Shape::Integer { least: 1, most: 1 << 20 };
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "pretrain",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: each document of a group counts its own weight, not that of the group's last one.
+    version: 2,
     about: "Trains a tokenizer and a small Llama from scratch on documents.",
     inputs: &[Input::one("documents", &DOCUMENTS, "Texts to train on.")],
     parameters: &[
@@ -101,9 +104,9 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let optimisation: OptimisationParameters = context.parameters()?;
     let documents = read_documents(context)?;
-    let texts = documents.iter().flat_map(|document| [document.prompt.as_str(), document.text.as_str()]);
+    let texts = documents.iter().flat_map(|line| [line.row.prompt.as_str(), line.row.text.as_str()]);
     let tokenizer = Tokenizer::train(texts, parameters.vocabulary).map_err(StageError::doing("train the tokenizer"))?;
-    let groups = group(documents, &tokenizer, &parameters)?;
+    let groups = group(context, documents, &tokenizer, &parameters)?;
     let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
     let model = parameters.config(&tokenizer).init(&context.seed.split("weights"), &device);
     let batches = DocumentBatches::new(groups, parameters.steps, context.seed.split("batches"));
@@ -112,7 +115,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         task: Task::Documents,
         batches: Arc::new(batches),
         optimisation: optimisation.optimisation(parameters.steps),
-        frozen: Vec::new(),
+        frozen: Frozen::default(),
         savings: Savings::default(),
         tape: Tape::default(),
         dropout: None,
@@ -125,39 +128,49 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     optimisation::keep_metrics(context, &metrics)
 }
 
-fn read_documents(context: &Context) -> Result<Vec<Document>, StageError> {
+fn read_documents(context: &Context) -> Result<Vec<Line<Document>>, StageError> {
     let path = context.input_file("documents", "documents.jsonl")?;
-    json_lines::read(&path).map_err(|error| StageError(error.to_string()))
+    let read = json_lines::lines(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.map_err(|error| StageError(error.to_string()))
 }
 
-type Groups = BTreeMap<String, (f64, usize, Vec<Answered>)>;
+type Groups = BTreeMap<String, (usize, Vec<(Answered, f64)>)>;
 
-fn group(documents: Vec<Document>, tokenizer: &Tokenizer, parameters: &Parameters) -> Result<Groups, StageError> {
+fn group(
+    context: &Context,
+    documents: Vec<Line<Document>>,
+    tokenizer: &Tokenizer,
+    parameters: &Parameters,
+) -> Result<Groups, StageError> {
+    let path = context.input_file("documents", "documents.jsonl")?;
+    let at = |line: usize, problem: String| StageError(format!("{}:{line}: {problem}", path.display()));
     let encoding = StageError::doing("encode a document");
-    let mut groups: Groups =
-        parameters.batch.iter().map(|(name, size)| (name.clone(), (0.0, *size, Vec::new()))).collect();
-    let encoded = documents.into_iter().map(|document| {
+    let mut groups: Groups = parameters.batch.iter().map(|(name, size)| (name.clone(), (*size, Vec::new()))).collect();
+    let encoded = documents.into_iter().map(|Line { number, row: document }| {
         let mut completion = tokenizer.encode_continuation(&document.text)?;
         completion.extend(tokenizer.token(END_TOKEN));
         let example = Answered { prompt: tokenizer.encode_prompt(&document.prompt)?, answers: vec![completion] };
-        Ok((document, example))
+        Ok((number, document, example))
     });
-    for (document, example) in encoded.collect::<Result<Vec<_>, TokenizerError>>().map_err(encoding)? {
+    for (line, document, example) in encoded.collect::<Result<Vec<_>, TokenizerError>>().map_err(encoding)? {
         if example.length() > parameters.context {
-            let text = format!("a document has {} tokens, but `context` is {}", example.length(), parameters.context);
-            return Err(StageError(text));
+            let text = format!("the document has {} tokens, but `context` is {}", example.length(), parameters.context);
+            return Err(at(line, text));
         }
-        let Some((weight, _, examples)) = groups.get_mut(&document.group) else {
-            let text = format!("`batch` says nothing of the group `{}` of the documents", document.group);
-            return Err(StageError(text));
+        let Some((_, examples)) = groups.get_mut(&document.group) else {
+            return Err(at(line, format!("`batch` says nothing of the group `{}` of the document", document.group)));
         };
-        *weight = document.weight;
-        examples.push(example);
+        examples.push((example, document.weight));
     }
-    match groups.iter().find(|(_, (_, _, examples))| examples.is_empty()) {
-        Some((name, _)) => Err(StageError(format!("`batch` names the group `{name}`, of which there is no document"))),
-        None => Ok(groups),
+    for (name, (_, examples)) in &groups {
+        if examples.is_empty() {
+            return Err(StageError(format!("`batch` names the group `{name}`, of which there is no document")));
+        }
+        if examples.iter().all(|(_, weight)| *weight == 0.0) {
+            return Err(StageError(format!("all documents of the group `{name}` have `weight` 0: nothing is learnt")));
+        }
     }
+    Ok(groups)
 }
 
 impl Parameters {

@@ -1,15 +1,18 @@
 //! The kind `questions`: what answers claim, or all that is known, into questions for single facts.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 
 use super::{
     Context, StageError,
     artifact::{CLAIMS, PAIRS, PROMPTS, VERDICTS},
 };
 use crate::{
-    language::{Claim, Pair, Prompt, Verdict, json_lines},
+    language::{
+        Claim, Pair, Prompt, Verdict,
+        json_lines::{self, JsonLinesError, read_rows},
+    },
     preference::{Questioning, Questions, all_questions, questions_of_answers},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
@@ -97,15 +100,15 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { of, question, questions, splits, domains } = context.parameters()?;
     let questioning = Questioning { splits, domains, question, questions };
     let prompts: Vec<Prompt> = match context.inputs("prompts").next() {
-        Some(_) => rows(context, "prompts", "prompts.jsonl", &of)?,
+        Some(_) => read_rows(&file(context, "prompts", &of)?).map_err(reading("prompts"))?,
         None => Vec::new(),
     };
     let found = match of {
         Of::All => all_questions(&prompts, &questioning),
         Of::Answers => {
-            let pairs: Vec<Pair> = rows(context, "pairs", "pairs.jsonl", &of)?;
-            let claims: Vec<Claim> = rows(context, "claims", "claims.jsonl", &of)?;
-            let verdicts: Vec<Verdict> = rows(context, "verdicts", "verdicts.jsonl", &of)?;
+            let pairs: Vec<Pair> = json_lines::read(&file(context, "pairs", &of)?).map_err(reading("pairs"))?;
+            let claims: Vec<Claim> = read_rows(&file(context, "claims", &of)?).map_err(reading("claims"))?;
+            let verdicts: Vec<Verdict> = read_rows(&file(context, "verdicts", &of)?).map_err(reading("verdicts"))?;
             questions_of_answers(&prompts, &pairs, &claims, &verdicts, &questioning)
         }
     };
@@ -120,13 +123,16 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// All rows of an input, which the recipe may have left out.
-fn rows<T: DeserializeOwned>(context: &Context, input: &str, file: &str, of: &Of) -> Result<Vec<T>, StageError> {
-    let path = context.input_file(input, file).map_err(|error| match of {
+/// The file of an input, which the recipe may have left out.
+fn file(context: &Context, input: &str, of: &Of) -> Result<PathBuf, StageError> {
+    context.input_file(input, &format!("{input}.jsonl")).map_err(|error| match of {
         Of::Answers => StageError(format!("{error}; facts that answers claim need `pairs`, `claims` and `verdicts`")),
         Of::All => error,
-    })?;
-    json_lines::read(&path).map_err(StageError::doing(format!("read the {input}")))
+    })
+}
+
+fn reading(input: &str) -> impl FnOnce(JsonLinesError) -> StageError {
+    StageError::doing(format!("read the {input}"))
 }
 
 #[cfg(test)]

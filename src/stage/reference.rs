@@ -63,7 +63,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
     }
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
-    let rows = token_rows(context, &encoder, Reading { max_length, single_answers: true, facts: false })?;
+    let reading = Reading { max_length, single_answers: true, facts: false, errors: false };
+    let rows = token_rows(context, &encoder, &model.config, reading)?;
     let count = rows.len() as u64;
     let score = || {
         reference(&model, &rows, batch_tokens, Savings::default(), |done| context.progress(done as u64, count, "rows"))

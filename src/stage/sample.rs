@@ -219,11 +219,7 @@ fn identifier(prompt: &Prompt, sample: usize) -> String {
 
 /// The prompts that the parameters let through, in the order of their file.
 fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
-    let all: Vec<Prompt> = json_lines::read(path).map_err(StageError::doing("read the prompts"))?;
-    let mut identifiers = BTreeSet::new();
-    if let Some(double) = all.iter().find(|prompt| !identifiers.insert(&prompt.id)) {
-        return Err(StageError(format!("{}: two prompts have the id `{}`", path.display(), double.id)));
-    }
+    let all: Vec<Prompt> = json_lines::read_rows(path).map_err(StageError::doing("read the prompts"))?;
     let named = |names: &Option<Vec<String>>, name: &String| names.as_ref().is_none_or(|names| names.contains(name));
     let are_questions = all.iter().all(|prompt| prompt.form == PromptForm::Question);
     let form = if are_questions { PromptForm::Question } else { PromptForm::Paragraph };

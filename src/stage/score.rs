@@ -72,6 +72,11 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let settings = Settings { gamma, k };
     let answers =
         answer_scores(&responses, &claims, &verdicts, settings).map_err(StageError::doing("score the answers"))?;
+    if !answers.is_empty() && answers.iter().all(|answer| answer.facts == 0) {
+        let count = answers.len();
+        context
+            .warn(format!("none of {count} answers states a fact that was checked: are the claims of these answers?"));
+    }
     let scores = scores(&answers, settings, in_domain.as_deref()).map_err(StageError::doing("score the answers"))?;
     write_json(&context.output("scores.json"), &scores)?;
     write_csv(&context.output("responses.csv"), &answers)?;

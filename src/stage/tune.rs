@@ -4,19 +4,21 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use super::{
     Context, StageError,
+    label_balance::{check_labels, check_mismatches},
     optimisation::{self, OptimisationParameters},
     preference_rows::{Reading, token_rows},
     tune_parameters::{Parameters, objective},
 };
 use crate::{
+    diagnostic::{known, nearest},
     language::json_lines,
     model::{
         Adapter, AdapterConfig, Encoder, LARGEST_FILE, Place, Targets, Transformer, copy_companions,
         or_say_what_to_lower,
     },
     tuning::{
-        Batches, HeldOut, Modifiers, MovingReference, Objective, Preference, Reference, ReferenceRow, RowBatches,
-        Savings, Setting, Task, TokenRow, Training, reference,
+        Batches, Frozen, HeldOut, Modifiers, MovingReference, Objective, Preference, Reference, ReferenceRow,
+        RowBatches, Savings, Setting, Task, TokenRow, Training, reference,
     },
 };
 
@@ -40,25 +42,30 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let mut model = Transformer::load(folder, &weights).map_err(StageError::doing("read the model"))?;
     model.computes_in = states.format;
     let adapter = adapter(context, &parameters, &mut model)?;
+    let frozen = Frozen::named(&parameters.freeze, &model).map_err(|error| StageError(error.to_string()))?;
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
     let reading = Reading {
         max_length: parameters.max_length,
         single_answers: objective.takes_single_answers(),
         facts: parameters.facts_only || objective.looks_at_facts(),
+        errors: objective.setting(Setting::FactMargin).is_some(),
     };
-    let rows = token_rows(context, &encoder, reading)?;
+    let rows = token_rows(context, &encoder, &model.config, reading)?;
+    check_errors(context, reading, &rows);
     let shuffle = context.seed.split("pairs");
     let shuffle = parameters.shuffle.then_some(&shuffle);
-    let (learnt, held_out) = held_out(context, &parameters, &rows);
+    let (learnt, held_out) = held_out(context, &parameters, &rows)?;
+    check_labels(context, &objective, &rows, &learnt)?;
     let Parameters { epochs, batch, accumulation, .. } = parameters;
     let batches = RowBatches::new(&learnt, epochs, batch, accumulation, shuffle);
+    check_steps(context, &parameters, learnt.len(), batches.steps(), held_out.is_some())?;
     let preference = preference(context, &parameters, objective, rows, held_out, &model, &batches)?;
     let training = Training {
         task: Task::Preference(Box::new(preference)),
         model,
         optimisation: optimisation.optimisation(batches.steps()),
         batches: Arc::new(batches),
-        frozen: parameters.freeze,
+        frozen,
         savings: Savings {
             share_prompts: parameters.share_prompts,
             sort_by_length: parameters.sort_by_length,
@@ -75,22 +82,74 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
 }
 
 /// Which rows are learnt from, and which are held out: all rows of a prompt together.
-fn held_out(context: &Context, parameters: &Parameters, rows: &[TokenRow]) -> (Vec<usize>, Option<HeldOut>) {
+fn held_out(
+    context: &Context,
+    parameters: &Parameters,
+    rows: &[TokenRow],
+) -> Result<(Vec<usize>, Option<HeldOut>), StageError> {
     let all = (0..rows.len()).collect();
-    if parameters.held_out == 0.0 {
-        return (all, None);
+    let share = parameters.held_out;
+    if share == 0.0 {
+        return Ok((all, None));
     }
     let mut prompts: Vec<&[u32]> = rows.iter().map(|row| row.prompt.as_slice()).collect();
     prompts.sort_unstable();
     prompts.dedup();
     context.seed.split("held out").stream().shuffle(&mut prompts);
-    prompts.truncate((parameters.held_out * prompts.len() as f64).round() as usize);
+    let count = prompts.len();
+    prompts.truncate((share * count as f64).round() as usize);
+    if prompts.len() == count {
+        let rows = rows.len();
+        return Err(StageError(format!(
+            "`held_out` {share} holds all {rows} rows out, which have {count} different prompts: nothing is left to learn \
+             from; lower it, or bring more prompts"
+        )));
+    }
+    if prompts.is_empty() {
+        let reason = "so that neither the best model is kept nor `patience` counts";
+        context.warn(format!("`held_out` {share} of {count} different prompts is none: no row is held out, {reason}"));
+        return Ok((all, None));
+    }
     prompts.sort_unstable();
     let is_held_out = |row: &usize| prompts.binary_search(&rows[*row].prompt.as_slice()).is_ok();
     let (held_out, learnt): (Vec<usize>, Vec<usize>) = all.into_iter().partition(is_held_out);
     context.note(format!("{} rows of {} prompts are held out", held_out.len(), prompts.len()));
     let held_out = HeldOut { rows: held_out, every: parameters.evaluate_every, patience: parameters.patience };
-    (learnt, Some(held_out).filter(|held_out| !held_out.rows.is_empty()))
+    Ok((learnt, Some(held_out)))
+}
+
+/// There must be steps, and held-out rows must be looked at.
+fn check_steps(
+    context: &Context,
+    parameters: &Parameters,
+    rows: usize,
+    steps: usize,
+    holds_out: bool,
+) -> Result<(), StageError> {
+    let Parameters { epochs, evaluate_every, .. } = parameters;
+    if steps == 0 {
+        return Err(StageError(format!(
+            "`epochs` {epochs} of {rows} rows is less than half a row: there is no step to take; raise `epochs`"
+        )));
+    }
+    if holds_out && *evaluate_every >= steps {
+        context.warn(format!(
+            "held-out rows are looked at every {evaluate_every} steps, but there are only {steps}: neither the best model is \
+             kept nor `patience` counts; lower `evaluate_every`"
+        ));
+    }
+    Ok(())
+}
+
+/// Says where no pair has an answer that errs beside one that does not.
+fn check_errors(context: &Context, reading: Reading, rows: &[TokenRow]) {
+    let differ = |row: &&TokenRow| matches!(row.answers(), [one, other] if one.is_wrong != other.is_wrong);
+    if reading.errors && rows.iter().filter(differ).count() == 0 {
+        let count = rows.len();
+        context.warn(format!(
+            "in none of {count} pairs exactly one answer errs: the fact margin changes nothing, and `fact_dpo` is `dpo`"
+        ));
+    }
 }
 
 /// The tuned model, and the adapter where there is one.
@@ -123,6 +182,9 @@ fn adapter(context: &Context, parameters: &Parameters, model: &mut Transformer) 
         return Ok(Some(Adapter::load(folder, model).map_err(StageError::doing("read the adapter"))?));
     }
     let Some(rank) = parameters.lora_rank else { return Ok(None) };
+    if parameters.lora_pattern.is_none() {
+        check_targets(&parameters.lora_targets, &model.config.linear_layers())?;
+    }
     let config = AdapterConfig {
         base_model_name_or_path: String::new(),
         r: rank,
@@ -139,6 +201,25 @@ fn adapter(context: &Context, parameters: &Parameters, model: &mut Transformer) 
     };
     let begun = Adapter::begin(config, model, &context.seed.split("adapter"));
     begun.map(Some).map_err(StageError::doing("begin the adapter"))
+}
+
+/// Each target must be the end of some layer's name.
+fn check_targets(targets: &[String], layers: &[String]) -> Result<(), StageError> {
+    let is_end = |target: &str, layer: &str| {
+        layer.strip_suffix(target).is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    let Some(wrong) = targets.iter().find(|target| !layers.iter().any(|layer| is_end(target, layer))) else {
+        return Ok(());
+    };
+    let mut names: Vec<&str> = layers.iter().filter_map(|layer| layer.rsplit('.').next()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let near = nearest(wrong, names.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`"));
+    let known = known(names);
+    Err(StageError(format!(
+        "`lora_targets` names `{wrong}`, but no linear layer's name ends so{near}; they are {known}"
+    )))
 }
 
 /// Rows with what the start thinks of them.
@@ -187,6 +268,9 @@ fn preference(
         moving,
         held_out,
     };
+    if preference.objective.needs_reference_point() {
+        check_mismatches(context, &preference, batches);
+    }
     if preference.objective.needs_reference_point() && preference.moving.is_none() {
         let held_out = preference.held_out.as_ref().map(|held_out| held_out.rows.clone());
         guarded(context, || {

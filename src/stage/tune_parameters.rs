@@ -53,8 +53,9 @@ const fn setting(setting: Setting, shape: Shape, about: &'static str) -> Paramet
 pub(super) const KIND: Kind = Kind {
     name: "tune",
     // 1: the first. 2: all algorithms; prompts that both answers share are computed once, and too long ones cut.
-    // 3: a cut prompt keeps its beginning; metrics of entropies and logits.
-    version: 3,
+    // 3: a cut prompt keeps its beginning; metrics of entropies and logits. 4: `fact_dpo` knows errors by facts; `freeze`
+    // names what a checkpoint names; empty parts of a batch come last; no accuracies without pairs.
+    version: 4,
     about: "Tunes a model on preferences, against its frozen start.",
     inputs: &[
         Input::one("model", &MODEL, "The start, which is also the reference."),
@@ -177,7 +178,7 @@ pub(super) const KIND: Kind = Kind {
             "freeze",
             Shape::List(&Shape::Text),
             Default::Texts(&[]),
-            "Parts of parameter names that stay as they are, e.g. [\"embedding\"].",
+            "Parts of parameter names that stay as they are, e.g. [\"embed_tokens\", \"layers.0\"]; names as in the checkpoint.",
         ),
         Parameter::new(
             "lora_rank",

@@ -18,8 +18,17 @@ enum Alarm {
     ZeroLoss,
 }
 
+/// The values of some steps: their mean, and its standard error.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    mean: f64,
+    error: f64,
+}
+
 /// Steps over which a mean is taken, so that single batches raise no alarm.
 const WINDOW: usize = 10;
+/// By how many standard errors means must differ; windows are looked at anew at every step, so that two would be too few.
+const STANDARD_ERRORS: f64 = 4.0;
 /// Steps before which nothing is said of trends.
 const PATIENCE: usize = 3 * WINDOW;
 
@@ -41,14 +50,18 @@ impl Alarms {
             Alarm::Displacement => {
                 match (self.first_and_last("logps/chosen"), self.first_and_last("rewards/margins")) {
                     (Some((first, last)), Some((margin_first, margin_last))) => {
-                        last < first - 0.05 * first.abs() && margin_last > margin_first
+                        let falls = last.mean < first.mean - 0.05 * first.mean.abs() && last.is_below(&first);
+                        falls && margin_first.is_below(&margin_last)
                     }
                     _ => false,
                 }
             }
-            Alarm::Accuracy => self.first_and_last("rewards/accuracies").is_some_and(|(_, last)| last < 0.5),
+            Alarm::Accuracy => self.later_half("rewards/accuracies").is_some_and(|later| {
+                // Chance itself has no error.
+                later.is_below(&Window { mean: 0.5, error: 0.0 })
+            }),
             Alarm::GradientNorm => self.last("grad_norm").is_some_and(|norm| norm > 100.0),
-            Alarm::ZeroLoss => self.first_and_last("loss").is_some_and(|(_, last)| last.abs() < 1e-6),
+            Alarm::ZeroLoss => self.first_and_last("loss").is_some_and(|(_, last)| last.mean.abs() < 1e-6),
         }
     }
 
@@ -56,11 +69,31 @@ impl Alarms {
         self.history.get(name)?.last().copied()
     }
 
-    /// The means of the first and of the last steps, once there are enough of them.
-    fn first_and_last(&self, name: &str) -> Option<(f64, f64)> {
+    /// The first and the last steps, once there are enough of them.
+    fn first_and_last(&self, name: &str) -> Option<(Window, Window)> {
         let values = self.history.get(name).filter(|values| values.len() >= PATIENCE)?;
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        Some((mean(&values[..WINDOW]), mean(&values[values.len() - WINDOW..])))
+        Some((Window::of(&values[..WINDOW]), Window::of(&values[values.len() - WINDOW..])))
+    }
+
+    /// The later half of all steps, once there are enough of them: of single rows, shares are 0 or 1 at each step.
+    fn later_half(&self, name: &str) -> Option<Window> {
+        let values = self.history.get(name).filter(|values| values.len() >= PATIENCE)?;
+        Some(Window::of(&values[values.len() / 2..]))
+    }
+}
+
+impl Window {
+    fn of(values: &[f64]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+        Self { mean, error: (variance / count).sqrt() }
+    }
+
+    /// Whether its mean is below another's by more than chance: what a batch happens to have in it changes means too, those
+    /// over few rows or answers of different lengths most.
+    fn is_below(&self, other: &Self) -> bool {
+        other.mean - self.mean > STANDARD_ERRORS * self.error.hypot(other.error)
     }
 }
 
@@ -119,6 +152,25 @@ mod tests {
             ("grad_norm", |_| 3.0),
         ];
         assert_eq!(alarms(&healthy), []);
+    }
+
+    /// What batches of single answers show although nothing is wrong: sums over answers of any length, means over few rows.
+    #[test]
+    fn chance_raises_no_alarm() {
+        let noise = |step: f64, scale: f64| scale * ((step * 12.9898).sin() * 43758.5453).fract();
+        for seed in 0..50 {
+            let mut watched = Alarms::default();
+            for step in 1..=200 {
+                let at = f64::from(step + 1000 * seed);
+                let values = [
+                    ("logps/chosen".to_owned(), -100.0 + noise(at, 60.0)),
+                    ("rewards/margins".to_owned(), 0.001 * f64::from(step) + noise(at + 0.5, 0.5)),
+                    ("rewards/accuracies".to_owned(), f64::from(u8::from(noise(at + 0.25, 1.0) > -0.2))),
+                ];
+                let found = watched.watch(&values);
+                assert!(found.is_empty(), "seed {seed}, step {step}: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -17,18 +17,14 @@ pub struct DocumentBatches {
 
 struct Group {
     name: String,
-    documents: Vec<Answered>,
-    weight: f64,
+    documents: Vec<(Answered, f64)>,
     size: usize,
 }
 
 impl DocumentBatches {
-    /// Documents by group: the group's weight in the loss, its share of every batch, and its documents.
-    pub fn new(groups: BTreeMap<String, (f64, usize, Vec<Answered>)>, steps: usize, seed: Seed) -> Self {
-        let groups = groups
-            .into_iter()
-            .map(|(name, (weight, size, documents))| Group { name, documents, weight, size })
-            .collect();
+    /// Documents by group: the group's share of every batch, and its documents, each with its weight in the loss.
+    pub fn new(groups: BTreeMap<String, (usize, Vec<(Answered, f64)>)>, steps: usize, seed: Seed) -> Self {
+        let groups = groups.into_iter().map(|(name, (size, documents))| Group { name, documents, size }).collect();
         Self { groups, steps, seed }
     }
 }
@@ -47,11 +43,12 @@ impl Batches for DocumentBatches {
         for group in &self.groups {
             let seed = self.seed.split(&group.name);
             let first = step * group.size;
-            let chosen: Vec<&Answered> =
+            let chosen: Vec<&(Answered, f64)> =
                 (first..first + group.size).map(|place| group.document(place, &seed)).collect();
-            let tokens: usize = chosen.iter().map(|document| document.answers[0].len()).sum();
-            scales.extend(chosen.iter().map(|_| group.weight / tokens as f64));
-            documents.extend(chosen.into_iter().cloned());
+            // A token counts its document's weight; a group's loss is the mean over its tokens in the batch.
+            let tokens: usize = chosen.iter().map(|(document, _)| document.answers[0].len()).sum();
+            scales.extend(chosen.iter().map(|(_, weight)| weight / tokens as f64));
+            documents.extend(chosen.into_iter().map(|(document, _)| document.clone()));
         }
         Microbatch::Documents { documents, scales }
     }
@@ -59,7 +56,7 @@ impl Batches for DocumentBatches {
 
 impl Group {
     /// The document at a place of the endless sequence of shuffled passes.
-    fn document(&self, place: usize, seed: &Seed) -> &Answered {
+    fn document(&self, place: usize, seed: &Seed) -> &(Answered, f64) {
         let pass = place / self.documents.len();
         let index = permuted(place % self.documents.len(), self.documents.len(), &seed.split(&pass.to_string()));
         &self.documents[index]
@@ -102,13 +99,39 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever the sizes: batches have each group's share, and its documents come once a pass.
+        #[test]
+        fn batches_go_through_every_group(counts in proptest::collection::vec((1usize..20, 1usize..9), 1..4), seed: u64) {
+            let document = |group: usize, number: usize| Answered { prompt: vec![group as u32], answers: vec![vec![number as u32]] };
+            let groups = counts.iter().enumerate().map(|(group, (count, size))| {
+                let documents = (0..*count).map(|number| (document(group, number), 1.0)).collect();
+                (group.to_string(), (*size, documents))
+            });
+            let batches = DocumentBatches::new(groups.collect(), 100, Seed::root(seed));
+            let mut seen = vec![Vec::new(); counts.len()];
+            for step in 0..60 {
+                let Microbatch::Documents { documents, .. } = batches.microbatch(step, 0) else { unreachable!() };
+                proptest::prop_assert_eq!(documents.len(), counts.iter().map(|(_, size)| size).sum::<usize>());
+                documents.iter().for_each(|document| seen[document.prompt[0] as usize].push(document.answers[0][0]));
+            }
+            for (numbers, (count, _)) in seen.iter().zip(&counts) {
+                for pass in numbers.chunks_exact(*count) {
+                    let mut pass = pass.to_vec();
+                    pass.sort_unstable();
+                    proptest::prop_assert_eq!(pass, (0..*count as u32).collect::<Vec<_>>());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_group_counts_its_weight_whatever_its_tokens() {
         let long = Answered { prompt: vec![0], answers: vec![vec![1; 30]] };
         let short = Answered { prompt: vec![0], answers: vec![vec![2; 3]] };
         let groups = BTreeMap::from([
-            ("paragraph".to_owned(), (1.0, 2, vec![long.clone(), long])),
-            ("question".to_owned(), (0.3, 4, vec![short; 5])),
+            ("paragraph".to_owned(), (2, vec![(long.clone(), 1.0), (long, 1.0)])),
+            ("question".to_owned(), (4, vec![(short, 0.3); 5])),
         ]);
         let batch = DocumentBatches::new(groups, 10, Seed::root(0)).microbatch(7, 0);
         let Microbatch::Documents { documents, scales } = batch else { unreachable!() };
@@ -116,5 +139,20 @@ mod tests {
             documents.iter().zip(&scales).map(|(document, scale)| scale * document.answers[0].len() as f64).sum();
         assert_eq!(documents.len(), 6);
         assert!((weight - 1.3).abs() < 1e-12);
+    }
+
+    /// By hand: 3 and 5 tokens of weights 1 and 0.1, so that each token counts 1/8 and 0.1/8.
+    #[test]
+    fn each_document_of_a_group_counts_its_own_weight() {
+        let document = |tokens: usize| Answered { prompt: vec![0], answers: vec![vec![1; tokens]] };
+        for documents in [vec![(document(3), 1.0), (document(5), 0.1)], vec![(document(5), 0.1), (document(3), 1.0)]] {
+            let groups = BTreeMap::from([("paragraph".to_owned(), (2, documents))]);
+            let batch = DocumentBatches::new(groups, 1, Seed::root(0)).microbatch(0, 0);
+            let Microbatch::Documents { documents, scales } = batch else { unreachable!() };
+            for (document, scale) in documents.iter().zip(scales) {
+                let expected = if document.answers[0].len() == 3 { 0.125 } else { 0.0125 };
+                assert!((scale - expected).abs() < 1e-15, "{scale}");
+            }
+        }
     }
 }

@@ -94,6 +94,7 @@ mod tests {
         let right = 1.0 - sigmoid(0.1 * (0.3 - 0.3));
         let wrong = |ratio: f64| 4.0 * (1.0 - sigmoid(0.1 * (0.3 - ratio)));
         let facts = (right + wrong(0.5) + wrong(-0.4)) / 3.0;
+        assert!(measured[6].is_nan(), "single answers have no accuracy");
         assert!((measured[0] - answers - facts).abs() < 1e-6, "{} {}", measured[0], answers + facts);
         let slope = |number: f64| sigmoid(number) * (1.0 - sigmoid(number));
         let of_answer = -0.1 * slope(0.1 * (0.8 - 0.45)) / 2.0;

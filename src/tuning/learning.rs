@@ -20,6 +20,7 @@ use super::{
     answered::{Answered, Savings},
     backward::{Pass, Tape, Wishes},
     clipping::clip,
+    frozen::Frozen,
     held_out::{Evaluation, HeldOutProgress},
     likelihood::log_probabilities,
     moving::mixed,
@@ -60,6 +61,8 @@ pub(super) struct How {
     pub tape: Tape,
     /// The share of what goes into an adapter's updates that is left out, and where its chance comes from.
     pub dropout: Option<(f64, Seed)>,
+    /// What stays as it is.
+    pub frozen: Frozen,
     /// What changes from step to step.
     pub progress: Arc<Mutex<Progress>>,
     /// Where it is said why the run's result must not be used.
@@ -197,7 +200,6 @@ impl Learning {
         batch: &[usize],
         views: &[PolicyView],
     ) -> (Vec<RowLoss>, Statistics) {
-        // A part can be empty where a batch has fewer rows than parts.
         if place.first == 0 {
             let scored = match rows.len() == batch.len() {
                 true => preference.scored(batch, views, false),
@@ -259,6 +261,10 @@ impl Learning {
         let held_out =
             preference.held_out.as_ref().filter(|held_out| step > 0 && step.is_multiple_of(held_out.every))?;
         let evaluation = self.loss_of_held_out(preference, &held_out.rows);
+        if !evaluation.loss.is_finite() {
+            let problem = || format!("the loss of held-out rows is not a finite number before step {}", step + 1);
+            self.how.failure.get_or_init(problem);
+        }
         if self.progress().held_out.follow(evaluation.loss, held_out.patience) {
             self.how.is_done.store(true, Ordering::SeqCst);
         }
@@ -272,7 +278,9 @@ impl Learning {
         preference.evaluation(rows, &views, &statistics)
     }
 
-    /// Before the first step policy and reference are one, so that the loss has a closed form; says where it is another.
+    /// Before the first step policy and reference are one: the log-probability of every token must be the same, and the loss
+    /// has a closed form. The former holds for any algorithm, also where a loss is flat, or errors of the two answers cancel
+    /// out; the latter sees what weights and settings make of it.
     fn check_start(
         &self,
         preference: &Preference,
@@ -283,20 +291,32 @@ impl Learning {
     ) {
         let mean = |losses: &[RowLoss]| losses.iter().map(|loss| loss.value).sum::<f64>() / losses.len() as f64;
         // Dropout is off where the reference is computed, and a moving reference is the policy itself.
-        if preference.objective.sorts() || self.how.dropout.is_some() || self.reference.is_some() {
+        if self.how.dropout.is_some() || self.reference.is_some() {
             return;
         }
         let near = if self.model.computes_in == NumberFormat::Float32 { NEAR_THE_START } else { NEAR_IN_HALF };
-        let (found, expected) =
-            (mean(losses), mean(&preference.objective.losses(&preference.scored(rows, views, true), statistics)));
-        if (found - expected).abs() > near * expected.abs().max(1.0) {
-            self.how.failure.get_or_init(|| {
-                format!(
-                    "at the start policy and reference must agree, and the loss be {expected:.4}, but it is {found:.4}: \
-                     the reference log-probabilities are of another model, other tokens or another number format"
-                )
-            });
+        // Margins are sorted over the batch, so that those of a part are none of its own rows.
+        if !preference.objective.sorts() {
+            let expected = mean(&preference.objective.losses(&preference.scored(rows, views, true), statistics));
+            let found = mean(losses);
+            if (found - expected).abs() > near * expected.abs().max(1.0) {
+                self.disagree(&format!("and the loss be {expected:.4}, but it is {found:.4}"));
+            }
         }
+        let apart = preference.apart(rows, views);
+        if apart > near {
+            self.disagree(&format!("but the log-probabilities of tokens are {:.2} % apart on average", 100.0 * apart));
+        }
+    }
+
+    /// Ends the run, since its reference is none.
+    fn disagree(&self, how: &str) {
+        self.how.failure.get_or_init(|| {
+            format!(
+                "at the start policy and reference must agree, {how}: the reference log-probabilities are of another model, \
+                 other tokens or another number format"
+            )
+        });
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -349,9 +369,11 @@ impl TrainStep for Learning {
             (Task::Preference(preference), Microbatch::Rows { step, rows, batch }) => {
                 let place = Place { step, first: rows.start };
                 self.progress().step = step;
-                let evaluation = if rows.start == 0 { self.evaluate(preference, step) } else { None };
+                // A batch of fewer rows than parts has its empty parts at its end, so that only one begins at 0.
+                let is_first = rows.start == 0;
+                let evaluation = if is_first { self.evaluate(preference, step) } else { None };
                 let (mut measured, gradients) = self.step_rows(preference, place, &batch[rows.clone()], &batch);
-                measured.extend(Evaluation::measured(evaluation, rows.start == 0));
+                measured.extend(Evaluation::measured(evaluation, is_first));
                 (measured, gradients)
             }
             _ => unreachable!("a task has batches of its own form"),
@@ -365,6 +387,7 @@ impl TrainStep for Learning {
         learning_rate: ModuleLearningRate,
         mut gradients: GradientsParams,
     ) -> Self {
+        self.how.frozen.mask(&self.model, &mut gradients);
         let norm = clip(&self.model, &mut gradients, self.how.clip);
         self.progress().norm.set(norm).ok();
         let Self { model, mut reference, mut best, how } = self;
@@ -375,7 +398,8 @@ impl TrainStep for Learning {
         if is_best {
             best = best.map(|best| mixed(best, &model, 1.0));
         }
-        let model = optimizer.step(learning_rate, model, gradients);
+        let kept = how.frozen.kept(&model);
+        let model = how.frozen.put_back(kept, optimizer.step(learning_rate, model, gradients));
         if let Task::Preference(preference) = how.task.as_ref()
             && let Some(MovingReference { every, mixup }) = preference.moving
             && (step + 1).is_multiple_of(every)

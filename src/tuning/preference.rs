@@ -241,6 +241,21 @@ impl Preference {
         if view.reference.is_empty() { self.reference.answers.get(row) } else { Some(&view.reference) }
     }
 
+    /// How far policy and reference are apart: the mean over the tokens of rows of the difference of their log-probabilities,
+    /// as a share of one nat more than the reference's; 0 where there is no reference.
+    pub(super) fn apart(&self, rows: &[usize], views: &[PolicyView]) -> f64 {
+        let (mut sum, mut tokens) = (0.0, 0.0);
+        for (row, view) in rows.iter().zip(views) {
+            let Some(reference) = self.reference_of(*row, view) else { continue };
+            let answers = view.answers.iter().flatten().zip(reference.iter().flatten());
+            for (policy, reference) in answers.map(|(policy, reference)| (f64::from(*policy), f64::from(*reference))) {
+                sum += (policy - reference).abs() / (1.0 + reference.abs());
+                tokens += 1.0;
+            }
+        }
+        sum / f64::max(tokens, 1.0)
+    }
+
     /// What each token of an answer counts in the preference.
     fn weights(&self, row: usize, answer: usize) -> Vec<f64> {
         let answers = self.rows[row].answers();
@@ -320,7 +335,11 @@ impl Preference {
     fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
         let reward = |answer: &Scored| self.objective.reward(answer);
         let (chosen_share, rejected_share) = (1.0 / sums.chosen, 1.0 / sums.rejected);
-        for (count, means) in [(sums.chosen, [2, 3, 7, 9, 13].as_slice()), (sums.rejected, &[4, 8, 5, 6, 14])] {
+        // Which of two answers is ahead can be asked of pairs only.
+        if sums.pairs == 0.0 {
+            measured[6] = f64::NAN;
+        }
+        for (count, means) in [(sums.chosen, [2, 3, 7, 9, 13].as_slice()), (sums.rejected, &[4, 8, 5, 14])] {
             if count == 0.0 {
                 means.iter().for_each(|mean| measured[*mean] = f64::NAN);
             }
@@ -338,8 +357,11 @@ impl Preference {
                     let (chosen, rejected) = (reward(&chosen), reward(&rejected));
                     measured[3] += chosen_share * chosen;
                     measured[4] += rejected_share * rejected;
-                    measured[5] += chosen_share * (chosen - rejected);
-                    measured[6] += chosen_share * f64::from(u8::from(chosen - rejected > rounding));
+                    measured[5] += match sums.pairs == sums.chosen && sums.pairs == sums.rejected {
+                        true => chosen_share * (chosen - rejected),
+                        false => chosen_share * chosen - rejected_share * rejected,
+                    };
+                    measured[6] += f64::from(u8::from(chosen - rejected > rounding)) / sums.pairs;
                     measured[7] += chosen_share * plain(0);
                     measured[8] += rejected_share * plain(1);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
@@ -369,6 +391,7 @@ impl Preference {
 
 /// What a mean over a whole batch is divided by.
 struct BatchSums {
+    pairs: f64,
     chosen: f64,
     rejected: f64,
     chosen_tokens: f64,
@@ -386,9 +409,17 @@ struct Likelihood {
 
 impl BatchSums {
     fn new(rows: &[TokenRow], batch: &[usize], nll_mean: NllMean) -> Self {
-        let mut sums =
-            Self { chosen: 0.0, rejected: 0.0, chosen_tokens: 0.0, rejected_tokens: 0.0, prompt_tokens: 0.0, nll_mean };
+        let mut sums = Self {
+            pairs: 0.0,
+            chosen: 0.0,
+            rejected: 0.0,
+            chosen_tokens: 0.0,
+            rejected_tokens: 0.0,
+            prompt_tokens: 0.0,
+            nll_mean,
+        };
         for row in batch.iter().map(|row| &rows[*row]) {
+            sums.pairs += f64::from(u8::from(row.has_desirable() && row.has_undesirable()));
             let tokens = |answer: Option<&TokenAnswer>| answer.map_or(0.0, |answer| answer.tokens.len() as f64);
             if row.has_desirable() {
                 sums.chosen += 1.0;

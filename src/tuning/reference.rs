@@ -74,6 +74,13 @@ impl Reference {
         if let Some(at) = found.iter().zip(rows).position(|(found, row)| found.tokens != digest(row)) {
             return Err(format!("row {} is of other tokens than its reference log-probabilities", at + 1));
         }
+        let has_lengths = |(found, row): (&ReferenceRow, &TokenRow)| {
+            let wanted = row.answers().iter().map(|answer| answer.tokens.len());
+            found.answers.iter().map(Vec::len).eq(wanted)
+        };
+        if let Some(at) = found.iter().zip(rows).position(|both| !has_lengths(both)) {
+            return Err(format!("row {} has not one reference log-probability a token of its answers", at + 1));
+        }
         let answers = found.into_iter().map(|row| row.answers).collect();
         Ok(Self { answers, mismatched: BTreeMap::new() })
     }

@@ -165,7 +165,8 @@ impl Batches for RowBatches {
 
     fn microbatch(&self, step: usize, part: usize) -> Microbatch {
         let batch = self.order[step].clone();
-        let cut = |part: usize| batch.len() * part / self.accumulation;
+        // Rounded up: where there are fewer rows than parts, the first part has one, and empty ones come last.
+        let cut = |part: usize| (batch.len() * part).div_ceil(self.accumulation);
         let (from, to) = (cut(part), cut(part + 1));
         Microbatch::Rows { step, rows: from..to, batch }
     }
@@ -201,6 +202,71 @@ mod tests {
         assert_eq!(seen[..10], (0..10).collect::<Vec<usize>>(), "the first pass has every row once");
         let plain = RowBatches::new(&[0, 1, 2, 3, 4], 1.0, 2, 1, None);
         assert_eq!(plain.order().collect::<Vec<_>>(), [vec![0, 1], vec![2, 3], vec![4]]);
+    }
+
+    /// Batches of fewer rows than parts, as the last one of a pass often is: the first part has a row, and no other part
+    /// begins at 0, since what is done once a batch is done there.
+    #[test]
+    fn the_first_part_of_a_batch_is_never_empty() {
+        let batches = RowBatches::new(&[7], 1.0, 8, 4, None);
+        let parts = |part| match batches.microbatch(0, part) {
+            Microbatch::Rows { rows, .. } => rows,
+            Microbatch::Documents { .. } => unreachable!(),
+        };
+        assert_eq!((0..4).map(parts).collect::<Vec<_>>(), [0..1, 1..1, 1..1, 1..1]);
+    }
+
+    proptest::proptest! {
+        /// Whatever the numbers: every pass has every row once, every batch but the last is full, and its parts make it up
+        /// in order, of which only the first begins at 0.
+        #[test]
+        fn every_row_comes_once_a_pass(count in 1usize..40, batch in 1usize..50, parts in 1usize..12, passes in 0.1f64..3.0, seed: u64) {
+            let numbers: Vec<usize> = (0..count).map(|row| 3 * row + 1).collect();
+            let batches = RowBatches::new(&numbers, passes, batch, parts, Some(&Seed::root(seed)));
+            let mut seen = Vec::new();
+            for step in 0..batches.steps() {
+                let mut at = 0;
+                for part in 0..parts {
+                    let Microbatch::Rows { rows, batch: all, .. } = batches.microbatch(step, part) else { unreachable!() };
+                    proptest::prop_assert_eq!(rows.start, at);
+                    proptest::prop_assert_eq!(rows.start == 0, part == 0);
+                    at = rows.end;
+                    seen.extend_from_slice(&all[rows]);
+                }
+                let full = batches.order().nth(step).unwrap().len();
+                proptest::prop_assert_eq!(at, full);
+                proptest::prop_assert!(full == batch || step + 1 == batches.steps());
+            }
+            proptest::prop_assert_eq!(seen.len(), (passes * count as f64).round() as usize);
+            for pass in seen.chunks(count) {
+                let mut pass = pass.to_vec();
+                pass.sort_unstable();
+                pass.dedup();
+                proptest::prop_assert!(pass.iter().all(|row| numbers.contains(row)));
+                proptest::prop_assert!(pass.len() == count || seen.len() % count == pass.len());
+            }
+        }
+
+        /// Whatever the lengths: what is left fits, nothing is empty, prompts keep their last tokens and answers their first,
+        /// an answer is cut only where the prompt has given all it can, and facts stay inside their answers.
+        #[test]
+        fn what_is_cut_fits(prompt in 1usize..60, chosen in 1usize..60, rejected in 1usize..60, most in 1usize..80, has_begin: bool) {
+            let mut row = pair(prompt, chosen, rejected);
+            row.answers_mut()[0].facts = vec![TokenFact { tokens: chosen - 1..chosen, supported: true }];
+            let was_cut = row.truncate(most, has_begin.then_some(0));
+            let [kept, first, second] = lengths(&row);
+            proptest::prop_assert_eq!(was_cut, [kept, first, second] != [prompt, chosen, rejected]);
+            proptest::prop_assert!(kept >= 1 && first >= 1 && second >= 1);
+            proptest::prop_assert!(kept + first.max(second) - 1 <= most, "{kept} {first} {second}");
+            proptest::prop_assert_eq!(*row.prompt.last().unwrap() as usize, prompt - 1);
+            proptest::prop_assert!([first, second] == [chosen, rejected] || kept <= 2);
+            for (answer, before) in row.answers().iter().zip([chosen, rejected]) {
+                proptest::prop_assert!(answer.tokens.iter().enumerate().all(|(place, token)| place == *token as usize));
+                proptest::prop_assert!(answer.tokens.len() <= before);
+                proptest::prop_assert!(answer.facts.iter().all(|fact| fact.tokens.end <= answer.tokens.len()));
+            }
+            proptest::prop_assert!(!row.clone().truncate(most, has_begin.then_some(0)));
+        }
     }
 
     /// The cases of TRL's issue 6548, among others; lengths of prompt, chosen and rejected.

@@ -23,6 +23,7 @@ use super::{
     answered::{Answered, Savings},
     backward::Tape,
     checkpoint::{CheckpointFolder, Seal, Sealer},
+    frozen::Frozen,
     held_out::{self, HeldOutProgress},
     learning::{How, Learning, Progress},
     loader::{NoBatches, StretchLoader},
@@ -42,8 +43,8 @@ pub struct Training {
     pub batches: Arc<dyn Batches>,
     /// How.
     pub optimisation: Optimisation,
-    /// Parts of parameter names, e.g. `embed_tokens`: what contains one of them stays as it is.
-    pub frozen: Vec<String>,
+    /// What stays as it is.
+    pub frozen: Frozen,
     /// What spares work and memory.
     pub savings: Savings,
     /// What is remembered for the backward pass.
@@ -210,8 +211,9 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
         progress: Arc::new(Mutex::new(Progress::after(rewards, held_out))),
         failure: failure.clone(),
         is_done: is_done.clone(),
+        frozen,
     };
-    let result = run.launch(learner(model, how, optimisation, &frozen));
+    let result = run.launch(learner(model, how, optimisation));
     let step = position.load(Ordering::SeqCst) / accumulation;
     let reason = result.error.map(|error| error.to_string()).or_else(|| failure.get().cloned()).or_else(|| {
         let stopped = result.interrupted.filter(|_| step < steps && !is_done.load(Ordering::SeqCst))?;
@@ -223,16 +225,13 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
 }
 
-fn learner(model: Transformer, how: How, optimisation: Optimisation, frozen: &[String]) -> Learner<Learning> {
+fn learner(model: Transformer, how: How, optimisation: Optimisation) -> Learner<Learning> {
     // Beside an adapter's updates everything else stays as it is.
     let trained = if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
     let start = model.clone();
     let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
     model = model.set_require_grad_group(trained, true);
-    for name in frozen {
-        let name = name.clone();
-        model = model.set_require_grad_group(ParamGroup::from_predicate(name), false);
-    }
+    model = model.set_require_grad_group(how.frozen.whole(), false);
     let how = How { learn_head: model.head_is_trained(), ..how };
     let optimizer = AdamWConfig::new()
         .with_beta_1(optimisation.betas[0] as f32)
@@ -377,6 +376,7 @@ pub(super) mod tests {
         };
         preference.look_at_mismatches(&model, batches.order(), 1000, Savings::default(), |_| ());
         Training {
+            frozen: Frozen::named(&["embedding".to_owned()], &model).unwrap(),
             model,
             task: Task::Preference(Box::new(preference)),
             batches: Arc::new(batches),
@@ -390,10 +390,18 @@ pub(super) mod tests {
                 epsilon: 1e-8,
                 clip: 1.0,
             },
-            frozen: vec!["embedding".to_owned()],
             folder: folder.to_owned(),
             stretch: Duration::ZERO,
         }
+    }
+
+    /// The model after training with this left as it is, with strong weight decay.
+    pub(in crate::tuning) fn trained_with(model: Transformer, frozen: &[String]) -> Transformer {
+        let folder = tempfile::tempdir().unwrap();
+        let frozen = Frozen::named(frozen, &model).unwrap();
+        let training = with(folder.path(), model, "dpo", 2);
+        let optimisation = Optimisation { weight_decay: 0.5, ..training.optimisation.clone() };
+        train(Training { frozen, optimisation, ..training }, Arc::new(|_| ())).unwrap().0
     }
 
     fn bytes(model: &Transformer) -> Vec<u8> {
@@ -678,6 +686,45 @@ pub(super) mod tests {
         let model = tiny(23).init(&Seed::root(6), &Device::flex());
         let error = train(Training { model, ..training }, Arc::new(|_| ())).unwrap_err().to_string();
         assert!(error.contains("at the start policy and reference must agree, and the loss be 0.6931"), "{error}");
+    }
+
+    /// Whatever the loss: where it is sorted over the batch, flat, or sees only differences, the tokens tell.
+    #[test]
+    fn a_foreign_reference_stops_every_algorithm() {
+        for algorithm in ["aot", "aot_unpaired", "kto", "bco", "ipo", "hinge"] {
+            let folder = tempfile::tempdir().unwrap();
+            let training = changed(folder.path(), algorithm, |_| ());
+            let model = tiny(23).init(&Seed::root(6), &Device::flex());
+            let error = train(Training { model, ..training }, Arc::new(|_| ())).expect_err(algorithm).to_string();
+            assert!(error.contains("at the start policy and reference must agree"), "{algorithm}: {error}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        // Both answers are as much too probable, so that DPO's margin is right.
+        let training = changed(folder.path(), "dpo", |preference| {
+            preference.reference.answers.iter_mut().flatten().for_each(|answer| answer[0] += 0.5);
+        });
+        let error = train(training, Arc::new(|_| ())).unwrap_err().to_string();
+        assert!(error.contains("but the log-probabilities of tokens are"), "{error}");
+    }
+
+    /// The last batch has one row: held-out rows are looked at once before it, in however many parts it goes.
+    #[test]
+    fn held_out_rows_are_looked_at_once_a_batch() {
+        let looked = |accumulation| {
+            let folder = tempfile::tempdir().unwrap();
+            let training = changed(folder.path(), "dpo", |preference| preference.held_out = Some(held_out(Some(100))));
+            let batches = Arc::new(RowBatches::new(&[0, 4, 8, 12, 16], 5.0, 4, accumulation, None));
+            let (_, metrics) = train(Training { batches, ..training }, Arc::new(|_| ())).unwrap();
+            ["loss", "eval_loss", "eval_rewards/accuracies"].map(|name| column(&metrics, name))
+        };
+        let (whole, parts) = (looked(1), looked(4));
+        assert_eq!((whole[0].len(), whole[1].len()), (7, 3), "before steps 3, 5 and 7");
+        for (whole, parts) in whole.iter().zip(&parts) {
+            assert_eq!(whole.len(), parts.len());
+            let near = |(one, other): (&f64, &f64)| (one - other).abs() < 1e-3 * one.abs().max(0.1);
+            assert!(whole.iter().zip(parts).all(near), "{whole:?} {parts:?}");
+        }
+        assert!(parts[2].iter().all(|accuracy| *accuracy <= 1.0), "{:?}", parts[2]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::language::{Claim, Judgement, Response, Verdict};
+use crate::language::{Claim, Judgement, Response, Verdict, span_problem};
 
 /// How many claims of one answer are what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,16 @@ pub enum TallyError {
     /// A verdict's claim is missing.
     #[error("the verdict on `{0}` belongs to no claim; verdicts must be those of these claims")]
     UnknownClaim(String),
+    /// A claim stands where its answer has no text.
+    #[error("the claim `{claim}` does not stand in the answer `{response}`: {problem}")]
+    Span {
+        /// The claim.
+        claim: String,
+        /// The answer.
+        response: String,
+        /// What is wrong with its span.
+        problem: String,
+    },
     /// Two rows have one id.
     #[error("the {0} `{1}` occurs twice")]
     Duplicate(&'static str, String),
@@ -80,6 +90,9 @@ pub fn tallies<'a>(
     for claim in claims {
         let unknown = || TallyError::UnknownResponse(claim.id.clone(), claim.response_id.clone());
         let index = *indices.get(claim.response_id.as_str()).ok_or_else(unknown)?;
+        if let Some(problem) = span_problem(claim.span, &responses[index].output) {
+            return Err(TallyError::Span { claim: claim.id.clone(), response: claim.response_id.clone(), problem });
+        }
         let judgement = judgements.remove(claim.id.as_str()).ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
         judged[index].push((claim, judgement));
     }

@@ -8,6 +8,7 @@ mod factscore;
 mod kills;
 mod malformed;
 mod recipes;
+mod rows;
 mod run;
 mod scores;
 mod shift;

@@ -6,6 +6,7 @@ mod companions;
 mod error;
 mod layout;
 mod load;
+mod names;
 mod save;
 mod tensors;
 
@@ -13,6 +14,7 @@ pub use adapter::Adapter;
 pub use adapter_config::{AdapterConfig, Targets};
 pub use companions::copy_companions;
 pub use error::WeightsError;
+pub use names::NamedTensor;
 pub use save::LARGEST_FILE;
 
 #[cfg(test)]

@@ -135,6 +135,11 @@ impl Encoder {
         Ok(alone.first().copied())
     }
 
+    /// The token that says that an answer has ended; none where neither tokenizer nor config names one.
+    pub fn end(&self) -> Option<u32> {
+        self.end
+    }
+
     /// Takes the token away that says that an answer has ended.
     pub fn cut_end(&self, answer: &mut Vec<u32>) {
         if answer.len() > 1 && answer.last().copied() == self.end {
