@@ -16,9 +16,13 @@ check:
 sweep recipe="recipes/apeft.toml" *arguments:
     cargo run --release -- sweep {{recipe}} {{arguments}}
 
-# Hands damaged files to the readers of model directories, for so many seconds.
-fuzz seconds="600" *arguments:
-    cd tests/fuzz && cargo run --release -- -max_total_time={{seconds}} -max_len=65536 -rss_limit_mb=12000 {{arguments}} corpus
+# Fuzzes what people or other programs wrote: readers, settings, recipes, rows, journals, verifier, or all of them in turn.
+fuzz target="all" seconds="60" *arguments:
+    tests/fuzz/run {{target}} {{seconds}} {{arguments}}
+
+# All tests as on a processor without AVX-512 (Linux with CPUID faulting; tests/processor says how).
+test-avx2 *filter:
+    tests/processor/without-avx512 cargo test --release {{filter}}
 
 # Speed on this machine.
 bench *arguments:
