@@ -13,6 +13,7 @@ mod import;
 mod mine;
 mod mine_atomic;
 mod mix;
+mod model_remarks;
 mod optimisation;
 mod preference_rows;
 mod pretrain;
