@@ -35,6 +35,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let cannot = || format!("import {}", directory.display());
     let config = Transformer::check(directory).map_err(StageError::doing(cannot()))?;
     let encoder = Encoder::load(directory, &config).map_err(StageError::doing(cannot()))?;
+    encoder.check_vocabulary(&config).map_err(StageError::doing(cannot()))?;
     warn_of_model(context, directory, &encoder)?;
     warn_of_generation(context, directory)?;
     let weights = Transformer::weight_files(directory).map_err(StageError::doing(cannot()))?;

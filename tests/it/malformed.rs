@@ -39,7 +39,7 @@ fn whole() -> tempfile::TempDir {
 }
 
 /// Byte-level BPE without merges, with no more tokens than the model has.
-fn small_tokenizer() -> Value {
+pub(super) fn small_tokenizer() -> Value {
     let special = ["<s>", "</s>", "<pad>"];
     let letters = (b'a'..=b'z').map(|letter| char::from(letter).to_string());
     let tokens = special.map(str::to_owned).into_iter().chain(letters);

@@ -161,7 +161,8 @@ fn quoted(names: &[String]) -> String {
 fn read(path: &Path) -> Result<Option<String>, ChatError> {
     match files::read_text(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A file with the name of a folder of transformers is none of its folders.
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => Ok(None),
         Err(source) => Err(ChatError::Io { path: path.to_owned(), source }),
     }
 }
@@ -208,9 +209,9 @@ fn template_names(folder: &Path) -> Result<Vec<String>, ChatError> {
     let failed = |source| ChatError::Io { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        // A file of this name is none of transformers' folders.
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Vec::new()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(Vec::new());
+        }
         Err(source) => return Err(failed(source)),
     };
     let files: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed)?;

@@ -73,22 +73,36 @@ impl Encoder {
     /// Reads a model directory's tokenizer and chat template.
     ///
     /// # Errors
-    /// Names the file that is missing or damaged, the setting that is not supported, and the token that the model does not
-    /// have.
+    /// Names the file that is missing or damaged, and the setting that is not supported.
     pub fn load(directory: &Path, config: &ModelConfig) -> Result<Self, EncodeError> {
         let tokenizer = Tokenizer::load(directory)?;
         let settings = Settings::read(directory, &tokenizer)?;
-        let vocabulary = config.vocab_size;
-        if let Some((token, number)) = tokenizer.beyond(vocabulary) {
-            return Err(EncodeError::Beyond { path: directory.join("tokenizer.json"), token, number, vocabulary });
+        let mut remarks = settings.remarks;
+        if let Some((token, number)) = tokenizer.beyond(config.vocab_size) {
+            remarks.push(format!(
+                "tokenizer.json gives the token `{token}` the number {number}, but the model has {} tokens: a text with it \
+                 cannot be read",
+                config.vocab_size
+            ));
         }
         Ok(Self {
             template: ChatTemplate::load(directory)?,
             directory: directory.to_owned(),
             end: settings.end.or(config.eos_token_id.first().copied()),
-            remarks: settings.remarks,
+            remarks,
             tokenizer,
         })
+    }
+
+    /// The model has all tokens of the tokenizer.
+    ///
+    /// # Errors
+    /// Names the first one that it does not have.
+    pub fn check_vocabulary(&self, config: &ModelConfig) -> Result<(), EncodeError> {
+        let vocabulary = config.vocab_size;
+        let path = || self.directory.join("tokenizer.json");
+        let beyond = |(token, number)| EncodeError::Beyond { path: path(), token, number, vocabulary };
+        self.tokenizer.beyond(vocabulary).map(beyond).map_or(Ok(()), Err)
     }
 
     /// What a person should know of the tokenizer; nothing of it stops anything.
@@ -486,8 +500,12 @@ mod tests {
             fs::write(directory.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
             fs::write(directory.path().join("tokenizer_config.json"), more.to_string()).unwrap();
             let config = ModelConfig { vocab_size: vocabulary, ..crate::model::architecture::config::tests::tiny() };
-            let error = Encoder::load(directory.path(), &config).err().map(|error| error.to_string());
-            error.unwrap_or_default().replace(&directory.path().display().to_string(), "DIR")
+            let loaded = Encoder::load(directory.path(), &config);
+            let error = loaded.and_then(|encoder| encoder.check_vocabulary(&config)).err();
+            error
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+                .replace(&directory.path().display().to_string(), "DIR")
         };
         let nothing: &dyn Fn(&mut serde_json::Value) = &|_| ();
         let texts = [
