@@ -8,7 +8,7 @@ reference.json: `rows` of tokens, the `logits` after each of them (the second ro
 the same with the adapter (`adapted`), and up to 16 `greedy` tokens after the first row. All of it float32, whatever the format of
 the weights.
 """
-import json, os, shutil, sys
+import json, os, shutil, sys, tempfile
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
@@ -30,6 +30,25 @@ MODELS = {
     "qwen3": (Qwen3Config, dict(rope_parameters={**DEFAULT, "rope_type": "linear", "factor": 2.0}, head_dim=16, attention_bias=True), "float32", None,
               dict(r=3, lora_alpha=6, target_modules=["q_proj", "down_proj"])),
 }
+
+# These differ from one of the above in a field of config.json only: what transformers' Auto classes make of the directory.
+CHANGED = {
+    "mistral-layer-types": ("mistral", dict(layer_types=["sliding_attention", "full_attention"])),
+}
+
+def changed(folder):
+    """Gives the directories of `CHANGED` their config, with what transformers computes from it. Their weights are those of
+    the other directory, where the tests read them."""
+    for name, (base, fields) in CHANGED.items():
+        work, path = tempfile.mkdtemp(), f"{folder}/../changed-models/{name}.json"
+        shutil.copytree(f"{folder}/{base}", work, dirs_exist_ok=True)
+        config = {**json.load(open(f"{work}/config.json")), **fields}
+        json.dump(config, open(f"{work}/config.json", "w"), indent=2)
+        model = AutoModelForCausalLM.from_pretrained(work, dtype=torch.float32).eval()
+        rows = json.load(open(f"{work}/reference.json"))["rows"]
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        json.dump(dict(base=base, fields=fields, rows=rows, logits=logits(model, rows)), open(path, "w"))
+        shutil.rmtree(work)
 
 def main():
     for name, (kind, fields, dtype, shard, adapter) in MODELS.items():
@@ -58,6 +77,7 @@ def main():
         json.dump(reference, open(f"{directory}/reference.json", "w"))
         for spare in ("README.md", "adapter/README.md"):
             if os.path.exists(f"{directory}/{spare}"): os.remove(f"{directory}/{spare}")
+    changed(sys.argv[1])
 
 def logits(model, rows):
     """Of all rows at once, the shorter ones padded on the left."""

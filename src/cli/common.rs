@@ -50,6 +50,19 @@ pub(super) struct ExperimentsArguments {
     pub(super) experiments: PathBuf,
 }
 
+/// What went wrong, and why: causes that an error's own sentence tells already are not told again.
+pub(super) fn said_once(error: &anyhow::Error) -> String {
+    let mut said = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if said.is_empty() {
+            said = cause;
+        } else if !said.contains(&cause) {
+            said = format!("{said}: {cause}");
+        }
+    }
+    said
+}
+
 impl RecipeArguments {
     /// Reads the recipe and plans it; where it is wrong, says everything that is.
     pub(super) fn plan(&self) -> Result<Plan, ExitCode> {

@@ -42,10 +42,14 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
         named => named,
     };
     let mut model = Transformer::load(from, &Place::named("cpu", format)?)?;
-    Encoder::load(from, &model.config)?;
+    let encoder = Encoder::load(from, &model.config)?;
+    let mut remarks = Transformer::remarks(from)?;
+    remarks.extend_from_slice(encoder.remarks());
     if let Some(adapter) = &arguments.adapter {
         Adapter::load(adapter, &mut model)?;
+        remarks.extend(Adapter::remarks(adapter, from)?);
     }
+    remarks.iter().for_each(|remark| eprintln!("warning: {remark}"));
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     let largest = arguments.shard_mb.map_or(LARGEST_FILE, |megabytes| megabytes as usize * 1_000_000);
     model.merge().save(output, largest)?;

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
         if common::is_broken_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", common::said_once(&error));
         ExitCode::from(common::WRONG)
     })
 }

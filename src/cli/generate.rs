@@ -5,7 +5,7 @@ use serde_json::json;
 use super::model::ModelArguments;
 use crate::{
     language::Content,
-    model::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops},
+    model::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops, generation_settings},
     seed::Seed,
 };
 
@@ -88,7 +88,11 @@ fn penalty(text: &str) -> Result<f64, String> {
 /// Where the model cannot be loaded or fails.
 pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let (model, encoder) = arguments.model.load()?;
+    if let Some(note) = generation_settings(&arguments.model.model)? {
+        eprintln!("note: {note}");
+    }
     let mut requests = Vec::new();
+    let mut contents = Vec::new();
     for (index, prompt) in arguments.prompt.iter().enumerate() {
         let content = match arguments.chat {
             true => Content::from_user(prompt, arguments.system.as_deref()),
@@ -96,6 +100,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         };
         let samples = (0..arguments.n as usize).collect();
         requests.push(Request { id: index.to_string(), prompt: encoder.prompt(&content)?, samples });
+        contents.push(content);
     }
     let generator = Generator {
         model: &model,
@@ -114,7 +119,19 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     })?;
     answers.sort_by_key(|answer| (answer.request, answer.sample));
     let stops = Stops::new(&encoder.tokenizer, &arguments.stop);
-    let texts: Vec<String> = answers.iter().map(|answer| stops.text(&answer.tokens)).collect::<Result<_, _>>()?;
+    let text = |answer: &Answer| -> anyhow::Result<String> {
+        let added = stops.text(&requests[answer.request].prompt, &answer.tokens)?;
+        Ok(encoder.answer(&contents[answer.request], added)?)
+    };
+    let texts: Vec<String> = answers.iter().map(text).collect::<Result<_, _>>()?;
+    let is_unknown = |answer: &&Answer| answer.tokens.iter().any(|token| !encoder.tokenizer.has(*token));
+    let unknown = answers.iter().filter(is_unknown).count();
+    if unknown > 0 {
+        let all = answers.len();
+        eprintln!(
+            "warning: {unknown} of {all} answers have tokens that the tokenizer does not know; their text lacks them"
+        );
+    }
     if arguments.json {
         println!("{}", to_json(&answers, &requests, &texts));
         return Ok(());

@@ -79,7 +79,15 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     let scored = or_say_what_to_lower(&device, "score the answers", "`--batch-tokens`", score);
     let sum = |tokens: &Vec<f32>| tokens.iter().map(|value| f64::from(*value)).sum();
     let scored = scored.map_err(anyhow::Error::msg)?;
-    let sums = scored.iter().map(|answers| answers.iter().map(sum).collect::<Vec<f64>>());
+    let sums: Vec<Vec<f64>> = scored.iter().map(|answers| answers.iter().map(sum).collect()).collect();
+    if let Some(index) = sums.iter().position(|sums| sums.iter().any(|sum| !sum.is_finite())) {
+        anyhow::bail!(
+            "{}: pair {}: the model's log-probabilities are not numbers: its weights are damaged, its training diverged, \
+             or `--dtype` is too narrow for them",
+            arguments.pairs.display(),
+            index + 1
+        );
+    }
     let mut output = std::io::stdout().lock();
     for (pair, sums) in pairs.iter().zip(sums) {
         let row = json!({
@@ -114,7 +122,19 @@ fn check(pair: &EncodedPair, config: &crate::model::ModelConfig) -> Result<(), S
     let length = pair.prompt.len() + pair.chosen.len().max(pair.rejected.len());
     let tokens = pair.prompt.iter().chain(&pair.chosen).chain(&pair.rejected);
     if pair.prompt.is_empty() {
-        return Err("the prompt has no tokens, and the tokenizer begins no text by itself".to_owned());
+        return Err(match pair.moved {
+            0 => "the prompt has no tokens, and the tokenizer begins no text by itself".to_owned(),
+            _ => "nothing of the prompt is left before the answer: its tokens reach over the boundary, or the chat template \
+                  writes it differently"
+                .to_owned(),
+        });
+    }
+    if let Some(empty) = [("chosen", &pair.chosen), ("rejected", &pair.rejected)].iter().find(|(_, all)| all.is_empty())
+    {
+        return Err(format!(
+            "an answer has no tokens: `{}` must say something, or the model must have an end token (`eos_token`)",
+            empty.0
+        ));
     }
     if length > longest {
         return Err(format!("it has {length} tokens with its longer answer, but the model reads at most {longest}"));

@@ -36,11 +36,14 @@ impl PlaceArguments {
 impl ModelArguments {
     /// Reads the model with its adapter, and what turns texts into its tokens.
     pub(super) fn load(&self) -> anyhow::Result<(Transformer, Encoder)> {
+        let note = |remark: &String| eprintln!("warning: {remark}");
         let mut model = Transformer::load(&self.model, &self.place.find()?)?;
         if let Some(adapter) = &self.adapter {
             Adapter::load(adapter, &mut model)?;
+            Adapter::remarks(adapter, &self.model)?.iter().for_each(note);
         }
         let encoder = Encoder::load(&self.model, &model.config)?;
+        Transformer::remarks(&self.model)?.iter().chain(encoder.remarks()).for_each(note);
         Ok((model, encoder))
     }
 }

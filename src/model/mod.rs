@@ -17,7 +17,9 @@ pub use architecture::{
     SlidingWindow, Text, Transformer, Yarn, target_log_probabilities,
 };
 pub use device::{DeviceError, Place, device};
-pub use directory::{Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions};
+pub use directory::{
+    Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions, generation_settings,
+};
 pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
 pub use room::or_say_what_to_lower;
 pub use softmax::{TokenProbabilities, token_probabilities};

@@ -2,7 +2,11 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use super::{Context, StageError, artifact::MODEL};
+use super::{
+    Context, StageError,
+    artifact::MODEL,
+    model_remarks::{warn_of_generation, warn_of_model},
+};
 use crate::{
     model::{Encoder, Transformer, copy_companions},
     recipe::schema::{Input, Kind},
@@ -30,12 +34,10 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let directory = context.input("path")?;
     let cannot = || format!("import {}", directory.display());
     let config = Transformer::check(directory).map_err(StageError::doing(cannot()))?;
-    let tokenizer = Encoder::load(directory, &config).map_err(StageError::doing(cannot()))?.tokenizer;
-    if tokenizer.vocab_size() > config.vocab_size {
-        let (tokens, rows) = (tokenizer.vocab_size(), config.vocab_size);
-        let problem = format!("tokenizer.json has {tokens} tokens, but the model of config.json only {rows}");
-        return Err(StageError::doing(cannot())(problem));
-    }
+    let encoder = Encoder::load(directory, &config).map_err(StageError::doing(cannot()))?;
+    encoder.check_vocabulary(&config).map_err(StageError::doing(cannot()))?;
+    warn_of_model(context, directory, &encoder)?;
+    warn_of_generation(context, directory)?;
     let weights = Transformer::weight_files(directory).map_err(StageError::doing(cannot()))?;
     for path in weights {
         let name = path.file_name().ok_or_else(|| StageError(format!("{} is not a file", path.display())))?;
@@ -43,7 +45,9 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         refer.map_err(StageError::doing(format!("refer to {}", path.display())))?;
     }
     let config_file = directory.join("config.json");
-    fs::copy(&config_file, context.output.join("config.json"))
+    let config_text = fs::read(&config_file);
+    config_text
+        .and_then(|text| fs::write(context.output.join("config.json"), text))
         .map_err(StageError::doing(format!("copy {}", config_file.display())))?;
     copy_companions(directory, &context.output).map_err(StageError::doing(cannot()))?;
     context.note(format!(

@@ -14,6 +14,7 @@ mod label_balance;
 mod mine;
 mod mine_atomic;
 mod mix;
+mod model_remarks;
 mod optimisation;
 mod preference_rows;
 mod pretrain;

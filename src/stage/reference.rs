@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     Context, StageError,
     artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
+    model_remarks::{warn_of_adapter, warn_of_model},
     preference_rows::{Reading, token_rows},
     tune_parameters::{MAX_LENGTH, PRECISION},
 };
@@ -63,6 +64,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
     }
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
+    warn_of_model(context, folder, &encoder)?;
+    warn_of_adapter(context, "adapter", folder)?;
     let reading = Reading { max_length, single_answers: true, facts: false, errors: false };
     let rows = token_rows(context, &encoder, &model.config, reading)?;
     let count = rows.len() as u64;

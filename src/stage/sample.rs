@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{
     Context, StageError,
     artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
+    model_remarks::{warn_of_adapter, warn_of_generation, warn_of_model},
 };
 use crate::{
     language::{Content, Prompt, PromptForm, Response, json_lines},
@@ -23,8 +24,9 @@ use crate::{
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "sample",
-    // 1: the first. 2: exponentials of our own, which are the same on every machine; adapters, formats, chats.
-    version: 2,
+    // 1: the first. 2: exponentials of our own, which are the same on every machine; adapters, formats, chats. 3: an answer
+    // is what its tokens add to the prompt's text, its leading space included; a prompt is never ended.
+    version: 3,
     about: "Draws answers to prompts from a model.",
     inputs: &[
         Input::one("model", &MODEL, "Who answers."),
@@ -166,6 +168,9 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
     }
     let encoder = Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
+    warn_of_model(context, directory, &encoder)?;
+    warn_of_adapter(context, "adapter", directory)?;
+    warn_of_generation(context, directory)?;
     let prompts = select(&context.input_file("prompts", "prompts.jsonl")?, &parameters)?;
     let mut drawn = Drawn::open(&context.checkpoint.join("answers"))?;
     let requests = requests(&prompts, &encoder, &drawn, parameters.n)?;
@@ -178,6 +183,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         seed: context.seed.clone(),
         stops: Some(Stops::new(&encoder.tokenizer, &parameters.stop)),
     };
+    let mut unknown = 0;
     context.progress(drawn.rows.len() as u64, total, "answers");
     generator.run(&requests, |event| {
         let answer = match event {
@@ -187,7 +193,11 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
                 return Ok(());
             }
         };
-        let text = stops.text(&answer.tokens).map_err(StageError::doing("write the answers"))?;
+        let prompt = &prompts[answer.request].prompt;
+        let text = stops.text(&requests[answer.request].prompt, &answer.tokens);
+        let text = text.map_err(StageError::doing("write the answers"))?;
+        let text = encoder.answer(prompt, text).map_err(StageError::doing("write the answers"))?;
+        unknown += usize::from(answer.tokens.iter().any(|token| !encoder.tokenizer.has(*token)));
         drawn.add(response(&answer, &prompts[answer.request], text))?;
         let done = drawn.rows.len() as u64;
         if done == total || done.is_multiple_of(total.div_ceil(200)) {
@@ -195,6 +205,14 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         }
         Ok::<_, StageError>(())
     })?;
+    if unknown > 0 {
+        context.warn(format!(
+            "{unknown} of {total} answers have tokens that the tokenizer does not know (the model has {}, the tokenizer \
+             {}): they are missing in the text",
+            model.config.vocab_size,
+            encoder.tokenizer.vocab_size()
+        ));
+    }
     let identifiers = prompts.iter().flat_map(|prompt| (0..parameters.n).map(|sample| identifier(prompt, sample)));
     let rows = identifiers.map(|id| &drawn.rows[&id]);
     json_lines::write(&context.output("responses.jsonl"), rows).map_err(StageError::doing("write the answers"))

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::{
     Context, StageError,
     artifact::{ADAPTER, CLAIMS, MODEL, RESPONSES, SHIFT, VERDICTS},
+    model_remarks::{warn_of_adapter, warn_of_model},
     score::{write_csv, write_json},
 };
 use crate::{
@@ -159,6 +160,10 @@ fn encode(
         Encoder::load(context.input(name)?, &model.config).map_err(failed)
     };
     let (before, after) = (encoder("base", base)?, encoder("tuned", tuned)?);
+    for (model, adapter, encoder) in [("base", "base_adapter", &before), ("tuned", "adapter", &after)] {
+        warn_of_model(context, context.input(model)?, encoder)?;
+        warn_of_adapter(context, adapter, context.input(model)?)?;
+    }
     let mut cut = 0;
     let mut found = Vec::with_capacity(responses.len());
     for (response, judged) in responses.iter().zip(judged) {
@@ -172,6 +177,10 @@ fn encode(
             return Err(StageError(problem.to_owned()));
         }
         let mut encoded = encode_answer(&after, response, &judged).map_err(failed())?;
+        if encoded.prompt.is_empty() || encoded.tokens.is_empty() {
+            let what = if encoded.prompt.is_empty() { "its prompt" } else { "it" };
+            return Err(StageError(format!("cannot look at the answer `{}`: {what} has no tokens", response.id)));
+        }
         let room = (max_length + 1).saturating_sub(encoded.prompt.len()).max(1);
         cut += usize::from(encoded.tokens.len() > room);
         encoded.tokens.truncate(room);

@@ -5,6 +5,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 use super::{
     Context, StageError,
     label_balance::{check_labels, check_mismatches},
+    model_remarks::{warn_of_adapter, warn_of_model},
     optimisation::{self, OptimisationParameters},
     preference_rows::{Reading, token_rows},
     tune_parameters::{Parameters, objective},
@@ -44,6 +45,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let adapter = adapter(context, &parameters, &mut model)?;
     let frozen = Frozen::named(&parameters.freeze, &model).map_err(|error| StageError(error.to_string()))?;
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
+    warn_of_model(context, folder, &encoder)?;
+    warn_of_adapter(context, "adapter", folder)?;
     let reading = Reading {
         max_length: parameters.max_length,
         single_answers: objective.takes_single_answers(),

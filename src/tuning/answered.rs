@@ -9,7 +9,7 @@ use crate::model::{ModelConfig, Packed, Text};
 pub struct Answered {
     /// What is given; at least one token.
     pub prompt: Vec<u32>,
-    /// What is learnt or scored, each with its end token.
+    /// What is learnt or scored, each with its end token; of an answer without tokens nothing is scored.
     pub answers: Vec<Vec<u32>>,
 }
 
@@ -41,15 +41,20 @@ impl Default for Savings {
     }
 }
 
+/// What a model reads of an answer: its last token is only predicted.
+fn read(answer: &[u32]) -> &[u32] {
+    answer.split_last().map_or(&[], |(_, read)| read)
+}
+
 impl Answered {
     /// Tokens of the longest prompt with answer that the model reads; the last one of an answer is only predicted.
     pub fn length(&self) -> usize {
-        self.prompt.len() + self.answers.iter().map(Vec::len).max().unwrap_or(1) - 1
+        self.prompt.len() + self.answers.iter().map(|answer| read(answer).len()).max().unwrap_or(0)
     }
 
     /// Tokens that the model reads, the prompt once for each answer.
     pub fn tokens(&self) -> usize {
-        self.answers.iter().map(|answer| self.prompt.len() + answer.len() - 1).sum()
+        self.answers.iter().map(|answer| self.prompt.len() + read(answer).len()).sum()
     }
 }
 
@@ -66,7 +71,7 @@ impl Scoring {
         let mut scored: Vec<(usize, usize, &[u32])> = Vec::new();
         let mut stems = Vec::new();
         for Answered { prompt, answers } in answered {
-            let read = answers.iter().map(|answer| answer[..answer.len() - 1].to_vec());
+            let read = answers.iter().map(|answer| read(answer).to_vec());
             let first = texts.len();
             if savings.share_prompts {
                 texts.push(Text { stem: prompt.clone(), branches: read.collect() });
@@ -91,7 +96,7 @@ impl Scoring {
             if prompts {
                 let predictor = |place| found.packed.predictor_in_stem(first, place) as i32;
                 let predictors: Vec<i32> = (1..prompt.len()).map(predictor).collect();
-                found.add(predictors, &prompt[1..]);
+                found.add(predictors, prompt.get(1..).unwrap_or_default());
             }
             done = end;
         }
@@ -113,5 +118,35 @@ impl Scoring {
             first.to_vec()
         };
         self.lengths.iter().map(&mut take).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        seed::Seed,
+        tuning::{likelihood::log_probabilities, trainer::tests::tiny},
+    };
+
+    /// An answer without tokens costs nothing and changes nothing for its neighbours.
+    #[test]
+    fn answers_without_tokens_are_scored_as_nothing() {
+        let model = tiny(23).init(&Seed::root(1), &Device::flex());
+        let scored = |answers: &[&[u32]], savings| {
+            let answered =
+                Answered { prompt: vec![1, 2, 3], answers: answers.iter().map(|all| all.to_vec()).collect() };
+            log_probabilities(&model, &[answered], 100, savings, |_| ()).remove(0)
+        };
+        for share_prompts in [true, false] {
+            let savings = Savings { share_prompts, ..Savings::default() };
+            let with = scored(&[&[], &[4, 5]], savings);
+            let alone = scored(&[&[4, 5]], savings);
+            assert_eq!((with[0].len(), with[1].len()), (0, 2));
+            assert!(with[1].iter().zip(&alone[0]).all(|(one, other)| (one - other).abs() < 1e-5));
+        }
+        let none = Answered { prompt: vec![1, 2], answers: vec![Vec::new()] };
+        assert_eq!((none.length(), none.tokens()), (2, 2));
+        assert_eq!(scored(&[&[], &[]], Savings::default()), [Vec::<f32>::new(), Vec::new()]);
     }
 }

@@ -104,7 +104,8 @@ impl TokenRow {
 
     /// Tokens that the model reads, the prompt once for each answer.
     pub fn tokens(&self) -> usize {
-        self.answers().iter().map(|answer| self.prompt.len() + answer.tokens.len() - 1).sum()
+        let read = |answer: &TokenAnswer| self.prompt.len() + answer.tokens.len().saturating_sub(1);
+        self.answers().iter().map(read).sum()
     }
 
     /// Keeps at most so many tokens of prompt and longest answer: the prompt loses its first tokens (but not `begin`, which

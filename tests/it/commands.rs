@@ -134,7 +134,9 @@ fn an_adapter_speaks_alike_beside_its_model_and_merged_into_it() {
     };
     let merged = path("merged");
     let said = apeft(&["convert", &model, &merged, "--adapter", &adapter, "--shard-mb", "1"]);
-    assert_eq!((said.status, said.errors.as_str()), (0, ""));
+    // The adapter names the folder of which this model is a copy, and the tokenizer has more tokens.
+    let warned = said.errors.lines().all(|line| line.starts_with("warning: "));
+    assert!(said.status == 0 && warned && said.errors.contains("as the adapter's base"), "{}", said.errors);
     assert_eq!(ask(&merged, &[]), ask(&model, &["--adapter", &adapter]));
     assert_ne!(ask(&merged, &[]), ask(&model, &[]));
     let again = apeft(&["convert", &model, &merged]);

@@ -7,6 +7,7 @@ mod diagnostics;
 mod factscore;
 mod kills;
 mod malformed;
+mod models;
 mod recipes;
 mod rows;
 mod run;

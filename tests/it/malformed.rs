@@ -34,7 +34,38 @@ fn whole() -> tempfile::TempDir {
             }
         }
     }
+    fs::write(folder.path().join("tokenizer.json"), small_tokenizer().to_string()).unwrap();
     folder
+}
+
+/// Byte-level BPE without merges, with no more tokens than the model has.
+pub(super) fn small_tokenizer() -> Value {
+    let special = ["<s>", "</s>", "<pad>"];
+    let letters = (b'a'..=b'z').map(|letter| char::from(letter).to_string());
+    let tokens = special.map(str::to_owned).into_iter().chain(letters);
+    let vocabulary: Map<String, Value> = tokens.enumerate().map(|(number, token)| (token, json!(number))).collect();
+    let added = |(number, token): (usize, &str)| {
+        json!({"id": number, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true})
+    };
+    let byte_level = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    let begin = json!({"SpecialToken": {"id": "<s>", "type_id": 0}});
+    let sequence = |name: &str| json!({"Sequence": {"id": name, "type_id": 0}});
+    json!({
+        "version": "1.0",
+        "truncation": null,
+        "padding": null,
+        "added_tokens": special.into_iter().enumerate().map(added).collect::<Vec<_>>(),
+        "normalizer": null,
+        "pre_tokenizer": byte_level,
+        "post_processor": {"type": "TemplateProcessing", "single": [begin, sequence("A")],
+            "pair": [begin, sequence("A"), sequence("B")],
+            "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
+        "decoder": byte_level,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocabulary, "merges": []},
+    })
 }
 
 /// Reads all of it, as `generate` would.

@@ -83,6 +83,16 @@ impl Architecture {
         }
     }
 
+    /// The architecture of this class or `model_type`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        // What transformers makes of a Mistral with windows in some of its blocks, and writes as its own class.
+        let is_ministral = ["MinistralForCausalLM", "ministral"].contains(&name);
+        let mut all = Self::ALL.into_iter();
+        all.find(|known| {
+            [known.class(), known.model_type()].contains(&name) || (is_ministral && *known == Self::Mistral)
+        })
+    }
+
     /// Its `model_type` in `config.json`.
     pub fn model_type(self) -> &'static str {
         match self {

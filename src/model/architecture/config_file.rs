@@ -2,12 +2,30 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, ModelConfig, NumberFormat, Rotary, RotaryScaling, SlidingWindow, Yarn};
+use super::{Architecture, ModelConfig, NumberFormat, Rotary, RotaryScaling, SlidingWindow, Yarn, known_fields};
 
 /// No real model has a size beyond this; a larger one is a damaged file.
 const LARGEST_SIZE: u64 = 1 << 24;
 /// What stands where no text would help.
 const SIZES: &str = "it must be a whole number from 1 to 16777216";
+
+/// What the tables of rotary positions can have.
+const ROTARY_FIELDS: [&str; 14] = [
+    "rope_type",
+    "type",
+    "rope_theta",
+    "factor",
+    "original_max_position_embeddings",
+    "low_freq_factor",
+    "high_freq_factor",
+    "beta_fast",
+    "beta_slow",
+    "attention_factor",
+    "mscale",
+    "mscale_all_dim",
+    "truncate",
+    "partial_rotary_factor",
+];
 
 /// Why a `config.json` is not one of ours.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +52,26 @@ pub enum ConfigError {
         /// Its name.
         found: String,
     },
+    /// The architecture is said twice, differently.
+    #[error("`architectures` is `{class}`, but `model_type` is `{model_type}`: they must name the same architecture")]
+    TwoArchitectures {
+        /// What `architectures` says.
+        class: String,
+        /// What `model_type` says.
+        model_type: String,
+    },
+    /// It asks for something that only other architectures have.
+    #[error("the field `{field}` is {found}, but the architecture is `{architecture}`: {supported}")]
+    NotOfArchitecture {
+        /// The architecture.
+        architecture: &'static str,
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What the architecture has.
+        supported: &'static str,
+    },
     /// It asks for something that we do not have.
     #[error("the field `{field}` is {found}, which is not supported: {supported}")]
     Unsupported {
@@ -59,10 +97,15 @@ impl ModelConfig {
         let fields = Fields(serde_json::from_str(text).map_err(ConfigError::Syntax)?);
         let architecture = fields.architecture()?;
         fields.check_supported()?;
+        known_fields::check(&fields.0)?;
+        known_fields::check_of_architecture(&fields.0, architecture)?;
         let hidden_size = fields.size("hidden_size")?;
         let num_hidden_layers = fields.size("num_hidden_layers")?;
         let num_attention_heads = fields.size("num_attention_heads")?;
         let (key_value_heads, head_dim) = default_heads(architecture, num_attention_heads, hidden_size);
+        // transformers takes its default where the field is missing, and all heads where it is null.
+        let is_null = fields.0.get("num_key_value_heads").is_some_and(Value::is_null);
+        let key_value_heads = if is_null { num_attention_heads } else { key_value_heads };
         let max_position_embeddings = fields.size_or("max_position_embeddings", default_length(architecture))?;
         let attention_bias =
             matches!(architecture, Architecture::Llama | Architecture::Qwen3) && fields.flag("attention_bias")?;
@@ -83,7 +126,7 @@ impl ModelConfig {
             attention_output_bias: attention_bias,
             feed_forward_bias: architecture == Architecture::Llama && fields.flag("mlp_bias")?,
             query_key_norm: architecture == Architecture::Qwen3,
-            sliding_window: fields.sliding_window(architecture, num_hidden_layers)?,
+            sliding_window: fields.sliding_window(architecture, num_hidden_layers, max_position_embeddings)?,
             bos_token_id: fields.tokens("bos_token_id")?.first().copied(),
             eos_token_id: fields.tokens("eos_token_id")?,
             pad_token_id: fields.tokens("pad_token_id")?.first().copied(),
@@ -151,7 +194,12 @@ impl ModelConfig {
             Architecture::Llama => {
                 vec![("attention_bias", json!(self.query_key_value_bias)), ("mlp_bias", json!(self.feed_forward_bias))]
             }
-            Architecture::Mistral => vec![("sliding_window", json!(length))],
+            Architecture::Mistral => {
+                // transformers reads a Mistral with `layer_types` as one whose blocks differ.
+                let types = || ("layer_types", blocks.clone().map(kinds).collect());
+                let differ = length.is_some() && blocks.clone().any(|window| !window);
+                std::iter::once(("sliding_window", json!(length))).chain(differ.then(types)).collect()
+            }
             Architecture::Qwen2 => windows(),
             Architecture::Qwen3 => {
                 let mut fields = windows();
@@ -171,6 +219,9 @@ impl ModelConfig {
         if !self.head_dim.is_multiple_of(2) || self.head_dim == 0 {
             return wrong("head_dim", self.head_dim, "the rotary embedding needs an even number");
         }
+        if let Some(token) = self.eos_token_id.iter().find(|token| **token as usize >= self.vocab_size) {
+            return wrong("eos_token_id", *token as usize, "it must be a token of the vocabulary");
+        }
         for (field, token) in [("bos_token_id", self.bos_token_id), ("pad_token_id", self.pad_token_id)] {
             // Llama 2 directories say -1 or the vocabulary's size where there is no padding token: those are never looked up.
             if let Some(token) = token.filter(|token| *token as usize > self.vocab_size) {
@@ -179,6 +230,23 @@ impl ModelConfig {
         }
         Ok(())
     }
+}
+
+/// What a person should know of a `config.json` that is read; nothing where it is no JSON object.
+pub(in crate::model) fn remarks(text: &str) -> Vec<String> {
+    let Ok(fields) = serde_json::from_str::<Map<String, Value>>(text) else { return Vec::new() };
+    let mut remarks = known_fields::remarks(&fields);
+    for field in ["rope_scaling", "rope_parameters"] {
+        let Some(table) = fields.get(field).and_then(Value::as_object) else { continue };
+        let passed_over = |(name, value): &(&String, &Value)| {
+            !known_fields::is_nothing(value) && !ROTARY_FIELDS.contains(&name.as_str())
+        };
+        let names: Vec<String> = table.iter().filter(passed_over).map(|(name, _)| format!("`{name}`")).collect();
+        if !names.is_empty() {
+            remarks.push(format!("config.json: {} of `{field}` is not known and not used", names.join(", ")));
+        }
+    }
+    remarks
 }
 
 /// Key and value heads, and the width of a head, where `config.json` says nothing, as transformers takes them.
@@ -247,26 +315,32 @@ impl Fields {
     }
 
     fn architecture(&self) -> Result<Architecture, ConfigError> {
-        let named = self.get("architectures").and_then(|names| names.get(0)).or_else(|| self.get("model_type"));
-        let name = named.and_then(Value::as_str).ok_or(ConfigError::Missing("architectures"))?;
-        let found = Architecture::ALL.into_iter().find(|known| [known.class(), known.model_type()].contains(&name));
-        found.ok_or_else(|| ConfigError::Architecture { found: name.to_owned() })
+        let class = self.get("architectures").and_then(|names| names.get(0));
+        let name = class.or_else(|| self.get("model_type")).and_then(Value::as_str);
+        let name = name.ok_or(ConfigError::Missing("architectures"))?;
+        let unknown = |name: &str| ConfigError::Architecture { found: name.to_owned() };
+        let found = Architecture::named(name).ok_or_else(|| unknown(name))?;
+        // transformers goes by `model_type`, others by `architectures`.
+        match self.get("model_type").and_then(Value::as_str) {
+            Some(model_type) if Architecture::named(model_type).is_some_and(|other| other != found) => {
+                Err(ConfigError::TwoArchitectures { class: name.to_owned(), model_type: model_type.to_owned() })
+            }
+            Some(model_type) if Architecture::named(model_type).is_none() => Err(unknown(model_type)),
+            _ => Ok(found),
+        }
     }
 
     fn check_supported(&self) -> Result<(), ConfigError> {
-        let supported = [
-            ("hidden_act", json!("silu"), "the activation is `silu`"),
-            ("partial_rotary_factor", json!(1.0), "all of a head is rotated"),
-        ];
-        for (field, only, supported) in supported {
-            let same = |value: &Value| *value == only || (value.is_number() && value.as_f64() == only.as_f64());
-            if let Some(found) = self.get(field).filter(|value| !same(value)) {
-                return Err(ConfigError::Unsupported { field, found: found.to_string(), supported });
-            }
+        let unsupported = |field, supported| {
+            let found = self.get(field).map_or_else(String::new, Value::to_string);
+            Err(ConfigError::Unsupported { field, found, supported })
+        };
+        let is_silu = |value: &Value| value.as_str().is_some_and(|name| ["silu", "swish"].contains(&name));
+        if !self.get("hidden_act").is_none_or(is_silu) {
+            return unsupported("hidden_act", "the activation is `silu`");
         }
-        if let Some(found) = self.get("quantization_config") {
-            let supported = "weights are float32, float16 or bfloat16";
-            return Err(ConfigError::Unsupported { field: "quantization_config", found: found.to_string(), supported });
+        if !self.get("partial_rotary_factor").is_none_or(|share| share.as_f64() == Some(1.0)) {
+            return unsupported("partial_rotary_factor", "all of a head is rotated");
         }
         Ok(())
     }
@@ -274,12 +348,15 @@ impl Fields {
     /// `rope_scaling` of earlier versions or `rope_parameters` of transformers 5, which prefers the former as we do.
     fn rotary(&self, max_position_embeddings: usize) -> Result<Rotary, ConfigError> {
         let theta = self.number("rope_theta", 10_000.0)?;
-        let named = ["rope_scaling", "rope_parameters"].into_iter().find_map(|field| Some((field, self.get(field)?)));
+        // An empty table says nothing: the other one holds.
+        let said = |field| self.get(field).filter(|value| !value.as_object().is_some_and(Map::is_empty));
+        let named = ["rope_scaling", "rope_parameters"].into_iter().find_map(|field| Some((field, said(field)?)));
         let Some((field, found)) = named else { return Ok(Rotary { theta, scaling: RotaryScaling::Default }) };
         let supported = "the rotary types are `default`, `linear`, `llama3` and `yarn`, the same for all layers";
         let unsupported = || ConfigError::Unsupported { field, found: found.to_string(), supported };
         let table = Fields(found.as_object().ok_or_else(unsupported)?.clone());
         table.check_supported()?;
+        known_fields::check(&table.0)?;
         let kind = match table.get("rope_type").or_else(|| table.get("type")) {
             None if table.0.values().any(Value::is_object) => return Err(unsupported()),
             None => "default",
@@ -325,26 +402,56 @@ impl Fields {
         })
     }
 
-    /// Mistral has one window for all blocks, Qwen one for some.
-    fn sliding_window(&self, architecture: Architecture, blocks: usize) -> Result<Option<SlidingWindow>, ConfigError> {
-        let given = self.0.contains_key("sliding_window");
-        let length = match architecture {
-            Architecture::Llama => None,
-            Architecture::Qwen2 | Architecture::Qwen3 if !self.flag("use_sliding_window")? => None,
-            // transformers takes 4096 where the field is missing, and no window where it is null.
-            _ if !given => Some(4096),
-            _ => self.get("sliding_window").map(|_| self.size("sliding_window")).transpose()?,
+    /// Which blocks have the window: those that `layer_types` names; else all of a Mistral, and those of a Qwen from
+    /// `max_window_layers` on. As in transformers, which reads a Mistral with `layer_types` as a Ministral.
+    fn sliding_window(
+        &self,
+        architecture: Architecture,
+        blocks: usize,
+        longest: usize,
+    ) -> Result<Option<SlidingWindow>, ConfigError> {
+        let kinds = self.get("layer_types").map(|kinds| layer_types(kinds, blocks)).transpose()?;
+        let length = self.window_length(architecture, longest)?;
+        let Some(length) = length else {
+            let field = "layer_types";
+            let found = || self.get(field).map_or_else(String::new, Value::to_string);
+            let supported = "without a window (`sliding_window`, for Qwen with `use_sliding_window`) all layers have \
+                             `full_attention`";
+            return match kinds.is_some_and(|windows| windows.contains(&true)) {
+                true => Err(ConfigError::Unsupported { field, found: found(), supported }),
+                false => Ok(None),
+            };
         };
-        let Some(length) = length else { return Ok(None) };
-        let windows = match (architecture, self.get("layer_types")) {
-            (Architecture::Mistral, _) => vec![true; blocks],
-            (_, Some(kinds)) => layer_types(kinds, blocks)?,
+        let windows = match (architecture, kinds) {
+            (_, Some(windows)) => windows,
+            (Architecture::Mistral, None) => vec![true; blocks],
             (_, None) => {
                 let first = self.get("max_window_layers").map_or(Ok(28), |_| self.count("max_window_layers"))?;
                 (0..blocks).map(|block| block >= first).collect()
             }
         };
         Ok(Some(SlidingWindow { length, blocks: windows }))
+    }
+
+    /// How far back attention reaches where a block has the window.
+    fn window_length(&self, architecture: Architecture, longest: usize) -> Result<Option<usize>, ConfigError> {
+        let said = self.get("sliding_window").map(|_| self.size("sliding_window")).transpose()?;
+        match architecture {
+            // Its attention has none, but a cache of transformers would forget what lies before it.
+            Architecture::Llama => match said.filter(|length| *length < longest) {
+                None => Ok(None),
+                Some(length) => Err(ConfigError::NotOfArchitecture {
+                    architecture: architecture.class(),
+                    field: "sliding_window",
+                    found: length.to_string(),
+                    supported: "its attention reaches back to the first token",
+                }),
+            },
+            Architecture::Qwen2 | Architecture::Qwen3 if !self.flag("use_sliding_window")? => Ok(None),
+            // transformers takes 4096 where the field is missing, and no window where it is null.
+            _ if !self.0.contains_key("sliding_window") => Ok(Some(4096)),
+            _ => Ok(said),
+        }
     }
 
     fn size(&self, field: &'static str) -> Result<usize, ConfigError> {
@@ -395,7 +502,7 @@ fn layer_types(kinds: &Value, blocks: usize) -> Result<Vec<bool>, ConfigError> {
     let field = "layer_types";
     let read = |kind: &Value| match kind.as_str() {
         Some("sliding_attention") => Ok(true),
-        Some("full_attention") => Ok(false),
+        Some("full_attention" | "attention") => Ok(false),
         _ => Err(ConfigError::Unsupported {
             field,
             found: kind.to_string(),

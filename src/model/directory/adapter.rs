@@ -21,7 +21,7 @@ use crate::{
     seed::Seed,
 };
 
-const CONFIG: &str = "adapter_config.json";
+pub(super) const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 /// What PEFT puts before every path.
 const PREFIX: &str = "base_model.model.";
@@ -77,7 +77,7 @@ impl Adapter {
     }
 
     /// The PEFT directory of an artifact: the folder itself, or its `adapter` where that of a tuned model is meant.
-    fn folder(directory: &Path) -> PathBuf {
+    pub(super) fn folder(directory: &Path) -> PathBuf {
         let inside = directory.join("adapter");
         if !directory.join(CONFIG).exists() && inside.join(CONFIG).exists() { inside } else { directory.to_owned() }
     }

@@ -72,7 +72,7 @@ impl<T> Default for Patterns<T> {
 pub(super) type Unsupported = (String, String, &'static str);
 
 /// Fields of PEFT that change what an adapter computes, none of which we have; null, false and empty ones do not matter.
-const UNSUPPORTED: [(&str, &str); 14] = [
+const UNSUPPORTED: [(&str, &str); 15] = [
     ("modules_to_save", "no modules are saved whole"),
     ("use_dora", "updates have no magnitudes"),
     ("lora_bias", "updates have no biases"),
@@ -85,9 +85,46 @@ const UNSUPPORTED: [(&str, &str); 14] = [
     ("use_qalora", "updates are plain products"),
     ("use_bdlora", "updates are plain products"),
     ("arrow_config", "there is one adapter"),
+    ("kasa_config", "updates are plain products"),
     ("monteclora_config", "updates are plain products"),
     ("megatron_config", "layers are not split"),
 ];
+
+/// Fields of PEFT that are read, or that say nothing of what an adapter computes: how it was begun and trained, and by which
+/// version.
+const KNOWN: [&str; 26] = [
+    "alpha_pattern",
+    "auto_mapping",
+    "base_model_name_or_path",
+    "bias",
+    "corda_config",
+    "ensure_weight_tying",
+    "eva_config",
+    "inference_mode",
+    "init_lora_weights",
+    "layers_pattern",
+    "layers_to_transform",
+    "loftq_config",
+    "lora_alpha",
+    "lora_dropout",
+    "lora_ga_config",
+    "megatron_core",
+    "peft_type",
+    "peft_version",
+    "qalora_group_size",
+    "r",
+    "rank_pattern",
+    "revision",
+    "target_modules",
+    "task_type",
+    "use_rslora",
+    "velora_config",
+];
+
+/// Whether a field is one that is read, refused, or rightly passed over.
+pub(super) fn is_known_field(name: &str) -> bool {
+    KNOWN.contains(&name) || UNSUPPORTED.iter().any(|(field, _)| *field == name)
+}
 
 /// What is wrong with the fields beside those of [`AdapterConfig`], if anything is.
 pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
@@ -103,6 +140,14 @@ pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
     if ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|kind| initial.starts_with(kind)) {
         let supported = "it changes the model's own weights; save the adapter converted to plain LoRA";
         return Some(("init_lora_weights".to_owned(), format!("{initial:?}"), supported));
+    }
+    let pattern = &fields["layers_pattern"];
+    let is_layers = |pattern: &Value| pattern == "layers";
+    let is_usual =
+        pattern.is_null() || is_layers(pattern) || pattern.as_array().is_some_and(|all| all.iter().all(is_layers));
+    if !is_usual {
+        let supported = "the blocks of `layers_to_transform` are those of `layers`";
+        return Some(("layers_pattern".to_owned(), pattern.to_string(), supported));
     }
     UNSUPPORTED.iter().find_map(|(field, supported)| {
         let value = &fields[*field];

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use super::WeightsError;
+use crate::model::files;
 
 /// Where transformers looks for further chat templates, one of which may be the default.
 const TEMPLATES: &str = "additional_chat_templates";
@@ -34,8 +35,9 @@ fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Wei
     for entry in fs::read_dir(from).map_err(io(from))? {
         let entry = entry.map_err(io(from))?;
         let name = entry.file_name();
-        if wanted(&name.to_string_lossy()) {
-            fs::copy(entry.path(), to.join(&name)).map_err(io(&entry.path()))?;
+        // What is no file (a dangling link, a folder, a socket) was not read before and is not missed afterwards.
+        if wanted(&name.to_string_lossy()) && entry.path().is_file() {
+            files::copy(&entry.path(), &to.join(&name)).map_err(io(&entry.path()))?;
         }
     }
     Ok(())

@@ -69,10 +69,10 @@ pub enum WeightsError {
         /// The format.
         format: &'static str,
     },
-    /// An adapter that asks for something that we do not have.
+    /// An adapter or a generation config that asks for something that we do not have.
     #[error("{path}: the field `{field}` is {found}, which is not supported: {supported}", path = .path.display())]
     Adapter {
-        /// The adapter's config.
+        /// The file.
         path: PathBuf,
         /// The field.
         field: String,

@@ -7,6 +7,9 @@ pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The last norm, in every architecture.
 pub(super) const NORM: &str = "model.norm.weight";
 
+/// The output layer, where it is not the embedding.
+pub(super) const HEAD: &str = "lm_head.weight";
+
 /// One of our linear layers, with the layers of transformers whose matrices [out, in] stand in it side by side.
 pub(super) struct Columns {
     /// Name and width of each.
@@ -55,11 +58,14 @@ pub(super) const BLOCK_NORMS: [&str; 2] = ["input_layernorm.weight", "post_atten
 /// The norms of each query and each key.
 pub(super) const QUERY_KEY_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
 
-/// Names and shapes of all tensors of a model, block by block.
-pub(super) fn expected_tensors(config: &ModelConfig) -> impl Iterator<Item = (String, Vec<usize>)> + '_ {
+/// Names and shapes of all tensors of a model, block by block; `embedding` is the name of the embedding.
+pub(super) fn expected_tensors<'a>(
+    config: &'a ModelConfig,
+    embedding: &str,
+) -> impl Iterator<Item = (String, Vec<usize>)> + use<'a> {
     let hidden = config.hidden_size;
     let vocabulary = vec![config.vocab_size, hidden];
-    let ends = [(EMBEDDING.to_owned(), vocabulary), (NORM.to_owned(), vec![hidden])];
+    let ends = [(embedding.to_owned(), vocabulary), (NORM.to_owned(), vec![hidden])];
     let head = (!config.tie_word_embeddings).then(|| head_columns(config).tensors(""));
     let blocks = (0..config.num_hidden_layers).flat_map(move |block| {
         let prefix = block_prefix(block);

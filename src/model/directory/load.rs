@@ -10,14 +10,15 @@ use serde_json::Value;
 
 use super::{
     WeightsError,
+    foreign::{check_shards, no_weights},
     layout::{
-        BLOCK_NORMS, Columns, EMBEDDING, NORM, QUERY_KEY_NORMS, block_columns, block_prefix, expected_tensors,
+        BLOCK_NORMS, Columns, EMBEDDING, HEAD, NORM, QUERY_KEY_NORMS, block_columns, block_prefix, expected_tensors,
         head_columns,
     },
     tensors::{MappedFiles, Tensors},
 };
 use crate::model::{
-    architecture::{Block, Linear, ModelConfig, NumberFormat, Transformer, parameter, tokens},
+    architecture::{Block, Linear, ModelConfig, NumberFormat, Transformer, parameter, remarks, tokens},
     device::Place,
     files,
 };
@@ -58,11 +59,12 @@ impl Transformer {
     /// Names the file that could not be read or is damaged, and the tensor that is missing, left over, of another shape or
     /// no number.
     pub fn load(directory: &Path, place: &Place) -> Result<Self, WeightsError> {
-        let config = ModelConfig::load(directory)?;
+        let mut config = ModelConfig::load(directory)?;
         let (files, all) = MappedFiles::of_model(directory)?;
         let tensors = Tensors::parse(&all, &files)?;
-        check(&tensors, &config)?;
-        Builder { tensors, config: &config, place }.model()
+        let embedding = settle_head(&tensors, &mut config)?;
+        check(&tensors, &config, embedding)?;
+        Builder { tensors, config: &config, place, embedding }.model()
     }
 
     /// Whether a directory holds a whole model that [`Transformer::load`] reads; only the files' headers are looked at.
@@ -70,10 +72,29 @@ impl Transformer {
     /// # Errors
     /// As [`Transformer::load`].
     pub fn check(directory: &Path) -> Result<ModelConfig, WeightsError> {
-        let config = ModelConfig::load(directory)?;
+        let mut config = ModelConfig::load(directory)?;
         let (files, all) = MappedFiles::of_model(directory)?;
-        check(&Tensors::parse(&all, &files)?, &config)?;
+        let tensors = Tensors::parse(&all, &files)?;
+        let embedding = settle_head(&tensors, &mut config)?;
+        check(&tensors, &config, embedding)?;
         Ok(config)
+    }
+
+    /// What a person should know of a directory that is read: fields of `config.json` that are passed over, and an output
+    /// layer of its own where `config.json` says that it is the embedding.
+    ///
+    /// # Errors
+    /// As [`Transformer::load`].
+    pub fn remarks(directory: &Path) -> Result<Vec<String>, WeightsError> {
+        let mut remarks = remarks(&read_text(&directory.join("config.json"))?);
+        if ModelConfig::load(directory)?.tie_word_embeddings && !Self::check(directory)?.tie_word_embeddings {
+            remarks.push(format!(
+                "config.json says `tie_word_embeddings`, but `{HEAD}` and `{EMBEDDING}` are both there with different \
+                 values: they are not tied, and the output layer is `{HEAD}`, as in transformers; set \
+                 `tie_word_embeddings` to false"
+            ));
+        }
+        Ok(remarks)
     }
 
     /// The format in which a directory's weights are stored, or most of them.
@@ -88,14 +109,18 @@ impl Transformer {
     /// The files that hold a directory's weights, its index included.
     ///
     /// # Errors
-    /// Names an index that is damaged.
+    /// Names the file that is missing and what is there instead, or an index that is damaged.
     pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, WeightsError> {
         let index = directory.join(INDEX);
         let single = directory.join(SINGLE);
-        if single.exists() || !index.exists() {
+        if single.exists() {
             return Ok(vec![single]);
         }
+        if !index.exists() {
+            return Err(no_weights(directory));
+        }
         let mut files = shards(directory, &index)?;
+        check_shards(&index, &files)?;
         files.push(index);
         Ok(files)
     }
@@ -130,16 +155,34 @@ fn shards(directory: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> 
     Ok(files.into_iter().collect())
 }
 
+/// Decides which tensor is the embedding, and whether the output layer is another one, as transformers 5 does where
+/// `config.json` says that they are one: with both there they are tied only if they are equal, with one there that one is
+/// both.
+fn settle_head(tensors: &Tensors, config: &mut ModelConfig) -> Result<&'static str, WeightsError> {
+    if !config.tie_word_embeddings {
+        return Ok(EMBEDDING);
+    }
+    match (tensors.has(EMBEDDING), tensors.has(HEAD)) {
+        (true, true) => {
+            let shape = [config.vocab_size, config.hidden_size];
+            config.tie_word_embeddings = tensors.are_equal(EMBEDDING, HEAD, &shape)?;
+            Ok(EMBEDDING)
+        }
+        (false, true) => Ok(HEAD),
+        _ => Ok(EMBEDDING),
+    }
+}
+
 /// Every tensor of the model is there in its shape, and nothing is left over.
-fn check(tensors: &Tensors, config: &ModelConfig) -> Result<(), WeightsError> {
+fn check(tensors: &Tensors, config: &ModelConfig, embedding: &str) -> Result<(), WeightsError> {
     let mut expected = BTreeSet::new();
-    for (name, shape) in expected_tensors(config) {
+    for (name, shape) in expected_tensors(config, embedding) {
         tensors.check(&name, &shape)?;
         expected.insert(name);
     }
     let spare = |name: &str| {
         // Some tied directories repeat the embedding under this name, some old ones keep the rotary frequencies.
-        name == "lm_head.weight" || name.ends_with("rotary_emb.inv_freq")
+        name == HEAD || name.ends_with("rotary_emb.inv_freq")
     };
     match tensors.names().find(|name| !expected.contains(*name) && !spare(name)) {
         None => Ok(()),
@@ -152,6 +195,8 @@ struct Builder<'a> {
     tensors: Tensors<'a>,
     config: &'a ModelConfig,
     place: &'a Place,
+    /// The tensor that is the embedding.
+    embedding: &'static str,
 }
 
 impl Builder<'_> {
@@ -159,7 +204,7 @@ impl Builder<'_> {
         let (config, hidden) = (self.config, self.config.hidden_size);
         let vocabulary = [config.vocab_size, hidden];
         let embedding =
-            self.tensors.plain(&[(EMBEDDING.to_owned(), vocabulary.to_vec())], &vocabulary, self.place.format)?;
+            self.tensors.plain(&[(self.embedding.to_owned(), vocabulary.to_vec())], &vocabulary, self.place.format)?;
         let head = (!config.tie_word_embeddings).then(|| self.linear(&head_columns(config), "", "head"));
         Ok(Transformer {
             embedding: parameter("embedding", self.put(embedding)),
@@ -445,7 +490,7 @@ pub(in crate::model) mod tests {
             DIR/model.safetensors: the tensor `model.layers.2.input_layernorm.weight` is missing
             DIR/model.safetensors: the tensor `model.layers.1.input_layernorm.weight` belongs to no part of the model that config.json describes
             DIR/model.safetensors: the tensor `model.embed_tokens.weight` has the shape [32, 16], but [33, 16] is expected
-            DIR/model.safetensors: it is not a whole safetensors file: incomplete metadata, file not fully covered
+            DIR/model.safetensors: it is not a whole safetensors file: it has 19724 bytes of 19728; its download or copy is not complete
             DIR/model.safetensors: No such file or directory (os error 2)
             DIR/model.safetensors.index.json: `model.norm.weight` should stand in a file of this directory, not in "../model.safetensors"
             DIR/generation_config.json: it is not JSON: EOF while parsing an object at line 1 column 1"#]].assert_eq(&messages.join("\n"));

@@ -3,11 +3,14 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use burn::tensor::{DType, Tensor};
+use half::{bf16, f16};
+use rayon::prelude::*;
 use safetensors::{Dtype, View};
 use serde_json::json;
 
@@ -175,9 +178,61 @@ fn into_files(tensors: BTreeMap<String, Stored>, largest_file: usize) -> Vec<BTr
     files
 }
 
-/// Writes a safetensors file as PyTorch's own are marked.
+/// A tensor that is looked at while it is written.
+struct Checked<'a> {
+    name: &'a str,
+    stored: &'a Stored,
+    /// The first tensor with values that are not finite.
+    wrong: &'a OnceLock<String>,
+}
+
+impl View for Checked<'_> {
+    fn dtype(&self) -> Dtype {
+        self.stored.dtype()
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.stored.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let data = self.stored.data();
+        let (pairs, _) = data.as_chunks::<2>();
+        let is_finite = match self.stored.format() {
+            DType::BF16 => pairs.par_iter().all(|word| bf16::from_le_bytes(*word).is_finite()),
+            DType::F16 => pairs.par_iter().all(|word| f16::from_le_bytes(*word).is_finite()),
+            _ => data.as_chunks::<4>().0.par_iter().all(|word| f32::from_le_bytes(*word).is_finite()),
+        };
+        if !is_finite {
+            self.wrong.get_or_init(|| self.name.to_owned());
+        }
+        data
+    }
+
+    fn data_len(&self) -> usize {
+        self.stored.data_len()
+    }
+}
+
+/// Writes a safetensors file as PyTorch's own are marked, with the modes of any new file. A file with values that could
+/// not be read again is not left behind.
 pub(super) fn write_tensors(tensors: BTreeMap<String, Stored>, path: PathBuf) -> Result<(), WeightsError> {
     let metadata = Some(std::iter::once(("format".to_owned(), "pt".to_owned())).collect());
-    safetensors::serialize_to_file(tensors, metadata, &path)
-        .map_err(|error| WeightsError::Malformed { path, problem: error.to_string() })
+    let io = |source| WeightsError::Io { path: path.clone(), source };
+    // The library writes beside and renames, and what it renames only its owner may read.
+    let modes = File::create(&path).and_then(|file| file.metadata()).map_err(io)?.permissions();
+    let wrong = OnceLock::new();
+    let checked = |(name, stored)| (name, Checked { name, stored, wrong: &wrong });
+    safetensors::serialize_to_file(
+        tensors.iter().map(|(name, stored)| checked((name.as_str(), stored))),
+        metadata,
+        &path,
+    )
+    .map_err(|error| WeightsError::Malformed { path: path.clone(), problem: error.to_string() })?;
+    fs::set_permissions(&path, modes).map_err(io)?;
+    let Some(name) = wrong.get() else { return Ok(()) };
+    fs::remove_file(&path).map_err(io)?;
+    let format =
+        NumberFormat::ALL.into_iter().find(|format| Some(format.dtype()) == tensors.get(name).map(Stored::format));
+    Err(WeightsError::NotFinite { path, name: name.clone(), format: format.map_or("float32", NumberFormat::name) })
 }

@@ -13,7 +13,7 @@ use memmap2::{Mmap, UncheckedAdvice};
 use rayon::prelude::*;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::WeightsError;
+use super::{WeightsError, foreign::not_safetensors};
 use crate::model::architecture::NumberFormat;
 
 /// Rows of a transposed matrix that are filled together, so that a cache line of the file is used whole.
@@ -64,8 +64,7 @@ impl<'a> Tensors<'a> {
         let mut tensors = BTreeMap::new();
         for (path, map) in &files.0 {
             let malformed = |problem: String| WeightsError::Malformed { path: path.clone(), problem };
-            let parsed = SafeTensors::deserialize(map)
-                .map_err(|error| malformed(format!("it is not a whole safetensors file: {error}")))?;
+            let parsed = SafeTensors::deserialize(map).map_err(|error| malformed(not_safetensors(map, &error)))?;
             for (name, view) in parsed.tensors() {
                 if format_of(&view).is_none() {
                     let problem = format!("the tensor `{name}` is {:?}; known are F32, F16 and BF16", view.dtype());
@@ -96,6 +95,26 @@ impl<'a> Tensors<'a> {
             of_format.map(|found| found.view.data().len()).sum()
         };
         NumberFormat::ALL.into_iter().max_by_key(bytes).expect("there are formats")
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// Whether two tensors of this shape have the same values, whatever their formats.
+    pub(super) fn are_equal(&self, one: &str, other: &str, shape: &[usize]) -> Result<bool, WeightsError> {
+        let (one, other) = (self.find(one, shape)?, self.find(other, shape)?);
+        let equal = match one.view.dtype() == other.view.dtype() && one.view.data() == other.view.data() {
+            true => true,
+            false => {
+                let (one, other) = (&one.view, &other.view);
+                (0..shape.iter().product()).into_par_iter().all(|place| value(one, place) == value(other, place))
+            }
+        };
+        one.let_go();
+        other.let_go();
+        Ok(equal)
     }
 
     /// Whether a tensor is there in this shape.
@@ -233,8 +252,17 @@ impl Place {
 }
 
 impl Found<'_> {
-    /// Says whether all values were numbers, and lets go of the file's pages, which would count as memory beside ours.
+    /// Says whether all values were numbers, and lets go of the file's pages.
     fn finish(&self, name: &str, format: NumberFormat, finite: &AtomicBool) -> Result<(), WeightsError> {
+        self.let_go();
+        if finite.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Err(WeightsError::NotFinite { path: self.path.to_owned(), name: name.to_owned(), format: format.name() })
+    }
+
+    /// Lets go of the file's pages, which would count as memory beside ours.
+    fn let_go(&self) {
         let offset = self.view.data().as_ptr() as usize - self.map.as_ptr() as usize;
         // SAFETY: the pages belong to a file that is only read; they are read again where they are needed again.
         let advised =
@@ -242,10 +270,16 @@ impl Found<'_> {
         if let Err(error) = advised {
             tracing::debug!("pages of {} stay in memory: {error}", self.path.display());
         }
-        if finite.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        Err(WeightsError::NotFinite { path: self.path.to_owned(), name: name.to_owned(), format: format.name() })
+    }
+}
+
+/// A stored value.
+fn value(view: &TensorView, place: usize) -> f32 {
+    let data = view.data();
+    match view.dtype() {
+        Dtype::F16 => f16::from_le_bytes([data[2 * place], data[2 * place + 1]]).to_f32(),
+        Dtype::BF16 => bf16::from_le_bytes([data[2 * place], data[2 * place + 1]]).to_f32(),
+        _ => f32::from_le_bytes(std::array::from_fn(|byte| data[4 * place + byte])),
     }
 }
 

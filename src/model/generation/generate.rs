@@ -306,7 +306,7 @@ impl Generator<'_> {
             row.seen.push(draw.token);
         }
         let stopped = match &self.stops {
-            Some(stops) => stops.is_complete(&row.answer.tokens)?,
+            Some(stops) => stops.is_complete(&requests[row.answer.request].prompt, &row.answer.tokens)?,
             None => false,
         };
         if stopped || self.model.config.eos_token_id.contains(&draw.token) {

@@ -2,6 +2,9 @@
 
 use crate::model::text::{Tokenizer, TokenizerError};
 
+/// Tokens that are looked at before those that may hold a stop string, for decoders that look at neighbours.
+const CONTEXT: usize = 16;
+
 /// Stop strings, with the tokenizer that says which texts tokens are.
 pub struct Stops<'a> {
     tokenizer: &'a Tokenizer,
@@ -18,22 +21,24 @@ impl<'a> Stops<'a> {
         Self { tokenizer, texts, window: longest + 8 }
     }
 
-    /// Whether the last token completes a stop string.
-    pub(super) fn is_complete(&self, tokens: &[u32]) -> Result<bool, TokenizerError> {
+    /// Whether the last token of an answer to a prompt completes a stop string.
+    pub(super) fn is_complete(&self, prompt: &[u32], answer: &[u32]) -> Result<bool, TokenizerError> {
         if self.texts.iter().all(String::is_empty) {
             return Ok(false);
         }
-        let last = &tokens[tokens.len().saturating_sub(self.window)..];
-        let text = self.tokenizer.decode(last)?;
+        let (before, last) = answer.split_at(answer.len().saturating_sub(self.window));
+        let tail = |tokens: &[u32]| tokens[tokens.len().saturating_sub(CONTEXT)..].to_vec();
+        let before = if before.is_empty() { tail(prompt) } else { tail(before) };
+        let text = self.tokenizer.added(&before, last)?;
         Ok(self.first(&text).is_some())
     }
 
-    /// The text of an answer's tokens, up to where the first stop string begins.
+    /// What the tokens of an answer add to its prompt's text, up to where the first stop string begins.
     ///
     /// # Errors
     /// Where the decoder fails.
-    pub fn text(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
-        let mut text = self.tokenizer.decode(tokens)?;
+    pub fn text(&self, prompt: &[u32], answer: &[u32]) -> Result<String, TokenizerError> {
+        let mut text = self.tokenizer.added(prompt, answer)?;
         if let Some(start) = self.first(&text) {
             text.truncate(start);
         }
@@ -58,12 +63,13 @@ mod tests {
             [("Ada was\n\nborn", "Ada was"), ("Ada Q: \n\n", "Ada "), ("naïve Q:", "na"), ("Ada\n", "Ada\n")]
         {
             let tokens = tokenizer.encode_continuation(text).unwrap();
-            assert_eq!(stops.text(&tokens).unwrap(), expected);
-            let first = (1..=tokens.len()).find(|count| stops.is_complete(&tokens[..*count]).unwrap());
+            let prompt = tokenizer.encode_prompt("Q:").unwrap();
+            assert_eq!(stops.text(&prompt, &tokens).unwrap(), expected);
+            let first = (1..=tokens.len()).find(|count| stops.is_complete(&prompt, &tokens[..*count]).unwrap());
             let said = first.map(|count| tokenizer.decode(&tokens[..count]).unwrap());
             assert_eq!(said.is_some(), expected != text, "{text:?}");
             assert!(said.is_none_or(|said| said.starts_with(expected) && said.len() <= expected.len() + 4), "{text:?}");
         }
-        assert!(!Stops::new(&tokenizer, &[]).is_complete(&[5]).unwrap());
+        assert!(!Stops::new(&tokenizer, &[]).is_complete(&[], &[5]).unwrap());
     }
 }

@@ -161,12 +161,14 @@ fn quoted(names: &[String]) -> String {
 fn read(path: &Path) -> Result<Option<String>, ChatError> {
     match files::read_text(path) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A file with the name of a folder of transformers is none of its folders.
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => Ok(None),
         Err(source) => Err(ChatError::Io { path: path.to_owned(), source }),
     }
 }
 
-fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, ChatError> {
+/// The fields of a JSON file, or nothing where there is no such file.
+pub(super) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, ChatError> {
     let malformed =
         |error: serde_json::Error| ChatError::Malformed { path: path.to_owned(), problem: error.to_string() };
     read(path)?.map(|text| serde_json::from_str(&text).map_err(malformed)).transpose()
@@ -207,7 +209,9 @@ fn template_names(folder: &Path) -> Result<Vec<String>, ChatError> {
     let failed = |source| ChatError::Io { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(Vec::new());
+        }
         Err(source) => return Err(failed(source)),
     };
     let files: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed)?;
@@ -219,7 +223,10 @@ fn template_names(folder: &Path) -> Result<Vec<String>, ChatError> {
 
 /// The special tokens by name. As in transformers, special_tokens_map.json counts only beside a config that does not
 /// list its added tokens, and then before it.
-fn special_tokens(directory: &Path, config: &Map<String, Value>) -> Result<BTreeMap<String, String>, ChatError> {
+pub(super) fn special_tokens(
+    directory: &Path,
+    config: &Map<String, Value>,
+) -> Result<BTreeMap<String, String>, ChatError> {
     let mut tokens = tokens_of(config);
     if config.contains_key("added_tokens_decoder") {
         return Ok(tokens);
@@ -231,15 +238,6 @@ fn special_tokens(directory: &Path, config: &Map<String, Value>) -> Result<BTree
         }
     }
     Ok(tokens)
-}
-
-/// A special token of a model directory, e.g. `eos_token`, where it is named.
-///
-/// # Errors
-/// Names the file that could not be read or is damaged.
-pub(super) fn special_token(directory: &Path, name: &str) -> Result<Option<String>, ChatError> {
-    let config = read_object(&directory.join("tokenizer_config.json"))?.unwrap_or_default();
-    Ok(special_tokens(directory, &config)?.remove(name))
 }
 
 /// All fields that name a token, as a text or as an object with the text as its `content`.

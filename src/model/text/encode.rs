@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ChatError, ChatTemplate, Tokenizer, TokenizerError, chat::special_token};
+use super::{ChatError, ChatTemplate, Tokenizer, TokenizerError, settings::Settings, spans::Said};
 use crate::{
     language::{Content, Message},
     model::architecture::ModelConfig,
@@ -16,6 +16,7 @@ pub struct Encoder {
     directory: PathBuf,
     /// The token that ends an answer.
     end: Option<u32>,
+    remarks: Vec<String>,
 }
 
 /// Why a prompt or an answer could not be encoded.
@@ -27,6 +28,22 @@ pub enum EncodeError {
     /// The chat template failed, or there is none.
     #[error(transparent)]
     Chat(#[from] ChatError),
+    /// The tokenizer has a token that the model does not have.
+    #[error(
+        "{path}: the token `{token}` has the number {number}, but the model of config.json has {vocabulary} tokens: its \
+         embedding must be enlarged, or the tokenizer is another model's",
+        path = .path.display()
+    )]
+    Beyond {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The token.
+        token: String,
+        /// Its number.
+        number: u32,
+        /// The model's `vocab_size`.
+        vocabulary: usize,
+    },
     /// A text was answered with messages, or the other way round.
     #[error("the prompt is a {prompt}, but an answer to it is a {answer}; both must be of one kind")]
     Mixed {
@@ -56,16 +73,41 @@ impl Encoder {
     /// Reads a model directory's tokenizer and chat template.
     ///
     /// # Errors
-    /// Names the file that is missing or damaged.
+    /// Names the file that is missing or damaged, and the setting that is not supported.
     pub fn load(directory: &Path, config: &ModelConfig) -> Result<Self, EncodeError> {
         let tokenizer = Tokenizer::load(directory)?;
-        let named = special_token(directory, "eos_token")?.and_then(|token| tokenizer.token(&token));
+        let settings = Settings::read(directory, &tokenizer)?;
+        let mut remarks = settings.remarks;
+        if let Some((token, number)) = tokenizer.beyond(config.vocab_size) {
+            remarks.push(format!(
+                "tokenizer.json gives the token `{token}` the number {number}, but the model has {} tokens: a text with it \
+                 cannot be read",
+                config.vocab_size
+            ));
+        }
         Ok(Self {
             template: ChatTemplate::load(directory)?,
             directory: directory.to_owned(),
-            end: named.or(config.eos_token_id.first().copied()),
+            end: settings.end.or(config.eos_token_id.first().copied()),
+            remarks,
             tokenizer,
         })
+    }
+
+    /// The model has all tokens of the tokenizer.
+    ///
+    /// # Errors
+    /// Names the first one that it does not have.
+    pub fn check_vocabulary(&self, config: &ModelConfig) -> Result<(), EncodeError> {
+        let vocabulary = config.vocab_size;
+        let path = || self.directory.join("tokenizer.json");
+        let beyond = |(token, number)| EncodeError::Beyond { path: path(), token, number, vocabulary };
+        self.tokenizer.beyond(vocabulary).map(beyond).map_or(Ok(()), Err)
+    }
+
+    /// What a person should know of the tokenizer; nothing of it stops anything.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The tokens of a prompt: the start of a text as the tokenizer begins it, but never twice; messages as the template
@@ -98,32 +140,45 @@ impl Encoder {
     }
 
     /// Where, in the characters of an answer, each of its last `count` tokens stands; an empty range where tokenizer or
-    /// template wrote it.
+    /// template wrote it. The messages of an answer stand one below the other.
     ///
     /// # Errors
     /// As [`Encoder::pair`].
     pub fn places(&self, prompt: &Content, answer: &Content, count: usize) -> Result<Vec<[usize; 2]>, EncodeError> {
         let tokens = self.whole(prompt, answer)?;
-        let (text, said) = match (prompt, answer) {
+        let (said, mut places) = match (prompt, answer) {
             (Content::Messages(prompt), Content::Messages(answer)) => {
                 let messages: Vec<Message> = prompt.iter().chain(answer).cloned().collect();
-                (self.written(&messages, false)?, answer.iter().map(|message| message.content.as_str()).collect())
+                let text = self.written(&messages, false)?;
+                // A template that refuses to begin an answer has nothing of its own to skip.
+                let begun = self.written(prompt, true).unwrap_or_default();
+                (Said::in_messages(&text, &begun, answer), self.tokenizer.places(&text, false)?)
             }
-            _ => (format!("{}{}", prompt.text(), answer.text()), answer.text()),
+            _ => {
+                let (prompt, answer) = (prompt.text(), answer.text());
+                let text = format!("{prompt}{answer}");
+                (Said::after(&prompt, &answer), self.tokenizer.places(&text, true)?)
+            }
         };
-        // A template may trim what it writes.
-        let begin = text.rfind(&said).or_else(|| text.rfind(said.trim())).unwrap_or(text.len());
-        let trimmed =
-            if text[begin..].starts_with(&said) { 0 } else { said.chars().take_while(|c| c.is_whitespace()).count() };
-        let (begin, length) = (text[..begin].chars().count(), said.chars().count());
-        let mut places = self.tokenizer.places(&text, matches!(prompt, Content::Text(_)))?;
         // The end token that was added to a text stands nowhere.
-        let nowhere = (usize::MAX, usize::MAX);
-        places.resize(places.len().max(tokens.len()), nowhere);
-        let inside = |place: usize| (place.saturating_sub(begin) + trimmed).min(length);
-        let place =
-            |(from, to): &(usize, usize)| if *from == usize::MAX { [length; 2] } else { [inside(*from), inside(*to)] };
-        Ok(places[places.len() - count..].iter().map(place).collect())
+        places.resize(tokens.len(), None);
+        Ok(places[places.len() - count..].iter().map(|place| said.place(*place)).collect())
+    }
+
+    /// What tokens that follow a prompt say, as the answer to it: to a text the very text that they add, so that both
+    /// together have these tokens; to messages the content of a message, without the space that some templates write
+    /// before it themselves.
+    ///
+    /// # Errors
+    /// Where the template fails.
+    pub fn answer(&self, prompt: &Content, added: String) -> Result<String, EncodeError> {
+        let (Content::Messages(messages), Some(rest)) = (prompt, added.strip_prefix(' ')) else { return Ok(added) };
+        let begun = self.written(messages, true)?;
+        let Content::Messages(answer) = prompt.answer(rest.to_owned()) else { return Ok(added) };
+        let all: Vec<Message> = messages.iter().chain(&answer).cloned().collect();
+        let whole = self.written(&all, false)?;
+        let has_space = whole.strip_prefix(&begun).is_some_and(|said| said.starts_with(&added));
+        Ok(if has_space { rest.to_owned() } else { added })
     }
 
     /// The token that begins a text; none where the tokenizer begins none.
@@ -193,7 +248,7 @@ mod tests {
         if let Some(template) = template {
             fs::write(directory.path().join("chat_template.jinja"), template).unwrap();
         }
-        let config = crate::model::architecture::config::tests::tiny();
+        let config = ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
         let encoder = Encoder::load(directory.path(), &config).unwrap();
         (directory, encoder)
     }
@@ -259,6 +314,224 @@ mod tests {
         }
     }
 
+    /// Each of an answer's characters stands in a token, each token at its place or nowhere, in the order of the tokens.
+    fn check_places(encoder: &Encoder, prompt: &Content, answer: &Content) {
+        let pair = encoder.pair(prompt, answer, answer).unwrap();
+        let places = encoder.places(prompt, answer, pair.chosen.len()).unwrap();
+        assert_eq!(places.len(), pair.chosen.len());
+        let length = answer.text().chars().count();
+        let mut covered = vec![false; length];
+        let mut before = [0, 0];
+        for [from, to] in places {
+            assert!(from <= to && to <= length && before[0] <= from && before[1] <= to, "{before:?} {from} {to}");
+            covered[from..to].fill(true);
+            before = [from, to];
+        }
+        // Tokens that reach over the boundary begin in the prompt; then all of the answer stands in the later ones.
+        assert!(covered.iter().all(|covered| *covered), "{prompt:?} {answer:?} {covered:?}");
+    }
+
+    /// The directory of a tokenizer of SentencePiece's kind (`benches/text_goldens.py`).
+    fn pieces() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/text")
+    }
+
+    /// An encoder of that directory with this change to its tokenizer.json and config.
+    fn encoder_of_pieces(change: impl Fn(&mut serde_json::Value), config: serde_json::Value) -> Encoder {
+        let directory = tempfile::tempdir().unwrap();
+        for (file, is_tokenizer) in [("tokenizer.json", true), ("tokenizer_config.json", false)] {
+            let text = fs::read_to_string(pieces().join(file)).unwrap();
+            let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            match is_tokenizer {
+                true => change(&mut value),
+                false => value.as_object_mut().unwrap().extend(config.as_object().unwrap().clone()),
+            }
+            fs::write(directory.path().join(file), value.to_string()).unwrap();
+        }
+        fs::write(directory.path().join("chat_template.jinja"), TEMPLATE).unwrap();
+        let config = ModelConfig { vocab_size: 500, ..crate::model::architecture::config::tests::tiny() };
+        Encoder::load(directory.path(), &config).unwrap()
+    }
+
+    fn ends_texts(tokenizer: &mut serde_json::Value) {
+        let special = |token: &str| json!({"SpecialToken": {"id": token, "type_id": 0}});
+        let text = json!({"Sequence": {"id": "A", "type_id": 0}});
+        let tokens = json!({"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]},
+            "</s>": {"id": "</s>", "ids": [2], "tokens": ["</s>"]}});
+        tokenizer["post_processor"] = json!({"type": "TemplateProcessing", "special_tokens": tokens,
+            "single": [special("<s>"), text, special("</s>")], "pair": [text, {"Sequence": {"id": "B", "type_id": 0}}]});
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn places_cover_the_answer_whatever_the_text(prompt in "\\PC{0,12}", answer in "\\PC{0,20}", begins: bool) {
+            let (_directory, byte_level) = encoder(Some(TEMPLATE));
+            let prompt = format!("{}{prompt}", if begins { "<s>" } else { "" });
+            for encoder in [byte_level, encoder_of_pieces(|_| (), json!({})), encoder_of_pieces(ends_texts, json!({}))] {
+                check_places(&encoder, &prompt.as_str().into(), &answer.as_str().into());
+            }
+        }
+
+        #[test]
+        fn places_cover_messages_whatever_they_say(prompt in "\\PC{0,12}", answer in "[^ \n\t]\\PC{0,20}[^ \n\t]") {
+            let (_directory, byte_level) = encoder(Some(TEMPLATE));
+            let prompt = Content::from_user(prompt, None);
+            let answer = prompt.answer(answer.trim().to_owned());
+            for encoder in [byte_level, encoder_of_pieces(|_| (), json!({}))] {
+                check_places(&encoder, &prompt, &answer);
+            }
+        }
+    }
+
+    /// Llama 2 and Mistral pairs bring the token that begins a text themselves: a fact's tokens are then the same ones, and
+    /// those of its own characters.
+    #[test]
+    fn places_do_not_move_where_a_prompt_brings_its_own_beginning() {
+        let (_directory, byte_level) = encoder(None);
+        for encoder in [byte_level, encoder_of_pieces(|_| (), json!({}))] {
+            let answer = Content::from(" Ada was born in London.");
+            let places = |prompt: &str| {
+                let pair = encoder.pair(&prompt.into(), &answer, &answer).unwrap();
+                let places = encoder.places(&prompt.into(), &answer, pair.chosen.len()).unwrap();
+                (pair.chosen, places)
+            };
+            let (tokens, found) = places("<s>Who?");
+            assert_eq!((tokens.clone(), found.clone()), places("Who?"));
+            assert_eq!(found.last(), Some(&[24, 24]), "the end stands nowhere");
+            let london = found.iter().position(|[_, to]| *to > 17).unwrap();
+            let from_there = encoder.tokenizer.decode(&tokens[london..]).unwrap();
+            assert!(from_there.trim_start().starts_with("London"), "{from_there:?}");
+        }
+    }
+
+    #[test]
+    fn no_end_stands_between_prompt_and_answer_where_the_tokenizer_ends_texts() {
+        let plain = encoder_of_pieces(|_| (), json!({}));
+        let ending = encoder_of_pieces(ends_texts, json!({}));
+        assert_eq!(plain.remarks(), &[] as &[String]);
+        assert_eq!(ending.remarks().len(), 1, "{:?}", ending.remarks());
+        assert!(ending.remarks()[0].starts_with("the tokenizer puts `</s>` behind every text"));
+        for (prompt, chosen) in [("Who was Ada?", " She was born"), ("<s>Who was Ada?", " London.</s>"), ("", "Ada")] {
+            let (prompt, chosen, rejected) = (prompt.into(), chosen.into(), " Paris".into());
+            assert_eq!(ending.prompt(&prompt).unwrap(), plain.prompt(&prompt).unwrap());
+            let pair = ending.pair(&prompt, &chosen, &rejected).unwrap();
+            assert_eq!(pair, plain.pair(&prompt, &chosen, &rejected).unwrap());
+            assert_eq!((pair.moved, pair.chosen.iter().filter(|token| **token == 2).count()), (0, 1));
+        }
+    }
+
+    /// transformers' own differences of texts and tokens of texts.
+    #[test]
+    fn answers_are_what_tokens_add_as_in_transformers() {
+        #[derive(serde::Deserialize)]
+        struct Goldens {
+            prompts: Vec<Golden>,
+            surroundings: Vec<Surrounding>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Golden {
+            prompt: String,
+            prompt_ids: Vec<u32>,
+            answers: Vec<(Vec<u32>, String)>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Surrounding {
+            ends: bool,
+            config: serde_json::Value,
+            ids: Vec<u32>,
+        }
+        let goldens: Goldens =
+            serde_json::from_str(&fs::read_to_string(pieces().join("goldens.json")).unwrap()).unwrap();
+        let encoder = encoder_of_pieces(|_| (), json!({}));
+        let mut spaces = 0;
+        for Golden { prompt, prompt_ids, answers } in goldens.prompts {
+            assert_eq!(encoder.prompt(&prompt.as_str().into()).unwrap(), prompt_ids);
+            for (tokens, expected) in answers {
+                assert_eq!(encoder.tokenizer.added(&prompt_ids, &tokens).unwrap(), expected, "{prompt:?} {tokens:?}");
+                spaces +=
+                    usize::from(expected.starts_with(' ') && expected != encoder.tokenizer.decode(&tokens).unwrap());
+            }
+        }
+        assert!(spaces > 100, "{spaces}");
+        for Surrounding { ends, config, ids } in goldens.surroundings {
+            let encoder = encoder_of_pieces(
+                |value| {
+                    if ends {
+                        ends_texts(value)
+                    }
+                },
+                config,
+            );
+            let around = [encoder.tokenizer.prefix.as_slice(), &[391, 307, 396], &encoder.tokenizer.suffix].concat();
+            assert_eq!(around, ids);
+        }
+    }
+
+    #[test]
+    fn a_sampled_word_keeps_its_space_and_so_its_token() {
+        let encoder = encoder_of_pieces(|_| (), json!({}));
+        let prompt = Content::from("Who was Ada?");
+        let tokens = encoder.prompt(&prompt).unwrap();
+        for word in [" was", " London", "London", " in"] {
+            let sampled = encoder.pair(&prompt, &word.into(), &word.into()).unwrap().chosen;
+            let said = encoder.tokenizer.added(&tokens, &sampled).unwrap();
+            let said = encoder.answer(&prompt, said).unwrap();
+            assert_eq!(said, word);
+            assert_eq!(encoder.pair(&prompt, &said.as_str().into(), &" ".into()).unwrap().chosen, sampled);
+        }
+    }
+
+    /// A template that writes the space between prompt and answer itself, as Llama 2's does, is not handed a second one.
+    #[test]
+    fn a_message_has_no_space_that_its_template_writes() {
+        let answer = |template: &str, added: &str| {
+            let (_directory, encoder) = encoder(Some(template));
+            encoder.answer(&Content::from_user("Who?", None), added.to_owned()).unwrap()
+        };
+        let writes = "{% for m in messages %}{{ ('[INST] ' + m.content + ' [/INST]') if m.role == 'user' else ' ' + m.content }}{% endfor %}";
+        assert_eq!([answer(writes, " Ada."), answer(writes, "Ada.")], ["Ada.", "Ada."]);
+        assert_eq!([answer(TEMPLATE, " Ada."), answer(TEMPLATE, "Ada.")], [" Ada.", "Ada."]);
+    }
+
+    #[test]
+    fn what_would_give_a_text_other_tokens_is_named() {
+        let error = |change: &dyn Fn(&mut serde_json::Value), more: serde_json::Value, vocabulary: usize| {
+            let directory = tempfile::tempdir().unwrap();
+            let mut tokenizer: serde_json::Value =
+                serde_json::from_str(&fs::read_to_string(pieces().join("tokenizer.json")).unwrap()).unwrap();
+            change(&mut tokenizer);
+            fs::write(directory.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+            fs::write(directory.path().join("tokenizer_config.json"), more.to_string()).unwrap();
+            let config = ModelConfig { vocab_size: vocabulary, ..crate::model::architecture::config::tests::tiny() };
+            let loaded = Encoder::load(directory.path(), &config);
+            let error = loaded.and_then(|encoder| encoder.check_vocabulary(&config)).err();
+            error
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+                .replace(&directory.path().display().to_string(), "DIR")
+        };
+        let nothing: &dyn Fn(&mut serde_json::Value) = &|_| ();
+        let texts = [
+            error(&|tokenizer| tokenizer["model"]["dropout"] = json!(0.1), json!({}), 500),
+            error(nothing, json!({"split_special_tokens": true}), 500),
+            error(nothing, json!({"eos_token": "<end>"}), 500),
+            error(nothing, json!({"added_tokens_decoder": {"7": {"content": "<pad>"}}}), 500),
+            error(nothing, json!({"added_tokens_decoder": {"7": {"content": "</s>"}}}), 500),
+            error(nothing, json!({}), 403),
+            error(nothing, json!({"added_tokens_decoder": {"2": {"content": "</s>"}}, "pad_token": "<pad>"}), 500),
+        ];
+        expect_test::expect![[r#"
+            DIR/tokenizer.json: the field `model.dropout` is 0.1, which is not supported: a text would have other tokens each time; set it to null
+            DIR/tokenizer_config.json: the field `split_special_tokens` is true, which is not supported: a special token that stands in a text is read as what it is
+            DIR/tokenizer_config.json: `eos_token` is `<end>`, but tokenizer.json has no such token
+            DIR/tokenizer_config.json: `added_tokens_decoder` gives `<pad>` the number 7, but tokenizer.json has no such token
+            DIR/tokenizer_config.json: `added_tokens_decoder` gives `</s>` the number 7, but tokenizer.json gives it 2
+            DIR/tokenizer.json: the token `▁Curie` has the number 403, but the model of config.json has 403 tokens: its embedding must be enlarged, or the tokenizer is another model's
+        "#]].assert_eq(&texts.join("\n"));
+    }
+
     #[test]
     fn messages_without_a_template_are_an_error() {
         let (directory, encoder) = encoder(None);
@@ -269,7 +542,7 @@ mod tests {
         );
         let config = json!({"chat_template": "{{ messages[0].content }}"});
         fs::write(directory.path().join("tokenizer_config.json"), config.to_string()).unwrap();
-        let config = crate::model::architecture::config::tests::tiny();
+        let config = ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
         let encoder = Encoder::load(directory.path(), &config).unwrap();
         assert_eq!(text(&encoder, &encoder.prompt(&Content::from_user("Who?", None)).unwrap()), "Who?");
     }

@@ -3,6 +3,8 @@
 mod chat;
 mod encode;
 mod jinja;
+mod settings;
+mod spans;
 mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate};

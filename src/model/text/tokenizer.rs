@@ -11,7 +11,7 @@ use tokenizers::{
     decoders::byte_level::ByteLevel,
     models::bpe::{BPE, BpeTrainerBuilder},
     normalizers::NormalizerWrapper,
-    processors::template::TemplateProcessing,
+    processors::{PostProcessorWrapper, template::TemplateProcessing},
 };
 
 use crate::model::files;
@@ -25,10 +25,19 @@ pub const PADDING_TOKEN: &str = "<pad>";
 
 /// A tokenizer of the Hugging Face format.
 pub struct Tokenizer {
+    /// Without its post-processor.
     inner: tokenizers::Tokenizer,
-    /// What its post-processor puts before every text: usually the one token that begins it.
-    prefix: Vec<u32>,
+    /// What the file says is put around texts, for when it is written again.
+    post_processor: Option<PostProcessorWrapper>,
+    /// What stands before every text: usually the one token that begins it.
+    pub(super) prefix: Vec<u32>,
+    /// What transformers puts behind every text, also behind a prompt that is to be answered: nothing, or the token that
+    /// ends it. Here it is put nowhere: an answer gets its own end.
+    pub(super) suffix: Vec<u32>,
 }
+
+/// A token's characters in a text, `[from, to)`.
+pub(super) type Place = [usize; 2];
 
 /// Why a tokenizer could not be made, read, written or applied.
 #[derive(Debug, thiserror::Error)]
@@ -96,19 +105,27 @@ impl Tokenizer {
             .map_err(|error| TokenizerError::File { path: path.clone(), problem: error.to_string() })?;
         let wrong = |problem: String| TokenizerError::File { path: path.clone(), problem };
         // The library takes for granted that what it reads is JSON.
-        serde_json::from_slice::<serde_json::Value>(&bytes)
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
+        let fields = serde_json::from_slice::<serde_json::Value>(&bytes)
             .map_err(|error| wrong(format!("it is not JSON: {error}")))?;
+        if let Some(share) = fields["model"]["dropout"].as_f64().filter(|share| *share > 0.0) {
+            let problem = "a text would have other tokens each time; set it to null";
+            return Err(wrong(format!("the field `model.dropout` is {share}, which is not supported: {problem}")));
+        }
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|error| wrong(format!("it is not a tokenizer: {error}")))?;
         // Files may carry the settings of whoever wrote them last; a text is never cut nor filled up here.
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
-        Self::new(inner)
+        Self::new(inner).map_err(|error| wrong(error.to_string()))
     }
 
-    fn new(inner: tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
-        let prefix = inner.encode("", true).map_err(failed)?.get_ids().to_vec();
-        Ok(Self { inner, prefix })
+    fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
+        let (prefix, suffix) = around(&inner)?;
+        // It would also move places, and everything that it adds is known now.
+        let post_processor = inner.get_post_processor().cloned();
+        inner.with_post_processor(None::<PostProcessorWrapper>);
+        Ok(Self { inner, post_processor, prefix, suffix })
     }
 
     /// Writes `tokenizer.json` and the `tokenizer_config.json` by which transformers finds its special tokens; for
@@ -118,7 +135,9 @@ impl Tokenizer {
     /// Names the file that the file system refused.
     pub fn save(&self, directory: &Path) -> Result<(), TokenizerError> {
         let path = directory.join("tokenizer.json");
-        let text = self.inner.to_string(true).map_err(failed)?;
+        let mut whole = self.inner.clone();
+        whole.with_post_processor(self.post_processor.clone());
+        let text = whole.to_string(true).map_err(failed)?;
         let write = |path: PathBuf, text: String| {
             fs::write(&path, text).map_err(|error| TokenizerError::File { path, problem: error.to_string() })
         };
@@ -133,16 +152,17 @@ impl Tokenizer {
         write(directory.join("tokenizer_config.json"), format!("{config:#}\n"))
     }
 
-    /// The tokens of a prompt, with those that the post-processor adds, but never with a second beginning where the text
-    /// brings its own.
+    /// The tokens of a prompt, begun as the tokenizer begins texts, but never with a second beginning where the text brings
+    /// its own, and never ended: an answer follows.
     ///
     /// # Errors
     /// Where the tokenizer has no token for the text.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        let tokens = self.inner.encode(text, true).map_err(failed)?.get_ids().to_vec();
-        let doubled = !self.prefix.is_empty()
-            && tokens.strip_prefix(self.prefix.as_slice()).is_some_and(|rest| rest.starts_with(&self.prefix));
-        Ok(if doubled { tokens[self.prefix.len()..].to_vec() } else { tokens })
+        let mut tokens = self.encode_continuation(text)?;
+        if !tokens.starts_with(&self.prefix) {
+            tokens.splice(0..0, self.prefix.iter().copied());
+        }
+        Ok(tokens)
     }
 
     /// The tokens of a text that follows a prompt: nothing is added.
@@ -153,12 +173,34 @@ impl Tokenizer {
         Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// Where each token of a text stands in its characters; nothing is added, or what the tokenizer adds to a start.
+    /// Where each token of a text stands in its characters, token by token as [`Tokenizer::encode_prompt`] (for a start) or
+    /// [`Tokenizer::encode_continuation`] gives them; nowhere for what was put before.
     ///
     /// # Errors
     /// Where the tokenizer fails.
-    pub(super) fn places(&self, text: &str, is_start: bool) -> Result<Vec<(usize, usize)>, TokenizerError> {
-        Ok(self.inner.encode_char_offsets(text, is_start).map_err(failed)?.get_offsets().to_vec())
+    pub(super) fn places(&self, text: &str, is_start: bool) -> Result<Vec<Option<Place>>, TokenizerError> {
+        let encoding = self.inner.encode_char_offsets(text, false).map_err(failed)?;
+        let added = if is_start && !encoding.get_ids().starts_with(&self.prefix) { self.prefix.len() } else { 0 };
+        let places = encoding.get_offsets().iter().map(|(from, to)| Some([*from, *to]));
+        Ok(std::iter::repeat_n(None, added).chain(places).collect())
+    }
+
+    /// What tokens add to the text of those before them: decoders look at the beginning of a text (SentencePiece's take a
+    /// space away there) and at neighbours (bytes that are one character together). So a text with what is added to it has
+    /// the tokens that were drawn, wherever these are the ones that the tokenizer would choose.
+    ///
+    /// # Errors
+    /// Where the decoder fails.
+    pub fn added(&self, before: &[u32], tokens: &[u32]) -> Result<String, TokenizerError> {
+        let known = self.decode(before)?;
+        let whole = self.decode(&[before, tokens].concat())?;
+        if let Some(added) = whole.strip_prefix(&known) {
+            return Ok(added.to_owned());
+        }
+        // Bytes that are no character together with those before them: they are read behind a letter instead.
+        let letter = self.encode_continuation("a")?;
+        let (known, whole) = (self.decode(&letter)?, self.decode(&[&letter, tokens].concat())?);
+        Ok(whole.strip_prefix(&known).map_or_else(|| whole.clone(), str::to_owned))
     }
 
     /// The text of tokens, without special ones.
@@ -182,9 +224,39 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// The first token, by number, that a model with so many tokens does not have.
+    pub(super) fn beyond(&self, vocabulary: usize) -> Option<(String, u32)> {
+        let tokens = self.inner.get_vocab(true).into_iter();
+        tokens.filter(|(_, number)| *number as usize >= vocabulary).min_by_key(|(_, number)| *number)
+    }
+
+    /// Whether a number is that of a token.
+    pub fn has(&self, token: u32) -> bool {
+        self.inner.id_to_token(token).is_some()
+    }
+
+    /// Whether its model is byte-pair encoding.
+    pub(super) fn is_byte_pair(&self) -> bool {
+        matches!(self.inner.get_model(), tokenizers::ModelWrapper::BPE(_))
+    }
+
     /// The number of a token, e.g. of [`END_TOKEN`].
     pub fn token(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
+    }
+}
+
+/// What a tokenizer puts before and behind every text.
+fn around(inner: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+    let encode = |special| Ok(inner.encode("a", special).map_err(failed)?.get_ids().to_vec());
+    let (plain, whole): (Vec<u32>, Vec<u32>) = (encode(false)?, encode(true)?);
+    if plain.is_empty() {
+        return Ok((whole, Vec::new()));
+    }
+    let is_here = |from: &usize| whole[*from..].starts_with(&plain);
+    match (0..=whole.len().saturating_sub(plain.len())).find(is_here) {
+        Some(from) => Ok((whole[..from].to_vec(), whole[from + plain.len()..].to_vec())),
+        None => Err(TokenizerError::Failed("its post-processor changes the tokens of a text".to_owned())),
     }
 }
 
