@@ -101,7 +101,7 @@ fn settle_parameters(
     let mut parameters = BTreeMap::new();
     for parameter in kind.parameters {
         let value = match filled.get(parameter.name) {
-            Some(node) => check(node, &parameter.shape, parameter.name, problems),
+            Some(node) => check(node, &parameter.shape, parameter.name, problems).map(|value| named(parameter, value)),
             None => default_value(parameter),
         };
         if let Some(value) = value {
@@ -121,6 +121,28 @@ fn settle_parameters(
         }
     }
     parameters
+}
+
+/// Of a parameter that is a file only the name is a value; where it lies is a matter of its input.
+fn named(parameter: &Parameter, value: Value) -> Value {
+    match value.as_str() {
+        Some(text) if parameter.is_file(text) => {
+            Value::from(text.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default())
+        }
+        _ => value,
+    }
+}
+
+/// The files that parameters name.
+fn link_files(unit: &Unit<'_>, filled: &BTreeMap<&'static str, Node>, links: &mut Vec<Link>) {
+    for parameter in unit.kind.parameters {
+        if let (Some(input), Some(node)) = (parameter.file, filled.get(parameter.name))
+            && let Some(text) = node.as_text().filter(|text| parameter.is_file(text))
+        {
+            let (target, span) = (Target::Path(resolve_path(text, &node.span)), Some(node.span.clone()));
+            links.push(Link { input, target, span });
+        }
+    }
 }
 
 fn settle_links(
@@ -152,6 +174,7 @@ fn settle_links(
             links.extend(reference.follow(problems).map(|target| Link { input, target, span: Some(span.clone()) }));
         }
     }
+    link_files(unit, filled, &mut links);
     links
 }
 

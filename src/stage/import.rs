@@ -43,7 +43,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         refer.map_err(StageError::doing(format!("refer to {}", path.display())))?;
     }
     let config_file = directory.join("config.json");
-    fs::copy(&config_file, context.output.join("config.json"))
+    fs::read(&config_file)
+        .and_then(|bytes| fs::write(context.output.join("config.json"), bytes))
         .map_err(StageError::doing(format!("copy {}", config_file.display())))?;
     copy_companions(directory, &context.output).map_err(StageError::doing(cannot()))?;
     context.note(format!(
