@@ -104,6 +104,7 @@ fn settle_parameters(
             Some(node) => check(node, &parameter.shape, parameter.name, problems).map(|value| named(parameter, value)),
             None => default_value(parameter),
         };
+        let value = value.map(|value| if parameter.is_set { sorted(value) } else { value });
         if let Some(value) = value {
             parameters.insert(parameter.name.to_owned(), value);
         }
@@ -130,6 +131,18 @@ fn named(parameter: &Parameter, value: Value) -> Value {
             Value::from(text.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default())
         }
         _ => value,
+    }
+}
+
+/// A list without order and repetitions.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(mut list) => {
+            list.sort_by_key(Value::to_string);
+            list.dedup();
+            Value::Array(list)
+        }
+        other => other,
     }
 }
 

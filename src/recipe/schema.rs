@@ -161,6 +161,8 @@ pub struct Parameter {
     /// Where a text with a slash is a file that the stage reads: the input which that file is. It is relative to the recipe,
     /// like every path; its content enters the key, and of its path the name.
     pub file: Option<&'static Input>,
+    /// Whether it is a list whose order and repetitions mean nothing; the stage and the key see it sorted.
+    pub is_set: bool,
 }
 
 /// The values that a parameter accepts.
@@ -295,7 +297,7 @@ impl Part {
 impl Parameter {
     /// A parameter that enters the key.
     pub const fn new(name: &'static str, shape: Shape, default: Default, about: &'static str) -> Self {
-        Self { name, about, shape, default, in_key: true, file: None }
+        Self { name, about, shape, default, in_key: true, file: None, is_set: false }
     }
 
     /// The same parameter, whose text is a file that the stage reads where it has a slash.
@@ -307,6 +309,12 @@ impl Parameter {
     /// Whether a text is such a file.
     pub fn is_file(&self, text: &str) -> bool {
         self.file.is_some() && text.contains('/')
+    }
+
+    /// The same parameter, a list of which only matters what is in it.
+    pub const fn set(mut self) -> Self {
+        self.is_set = true;
+        self
     }
 
     /// The same parameter, left out of the key since it cannot change the result.

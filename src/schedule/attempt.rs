@@ -18,7 +18,7 @@ use crate::{
     digest::Digest,
     seed::Seed,
     stage::{
-        Context, InputPath, Report,
+        Context, InputPath, Report, guard,
         registry::{self, Registered},
     },
     store::{Lookup, Store},
@@ -209,7 +209,7 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
 /// It is not the signal with which a parent that lives asks for an end, since a dying parent may still look alive.
 fn end_with_parent(parent: u32) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
-    let _ = rustix::thread::set_name(c"apeft");
+    guard::call_this_process("apeft");
     std::thread::Builder::new().spawn(move || {
         for _ in &mut signals {
             let _ = rustix::process::kill_current_process_group(Signal::KILL);

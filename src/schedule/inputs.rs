@@ -7,7 +7,7 @@ use crate::{
     digest::Digest,
     plan::Fingerprint,
     recipe::schema::Kind,
-    store::{Draft, Snapshot, Store, StoreError},
+    store::{Draft, Snapshot, Store, StoreError, Times},
 };
 
 /// The inputs of an attempt, each as it was when the attempt began.
@@ -58,8 +58,9 @@ impl Watch {
 
     /// Lets a draft begin from these inputs; says whether checkpoints had to go, since they were made from others.
     pub(super) fn admit(&self, draft: &Draft) -> Result<bool, StoreError> {
-        let seen: Vec<Snapshot> = self.inputs.iter().filter_map(|input| input.seen.clone()).collect();
-        draft.begin(&seen)
+        let times = |input: &Watched| Some(input.seen.as_ref()?.times(input.is_artifact));
+        let times: Vec<Vec<Times>> = self.inputs.iter().filter_map(times).collect();
+        draft.begin(&times)
     }
 
     /// Looks again, once all was read.

@@ -45,7 +45,8 @@ static KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Required,
             "The files and folders that it leaves in its working folder, which is also APEFT_OUTPUT.",
-        ),
+        )
+        .set(),
     ],
     provides: &[&FILES],
     draws: true,

@@ -78,7 +78,7 @@ pub struct Served {
 /// # Errors
 /// Where it cannot stand guard.
 pub fn stand(served: Served, program: &[OsString]) -> io::Result<()> {
-    let _ = rustix::thread::set_name(c"stage-program");
+    call_this_process("stage-program");
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     let mut voice = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let listener = voice.try_clone()?;
@@ -94,6 +94,13 @@ pub fn stand(served: Served, program: &[OsString]) -> io::Result<()> {
     end_children(|_| false);
     voice.write_all(word.as_bytes())?;
     voice.shutdown(Shutdown::Both)
+}
+
+/// Gives this process a name for `ps` and `pkill`; after the file that it was started from it would be called `exe`.
+pub fn call_this_process(name: &str) {
+    if let Err(error) = fs::write("/proc/self/comm", name) {
+        tracing::debug!("this process keeps its name: {error}");
+    }
 }
 
 /// Waits for the end of one child and buries all others that end meanwhile.

@@ -178,7 +178,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&[]),
             "Parts of parameter names that stay as they are, e.g. [\"embedding\"].",
-        ),
+        )
+        .set(),
         Parameter::new(
             "lora_rank",
             COUNT,
@@ -196,7 +197,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
             "The layers that have updates, by the ends of their names.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "rslora",
             Shape::Flag,

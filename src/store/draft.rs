@@ -9,10 +9,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Artifact, Lock, Snapshot, Store, StoreError,
+    Artifact, Lock, Store, StoreError,
     bucket::{FILES, RECORD},
     durable,
     manifest::{MANIFEST, Manifest},
+    snapshot::Times,
 };
 
 /// From what an attempt works, beside its checkpoints.
@@ -97,17 +98,11 @@ impl Draft {
     ///
     /// # Errors
     /// Where the folder cannot be read or written.
-    pub fn begin(&self, inputs: &[Snapshot]) -> Result<bool, StoreError> {
+    pub fn begin(&self, inputs: &[Vec<Times>]) -> Result<bool, StoreError> {
         let path = self.work.join(INPUTS);
-        let earlier: Option<Vec<Snapshot>> = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let is_same = earlier.is_some_and(|earlier| {
-            earlier.len() == inputs.len()
-                && earlier
-                    .iter()
-                    .zip(inputs)
-                    .all(|(earlier, now)| earlier.digest() == now.digest() && earlier.written_since(now).is_none())
-        });
-        if is_same {
+        let earlier: Option<Vec<Vec<Times>>> =
+            fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if earlier.as_deref() == Some(inputs) {
             return Ok(false);
         }
         let is_lost = !durable::entries(&self.checkpoint())?.is_empty();

@@ -1,6 +1,7 @@
 //! Digests of contents: of a file, and of those files of a folder that matter.
 
 use std::{
+    error::Error,
     fs::{self, File, Metadata},
     io::Read,
     num::NonZero,
@@ -19,6 +20,8 @@ use crate::digest::{Digest, digest_value};
 
 /// Smaller files are hashed sooner than threads are started.
 const SMALL: u64 = 1 << 20;
+/// What else this process starts threads for: to hear signals, and to hear and bury an attempt.
+const SPARE_THREADS: usize = 3;
 /// Larger files are read in pieces of so many bytes, one while the last one is hashed.
 const BLOCK: u64 = 8 << 20;
 
@@ -114,17 +117,18 @@ pub(super) fn ready_threads() -> std::io::Result<()> {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
         let wanted = wanted.filter(|number| *number > 0);
         let wanted = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
-        match granted_threads(wanted) {
-            (granted, _) if granted == wanted => Ok(()),
-            (0, error) => Err(error),
-            (granted, _) => {
-                // Half of them are left to whatever else this process does.
-                let threads = (granted / 2).max(1);
-                tracing::warn!("the system grants {granted} threads where {wanted} are wanted; {threads} compute");
-                let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-                built.or(Ok(()))
-            }
+        let (granted, problem) = granted_threads(wanted + SPARE_THREADS);
+        let threads = match granted {
+            0 => return Err(problem),
+            granted if granted == wanted + SPARE_THREADS => wanted,
+            granted => (granted / 2).clamp(1, wanted),
+        };
+        if threads < wanted {
+            tracing::warn!("the system grants {granted} more threads only, so that {threads} of {wanted} compute");
         }
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        // Without a cause it only says that the threads are there already.
+        built.or_else(|error| if error.source().is_some() { Err(problem) } else { Ok(()) })
     });
     ready.map_err(std::io::Error::from_raw_os_error)
 }
@@ -134,13 +138,13 @@ fn granted_threads(wanted: usize) -> (usize, i32) {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
     let mut threads = Vec::new();
-    let mut problem = 0;
+    let mut problem = rustix::io::Errno::AGAIN.raw_os_error();
     for _ in 0..wanted {
         let gate = gate.clone();
         match std::thread::Builder::new().spawn(move || drop(gate.lock())) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
-                problem = error.raw_os_error().unwrap_or(0);
+                problem = error.raw_os_error().unwrap_or(problem);
                 break;
             }
         }

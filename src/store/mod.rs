@@ -18,4 +18,4 @@ pub use draft::Draft;
 pub use error::StoreError;
 pub use lock::Lock;
 pub use prune::{Leftover, Usage};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Times};

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, durable, hash, memo};
@@ -35,6 +36,14 @@ struct Stamp {
     mode: u32,
     links: u64,
     owner: (u32, u32),
+}
+
+/// When a file was written, and how long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    size: u64,
+    modified: i128,
+    changed: i128,
 }
 
 impl Store {
@@ -142,6 +151,10 @@ impl Stamp {
         }
     }
 
+    fn is_link(&self) -> bool {
+        FileType::from_raw_mode(self.mode) == FileType::Symlink
+    }
+
     /// Whether contents may have been written between two looks, even if they are the same again by now. A new mode, owner
     /// or name of a file changes its time too, and is harmless where the time of writing is still the same.
     fn is_written(&self, later: &Self) -> bool {
@@ -172,6 +185,16 @@ impl Snapshot {
         let added = later.stamps.keys().find(|path| !self.stamps.contains_key(*path));
         // A folder only says that something in it came or went.
         changed.map(|(path, _)| path).into_iter().chain(added).max_by_key(|path| path.components().count()).cloned()
+    }
+
+    /// What of the stamps survives a restart and another mount: sizes and times of each file. Of an artifact only files that it
+    /// links to, which are others' to write.
+    pub fn times(&self, is_artifact: bool) -> Vec<Times> {
+        let files = self
+            .stamps
+            .iter()
+            .filter(|(path, stamp)| !stamp.is_link() && (!is_artifact || self.stamps.contains_key(&link_name(path))));
+        files.map(|(_, stamp)| Times { size: stamp.size, modified: stamp.modified, changed: stamp.changed }).collect()
     }
 
     /// How long the next change may leave no trace in the stamps; nothing where it always shows.

@@ -94,6 +94,10 @@ fn ran(output: Output) -> Ran {
     Ran { status: output.status.code(), json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), words }
 }
 
+fn ran_of(command: &mut Command) -> Ran {
+    ran(command.output().unwrap())
+}
+
 impl Ran {
     fn stage(&self, name: &str) -> &Value {
         let stages = self.json["stages"].as_array().unwrap_or_else(|| panic!("{}", self.words));
@@ -350,7 +354,15 @@ fn a_file_that_is_cut_while_it_is_hashed_is_an_error_of_its_stage() {
     let bench = Bench::with(&stage("a", "{ path = \"big\" }", "echo x > o", ""));
     fs::File::create(bench.path("big")).unwrap().set_len(40 << 30).unwrap();
     let run = bench.start();
-    thread::sleep(Duration::from_millis(700));
+    let began = Instant::now();
+    let is_reading = || {
+        let open = fs::read_dir(format!("/proc/{}/fd", run.id())).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|file| file.ends_with("big"))
+    };
+    while !is_reading() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is never read");
+        thread::sleep(Duration::from_millis(2));
+    }
     bench.write("big", "");
     let first = end(run);
     assert_eq!((first.status, first.outcome("a")), (Some(1), "failed"), "{}", first.words);
@@ -513,7 +525,7 @@ fn a_program_that_is_not_there_or_dies_is_said_as_before() {
 fn limits_beyond_every_clock_and_counter_are_errors_of_the_recipe() {
     for (field, expected) in [
         ("timeout = 1e19", "1 ms to 36500 d is expected"),
-        ("timeout = \"1e-9 s\"", "1 ms to 36500 d is expected"),
+        ("timeout = 1e-9", "1 ms to 36500 d is expected"),
         ("timeout = 1e300", "1 ms to 36500 d is expected"),
         ("retries = 9000000000000000000", "1000"),
         ("retries = 4294967296", "1000"),
@@ -553,6 +565,28 @@ fn few_processes_or_files_are_errors_in_words() {
     }
 }
 
+/// The job of an attempt is a file without a name; without a folder for such files no process can be started.
+#[test]
+fn a_process_that_could_not_be_started_is_tried_again_a_little_later() {
+    let bench = Bench::with(&stage("a", "", "echo x > o", "retries = 5"));
+    let mut command = bench.command(&["run", "recipe.toml", "--json"]);
+    let said = fs::File::create(bench.path("said")).unwrap();
+    let run = command.env("TMPDIR", bench.path("tmp")).stderr(said).spawn().unwrap();
+    let began = Instant::now();
+    while !fs::read_to_string(bench.path("said")).unwrap().contains("could not be started") {
+        assert!(began.elapsed() < Duration::from_secs(30));
+        thread::sleep(Duration::from_millis(5));
+    }
+    fs::create_dir(bench.path("tmp")).unwrap();
+    let ran = end(run);
+    assert_eq!((ran.status, ran.left("a").as_str()), (Some(0), "x"));
+    // Where it never can be started, it has failed, and nobody interrupted it.
+    let bench = Bench::with(&stage("a", "", "echo x > o", "retries = 1"));
+    let mut command = bench.command(&["run", "recipe.toml", "--json"]);
+    let never = ran_of(command.env("TMPDIR", bench.path("tmp")));
+    assert_eq!((never.status, never.outcome("a")), (Some(1), "failed"), "{}", never.words);
+}
+
 #[test]
 fn a_gpu_that_is_not_there_is_refused_before_anything_runs() {
     let first = stage("first", "", "echo x > o; echo > HERE/began", "");
@@ -579,6 +613,21 @@ fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
         (stage.name.clone(), Fingerprint::of(stage, &contents))
     };
     stages.map(fingerprint).collect()
+}
+
+#[test]
+fn the_order_of_a_list_matters_only_where_it_means_something() {
+    let read = |arguments: &str, outputs: &str| {
+        let bench = Bench::with(&format!(
+            "[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [{arguments}]\noutputs = [{outputs}]\n"
+        ));
+        let recipe = Recipe::load(&bench.path("recipe.toml"), &[]).unwrap();
+        fingerprints(&plan(&recipe, &registry::catalogue(), None).unwrap())
+    };
+    let first = read("\"-c\", \"true\"", "\"x\", \"y\"");
+    assert_eq!(first, read("\"-c\", \"true\"", "\"y\", \"x\", \"y\""));
+    assert_ne!(first, read("\"true\", \"-c\"", "\"x\", \"y\""));
+    assert_ne!(first, read("\"-c\", \"true\"", "\"x\""));
 }
 
 /// The resolved recipe has every default written out; every kind but `command` and `import` is in these recipes.
