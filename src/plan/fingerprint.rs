@@ -145,7 +145,7 @@ mod tests {
         };
         expect![[r#"
             {
-              "schema": 1,
+              "schema": 2,
               "kind": "make",
               "version": 1,
               "parameters": {
@@ -153,12 +153,12 @@ mod tests {
               },
               "inputs": []
             }
-            13c0898a7574268cad0bb2b45a623e14124d37b9f5418db37e959cedd0176150
+            f3e27428434c15ab20fc8e3a652cab06cf276eb4240f007d818de416af825c3d
         "#]]
         .assert_eq(&text("base"));
         expect![[r#"
             {
-              "schema": 1,
+              "schema": 2,
               "kind": "tune",
               "version": 3,
               "parameters": {
@@ -173,9 +173,9 @@ mod tests {
                 }
               ],
               "seed": 0,
-              "backend": "cpu"
+              "backend": "cpu+avx512+k512"
             }
-            ba1ad7efe6e963e204c7bef18d0c6b58b280a1c85e592c19af724c408344c9a2
+            f9fdaa34fa02e6f67c3d86c312213d0ffef8bde214438238508ab9a6b589d654
         "#]]
         .assert_eq(&text("tuned"));
     }

@@ -93,9 +93,10 @@ impl Family {
     /// Ends what attempts left behind; a run that is being ended first grants it some time.
     fn end_leftovers(&self, urgency: &Urgency) {
         let began = Instant::now();
+        let is_left = |child: Pid| self.is_leftover(child) && !guard::bury(child);
         while urgency.load(Ordering::Relaxed) == 1
             && began.elapsed() < GRACE
-            && guard::children().into_iter().any(|child| self.is_leftover(child))
+            && guard::children().into_iter().filter(|child| is_left(*child)).count() > 0
         {
             thread::sleep(Duration::from_millis(10));
         }
@@ -176,8 +177,8 @@ fn wait(mut child: Child, group: Pid, urgency: &Urgency, family: &Family) -> Exi
         thread::sleep(Duration::from_millis(10));
     }
     family.forget(group);
-    // An attempt that ended on its own has seen its programs end.
-    if status.code().is_none() {
+    // An attempt that ended well has seen its programs end.
+    if !status.success() {
         family.end_leftovers(urgency);
     }
     status

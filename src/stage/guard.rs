@@ -141,12 +141,17 @@ pub fn end_children(is_spared: impl Fn(Pid) -> bool) {
             return;
         }
         for child in children {
-            // Whoever is gone already needs neither.
+            // Whoever is gone already needs no signal.
             let _ = rustix::process::kill_process(child, Signal::KILL);
-            let _ = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
+            bury(child);
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Takes note of the end of a child, so that its number is free again; says whether it has ended.
+pub fn bury(child: Pid) -> bool {
+    !matches!(rustix::process::waitpid(Some(child), WaitOptions::NOHANG), Ok(None))
 }
 
 /// The children of this process, those included that it was handed.

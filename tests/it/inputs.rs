@@ -12,10 +12,12 @@ use std::{
 
 use apeft::{
     digest::Digest,
+    model::arithmetic,
     plan::{Content, Fingerprint, Plan, plan},
     recipe::Recipe,
     stage::registry,
 };
+use burn::tensor::{Device, Tensor, TensorData};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
@@ -602,6 +604,42 @@ fn a_gpu_that_is_not_there_is_refused_before_anything_runs() {
     let validated = bench.command(&["validate", "recipe.toml"]).output().unwrap();
     let expected = if cfg!(feature = "cuda") { Some(0) } else { Some(2) };
     assert_eq!(validated.status.code(), expected, "{}", String::from_utf8_lossy(&validated.stderr));
+}
+
+/// The sum of a product's element as the name says it is formed: blocks of equal length, each added up in order with one
+/// rounding a step, then added to those before it.
+#[test]
+fn products_are_added_up_as_the_name_says() {
+    const INNER: usize = 5000;
+    let (units, most) = arithmetic().split_once("+k").unwrap();
+    let most: usize = most.parse().unwrap();
+    assert!(most >= 512, "{most}");
+    if !(units.starts_with("avx512") || units.starts_with("avx2")) {
+        return;
+    }
+    // More than 64 rows or columns, below which every processor has blocks of 512.
+    let (rows, columns) = (70, 90);
+    let value = |index: usize| ((index * 7919 + 13) % 1009) as f32 / 1009.0 - 0.5;
+    let left: Vec<f32> = (0..rows * INNER).map(value).collect();
+    let right: Vec<f32> = (0..INNER * columns).map(|index| value(index + 31)).collect();
+    let tensor = |values: &[f32], shape: [usize; 2]| {
+        Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &Device::flex())
+    };
+    let product = tensor(&left, [rows, INNER]).matmul(tensor(&right, [INNER, columns]));
+    let found = product.into_data().try_to_vec::<f32>().unwrap();
+    let block = INNER.div_ceil(INNER.div_ceil(most));
+    for (row, column) in [(0, 0), (1, 3), (69, 89), (35, 88), (63, 6), (64, 0)] {
+        let mut sum = 0.0_f32;
+        for start in (0..INNER).step_by(block) {
+            let mut part = 0.0_f32;
+            for inner in start..INNER.min(start + block) {
+                part = left[row * INNER + inner].mul_add(right[inner * columns + column], part);
+            }
+            sum += part;
+        }
+        let got = found[row * columns + column];
+        assert_eq!(got.to_bits(), sum.to_bits(), "{row}, {column}: {got} {sum} ({})", arithmetic());
+    }
 }
 
 /// All fingerprints of a plan, by the stages' names; every input has the same contents.

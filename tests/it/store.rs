@@ -57,6 +57,9 @@ fn small_store(root: &Path) -> Store {
     let store = Store::open(root).unwrap();
     make(&store, "one", &[("pairs.jsonl", "{\"prompt\": \"a\"}\n"), ("deep/er/model.bin", "weights"), ("empty", "")]);
     make(&store, "two", &[("scores.json", "{}\n")]);
+    // What was just written is remembered only once its next change would show.
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(found(&store, "one").is_some() && found(&store, "two").is_some());
     store.save_memo();
     store
 }
