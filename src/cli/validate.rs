@@ -10,9 +10,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    diagnostic::Problems,
+    diagnostic::{Problem, Problems},
     plan::{self, Plan},
     recipe::Recipe,
+    schedule::not_built_for,
     stage::registry,
 };
 
@@ -33,7 +34,7 @@ pub(super) struct ValidateArguments {
 }
 
 pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
-    let planned = plan_recipe(&arguments.recipe, &arguments.settings, None);
+    let planned = plan_recipe(&arguments.recipe, &arguments.settings, None).and_then(with_its_devices);
     let problems = planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings);
     show(problems);
     if arguments.json {
@@ -54,6 +55,13 @@ pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
 /// Reads and plans a recipe.
 pub(super) fn plan_recipe(path: &Path, settings: &[String], device: Option<&str>) -> Result<Plan, Problems> {
     plan::plan(&Recipe::load(path, settings)?, &registry::catalogue(), device)
+}
+
+/// A plan that this program can carry out on some machine.
+fn with_its_devices(plan: Plan) -> Result<Plan, Problems> {
+    let mut problems = Problems::default();
+    not_built_for(&plan).into_iter().for_each(|problem| problems.push(Problem::error(problem)));
+    if problems.errors() > 0 { Err(problems) } else { Ok(plan) }
 }
 
 /// Puts problems on stderr, in colour where that is a terminal whose user has nothing against it.

@@ -1,5 +1,7 @@
 //! Where a model runs: the words `cpu` and `cuda:N`.
 
+use std::sync::OnceLock;
+
 use burn::tensor::Device;
 
 use super::architecture::NumberFormat;
@@ -60,6 +62,68 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
         _ => name.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
     };
     cuda(index.ok_or_else(|| DeviceError::Unknown(name.to_owned()))?, name)
+}
+
+/// What the bits of sums on this processor depend on: the vector units that matrix products and element-wise operations
+/// take, and how many products are added up before a sum leaves the registers. `avx2+k1024`.
+///
+/// What was found in the sources of gemm 0.19 and burn-flex 0.22:
+/// - Products choose AVX-512, AVX2 with fused multiply-add, or neither, when they first run; element-wise operations and sums
+///   along an axis choose on their own, by longer lists of features. Other units have other lanes, and so another order.
+/// - Long sums are cut into blocks whose length follows from size and ways of the first-level cache. With AVX-512 they have
+///   512 products whether it has 32 or 48 KiB; with AVX2 512 or 1024. So two processors with the same unit can differ.
+/// - The other caches and the number of threads choose which rows and columns are computed together, never what is added to
+///   what: an element's sum is the same in each of the kernels of a unit.
+/// - `exp` and its like come from the C library, which is not part of this name.
+pub fn arithmetic() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let (products, elements) = vector_units();
+        let units = if products == elements { products.to_owned() } else { format!("{products}-{elements}") };
+        // Rows and columns of a kernel, in numbers; both of gemm's tables for 32 and 16 bits have them.
+        let (rows, columns) = match products {
+            "avx512" => (64, 6),
+            "avx2" => (16, 6),
+            "neon" => (16, 4),
+            _ => (2, 4),
+        };
+        let block = gemm_common::cache::kernel_params(4096, 4096, 1 << 20, rows, columns, size_of::<f32>()).kc;
+        format!("{units}+k{block}")
+    })
+}
+
+/// The units of matrix products and of everything else.
+#[cfg(target_arch = "x86_64")]
+fn vector_units() -> (&'static str, &'static str) {
+    use std::arch::is_x86_feature_detected as has;
+    let products = match (has!("avx512f"), has!("fma")) {
+        (true, _) => "avx512",
+        (_, true) => "avx2",
+        _ => "baseline",
+    };
+    let is_v2 = has!("sse4.2") && has!("popcnt");
+    let is_v3 = is_v2 && has!("avx2") && has!("bmi1") && has!("bmi2") && has!("fma") && has!("lzcnt") && has!("f16c");
+    let is_v4 =
+        is_v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
+    let elements = match (is_v4, is_v3, is_v2) {
+        (true, _, _) => "avx512",
+        (_, true, _) => "avx2",
+        (_, _, true) => "sse4",
+        _ => "baseline",
+    };
+    (products, elements)
+}
+
+/// The units of matrix products and of everything else.
+#[cfg(not(target_arch = "x86_64"))]
+fn vector_units() -> (&'static str, &'static str) {
+    let unit = if cfg!(target_arch = "aarch64") { "neon" } else { "baseline" };
+    (unit, unit)
+}
+
+/// Whether this program was built for GPUs.
+pub const fn is_built_for_gpus() -> bool {
+    cfg!(feature = "cuda")
 }
 
 /// Whether it is the CPU.

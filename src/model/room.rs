@@ -1,13 +1,10 @@
 //! Whether a device has room: what is free, and what its failures mean.
 
-use std::{
-    fs,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use burn::tensor::Device;
 
-use super::{architecture::Transformer, device::is_cpu};
+use super::{architecture::Transformer, device::is_cpu, host_memory::host_memory};
 
 /// The share of what is free that may be taken.
 const MOST: f64 = 0.9;
@@ -90,16 +87,7 @@ pub(super) fn failure(text: &str) -> Exhausted {
 
 /// What a device has free, in bytes, where it can be known beforehand.
 fn free(device: &Device) -> Option<u64> {
-    if !is_cpu(device) {
-        return None;
-    }
-    let available = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
-    });
-    let number = |name: &str| fs::read_to_string(format!("/sys/fs/cgroup/memory.{name}")).ok()?.trim().parse().ok();
-    let group = number("max").zip(number("current")).map(|(most, current): (u64, u64)| most.saturating_sub(current));
-    [available, group].into_iter().flatten().min()
+    if is_cpu(device) { host_memory().free } else { None }
 }
 
 fn gibibytes(bytes: u64) -> String {

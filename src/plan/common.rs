@@ -1,12 +1,21 @@
 //! The fields that every stage has: resources, retries, timeout and device; none of them but the backend enters a key.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use super::graph::Resources;
 use crate::{
     diagnostic::{Problem, Problems, Span, suggestion},
     recipe::{Data, Node, check, schema::Shape},
 };
+
+/// More than anybody needs: what is above is a slip of the hand, and would overflow somewhere.
+const MOST_RETRIES: u32 = 1000;
+const MOST_CPUS: u32 = 1_000_000;
+const MOST_GPUS: u32 = 10_000;
+/// In seconds.
+const SHORTEST_TIMEOUT: f64 = 0.001;
+/// A hundred years; clocks overflow later.
+const LONGEST_TIMEOUT: f64 = 36_500.0 * 86_400.0;
 
 /// How a stage is run.
 #[derive(Clone, Debug)]
@@ -26,7 +35,7 @@ impl Common {
             common.resources = read_resources(node, resources, problems);
         }
         if let Some(node) = fields.get("retries") {
-            common.retries = whole(node, "retries", 0, problems).unwrap_or(0);
+            common.retries = whole(node, "retries", 0..=MOST_RETRIES, problems).unwrap_or(0);
         }
         if let Some(node) = fields.get("timeout") {
             common.timeout = read_timeout(node, problems);
@@ -52,9 +61,10 @@ pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> S
     text.to_owned()
 }
 
-fn whole(node: &Node, name: &str, least: i64, problems: &mut Problems) -> Option<u32> {
-    let value = check(node, &Shape::Integer { least, most: i64::MAX }, name, problems)?;
-    value.as_u64().map(|value| u32::try_from(value).unwrap_or(u32::MAX))
+fn whole(node: &Node, name: &str, range: RangeInclusive<u32>, problems: &mut Problems) -> Option<u32> {
+    let (least, most) = (i64::from(*range.start()), i64::from(*range.end()));
+    let value = check(node, &Shape::Integer { least, most }, name, problems)?;
+    value.as_u64().and_then(|value| u32::try_from(value).ok())
 }
 
 fn read_resources(node: &Node, mut resources: Resources, problems: &mut Problems) -> Resources {
@@ -66,9 +76,13 @@ fn read_resources(node: &Node, mut resources: Resources, problems: &mut Problems
     for entry in &table.0 {
         match &*entry.key {
             "cpus" => {
-                resources.cpus = whole(&entry.value, "resources.cpus", 1, problems).unwrap_or(resources.cpus);
+                resources.cpus =
+                    whole(&entry.value, "resources.cpus", 1..=MOST_CPUS, problems).unwrap_or(resources.cpus);
             }
-            "gpus" => resources.gpus = whole(&entry.value, "resources.gpus", 0, problems).unwrap_or(resources.gpus),
+            "gpus" => {
+                resources.gpus =
+                    whole(&entry.value, "resources.gpus", 0..=MOST_GPUS, problems).unwrap_or(resources.gpus)
+            }
             "memory" => resources.memory = read_memory(&entry.value, problems),
             key => {
                 let problem = Problem::error(format!("`resources` has no `{key}`")).at(&entry.key_span, "unknown key");
@@ -112,10 +126,17 @@ fn read_timeout(node: &Node, problems: &mut Problems) -> Option<Duration> {
         ("d", 86_400.0),
         ("ms", 0.001),
     ];
-    let duration = quantity(node, &UNITS).filter(|seconds| *seconds > 0.0);
+    let seconds = quantity(node, &UNITS).filter(|seconds| *seconds > 0.0);
+    let duration = seconds.filter(|seconds| (SHORTEST_TIMEOUT..=LONGEST_TIMEOUT).contains(seconds));
     let duration = duration.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     if duration.is_none() {
         let problem = Problem::error(format!("`timeout` cannot be {}", shown(node)));
+        if seconds.is_some() {
+            let label = "1 ms to 36500 d is expected";
+            problems
+                .push(problem.at(&node.span, label).help("without `timeout` an attempt may take as long as it likes"));
+            return None;
+        }
         let label = "a number of seconds or a text like \"90 s\", \"10 min\" or \"2 h\" is expected";
         problems.push(problem.at(&node.span, label));
     }

@@ -59,6 +59,9 @@ fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<Str
         Some(format!("input `{name}`{of} is read as {} -> {}", earlier.r#type, later.r#type))
     } else if earlier.label != later.label {
         Some(format!("input `{name}` comes from `{}` -> `{}`", label(earlier), label(later)))
+    } else if earlier.extension != later.extension {
+        let ending = |input: &FingerprintInput| input.extension.clone().unwrap_or_else(|| "none".to_owned());
+        Some(format!("input `{name}`{of} is a file with another ending: {} -> {}", ending(earlier), ending(later)))
     } else if earlier.digest != later.digest {
         Some(format!("input `{name}`{of} has other contents"))
     } else {
@@ -86,7 +89,8 @@ mod tests {
 
     fn input(name: &str, byte: u8, label: Option<&str>) -> FingerprintInput {
         let digest = Digest::from_bytes([byte; 32]);
-        FingerprintInput { name: name.into(), r#type: "scores".into(), digest, label: label.map(str::to_owned) }
+        let label = label.map(str::to_owned);
+        FingerprintInput { name: name.into(), r#type: "scores".into(), digest, extension: None, label }
     }
 
     #[test]

@@ -6,12 +6,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::graph::{PlannedInput, PlannedStage};
-use crate::digest::{Digest, digest_value};
+use crate::{
+    digest::{Digest, digest_value},
+    stage::backend,
+};
 
 /// The version of this struct's meaning; part of every key.
 ///
-/// 1: the first.
-const SCHEMA: u32 = 1;
+/// 1: the first. 2: the backend says with what a processor adds up; a file's ending enters beside its digest.
+const SCHEMA: u32 = 2;
 
 /// Everything that can change the bytes of an artifact, and nothing else. It is kept beside the artifact as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +32,7 @@ pub struct Fingerprint {
     /// The seed, where the kind draws at random.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// `cpu` or `cuda`, where the kind runs on a device.
+    /// Where the kind runs on a device: `cuda`, or what sums depend on, as `cpu+avx512+k512`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
@@ -43,35 +46,48 @@ pub struct FingerprintInput {
     pub r#type: String,
     /// The digest of that type's files.
     pub digest: Digest,
+    /// For a file that the recipe names: the ending of its name, by which some are told apart (`.jsonl`, `.db`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<String>,
     /// For a kind that gathers: the name of the cell it comes from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
 
+/// What an input is, as far as it matters to the key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// The digest of the files that it is read as.
+    pub digest: Digest,
+    /// Of a single file: the ending of its name.
+    pub extension: Option<String>,
+}
+
 impl Fingerprint {
-    /// The fingerprint of a stage, given the digest of each of its inputs in their order.
+    /// The fingerprint of a stage, given what each of its inputs is, in their order.
     ///
     /// # Panics
-    /// Where there are not as many digests as inputs.
-    pub fn of(stage: &PlannedStage, digests: &[Digest]) -> Self {
-        assert_eq!(digests.len(), stage.inputs.len(), "each input of `{}` has one digest", stage.name);
+    /// Where there are not as many contents as inputs.
+    pub fn of(stage: &PlannedStage, contents: &[Content]) -> Self {
+        assert_eq!(contents.len(), stage.inputs.len(), "each input of `{}` has one content", stage.name);
         let in_key = stage.kind.parameters.iter().filter(|parameter| parameter.in_key);
         let parameters = in_key.filter_map(|parameter| {
             stage.parameters.get(parameter.name).map(|value| (parameter.name.to_owned(), value.clone()))
         });
-        let input = |(input, digest): (&PlannedInput, &Digest)| FingerprintInput {
+        let input = |(input, content): (&PlannedInput, &Content)| FingerprintInput {
             name: input.name.to_owned(),
             r#type: input.accepts.name.to_owned(),
-            digest: *digest,
+            digest: content.digest,
+            extension: content.extension.clone(),
             label: input.label.clone(),
         };
-        let backend = stage.device.as_deref().map(|device| device.split(':').next().unwrap_or(device).to_owned());
+        let backend = stage.device.as_deref().map(backend);
         Self {
             schema: SCHEMA,
             kind: stage.kind.name.to_owned(),
             version: stage.kind.version,
             parameters: parameters.collect(),
-            inputs: stage.inputs.iter().zip(digests).map(input).collect(),
+            inputs: stage.inputs.iter().zip(contents).map(input).collect(),
             seed: stage.seed,
             backend,
         }
@@ -103,8 +119,15 @@ mod tests {
 
     fn fingerprint(plan: &Plan, name: &str) -> Fingerprint {
         let stage = plan.graph.node_weights().find(|stage| stage.stage == name).unwrap();
-        let digests: Vec<Digest> = stage.inputs.iter().map(|_| Digest::from_bytes([7; 32])).collect();
-        Fingerprint::of(stage, &digests)
+        let content = Content { digest: Digest::from_bytes([7; 32]), extension: None };
+        let contents: Vec<Content> = stage.inputs.iter().map(|_| content.clone()).collect();
+        let fingerprint = Fingerprint::of(stage, &contents);
+        // What the processor of this test is must not matter to what is pinned.
+        let backend = fingerprint.backend.map(|backend| match backend.strip_prefix("cpu+") {
+            Some(_) => "cpu+avx512+k512".to_owned(),
+            None => backend,
+        });
+        Fingerprint { backend, ..fingerprint }
     }
 
     fn key(recipe: &str, settings: &[&str]) -> Digest {
@@ -122,7 +145,7 @@ mod tests {
         };
         expect![[r#"
             {
-              "schema": 1,
+              "schema": 2,
               "kind": "make",
               "version": 1,
               "parameters": {
@@ -130,12 +153,12 @@ mod tests {
               },
               "inputs": []
             }
-            13c0898a7574268cad0bb2b45a623e14124d37b9f5418db37e959cedd0176150
+            f3e27428434c15ab20fc8e3a652cab06cf276eb4240f007d818de416af825c3d
         "#]]
         .assert_eq(&text("base"));
         expect![[r#"
             {
-              "schema": 1,
+              "schema": 2,
               "kind": "tune",
               "version": 3,
               "parameters": {
@@ -150,9 +173,9 @@ mod tests {
                 }
               ],
               "seed": 0,
-              "backend": "cpu"
+              "backend": "cpu+avx512+k512"
             }
-            ba1ad7efe6e963e204c7bef18d0c6b58b280a1c85e592c19af724c408344c9a2
+            f9fdaa34fa02e6f67c3d86c312213d0ffef8bde214438238508ab9a6b589d654
         "#]]
         .assert_eq(&text("tuned"));
     }
@@ -174,15 +197,17 @@ mod tests {
             changed.key()
         };
         let fingerprints = [
-            Fingerprint { schema: 2, ..base.clone() }.key(),
+            Fingerprint { schema: 3, ..base.clone() }.key(),
             Fingerprint { kind: "tone".to_owned(), ..base.clone() }.key(),
             Fingerprint { version: 4, ..base.clone() }.key(),
             Fingerprint { seed: None, ..base.clone() }.key(),
             Fingerprint { backend: None, ..base.clone() }.key(),
+            Fingerprint { backend: Some("cpu+avx2+k512".to_owned()), ..base.clone() }.key(),
             Fingerprint { inputs: Vec::new(), ..base.clone() }.key(),
             input(|input| input.name = "texts".to_owned()),
             input(|input| input.r#type = "texts".to_owned()),
             input(|input| input.digest = Digest::from_bytes([8; 32])),
+            input(|input| input.extension = Some("db".to_owned())),
             input(|input| input.label = Some("a".to_owned())),
         ];
         let all: std::collections::BTreeSet<Digest> = keys.iter().chain(&fingerprints).copied().collect();

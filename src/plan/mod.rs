@@ -17,5 +17,5 @@ mod unit;
 
 pub use difference::differences;
 pub use expand::plan;
-pub use fingerprint::{Fingerprint, FingerprintInput};
+pub use fingerprint::{Content, Fingerprint, FingerprintInput};
 pub use graph::{Plan, PlannedInput, PlannedStage, Resources, Source};

@@ -72,8 +72,10 @@ fn write_table(table: &Table, text: &mut String) {
 }
 
 fn write_field(name: &str, value: &Node, word: &Word, text: &mut String) {
+    let is_file = |text: &str| word.parameters().iter().any(|known| known.name == name && known.is_file(text));
     let value = match word.inputs().iter().find(|input| input.name == name) {
         Some(input) => inline(&absolute(value, input.is_path)),
+        None if value.as_text().is_some_and(is_file) => inline(&absolute(value, true)),
         None => inline(value),
     };
     text.push_str(&format!("{} = {value}\n", key(name)));

@@ -101,9 +101,10 @@ fn settle_parameters(
     let mut parameters = BTreeMap::new();
     for parameter in kind.parameters {
         let value = match filled.get(parameter.name) {
-            Some(node) => check(node, &parameter.shape, parameter.name, problems),
+            Some(node) => check(node, &parameter.shape, parameter.name, problems).map(|value| named(parameter, value)),
             None => default_value(parameter),
         };
+        let value = value.map(|value| if parameter.is_set { sorted(value) } else { value });
         if let Some(value) = value {
             parameters.insert(parameter.name.to_owned(), value);
         }
@@ -121,6 +122,40 @@ fn settle_parameters(
         }
     }
     parameters
+}
+
+/// Of a parameter that is a file only the name is a value; where it lies is a matter of its input.
+fn named(parameter: &Parameter, value: Value) -> Value {
+    match value.as_str() {
+        Some(text) if parameter.is_file(text) => {
+            Value::from(text.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default())
+        }
+        _ => value,
+    }
+}
+
+/// A list without order and repetitions.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Array(mut list) => {
+            list.sort_by_key(Value::to_string);
+            list.dedup();
+            Value::Array(list)
+        }
+        other => other,
+    }
+}
+
+/// The files that parameters name.
+fn link_files(unit: &Unit<'_>, filled: &BTreeMap<&'static str, Node>, links: &mut Vec<Link>) {
+    for parameter in unit.kind.parameters {
+        if let (Some(input), Some(node)) = (parameter.file, filled.get(parameter.name))
+            && let Some(text) = node.as_text().filter(|text| parameter.is_file(text))
+        {
+            let (target, span) = (Target::Path(resolve_path(text, &node.span)), Some(node.span.clone()));
+            links.push(Link { input, target, span });
+        }
+    }
 }
 
 fn settle_links(
@@ -152,6 +187,7 @@ fn settle_links(
             links.extend(reference.follow(problems).map(|target| Link { input, target, span: Some(span.clone()) }));
         }
     }
+    link_files(unit, filled, &mut links);
     links
 }
 

@@ -158,6 +158,11 @@ pub struct Parameter {
     pub default: Default,
     /// Whether it can change the result; only such parameters enter the key (a batch size at sampling does not).
     pub in_key: bool,
+    /// Where a text with a slash is a file that the stage reads: the input which that file is. It is relative to the recipe,
+    /// like every path; its content enters the key, and of its path the name.
+    pub file: Option<&'static Input>,
+    /// Whether it is a list whose order and repetitions mean nothing; the stage and the key see it sorted.
+    pub is_set: bool,
 }
 
 /// The values that a parameter accepts.
@@ -292,7 +297,24 @@ impl Part {
 impl Parameter {
     /// A parameter that enters the key.
     pub const fn new(name: &'static str, shape: Shape, default: Default, about: &'static str) -> Self {
-        Self { name, about, shape, default, in_key: true }
+        Self { name, about, shape, default, in_key: true, file: None, is_set: false }
+    }
+
+    /// The same parameter, whose text is a file that the stage reads where it has a slash.
+    pub const fn file(mut self, input: &'static Input) -> Self {
+        self.file = Some(input);
+        self
+    }
+
+    /// Whether a text is such a file.
+    pub fn is_file(&self, text: &str) -> bool {
+        self.file.is_some() && text.contains('/')
+    }
+
+    /// The same parameter, a list of which only matters what is in it.
+    pub const fn set(mut self) -> Self {
+        self.is_set = true;
+        self
     }
 
     /// The same parameter, left out of the key since it cannot change the result.

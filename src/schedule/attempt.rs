@@ -13,10 +13,14 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::inputs::Watch;
 use crate::{
     digest::Digest,
     seed::Seed,
-    stage::{Context, InputPath, Report, registry},
+    stage::{
+        Context, InputPath, Report, guard,
+        registry::{self, Registered},
+    },
     store::{Lookup, Store},
 };
 
@@ -112,7 +116,12 @@ fn make(job: &Job, voice: &Voice) -> Result<Message, String> {
         Lookup::Damaged { problem, moved_to } => say(voice, &Message::Damaged { problem, moved_to }),
         Lookup::Absent => {}
     }
+    let watch = Watch::begin(&store, job, registered.kind)?;
     let draft = store.draft(lock).map_err(words)?;
+    if watch.admit(&draft).map_err(words)? {
+        let text = "what an earlier attempt left was made from inputs that were written since, and is not gone on from";
+        say(voice, &Message::Said { report: Report::Warning { text: text.to_owned() } });
+    }
     say(voice, &Message::Began);
     let context = Context {
         parameters: job.parameters.clone(),
@@ -123,16 +132,27 @@ fn make(job: &Job, voice: &Voice) -> Result<Message, String> {
         device: job.device.clone(),
         report: listener(voice),
     };
-    let panicked = remember_panics();
-    match panic::catch_unwind(AssertUnwindSafe(|| (registered.run)(&context))) {
-        Ok(result) => result.map_err(|error| error.to_string())?,
-        Err(_) => {
-            let words = panicked.lock().map_or_else(|_| None, |mut words| words.take());
-            return Err(format!("a defect in `{}`: {}", job.kind, words.unwrap_or_default()));
-        }
+    let done = carry_out_kind(registered, &context);
+    if let Err(changed) = watch.end(&store) {
+        // Whatever was left on the way may be of contents that no key says.
+        draft.forget_checkpoint().map_err(words)?;
+        return Err(done.err().map_or(changed.clone(), |error| format!("{error}; {changed}")));
     }
+    done?;
     store.commit(draft, &job.record).map_err(words)?;
     Ok(Message::Finished { cached: false, learnt: store.learnt() })
+}
+
+/// Carries out the kind; a panic is an error too.
+fn carry_out_kind(registered: &Registered, context: &Context) -> Result<(), String> {
+    let panicked = remember_panics();
+    match panic::catch_unwind(AssertUnwindSafe(|| (registered.run)(context))) {
+        Ok(result) => result.map_err(|error| error.to_string()),
+        Err(_) => {
+            let words = panicked.lock().map_or_else(|_| None, |mut words| words.take());
+            Err(format!("a defect in `{}`: {}", registered.kind.name, words.unwrap_or_default()))
+        }
+    }
 }
 
 fn say(voice: &Voice, message: &Message) {
@@ -189,11 +209,12 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
 /// It is not the signal with which a parent that lives asks for an end, since a dying parent may still look alive.
 fn end_with_parent(parent: u32) -> std::io::Result<()> {
     let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
-    std::thread::spawn(move || {
+    guard::call_this_process("apeft");
+    std::thread::Builder::new().spawn(move || {
         for _ in &mut signals {
             let _ = rustix::process::kill_current_process_group(Signal::KILL);
         }
-    });
+    })?;
     rustix::process::set_parent_process_death_signal(Some(Signal::HUP))?;
     if rustix::process::getppid().map(Pid::as_raw_pid) != i32::try_from(parent).ok() {
         return Err(std::io::Error::other("the process that wanted this attempt is gone"));

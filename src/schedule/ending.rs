@@ -53,7 +53,7 @@ impl Run<'_> {
         let timeout = self.plan.graph[node].timeout;
         let Some(running) = self.running.get_mut(&node) else { return };
         match message {
-            Message::Began => running.deadline = timeout.map(|timeout| Instant::now() + timeout),
+            Message::Began => running.deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
             Message::Said { report } => self.tell(Event::StageReported { stage, report }),
             Message::Waiting { holder } => {
                 let text = format!("waiting for another run, which makes the same artifact ({holder})");

@@ -5,6 +5,7 @@ mod child;
 mod ending;
 pub mod event;
 mod execute;
+mod inputs;
 pub mod journal;
 mod nearest;
 mod run;
@@ -13,5 +14,5 @@ mod survey;
 
 pub use ending::INTERRUPTION;
 pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
-pub use slots::Machine;
+pub use slots::{Machine, not_built_for};
 pub use survey::{State, Survey, Surveyed, explain, survey};

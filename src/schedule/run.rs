@@ -16,7 +16,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{
     attempt::{Job, Message},
-    child::{self, GRACE, Note, Start, Urgency},
+    child::{self, Family, GRACE, Note, Start, Urgency},
     event::{Event, StageOutline, Timed},
     execute::{Options, Outcome, StageOutcome},
     journal::{self, Journal},
@@ -55,6 +55,7 @@ pub(super) struct Run<'a> {
     /// The first failed stage, after which nothing new is started.
     pub(super) stopped_by: Option<String>,
     pub(super) urgency: Urgency,
+    pub(super) family: Family,
     pub(super) interrupted_at: Option<Instant>,
     pub(super) sender: Sender<Note>,
     pub(super) notes: Receiver<Note>,
@@ -66,6 +67,8 @@ pub(super) struct Ready {
     pub(super) attempt: u32,
     /// Why it runs, where that is known already.
     pub(super) reason: Option<String>,
+    /// What a process could not be started for may be there a little later.
+    pub(super) not_before: Option<Instant>,
 }
 
 pub(super) struct Running {
@@ -105,6 +108,7 @@ impl<'a> Run<'a> {
             forced: options.forced.clone(),
             stopped_by: None,
             urgency: Arc::new(AtomicU8::new(0)),
+            family: Family::new(),
             interrupted_at: None,
             sender,
             notes,
@@ -117,6 +121,7 @@ impl<'a> Run<'a> {
         self.announce();
         self.enlist()?;
         self.look_up_due()?;
+        self.refuse_impossible();
         self.store.save_memo();
         let signals = self.listen_for_signals();
         let looped = self.until_nothing_runs();
@@ -185,8 +190,17 @@ impl<'a> Run<'a> {
             .ok()?;
         let handle = signals.handle();
         let sender = self.sender.clone();
-        std::thread::spawn(move || signals.forever().all(|_| sender.send(Note::Signal).is_ok()));
-        Some(handle)
+        let listen = move || {
+            signals.forever().all(|_| sender.send(Note::Signal).is_ok());
+        };
+        match std::thread::Builder::new().spawn(listen) {
+            Ok(_) => Some(handle),
+            Err(error) => {
+                tracing::warn!("Ctrl-C ends children at once: {error}");
+                handle.close();
+                None
+            }
+        }
     }
 
     fn until_nothing_runs(&mut self) -> Result<(), StoreError> {
@@ -194,10 +208,10 @@ impl<'a> Run<'a> {
         loop {
             self.look_up_due()?;
             self.start_ready()?;
-            if self.running.is_empty() {
-                if self.due.is_empty() {
-                    return Ok(());
-                }
+            if self.running.is_empty() && self.due.is_empty() && !self.is_anything_to_start() {
+                return Ok(());
+            }
+            if !self.due.is_empty() {
                 continue;
             }
             match self.notes.recv_timeout(Duration::from_millis(100)) {
@@ -209,6 +223,23 @@ impl<'a> Run<'a> {
             if saved.elapsed() > SAVING {
                 self.store.save_memo();
                 saved = Instant::now();
+            }
+        }
+    }
+
+    /// Whether a stage waits to be started, as one does whose process could not be started a moment ago.
+    fn is_anything_to_start(&self) -> bool {
+        !self.ready.is_empty() && self.stopped_by.is_none() && self.interrupted_at.is_none()
+    }
+
+    /// Fails what this machine can never run, before anything runs.
+    fn refuse_impossible(&mut self) {
+        for node in self.plan.order.iter().copied() {
+            let is_open = self.options.wanted.contains(&node) && !self.results.contains_key(&node);
+            if is_open && let Some(problem) = self.slots.never(&self.plan.graph[node]) {
+                let position = self.positions[node.index()];
+                let key = self.ready.remove(&position).map(|ready| ready.key);
+                self.fail(node, key, problem);
             }
         }
     }
@@ -225,7 +256,7 @@ impl<'a> Run<'a> {
                         let moved_to = moved_to.display().to_string();
                         self.tell(Event::ArtifactDamaged { key: key.to_string(), problem, moved_to });
                     }
-                    self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason });
+                    self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason, not_before: None });
                 }
                 Examined::Waiting(needs) => {
                     self.fail(node, None, format!("it {needs}, which --only leaves out; use --until instead"));
@@ -244,7 +275,7 @@ impl<'a> Run<'a> {
         drop(lock);
         if let Examined::Ready { fingerprint, key, .. } = self.examiner.examine(self.plan.order[position])? {
             let reason = Some("it was asked for with --force".to_owned());
-            self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason });
+            self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason, not_before: None });
         }
         Ok(())
     }
@@ -263,13 +294,19 @@ impl<'a> Run<'a> {
             if self.running.values().any(|running| running.ready.key == key) {
                 continue;
             }
+            if self.ready[&position].not_before.is_some_and(|time| Instant::now() < time) {
+                continue;
+            }
             let stage = &self.plan.graph[node];
-            if let Some(problem) = self.slots.never(stage) {
-                self.ready.remove(&position);
-                self.fail(node, Some(key), problem);
-            } else if let Some(grant) = self.slots.grant(stage) {
+            if let Some(grant) = self.slots.grant(stage) {
                 let ready = self.ready.remove(&position).expect("its position was just read");
-                self.start(node, ready, grant);
+                match self.examiner.written(node) {
+                    None => self.start(node, ready, grant),
+                    Some(problem) => {
+                        self.slots.give_back(grant);
+                        self.fail(node, Some(key), problem);
+                    }
+                }
             }
         }
         Ok(())
@@ -283,7 +320,14 @@ impl<'a> Run<'a> {
         };
         let log = self.journal.log(&stage.name, ready.attempt);
         let job = self.job(node, stage, &ready, &grant);
-        let start = Start { node, job: &job, log: &log, visible: grant.visible.as_deref(), urgency: &self.urgency };
+        let start = Start {
+            node,
+            job: &job,
+            log: &log,
+            visible: grant.visible.as_deref(),
+            urgency: &self.urgency,
+            family: &self.family,
+        };
         let started = child::start(&start, &self.sender);
         let event = Event::StageStarted {
             stage: stage.name.clone(),
@@ -308,7 +352,10 @@ impl<'a> Run<'a> {
                 running.group = Some(group);
                 self.running.insert(node, running);
             }
-            Err(error) => self.attempt_failed(node, running, format!("its process could not be started: {error}")),
+            Err(error) => {
+                running.ready.not_before = Some(Instant::now() + child::PAUSE * running.ready.attempt);
+                self.attempt_failed(node, running, format!("its process could not be started: {error}"));
+            }
         }
     }
 

@@ -1,8 +1,11 @@
 //! What the machine has to give: places, cores, memory and GPUs, each handed to one attempt at a time.
 
-use std::{collections::BTreeSet, fs, num::NonZero};
+use std::{collections::BTreeSet, fs, num::NonZero, path::Path};
 
-use crate::plan::PlannedStage;
+use crate::{
+    plan::{Plan, PlannedStage},
+    stage,
+};
 
 /// What is free.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub struct Machine {
     pub memory: u64,
     /// The names of GPUs as `CUDA_VISIBLE_DEVICES` lists them.
     pub gpus: Vec<String>,
+    /// Whether this program can use them.
+    pub built_for_gpus: bool,
 }
 
 /// What one attempt occupies.
@@ -40,30 +45,77 @@ pub(super) struct Grant {
 impl Machine {
     /// Asks the machine.
     pub fn detect() -> Self {
-        let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let memory = meminfo
-            .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
         let listed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         Self {
             cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
-            memory: memory.map_or(u64::MAX, |kilobytes| kilobytes * 1024),
-            gpus: listed.map_or_else(device_files, |list| {
-                list.split(',')
-                    .map(str::trim)
-                    .filter(|name| !name.is_empty() && *name != "-1")
-                    .map(str::to_owned)
-                    .collect()
-            }),
+            memory: stage::host_memory().limit.unwrap_or(u64::MAX),
+            gpus: listed.map_or_else(|| device_files(Path::new("/")), |list| visible(&list)),
+            built_for_gpus: stage::is_built_for_gpus(),
+        }
+    }
+
+    /// Why a stage can never run here, if so.
+    pub fn lacks(&self, stage: &PlannedStage) -> Option<String> {
+        let there = self.gpus.len();
+        let wanted = stage.resources.gpus as usize;
+        let device = stage.device.as_deref().unwrap_or("cpu");
+        if on_gpu(stage) && !self.built_for_gpus {
+            return Some(not_built(device));
+        }
+        match particular(stage) {
+            // With GPUs of its own it sees them under numbers of their own.
+            Some(number) if wanted == 0 && number >= there => {
+                Some(format!("its device is `{device}`, and this machine offers {}", gpus(there)))
+            }
+            _ if wanted > there => Some(format!("it needs {}, and this machine offers {}", gpus(wanted), gpus(there))),
+            _ => None,
         }
     }
 }
 
-fn device_files() -> Vec<String> {
-    let names = fs::read_dir("/dev").into_iter().flatten().flatten();
+/// What of a plan this very program can do on no machine at all: stages on GPUs that it was not built for, a sentence each.
+pub fn not_built_for(plan: &Plan) -> Vec<String> {
+    let stages = plan.order.iter().map(|node| &plan.graph[*node]);
+    let lacking = stages.filter(|stage| on_gpu(stage) && !stage::is_built_for_gpus());
+    lacking
+        .map(|stage| format!("`{}`: {}", stage.name, not_built(stage.device.as_deref().unwrap_or_default())))
+        .collect()
+}
+
+fn not_built(device: &str) -> String {
+    format!(
+        "its device is `{device}`, and this program was built without CUDA: `cargo build --release --features cuda`"
+    )
+}
+
+fn gpus(count: usize) -> String {
+    match count {
+        0 => "no GPU".to_owned(),
+        1 => "1 GPU".to_owned(),
+        count => format!("{count} GPUs"),
+    }
+}
+
+/// The GPUs of `CUDA_VISIBLE_DEVICES`: what stands after one that cannot be there is hidden.
+fn visible(list: &str) -> Vec<String> {
+    let names = list.split(',').map(str::trim);
+    let shown = names.take_while(|name| !name.is_empty() && !name.starts_with('-') && *name != "NoDevFiles");
+    shown.map(str::to_owned).collect()
+}
+
+/// The GPUs of a machine by its device files: of the driver for PCI cards; under WSL and on a Jetson there is one of another
+/// name, behind which CUDA finds the first GPU.
+fn device_files(root: &Path) -> Vec<String> {
+    let names = fs::read_dir(root.join("dev")).into_iter().flatten().flatten();
     let mut numbers: Vec<u32> =
         names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok()).collect();
     numbers.sort_unstable();
+    let is_there = |name: &str| root.join(name).exists();
+    let has_wsl = is_there("dev/dxg") && is_there("usr/lib/wsl/lib/libcuda.so.1");
+    let has_jetson = is_there("dev/nvhost-gpu") || is_there("dev/nvgpu");
+    if numbers.is_empty() && (has_wsl || has_jetson) {
+        numbers.push(0);
+    }
     numbers.iter().map(u32::to_string).collect()
 }
 
@@ -80,9 +132,7 @@ impl Slots {
 
     /// Why a stage can never run here, if so.
     pub(super) fn never(&self, stage: &PlannedStage) -> Option<String> {
-        let there = self.machine.gpus.len();
-        let wanted = stage.resources.gpus as usize;
-        (wanted > there).then(|| format!("it needs {wanted} GPUs, and this machine offers {there}"))
+        self.machine.lacks(stage)
     }
 
     /// What a stage needs, if it is free. More cores or memory than there are means: all of them.
@@ -94,8 +144,8 @@ impl Slots {
         let memory = stage.resources.memory.min(self.machine.memory);
         let device = stage.device.clone().unwrap_or_else(|| "cpu".to_owned());
         let gpus: Vec<usize> = match (stage.resources.gpus as usize, particular(stage)) {
-            (0, Some(number)) if number < self.machine.gpus.len() => vec![number],
-            (0, _) => Vec::new(),
+            (0, Some(number)) => vec![number],
+            (0, None) => Vec::new(),
             (count, _) => self.gpus.iter().copied().take(count).collect(),
         };
         let enough = gpus.len() >= stage.resources.gpus as usize && gpus.iter().all(|gpu| self.gpus.contains(gpu));
@@ -155,7 +205,7 @@ mod tests {
 
     fn slots(gpus: &[&str]) -> Slots {
         let gpus = gpus.iter().map(|name| (*name).to_owned()).collect();
-        Slots::new(Machine { cpus: 4, memory: 1000, gpus }, 8)
+        Slots::new(Machine { cpus: 4, memory: 1000, gpus, built_for_gpus: true }, 8)
     }
 
     #[test]
@@ -187,5 +237,39 @@ mod tests {
         slots.give_back(named);
         assert_eq!(slots.grant(&stage(1, 0, 1, None)).unwrap().visible.as_deref(), Some("5"));
         assert!(slots.never(&stage(1, 0, 4, None)).unwrap().contains("needs 4 GPUs, and this machine offers 3"));
+        assert!(slots.never(&stage(1, 0, 0, Some("cuda:2"))).is_none());
+        let missing = slots.never(&stage(1, 0, 0, Some("cuda:7"))).unwrap();
+        assert_eq!(missing, "its device is `cuda:7`, and this machine offers 3 GPUs");
+        assert!(slots.never(&stage(1, 0, 1, Some("cuda:7"))).is_none(), "it is given any one of them");
+    }
+
+    #[test]
+    fn gpus_are_found_on_servers_under_wsl_and_on_a_jetson() {
+        for (files, found) in [
+            (&["dev/nvidia1", "dev/nvidia0", "dev/nvidiactl", "dev/nvidia-uvm"][..], &["0", "1"][..]),
+            (&["dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"], &["0"]),
+            (&["dev/dxg"], &[]),
+            (&["dev/nvhost-gpu"], &["0"]),
+            (&["dev/null"], &[]),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            for file in files {
+                let path = root.path().join(file);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "").unwrap();
+            }
+            assert_eq!(device_files(root.path()), found, "{files:?}");
+        }
+        assert_eq!(visible("3, 1,-1,2"), ["3", "1"]);
+        assert_eq!(visible(""), Vec::<String>::new());
+        assert_eq!(visible("GPU-8932f937"), ["GPU-8932f937"]);
+    }
+
+    #[test]
+    fn a_program_without_cuda_says_so() {
+        let mut slots = slots(&["0"]);
+        slots.machine.built_for_gpus = false;
+        assert!(slots.never(&stage(1, 0, 0, Some("cuda:0"))).unwrap().contains("--features cuda"));
+        assert!(slots.never(&stage(1, 0, 0, Some("cpu"))).is_none());
     }
 }

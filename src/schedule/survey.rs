@@ -1,6 +1,9 @@
 //! What is there and what is not: each stage of a plan compared with the store.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use petgraph::{Direction, graph::NodeIndex};
 use serde::Serialize;
@@ -8,8 +11,8 @@ use serde::Serialize;
 use super::nearest::Nearest;
 use crate::{
     digest::Digest,
-    plan::{Fingerprint, Plan, PlannedInput, Source},
-    store::{Artifact, Lookup, Store, StoreError},
+    plan::{Content, Fingerprint, Plan, PlannedInput, Source},
+    store::{Artifact, Lookup, Snapshot, Store, StoreError},
 };
 
 /// How a stage stands.
@@ -87,7 +90,8 @@ pub(super) struct Examiner<'a> {
     store: &'a Store,
     /// The artifacts of stages that are done.
     pub(super) artifacts: BTreeMap<NodeIndex, Artifact>,
-    paths: BTreeMap<(PathBuf, &'static str), Digest>,
+    /// Files and folders that the recipe names, as they were when this run first looked at them.
+    paths: BTreeMap<(PathBuf, &'static str), Snapshot>,
     nearest: Option<Nearest>,
 }
 
@@ -150,18 +154,43 @@ impl<'a> Examiner<'a> {
         }
     }
 
-    fn digest(&mut self, input: &PlannedInput) -> Result<Digest, StoreError> {
-        match &input.source {
-            Source::Stage(node) => Ok(self.artifacts[node].digest_of(input.accepts.files)),
+    /// Whether a file that a stage reads was written since its key was computed, and which.
+    pub(super) fn written(&self, node: NodeIndex) -> Option<String> {
+        let mut inputs = self.plan.graph[node].inputs.iter();
+        inputs.find_map(|input| match &input.source {
+            Source::Stage(_) => None,
             Source::Path(path) => {
-                let name = (path.clone(), input.accepts.name);
-                if let Some(digest) = self.paths.get(&name) {
-                    return Ok(*digest);
-                }
-                let digest = self.store.digest_path(path, input.accepts.files)?;
-                self.paths.insert(name, digest);
-                Ok(digest)
+                let now = self.look(path, input);
+                now.err().map(|error| format!("the input `{}`: {error}", input.name))
             }
+        })
+    }
+
+    fn digest(&mut self, input: &PlannedInput) -> Result<Content, StoreError> {
+        match &input.source {
+            Source::Stage(node) => {
+                Ok(Content { digest: self.artifacts[node].digest_of(input.accepts.files), extension: None })
+            }
+            Source::Path(path) => {
+                let now = self.look(path, input)?;
+                let ending = path.extension().filter(|_| now.is_file());
+                let extension = ending.map(|ending| ending.to_string_lossy().into_owned());
+                let digest = now.digest();
+                self.paths.entry((path.clone(), input.accepts.name)).or_insert(now);
+                Ok(Content { digest, extension })
+            }
+        }
+    }
+
+    /// Looks at a file or folder that the recipe names. All stages of a run read the same contents: what was another when the
+    /// run first looked is an error.
+    fn look(&self, path: &Path, input: &PlannedInput) -> Result<Snapshot, StoreError> {
+        let now = self.store.snapshot(path, input.accepts.files)?;
+        match self.paths.get(&(path.to_owned(), input.accepts.name)) {
+            Some(first) if first.digest() != now.digest() => {
+                Err(StoreError::Written(first.written_since(&now).unwrap_or_else(|| path.to_owned())))
+            }
+            _ => Ok(now),
         }
     }
 }

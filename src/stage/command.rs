@@ -5,12 +5,12 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus},
 };
 
 use serde::Deserialize;
 
-use super::{Context, StageError, artifact::FILES, registry::Registered};
+use super::{Context, StageError, artifact::FILES, guard, registry::Registered};
 use crate::recipe::schema::{Default, Input, Kind, Parameter, Shape};
 
 /// The kind and its work.
@@ -18,23 +18,35 @@ pub(super) const COMMAND: Registered = Registered { kind: &KIND, run };
 
 static KIND: Kind = Kind {
     name: "command",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: a program with a slash is relative to the recipe, and what it leaves running is ended.
+    version: 2,
     about: "Runs a program of yours; what it reads and writes is declared, so that it is cached like everything else.",
     inputs: &[Input::any(
         "inputs",
         &FILES,
-        "What the program reads: APEFT_INPUT_0, APEFT_INPUT_1, ... are the paths; a script belongs here too, since only its content enters the key.",
+        "What the program reads, its own scripts too: APEFT_INPUT_0, APEFT_INPUT_1, ... are the paths. Contents and the ends of names (.csv) enter the key; what is not declared does not.",
     )],
     parameters: &[
-        Parameter::new("program", Shape::Text, Default::Required, "The program's name or path."),
-        Parameter::new("arguments", Shape::List(&Shape::Text), Default::Texts(&[]), "What it is called with."),
+        Parameter::new(
+            "program",
+            Shape::Text,
+            Default::Required,
+            "With a slash a file, relative to this one, whose content enters the key; without one the name of a program on PATH, of which only the name does.",
+        )
+        .file(&PROGRAM),
+        Parameter::new(
+            "arguments",
+            Shape::List(&Shape::Text),
+            Default::Texts(&[]),
+            "What it is called with; texts, never paths of inputs: a script named here is not part of the key, one in `inputs` is.",
+        ),
         Parameter::new(
             "outputs",
             Shape::List(&Shape::Text),
             Default::Required,
             "The files and folders that it leaves in its working folder, which is also APEFT_OUTPUT.",
-        ),
+        )
+        .set(),
     ],
     provides: &[&FILES],
     draws: true,
@@ -42,6 +54,9 @@ static KIND: Kind = Kind {
     on_device: false,
     fits: None,
 };
+
+/// A program that is a file is one of the stage's inputs.
+static PROGRAM: Input = Input::one("program", &FILES, "The program.").path();
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,27 +99,25 @@ fn run(context: &Context) -> Result<(), StageError> {
 }
 
 fn run_program(context: &Context, parameters: &Parameters) -> Result<ExitStatus, StageError> {
-    let doing = || StageError::doing(format!("run `{}`", parameters.program));
-    let program = if parameters.program.contains('/') {
-        // The working folder is another than the one that the user sees.
-        std::path::absolute(&parameters.program).map_err(doing())?
-    } else {
-        PathBuf::from(&parameters.program)
-    };
-    let mut command = Command::new(program);
-    command.args(&parameters.arguments).current_dir(&context.output).stdin(Stdio::null());
-    // Both go to the attempt's log: standard output belongs to the messages of this process.
-    let _ = io::stderr().flush();
-    for redirect in [Command::stdout, Command::stderr] {
-        redirect(&mut command, io::stderr().as_fd().try_clone_to_owned().map_err(doing())?);
-    }
-    for (index, input) in context.inputs.iter().enumerate() {
-        command.env(format!("APEFT_INPUT_{index}"), &input.path);
-    }
+    // A program that is a file lies where the recipe says; others are looked for on PATH.
+    let program = context.input(PROGRAM.name).unwrap_or(Path::new(&parameters.program));
     let seed = context.seed.split("command").stream().below(1 << 31);
-    command.env("APEFT_OUTPUT", &context.output).env("APEFT_CHECKPOINT", &context.checkpoint);
-    command.env("APEFT_SEED", seed.to_string()).env("APEFT_DEVICE", &context.device);
-    command.status().map_err(doing())
+    let prepare = |command: &mut Command| {
+        command.current_dir(&context.output);
+        // Both go to the attempt's log: standard output belongs to the messages of this process.
+        let _ = io::stderr().flush();
+        for redirect in [Command::stdout, Command::stderr] {
+            redirect(command, io::stderr().as_fd().try_clone_to_owned()?);
+        }
+        for (index, input) in context.inputs("inputs").enumerate() {
+            command.env(format!("APEFT_INPUT_{index}"), &input.path);
+        }
+        command.env("APEFT_OUTPUT", &context.output).env("APEFT_CHECKPOINT", &context.checkpoint);
+        command.env("APEFT_SEED", seed.to_string()).env("APEFT_DEVICE", &context.device);
+        Ok(())
+    };
+    let status = guard::status(program, &parameters.arguments, prepare);
+    status.map_err(StageError::doing(format!("run `{}`", parameters.program)))
 }
 
 fn undeclared(root: &Path, folder: &Path, outputs: &[String]) -> io::Result<Vec<PathBuf>> {

@@ -45,9 +45,8 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         refer.map_err(StageError::doing(format!("refer to {}", path.display())))?;
     }
     let config_file = directory.join("config.json");
-    let config_text = fs::read(&config_file);
-    config_text
-        .and_then(|text| fs::write(context.output.join("config.json"), text))
+    fs::read(&config_file)
+        .and_then(|bytes| fs::write(context.output.join("config.json"), bytes))
         .map_err(StageError::doing(format!("copy {}", config_file.display())))?;
     copy_companions(directory, &context.output).map_err(StageError::doing(cannot()))?;
     context.note(format!(

@@ -67,7 +67,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["tune"]),
             "Only answers to prompts of these splits are used.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "finished",
             Shape::Flag,

@@ -44,7 +44,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Choice(&["known", "potential", "unknown"])),
             Default::Texts(&["potential"]),
             "Only facts of these classes are used.",
-        ),
+        )
+        .set(),
         // As many contradicting answers as the prototype of the quickstart's world had of one fact.
         Parameter::new(
             "at_most_per_fact",
@@ -69,7 +70,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["tune"]),
             "Only facts of these splits are used; a fact about a topic of another split is an error.",
-        ),
+        )
+        .set(),
     ],
     provides: &[&PAIRS],
     draws: true,

@@ -67,7 +67,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["tune"]),
             "Topics of prompts of all other splits are protected.",
-        ),
+        )
+        .set(),
     ],
     provides: &[&PAIRS],
     draws: true,

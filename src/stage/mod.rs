@@ -1,6 +1,7 @@
 //! Where science meets engine: one file per kind of stage.
 
 pub mod artifact;
+mod backend;
 mod classify;
 mod command;
 mod compare;
@@ -9,6 +10,7 @@ mod diagnose;
 mod evaluate;
 mod extract;
 mod facts;
+pub mod guard;
 mod import;
 mod label_balance;
 mod mine;
@@ -32,4 +34,5 @@ mod tune;
 mod tune_parameters;
 mod verify;
 
+pub use backend::{HostMemory, backend, host_memory, is_built_for_gpus};
 pub use context::{Context, InputPath, Report, StageError};

@@ -59,13 +59,15 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["tune"]),
             "Only facts of these splits are asked for.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "domains",
             Shape::List(&Shape::Text),
             Default::Absent,
             "Only facts of these domains are asked for.",
-        ),
+        )
+        .set(),
     ],
     provides: &[&PROMPTS],
     draws: false,

@@ -75,7 +75,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&[]),
             "An answer ends where one of these texts would begin.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "chat",
             Shape::Flag,
@@ -102,8 +103,8 @@ pub(super) const KIND: Kind = Kind {
             "Answers that are written at once; changes speed and memory only.",
         )
         .neutral(),
-        Parameter::new("domains", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these domains."),
-        Parameter::new("splits", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these splits."),
+        Parameter::new("domains", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these domains.").set(),
+        Parameter::new("splits", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these splits.").set(),
         Parameter::new(
             "form",
             Shape::Choice(&["paragraph", "question"]),

@@ -179,7 +179,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&[]),
             "Parts of parameter names that stay as they are, e.g. [\"embed_tokens\", \"layers.0\"]; names as in the checkpoint.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "lora_rank",
             COUNT,
@@ -197,7 +198,8 @@ pub(super) const KIND: Kind = Kind {
             Shape::List(&Shape::Text),
             Default::Texts(&["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]),
             "The layers that have updates, by the ends of their names.",
-        ),
+        )
+        .set(),
         Parameter::new(
             "rslora",
             Shape::Flag,

@@ -82,6 +82,7 @@ impl Store {
         let root = std::path::absolute(root).map_err(StoreError::io("find", root))?;
         let memo = Memo::new(root.join("v1/memo"), trusted);
         let store = Self { root, memo };
+        hash::ready_threads().map_err(StoreError::io("start threads to read", &store.root))?;
         for folder in [store.artifacts(), store.locks(), store.work(), store.damaged()] {
             if !folder.is_dir() {
                 durable::create_folder(&folder)?;

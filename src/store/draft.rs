@@ -1,7 +1,8 @@
 //! An artifact in the making: the work folder of an attempt, and its commit.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -11,8 +12,12 @@ use super::{
     Artifact, Lock, Store, StoreError,
     bucket::{FILES, RECORD},
     durable,
-    manifest::Manifest,
+    manifest::{MANIFEST, Manifest},
+    snapshot::Times,
 };
+
+/// From what an attempt works, beside its checkpoints.
+const INPUTS: &str = "inputs.json";
 
 /// An attempt's work folder. Dropped without a commit it takes its files with it, but leaves checkpoints.
 #[derive(Debug)]
@@ -52,10 +57,13 @@ impl Store {
         if !draft.files().is_dir() {
             return Err(StoreError::Empty);
         }
+        own_files(&draft.files())?;
         let path = draft.folder.join(RECORD);
         let text = serde_json::to_string_pretty(record).expect("a JSON value can be written") + "\n";
         fs::write(&path, text).map_err(StoreError::io("write", &path))?;
+        protect(&path)?;
         let manifest = Manifest::seal(&draft.folder, Some(key), Some(&self.memo))?;
+        protect(&draft.folder.join(MANIFEST))?;
         let target = self.folder_of(&key);
         let shelf = target.parent().expect("an artifact lies on a shelf");
         if !shelf.is_dir() {
@@ -83,6 +91,35 @@ impl Draft {
     pub fn checkpoint(&self) -> PathBuf {
         self.work.join("checkpoint")
     }
+
+    /// Notes from what the attempt works. What an earlier one left in the checkpoint folder is kept only if nothing of its
+    /// inputs was written since it began: one that was killed may have seen contents that were put back meanwhile. Says
+    /// whether something had to go.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read or written.
+    pub fn begin(&self, inputs: &[Vec<Times>]) -> Result<bool, StoreError> {
+        let path = self.work.join(INPUTS);
+        let earlier: Option<Vec<Vec<Times>>> =
+            fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if earlier.as_deref() == Some(inputs) {
+            return Ok(false);
+        }
+        let is_lost = !durable::entries(&self.checkpoint())?.is_empty();
+        self.forget_checkpoint()?;
+        let text = serde_json::to_string(inputs).expect("plain data can be written");
+        durable::replace(&path, text.as_bytes())?;
+        Ok(is_lost)
+    }
+
+    /// Removes what the attempt left for the next one.
+    ///
+    /// # Errors
+    /// Where it cannot be removed.
+    pub fn forget_checkpoint(&self) -> Result<(), StoreError> {
+        durable::remove_folder(&self.checkpoint())?;
+        durable::create_folder(&self.checkpoint())
+    }
 }
 
 impl Drop for Draft {
@@ -91,8 +128,42 @@ impl Drop for Draft {
             tracing::warn!("{error}");
         }
         // Each fails where something is left in the folder, which is then kept.
-        let _ = fs::remove_dir(self.checkpoint()).and_then(|()| fs::remove_dir(&self.work));
+        let _ = fs::remove_dir(self.checkpoint())
+            .and_then(|()| fs::remove_file(self.work.join(INPUTS)))
+            .and_then(|()| fs::remove_dir(&self.work));
     }
+}
+
+/// Makes each file the artifact's own and read-only: a hard link would share its contents with a file that somebody else may
+/// write, and one that may be written is soon written by mistake. Links point to what others keep, and are left alone.
+fn own_files(folder: &Path) -> Result<(), StoreError> {
+    for (_, path) in durable::entries(folder)? {
+        let kind = fs::symlink_metadata(&path).map_err(StoreError::io("read", &path))?;
+        if kind.is_dir() {
+            own_files(&path)?;
+        } else if kind.is_file() {
+            if kind.nlink() > 1 {
+                copy_in_place(&path)?;
+            }
+            protect(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_in_place(path: &Path) -> Result<(), StoreError> {
+    let mut name = path.file_name().expect("what was listed has a name").to_owned();
+    name.push(".own");
+    let copy = path.with_file_name(name);
+    let copied = fs::copy(path, &copy).and_then(|_| fs::rename(&copy, path));
+    copied.map_err(StoreError::io("copy", path))
+}
+
+/// Takes away everybody's right to write a file.
+fn protect(path: &Path) -> Result<(), StoreError> {
+    let mode = fs::metadata(path).map_err(StoreError::io("read", path))?.permissions().mode();
+    let readable = Permissions::from_mode(mode & 0o777 & !0o222);
+    fs::set_permissions(path, readable).map_err(StoreError::io("protect", path))
 }
 
 fn remove_empty_folders(folder: &Path) -> Result<(), StoreError> {

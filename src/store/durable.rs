@@ -10,7 +10,7 @@ use std::{
 use super::StoreError;
 
 /// Deeper folders are taken for a circle of links.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// How the names of files begin that are not in place yet.
 pub(super) const ASIDE: &str = ".new-";

@@ -21,6 +21,9 @@ pub enum StoreError {
     /// A file changed while its digest was taken.
     #[error("{path} changed while it was being read; run again when nothing writes to it", path = .0.display())]
     Unsteady(PathBuf),
+    /// A file changed after a run had looked at it.
+    #[error("{path} was written after this run looked at it; run again when nothing writes to it", path = .0.display())]
+    Written(PathBuf),
     /// A name that no other machine could read.
     #[error("the name of {path} is not UTF-8; rename it", path = .0.display())]
     Name(PathBuf),

@@ -90,7 +90,7 @@ impl Manifest {
                     return Err(format!("{} does not belong there", Path::new(name).join(extra).display()));
                 }
                 if found.len() == children.len() {
-                    memo.inspect(|memo| memo.learn(&metadata, listing, false));
+                    memo.inspect(|memo| memo.learn(&metadata, listing));
                 }
             }
         }
@@ -106,7 +106,7 @@ impl Manifest {
     pub(super) fn learn_listings(&self, folder: &Path, memo: &Memo) {
         for (name, children) in self.listings() {
             if let Ok(metadata) = fs::metadata(folder.join(name)) {
-                memo.learn(&metadata, digest_value("listing", &json!(children)), true);
+                memo.learn(&metadata, digest_value("listing", &json!(children)));
             }
         }
     }
@@ -138,7 +138,7 @@ impl Manifest {
 
 fn entry(found: Found, memo: Option<&Memo>) -> Result<Entry, StoreError> {
     let (digest, metadata) = hash::digest_bytes(&found.path)?;
-    memo.inspect(|memo| memo.learn(&metadata, digest, true));
+    memo.inspect(|memo| memo.learn(&metadata, digest));
     Ok(Entry { path: found.name, size: metadata.len(), digest })
 }
 
@@ -159,7 +159,7 @@ fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<String> 
     }
     match hash::digest_bytes(&path) {
         Ok((digest, metadata)) if digest == entry.digest => {
-            memo.inspect(|memo| memo.learn(&metadata, digest, false));
+            memo.inspect(|memo| memo.learn(&metadata, digest));
             None
         }
         Ok(_) => Some(format!("{} does not match its digest", entry.path)),

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Mutex,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{StoreError, durable};
@@ -14,8 +14,12 @@ use crate::digest::Digest;
 
 const HEADER: &str = "apeft memo 1";
 
-/// A file that changed less than this many nanoseconds ago may change again without a new time stamp.
-const TOO_FRESH: i128 = 50_000_000;
+/// A file that changed less than this many nanoseconds ago may change again without a new time stamp: kernels count time
+/// in ticks of up to 10 ms.
+const TICK: i128 = 50_000_000;
+/// The same where the file system keeps whole seconds, or every other second as FAT does.
+const COARSE_TICK: i128 = 2_100_000_000;
+const SECOND: i128 = 1_000_000_000;
 
 /// A file's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,12 +74,10 @@ impl Memo {
         state.known.get(&place).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest)
     }
 
-    /// Remembers a digest. `settled`: nobody writes to the file any more; others are remembered only once they are old
-    /// enough for their next change to show.
-    pub(super) fn learn(&self, metadata: &Metadata, digest: Digest, settled: bool) {
+    /// Remembers a digest, once the file's last change is old enough for the next one to show.
+    pub(super) fn learn(&self, metadata: &Metadata, digest: Digest) {
         let (place, stamp) = look(metadata);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128);
-        if settled || now - stamp.changed.max(stamp.modified) > TOO_FRESH {
+        if is_settled(stamp.changed, now()) {
             let mut state = self.state.lock().expect("no thread panics while it holds the memo");
             if state.known.insert(place, (stamp, digest)) != Some((stamp, digest)) {
                 state.unsaved = true;
@@ -137,13 +139,41 @@ impl State {
     }
 }
 
+/// Nanoseconds since 1970.
+fn now() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
+}
+
+/// Whether a file that changed then would have another time if it changed now. Only the time that nobody can set counts: a
+/// file may say that it was modified next year.
+fn is_settled(changed: i128, now: i128) -> bool {
+    now - changed > tick(changed)
+}
+
+/// How long a time may stay the same; that it is a whole second to the nanosecond tells a coarse clock.
+fn tick(changed: i128) -> i128 {
+    if changed % SECOND == 0 { COARSE_TICK } else { TICK }
+}
+
+/// How long it takes until the next change of a file would show, if it is worth the wait: at most a coarse tick.
+pub(super) fn unsettled_for(changed: i128) -> Duration {
+    let left = tick(changed) - (now() - changed);
+    let is_worth_it = left > 0 && left <= COARSE_TICK;
+    if is_worth_it { Duration::from_nanos(left as u64 + 1_000_000) } else { Duration::ZERO }
+}
+
+/// When a file was last changed, in nanoseconds since 1970.
+pub(super) fn changed(metadata: &Metadata) -> i128 {
+    i128::from(metadata.ctime()) * SECOND + i128::from(metadata.ctime_nsec())
+}
+
+/// When its contents were last written, as far as it says so.
+pub(super) fn modified(metadata: &Metadata) -> i128 {
+    i128::from(metadata.mtime()) * SECOND + i128::from(metadata.mtime_nsec())
+}
+
 fn look(metadata: &Metadata) -> (Place, Stamp) {
-    let nanoseconds = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    let stamp = Stamp {
-        size: metadata.size(),
-        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-    };
+    let stamp = Stamp { size: metadata.size(), changed: changed(metadata), modified: modified(metadata) };
     (Place { device: metadata.dev(), inode: metadata.ino() }, stamp)
 }
 
@@ -184,6 +214,11 @@ pub(super) fn checksum(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Waits until the next change of a file would show.
+    fn settle(file: &Path) {
+        std::thread::sleep(unsettled_for(changed(&fs::metadata(file).unwrap())));
+    }
+
     #[test]
     fn every_flip_and_cut_is_noticed_and_costs_no_more_than_its_line() {
         let folder = tempfile::tempdir().unwrap();
@@ -192,7 +227,8 @@ mod tests {
         let files: Vec<PathBuf> = (0..3).map(|index| folder.path().join(index.to_string())).collect();
         for (index, file) in files.iter().enumerate() {
             fs::write(file, "x").unwrap();
-            memo.learn(&fs::metadata(file).unwrap(), Digest::from_bytes([index as u8; 32]), true);
+            settle(file);
+            memo.learn(&fs::metadata(file).unwrap(), Digest::from_bytes([index as u8; 32]));
         }
         memo.save().unwrap();
         assert_eq!(Memo::problem(&path), None);
@@ -220,7 +256,27 @@ mod tests {
         fs::write(&file, "x").unwrap();
         let metadata = fs::metadata(&file).unwrap();
         let memo = Memo::new(folder.path().join("memo"), true);
-        memo.learn(&metadata, Digest::from_bytes([1; 32]), false);
+        memo.learn(&metadata, Digest::from_bytes([1; 32]));
         assert_eq!(memo.recall(&metadata), None);
+    }
+
+    #[test]
+    fn a_file_of_the_future_is_remembered_and_one_of_a_coarse_clock_only_after_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let file = fs::File::create(&path).unwrap();
+        file.set_modified(SystemTime::now() + Duration::from_secs(1_000_000)).unwrap();
+        settle(&path);
+        let memo = Memo::new(folder.path().join("memo"), true);
+        let (metadata, digest) = (fs::metadata(&path).unwrap(), Digest::from_bytes([1; 32]));
+        memo.learn(&metadata, digest);
+        assert_eq!(memo.recall(&metadata), Some(digest));
+
+        let second = 1_700_000_000 * SECOND;
+        assert!(!is_settled(second, second + 2 * SECOND), "FAT has even seconds only");
+        assert!(is_settled(second, second + 3 * SECOND));
+        assert!(!is_settled(second + 1, second + TICK));
+        assert!(is_settled(second + 1, second + SECOND));
+        assert!(!is_settled(second + SECOND / 2, second), "the clock of the disk is ahead: nothing is known");
     }
 }

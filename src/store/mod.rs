@@ -10,6 +10,7 @@ mod lock;
 mod manifest;
 mod memo;
 mod prune;
+mod snapshot;
 
 pub use audit::{Audit, Problem};
 pub use bucket::{Artifact, Lookup, Store};
@@ -17,3 +18,4 @@ pub use draft::Draft;
 pub use error::StoreError;
 pub use lock::Lock;
 pub use prune::{Leftover, Usage};
+pub use snapshot::{Snapshot, Times};

@@ -1282,13 +1282,13 @@ device = "cuda"
               --> ~/recipe.toml:11:48
                |
             11 | resources = { cpu = 2, memory = "lots", gpus = -1 }
-               |                                                ^^ a whole number of at least 0 is expected
+               |                                                ^^ a whole number from 0 to 10000 is expected
 
             error: `retries` is -1, which is out of range
               --> ~/recipe.toml:12:11
                |
             12 | retries = -1
-               |           ^^ a whole number of at least 0 is expected
+               |           ^^ a whole number from 0 to 1000 is expected
 
             error: `timeout` cannot be `soon`
               --> ~/recipe.toml:13:11

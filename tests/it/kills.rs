@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -25,6 +26,15 @@ struct Said {
     status: Option<i32>,
     json: Value,
     words: String,
+}
+
+/// Writes what may be sealed, as whoever damages a store does.
+fn overwrite(file: &Path, bytes: impl AsRef<[u8]>) {
+    if let Ok(metadata) = fs::metadata(file) {
+        let mode = metadata.permissions().mode() | 0o200;
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::write(file, bytes).unwrap();
 }
 
 fn recipes() -> PathBuf {
@@ -284,9 +294,9 @@ fn every_damaged_file_is_found_and_never_served() {
     for cut in [false, true] {
         for file in &files {
             let good = read(file);
-            fs::write(file, damaged(&good, cut, &mut chance)).unwrap();
+            overwrite(file, damaged(&good, cut, &mut chance));
             let verified = bench.call(&["cache", "verify", "--json"]);
-            fs::write(file, good).unwrap();
+            overwrite(file, good);
             assert_eq!(verified.status, Some(3), "{}, cut: {cut}: {}", file.display(), verified.words);
             assert_eq!(verified.json["problems"].as_array().unwrap().len(), 1, "{}", verified.words);
             let folder = artifact_of(&bench, file).unwrap_or_else(|| file.clone());
@@ -305,14 +315,14 @@ fn every_damaged_file_is_found_and_never_served() {
     assert!(samples.len() > 15, "{samples:?}");
     for (count, file) in samples.into_values().enumerate() {
         let good = read(file);
-        fs::write(file, damaged(&good, count % 2 == 0, &mut chance)).unwrap();
+        overwrite(file, damaged(&good, count % 2 == 0, &mut chance));
         let ran = bench.run(&[]);
         assert_eq!(ran.status, Some(0), "{}", ran.words);
         let executed = if artifact_of(&bench, file).is_some() {
             assert!(ran.words.contains("was damaged"), "{}: {}", file.display(), ran.words);
             1
         } else {
-            fs::write(file, good).unwrap();
+            overwrite(file, good);
             0
         };
         assert_eq!(ran.executed().len(), executed, "{}: {}", file.display(), ran.words);

@@ -5,6 +5,7 @@ mod checkpoints;
 mod commands;
 mod diagnostics;
 mod factscore;
+mod inputs;
 mod kills;
 mod malformed;
 mod models;
