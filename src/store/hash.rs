@@ -29,8 +29,7 @@ impl Store {
         if !kind.is_dir() {
             return Err(StoreError::Strange(path.to_owned()));
         }
-        let mut found = durable::walk(path)?;
-        found.retain(|found| matches(patterns, &found.name));
+        let found = durable::walk(path, &|name| matches(patterns, name))?;
         if found.is_empty() {
             return Err(StoreError::Nothing { path: path.to_owned(), wanted: patterns.join(", ") });
         }
