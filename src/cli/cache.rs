@@ -5,11 +5,11 @@ use std::{process::ExitCode, time::UNIX_EPOCH};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::common::{CacheArguments, DAMAGED, ExperimentsArguments, WRONG, bytes, print_json};
-use crate::{
-    schedule::journal,
-    store::{Artifact, Store},
+use super::{
+    collect::{self, CollectArguments},
+    common::{CacheArguments, DAMAGED, bytes, print_json},
 };
+use crate::store::{Artifact, Store};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct CacheCommand {
@@ -30,42 +30,31 @@ enum Action {
         repair: bool,
     },
     /// Removes what was moved aside, work of dead attempts, and artifacts that no recent run used.
-    Gc {
-        #[command(flatten)]
-        listing: Listing,
-        #[command(flatten)]
-        experiments: ExperimentsArguments,
-        /// Keeps what the last N runs of each recipe used.
-        #[arg(long, default_value_t = 10, value_name = "N")]
-        keep: usize,
-        /// Only says what would be removed.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Gc(CollectArguments),
     /// Says how much space it takes.
     Du(Listing),
 }
 
 #[derive(Args, Clone, Debug)]
-struct Listing {
+pub(super) struct Listing {
     #[command(flatten)]
-    cache: CacheArguments,
+    pub(super) cache: CacheArguments,
     /// Puts the answer on stdout as JSON.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn run(command: &CacheCommand) -> anyhow::Result<ExitCode> {
     match &command.action {
         Action::Ls(listing) => list(listing),
         Action::Verify { listing, repair } => verify(listing, *repair),
-        Action::Gc { listing, experiments, keep, dry_run } => collect(listing, experiments, *keep, *dry_run),
+        Action::Gc(arguments) => collect::run(arguments),
         Action::Du(listing) => usage(listing),
     }
 }
 
 fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
-    let store = listing.cache.open(false)?;
+    let store = listing.cache.look(false)?;
     let mut artifacts = store.list()?;
     artifacts.sort_by_key(Artifact::made);
     let kind = |artifact: &Artifact| {
@@ -97,7 +86,7 @@ fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
 }
 
 fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
-    let store = listing.cache.open(false)?;
+    let store = if repair { listing.cache.open(false)? } else { listing.cache.look(false)? };
     let audit = store.verify()?;
     let mut left = audit.problems.clone();
     if repair && !left.is_empty() {
@@ -124,51 +113,17 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
         eprintln!("{counts}: everything is as it was left");
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!(
-        "{counts}: {} problems; `apeft cache verify --repair` moves what is damaged aside, and the next run makes it again",
-        left.len()
-    );
+    let advice = if repair {
+        "what cannot be read is left as it is; see that it can be, or have it made anew with `apeft run --force STAGE`"
+    } else {
+        "`apeft cache verify --repair` moves what is damaged aside, and the next run makes it again"
+    };
+    eprintln!("{counts}: {} problems; {advice}", left.len());
     Ok(ExitCode::from(DAMAGED))
 }
 
-fn collect(
-    listing: &Listing,
-    experiments: &ExperimentsArguments,
-    keep: usize,
-    dry_run: bool,
-) -> anyhow::Result<ExitCode> {
-    let store = listing.cache.open(false)?;
-    let kept = journal::referenced(&experiments.experiments, keep);
-    if kept.is_empty() && keep > 0 && !store.list()?.is_empty() {
-        let place = experiments.experiments.display();
-        eprintln!(
-            "error: no run is recorded in {place}, so that everything would go; name the folder of the runs with --experiments, or say --keep 0"
-        );
-        return Ok(ExitCode::from(WRONG));
-    }
-    let mut leftovers = store.leftovers(&kept)?;
-    if !dry_run {
-        leftovers = store.remove(leftovers)?;
-    }
-    let total: u64 = leftovers.iter().map(|leftover| leftover.bytes).sum();
-    if listing.json {
-        let values: Vec<Value> = leftovers
-            .iter()
-            .map(|leftover| json!({"path": leftover.path, "bytes": leftover.bytes, "why": leftover.why}))
-            .collect();
-        print_json(&json!({"removed": values, "bytes": total, "dry_run": dry_run}))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for leftover in &leftovers {
-        eprintln!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
-    }
-    let verb = if dry_run { "would be freed" } else { "freed" };
-    eprintln!("{} {verb}", bytes(total));
-    Ok(ExitCode::SUCCESS)
-}
-
 fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
-    let store: Store = listing.cache.open(false)?;
+    let store: Store = listing.cache.look(false)?;
     let usage = store.usage();
     if listing.json {
         print_json(&usage)?;

@@ -89,6 +89,12 @@ impl CacheArguments {
         let open = if distrustful { Store::open_distrustful } else { Store::open };
         open(&self.cache).with_context(|| format!("the store {} cannot be used", self.cache.display()))
     }
+
+    /// Opens the store only to look at it, which needs no right to write there.
+    pub(super) fn look(&self, distrustful: bool) -> anyhow::Result<Store> {
+        let store = Store::look(&self.cache, !distrustful);
+        store.with_context(|| format!("the store {} cannot be used", self.cache.display()))
+    }
 }
 
 /// Puts a machine-readable value on stdout.

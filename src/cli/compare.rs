@@ -12,8 +12,7 @@ use super::{
 };
 use crate::{
     evaluation::{Comparison, Scores},
-    report::{History, Line, StageHistory, Table, arms, averages, comparisons, grid},
-    schedule::journal,
+    report::{Comparisons, History, Line, StageHistory, Table, arms, averages, comparisons, grid},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -64,7 +63,7 @@ struct Row {
 pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let tell = |name: &str| -> anyhow::Result<Option<History>> {
         let found = status::find(&arguments.experiments, Some(name));
-        Ok(found.map(|run| journal::read(&run.folder)).transpose()?.map(History::tell))
+        Ok(found.map(|run| History::read(&run.folder)).transpose()?)
     };
     let Some(one) = tell(&arguments.run)? else { return Ok(ExitCode::from(WRONG)) };
     let Some(other) = &arguments.other else { return of_one(&one, &arguments.format) };
@@ -82,7 +81,11 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
 
 /// A run's own comparisons.
 fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
-    let comparisons = comparisons(history);
+    let Comparisons { found: comparisons, problems } = comparisons(history);
+    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    if comparisons.is_empty() && !problems.is_empty() {
+        return Ok(ExitCode::from(WRONG));
+    }
     if comparisons.is_empty() {
         let run = &history.run;
         eprintln!("error: the run {run} has no comparison; give its recipe a stage of kind `compare` over its scores");

@@ -30,12 +30,13 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
         Ok(selected) => selected,
         Err(code) => return Ok(code),
     };
-    let store = arguments.cache.open(false)?;
+    let store = arguments.cache.look(false)?;
     let survey = survey(&plan, &store)?;
+    let mut differences = explain(&survey, &store);
     let mut values = Vec::new();
     for surveyed in survey.stages.iter().filter(|surveyed| selected.contains(&surveyed.node)) {
         let stage = &plan.graph[surveyed.node];
-        let found = explain(&plan, &store, surveyed.node)?;
+        let found = differences.remove(&surveyed.node);
         values.push(json!({
             "name": stage.name, "kind": stage.kind.name, "key": surveyed.key, "state": surveyed.state,
             "reason": surveyed.reason, "differences": found,

@@ -3,6 +3,7 @@
 mod attempt;
 mod bench;
 mod cache;
+mod collect;
 mod common;
 mod compare;
 mod convert;

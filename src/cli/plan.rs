@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
         Ok(plan) => plan,
         Err(code) => return Ok(code),
     };
-    let store = arguments.cache.open(arguments.verify)?;
+    let store = arguments.cache.look(arguments.verify)?;
     let survey = match survey(&plan, &store) {
         Ok(survey) => survey,
         Err(error) => {

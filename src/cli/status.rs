@@ -8,8 +8,8 @@ use serde_json::json;
 use super::common::{ExperimentsArguments, WRONG, duration, print_json};
 use crate::{
     schedule::{
-        event::{Event, Timed},
-        journal::{self, Recorded},
+        event::Event,
+        journal::{self, Reader, Recorded},
     },
     stage::Report,
 };
@@ -38,17 +38,27 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let Some(recorded) = find(&arguments.experiments, arguments.run.as_deref()) else {
         return Ok(ExitCode::from(WRONG));
     };
-    let events = journal::read(&recorded.folder)?;
-    let standings = standings(&events);
-    let state = match events.last().map(|last| &last.event) {
-        Some(Event::RunFinished { ok: true, .. }) => "done",
-        Some(Event::RunFinished { .. }) if events.iter().any(|timed| matches!(timed.event, Event::Interrupted)) => {
-            "interrupted"
-        }
-        Some(Event::RunFinished { .. }) => "failed",
-        _ if journal::is_alive(&recorded.folder) => "running",
-        _ => "killed",
+    // Asked before reading, so that a run that ends meanwhile is not called killed.
+    let alive = journal::is_alive(&recorded.folder);
+    let mut reader = Reader::open(&recorded.folder)?;
+    let Told { standings, began, end, interrupted } = Told::by(&mut reader)?;
+    let state = match end {
+        Some(true) => "done",
+        Some(false) if interrupted => "interrupted",
+        Some(false) => "failed",
+        None if alive => "running",
+        None => "killed",
     };
+    if !began {
+        let folder = recorded.folder.display();
+        eprintln!(
+            "warning: the journal in {folder} has no beginning: the disk was full, or the run was killed at once"
+        );
+    }
+    if reader.passed_over > 0 {
+        let lines = reader.passed_over;
+        eprintln!("warning: {lines} lines of the journal are of a newer version of apeft, and are passed over");
+    }
     if arguments.json {
         let folder = recorded.folder.display().to_string();
         print_json(&json!({
@@ -83,26 +93,53 @@ pub(super) fn find(experiments: &ExperimentsArguments, name: Option<&str>) -> Op
     runs.into_iter().next()
 }
 
-fn standings(events: &[Timed]) -> Vec<Standing> {
-    let mut names = Vec::new();
-    let mut found: BTreeMap<&str, Standing> = BTreeMap::new();
-    for timed in events {
-        if let Event::RunStarted { stages, .. } = &timed.event {
-            names = stages.iter().map(|stage| stage.name.as_str()).collect();
-        }
-        let (stage, state, seconds, words) = match &timed.event {
-            Event::StageCached { stage, .. } => (stage, "cached", None, String::new()),
-            Event::StageStarted { stage, reason, .. } => (stage, "running", None, reason.clone()),
-            Event::StageReported { stage, report: Report::Note { text } | Report::Warning { text } } => {
-                (stage, "running", None, text.clone())
+/// What a journal tells.
+#[derive(Default)]
+struct Told {
+    standings: Vec<Standing>,
+    /// Whether it has its first line.
+    began: bool,
+    /// How the run ended, where it did.
+    end: Option<bool>,
+    interrupted: bool,
+}
+
+impl Told {
+    fn by(reader: &mut Reader) -> std::io::Result<Self> {
+        let mut told = Self::default();
+        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        while let Some(timed) = reader.next_event()? {
+            told.end = None;
+            let (stage, state, seconds, words) = match timed.event {
+                Event::RunStarted { stages, .. } => {
+                    told.began = true;
+                    places = stages.iter().enumerate().map(|(place, stage)| (stage.name.clone(), place)).collect();
+                    let waiting = |name| Standing { name, state: "waiting", ..Standing::default() };
+                    told.standings = stages.into_iter().map(|stage| waiting(stage.name)).collect();
+                    continue;
+                }
+                Event::RunFinished { ok, .. } => {
+                    told.end = Some(ok);
+                    continue;
+                }
+                Event::Interrupted => {
+                    told.interrupted = true;
+                    continue;
+                }
+                Event::StageCached { stage, .. } => (stage, "cached", None, String::new()),
+                Event::StageStarted { stage, reason, .. } => (stage, "running", None, reason),
+                Event::StageReported { stage, report: Report::Note { text } | Report::Warning { text } } => {
+                    (stage, "running", None, text)
+                }
+                Event::StageFinished { stage, seconds, .. } => (stage, "ran", Some(seconds), String::new()),
+                Event::StageFailed { stage, error, seconds, .. } => (stage, "failed", Some(seconds), error),
+                Event::StageSkipped { stage, because } => (stage, "skipped", None, format!("because of {because}")),
+                _ => continue,
+            };
+            if let Some(place) = places.get(&stage) {
+                told.standings[*place] = Standing { name: stage, state, seconds, words };
             }
-            Event::StageFinished { stage, seconds, .. } => (stage, "ran", Some(*seconds), String::new()),
-            Event::StageFailed { stage, error, seconds, .. } => (stage, "failed", Some(*seconds), error.clone()),
-            Event::StageSkipped { stage, because } => (stage, "skipped", None, format!("because of {because}")),
-            _ => continue,
-        };
-        found.insert(stage, Standing { name: stage.clone(), state, seconds, words });
+        }
+        Ok(told)
     }
-    let none = |name: &&str| Standing { name: (*name).to_owned(), state: "waiting", ..Standing::default() };
-    names.iter().map(|name| found.remove(name).unwrap_or_else(|| none(name))).collect()
 }

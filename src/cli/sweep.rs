@@ -7,10 +7,7 @@ use super::{
     run::{RunArguments, carry_out, exit_code},
     table,
 };
-use crate::{
-    report::{History, comparisons},
-    schedule::journal,
-};
+use crate::report::{Comparisons, History, comparisons};
 
 /// What its help ends with.
 pub(super) const EXAMPLES: &str = "Examples:
@@ -26,9 +23,10 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(code) => return Ok(code),
     };
-    let history = History::tell(journal::read(&outcome.folder)?);
-    let comparisons = comparisons(&history);
-    if comparisons.is_empty() {
+    let history = History::read(&outcome.folder)?;
+    let Comparisons { found: comparisons, problems } = comparisons(&history);
+    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    if comparisons.is_empty() && problems.is_empty() {
         eprintln!("there is no comparison to show: give the recipe a stage of kind `compare` over its scores");
     }
     for (name, comparison) in comparisons {

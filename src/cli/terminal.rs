@@ -2,13 +2,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::common::duration;
+use super::{common::duration, logs::tail};
 use crate::{
     schedule::{
         INTERRUPTION, Outcome,
@@ -173,10 +173,7 @@ impl Terminal {
         let again = if retry { ", and is tried again" } else { "" };
         let mut text = format!("{} {stage}  failed after {}{again}: {error}", self.paint("31", "✗"), duration(seconds));
         if let Some(line) = line {
-            let log = fs::read(&line.log).unwrap_or_default();
-            let log = String::from_utf8_lossy(&log);
-            let lines: Vec<&str> = log.lines().collect();
-            for last in &lines[lines.len().saturating_sub(SHOWN)..] {
+            for last in tail(Path::new(&line.log), SHOWN).unwrap_or_default() {
                 text.push_str(&format!("\n    {last}"));
             }
             text.push_str(&format!("\n    (all of it: {})", line.log));

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use maud::{Markup, html};
 
 use super::history::{History, StageHistory};
-use crate::language::{Claim, Judgement, Response, Verdict, json_lines};
+use crate::language::{
+    Claim, Judgement, Response, Verdict,
+    json_lines::{self, JsonLinesError},
+};
 
 const SHOWN: usize = 10;
 
@@ -21,6 +24,10 @@ pub(super) fn answers(history: &History) -> Markup {
     let judging = history.stages.iter().rev().find(|stage| stage.file("verdicts.jsonl").is_some());
     let Some((judging, judged)) = judging.and_then(|stage| Some((stage, judged(history, stage)?))) else {
         return html! { p { "No answers were judged in this run." } };
+    };
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(problem) => return html! { p.failed { (problem) } },
     };
     html! {
         p { "From " code { (judging.outline.name) } ", evenly over the prompts; "
@@ -42,23 +49,25 @@ impl Judged {
     }
 }
 
-/// The rows behind verdicts: claims are among what the judging stage needs, responses among what those need.
-pub(super) fn judged(history: &History, judging: &StageHistory) -> Option<Judged> {
+/// The rows behind verdicts: claims are among what the judging stage needs, responses among what those need. Nothing where
+/// they are not there; what is wrong where they cannot be read.
+pub(super) fn judged(history: &History, judging: &StageHistory) -> Option<Result<Judged, String>> {
     let claiming = history.needed(judging, "claims.jsonl")?;
     let answering = history.needed(claiming, "responses.jsonl")?;
-    let claims: Vec<Claim> = read(&claiming.file("claims.jsonl")?)?;
-    let verdicts: Vec<Verdict> = read(&judging.file("verdicts.jsonl")?)?;
+    let files = (claiming.file("claims.jsonl")?, judging.file("verdicts.jsonl")?, answering.file("responses.jsonl")?);
+    Some(read(&files.0, &files.1, &files.2).map_err(|error| format!("the answers cannot be shown: {error}")))
+}
+
+fn read(claims: &Path, verdicts: &Path, responses: &Path) -> Result<Judged, JsonLinesError> {
+    let claims: Vec<Claim> = json_lines::read(claims)?;
+    let verdicts: Vec<Verdict> = json_lines::read(verdicts)?;
     let mut by_response: BTreeMap<String, Vec<Claim>> = BTreeMap::new();
     claims.into_iter().for_each(|claim| by_response.entry(claim.response_id.clone()).or_default().push(claim));
-    Some(Judged {
-        responses: read(&answering.file("responses.jsonl")?)?,
+    Ok(Judged {
+        responses: json_lines::read(responses)?,
         claims: by_response,
         verdicts: verdicts.into_iter().map(|verdict| (verdict.claim_id.clone(), verdict)).collect(),
     })
-}
-
-fn read<T: serde::de::DeserializeOwned>(file: &Path) -> Option<Vec<T>> {
-    json_lines::read(file).ok()
 }
 
 fn evenly(responses: &[Response]) -> impl Iterator<Item = &Response> {

@@ -4,18 +4,31 @@ use maud::{Markup, html};
 
 use super::{
     chart::{self, Dot, Series},
-    history::{History, StageHistory},
+    history::History,
     table::{Table, averages, grid, headlines},
 };
 use crate::evaluation::{Comparison, ComparisonRow};
 
-/// The comparisons of a run, by the names of their stages.
-pub fn comparisons(history: &History) -> Vec<(&str, Comparison)> {
-    let read = |stage: &StageHistory| {
-        let file = std::fs::read(stage.artifact.as_ref()?.join("comparison.json")).ok()?;
-        serde_json::from_slice(&file).ok()
-    };
-    history.stages.iter().filter_map(|stage| Some((stage.outline.name.as_str(), read(stage)?))).collect()
+/// What a run compared.
+#[derive(Debug, Default)]
+pub struct Comparisons<'a> {
+    /// By the names of their stages.
+    pub found: Vec<(&'a str, Comparison)>,
+    /// Those that cannot be read, and why.
+    pub problems: Vec<String>,
+}
+
+/// The comparisons of a run.
+pub fn comparisons(history: &History) -> Comparisons<'_> {
+    let mut comparisons = Comparisons::default();
+    for stage in &history.stages {
+        match stage.parse("comparison.json") {
+            Some(Ok(comparison)) => comparisons.found.push((&stage.outline.name, comparison)),
+            Some(Err(problem)) => comparisons.problems.push(problem),
+            None => {}
+        }
+    }
+    comparisons
 }
 
 /// A section for each comparison.

@@ -1,6 +1,7 @@
 //! What each arm cost: time, rows, steps and tokens of tuning.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
@@ -21,9 +22,11 @@ struct Cost<'a> {
 /// A row for each arm that was tuned.
 pub(super) fn cost(history: &History) -> Markup {
     let mut costs: Vec<Cost> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for stage in history.stages.iter().filter(|stage| stage.outline.kind == "tune") {
         let arm = Label::parse(&stage.outline.name).arm;
-        match costs.iter_mut().find(|cost| cost.arm == arm) {
+        let place = *places.entry(arm.clone()).or_insert(costs.len());
+        match costs.get_mut(place) {
             Some(cost) => cost.stages.push(stage),
             None => costs.push(Cost { arm, stages: vec![stage] }),
         }

@@ -14,18 +14,21 @@ const SHOWN: &[(&str, &str)] =
 
 /// A section for each diagnosis that the run left.
 pub(super) fn diagnoses(history: &History) -> Markup {
-    let found = history.stages.iter().filter_map(|stage| {
-        let file = stage.artifact.as_ref()?.join("diagnosis.json");
-        Some((&stage.outline.name, serde_json::from_slice::<Diagnosis>(&std::fs::read(file).ok()?).ok()?))
-    });
+    let found = history.stages.iter();
+    let found = found.filter_map(|stage| Some((&stage.outline.name, stage.parse::<Diagnosis>("diagnosis.json")?)));
     html! {
         @for (name, diagnosis) in found {
             h2 { "Shift" }
             h3 { code { (name) } }
-            (charts(&diagnosis))
-            (table(&diagnosis))
-            (verdicts(&diagnosis))
-            @if !diagnosis.facts.is_empty() { (facts(&diagnosis.facts)) }
+            @match diagnosis {
+                Ok(diagnosis) => {
+                    (charts(&diagnosis))
+                    (table(&diagnosis))
+                    (verdicts(&diagnosis))
+                    @if !diagnosis.facts.is_empty() { (facts(&diagnosis.facts)) }
+                }
+                Err(problem) => { p.failed { (problem) } }
+            }
         }
     }
 }

@@ -37,7 +37,17 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
     names.extend(beside.into_iter().filter(|arm| *arm != baseline && *arm != best).take(MOST_ARMS - 1));
     names.push(best);
     let seed = comparison.arms.iter().find(|arm| arm.name == best).and_then(|arm| arm.seeds.first());
-    let shown: Vec<Shown> = names.iter().filter_map(|arm| shown(history, arm, seed.map(String::as_str))).collect();
+    let (mut shown, mut problems): (Vec<Shown>, Vec<String>) = (Vec::new(), Vec::new());
+    for arm in &names {
+        match find(history, arm, seed.map(String::as_str)) {
+            Some(Ok(found)) => shown.push(found),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
+    }
+    if !problems.is_empty() {
+        return html! { @for problem in &problems { p.failed { (problem) } } };
+    }
     let (Some(before), Some(after)) =
         (shown.iter().find(|shown| shown.arm == baseline), shown.iter().find(|shown| shown.arm == best))
     else {
@@ -80,17 +90,22 @@ fn best(comparison: &Comparison) -> Option<&str> {
         .map(|(_, arm)| arm)
 }
 
-fn shown<'a>(history: &History, arm: &'a str, seed: Option<&str>) -> Option<Shown<'a>> {
+/// The answers of an arm; nothing where they are not there.
+fn find<'a>(history: &History, arm: &'a str, seed: Option<&str>) -> Option<Result<Shown<'a>, String>> {
     let seeded = seed.map(|seed| format!("{arm}{}seed={seed}", if arm.contains('@') { ',' } else { '@' }));
     let stage = history
         .stages
         .iter()
         .find(|stage| Some(&stage.outline.name) == seeded.as_ref() || stage.outline.name == arm)?;
-    let mut table = csv::Reader::from_path(stage.artifact.as_ref()?.join("responses.csv")).ok()?;
-    let scores = table.deserialize().collect::<Result<Vec<AnswerScore>, _>>().ok()?;
+    let file = stage.file("responses.csv")?;
     let judging = history.needed(stage, "verdicts.jsonl")?;
-    let scores = scores.into_iter().map(|score| (score.response_id.clone(), score)).collect();
-    Some(Shown { arm, scores, judged: judged(history, judging)? })
+    let judged = judged(history, judging)?;
+    let scores = csv::Reader::from_path(&file).and_then(|mut table| table.deserialize().collect());
+    let scores = scores.map_err(|error| format!("the answers of `{arm}` cannot be shown: {}: {error}", file.display()));
+    Some(scores.and_then(|scores: Vec<AnswerScore>| {
+        let scores = scores.into_iter().map(|score| (score.response_id.clone(), score)).collect();
+        Ok(Shown { arm, scores, judged: judged? })
+    }))
 }
 
 /// The answers (by id) whose precision rises most at home and away, then the one whose precision falls most; of equal ones

@@ -13,7 +13,7 @@ mod page;
 mod scores;
 mod table;
 
-pub use comparison::comparisons;
+pub use comparison::{Comparisons, comparisons};
 pub use history::{History, Outcome, StageHistory};
 pub use page::{ReportError, write};
 pub use table::{Line, Table, arms, averages, grid};

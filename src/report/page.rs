@@ -9,7 +9,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
     answers::answers,
-    comparison::{compared, comparisons},
+    comparison::{Comparisons, compared, comparisons},
     cost::cost,
     curves::curves,
     examples::examples,
@@ -17,7 +17,6 @@ use super::{
     history::{History, Outcome},
     scores::scores,
 };
-use crate::schedule::journal;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -37,10 +36,16 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
         let path = path.to_owned();
         move |source| ReportError { what, path, source }
     };
-    let mut history = History::tell(journal::read(run).map_err(failed("read the journal in", run))?);
-    // A sweep that was interrupted and went on has its costs in several journals.
-    for earlier in siblings(run) {
-        history.recall(journal::read(&earlier).unwrap_or_default());
+    let mut history = History::read(run).map_err(failed("read the journal in", run))?;
+    // A sweep that was interrupted and went on has its costs in several journals: the newest that knows of one counts.
+    let mut unexplained = history.unexplained();
+    for other in siblings(run).into_iter().rev() {
+        if unexplained.is_empty() {
+            break;
+        }
+        if let Err(error) = history.recall(&other, &mut unexplained) {
+            tracing::debug!("{}: {error}", other.display());
+        }
     }
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
     let path = run.join("report.html");
@@ -60,7 +65,7 @@ fn siblings(run: &Path) -> Vec<PathBuf> {
 }
 
 fn page(history: &History, recipe: &str) -> Markup {
-    let comparisons = comparisons(history);
+    let Comparisons { found: comparisons, problems } = comparisons(history);
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -74,7 +79,8 @@ fn page(history: &History, recipe: &str) -> Markup {
                 h1 { (history.recipe) " " span.small { (history.run) } }
                 (summary(history))
                 h2 { "Comparison" }
-                (compared(&comparisons))
+                @for problem in &problems { p.failed { (problem) } }
+                @if !comparisons.is_empty() || problems.is_empty() { (compared(&comparisons)) }
                 h2 { "Telling answers" }
                 (examples(history, &comparisons))
                 h2 { "Cost" }
@@ -118,6 +124,9 @@ fn summary(history: &History) -> Markup {
                 Some(seconds) => { " It took " (format!("{seconds:.1}")) " s." }
                 None => { " It did not end by itself." }
             }
+        }
+        @if history.passed_over > 0 {
+            p.failed { (history.passed_over) " lines of its journal are of a newer version of apeft, and are left out." }
         }
         @for stage in &history.stages {
             @for warning in &stage.warnings { p.failed { code { (stage.outline.name) } ": " (warning) } }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{
     chart::{self, Dot, Series},
-    history::{History, StageHistory},
+    history::History,
 };
 use crate::evaluation::{DomainScores, Estimate, Scores};
 
@@ -27,15 +27,21 @@ const MOST_CHARTED: usize = 8;
 
 /// A chart of precision and a table of measures, a row for each stage that left scores.
 pub(super) fn scores(history: &History) -> Markup {
-    let read = |stage: &StageHistory| serde_json::from_slice(&std::fs::read(stage.file("scores.json")?).ok()?).ok();
-    let stages = history.stages.iter();
-    let scored: Vec<(&str, Scores)> =
-        stages.filter_map(|stage| Some((stage.outline.name.as_str(), read(stage)?))).collect();
-    if scored.is_empty() {
+    let (mut scored, mut problems): (Vec<(&str, Scores)>, Vec<String>) = (Vec::new(), Vec::new());
+    for stage in &history.stages {
+        match stage.parse("scores.json") {
+            Some(Ok(scores)) => scored.push((&stage.outline.name, scores)),
+            Some(Err(problem)) => problems.push(problem),
+            None => {}
+        }
+    }
+    if scored.is_empty() && problems.is_empty() {
         return html! { p { "No answers were scored in this run." } };
     }
     html! {
-        @if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
+        @for problem in &problems { p.failed { (problem) } }
+        @if scored.is_empty() {}
+        @else if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
         @else { details { summary { "The scores of " (scored.len()) " cells" } (table(&scored)) } }
     }
 }

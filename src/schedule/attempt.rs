@@ -45,6 +45,9 @@ pub struct Job {
     pub seed: u64,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// Whether the artifact is made although it is there; it stays until the new one is in its place.
+    #[serde(default)]
+    pub forced: bool,
 }
 
 /// What a child says, a JSON object a line; the last one is `Finished` or `Failed`.
@@ -111,7 +114,8 @@ fn make(job: &Job, voice: &Voice) -> Result<Message, String> {
     let store = Store::open(&job.store).map_err(words)?;
     let waiting = |holder: &str| say(voice, &Message::Waiting { holder: holder.to_owned() });
     let lock = store.lock(&job.key, waiting).map_err(words)?;
-    match store.find_locked(&lock).map_err(words)? {
+    let found = if job.forced { Lookup::Absent } else { store.find_locked(&lock).map_err(words)? };
+    match found {
         Lookup::Found(_) => return Ok(Message::Finished { cached: true, learnt: store.learnt() }),
         Lookup::Damaged { problem, moved_to } => say(voice, &Message::Damaged { problem, moved_to }),
         Lookup::Absent => {}

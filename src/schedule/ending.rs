@@ -69,13 +69,17 @@ impl Run<'_> {
 
     fn attempt_finished(&mut self, node: NodeIndex, running: Running, cached: bool) -> Result<(), StoreError> {
         let key = running.ready.key;
-        let Lookup::Found(artifact) = self.store.find(&key)? else {
-            self.attempt_failed(
-                node,
-                running,
-                "its artifact was damaged or removed as soon as it was there".to_owned(),
-            );
-            return Ok(());
+        let artifact = match self.store.find(&key) {
+            Ok(Lookup::Found(artifact)) => artifact,
+            Err(error) if !error.is_unreadable() => return Err(error),
+            lost => {
+                let why = match lost {
+                    Err(error) => format!("its artifact was made, but {error}"),
+                    Ok(_) => "its artifact was damaged or removed as soon as it was there".to_owned(),
+                };
+                self.attempt_failed(node, running, why);
+                return Ok(());
+            }
         };
         self.slots.give_back(running.grant);
         // Others of the same key wait for this one.

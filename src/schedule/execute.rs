@@ -96,13 +96,15 @@ pub enum Ending {
 /// since the attempts end with it.
 ///
 /// # Errors
-/// Where the store is damaged and cannot be repaired; failed stages are no error but an outcome.
+/// Where the store is damaged and cannot be repaired, or cannot be locked; failed stages are no error but an outcome.
 pub fn execute(
     plan: &Plan,
     store: &Store,
     options: &Options,
     listener: &mut dyn FnMut(&Timed),
 ) -> Result<Outcome, StoreError> {
+    let busy = || tracing::warn!("`cache gc` is at work in the store; the run begins when it is done");
+    let _lease = store.lease(&options.experiments, busy)?;
     let outcome = Run::new(plan, store, options, listener).carry_out()?;
     if let Err(error) = store.remove_finished_work() {
         tracing::warn!("{error}");

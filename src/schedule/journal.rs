@@ -1,12 +1,15 @@
 //! The journal of a run: its folder, its events as JSON lines, and reading them back.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, TryLockError},
-    io::{self, Write},
+    io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+use serde_json::Value;
 
 use super::event::{Event, Timed};
 use crate::{digest::Digest, stage::Report};
@@ -19,7 +22,35 @@ pub struct Journal {
     /// `experiments/<recipe>/<run>`.
     pub folder: PathBuf,
     file: Option<File>,
+    /// The last line may be torn, since the disk was full.
+    torn: bool,
 }
+
+/// A journal that may still grow, read from its beginning and then from where the last look ended.
+#[derive(Debug)]
+pub struct Reader {
+    file: BufReader<File>,
+    line: Vec<u8>,
+    /// Lines of events that this version does not know: a newer one wrote them.
+    pub passed_over: usize,
+}
+
+/// The keys that the runs in a folder name.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Those of the last runs of each recipe, and of runs under way.
+    pub recent: BTreeSet<Digest>,
+    /// Those of all runs.
+    pub all: BTreeSet<Digest>,
+    /// How many runs there are.
+    pub runs: usize,
+}
+
+/// A journal's file in the folder of its run.
+const EVENTS: &str = "events.jsonl";
+
+/// The link to the newest run of a recipe.
+const LATEST: &str = "latest";
 
 /// A run that was recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,20 +64,33 @@ pub struct Recorded {
 }
 
 impl Journal {
-    /// Makes the folder of a new run, with the resolved recipe in it, and points `latest` to it.
+    /// Makes the folder of a new run, with the resolved recipe in it, and points `latest` to it. Each of these can fail
+    /// without the others; only without a folder is there no journal.
     pub fn create(experiments: &Path, recipe: &str, resolved: &str) -> Self {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-        let mut journal = Self { run: began.clone(), folder: parent.join(&began), file: None };
-        match journal.begin(&parent, &began, resolved) {
+        let mut journal = Self { run: began.clone(), folder: parent.join(&began), file: None, torn: false };
+        match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
-            Err(error) => tracing::warn!("the run is not recorded in {}: {error}", journal.folder.display()),
+            Err(error) => {
+                tracing::warn!("the run is not recorded in {}: {error}", journal.folder.display());
+                return journal;
+            }
+        }
+        for (what, done) in [
+            ("its logs are not kept", fs::create_dir(journal.folder.join("logs"))),
+            ("its recipe is not kept", fs::write(journal.folder.join("recipe.toml"), resolved)),
+            ("`latest` does not point to it", journal.point_latest(&parent)),
+        ] {
+            if let Err(error) = done {
+                tracing::warn!("the run is recorded in {}, but {what}: {error}", journal.folder.display());
+            }
         }
         journal
     }
 
-    fn begin(&mut self, parent: &Path, began: &str, resolved: &str) -> io::Result<File> {
+    fn begin(&mut self, parent: &Path, began: &str) -> io::Result<File> {
         fs::create_dir_all(parent)?;
         let mut count = 1;
         while let Err(error) = fs::create_dir(&self.folder) {
@@ -57,27 +101,43 @@ impl Journal {
             self.run = format!("{began}-{count}");
             self.folder = parent.join(&self.run);
         }
-        fs::create_dir(self.folder.join("logs"))?;
-        fs::write(self.folder.join("recipe.toml"), resolved)?;
-        let file = File::create(self.folder.join("events.jsonl"))?;
-        // Held as long as the run lives, so that others can tell.
-        file.lock()?;
-        let link = parent.join(format!(".latest-{}", std::process::id()));
-        std::os::unix::fs::symlink(&self.run, &link)?;
-        fs::rename(&link, parent.join("latest"))?;
+        let file = File::create(self.folder.join(EVENTS))?;
+        // Held as long as the run lives, so that others can tell; where there are no locks, they cannot.
+        if let Err(error) = file.lock() {
+            tracing::warn!("`status` cannot tell whether this run is alive: {error}");
+        }
         Ok(file)
     }
 
-    /// Writes an event down, progress excepted.
+    /// Points the link `latest` to this run. What is no link is somebody's, and stays.
+    fn point_latest(&self, parent: &Path) -> io::Result<()> {
+        let latest = parent.join(LATEST);
+        match fs::symlink_metadata(&latest) {
+            Ok(kind) if !kind.is_symlink() => {
+                return Err(io::Error::other("something else than a link has that name, and is left alone"));
+            }
+            _ => {}
+        }
+        let link = parent.join(format!(".{LATEST}-{}", self.run));
+        std::os::unix::fs::symlink(&self.run, &link)?;
+        fs::rename(&link, latest).inspect_err(|_| drop(fs::remove_file(&link)))
+    }
+
+    /// Writes an event down, progress excepted. What a full disk swallowed is lost, but not what comes after it.
     pub fn record(&mut self, event: &Timed) {
         if matches!(&event.event, Event::StageReported { report: Report::Progress { .. }, .. }) {
             return;
         }
         let Some(file) = &mut self.file else { return };
         let line = serde_json::to_string(event).expect("plain data can be written") + "\n";
-        if let Err(error) = file.write_all(line.as_bytes()) {
-            tracing::warn!("the run is not recorded any further in {}: {error}", self.folder.display());
-            self.file = None;
+        let line = if self.torn { format!("\n{line}") } else { line };
+        match file.write_all(line.as_bytes()) {
+            Ok(()) => self.torn = false,
+            Err(error) if !self.torn => {
+                tracing::warn!("an event of the run is not recorded in {}: {error}", self.folder.display());
+                self.torn = true;
+            }
+            Err(_) => {}
         }
     }
 
@@ -87,59 +147,196 @@ impl Journal {
     }
 }
 
+impl Reader {
+    /// Opens the journal of a run.
+    ///
+    /// # Errors
+    /// Where there is none.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let file = BufReader::new(File::open(folder.join(EVENTS))?);
+        Ok(Self { file, line: Vec::new(), passed_over: 0 })
+    }
+
+    /// The next event; nothing at what is the end by now, after which it may be asked again. Torn lines are left out, as
+    /// are lines of later versions.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn next_event(&mut self) -> io::Result<Option<Timed>> {
+        while self.next_line()? {
+            if let Ok(event) = serde_json::from_slice(&self.line) {
+                self.line.clear();
+                return Ok(Some(event));
+            }
+            self.passed_over += usize::from(is_an_event(&self.line));
+            self.line.clear();
+        }
+        // Without the end of its line an event may be whole all the same; what is cut off is no JSON.
+        let last = serde_json::from_slice(&self.line).ok();
+        last.is_some().then(|| self.line.clear());
+        Ok(last)
+    }
+
+    /// The same of events of which a word is known that stands in their lines; the others are not parsed.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn next_with(&mut self, word: &str) -> io::Result<Option<Timed>> {
+        while self.next_line()? {
+            // The name of the event stands near the beginning of its line.
+            let head = &self.line[..self.line.len().min(HEAD)];
+            let found = head.windows(word.len()).any(|window| window == word.as_bytes());
+            let event = found.then(|| serde_json::from_slice(&self.line).ok()).flatten();
+            self.line.clear();
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads on to the end of a line; nothing where there is none yet.
+    fn next_line(&mut self) -> io::Result<bool> {
+        self.file.read_until(b'\n', &mut self.line)?;
+        Ok(self.line.ends_with(b"\n"))
+    }
+}
+
+/// So much of a line is looked at for the name of its event.
+const HEAD: usize = 256;
+
+fn is_an_event(line: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(line).is_ok_and(|line| line.get("event").is_some())
+}
+
 /// The events of a run; a torn last line is left out, as are lines of later versions.
 ///
 /// # Errors
 /// Where there is no journal.
 pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
-    let text = fs::read(folder.join("events.jsonl"))?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let mut reader = Reader::open(folder)?;
+    let mut events = Vec::new();
+    while let Some(event) = reader.next_event()? {
+        events.push(event);
+    }
+    Ok(events)
 }
 
 /// Whether the process that records a run still lives.
 pub fn is_alive(folder: &Path) -> bool {
-    File::open(folder.join("events.jsonl"))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    File::open(folder.join(EVENTS)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// The keys that the last runs of each recipe used or were about to make.
-pub fn referenced(experiments: &Path, last: usize) -> BTreeSet<Digest> {
+/// Where a log lies that a run left, also after its folder was moved.
+pub fn log_of(folder: &Path, recorded: &str) -> PathBuf {
+    let beside = Path::new(recorded).file_name().map(|name| folder.join("logs").join(name));
+    beside.filter(|log| log.exists()).unwrap_or_else(|| PathBuf::from(recorded))
+}
+
+/// The keys that the runs in a folder used or were about to make, and which of them the last runs of each recipe did.
+///
+/// # Errors
+/// Where something of it cannot be read: nobody knows then what its runs need.
+pub fn named(experiments: &Path, last: usize) -> io::Result<Named> {
+    let mut named = Named::default();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut keys = BTreeSet::new();
-    for recorded in runs(experiments) {
+    let mut found = list(experiments)?;
+    sort(&mut found);
+    for recorded in found {
+        let keys = keys(&recorded.folder).map_err(|error| {
+            io::Error::new(error.kind(), format!("{}: {error}", recorded.folder.join(EVENTS).display()))
+        })?;
+        named.runs += 1;
+        let is_copy = recorded.run == LATEST;
         let count = counts.entry(recorded.recipe).or_default();
-        *count += 1;
-        if *count <= last || is_alive(&recorded.folder) {
-            keys.extend(read(&recorded.folder).unwrap_or_default().iter().filter_map(|timed| key(&timed.event)));
+        *count += usize::from(!is_copy);
+        // A copy that took the place of the link `latest` is somebody's wish to keep it.
+        if *count <= last || is_copy || is_alive(&recorded.folder) {
+            named.recent.extend(&keys);
         }
+        named.all.extend(keys);
     }
-    keys
+    Ok(named)
 }
 
-fn key(event: &Event) -> Option<Digest> {
-    match event {
-        Event::StageCached { key, .. } | Event::StageStarted { key, .. } | Event::StageFinished { key, .. } => {
-            key.parse().ok()
-        }
-        _ => None,
+/// All keys that a journal names, also in lines of newer versions and in a torn one.
+fn keys(folder: &Path) -> io::Result<BTreeSet<Digest>> {
+    let mut reader = Reader::open(folder)?;
+    let mut keys = BTreeSet::new();
+    let mut more = true;
+    while more {
+        more = reader.next_line()?;
+        let line = String::from_utf8_lossy(&reader.line);
+        let fields = line.split("\"key\"").skip(1).filter_map(|rest| {
+            let value = rest.trim_start_matches([':', ' ']).strip_prefix('"')?;
+            value.split('"').next()?.parse::<Digest>().ok()
+        });
+        keys.extend(fields);
+        reader.line.clear();
     }
+    Ok(keys)
 }
 
 /// All recorded runs, newest first.
 pub fn runs(experiments: &Path) -> Vec<Recorded> {
-    let folders = |path: &Path| {
-        let entries = fs::read_dir(path).into_iter().flatten().flatten();
-        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.filter_map(|entry| Some((entry.file_name().to_str()?.to_owned(), entry.path()))).collect::<Vec<_>>()
+    let mut runs = list(experiments).unwrap_or_default();
+    // A copy that took the place of the link would seem the newest for ever.
+    runs.retain(|recorded| recorded.run != LATEST);
+    sort(&mut runs);
+    runs
+}
+
+/// All recorded runs; none where there is no such folder.
+fn list(experiments: &Path) -> io::Result<Vec<Recorded>> {
+    let folders = |path: &Path| -> io::Result<Vec<(String, PathBuf)>> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+            }
+        }
+        Ok(folders)
     };
     let mut runs = Vec::new();
-    for (recipe, path) in folders(experiments) {
-        for (run, folder) in folders(&path).into_iter().filter(|(_, folder)| folder.join("events.jsonl").exists()) {
-            runs.push(Recorded { recipe: recipe.clone(), run, folder });
+    let recipes = match folders(experiments) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed?,
+    };
+    for (recipe, path) in recipes {
+        for (run, folder) in folders(&path)? {
+            match fs::metadata(folder.join(EVENTS)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                found => {
+                    found?;
+                    runs.push(Recorded { recipe: recipe.clone(), run, folder });
+                }
+            }
         }
     }
-    runs.sort_by(|one, other| age(&other.run).cmp(&age(&one.run)).then_with(|| one.recipe.cmp(&other.recipe)));
-    runs
+    Ok(runs)
+}
+
+/// Newest first: by their names, which are times; but where a clock was set back, the run that `latest` points to is the
+/// newest of its recipe nevertheless.
+fn sort(runs: &mut [Recorded]) {
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    for run in runs.iter() {
+        let name = newest.entry(run.recipe.clone()).or_default();
+        if age(&run.run) > age(name) {
+            name.clone_from(&run.run);
+        }
+    }
+    let pointed = |run: &Recorded| {
+        let link = run.folder.parent().and_then(|parent| fs::read_link(parent.join(LATEST)).ok());
+        link.is_some_and(|link| link.file_name().is_some_and(|name| name == run.run.as_str()))
+    };
+    let rank = |run: &Recorded| {
+        let pointed = pointed(run);
+        let (time, count) = age(if pointed { &newest[&run.recipe] } else { &run.run });
+        (time.to_owned(), count, pointed)
+    };
+    runs.sort_by_cached_key(|run| (Reverse(rank(run)), run.recipe.clone()));
 }
 
 /// A run's identifier as time and number, since `-10` comes after `-2`.
@@ -228,6 +425,107 @@ mod tests {
         text.push_str("{\"at\": 2, \"event\": \"inter");
         fs::write(&path, text).unwrap();
         assert_eq!(read(&latest).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_has_the_name_of_the_link_stays_and_the_run_is_recorded_all_the_same() {
+        for file in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let latest = folder.path().join("quick/latest");
+            fs::create_dir(latest.parent().unwrap()).unwrap();
+            if file {
+                fs::write(&latest, "a note").unwrap();
+            } else {
+                fs::create_dir(&latest).unwrap();
+                fs::write(latest.join("events.jsonl"), "").unwrap();
+            }
+            let mut journal = Journal::create(folder.path(), "quick", "name = 1");
+            journal.record(&Timed { at: 1, event: Event::Interrupted });
+            assert_eq!(read(&journal.folder).unwrap().len(), 1);
+            assert!(journal.folder.join("logs").is_dir() && journal.folder.join("recipe.toml").is_file());
+            let kept = if file { fs::read_to_string(&latest).unwrap() } else { String::new() };
+            assert!(kept == "a note" || latest.join("events.jsonl").is_file());
+            assert_eq!(runs(folder.path()).iter().map(|run| &run.run).collect::<Vec<_>>(), [&journal.run]);
+            assert_eq!(fs::read_dir(folder.path().join("quick")).unwrap().count(), 2, "no half link is left");
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("quick")).unwrap();
+        std::os::unix::fs::symlink("gone", folder.path().join("quick/latest")).unwrap();
+        let journal = Journal::create(folder.path(), "quick", "");
+        assert_eq!(fs::read_link(folder.path().join("quick/latest")).unwrap(), Path::new(&journal.run));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_hide_the_newest_run() {
+        let folder = tempfile::tempdir().unwrap();
+        for run in ["2031-01-01T00-00-00", "2031-01-01T00-00-00-2", "2031-01-01T00-00-00-10", "2020-01-01T00-00-00"] {
+            let path = folder.path().join("quick").join(run);
+            fs::create_dir_all(&path).unwrap();
+            fs::write(path.join("events.jsonl"), "").unwrap();
+        }
+        std::os::unix::fs::symlink("2020-01-01T00-00-00", folder.path().join("quick/latest")).unwrap();
+        let names: Vec<String> = runs(folder.path()).into_iter().map(|run| run.run).collect();
+        let expected =
+            ["2020-01-01T00-00-00", "2031-01-01T00-00-00-10", "2031-01-01T00-00-00-2", "2031-01-01T00-00-00"];
+        assert_eq!(names, expected);
+    }
+
+    #[test]
+    fn keys_are_found_in_lines_of_any_version_whole_or_torn() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = |digit: &str| digit.repeat(64);
+        let text = [
+            format!(
+                "{{\"at\":1,\"event\":\"stage_cached\",\"stage\":\"a\",\"key\":\"{}\",\"artifact\":\"x\"}}",
+                key("a")
+            ),
+            format!("{{\"at\": 2, \"event\": \"stage_mailed\", \"key\": \"{}\", \"to\": 3}}", key("b")),
+            "\u{fffd}\0 junk".to_owned(),
+            format!("{{\"at\":4,\"event\":\"stage_started\",\"stage\":\"c\",\"key\":\"{}\",\"att", key("c")),
+        ];
+        let run = folder.path().join("quick/2026-01-01T00-00-00");
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("events.jsonl"), text.join("\n")).unwrap();
+        let named = named(folder.path(), 1).unwrap();
+        let expected: BTreeSet<Digest> = ["a", "b", "c"].map(|digit| key(digit).parse().unwrap()).into();
+        assert_eq!((named.runs, &named.all, &named.recent), (1, &expected, &expected));
+        let mut reader = Reader::open(&run).unwrap();
+        assert!(matches!(reader.next_event().unwrap().unwrap().event, Event::StageCached { .. }));
+        assert!(reader.next_event().unwrap().is_none());
+        assert_eq!(reader.passed_over, 1, "a line of a newer version is counted, junk is not");
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_the_journal_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(folder.path(), "quick", "");
+        let mut reader = Reader::open(&journal.folder).unwrap();
+        assert!(reader.next_event().unwrap().is_none());
+        journal.record(&Timed { at: 1, event: Event::Interrupted });
+        assert_eq!(reader.next_event().unwrap().unwrap().at, 1);
+        let file = journal.file.as_mut().unwrap();
+        file.write_all(b"{\"at\":2,\"event\":").unwrap();
+        assert!(reader.next_event().unwrap().is_none());
+        file.write_all(b"\"interrupted\"}\n").unwrap();
+        assert_eq!(reader.next_event().unwrap().unwrap().at, 2);
+        assert!(reader.next_event().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_event_that_a_full_disk_swallowed_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(folder.path(), "quick", "");
+        let event = |at| Timed { at, event: Event::Interrupted };
+        journal.record(&event(1));
+        let good = journal.file.replace(File::options().write(true).open("/dev/full").unwrap());
+        journal.record(&event(2));
+        journal.file = good;
+        journal.record(&event(3));
+        assert_eq!(read(&journal.folder).unwrap().iter().map(|event| event.at).collect::<Vec<_>>(), [1, 3]);
     }
 
     #[test]

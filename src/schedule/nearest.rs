@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, hash::BuildHasher};
 
-use rayon::prelude::*;
 use serde_json::Value;
 
 use crate::{
@@ -12,6 +11,9 @@ use crate::{
 
 /// Of a kind's artifacts at most so many are compared field by field, the newest first.
 const COMPARED: usize = 50;
+
+/// A run looks at so many of the newest artifacts for the reason why a stage runs, lest a large store delay its first stage.
+pub(super) const LOOKED_AT: usize = 4000;
 
 /// The fingerprints of all artifacts, arranged so that those which differ in one field are found at once.
 #[derive(Debug, Default)]
@@ -23,18 +25,9 @@ pub(super) struct Nearest {
 }
 
 impl Nearest {
-    /// The fingerprints of all artifacts of a store; what cannot be read is passed over.
-    pub(super) fn read(store: &Store) -> Self {
-        let artifacts = store.list().unwrap_or_default();
-        let mut found: Vec<_> = artifacts
-            .par_iter()
-            .filter_map(|artifact| {
-                let fingerprint: Fingerprint = serde_json::from_value(artifact.record().ok()?).ok()?;
-                Some((std::cmp::Reverse(artifact.made()), fingerprint))
-            })
-            .collect();
-        found.sort_by_key(|(made, _)| *made);
-        Self::arrange(found.into_iter().map(|(_, fingerprint)| fingerprint))
+    /// The fingerprints of the newest artifacts of a store, at most `most`; what cannot be read is passed over.
+    pub(super) fn read(store: &Store, most: usize) -> Self {
+        Self::arrange(store.newest_records(most).into_iter().filter_map(|record| serde_json::from_value(record).ok()))
     }
 
     /// Arranges fingerprints, the newest first.

@@ -27,7 +27,7 @@ use crate::{
     digest::Digest,
     plan::{Fingerprint, Plan, PlannedStage, Source},
     stage::InputPath,
-    store::{Artifact, Lookup, Store, StoreError},
+    store::{Store, StoreError},
 };
 
 /// The memo is saved at least so often.
@@ -69,6 +69,8 @@ pub(super) struct Ready {
     pub(super) reason: Option<String>,
     /// What a process could not be started for may be there a little later.
     pub(super) not_before: Option<Instant>,
+    /// Whether it is made although its artifact is there.
+    pub(super) forced: bool,
 }
 
 pub(super) struct Running {
@@ -248,7 +250,7 @@ impl<'a> Run<'a> {
         while let Some(position) = self.due.pop_first() {
             let node = self.plan.order[position];
             match self.examiner.examine(node)? {
-                Examined::Cached(artifact) if self.forced.remove(&node) => self.make_again(position, &artifact)?,
+                Examined::Cached(_) if self.forced.remove(&node) => self.make_again(position),
                 Examined::Cached(artifact) => self.found(node, artifact),
                 Examined::Ready { fingerprint, key, damaged } => {
                     let reason = damaged.as_ref().map(|(problem, _)| format!("its artifact was damaged: {problem}"));
@@ -256,28 +258,33 @@ impl<'a> Run<'a> {
                         let moved_to = moved_to.display().to_string();
                         self.tell(Event::ArtifactDamaged { key: key.to_string(), problem, moved_to });
                     }
-                    self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason, not_before: None });
+                    self.ready.insert(
+                        position,
+                        Ready { fingerprint, key, attempt: 1, reason, not_before: None, forced: false },
+                    );
                 }
                 Examined::Waiting(needs) => {
                     self.fail(node, None, format!("it {needs}, which --only leaves out; use --until instead"));
                 }
+                // An artifact that cannot be read can be made anew all the same.
+                Examined::Unreadable(_) if self.forced.remove(&node) => self.make_again(position),
                 Examined::Unreadable(problem) => self.fail(node, None, problem),
             }
         }
         Ok(())
     }
 
-    fn make_again(&mut self, position: usize, artifact: &Artifact) -> Result<(), StoreError> {
-        let lock = self.store.lock(&artifact.key, |_| {})?;
-        if let Lookup::Found(_) = self.store.find_locked(&lock)? {
-            self.store.set_aside(&lock)?;
+    /// Has a stage attempted whose artifact is there; that stays in its place until the new one is.
+    fn make_again(&mut self, position: usize) {
+        let node = self.plan.order[position];
+        match self.examiner.identify(node) {
+            Ok(fingerprint) => {
+                let (key, reason) = (fingerprint.key(), Some("it was asked for with --force".to_owned()));
+                self.ready
+                    .insert(position, Ready { fingerprint, key, attempt: 1, reason, not_before: None, forced: true });
+            }
+            Err(problem) => self.fail(node, None, problem.words()),
         }
-        drop(lock);
-        if let Examined::Ready { fingerprint, key, .. } = self.examiner.examine(self.plan.order[position])? {
-            let reason = Some("it was asked for with --force".to_owned());
-            self.ready.insert(position, Ready { fingerprint, key, attempt: 1, reason, not_before: None });
-        }
-        Ok(())
     }
 
     fn start_ready(&mut self) -> Result<(), StoreError> {
@@ -379,6 +386,7 @@ impl<'a> Run<'a> {
             inputs: inputs.collect(),
             seed: stage.seed.unwrap_or(0),
             device: grant.device.clone(),
+            forced: ready.forced,
         }
     }
 

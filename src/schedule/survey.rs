@@ -8,7 +8,7 @@ use std::{
 use petgraph::{Direction, graph::NodeIndex};
 use serde::Serialize;
 
-use super::nearest::Nearest;
+use super::nearest::{LOOKED_AT, Nearest};
 use crate::{
     digest::Digest,
     plan::{Content, Fingerprint, Plan, PlannedInput, Source},
@@ -40,6 +40,8 @@ pub struct Surveyed {
     pub reason: String,
     /// Its artifact.
     pub artifact: Option<Artifact>,
+    /// What its key is the hash of, where it is ready.
+    fingerprint: Option<Box<Fingerprint>>,
 }
 
 /// How all stages of a plan stand, in the plan's order.
@@ -59,7 +61,8 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
     let mut examiner = Examiner::new(plan, store);
     let mut survey = Survey { stages: Vec::with_capacity(plan.order.len()), damaged: Vec::new() };
     for node in plan.order.iter().copied() {
-        let waiting = |reason| Surveyed { node, state: State::Waiting, key: None, reason, artifact: None };
+        let waiting =
+            |reason| Surveyed { node, state: State::Waiting, key: None, reason, artifact: None, fingerprint: None };
         let surveyed = match examiner.examine(node)? {
             Examined::Waiting(needs) => waiting(needs),
             Examined::Unreadable(problem) => waiting(problem),
@@ -67,7 +70,7 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
                 let reason = "its artifact is there".to_owned();
                 let key = Some(artifact.key);
                 examiner.artifacts.insert(node, artifact.clone());
-                Surveyed { node, state: State::Cached, key, reason, artifact: Some(artifact) }
+                Surveyed { node, state: State::Cached, key, reason, artifact: Some(artifact), fingerprint: None }
             }
             Examined::Ready { fingerprint, key, damaged } => {
                 let reason = match &damaged {
@@ -75,7 +78,8 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
                     None => examiner.reason(&fingerprint),
                 };
                 survey.damaged.extend(damaged.map(|(problem, moved_to)| (key, problem, moved_to)));
-                Surveyed { node, state: State::Ready, key: Some(key), reason, artifact: None }
+                let (key, fingerprint) = (Some(key), Some(fingerprint));
+                Surveyed { node, state: State::Ready, key, reason, artifact: None, fingerprint }
             }
         };
         survey.stages.push(surveyed);
@@ -108,6 +112,20 @@ pub(super) enum Examined {
     Unreadable(String),
 }
 
+/// Why a stage has no key.
+pub(super) enum Unknown {
+    Waiting(String),
+    Unreadable(String),
+}
+
+impl Unknown {
+    pub(super) fn words(self) -> String {
+        match self {
+            Self::Waiting(words) | Self::Unreadable(words) => words,
+        }
+    }
+}
+
 impl<'a> Examiner<'a> {
     pub(super) fn new(plan: &'a Plan, store: &'a Store) -> Self {
         Self { plan, store, artifacts: BTreeMap::new(), paths: BTreeMap::new(), nearest: None }
@@ -115,12 +133,32 @@ impl<'a> Examiner<'a> {
 
     /// Whether all that a stage needs is there, and if so, whether its artifact is.
     pub(super) fn examine(&mut self, node: NodeIndex) -> Result<Examined, StoreError> {
+        let fingerprint = match self.identify(node) {
+            Ok(fingerprint) => fingerprint,
+            Err(Unknown::Waiting(needs)) => return Ok(Examined::Waiting(needs)),
+            Err(Unknown::Unreadable(problem)) => return Ok(Examined::Unreadable(problem)),
+        };
+        let key = fingerprint.key();
+        Ok(match self.store.find(&key) {
+            Ok(Lookup::Found(artifact)) => Examined::Cached(artifact),
+            Ok(Lookup::Absent) => Examined::Ready { fingerprint, key, damaged: None },
+            Ok(Lookup::Damaged { problem, moved_to }) => {
+                Examined::Ready { fingerprint, key, damaged: Some((problem, moved_to)) }
+            }
+            // What cannot be read is not known to be damaged: to make it again could cost days.
+            Err(error) if error.is_unreadable() => Examined::Unreadable(format!("its artifact is there, but {error}")),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// What the key of a stage is the hash of, once all that it needs is there.
+    pub(super) fn identify(&mut self, node: NodeIndex) -> Result<Box<Fingerprint>, Unknown> {
         let missing: Vec<String> = needs(self.plan, node)
             .filter(|need| !self.artifacts.contains_key(need))
             .map(|need| format!("`{}`", self.plan.graph[need].name))
             .collect();
         if let Some(first) = missing.first() {
-            return Ok(Examined::Waiting(match missing.len() {
+            return Err(Unknown::Waiting(match missing.len() {
                 1..=3 => format!("needs {}", missing.join(", ")),
                 more => format!("needs {first} and {} others", more - 1),
             }));
@@ -130,23 +168,15 @@ impl<'a> Examiner<'a> {
         for input in &stage.inputs {
             match self.digest(input) {
                 Ok(digest) => digests.push(digest),
-                Err(error) => return Ok(Examined::Unreadable(format!("the input `{}`: {error}", input.name))),
+                Err(error) => return Err(Unknown::Unreadable(format!("the input `{}`: {error}", input.name))),
             }
         }
-        let fingerprint = Box::new(Fingerprint::of(stage, &digests));
-        let key = fingerprint.key();
-        Ok(match self.store.find(&key)? {
-            Lookup::Found(artifact) => Examined::Cached(artifact),
-            Lookup::Absent => Examined::Ready { fingerprint, key, damaged: None },
-            Lookup::Damaged { problem, moved_to } => {
-                Examined::Ready { fingerprint, key, damaged: Some((problem, moved_to)) }
-            }
-        })
+        Ok(Box::new(Fingerprint::of(stage, &digests)))
     }
 
     /// Why there is no artifact, in words.
     pub(super) fn reason(&mut self, fingerprint: &Fingerprint) -> String {
-        let found = self.nearest.get_or_insert_with(|| Nearest::read(self.store)).differences(fingerprint);
+        let found = self.nearest.get_or_insert_with(|| Nearest::read(self.store, LOOKED_AT)).differences(fingerprint);
         match found {
             None => "no artifact yet".to_owned(),
             Some(found) if found.len() <= 3 => found.join(", "),
@@ -203,19 +233,14 @@ pub(super) fn needs(plan: &Plan, node: NodeIndex) -> impl Iterator<Item = NodeIn
     needs.into_iter()
 }
 
-/// All differences from the nearest artifact of the same kind; nothing where none is near.
-///
-/// # Errors
-/// Where a damaged artifact cannot be moved aside.
-pub fn explain(plan: &Plan, store: &Store, stage: NodeIndex) -> Result<Option<Vec<String>>, StoreError> {
-    let mut examiner = Examiner::new(plan, store);
-    for node in plan.order.iter().copied().take_while(|node| *node != stage) {
-        if let Examined::Cached(artifact) = examiner.examine(node)? {
-            examiner.artifacts.insert(node, artifact);
-        }
-    }
-    Ok(match examiner.examine(stage)? {
-        Examined::Ready { fingerprint, .. } => Nearest::read(store).differences(&fingerprint),
-        _ => None,
-    })
+/// All differences from the nearest artifact of the same kind, for each stage of a survey that is ready; nothing where none
+/// is near. The records of the store are read once.
+pub fn explain(survey: &Survey, store: &Store) -> BTreeMap<NodeIndex, Vec<String>> {
+    let ready = survey.stages.iter().filter_map(|surveyed| Some((surveyed.node, surveyed.fingerprint.as_ref()?)));
+    let mut nearest = None;
+    let differences = ready.filter_map(|(node, fingerprint)| {
+        let nearest = nearest.get_or_insert_with(|| Nearest::read(store, usize::MAX));
+        Some((node, nearest.differences(fingerprint)?))
+    });
+    differences.collect()
 }

@@ -1,6 +1,10 @@
 //! Whether everything in the store is as it was left: each bit of each file.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use rayon::prelude::*;
 
@@ -8,7 +12,7 @@ use super::{
     Store, StoreError,
     bucket::{IGNORE, TAG},
     durable, lock,
-    manifest::Manifest,
+    manifest::{Fault, Manifest},
     memo::Memo,
 };
 use crate::digest::Digest;
@@ -61,42 +65,71 @@ impl Store {
         Ok(audit)
     }
 
-    /// Moves damaged artifacts aside, removes stale locks, and writes the store's own small files anew. What a run needs of it is made again by that run.
+    /// Moves damaged artifacts aside, removes stale locks, and writes the store's own small files anew. What a run needs of
+    /// it is made again by that run. What could not be read is left as it is: that says nothing of what it holds.
     ///
     /// # Errors
     /// Where the store cannot be written; an artifact that is being made is left to its maker.
     pub fn repair(&self, problems: &[Problem]) -> Result<(), StoreError> {
         for problem in problems {
             if let Some(key) = &problem.key {
+                // Looked at once more under the lock: it may have been made again meanwhile.
                 if let Some(lock) = self.try_lock(key)?
-                    && self.folder_of(key).exists()
+                    && let Err(Fault::Damaged(_)) = self.check_artifact(*key)
+                    && fs::symlink_metadata(self.folder_of(key)).is_ok()
                 {
                     self.set_aside(&lock)?;
                 }
-            } else if let Some((_, content)) =
-                [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == problem.path)
-            {
-                durable::replace(&problem.path, content.as_bytes())?;
-            } else if problem.path.starts_with(self.locks()) {
-                fs::remove_file(&problem.path).map_err(StoreError::io("remove", &problem.path))?;
-            } else if problem.path == self.root.join("v1/memo") {
-                self.memo.rewrite()?;
-            } else if problem.path.starts_with(self.artifacts()) {
-                let name = problem.path.file_name().expect("what was listed has a name");
-                let target = self.damaged().join(name);
-                fs::rename(&problem.path, &target).map_err(StoreError::io("move aside", &problem.path))?;
+            } else {
+                self.repair_surroundings(&problem.path)?;
             }
         }
         Ok(())
     }
 
-    fn verify_artifact(&self, key: Digest) -> Result<(usize, u64), Problem> {
+    fn repair_surroundings(&self, path: &Path) -> Result<(), StoreError> {
+        if let Some((_, content)) = [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == path) {
+            return durable::replace(path, content.as_bytes());
+        }
+        if path == self.root.join("v1/memo") {
+            return self.memo.rewrite();
+        }
+        let Ok(kind) = fs::symlink_metadata(path) else { return Ok(()) };
+        if path.starts_with(self.locks()) && kind.is_file() {
+            return lock::remove_unheld(path);
+        }
+        if path.starts_with(self.registrations()) && kind.is_file() {
+            return fs::remove_file(path).map_err(StoreError::io("remove", path));
+        }
+        let stray =
+            [self.artifacts(), self.locks(), self.registrations()].iter().any(|folder| path.starts_with(folder));
+        if stray && self.listing_problem(path).is_none() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            durable::move_aside(path, &self.damaged(), &name)?;
+        }
+        Ok(())
+    }
+
+    /// Why a shelf of artifacts cannot be listed, if so.
+    fn listing_problem(&self, path: &Path) -> Option<String> {
+        let is_shelf = path.parent() == Some(&self.artifacts()) && path.is_dir();
+        is_shelf.then(|| durable::entries(path).err()).flatten().map(|error| error.to_string())
+    }
+
+    fn check_artifact(&self, key: Digest) -> Result<(usize, u64), Fault> {
         let folder = self.folder_of(&key);
-        let checked = Manifest::read(&folder, Some(key)).and_then(|manifest| {
-            manifest.check(&folder, None)?;
-            Ok((manifest.files.len() + 1, manifest.files.iter().map(|entry| entry.size).sum()))
-        });
-        checked.map_err(|problem| Problem { path: folder, problem, key: Some(key) })
+        let manifest = Manifest::read(&folder, Some(key))?;
+        manifest.check(&folder, None)?;
+        Ok((manifest.files.len() + 1, manifest.files.iter().map(|entry| entry.size).sum()))
+    }
+
+    fn verify_artifact(&self, key: Digest) -> Result<(usize, u64), Problem> {
+        let path = self.folder_of(&key);
+        match self.check_artifact(key) {
+            // Collected while it was looked at.
+            Err(_) if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) => Ok((0, 0)),
+            checked => checked.map_err(|fault| Problem { path, problem: fault.to_string(), key: Some(key) }),
+        }
     }
 
     fn verify_surroundings(&self, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
@@ -110,6 +143,10 @@ impl Store {
             }
         }
         for (name, shelf) in durable::entries(&self.artifacts())? {
+            if let Some(problem) = self.listing_problem(&shelf) {
+                report(shelf, &problem);
+                continue;
+            }
             let strays = durable::entries(&shelf).unwrap_or_default().into_iter();
             strays
                 .filter(|(key, _)| key.parse::<Digest>().is_err() || !key.starts_with(&name))
@@ -118,10 +155,15 @@ impl Store {
                 report(shelf, "does not belong there");
             }
         }
-        for (_, path) in durable::entries(&self.locks())? {
-            if let Some(problem) = lock::problem(&path) {
+        for (name, path) in durable::entries(&self.locks())? {
+            if name.parse::<Digest>().is_err() {
+                report(path, "does not belong there");
+            } else if let Some(problem) = lock::problem(&path) {
                 report(path, &problem);
             }
+        }
+        for project in self.projects()?.into_iter().filter(|project| project.journals.is_none()) {
+            report(project.file, "does not say which project it means");
         }
         let memo = self.root.join("v1/memo");
         if let Some(problem) = Memo::problem(&memo) {

@@ -4,14 +4,17 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{
     Lock, StoreError, durable, hash,
-    manifest::{MANIFEST, Manifest},
+    lease::Pins,
+    manifest::{Fault, MANIFEST, Manifest},
     memo::Memo,
 };
 use crate::digest::Digest;
@@ -33,6 +36,8 @@ pub(super) const FILES: &str = "files";
 pub struct Store {
     pub(super) root: PathBuf,
     pub(super) memo: Memo,
+    /// Where this process is a run: what it has looked up, which nobody may collect meanwhile.
+    pub(super) pins: Mutex<Option<Pins>>,
 }
 
 /// What a stage left: a sealed folder of ordinary files.
@@ -78,10 +83,27 @@ impl Store {
         Self::open_with(root, false)
     }
 
-    fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
+    /// Opens a store only to look at it: nothing is made where there is none, and one that may not be written to can be
+    /// looked at all the same.
+    ///
+    /// # Errors
+    /// Where something else than a folder lies there.
+    pub fn look(root: &Path, trusted: bool) -> Result<Self, StoreError> {
+        let store = Self::at(root, trusted)?;
+        if fs::metadata(&store.root).is_ok_and(|kind| !kind.is_dir()) {
+            return Err(StoreError::io("list", root)(ErrorKind::NotADirectory.into()));
+        }
+        Ok(store)
+    }
+
+    fn at(root: &Path, trusted: bool) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(StoreError::io("find", root))?;
         let memo = Memo::new(root.join("v1/memo"), trusted);
-        let store = Self { root, memo };
+        Ok(Self { root, memo, pins: Mutex::new(None) })
+    }
+
+    fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
+        let store = Self::at(root, trusted)?;
         hash::ready_threads().map_err(StoreError::io("start threads to read", &store.root))?;
         for folder in [store.artifacts(), store.locks(), store.work(), store.damaged()] {
             if !folder.is_dir() {
@@ -124,15 +146,17 @@ impl Store {
         self.artifacts().join(&name[..2]).join(name)
     }
 
-    /// Looks for the artifact of a key and checks it; one that does not match its manifest is moved aside.
+    /// Looks for the artifact of a key and checks it; one that does not match its manifest is moved aside. Under a lease it
+    /// is not collected from then on.
     ///
     /// # Errors
-    /// Where a damaged one cannot be moved aside.
+    /// Where it cannot be read, which says nothing of what it is, or a damaged one cannot be moved aside.
     pub fn find(&self, key: &Digest) -> Result<Lookup, StoreError> {
-        let problem = match self.examine(key) {
+        let problem = match self.pinning(key, || self.examine(key))? {
             Examined::Whole(artifact) => return Ok(Lookup::Found(artifact)),
             Examined::Absent => return Ok(Lookup::Absent),
             Examined::Damaged(problem) => problem,
+            Examined::Unreadable(error) => return Err(error),
         };
         // Whoever holds the lock looks for himself and makes it anew.
         let Some(lock) = self.try_lock(key)? else { return Ok(Lookup::Absent) };
@@ -145,11 +169,13 @@ impl Store {
     /// The same for who holds the lock of the key.
     ///
     /// # Errors
-    /// Where a damaged one cannot be moved aside.
+    /// Where it cannot be read, or a damaged one cannot be moved aside.
     pub fn find_locked(&self, lock: &Lock) -> Result<Lookup, StoreError> {
+        self.put_back(lock)?;
         match self.examine(&lock.key) {
             Examined::Whole(artifact) => Ok(Lookup::Found(artifact)),
             Examined::Absent => Ok(Lookup::Absent),
+            Examined::Unreadable(error) => Err(error),
             Examined::Damaged(problem) => Ok(Lookup::Damaged { problem, moved_to: self.set_aside(lock)? }),
         }
     }
@@ -161,14 +187,7 @@ impl Store {
     pub fn set_aside(&self, lock: &Lock) -> Result<PathBuf, StoreError> {
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let name = format!("{}-{seconds}", lock.key);
-        let target = (0..)
-            .map(|count| self.damaged().join(if count == 0 { name.clone() } else { format!("{name}-{count}") }))
-            .find(|path| !path.exists())
-            .expect("numbers do not run out");
-        let folder = self.folder_of(&lock.key);
-        fs::rename(&folder, &target).map_err(StoreError::io("move aside", &folder))?;
-        durable::sync(&self.damaged())?;
-        Ok(target)
+        durable::move_aside(&self.folder_of(&lock.key), &self.damaged(), &name)
     }
 
     /// All artifacts in the order of their keys, unchecked; what has no right manifest is left out.
@@ -189,12 +208,33 @@ impl Store {
     /// The keys of all folders that stand where artifacts stand.
     pub(super) fn keys(&self) -> Result<Vec<Digest>, StoreError> {
         let mut keys = Vec::new();
-        for (_, shelf) in durable::entries(&self.artifacts())? {
+        for (name, shelf) in durable::entries(&self.artifacts())? {
             if shelf.is_dir() {
-                keys.extend(durable::entries(&shelf)?.iter().filter_map(|(name, _)| name.parse::<Digest>().ok()));
+                let listed = durable::entries(&shelf).unwrap_or_else(|error| {
+                    tracing::warn!("what lies there is left out: {error}");
+                    Vec::new()
+                });
+                let belongs = listed.iter().filter(|(key, _)| key.starts_with(&name));
+                keys.extend(belongs.filter_map(|(key, _)| key.parse::<Digest>().ok()));
             }
         }
         Ok(keys)
+    }
+
+    /// The structs whose hashes are the keys of the newest artifacts, at most `most` of them, with when they were put in
+    /// place; newest first. What cannot be read is left out.
+    pub fn newest_records(&self, most: usize) -> Vec<Value> {
+        let keys = self.keys().unwrap_or_default();
+        let mut made: Vec<(SystemTime, PathBuf)> = keys
+            .par_iter()
+            .map(|key| self.folder_of(key))
+            .filter_map(|folder| Some((fs::metadata(&folder).and_then(|metadata| metadata.modified()).ok()?, folder)))
+            .collect();
+        made.sort_unstable_by(|one, other| other.cmp(one));
+        made.truncate(most);
+        let read =
+            |(_, folder): &(SystemTime, PathBuf)| serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok();
+        made.par_iter().filter_map(read).collect()
     }
 
     /// What was hashed since the last call, as lines for [`Store::accept`] in the process that keeps the memo.
@@ -207,25 +247,37 @@ impl Store {
         self.memo.accept(learnt);
     }
 
-    /// Saves what was hashed; without it the next run hashes again, so that a failure is only worth a warning.
+    /// Saves what was hashed; without it the next run hashes again, so that a failure is only worth a warning, and none
+    /// where the store is there to be read only.
     pub fn save_memo(&self) {
-        if let Err(error) = self.memo.save() {
-            tracing::warn!("{error}");
+        if !self.root.join("v1").is_dir() {
+            return;
+        }
+        match self.memo.save() {
+            Err(StoreError::Io { cause, .. })
+                if matches!(cause.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) =>
+            {
+                tracing::debug!("the digests of this run are not remembered: {cause}");
+            }
+            Err(error) => tracing::warn!("{error}"),
+            Ok(()) => {}
         }
     }
 
     fn examine(&self, key: &Digest) -> Examined {
         let folder = self.folder_of(key);
-        let manifest = match Manifest::read(&folder, Some(*key)) {
-            Ok(manifest) => manifest,
-            Err(_) if fs::metadata(&folder).is_err_and(|error| error.kind() == ErrorKind::NotFound) => {
-                return Examined::Absent;
-            }
-            Err(problem) => return Examined::Damaged(problem),
-        };
-        match manifest.check(&folder, Some(&self.memo)) {
-            Ok(()) => Examined::Whole(Artifact { key: *key, folder, manifest }),
-            Err(problem) => Examined::Damaged(problem),
+        let checked = Manifest::read(&folder, Some(*key)).and_then(|manifest| {
+            manifest.check(&folder, Some(&self.memo))?;
+            Ok(manifest)
+        });
+        match checked {
+            Ok(manifest) => Examined::Whole(Artifact { key: *key, folder, manifest }),
+            Err(Fault::Unreadable(error)) => Examined::Unreadable(error),
+            Err(Fault::Damaged(problem)) => match fs::symlink_metadata(&folder) {
+                Ok(_) => Examined::Damaged(problem),
+                Err(error) if error.kind() == ErrorKind::NotFound => Examined::Absent,
+                Err(error) => Examined::Unreadable(StoreError::io("read", &folder)(error)),
+            },
         }
     }
 }
@@ -234,6 +286,7 @@ enum Examined {
     Whole(Artifact),
     Absent,
     Damaged(String),
+    Unreadable(StoreError),
 }
 
 impl Artifact {

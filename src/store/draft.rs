@@ -15,6 +15,7 @@ use super::{
     manifest::{MANIFEST, Manifest},
     snapshot::Times,
 };
+use crate::digest::Digest;
 
 /// From what an attempt works, beside its checkpoints.
 const INPUTS: &str = "inputs.json";
@@ -47,7 +48,8 @@ impl Store {
         Ok(Draft { lock, work, folder })
     }
 
-    /// Seals an attempt's files and renames them into place: from then on the artifact exists.
+    /// Seals an attempt's files and renames them into place: from then on the artifact exists. One that stood there, since
+    /// it was to be made anew, stays until that moment.
     ///
     /// # Errors
     /// Where there is no file, or the disk is full.
@@ -70,7 +72,7 @@ impl Store {
             durable::create_folder(shelf)?;
             durable::sync(&self.artifacts())?;
         }
-        fs::rename(&draft.folder, &target).map_err(StoreError::io("put in place", &target))?;
+        durable::put_in_place(&draft.folder, &target, &self.replaced(&key))?;
         durable::sync(shelf)?;
         manifest.learn_listings(&target, &self.memo);
         // The artifact stands; what is left of the work is only a matter of space.
@@ -78,6 +80,22 @@ impl Store {
             tracing::warn!("{error}");
         }
         Ok(Artifact::new(key, target, manifest))
+    }
+}
+
+impl Store {
+    /// Where an artifact that is made anew waits for its successor, on file systems that cannot exchange the two in one step.
+    fn replaced(&self, key: &Digest) -> PathBuf {
+        self.work().join(key.to_string()).join("replaced")
+    }
+
+    /// Puts an artifact back whose successor did not come, since its process was killed between two steps.
+    pub(super) fn put_back(&self, lock: &Lock) -> Result<(), StoreError> {
+        let (replaced, target) = (self.replaced(&lock.key), self.folder_of(&lock.key));
+        if replaced.is_dir() && fs::symlink_metadata(&target).is_err() {
+            fs::rename(&replaced, &target).map_err(StoreError::io("put in place", &target))?;
+        }
+        Ok(())
     }
 }
 

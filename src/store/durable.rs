@@ -7,6 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{
+    fs::{CWD, RenameFlags},
+    io::Errno,
+};
+
 use super::StoreError;
 
 /// Deeper folders are taken for a circle of links.
@@ -24,33 +29,49 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
 }
 
-/// All files below a folder in the order of their names; links are followed.
-pub(super) fn walk(folder: &Path) -> Result<Vec<Found>, StoreError> {
+/// The files below a folder whose names are wanted, in the order of their names; links are followed. What nobody wants may
+/// be anything: a link that leads nowhere, a socket.
+pub(super) fn walk(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
-    descend(folder, "", 0, &mut found)?;
+    descend(folder, "", 0, wanted, &mut found)?;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }
 
-fn descend(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) -> Result<(), StoreError> {
+fn descend(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    wanted: &dyn Fn(&str) -> bool,
+    found: &mut Vec<Found>,
+) -> Result<(), StoreError> {
     if depth > DEEPEST {
-        return Err(StoreError::Strange(folder.to_owned()));
+        return Err(StoreError::Circle(folder.to_owned()));
     }
     for (name, path) in entries(folder)? {
-        let kind = fs::metadata(&path).map_err(StoreError::io("read", &path))?;
         let name = format!("{prefix}{name}");
+        let kind = match fs::metadata(&path) {
+            Ok(kind) => kind,
+            Err(_) if !wanted(&name) => continue,
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
         if kind.is_dir() {
-            descend(&path, &format!("{name}/"), depth + 1, found)?;
-        } else if kind.is_file() {
-            found.push(Found { name, path });
-        } else {
+            descend(&path, &format!("{name}/"), depth + 1, wanted, found)?;
+        } else if !wanted(&name) {
+            continue;
+        } else if !kind.is_file() {
             return Err(StoreError::Strange(path));
+        } else if !path.ends_with(&name) {
+            return Err(StoreError::Name(path));
+        } else {
+            found.push(Found { name, path });
         }
     }
     Ok(())
 }
 
-/// What a folder holds, by name, in order; nothing where there is no such folder.
+/// What a folder holds, by name, in order; nothing where there is no such folder. A name that is not UTF-8 stands there with
+/// replacements, so that it is nobody's name; its path is exact.
 pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
@@ -59,9 +80,8 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreErro
     };
     let mut names = Vec::new();
     for entry in listing {
-        let path = entry.map_err(StoreError::io("list", folder))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| StoreError::Name(path.clone()))?;
-        names.push((name.to_owned(), path));
+        let entry = entry.map_err(StoreError::io("list", folder))?;
+        names.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
     }
     names.sort();
     Ok(names)
@@ -102,6 +122,44 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
 /// Makes a folder and all above it.
 pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(StoreError::io("create", path))
+}
+
+/// Renames to the first of `name`, `name-1`, `name-2`, ... that is free in a folder; says to which.
+pub(super) fn move_aside(path: &Path, folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let numbered = |count: usize| if count == 0 { name.to_owned() } else { format!("{name}-{count}") };
+    for target in (0..).map(|count| folder.join(numbered(count))) {
+        // Two processes may want the same name; neither may cover what the other has moved there.
+        match rustix::fs::renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE) {
+            Ok(()) => return sync(folder).map(|()| target),
+            Err(Errno::EXIST) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                // A file system that cannot promise it; a name that is taken is passed over as far as one can see.
+                if fs::symlink_metadata(&target).is_err() {
+                    fs::rename(path, &target).map_err(StoreError::io("move aside", path))?;
+                    return sync(folder).map(|()| target);
+                }
+            }
+            Err(error) => return Err(StoreError::io("move aside", path)(error.into())),
+        }
+    }
+    unreachable!("numbers do not run out")
+}
+
+/// Puts a folder in place in one step; what stood there before lies at `from` then, or at `aside` where the file system can
+/// only move one after the other.
+pub(super) fn put_in_place(from: &Path, target: &Path, aside: &Path) -> Result<(), StoreError> {
+    let failed = |error: Errno| StoreError::io("put in place", target)(error.into());
+    match rustix::fs::rename(from, target) {
+        Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+        done => return done.map_err(failed),
+    }
+    match rustix::fs::renameat_with(CWD, from, CWD, target, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+        done => return done.map_err(failed),
+    }
+    remove_folder(aside)?;
+    rustix::fs::rename(target, aside).map_err(failed)?;
+    rustix::fs::rename(from, target).map_err(failed)
 }
 
 /// Removes a folder and all below it; does nothing where there is none.

@@ -1,9 +1,9 @@
 //! Who makes an artifact: file locks, which the kernel releases when their process dies.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
+    io::{ErrorKind, Read, Seek, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -62,10 +62,31 @@ impl Store {
         }
     }
 
+    /// Opens the lock's file. A user whose umask shuts others out makes it nevertheless so that all can lock it: it holds
+    /// nothing but a name, and the folder says who may use the store.
     fn open_lock(&self, key: &Digest) -> Result<(PathBuf, File), StoreError> {
         let path = self.locks().join(key.to_string());
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        Ok((path.clone(), file.map_err(StoreError::io("write", &path))?))
+        loop {
+            match OpenOptions::new().read(true).write(true).open(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // Another user's, from a version that did not open it to all: with nobody behind it, it goes.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => match File::open(&path) {
+                    Ok(file) if file.try_lock().is_ok() && remove_held(&path, &file).is_ok() => {}
+                    Ok(file) => return Ok((path, file)),
+                    Err(_) => return Err(StoreError::io("write", &path)(error)),
+                },
+                Err(error) => return Err(StoreError::io("write", &path)(error)),
+            }
+            match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let _ = file.set_permissions(Permissions::from_mode(0o666));
+                    return Ok((path, file));
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(StoreError::io("write", &path)(error)),
+            }
+        }
     }
 }
 
@@ -76,10 +97,8 @@ impl Lock {
         if !fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
             return Ok(None);
         }
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let holder = format!("process {} on {}", std::process::id(), host.trim());
         // In one piece, so that a kill leaves the whole line or none of it.
-        let line = format!("{holder}\t{}\n", checksum(&holder));
+        let line = sign(&this_process());
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(line.as_bytes()))
@@ -90,11 +109,41 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let removed = fs::remove_file(&self.path).and_then(|()| self.file.unlock());
+        let removed = remove_held(&self.path, &self.file).and_then(|()| self.file.unlock());
         if let Err(error) = removed {
             tracing::warn!("cannot give back the lock {}: {error}", self.path.display());
         }
     }
+}
+
+/// This process, as others know it.
+pub(super) fn this_process() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {}", std::process::id(), host.trim())
+}
+
+/// Removes a file by name while its lock is held, unless the name means another file by now.
+fn remove_held(path: &Path, held: &File) -> std::io::Result<()> {
+    let same = |named: Metadata, held: Metadata| (named.dev(), named.ino()) == (held.dev(), held.ino());
+    if same(fs::symlink_metadata(path)?, held.metadata()?) { fs::remove_file(path) } else { Ok(()) }
+}
+
+/// Removes a file among the locks that nobody holds. Whoever opened it before and locks it after sees that it is gone.
+pub(super) fn remove_unheld(path: &Path) -> Result<(), StoreError> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io("read", path)(error)),
+        Ok(file) => match file.try_lock() {
+            Ok(()) => remove_held(path, &file).map_err(StoreError::io("remove", path)),
+            Err(TryLockError::WouldBlock) => Ok(()),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
+        },
+    }
+}
+
+/// A line with its checksum.
+pub(super) fn sign(text: &str) -> String {
+    format!("{text}\t{}\n", checksum(text))
 }
 
 fn holder(file: &mut File) -> Option<String> {
@@ -103,7 +152,8 @@ fn holder(file: &mut File) -> Option<String> {
     signed(&text).map(str::to_owned)
 }
 
-fn signed(text: &str) -> Option<&str> {
+/// What a line says, where its checksum is right.
+pub(super) fn signed(text: &str) -> Option<&str> {
     let (holder, sum) = text.strip_suffix('\n')?.rsplit_once('\t')?;
     (checksum(holder) == sum).then_some(holder)
 }

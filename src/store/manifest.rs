@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::ErrorKind,
     path::Path,
 };
 
@@ -47,10 +48,49 @@ pub(super) struct Entry {
     pub(super) digest: Digest,
 }
 
+/// Why a sealed folder cannot be used.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It is not as it was left; says what differs.
+    Damaged(String),
+    /// It could not be looked at, which says nothing of what it holds: no permission, a network disk that is away.
+    Unreadable(StoreError),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Damaged(problem) => formatter.write_str(problem),
+            Self::Unreadable(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl Fault {
+    /// What an error of the file system means for a sealed folder in which `name` should lie at `path`.
+    fn of(name: &str, path: &Path, error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound => Self::Damaged(format!("{name} is missing")),
+            ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::InvalidData => {
+                Self::Damaged(format!("{name} cannot be read: {error}"))
+            }
+            _ => Self::Unreadable(StoreError::io("read", path)(error)),
+        }
+    }
+
+    /// The same of an error of the store.
+    fn of_store(name: &str, error: StoreError) -> Self {
+        match error {
+            StoreError::Io { path, cause, .. } => Self::of(name, &path, cause),
+            error => Self::Unreadable(error),
+        }
+    }
+}
+
 impl Manifest {
     /// Hashes all files of a folder, leaves the manifest beside them and syncs everything.
     pub(super) fn seal(folder: &Path, key: Option<Digest>, memo: Option<&Memo>) -> Result<Self, StoreError> {
-        let found = durable::walk(folder)?;
+        let found = durable::walk(folder, &|_| true)?;
         let files = if found.len() > FEW {
             found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
         } else {
@@ -63,31 +103,34 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Reads the manifest of a folder; the error says in words what is wrong with it.
-    pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, String> {
-        let text =
-            fs::read_to_string(folder.join(MANIFEST)).map_err(|error| format!("{MANIFEST} cannot be read: {error}"))?;
-        let manifest: Self = serde_json::from_str(&text).map_err(|_| format!("{MANIFEST} is not whole"))?;
+    /// Reads the manifest of a folder.
+    pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, Fault> {
+        let path = folder.join(MANIFEST);
+        let text = fs::read_to_string(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
+        let damaged = |what: &str| Fault::Damaged(format!("{MANIFEST} {what}"));
+        let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("is not whole"))?;
         if manifest.text() != text {
-            return Err(format!("{MANIFEST} does not match its seal"));
+            return Err(damaged("does not match its seal"));
         }
         if manifest.key != key {
-            return Err(format!("{MANIFEST} belongs to another key"));
+            return Err(damaged("belongs to another key"));
         }
         Ok(manifest)
     }
 
-    /// Compares a folder with its manifest, by stamps where the memo knows them; says in words what differs.
-    pub(super) fn check(&self, folder: &Path, memo: Option<&Memo>) -> Result<(), String> {
+    /// Compares a folder with its manifest, by stamps where the memo knows them.
+    pub(super) fn check(&self, folder: &Path, memo: Option<&Memo>) -> Result<(), Fault> {
         for (name, children) in self.listings() {
             let listing = digest_value("listing", &json!(children));
             let path = folder.join(name);
-            let metadata = fs::metadata(&path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+            let shown = if name.is_empty() { "its folder" } else { name };
+            let metadata = fs::metadata(&path).map_err(|error| Fault::of(shown, &path, error))?;
             if memo.and_then(|memo| memo.recall(&metadata)) != Some(listing) {
-                let found = durable::entries(&path).map_err(|error| error.to_string())?;
+                let found = durable::entries(&path).map_err(|error| Fault::of_store(shown, error))?;
                 let found: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
                 if let Some(extra) = found.iter().find(|name| !children.contains(**name)) {
-                    return Err(format!("{} does not belong there", Path::new(name).join(extra).display()));
+                    let extra = Path::new(name).join(extra);
+                    return Err(Fault::Damaged(format!("{} does not belong there", extra.display())));
                 }
                 if found.len() == children.len() {
                     memo.inspect(|memo| memo.learn(&metadata, listing));
@@ -142,17 +185,15 @@ fn entry(found: Found, memo: Option<&Memo>) -> Result<Entry, StoreError> {
     Ok(Entry { path: found.name, size: metadata.len(), digest })
 }
 
-fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<String> {
+fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<Fault> {
     let path = folder.join(&entry.path);
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Some(format!("{} is missing", entry.path));
-        }
-        Err(error) => return Some(format!("{} cannot be read: {error}", entry.path)),
+        Err(error) => return Some(Fault::of(&entry.path, &path, error)),
     };
     if metadata.len() != entry.size {
-        return Some(format!("{} has {} bytes instead of {}", entry.path, metadata.len(), entry.size));
+        let (is, was) = (metadata.len(), entry.size);
+        return Some(Fault::Damaged(format!("{} has {is} bytes instead of {was}", entry.path)));
     }
     if memo.and_then(|memo| memo.recall(&metadata)) == Some(entry.digest) {
         return None;
@@ -162,7 +203,7 @@ fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<String> 
             memo.inspect(|memo| memo.learn(&metadata, digest));
             None
         }
-        Ok(_) => Some(format!("{} does not match its digest", entry.path)),
-        Err(error) => Some(error.to_string()),
+        Ok(_) => Some(Fault::Damaged(format!("{} does not match its digest", entry.path))),
+        Err(error) => Some(Fault::of_store(&entry.path, error)),
     }
 }

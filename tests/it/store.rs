@@ -10,7 +10,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Lookup, Store},
+    store::{Artifact, Claims, Lookup, Store},
 };
 use serde_json::json;
 
@@ -227,14 +227,20 @@ fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     drop(dead);
     let making = store.draft(store.lock(&key("four"), |_| {}).unwrap()).unwrap();
     fs::write(making.files().join("half"), "x").unwrap();
-    let kept = BTreeSet::from([key("one")]);
+    let claims = Claims { kept: BTreeSet::from([key("one")]), unrecorded: true, ..Claims::default() };
     let torn = folder.path().join("v1/.new-x");
     fs::write(&torn, "half a memo").unwrap();
-    let leftovers = store.leftovers(&kept).unwrap();
+    let young = folder.path().join("v1/.new-y");
+    fs::write(&young, "another process is just writing it").unwrap();
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    fs::File::options().write(true).open(&torn).unwrap().set_modified(long_ago).unwrap();
+    let closed = store.close(|| panic!("nobody looks anything up")).unwrap();
+    let leftovers = store.leftovers(&claims).unwrap().leftovers;
     let paths: BTreeSet<_> = leftovers.iter().map(|leftover| leftover.path.clone()).collect();
     let work = folder.path().join("v1/work").join(key("three").to_string());
     assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone(), torn]));
-    assert_eq!(store.remove(leftovers).unwrap().len(), 3);
+    assert_eq!(store.remove(leftovers, closed).unwrap().len(), 3);
+    assert!(young.exists());
     assert!(found(&store, "one").is_some() && found(&store, "two").is_none() && !work.exists());
     assert_eq!(store.verify().unwrap().problems, []);
     store.commit(making, &json!({})).unwrap();
