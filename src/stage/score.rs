@@ -9,7 +9,7 @@ use super::{
     artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
 };
 use crate::{
-    evaluation::{DomainScores, Settings, answer_scores, scores},
+    evaluation::{DomainScores, Scores, Settings, answer_scores, scores},
     language::{Claim, Response, Verdict},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
@@ -17,9 +17,10 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "score",
-    // 1: the first. 2: precision with each fact counted once, and different unsupported facts.
-    version: 2,
-    about: "Measures how factual answers are, by answer and by domain, with 95 % intervals by the bootstrap over topics.",
+    // 1: the first. 2: precision with each fact counted once, and different unsupported facts. 3: intervals by Student's t over
+    // topics; none from one topic.
+    version: 3,
+    about: "Measures how factual answers are, by answer and by domain, with 95 % intervals over topics (they say nothing of other seeds).",
     inputs: &[
         Input::one("responses", &RESPONSES, "The answers."),
         Input::one("claims", &CLAIMS, "What they claim."),
@@ -76,14 +77,34 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_json(&context.output("scores.json"), &scores)?;
     write_csv(&context.output("responses.csv"), &answers)?;
     scores.domains.iter().chain(&scores.out_of_domain).for_each(|domain| describe(context, domain));
+    warn_of_missing_intervals(context, &scores);
     Ok(())
+}
+
+/// One topic says nothing of others.
+fn warn_of_missing_intervals(context: &Context, scores: &Scores) {
+    let measures = || scores.domains.iter().chain(&scores.out_of_domain).flat_map(|domain| domain.measures.values());
+    let bare = measures().filter(|estimate| estimate.interval().is_none()).count();
+    if bare > 0 {
+        let all = measures().count();
+        let single = scores.domains.iter().filter(|domain| domain.topics == 1).map(|domain| domain.domain.as_str());
+        let single: Vec<&str> = single.collect();
+        let of = if single.is_empty() { String::new() } else { format!(" ({})", single.join(", ")) };
+        context.warn(format!(
+            "{bare} of {all} means have no interval, because they come from a domain of one topic{of}: an interval of zero width \
+             from one topic would say that they are certain"
+        ));
+    }
 }
 
 fn describe(context: &Context, scores: &DomainScores) {
     let DomainScores { domain, answers, topics, measures } = scores;
     let percent = |name: &str| measures.get(name).map_or(0.0, |estimate| 100.0 * estimate.mean);
     let precision = measures.get("precision").map_or("none".to_owned(), |estimate| {
-        format!("{:.1} % [{:.1}, {:.1}]", 100.0 * estimate.mean, 100.0 * estimate.low, 100.0 * estimate.high)
+        let interval = estimate
+            .interval()
+            .map_or("–".to_owned(), |[low, high]| format!("[{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
+        format!("{:.1} % {interval}", 100.0 * estimate.mean)
     });
     let facts = measures.get("facts").map_or(0.0, |estimate| estimate.mean);
     let responding = percent("responding");
