@@ -265,8 +265,8 @@ mod tests {
         expect_test::expect![[r#"
             shift in elements: over-aligned: at the 1 positions that all have, its KL divergence from the base is 0.3000 nats a token, 75 % [75, 75] of the in-domain one (0.4000), and its share of moved tokens 100.0 %, 100 % [100, 100] of the in-domain one (100.0 %); its precision changes by -10.0 [-15.0, -5.0] points, the in-domain one by +20.0 [+15.0, +25.0] points. Less than 50 % of the in-domain KL divergence counts as little.
             shift in out-of-domain: shifts without gain: at the 1 positions that all have, its KL divergence from the base is 0.3000 nats a token, 75 % [75, 75] of the in-domain one (0.4000), and its share of moved tokens 100.0 %, 100 % [100, 100] of the in-domain one (100.0 %); its precision changes by +1.0 [-4.0, +6.0] points, the in-domain one by +20.0 [+15.0, +25.0] points. Less than 50 % of the in-domain KL divergence counts as little.
-            probed in elements: 100.0 % [100.0, 100.0] of 1 facts that were wrong but potentially known are right now, and 100.0 % [100.0, 100.0] of 1 that were right are lost
-            probed in out-of-domain: 100.0 % [100.0, 100.0] of 1 facts that were wrong but potentially known are right now, and 100.0 % [100.0, 100.0] of 1 that were right are lost"#]].assert_eq(&run(json!({})).unwrap().join("\n"));
+            probed in elements: 100.0 % of 1 facts that were wrong but potentially known are right now, and 100.0 % of 1 that were right are lost
+            probed in out-of-domain: 100.0 % of 1 facts that were wrong but potentially known are right now, and 100.0 % of 1 that were right are lost"#]].assert_eq(&run(json!({})).unwrap().join("\n"));
         let table = std::fs::read_to_string(output.join("diagnosis.csv")).unwrap();
         for row in [
             "shift,people,precision change,0.2,0.15000000000000002,0.25,",
