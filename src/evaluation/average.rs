@@ -79,7 +79,8 @@ fn pairs<'a>(axis: &str, value: &str, other: &str, scored: &'a [Scored], labels:
     pairs
 }
 
-/// How many cells have the variable, and how many of them stand beside no other for some value that they are compared with.
+/// How many cells have the variable, and how many of them stand beside no other for some value that they are compared
+/// with.
 pub(super) fn alone(Average { axis, from }: &Average, labels: &[Label]) -> [usize; 2] {
     let with_value = || labels.iter().filter_map(|label| Some((label, label.value(axis)?)));
     let lacks = |(label, value): &(&Label, &str)| {

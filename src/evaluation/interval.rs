@@ -31,8 +31,9 @@ impl Estimate {
 pub struct Finding {
     /// The mean with its interval.
     pub estimate: Estimate,
-    /// How probable so large a mean is if it is 0 in truth (two-sided): below .05 exactly where the interval excludes 0. None
-    /// where there is no interval, and where all values are equal and not 0, of which Student's t can say nothing.
+    /// How probable so large a mean is if it is 0 in truth (two-sided): below .05 exactly where the interval excludes
+    /// 0. None where there is no interval, and where all values are equal and not 0, of which Student's t can say
+    /// nothing.
     pub p: Option<f64>,
     /// From how many seeds it comes; the fewest of any arm and domain in it.
     pub seeds: usize,
@@ -47,10 +48,12 @@ pub(super) struct Variance {
     pub(super) freedom: f64,
 }
 
-/// Beyond as many degrees of freedom Student's distribution is the normal one to four digits, and its computation less exact.
+/// Beyond as many degrees of freedom Student's distribution is the normal one to four digits, and its computation less
+/// exact.
 const MOST_FREEDOM: f64 = 10_000.0;
 
-/// Standard errors below this are what rounding leaves of none; values that are 0 or 1, or counts, have no smaller ones.
+/// Standard errors below this are what rounding leaves of none; values that are 0 or 1, or counts, have no smaller
+/// ones.
 const ROUNDING: f64 = 1e-12;
 
 impl Finding {

@@ -1,12 +1,13 @@
 //! What seeds gave topic by topic, and how sure means over it are: seeds and topics are two crossed random factors.
 //!
-//! A mean is that over arms, of the mean over domains, of the mean over seeds, of the mean over answers. It is linearised:
-//! each topic in each seed moves it by a share `u`, its weight times what it lies above its domain's mean. The sums of `u` by
-//! seed and by topic give the variance that each factor brings; what both count, the remainder of seeds and topics, is taken
-//! off once. Where every topic is in every seed with the same number of answers, this is the classical variance
-//! (MS_seeds + MS_topics - MS_remainder) / (S T), with Satterthwaite's degrees of freedom (Satterthwaite 1946; Searle, Casella
-//! and McCulloch 1992); otherwise it is the two-way cluster-robust one (Cameron, Gelbach and Miller 2011), corrected for few
-//! seeds and topics. It is never less than either factor's own, or the remainder's: one that seems not to vary does not pay back.
+//! A mean is that over arms, of the mean over domains, of the mean over seeds, of the mean over answers. It is
+//! linearised: each topic in each seed moves it by a share `u`, its weight times what it lies above its domain's mean.
+//! The sums of `u` by seed and by topic give the variance that each factor brings; what both count, the remainder of
+//! seeds and topics, is taken off once. Where every topic is in every seed with the same number of answers, this is the
+//! classical variance (MS_seeds + MS_topics - MS_remainder) / (S T), with Satterthwaite's degrees of freedom
+//! (Satterthwaite 1946; Searle, Casella and McCulloch 1992); otherwise it is the two-way cluster-robust one (Cameron,
+//! Gelbach and Miller 2011), corrected for few seeds and topics. It is never less than either factor's own, or the
+//! remainder's: one that seems not to vary does not pay back.
 
 use std::collections::BTreeMap;
 
@@ -26,8 +27,8 @@ pub struct Place {
     pub domain: usize,
 }
 
-/// What seeds gave, by arm, domain and topic: a cell for each measure. A topic of the same name in the same domain is the same
-/// in all seeds and arms.
+/// What seeds gave, by arm, domain and topic: a cell for each measure. A topic of the same name in the same domain is
+/// the same in all seeds and arms.
 #[derive(Clone, Debug)]
 pub struct Sample {
     measures: usize,
@@ -84,7 +85,8 @@ impl Sample {
         self.contrasts(|_| 0, |[all, _]| Some((all?, [1.0, 0.0])))
     }
 
-    /// For each measure what `compare` makes of the mean of the domains that `side` calls 0, and of those that it calls 1.
+    /// For each measure what `compare` makes of the mean of the domains that `side` calls 0, and of those that it calls
+    /// 1.
     pub fn contrasts(&self, side: Side, compare: Compare) -> Vec<Option<Finding>> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.sort_by_key(|row| (self.rows[*row].1.domain, self.rows[*row].0, self.rows[*row].1));
@@ -238,8 +240,8 @@ struct ByTopic {
     remainder: f64,
 }
 
-/// The variance of a mean over seeds and topics. Its degrees of freedom are those of the sum before either factor's own is taken
-/// for it: where seeds seem not to vary, few of them do not show that they do not.
+/// The variance of a mean over seeds and topics. Its degrees of freedom are those of the sum before either factor's own
+/// is taken for it: where seeds seem not to vary, few of them do not show that they do not.
 fn two_way(seeds: Variance, ByTopic { all, shared, remainder }: ByTopic) -> Variance {
     let sum = (seeds.value + shared - remainder).max(0.0);
     let spread = seeds.value.powi(2) / seeds.freedom
@@ -290,7 +292,8 @@ impl DomainTally {
         }
         let squares = sum(&|share| share.weight.powi(2));
         let above = sum(&|share| share.above).powi(2);
-        // A topic in one seed alone varies with that seed; one in all of them, with the same weight, varies apart from them.
+        // A topic in one seed alone varies with that seed; one in all of them, with the same weight, varies apart from
+        // them.
         let alone = match self.seeds > 1.0 {
             true => self.seeds / (self.seeds - 1.0) * (squares / weight.powi(2) - 1.0 / self.seeds),
             false => 0.0,
@@ -362,9 +365,9 @@ mod tests {
         }
     }
 
-    /// By hand: seeds have the means 1.5 and 4.5, topics 2 and 4, so that the mean squares are 2 (1.5^2 + 1.5^2) = 9 and
-    /// 2 (1 + 1) = 4; the remainders are +-.5, their mean square 1. The variance is (9 + 4 - 1) / 4 = 3 with
-    /// 12^2 / (9^2 + 4^2 + 1^2) = 144 / 98 degrees of freedom.
+    /// By hand: seeds have the means 1.5 and 4.5, topics 2 and 4, so that the mean squares are 2 (1.5^2 + 1.5^2) = 9
+    /// and 2 (1 + 1) = 4; the remainders are +-.5, their mean square 1. The variance is (9 + 4 - 1) / 4 = 3 with 12^2 /
+    /// (9^2 + 4^2 + 1^2) = 144 / 98 degrees of freedom.
     #[test]
     fn two_seeds_and_two_topics_by_hand() {
         let by_hand = Finding::new(3.0, 2, Some(Variance { value: 3.0, freedom: 144.0 / 98.0 }));
@@ -372,8 +375,8 @@ mod tests {
         near(only(&crossed(&[&[1.0, 2.0], &[3.0, 6.0]])), 3.0, [low, high], by_hand.p.unwrap());
     }
 
-    /// Mean squares .055833, .154167 and .0125 of `anova_lm(ols("y ~ C(s) + C(t)"))` of statsmodels 0.15.0; interval and p by
-    /// SciPy 1.17 from their variance .0164583 and 4.1028219 degrees of freedom.
+    /// Mean squares .055833, .154167 and .0125 of `anova_lm(ols("y ~ C(s) + C(t)"))` of statsmodels 0.15.0; interval
+    /// and p by SciPy 1.17 from their variance .0164583 and 4.1028219 degrees of freedom.
     #[test]
     fn three_seeds_and_four_topics_by_statsmodels() {
         let sample = crossed(&[&[0.2, 0.5, 0.4, 0.9], &[0.3, 0.7, 0.4, 0.8], &[0.6, 0.6, 0.7, 1.0]]);
@@ -383,7 +386,8 @@ mod tests {
     const ONE_SEED: ([f64; 2], f64) = ([-0.0795834411373455, 0.8395834411373455], 0.0833357094752621);
     const NESTED: ([f64; 2], f64) = ([-0.4652052178110789, 1.1318718844777456], 0.21432579868161386);
 
-    /// `scipy.stats.ttest_1samp` of SciPy 1.17 over the topics of one seed, and over the means of seeds that share no topic.
+    /// `scipy.stats.ttest_1samp` of SciPy 1.17 over the topics of one seed, and over the means of seeds that share no
+    /// topic.
     #[test]
     fn one_factor_alone_is_students_t() {
         let values = [0.2, 0.5, 0.4, 0.9, -0.1];
@@ -429,7 +433,8 @@ mod tests {
         assert_eq!(nothing.means(), [None]);
     }
 
-    /// One seed lacks the second domain: its mean is that of the other seed, and the domains weigh the same all the same.
+    /// One seed lacks the second domain: its mean is that of the other seed, and the domains weigh the same all the
+    /// same.
     #[test]
     fn domains_and_arms_weigh_the_same_where_a_seed_lacks_one() {
         let mut sample = crossed(&[&[0.0, 0.2], &[0.2, 0.4]]);
@@ -448,9 +453,9 @@ mod tests {
         assert_eq!((only(&sample).estimate.interval(), only(&sample).p), (Some([0.0, 0.0]), Some(1.0)));
     }
 
-    /// By hand: means of 1 and 3 at home, 3 and 5 here, over two seeds in which topics are equal. The ratio of the means is 2;
-    /// seeds move it by (3 - 2 * 1) / 2 = .5 and (5 - 2 * 3) / 2 = -.5, so that its variance is (.25 + .25) / 2 = .25 with one
-    /// degree of freedom. The difference is the same in both seeds.
+    /// By hand: means of 1 and 3 at home, 3 and 5 here, over two seeds in which topics are equal. The ratio of the
+    /// means is 2; seeds move it by (3 - 2 * 1) / 2 = .5 and (5 - 2 * 3) / 2 = -.5, so that its variance is (.25 + .25)
+    /// / 2 = .25 with one degree of freedom. The difference is the same in both seeds.
     #[test]
     fn two_sets_are_compared_seed_by_seed() {
         let mut sample = crossed(&[&[1.0; 4], &[3.0; 4]]);

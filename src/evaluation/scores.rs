@@ -28,8 +28,8 @@ pub struct DomainScores {
     pub answers: usize,
     /// Different topics.
     pub topics: usize,
-    /// Each measure of [`MEASURES`] by name, its interval over topics, of this one set of answers; a measure for which no answer counts
-    /// is missing.
+    /// Each measure of [`MEASURES`] by name, its interval over topics, of this one set of answers; a measure for which
+    /// no answer counts is missing.
     pub measures: BTreeMap<String, Estimate>,
 }
 

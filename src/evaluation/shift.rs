@@ -70,8 +70,8 @@ pub struct Shift {
     pub in_domain: Option<String>,
     /// How many answers there are.
     pub answers: usize,
-    /// A row for each domain (with "out-of-domain", the mean over all domains but the in-domain one), part or stretch of
-    /// positions, and measure, in this order. `shift.csv` has the same rows.
+    /// A row for each domain (with "out-of-domain", the mean over all domains but the in-domain one), part or stretch
+    /// of positions, and measure, in this order. `shift.csv` has the same rows.
     pub rows: Vec<ShiftRow>,
 }
 
@@ -194,8 +194,8 @@ fn of_tokens(
     SHIFT_MEASURES.iter().zip(sample.means()).filter_map(row).collect()
 }
 
-/// The topics of a domain by name, with weighted sums of all measures over their tokens; a token that weighs nothing is left
-/// out.
+/// The topics of a domain by name, with weighted sums of all measures over their tokens; a token that weighs nothing is
+/// left out.
 pub(super) fn topics<'a>(
     answers: &'a [ShiftedAnswer],
     domain: &str,

@@ -18,8 +18,9 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "compare",
-    // 1: the first. 2: p-values, the mean over all domains, averages over arms, warnings. 3: intervals and p-values for seeds and
-    // topics that are crossed; none from one topic; domains and arms weigh the same where a seed lacks one; cautions.
+    // 1: the first. 2: p-values, the mean over all domains, averages over arms, warnings. 3: intervals and p-values for
+    // seeds and topics that are crossed; none from one topic; domains and arms weigh the same where a seed lacks one;
+    // cautions.
     version: 3,
     about: "Compares the arms of an experiment: means over seeds, and paired differences from a baseline, with 95 % intervals over seeds and topics.",
     inputs: &[Input::many(

@@ -17,8 +17,8 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "score",
-    // 1: the first. 2: precision with each fact counted once, and different unsupported facts. 3: intervals by Student's t over
-    // topics; none from one topic.
+    // 1: the first. 2: precision with each fact counted once, and different unsupported facts. 3: intervals by
+    // Student's t over topics; none from one topic.
     version: 3,
     about: "Measures how factual answers are, by answer and by domain, with 95 % intervals over topics (they say nothing of other seeds).",
     inputs: &[
@@ -157,7 +157,8 @@ mod tests {
             people: precision 56.2 % [-182.0, 294.5], 1.80 facts an answer, 80.0 % of 5 answers (2 topics) state facts
             countries: precision 50.0 % –, 2.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
             elements: precision 0.0 % –, 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
-            out-of-domain: precision 25.0 % –, 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]].assert_eq(&notes.join("\n"));
+            out-of-domain: precision 25.0 % –, 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]]
+        .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
             response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,distinct_unsupported,repeats,empty,abstained,unfinished,characters,precision,deduplicated,factscore,f1_at_k
             people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,0,false,false,false,2,1.0,1.0,1.0,1.0
