@@ -21,6 +21,8 @@ use crate::{
   apeft compare algorithms --csv > comparison.csv
   apeft compare quickstart 2026-11-23T04-49-05
 
+Intervals (95 %) and p-values are by Student's t over seeds and topics; with one seed over topics alone, which says nothing of
+other seeds. A mean of one topic has none (–).
 The CSV has a line for each arm, domain and measure, with interval, difference, p-value and the same by Holm.")]
 pub(super) struct CompareArguments {
     /// A run, or a recipe's name for its newest run.
@@ -108,7 +110,8 @@ fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
                 tables(comparison).iter().map(table::text).collect()
             };
             text.push_str(&shown);
-            comparison.warnings.iter().for_each(|warning| text.push_str(&format!("warning: {}\n", warning.text)));
+            let warnings = comparison.warnings.iter().map(|warning| &warning.text).chain(&comparison.cautions);
+            warnings.for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
         }
         print_text(&text)?;
     }

@@ -68,6 +68,14 @@ pub struct AnswerScore {
     pub f1_at_k: f64,
 }
 
+impl AnswerScore {
+    /// Whether all measures are numbers.
+    pub fn is_finite(&self) -> bool {
+        let measures = [self.precision, self.deduplicated, self.factscore, Some(self.f1_at_k)];
+        measures.into_iter().flatten().all(f64::is_finite)
+    }
+}
+
 /// Measures all answers.
 ///
 /// # Errors

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ComparisonError, Label, Scored, paired::Contrast};
+use super::{
+    ComparisonError, Label, Scored,
+    paired::{Contrast, Pair},
+};
 
 /// Which values are compared over all arms that differ in nothing else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,31 +51,42 @@ pub(super) fn contrasts<'a>(
     let mut contrasts = Vec::new();
     for value in &values {
         for other in from.iter().take_while(|other| other != value) {
-            let seeds = by_seed(axis, value, other, scored, labels);
-            if !seeds.is_empty() {
+            let pairs = pairs(axis, value, other, scored, labels);
+            if !pairs.is_empty() {
                 let name = |value: &str| format!("{axis}={value}");
-                contrasts.push(Contrast { arm: name(value), baseline: Some(name(other)), seeds });
+                contrasts.push(Contrast { arm: name(value), baseline: Some(name(other)), pairs });
             }
         }
     }
     if contrasts.is_empty() { Err(ComparisonError::NothingToAverage(axis.clone())) } else { Ok(contrasts) }
 }
 
-/// By seed, the cells with one value and those with the other that differ in nothing else.
-fn by_seed<'a>(
-    axis: &str,
-    value: &str,
-    other: &str,
-    scored: &'a [Scored],
-    labels: &[Label],
-) -> Vec<Vec<(&'a Scored, Option<&'a Scored>)>> {
-    let mut seeds: BTreeMap<Option<&str>, Vec<(&Scored, Option<&Scored>)>> = BTreeMap::new();
+/// The cells with one value, each beside that with the other that differs in nothing else.
+fn pairs<'a>(axis: &str, value: &str, other: &str, scored: &'a [Scored], labels: &[Label]) -> Vec<Pair<'a>> {
+    let mut seeds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    let mut arms: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut pairs = Vec::new();
     for (one, label) in scored.iter().zip(labels).filter(|(_, label)| label.value(axis) == Some(value)) {
         let partner =
             |candidate: &Label| candidate.value(axis) == Some(other) && label.differs_only_in(axis, candidate);
         if let Some(index) = labels.iter().position(partner) {
-            seeds.entry(label.seed.as_deref()).or_default().push((one, Some(&scored[index])));
+            let (next_seed, next_arm) = (seeds.len(), arms.len());
+            let seed = *seeds.entry(label.seed.as_deref()).or_insert(next_seed);
+            let arm = *arms.entry(&label.arm).or_insert(next_arm);
+            pairs.push(Pair { seed, arm, one, other: Some(&scored[index]) });
         }
     }
-    seeds.into_values().collect()
+    pairs
+}
+
+/// How many cells have the variable, and how many of them stand beside no other for some value that they are compared
+/// with.
+pub(super) fn alone(Average { axis, from }: &Average, labels: &[Label]) -> [usize; 2] {
+    let with_value = || labels.iter().filter_map(|label| Some((label, label.value(axis)?)));
+    let lacks = |(label, value): &(&Label, &str)| {
+        from.iter().take_while(|other| other != value).any(|other| {
+            !labels.iter().any(|one| one.value(axis) == Some(other.as_str()) && label.differs_only_in(axis, one))
+        })
+    };
+    [with_value().count(), with_value().filter(lacks).count()]
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     AnswerScore, Average, Label, Scores, Settings, Warning,
     average::contrasts,
+    caution::cautions,
     holm,
     paired::{Contrast, Group, Pair},
     scores::{OUT_OF_DOMAIN, domain_names},
@@ -58,6 +59,9 @@ pub struct Comparison {
     pub averages: Vec<ComparisonRow>,
     /// Wins in precision that one should not trust.
     pub warnings: Vec<Warning>,
+    /// What the numbers lack: intervals, seeds, prompts or cells, counted; a sentence each.
+    #[serde(default)]
+    pub cautions: Vec<String>,
 }
 
 /// One arm: the cells that differ in nothing but the seed.
@@ -88,24 +92,26 @@ pub struct ComparisonRow {
     pub measure: String,
     /// How many arms are averaged; 1 for an arm by itself.
     pub arms: usize,
-    /// How many seeds there are.
+    /// How many seeds there are in which answers count; the fewest of any arm and domain in it.
     pub seeds: usize,
     /// How many answers there are, over all seeds.
     pub answers: usize,
-    /// The mean over seeds.
+    /// The mean over arms, of the mean over domains, of the mean over seeds, of the mean over answers.
     pub mean: f64,
-    /// The lower end of its 95 % interval (bootstrap over seeds, where there are several, and topics).
-    pub low: f64,
+    /// The lower end of its 95 % interval over seeds and topics; over topics alone where there is one seed, which says nothing
+    /// of other seeds. None where it comes from one topic.
+    pub low: Option<f64>,
     /// The upper end.
-    pub high: f64,
+    pub high: Option<f64>,
     /// The mean difference from the baseline of the same seed on the same prompts (those on which both count).
     pub difference: Option<f64>,
-    /// The lower end of its 95 % interval.
+    /// The lower end of its 95 % interval over seeds and topics; none where it comes from one topic, or is the same, but not 0,
+    /// in all topics and seeds.
     pub difference_low: Option<f64>,
     /// The upper end.
     pub difference_high: Option<f64>,
-    /// How probable so large a difference is if there is none (two-sided): by Student's t over the seeds' means, with one seed
-    /// by the signs of its topics.
+    /// How probable so large a difference is if there is none (two-sided), by the Student's t of the interval: below .05 exactly
+    /// where that excludes 0.
     pub p: Option<f64>,
     /// The same, corrected for the rows of the same domain and measure (Holm 1979).
     pub p_holm: Option<f64>,
@@ -192,6 +198,7 @@ pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, Com
         average: question.average.clone(),
         averages: Vec::new(),
         warnings: Vec::new(),
+        cautions: Vec::new(),
     };
     let mut contrast_by_arm = Vec::new();
     for (name, members) in &arms {
@@ -206,17 +213,21 @@ pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, Com
             seeds: members.iter().filter_map(|member| labels[*member].seed.clone()).collect(),
             baseline: beside.clone(),
         });
-        let pair = |(one, other): (&usize, &Option<usize>)| -> Vec<Pair<'_>> {
-            vec![(&scored[*one], other.map(|other| &scored[other]))]
+        let pair = |(seed, (one, other)): (usize, (&usize, &Option<usize>))| Pair {
+            seed,
+            arm: 0,
+            one: &scored[*one],
+            other: other.map(|other| &scored[other]),
         };
-        let seeds = members.iter().zip(&against).map(pair).collect();
-        contrast_by_arm.push(Contrast { arm: (*name).to_owned(), baseline: beside, seeds });
+        let pairs = members.iter().zip(&against).enumerate().map(pair).collect();
+        contrast_by_arm.push(Contrast { arm: (*name).to_owned(), baseline: beside, pairs });
     }
     let groups = groups(scored);
     comparison.rows = rows(&contrast_by_arm, &groups)?;
-    if let Some(average) = &question.average {
-        comparison.averages = rows(&contrasts(average, scored, &labels)?, &groups)?;
-    }
+    let averaged = question.average.as_ref().map(|average| contrasts(average, scored, &labels)).transpose()?;
+    let averaged = averaged.unwrap_or_default();
+    comparison.averages = rows(&averaged, &groups)?;
+    comparison.cautions = cautions(&comparison, &contrast_by_arm, &averaged, &labels);
     for rows in [&comparison.rows, &comparison.averages] {
         comparison.warnings.extend(warnings(rows, question.tolerance));
     }
@@ -369,8 +380,14 @@ mod tests {
         assert_eq!((people.seeds, people.answers), (2, 5));
         assert!((people.mean - (0.75 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
         assert_eq!(
-            (people.difference, people.difference_low, people.difference_high),
-            (Some(0.5), Some(0.5), Some(0.5))
+            (people.difference, people.difference_low, people.p),
+            (Some(0.5), None, None),
+            "the same everywhere: nothing says how it would vary"
+        );
+        assert_eq!(comparison.cautions.len(), 3, "{:?}", comparison.cautions);
+        assert_eq!(
+            comparison.cautions[2],
+            "1 of 9 prompts are left out of differences, because the baseline has no answer to them"
         );
         let away = row(&comparison, "after@algorithm=dpo", "out-of-domain");
         assert_eq!((away.mean, away.difference), (0.875, Some(0.125)));
@@ -400,7 +417,8 @@ mod tests {
         assert!(matches!(compare(&torn, &from("before")), Err(ComparisonError::NoSingleBaseline { .. })));
     }
 
-    /// Two algorithms, two kinds of preferences and two seeds: by seed, the right facts of two about Ann and Peru.
+    /// Two algorithms, two kinds of preferences and two seeds: by seed, the right facts of two about Ann and Cuba, and about Bo
+    /// and Peru.
     fn grid() -> Vec<Scored> {
         [
             ("dpo", "general", [[0, 1], [0, 0]]),
@@ -412,7 +430,9 @@ mod tests {
         .flat_map(|(algorithm, preferences, seeds)| {
             seeds.into_iter().enumerate().map(move |(seed, [ann, peru])| {
                 let label = format!("after@algorithm={algorithm},preferences={preferences},seed={seed}");
-                cell(&label, &[("people", "Ann", ann), ("countries", "Peru", peru)])
+                let people = [("people", "Ann", ann), ("people", "Bo", peru)];
+                let countries = [("countries", "Cuba", ann), ("countries", "Peru", peru)];
+                cell(&label, &[people, countries].concat())
             })
         })
         .collect()
@@ -423,10 +443,13 @@ mod tests {
         Question { average: Some(Average { axis: "preferences".to_owned(), from }), ..Question::default() }
     }
 
-    /// By seed the differences about Ann are .5 and 0, then 1 and .5: means .25 and .75, whose t is 2 with one degree of freedom.
+    /// By hand: over both algorithms, Ann gains .25 in one seed and .75 in the other, Bo .5 and .25. Seeds and topics have the means
+    /// .375 and .5, so that their mean squares are 2 * 2 * .0625^2 = .015625 each; the remainders are +-.1875, their mean square
+    /// 4 * .1875^2 = .140625. The variance is at least the remainder's, .140625 / 4 = .1875^2, with one degree of freedom.
     #[test]
     fn values_are_averaged_over_all_arms_that_differ_in_nothing_else() {
-        let mut cells = vec![cell("before", &[("people", "Ann", 0), ("countries", "Peru", 0)])];
+        let nothing = [("people", "Ann", 0), ("people", "Bo", 0), ("countries", "Cuba", 0), ("countries", "Peru", 0)];
+        let mut cells = vec![cell("before", &nothing)];
         cells.extend(grid());
         let comparison = compare(&cells, &average(&["general"])).unwrap();
         let find = |domain: &str| {
@@ -438,12 +461,14 @@ mod tests {
             (people.arm.as_str(), people.baseline.as_deref()),
             ("preferences=mixed", Some("preferences=general"))
         );
-        assert_eq!((people.arms, people.seeds, people.answers, people.mean), (2, 2, 4, 0.75));
-        assert_eq!((people.difference, people.difference_low), (Some(0.5), Some(0.25)));
-        assert_eq!(people.difference_high, Some(0.75));
-        let p = 1.0 - 2.0 / std::f64::consts::PI * 2f64.atan();
-        assert!((people.p.unwrap() - p).abs() < 1e-12 && people.p_holm == people.p, "{people:?}");
-        assert_eq!((find("out-of-domain").difference, find("all-domains").difference), (Some(0.375), Some(0.4375)));
+        assert_eq!((people.arms, people.seeds, people.answers, people.mean), (2, 2, 8, 0.75));
+        let reach = 12.706204736174694 * 0.1875;
+        let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-9;
+        assert!(near(people.difference, 0.4375) && near(people.difference_low, 0.4375 - reach), "{people:?}");
+        let p = 1.0 - 2.0 / std::f64::consts::PI * (0.4375_f64 / 0.1875).atan();
+        assert!(near(people.p, p) && people.p_holm == people.p, "{people:?}");
+        assert!(near(find("out-of-domain").difference, 0.4375) && near(find("all-domains").difference, 0.4375));
+        assert!(comparison.cautions.is_empty(), "{:?}", comparison.cautions);
         assert!(comparison.averages.iter().all(|row| row.arm == "preferences=mixed"));
     }
 
@@ -479,6 +504,27 @@ mod tests {
             compare(&only, &average(&["general"])),
             Err(ComparisonError::NothingToAverage("preferences".to_owned()))
         );
+    }
+
+    /// An arm that lost a seed, and with it a cell of the averages.
+    #[test]
+    fn what_is_missing_is_counted() {
+        let all = grid();
+        let cells: Vec<Scored> =
+            all.into_iter().filter(|one| one.label != "after@algorithm=kto,preferences=general,seed=1").collect();
+        let comparison = compare(&cells, &average(&["general"])).unwrap();
+        expect_test::expect![[r#"
+            56 of 280 means have no interval, because they come from one topic, or a domain in them from one of several seeds: an interval of zero width from one topic would say that they are certain (people, countries, out-of-domain, all-domains)
+            56 of 56 differences have neither interval nor p-value, because they come from one topic, or a domain in them from one of several seeds, or are the same in all topics and seeds (people, countries, out-of-domain, all-domains)
+            56 of 280 means leave out seeds in which no answer counts, or which an arm in them does not have (precision, deduplicated, f1_at_k, facts, supported and 9 more)
+            1 of 4 arms lack seeds that others have (after@algorithm=kto,preferences=general: 1 of 2)
+            1 of 7 cells are missing from averages over preferences, because no cell with the value that they are compared with differs from them in nothing else"#]].assert_eq(&comparison.cautions.join("\n"));
+        let one_topic = [cell("before", &[("people", "Ann", 1)]), cell("after", &[("people", "Ann", 2)])];
+        let comparison = compare(&one_topic, &from("before")).unwrap();
+        expect_test::expect![[r#"
+            28 of 28 means have no interval, because they come from one topic, or a domain in them from one of several seeds: an interval of zero width from one topic would say that they are certain (people)
+            14 of 14 differences have neither interval nor p-value, because they come from one topic, or a domain in them from one of several seeds, or are the same in all topics and seeds (people)"#]].assert_eq(&comparison.cautions.join("\n"));
+        assert!(comparison.rows.iter().all(|row| row.low.is_none() && row.difference_low.is_none() && row.p.is_none()));
     }
 
     /// Of three arms compared, the least probable difference counts three times.

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::language::{Part, ShiftedAnswer};
 
 use super::{
-    Arm, Comparison, Estimate, Learnt, Replicate, SHIFT_MEASURES, TopicCells, contrasts, estimates,
+    Arm, Compare, Comparison, Estimate, Finding, Learnt, Place, SHIFT_MEASURES, Sample, TopicCells,
     label::Label,
-    scores::bootstrap_seed,
     shift::{domains, groups, topics},
 };
 
@@ -98,7 +97,8 @@ pub struct Matched {
     pub here: BTreeMap<String, Estimate>,
     /// In-domain less here.
     pub difference: BTreeMap<String, Estimate>,
-    /// Here as a share of in-domain: how much of the change reaches this set; a measure that is 0 in-domain is missing.
+    /// Here as a share of in-domain: how much of the change reaches this set; a measure that is 0 in-domain is missing. Its
+    /// interval is that of its linearisation.
     pub ratio: BTreeMap<String, Estimate>,
 }
 
@@ -118,7 +118,7 @@ pub enum Verdict {
     ImprovesWithoutShift,
     /// It shifts, and neither improves nor gets worse.
     ShiftsWithoutGain,
-    /// The interval of the ratio has the limit in it, or a figure is missing.
+    /// The interval of the ratio has the limit in it, or a figure or its interval is missing.
     Undecided,
 }
 
@@ -134,10 +134,10 @@ pub struct DiagnosisRow {
     pub quantity: String,
     /// The mean.
     pub mean: f64,
-    /// The lower end of its 95 % interval.
-    pub low: f64,
+    /// The lower end of its 95 % interval; none where a domain has one topic.
+    pub low: Option<f64>,
     /// The upper end.
-    pub high: f64,
+    pub high: Option<f64>,
     /// The set's verdict, where it has one.
     pub verdict: Option<Verdict>,
 }
@@ -216,9 +216,9 @@ pub fn diagnose(
         let mut found: Vec<DomainDiagnosis> = Vec::new();
         for (group, domains) in groups(&names, Some(&home)) {
             let change = change(comparison, &scores.name, &group);
-            let (tokens, shift) = by_domain(&members, &group, &domains);
+            let (tokens, shift) = by_domain(&members, &domains);
             let changes = [change, self::change(comparison, &scores.name, &home)];
-            let away = (group != home).then(|| away(&members, (&home, &group, &domains), changes, rule));
+            let away = (group != home).then(|| away(&members, (&home, &domains), changes, rule));
             found.push(DomainDiagnosis { domain: group, tokens, shift, change, away });
         }
         diagnosed.push(ArmDiagnosis { name, scores: scores.name.clone(), seeds: members.len(), domains: found });
@@ -251,60 +251,81 @@ fn find_arm<'a>(
 fn change(comparison: &Comparison, arm: &str, domain: &str) -> Option<Estimate> {
     let row =
         comparison.rows.iter().find(|row| (&*row.arm, &*row.domain, &*row.measure) == (arm, domain, "precision"))?;
-    Some(Estimate { mean: row.difference?, low: row.difference_low?, high: row.difference_high? })
+    Some(Estimate { mean: row.difference?, low: row.difference_low, high: row.difference_high })
 }
 
-fn named(found: Vec<Option<Estimate>>) -> BTreeMap<String, Estimate> {
+fn named(found: Vec<Option<Finding>>) -> BTreeMap<String, Estimate> {
     let named = SHIFT_MEASURES.iter().zip(found);
-    named.filter_map(|(measure, found)| Some((measure.name.to_owned(), found?))).collect()
+    named.filter_map(|(measure, found)| Some((measure.name.to_owned(), found?.estimate))).collect()
 }
 
 /// Tokens, and each measure over them.
-fn by_domain(members: &[&ShiftCell], group: &str, domains: &[String]) -> (usize, BTreeMap<String, Estimate>) {
-    let topics = |cell: &&ShiftCell| Replicate {
-        domains: domains.iter().map(|domain| topics(&cell.answers, domain, &|_, _| 1.0)).collect(),
-    };
-    let replicates: Vec<Replicate> = members.iter().map(topics).collect();
-    let cells = replicates.iter().flat_map(|replicate| replicate.domains.iter().flatten());
-    let tokens = cells.map(|cells| cells[0].count).sum::<f64>() as usize;
-    (tokens, named(estimates(&replicates, SHIFT_MEASURES.len(), &bootstrap_seed(group))))
+fn by_domain(members: &[&ShiftCell], domains: &[String]) -> (usize, BTreeMap<String, Estimate>) {
+    let mut sample = Sample::new(SHIFT_MEASURES.len());
+    let mut tokens = 0.0;
+    for (seed, cell) in members.iter().enumerate() {
+        for (domain, name) in domains.iter().enumerate() {
+            let topics = topics(&cell.answers, name, &|_, _| 1.0);
+            tokens += topics.values().map(|cells| cells[0].count).sum::<f64>();
+            sample.add(Place { seed, arm: 0, domain }, topics);
+        }
+    }
+    (tokens as usize, named(sample.means()))
 }
 
 fn away(
     members: &[&ShiftCell],
-    (home, group, domains): (&str, &str, &[String]),
+    (home, domains): (&str, &[String]),
     changes: [Option<Estimate>; 2],
     rule: &Rule,
 ) -> Away {
-    let (positions, pairs): (Vec<usize>, Vec<[Replicate; 2]>) =
-        members.iter().map(|cell| matched(&cell.answers, home, domains)).unzip();
-    let (seed, measures) = (bootstrap_seed(group), SHIFT_MEASURES.len());
-    let contrast = |compare| named(contrasts(&pairs, measures, compare, &seed));
+    let mut sample = Sample::new(SHIFT_MEASURES.len());
+    let mut positions = Vec::new();
+    for (seed, cell) in members.iter().enumerate() {
+        let (shared, matched) = matched(&cell.answers, home, domains);
+        positions.push(shared);
+        for (domain, topics) in matched.into_iter().enumerate() {
+            sample.add(Place { seed, arm: 0, domain }, topics);
+        }
+    }
+    let contrast = |compare| named(sample.contrasts(|domain| domain.min(1), compare));
     let matched = Matched {
         positions: positions.into_iter().min().unwrap_or(0),
-        in_domain: contrast(|home, _| Some(home)),
-        here: contrast(|_, here| Some(here)),
-        difference: contrast(|home, here| Some(home - here)),
-        ratio: contrast(|home, here| (home > 0.0).then(|| here / home)),
+        in_domain: contrast(AT_HOME),
+        here: contrast(HERE),
+        difference: contrast(DIFFERENCE),
+        ratio: contrast(RATIO),
     };
     let verdict = rule.verdict(matched.ratio.get(&rule.by), changes[0].as_ref());
     let reason = reason(&matched, changes, rule, verdict);
     Away { matched, verdict, reason }
 }
 
-/// How many positions home and other domains all have, and the topics of both sides with matched weights.
-fn matched(answers: &[ShiftedAnswer], home: &str, domains: &[String]) -> (usize, [Replicate; 2]) {
+/// What is made of the means at home and here, with its slopes in both.
+const AT_HOME: Compare = |[home, here]| here.and(home).map(|home| (home, [1.0, 0.0]));
+const HERE: Compare = |[home, here]| home.and(here).map(|here| (here, [0.0, 1.0]));
+const DIFFERENCE: Compare = |[home, here]| Some((home? - here?, [1.0, -1.0]));
+const RATIO: Compare = |[home, here]| {
+    let (home, here) = (home.filter(|home| *home > 0.0)?, here?);
+    Some((here / home, [-here / (home * home), 1.0 / home]))
+};
+
+/// How many positions home and other domains all have, and the topics of home and of each of them with matched weights.
+fn matched<'a>(
+    answers: &'a [ShiftedAnswer],
+    home: &str,
+    domains: &[String],
+) -> (usize, Vec<BTreeMap<&'a str, TopicCells>>) {
     let all: Vec<&str> = std::iter::once(home).chain(domains.iter().map(String::as_str)).collect();
     let counts: Vec<(f64, Vec<f64>)> = all.iter().map(|domain| counts(answers, domain)).collect();
     let shared = counts.iter().map(|(_, counts)| counts.len()).min().unwrap_or(0);
     let per_answer = |place: usize| counts.iter().map(move |(answers, counts)| counts[place] / answers);
     let common: Vec<f64> = (0..shared).map(|place| per_answer(place).fold(f64::INFINITY, f64::min)).collect();
-    let mut sides = all.iter().zip(&counts).map(|(domain, (_, counts))| -> Vec<TopicCells> {
+    let of_domain = |(domain, (_, counts)): (&&str, &(f64, Vec<f64>))| {
         let weight = |place: usize, _: Part| common.get(place).map_or(0.0, |common| common / counts[place]);
         topics(answers, domain, &weight)
-    });
-    let first = Replicate { domains: sides.by_ref().take(1).collect() };
-    (shared, [first, Replicate { domains: sides.collect() }])
+    };
+    (shared, all.iter().zip(&counts).map(of_domain).collect())
 }
 
 /// How many answers a domain has, and how many of them reach each position.
@@ -321,11 +342,12 @@ fn counts(answers: &[ShiftedAnswer], domain: &str) -> (f64, Vec<f64>) {
 
 impl Rule {
     fn verdict(&self, ratio: Option<&Estimate>, change: Option<&Estimate>) -> Verdict {
-        let (Some(ratio), Some(change)) = (ratio, change) else { return Verdict::Undecided };
-        let (improves, worsens) = (change.low > 0.0, change.high < 0.0);
-        if ratio.high < self.little {
+        let ends = ratio.and_then(Estimate::interval).zip(change.and_then(Estimate::interval));
+        let Some(([ratio_low, ratio_high], [change_low, change_high])) = ends else { return Verdict::Undecided };
+        let (improves, worsens) = (change_low > 0.0, change_high < 0.0);
+        if ratio_high < self.little {
             if improves { Verdict::ImprovesWithoutShift } else { Verdict::UnderAligned }
-        } else if ratio.low >= self.little {
+        } else if ratio_low >= self.little {
             match (improves, worsens) {
                 (true, _) => Verdict::Reached,
                 (_, true) => Verdict::OverAligned,
@@ -355,15 +377,20 @@ impl Verdict {
 fn reason(matched: &Matched, changes: [Option<Estimate>; 2], rule: &Rule, verdict: Verdict) -> String {
     let mean = |map: &BTreeMap<String, Estimate>, name: &str| map.get(name).map_or(f64::NAN, |estimate| estimate.mean);
     let ratio = |name: &str| match matched.ratio.get(name) {
-        Some(Estimate { mean, low, high }) => {
-            format!("{:.0} % [{:.0}, {:.0}] of the in-domain one", 100.0 * mean, 100.0 * low, 100.0 * high)
+        Some(ratio) => {
+            let interval = ratio
+                .interval()
+                .map_or(String::new(), |[low, high]| format!(" [{:.0}, {:.0}]", 100.0 * low, 100.0 * high));
+            format!("{:.0} %{interval} of the in-domain one", 100.0 * ratio.mean)
         }
         None => "not comparable with the in-domain one".to_owned(),
     };
     let [here, in_domain] = changes.map(|change| match change {
         Some(change) => {
-            let [mean, low, high] = [change.mean, change.low, change.high].map(|share| 100.0 * share);
-            format!("{mean:+.1} [{low:+.1}, {high:+.1}] points")
+            let interval = change
+                .interval()
+                .map_or(String::new(), |[low, high]| format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
+            format!("{:+.1}{interval} points", 100.0 * change.mean)
         }
         None => "nothing that is known".to_owned(),
     });
@@ -455,8 +482,8 @@ mod tests {
             seeds: 1,
             answers: 1,
             mean: 0.5,
-            low: 0.5,
-            high: 0.5,
+            low: Some(0.5),
+            high: Some(0.5),
             difference: Some(*mean),
             difference_low: Some(*low),
             difference_high: Some(*high),
@@ -471,6 +498,7 @@ mod tests {
             average: None,
             averages: Vec::new(),
             warnings: Vec::new(),
+            cautions: Vec::new(),
         }
     }
 
@@ -501,7 +529,7 @@ mod tests {
         assert_eq!((&*found.arms[0].name, &*found.arms[0].scores, found.arms[0].seeds), ("shift@p=x", "after@p=x", 1));
         let [people, elements, others] = &found.arms[0].domains[..] else { panic!("{found:?}") };
         assert_eq!((people.tokens, people.shift["kl"].mean, &people.away), (4, 105.0 / 4.0, &None));
-        assert_eq!(people.change, Some(Estimate { mean: 0.2, low: 0.1, high: 0.3 }));
+        assert_eq!(people.change, Some(Estimate { mean: 0.2, low: Some(0.1), high: Some(0.3) }));
         let away = elements.away.as_ref().unwrap();
         assert_eq!(away.matched.positions, 2);
         let near = |found: &BTreeMap<String, Estimate>, expected: f64| (found["kl"].mean - expected).abs() < 1e-12;
@@ -515,13 +543,16 @@ mod tests {
     }
 
     fn verdict(elements: &[&[u32]], change: [f64; 3]) -> (Verdict, String) {
-        let cells = [0, 1].map(|seed| cell(seed, &[&[5, 5], &[5, 5]], elements));
+        let elements: Vec<&[u32]> = elements.iter().copied().cycle().take(4 * elements.len()).collect();
+        let cells = [0, 1].map(|seed| cell(seed, &[&[5, 5], &[5, 5]], &elements));
         let comparison = comparison(&[("after@p=x", "elements", change)]);
         let found = diagnose(&cells, &comparison, &arms("after"), &rule()).unwrap();
         let away = found.arms[0].domains[1].away.clone().unwrap();
         (away.verdict, away.reason)
     }
 
+    /// Four times the two answers: topics of 1 and .5 nats, each four times, have the standard error .25 * sqrt(8 / 7 / 8) =
+    /// .0945, a share of .0236 of the 4 at home; with 7 degrees of freedom t is 2.365, and the interval 18.75 +- 5.6 %.
     #[test]
     fn verdicts_follow_the_rule() {
         let little: &[&[u32]] = &[&[2, 2], &[2, 1]];
@@ -539,9 +570,14 @@ mod tests {
         ] {
             assert_eq!(verdict(shift, change).0, expected, "{shift:?} {change:?}");
         }
-        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 0.7500 nats a token, 19 % [12, 25] of the in-domain one (4.0000), and its share of moved tokens 75.0 %, 75 % [50, 100] of the in-domain one (100.0 %); its precision changes by +10.0 [-10.0, +30.0] points, the in-domain one by nothing that is known. Less than 50 % of the in-domain KL divergence counts as little."]
+        expect_test::expect!["under-aligned: at the 2 positions that all have, its KL divergence from the base is 0.7500 nats a token, 19 % [13, 24] of the in-domain one (4.0000), and its share of moved tokens 75.0 %, 75 % [53, 97] of the in-domain one (100.0 %); its precision changes by +10.0 [-10.0, +30.0] points, the in-domain one by nothing that is known. Less than 50 % of the in-domain KL divergence counts as little."]
         .assert_eq(&verdict(little, same).1);
         assert!(verdict(&[&[1, 1]], same).1.contains("0.0e0 nats a token, 0 % [0, 0]"));
+        let one_topic = cell(0, &[&[5, 5], &[5, 5]], &[&[2, 2]]);
+        let comparison = comparison(&[("after@p=x", "elements", worse)]);
+        let found = diagnose(&[one_topic], &comparison, &arms("after"), &rule()).unwrap();
+        let away = found.arms[0].domains[1].away.as_ref().unwrap();
+        assert_eq!((away.matched.ratio["kl"], away.verdict), (Estimate::bare(0.25), Verdict::Undecided));
     }
 
     #[test]

@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::{Knowing, ProbedFact};
 
-use super::{
-    Cell, DiagnosisError, Estimate, Replicate, TopicCells, estimates, label::Label, scores::bootstrap_seed,
-    shift::groups,
-};
+use super::{Cell, DiagnosisError, Estimate, Place, Sample, TopicCells, label::Label, shift::groups};
 
 /// What one probe found.
 #[derive(Clone, Debug)]
@@ -117,32 +114,31 @@ fn changes<'a>(before: &'a ProbeCell, after: &'a ProbeCell) -> Vec<Change<'a>> {
 }
 
 fn of_group(arm: &str, group: &str, domains: &[String], seeds: &[Vec<Change>]) -> Learnt {
-    let topics = |changes: &[Change], domain: &str| -> Vec<TopicCells> {
-        let mut topics: BTreeMap<String, TopicCells> = BTreeMap::new();
-        for change in changes.iter().filter(|change| change.domain == domain) {
-            let cells = topics.entry(change.topic.to_owned()).or_insert_with(|| vec![Cell::default(); 2]);
-            for (cell, changed) in cells.iter_mut().zip([change.learnt, change.lost]) {
-                changed.into_iter().for_each(|changed| cell.add(f64::from(u8::from(changed))));
+    let mut sample = Sample::new(2);
+    let mut counts = [0.0; 2];
+    for (seed, changes) in seeds.iter().enumerate() {
+        for (domain, name) in domains.iter().enumerate() {
+            let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
+            for change in changes.iter().filter(|change| change.domain == name) {
+                let cells = topics.entry(change.topic).or_insert_with(|| vec![Cell::default(); 2]);
+                for (cell, changed) in cells.iter_mut().zip([change.learnt, change.lost]) {
+                    changed.into_iter().for_each(|changed| cell.add(f64::from(u8::from(changed))));
+                }
             }
+            topics.values().flat_map(|cells| cells.iter().enumerate()).for_each(|(of, cell)| counts[of] += cell.count);
+            sample.add(Place { seed, arm: 0, domain }, topics);
         }
-        topics.into_values().collect()
-    };
-    let replicate =
-        |changes: &Vec<Change>| Replicate { domains: domains.iter().map(|domain| topics(changes, domain)).collect() };
-    let replicates: Vec<Replicate> = seeds.iter().map(replicate).collect();
-    let count = |measure: usize| {
-        let cells = replicates.iter().flat_map(|replicate| replicate.domains.iter().flatten());
-        cells.map(|cells| cells[measure].count).sum::<f64>() as usize
-    };
-    let found = estimates(&replicates, 2, &bootstrap_seed(group));
+    }
+    let found = sample.means();
+    let estimate = |index: usize| found[index].map(|found| found.estimate);
     Learnt {
         arm: arm.to_owned(),
         domain: group.to_owned(),
         seeds: seeds.len(),
-        wrong_before: count(0),
-        learnt: found[0],
-        right_before: count(1),
-        lost: found[1],
+        wrong_before: counts[0] as usize,
+        learnt: estimate(0),
+        right_before: counts[1] as usize,
+        lost: estimate(1),
     }
 }
 

@@ -1,15 +1,23 @@
 //! An arm, or the average of several, beside its baseline on the same prompts: a row for each measure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AnswerScore, Cell, ComparisonError, ComparisonRow, Estimate, MEASURES, Measure, Replicate, Scored, TopicCells,
-    estimates, p_values,
-    scores::{bootstrap_seed, topics},
+    AnswerScore, Cell, ComparisonError, ComparisonRow, Finding, MEASURES, Measure, Place, Sample, Scored, TopicCells,
+    scores::topics,
 };
 
 /// A cell, and the one that it is compared with.
-pub(super) type Pair<'a> = (&'a Scored, Option<&'a Scored>);
+pub(super) struct Pair<'a> {
+    /// The number of its seed.
+    pub(super) seed: usize,
+    /// The number of its arm.
+    pub(super) arm: usize,
+    /// The cell.
+    pub(super) one: &'a Scored,
+    /// The other.
+    pub(super) other: Option<&'a Scored>,
+}
 
 /// Domains that stand in a table under one name.
 pub(super) struct Group {
@@ -25,8 +33,8 @@ pub(super) struct Contrast<'a> {
     pub(super) arm: String,
     /// What differences are taken from.
     pub(super) baseline: Option<String>,
-    /// By seed, the cells whose values are averaged.
-    pub(super) seeds: Vec<Vec<Pair<'a>>>,
+    /// The cells whose values are averaged.
+    pub(super) pairs: Vec<Pair<'a>>,
 }
 
 impl Contrast<'_> {
@@ -35,30 +43,26 @@ impl Contrast<'_> {
     /// # Errors
     /// Where an arm and its baseline have no prompt in common.
     pub(super) fn rows(&self, group: &Group) -> Result<Vec<ComparisonRow>, ComparisonError> {
-        let Group { name, domains } = group;
-        let (mut stated, mut apart) = (Vec::new(), Vec::new());
-        for pairs in &self.seeds {
-            let own = |domain: &String| joined(pairs.iter().map(|(one, _)| topics(&one.answers, domain)).collect());
-            stated.push(Replicate { domains: domains.iter().map(own).collect() });
-            let compared: Vec<(&Scored, &Scored)> =
-                pairs.iter().filter_map(|(one, other)| Some((*one, (*other)?))).collect();
-            let difference = |domain: &String| {
-                joined(compared.iter().map(|(one, other)| differences(&one.answers, &other.answers, domain)).collect())
-            };
-            let difference = Replicate { domains: domains.iter().map(difference).collect() };
-            let Some((one, other)) = compared.first() else { continue };
-            if difference.domains.iter().all(Vec::is_empty) && one.answers.iter().any(|answer| name == &answer.domain) {
+        let (mut stated, mut apart) = (Sample::new(MEASURES.len()), Sample::new(MEASURES.len()));
+        for Pair { seed, arm, one, other } in &self.pairs {
+            let mut in_common = false;
+            for (domain, name) in group.domains.iter().enumerate() {
+                let place = Place { seed: *seed, arm: *arm, domain };
+                stated.add(place, topics(&one.answers, name));
+                if let Some(other) = other {
+                    let differences = differences(&one.answers, &other.answers, name);
+                    in_common |= !differences.is_empty();
+                    apart.add(place, differences);
+                }
+            }
+            let Some(other) = other.filter(|_| !in_common) else { continue };
+            if one.answers.iter().any(|answer| answer.domain == group.name) {
                 return Err(ComparisonError::OtherPrompts(one.label.clone(), other.label.clone()));
             }
-            apart.push(difference);
         }
-        let means = estimates(&stated, MEASURES.len(), &bootstrap_seed(name));
-        let differences = estimates(&apart, MEASURES.len(), &bootstrap_seed(name));
-        let p_values = p_values(&apart, MEASURES.len(), &bootstrap_seed(name));
-        let rows = (0..MEASURES.len()).filter_map(|index| {
-            let mean = means[index]?;
-            Some(self.row(group, &MEASURES[index], mean, differences[index], p_values[index]))
-        });
+        let (means, differences) = (stated.means(), apart.means());
+        let rows = (0..MEASURES.len())
+            .filter_map(|index| Some(self.row(group, &MEASURES[index], means[index]?, differences[index])));
         Ok(rows.collect())
     }
 
@@ -66,43 +70,50 @@ impl Contrast<'_> {
         &self,
         Group { name, domains }: &Group,
         measure: &Measure,
-        Estimate { mean, low, high }: Estimate,
-        difference: Option<Estimate>,
-        p: Option<f64>,
+        found: Finding,
+        difference: Option<Finding>,
     ) -> ComparisonRow {
         let of_group = |answer: &&AnswerScore| domains.contains(&answer.domain);
-        let cells = self.seeds.iter().flatten();
+        let arms: BTreeSet<usize> = self.pairs.iter().map(|pair| pair.arm).collect();
+        // Differences that are all equal, and not 0, say nothing of how they would vary: neither p-value nor interval.
+        let certain = difference.filter(|difference| difference.p.is_some());
         ComparisonRow {
             arm: self.arm.clone(),
             baseline: self.baseline.clone(),
             domain: name.clone(),
             measure: measure.name.to_owned(),
-            arms: self.seeds.iter().map(Vec::len).max().unwrap_or(0),
-            seeds: self.seeds.len(),
-            answers: cells.map(|(one, _)| one.answers.iter().filter(of_group).count()).sum(),
-            mean,
-            low,
-            high,
-            difference: difference.map(|estimate| estimate.mean),
-            difference_low: difference.map(|estimate| estimate.low),
-            difference_high: difference.map(|estimate| estimate.high),
-            p,
+            arms: arms.len(),
+            seeds: found.seeds,
+            answers: self.pairs.iter().map(|pair| pair.one.answers.iter().filter(of_group).count()).sum(),
+            mean: found.estimate.mean,
+            low: found.estimate.low,
+            high: found.estimate.high,
+            difference: difference.map(|difference| difference.estimate.mean),
+            difference_low: certain.and_then(|difference| difference.estimate.low),
+            difference_high: certain.and_then(|difference| difference.estimate.high),
+            p: certain.and_then(|difference| difference.p),
             p_holm: None,
         }
     }
-}
 
-/// The topics of several arms side by side, so that a resampling takes the same topics of all.
-fn joined(arms: Vec<BTreeMap<&str, TopicCells>>) -> Vec<TopicCells> {
-    let mut all: BTreeMap<&str, TopicCells> = BTreeMap::new();
-    let columns = arms.len() * MEASURES.len();
-    for (index, arm) in arms.into_iter().enumerate() {
-        for (topic, cells) in arm {
-            let row = all.entry(topic).or_insert_with(|| vec![Cell::default(); columns]);
-            row[index * MEASURES.len()..][..MEASURES.len()].copy_from_slice(&cells);
-        }
+    /// How many seeds there are.
+    pub(super) fn seeds(&self) -> usize {
+        self.pairs.iter().map(|pair| pair.seed).collect::<BTreeSet<usize>>().len()
     }
-    all.into_values().collect()
+
+    /// How many prompts there are in all cells that are compared, and for how many of them the other cell has no answer.
+    pub(super) fn prompts(&self) -> [usize; 2] {
+        let mut found = [0, 0];
+        for Pair { one, other, .. } in &self.pairs {
+            let Some(other) = other else { continue };
+            let [own, known] = [*one, *other].map(|cell| -> BTreeSet<&str> {
+                cell.answers.iter().map(|answer| answer.prompt_id.as_str()).collect()
+            });
+            found[0] += own.len();
+            found[1] += own.difference(&known).count();
+        }
+        found
+    }
 }
 
 /// By topic: the differences of the means of each prompt that both have answers to.

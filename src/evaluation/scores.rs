@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::seed::Seed;
-
-use super::{AnswerScore, Cell, Estimate, MEASURES, Replicate, Settings, TopicCells, estimates};
+use super::{AnswerScore, Cell, Estimate, MEASURES, Place, Sample, Settings, TopicCells};
 
 /// What `scores.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,8 +28,8 @@ pub struct DomainScores {
     pub answers: usize,
     /// Different topics.
     pub topics: usize,
-    /// Each measure of [`MEASURES`] by name, its interval by the bootstrap over topics; a measure for which no answer
-    /// counts is missing.
+    /// Each measure of [`MEASURES`] by name, its interval over topics, of this one set of answers; a measure for which
+    /// no answer counts is missing.
     pub measures: BTreeMap<String, Estimate>,
 }
 
@@ -84,18 +82,21 @@ pub(super) fn domain_names(answers: &[AnswerScore]) -> Vec<&str> {
 }
 
 fn domain_scores(name: &str, answers: &[AnswerScore], domains: &[&str]) -> DomainScores {
-    let topics: Vec<Vec<TopicCells>> =
-        domains.iter().map(|domain| topics(answers, domain).into_values().collect()).collect();
-    let (count, replicate) = (topics.iter().map(Vec::len).sum(), Replicate { domains: topics });
-    let found = estimates(&[replicate], MEASURES.len(), &bootstrap_seed(name));
+    let mut sample = Sample::new(MEASURES.len());
+    let mut count = 0;
+    for (domain, name) in domains.iter().enumerate() {
+        let topics = topics(answers, name);
+        count += topics.len();
+        sample.add(Place { seed: 0, arm: 0, domain }, topics);
+    }
     DomainScores {
         domain: name.to_owned(),
         answers: answers.iter().filter(|answer| domains.contains(&answer.domain.as_str())).count(),
         topics: count,
         measures: MEASURES
             .iter()
-            .zip(found)
-            .filter_map(|(measure, estimate)| Some((measure.name.to_owned(), estimate?)))
+            .zip(sample.means())
+            .filter_map(|(measure, found)| Some((measure.name.to_owned(), found?.estimate)))
             .collect(),
     }
 }
@@ -112,11 +113,6 @@ pub(super) fn topics<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&
         }
     }
     topics
-}
-
-/// The chance of resampling is the same for all files, so that scores do not depend on a recipe's seeds.
-pub(super) fn bootstrap_seed(group: &str) -> Seed {
-    Seed::root(0).split("bootstrap").split(group)
 }
 
 #[cfg(test)]
@@ -169,7 +165,7 @@ pub(super) mod tests {
         assert_eq!(names, ["people", "countries", "elements"]);
         let people = &scores.domains[0];
         assert_eq!((people.answers, people.topics), (3, 2));
-        assert_eq!(people.measures["precision"], Estimate { mean: 0.75, low: 0.75, high: 0.75 });
+        assert_eq!(people.measures["precision"], Estimate::bare(0.75), "Bo states no fact");
         assert!((people.measures["responding"].mean - 2.0 / 3.0).abs() < 1e-12);
         assert!(!people.measures.contains_key("factscore"));
         let away = scores.out_of_domain.as_ref().unwrap();

@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::language::{Part, ShiftedAnswer, TokenShift};
 
-use super::{
-    Cell, Estimate, Replicate, TopicCells, estimates,
-    scores::{OUT_OF_DOMAIN, bootstrap_seed},
-};
+use super::{Cell, Finding, Place, Sample, TopicCells, scores::OUT_OF_DOMAIN};
 
 /// A measure of tokens.
 #[derive(Debug)]
@@ -73,8 +70,8 @@ pub struct Shift {
     pub in_domain: Option<String>,
     /// How many answers there are.
     pub answers: usize,
-    /// A row for each domain (with "out-of-domain", the mean over all domains but the in-domain one), part or stretch of
-    /// positions, and measure, in this order. `shift.csv` has the same rows.
+    /// A row for each domain (with "out-of-domain", the mean over all domains but the in-domain one), part or stretch
+    /// of positions, and measure, in this order. `shift.csv` has the same rows.
     pub rows: Vec<ShiftRow>,
 }
 
@@ -93,10 +90,10 @@ pub struct ShiftRow {
     pub measure: String,
     /// The mean over the tokens (for several domains: the mean of their means).
     pub mean: f64,
-    /// The lower end of its 95 % interval (bootstrap over topics).
-    pub low: f64,
+    /// The lower end of its 95 % interval over topics; none where there is one topic.
+    pub low: Option<f64>,
     /// The upper end.
-    pub high: f64,
+    pub high: Option<f64>,
 }
 
 /// Why shifts cannot be summed up.
@@ -174,27 +171,36 @@ fn of_tokens(
     counts: &dyn Fn(usize, Part) -> bool,
 ) -> Vec<ShiftRow> {
     let weight = |place: usize, part: Part| f64::from(u8::from(counts(place, part)));
-    let topics: Vec<Vec<TopicCells>> = domains.iter().map(|domain| topics(answers, domain, &weight)).collect();
-    let tokens: f64 = topics.iter().flatten().map(|cells| cells[0].count).sum();
-    let found = estimates(&[Replicate { domains: topics }], SHIFT_MEASURES.len(), &bootstrap_seed(group));
-    let row = |(measure, found): (&ShiftMeasure, Option<Estimate>)| {
-        let Estimate { mean, low, high } = found?;
+    let mut sample = Sample::new(SHIFT_MEASURES.len());
+    let mut tokens = 0.0;
+    for (domain, name) in domains.iter().enumerate() {
+        let topics = topics(answers, name, &weight);
+        tokens += topics.values().map(|cells| cells[0].count).sum::<f64>();
+        sample.add(Place { seed: 0, arm: 0, domain }, topics);
+    }
+    let row = |(measure, found): (&ShiftMeasure, Option<Finding>)| {
+        let found = found?.estimate;
         Some(ShiftRow {
             domain: group.to_owned(),
             part: part.to_owned(),
             positions: positions.to_owned(),
             tokens: tokens as usize,
             measure: measure.name.to_owned(),
-            mean,
-            low,
-            high,
+            mean: found.mean,
+            low: found.low,
+            high: found.high,
         })
     };
-    SHIFT_MEASURES.iter().zip(found).filter_map(row).collect()
+    SHIFT_MEASURES.iter().zip(sample.means()).filter_map(row).collect()
 }
 
-/// The topics of a domain, with weighted sums of all measures over their tokens; a token that weighs nothing is left out.
-pub(super) fn topics(answers: &[ShiftedAnswer], domain: &str, weight: &dyn Fn(usize, Part) -> f64) -> Vec<TopicCells> {
+/// The topics of a domain by name, with weighted sums of all measures over their tokens; a token that weighs nothing is
+/// left out.
+pub(super) fn topics<'a>(
+    answers: &'a [ShiftedAnswer],
+    domain: &str,
+    weight: &dyn Fn(usize, Part) -> f64,
+) -> BTreeMap<&'a str, TopicCells> {
     let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.domain == domain) {
         let cells = topics.entry(&answer.topic).or_insert_with(|| vec![Cell::default(); SHIFT_MEASURES.len()]);
@@ -207,7 +213,7 @@ pub(super) fn topics(answers: &[ShiftedAnswer], domain: &str, weight: &dyn Fn(us
             }
         }
     }
-    topics.into_values().collect()
+    topics
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ pub(super) struct Line {
 pub(super) struct Dot {
     /// The mean.
     pub mean: f64,
-    /// The interval's ends.
-    pub interval: [f64; 2],
+    /// The interval's ends, where there is one.
+    pub interval: Option<[f64; 2]>,
 }
 
 /// Dots that belong together, e.g. one arm's in all domains.
@@ -169,7 +169,8 @@ pub(super) fn scatter(title: &str, clouds: &[Cloud]) -> Markup {
 /// Dots with intervals, side by side in each group.
 pub(super) fn dots(title: &str, groups: &[String], series: &[Series]) -> Markup {
     let all = series.iter().flat_map(|series| series.dots.iter().flatten());
-    let up = Scale::over(all.flat_map(|dot| dot.interval).chain([0.0]), HEIGHT - BOTTOM, TOP);
+    let ends = |dot: &Dot| dot.interval.unwrap_or([dot.mean; 2]);
+    let up = Scale::over(all.flat_map(ends).chain([0.0]), HEIGHT - BOTTOM, TOP);
     let room = (WIDTH - LEFT) / groups.len().max(1) as f64;
     let across =
         |group: usize, index: usize| LEFT + room * (group as f64 + (index as f64 + 1.0) / (series.len() as f64 + 1.0));
@@ -183,11 +184,15 @@ pub(super) fn dots(title: &str, groups: &[String], series: &[Series]) -> Markup 
                     @for (index, series) in series.iter().enumerate() {
                         @if let Some(dot) = &series.dots[group] {
                             @let x = across(group, index);
-                            line x1=(x) x2=(x) y1=(up.place(dot.interval[0])) y2=(up.place(dot.interval[1]))
-                                stroke=(colour(index)) stroke-width="2" {}
+                            @if let Some([low, high]) = dot.interval {
+                                line x1=(x) x2=(x) y1=(up.place(low)) y2=(up.place(high))
+                                    stroke=(colour(index)) stroke-width="2" {}
+                            }
                             circle cx=(x) cy=(up.place(dot.mean)) r="4" fill=(colour(index)) {
-                                title { (format!("{} {}: {:.4} [{:.4}, {:.4}]", series.name, name, dot.mean,
-                                    dot.interval[0], dot.interval[1])) }
+                                title {
+                                    (format!("{} {}: {:.4}", series.name, name, dot.mean))
+                                    @if let Some([low, high]) = dot.interval { (format!(" [{low:.4}, {high:.4}]")) }
+                                }
                             }
                         }
                     }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::{
     chart::{self, Dot, Series},
     history::History,
-    table::{Table, averages, grid, headlines},
+    table::{Table, averages, grid, headlines, short},
 };
 use crate::evaluation::{Comparison, ComparisonRow};
 
@@ -41,6 +41,7 @@ pub(super) fn compared(comparisons: &[(&str, Comparison)]) -> Markup {
             @if let Some(averages) = averages(comparison) { (table(&averages)) }
             (chart(comparison))
             @for warning in &comparison.warnings { p.failed { (warning.text) } }
+            @for caution in &comparison.cautions { p.failed { (caution) } }
             details { summary { "All domains, more measures" } (measures(comparison)) }
         }
     }
@@ -52,7 +53,7 @@ fn chart(comparison: &Comparison) -> Markup {
     let dot = |arm: &str, domain: &String| {
         let is_it = |row: &&ComparisonRow| row.arm == arm && row.domain == *domain && row.measure == "precision";
         let row = comparison.rows.iter().find(is_it)?;
-        Some(Dot { mean: row.mean, interval: [row.low, row.high] })
+        Some(Dot { mean: row.mean, interval: row.low.zip(row.high).map(|(low, high)| [low, high]) })
     };
     let series: Vec<Series> = comparison
         .arms
@@ -113,7 +114,7 @@ fn measures(comparison: &Comparison) -> Markup {
         comparison.rows.iter().find(|row| row.arm == arm && row.domain == domain && row.measure == measure)
     };
     html! {
-        p { "Means with 95 % intervals by the bootstrap over seeds and topics; differences bold where the interval excludes zero." }
+        p { "Means with 95 % intervals over seeds and topics (where there is one seed, over topics alone: they say nothing of other seeds); differences bold where the interval excludes zero." }
         table {
             thead { tr { th { "arm" } th { "measure" } @for domain in &domains { th { (domain) } } } }
             tbody {
@@ -134,12 +135,23 @@ fn measures(comparison: &Comparison) -> Markup {
 fn cell(row: Option<&ComparisonRow>) -> Markup {
     let Some(row) = row else { return html! { "–" } };
     html! {
-        (format!("{:.3}", row.mean)) span.small { (format!(" [{:.3}, {:.3}]", row.low, row.high)) }
-        @if let Some((mean, (low, high))) = row.difference.zip(row.difference_low.zip(row.difference_high)) {
+        (format!("{:.3}", row.mean))
+        span.small {
+            @match row.low.zip(row.high) {
+                Some((low, high)) => (format!(" [{low:.3}, {high:.3}]")),
+                None => " –",
+            }
+        }
+        @if let Some(mean) = row.difference {
             br;
-            @let text = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
-            @if low > 0.0 || high < 0.0 { b { (text) } } @else { (text) }
-            @if let Some(p) = row.p { span.small { (format!(" p {p:.3}")) } }
+            @match row.difference_low.zip(row.difference_high) {
+                Some((low, high)) => {
+                    @let text = format!("{mean:+.3} [{low:+.3}, {high:+.3}]");
+                    @if low > 0.0 || high < 0.0 { b { (text) } } @else { (text) }
+                }
+                None => (format!("{mean:+.3} –")),
+            }
+            @if let Some(p) = row.p { span.small { " p " (short(p)) } }
         }
     }
 }

@@ -48,7 +48,7 @@ fn charts(diagnosis: &Diagnosis) -> Markup {
     let by_domain = |measure: &str| -> Vec<Series> {
         let dot = |arm: &ArmDiagnosis, domain: &str| {
             let found = arm.domains.iter().find(|found| found.domain == domain)?;
-            found.shift.get(measure).map(|found| Dot { mean: found.mean, interval: [found.low, found.high] })
+            found.shift.get(measure).map(|found| Dot { mean: found.mean, interval: found.interval() })
         };
         let series = |arm: &ArmDiagnosis| Series {
             name: arm.name.clone(),
@@ -78,8 +78,14 @@ fn point(arm: &ArmDiagnosis, domain: &str) -> Option<(String, f64, f64)> {
 
 fn number(estimate: Option<&Estimate>) -> Markup {
     match estimate {
-        Some(Estimate { mean, low, high }) => html! {
-            (format!("{mean:.4}")) span.small { " [" (format!("{low:.4}")) ", " (format!("{high:.4}")) "]" }
+        Some(estimate) => html! {
+            (format!("{:.4}", estimate.mean))
+            span.small {
+                @match estimate.interval() {
+                    Some([low, high]) => (format!(" [{low:.4}, {high:.4}]")),
+                    None => " –",
+                }
+            }
         },
         None => html! { "–" },
     }

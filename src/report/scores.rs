@@ -61,10 +61,7 @@ fn chart(scored: &[(&str, Scores)]) -> Markup {
     let names: Vec<&str> = domains(&scored[0].1).map(|scores| scores.domain.as_str()).collect();
     let dot = |scores: &Scores, name: &str| {
         let found = domains(scores).find(|scores| scores.domain == name)?;
-        found
-            .measures
-            .get("precision")
-            .map(|estimate| Dot { mean: estimate.mean, interval: [estimate.low, estimate.high] })
+        found.measures.get("precision").map(|estimate| Dot { mean: estimate.mean, interval: estimate.interval() })
     };
     let series: Vec<Series> = scored
         .iter()
@@ -74,13 +71,23 @@ fn chart(scored: &[(&str, Scores)]) -> Markup {
         })
         .collect();
     let groups: Vec<String> = names.iter().map(|name| title(&scored[0].1, name)).collect();
-    chart::dots("precision by domain, with 95 % intervals over topics", &groups, &series)
+    chart::dots(
+        "precision by domain, with 95 % intervals over topics, which say nothing of other seeds",
+        &groups,
+        &series,
+    )
 }
 
 fn estimate(estimate: Option<&Estimate>) -> Markup {
     match estimate {
-        Some(Estimate { mean, low, high }) => html! {
-            (format!("{mean:.3}")) span.small { " [" (format!("{low:.3}")) ", " (format!("{high:.3}")) "]" }
+        Some(estimate) => html! {
+            (format!("{:.3}", estimate.mean))
+            span.small {
+                @match estimate.interval() {
+                    Some([low, high]) => (format!(" [{low:.3}, {high:.3}]")),
+                    None => " –",
+                }
+            }
         },
         None => html! { "–" },
     }

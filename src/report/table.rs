@@ -184,14 +184,17 @@ pub fn averages(comparison: &Comparison) -> Option<Table> {
 
 fn about(comparison: &Comparison) -> String {
     let seeds = comparison.arms.iter().map(|arm| arm.seeds.len().max(1)).max().unwrap_or(0);
-    let seeds = if seeds == 1 { "1 seed".to_owned() } else { format!("{seeds} seeds") };
+    let over = match seeds {
+        1 => "1 seed, whose intervals are over topics alone and say nothing of other seeds".to_owned(),
+        seeds => format!("{seeds} seeds"),
+    };
     let baseline = comparison.baseline.as_ref().map_or_else(String::new, |baseline| {
         format!(
             " Below it the difference from {baseline} on the same prompts, in points with its 95 % interval, marked where that excludes zero."
         )
     });
     format!(
-        "Precision in per cent over {seeds}.{baseline} Then facts an answer, repeats left out, and the share of answers that state any."
+        "Precision in per cent over {over}.{baseline} Then facts an answer, repeats left out, and the share of answers that state any."
     )
 }
 
@@ -214,14 +217,17 @@ fn cell(comparison: &Comparison, arm: &str, domain: &str) -> Vec<Line> {
 }
 
 /// A p-value to three places.
-fn short(p: f64) -> String {
+pub(super) fn short(p: f64) -> String {
     if p < 0.0005 { "< 0.001".to_owned() } else { format!("{p:.3}") }
 }
 
 /// A difference in points with its interval, marked where that excludes zero.
 fn difference(row: &ComparisonRow) -> Option<Line> {
-    let (difference, (low, high)) = row.difference.zip(row.difference_low.zip(row.difference_high))?;
-    let text = format!("{:+.1} [{:+.1}, {:+.1}]", 100.0 * difference, 100.0 * low, 100.0 * high);
+    let difference = 100.0 * row.difference?;
+    let Some((low, high)) = row.difference_low.zip(row.difference_high) else {
+        return Some(Line::plain(format!("{difference:+.1} –")));
+    };
+    let text = format!("{difference:+.1} [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high);
     Some(Line { text, marked: low > 0.0 || high < 0.0 })
 }
 
@@ -240,8 +246,8 @@ pub(super) mod tests {
             seeds: 1,
             answers: 1,
             mean,
-            low: mean,
-            high: mean,
+            low: Some(mean),
+            high: Some(mean),
             difference: difference.map(|[difference, _, _]| difference),
             difference_low: difference.map(|[_, low, _]| low),
             difference_high: difference.map(|[_, _, high]| high),
@@ -279,6 +285,7 @@ pub(super) mod tests {
             average: Some(Average { axis: "preferences".to_owned(), from: vec!["general".to_owned()] }),
             averages: vec![row("preferences=mixed", "people", "precision", 0.6, Some([0.1, 0.05, 0.15]))],
             warnings: Vec::new(),
+            cautions: Vec::new(),
         }
     }
 

@@ -18,9 +18,11 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "compare",
-    // 1: the first. 2: p-values, the mean over all domains, averages over arms, warnings.
-    version: 2,
-    about: "Compares the arms of an experiment: means over seeds, and paired differences from a baseline, with 95 % intervals.",
+    // 1: the first. 2: p-values, the mean over all domains, averages over arms, warnings. 3: intervals and p-values for
+    // seeds and topics that are crossed; none from one topic; domains and arms weigh the same where a seed lacks one;
+    // cautions.
+    version: 3,
+    about: "Compares the arms of an experiment: means over seeds, and paired differences from a baseline, with 95 % intervals over seeds and topics.",
     inputs: &[Input::many(
         "scores",
         &SCORES,
@@ -94,6 +96,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_csv(&context.output("comparison.csv"), &rows)?;
     comparison.rows.iter().chain(&comparison.averages).for_each(|row| describe(context, row));
     comparison.warnings.iter().for_each(|warning| context.warn(warning.text.as_str()));
+    comparison.cautions.iter().for_each(|caution| context.warn(caution.as_str()));
     Ok(())
 }
 
@@ -105,24 +108,33 @@ fn read(input: &InputPath) -> Result<Scored, StageError> {
     let mut reader = csv::Reader::from_path(&table).map_err(StageError::doing(wrong(&table)))?;
     let answers =
         reader.deserialize().collect::<Result<Vec<AnswerScore>, _>>().map_err(StageError::doing(wrong(&table)))?;
+    if let Some(row) = answers.iter().position(|answer| !answer.is_finite()) {
+        let (table, row, answer) = (table.display(), row + 2, &answers[row].response_id);
+        return Err(StageError(format!(
+            "{table}:{row}: a measure of the answer `{answer}` is not a number; score the answers again"
+        )));
+    }
     let folder = || input.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok(Scored { label: input.label.clone().unwrap_or_else(folder), scores, answers })
 }
 
 /// Says the difference of precision, where there is one.
 fn describe(context: &Context, row: &ComparisonRow) {
-    let ends = row.difference.zip(row.difference_low.zip(row.difference_high));
-    if let Some((difference, (low, high))) = ends.filter(|_| row.measure == "precision") {
-        let [difference, low, high] = [difference, low, high].map(|share| 100.0 * share);
-        let over = match row.arms {
-            1 => format!("{} seeds", row.seeds.max(1)),
-            arms => format!("{arms} arms and {} seeds", row.seeds.max(1)),
+    if let Some(difference) = row.difference.filter(|_| row.measure == "precision") {
+        let interval = row.difference_low.zip(row.difference_high);
+        let interval =
+            interval.map_or("–".to_owned(), |(low, high)| format!("[{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high));
+        let seeds = match row.seeds {
+            1 => "one seed, which says nothing of others".to_owned(),
+            seeds => format!("{seeds} seeds"),
         };
+        let over = if row.arms == 1 { seeds } else { format!("{} arms and {seeds}", row.arms) };
         context.note(format!(
-            "{} in {}: precision {:.1} %, {difference:+.1} [{low:+.1}, {high:+.1}] points from {} over {over}",
+            "{} in {}: precision {:.1} %, {:+.1} {interval} points from {} over {over}",
             row.arm,
             row.domain,
             100.0 * row.mean,
+            100.0 * difference,
             row.baseline.as_deref().unwrap_or("the baseline"),
         ));
     }
@@ -157,16 +169,16 @@ mod tests {
         let trial = Trial { inputs, ..Trial::new(&[], json!({"baseline": "before"})) };
         let notes = trial.run(&KIND, folder.path(), run).unwrap();
         expect_test::expect![[r#"
-            after@p=x in people: precision 75.0 %, +50.0 [+50.0, +50.0] points from before over 1 seeds
-            after@p=x in elements: precision 50.0 %, +0.0 [+0.0, +0.0] points from before over 1 seeds
-            after@p=x in out-of-domain: precision 50.0 %, +0.0 [+0.0, +0.0] points from before over 1 seeds
-            after@p=x in all-domains: precision 62.5 %, +25.0 [+25.0, +25.0] points from before over 1 seeds"#]]
+            after@p=x in people: precision 75.0 %, +50.0 – points from before over one seed, which says nothing of others
+            after@p=x in elements: precision 50.0 %, +0.0 – points from before over one seed, which says nothing of others
+            after@p=x in out-of-domain: precision 50.0 %, +0.0 – points from before over one seed, which says nothing of others
+            after@p=x in all-domains: precision 62.5 %, +25.0 – points from before over one seed, which says nothing of others"#]]
         .assert_eq(&notes.join("\n"));
         let table = std::fs::read_to_string(folder.path().join("comparison.csv")).unwrap();
         let head: Vec<&str> = table.lines().take(2).collect();
         expect_test::expect![[r#"
             arm,baseline,domain,measure,arms,seeds,answers,mean,low,high,difference,difference_low,difference_high,p,p_holm
-            before,,people,precision,1,1,2,0.25,0.25,0.25,,,,,"#]]
+            before,,people,precision,1,1,2,0.25,,,,,,,"#]]
         .assert_eq(&head.join("\n"));
         let text = std::fs::read_to_string(folder.path().join("comparison.json")).unwrap();
         let comparison: Comparison = serde_json::from_str(&text).unwrap();

@@ -21,7 +21,7 @@ use crate::{
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "diagnose",
-    version: 1, // 1: the first.
+    version: 2, // 1: the first. 2: intervals for seeds and topics that are crossed; none from one topic.
     about: "Says of each arm whether tuning reaches the other domains: under-aligned, over-aligned or reached, and by what figures.",
     inputs: &[
         Input::many("shifts", &SHIFT, "The shifts of all cells; cells that differ only in the seed are one arm."),
@@ -78,6 +78,15 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_json(&context.output("diagnosis.json"), &diagnosis)?;
     write_csv(&context.output("diagnosis.csv"), &diagnosis.rows())?;
     describe(context, &diagnosis);
+    let rows = diagnosis.rows();
+    let bare = rows.iter().filter(|row| row.low.is_none()).count();
+    if bare > 0 {
+        let all = rows.len();
+        context.warn(format!(
+            "{bare} of {all} figures have no interval, because they come from one topic, or a domain in them from one of several \
+             seeds: an interval of zero width from one topic would say that they are certain; verdicts on them are undecided"
+        ));
+    }
     Ok(())
 }
 
@@ -169,10 +178,10 @@ fn describe(context: &Context, diagnosis: &Diagnosis) {
     }
     for facts in &diagnosis.facts {
         let share = |estimate: Option<crate::evaluation::Estimate>| match estimate {
-            Some(found) => {
-                let [mean, low, high] = [found.mean, found.low, found.high].map(|share| 100.0 * share);
-                format!("{mean:.1} % [{low:.1}, {high:.1}]")
-            }
+            Some(found) => match found.interval() {
+                Some([low, high]) => format!("{:.1} % [{:.1}, {:.1}]", 100.0 * found.mean, 100.0 * low, 100.0 * high),
+                None => format!("{:.1} %", 100.0 * found.mean),
+            },
             None => "none".to_owned(),
         };
         context.note(format!(
@@ -226,7 +235,9 @@ mod tests {
 
     fn write_shift(folder: &Path, elements: u32) {
         std::fs::create_dir_all(folder).unwrap();
-        let answers = [answer("people", "Ann", 5), answer("people", "Bo", 5), answer("elements", "tin", elements)];
+        let answers = [answer("people", "Ann", 5), answer("people", "Bo", 5)];
+        let away = ["tin", "iron"].map(|topic| answer("elements", topic, elements));
+        let answers = [&answers[..], &away].concat();
         json_lines::write(&folder.join("tokens.jsonl"), &answers).unwrap();
         write_json(&folder.join("shift.json"), &shift(&answers, Some("people"), &[]).unwrap()).unwrap();
     }
@@ -250,8 +261,8 @@ mod tests {
             seeds: 1,
             answers: 3,
             mean: 0.5,
-            low: 0.4,
-            high: 0.6,
+            low: Some(0.4),
+            high: Some(0.6),
             difference: Some(difference),
             difference_low: Some(difference - 0.05),
             difference_high: Some(difference + 0.05),
@@ -265,6 +276,7 @@ mod tests {
             average: None,
             averages: Vec::new(),
             warnings: Vec::new(),
+            cautions: Vec::new(),
         };
         write_json(&folder.join("comparison.json"), &comparison).unwrap();
     }
@@ -301,13 +313,13 @@ mod tests {
         expect_test::expect![[r#"
             shift in elements: over-aligned: at the 1 positions that all have, its KL divergence from the base is 0.3000 nats a token, 75 % [75, 75] of the in-domain one (0.4000), and its share of moved tokens 100.0 %, 100 % [100, 100] of the in-domain one (100.0 %); its precision changes by -10.0 [-15.0, -5.0] points, the in-domain one by +20.0 [+15.0, +25.0] points. Less than 50 % of the in-domain KL divergence counts as little.
             shift in out-of-domain: shifts without gain: at the 1 positions that all have, its KL divergence from the base is 0.3000 nats a token, 75 % [75, 75] of the in-domain one (0.4000), and its share of moved tokens 100.0 %, 100 % [100, 100] of the in-domain one (100.0 %); its precision changes by +1.0 [-4.0, +6.0] points, the in-domain one by +20.0 [+15.0, +25.0] points. Less than 50 % of the in-domain KL divergence counts as little.
-            probed in elements: 100.0 % [100.0, 100.0] of 1 facts that were wrong but potentially known are right now, and 100.0 % [100.0, 100.0] of 1 that were right are lost
-            probed in out-of-domain: 100.0 % [100.0, 100.0] of 1 facts that were wrong but potentially known are right now, and 100.0 % [100.0, 100.0] of 1 that were right are lost"#]].assert_eq(&run(json!({})).unwrap().join("\n"));
+            probed in elements: 100.0 % of 1 facts that were wrong but potentially known are right now, and 100.0 % of 1 that were right are lost
+            probed in out-of-domain: 100.0 % of 1 facts that were wrong but potentially known are right now, and 100.0 % of 1 that were right are lost"#]].assert_eq(&run(json!({})).unwrap().join("\n"));
         let table = std::fs::read_to_string(output.join("diagnosis.csv")).unwrap();
         for row in [
             "shift,people,precision change,0.2,0.15000000000000002,0.25,",
             "shift,elements,moved ratio,1.0,1.0,1.0,over_aligned",
-            "probed,elements,learnt,1.0,1.0,1.0,",
+            "probed,elements,learnt,1.0,,,",
         ] {
             assert!(table.lines().any(|line| line == row), "{row} is not in {table}");
         }

@@ -9,7 +9,7 @@ use super::{
     artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
 };
 use crate::{
-    evaluation::{DomainScores, Settings, answer_scores, scores},
+    evaluation::{DomainScores, Scores, Settings, answer_scores, scores},
     language::{Claim, Response, Verdict},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
 };
@@ -17,9 +17,10 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "score",
-    // 1: the first. 2: precision with each fact counted once, and different unsupported facts.
-    version: 2,
-    about: "Measures how factual answers are, by answer and by domain, with 95 % intervals by the bootstrap over topics.",
+    // 1: the first. 2: precision with each fact counted once, and different unsupported facts. 3: intervals by
+    // Student's t over topics; none from one topic.
+    version: 3,
+    about: "Measures how factual answers are, by answer and by domain, with 95 % intervals over topics (they say nothing of other seeds).",
     inputs: &[
         Input::one("responses", &RESPONSES, "The answers."),
         Input::one("claims", &CLAIMS, "What they claim."),
@@ -81,14 +82,34 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_json(&context.output("scores.json"), &scores)?;
     write_csv(&context.output("responses.csv"), &answers)?;
     scores.domains.iter().chain(&scores.out_of_domain).for_each(|domain| describe(context, domain));
+    warn_of_missing_intervals(context, &scores);
     Ok(())
+}
+
+/// One topic says nothing of others.
+fn warn_of_missing_intervals(context: &Context, scores: &Scores) {
+    let measures = || scores.domains.iter().chain(&scores.out_of_domain).flat_map(|domain| domain.measures.values());
+    let bare = measures().filter(|estimate| estimate.interval().is_none()).count();
+    if bare > 0 {
+        let all = measures().count();
+        let single = scores.domains.iter().filter(|domain| domain.topics == 1).map(|domain| domain.domain.as_str());
+        let single: Vec<&str> = single.collect();
+        let of = if single.is_empty() { String::new() } else { format!(" ({})", single.join(", ")) };
+        context.warn(format!(
+            "{bare} of {all} means have no interval, because they come from a domain of one topic{of}: an interval of zero width \
+             from one topic would say that they are certain"
+        ));
+    }
 }
 
 fn describe(context: &Context, scores: &DomainScores) {
     let DomainScores { domain, answers, topics, measures } = scores;
     let percent = |name: &str| measures.get(name).map_or(0.0, |estimate| 100.0 * estimate.mean);
     let precision = measures.get("precision").map_or("none".to_owned(), |estimate| {
-        format!("{:.1} % [{:.1}, {:.1}]", 100.0 * estimate.mean, 100.0 * estimate.low, 100.0 * estimate.high)
+        let interval = estimate
+            .interval()
+            .map_or("–".to_owned(), |[low, high]| format!("[{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
+        format!("{:.1} % {interval}", 100.0 * estimate.mean)
     });
     let facts = measures.get("facts").map_or(0.0, |estimate| estimate.mean);
     let responding = percent("responding");
@@ -138,10 +159,11 @@ mod tests {
         let parameters = json!({"gamma": 2, "k": 2, "in_domain": "people"});
         let notes = Trial::new(&inputs, parameters.clone()).run(&KIND, &output, run).unwrap();
         expect_test::expect![[r#"
-            people: precision 56.2 % [37.5, 75.0], 1.80 facts an answer, 80.0 % of 5 answers (2 topics) state facts
-            countries: precision 50.0 % [50.0, 50.0], 2.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
-            elements: precision 0.0 % [0.0, 0.0], 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
-            out-of-domain: precision 25.0 % [25.0, 25.0], 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]].assert_eq(&notes.join("\n"));
+            people: precision 56.2 % [-182.0, 294.5], 1.80 facts an answer, 80.0 % of 5 answers (2 topics) state facts
+            countries: precision 50.0 % –, 2.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
+            elements: precision 0.0 % –, 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
+            out-of-domain: precision 25.0 % –, 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]]
+        .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
             response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,distinct_unsupported,repeats,empty,abstained,unfinished,characters,precision,deduplicated,factscore,f1_at_k
             people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,0,false,false,false,2,1.0,1.0,1.0,1.0

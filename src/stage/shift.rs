@@ -25,7 +25,7 @@ const POSITIONS: [usize; 7] = [0, 4, 8, 16, 32, 64, 128];
 /// What the engine knows of it.
 pub(super) const KIND: Kind = Kind {
     name: "shift",
-    version: 1, // 1: the first.
+    version: 2, // 1: the first. 2: intervals by Student's t over topics; none from one topic.
     about: "Measures how far tuning moved a model: what its base thinks of the tuned model's answers, token by token.",
     inputs: &[
         Input::one("base", &MODEL, "The model before tuning."),
@@ -129,6 +129,14 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     write_json(&context.output("shift.json"), &found)?;
     write_csv(&context.output("shift.csv"), &found.rows)?;
     describe(context, &found);
+    let bare = found.rows.iter().filter(|row| row.low.is_none()).count();
+    if bare > 0 {
+        let all = found.rows.len();
+        context.warn(format!(
+            "{bare} of {all} means have no interval, because they come from a domain of which one topic counts: an interval of \
+             zero width from one topic would say that they are certain"
+        ));
+    }
     Ok(())
 }
 
@@ -266,9 +274,10 @@ fn describe(context: &Context, shift: &Shift) {
         whole("unshifted").zip(whole("marginal")).zip(whole("shifted").zip(whole("kl")))
     {
         let [unshifted_share, marginal, shifted] = [unshifted, marginal, shifted].map(|row| 100.0 * row.mean);
+        let interval = kl.low.zip(kl.high).map_or(String::new(), |(low, high)| format!(" [{low:.5}, {high:.5}]"));
         context.note(format!(
-            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.5} [{:.5}, {:.5}] nats a token",
-            unshifted.domain, unshifted.tokens, kl.mean, kl.low, kl.high
+            "{}: {unshifted_share:.1} % of {} tokens unshifted, {marginal:.1} % marginal, {shifted:.1} % shifted; KL {:.5}{interval} nats a token",
+            unshifted.domain, unshifted.tokens, kl.mean
         ));
     }
 }
