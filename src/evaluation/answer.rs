@@ -156,6 +156,7 @@ pub(super) mod tests {
                 response_id: "p#0".to_owned(),
                 text: (*text).to_owned(),
                 span: [0, 0],
+                ..Claim::default()
             })
             .collect();
         let judgement = |letter| match letter {

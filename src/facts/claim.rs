@@ -2,31 +2,55 @@
 
 use crate::language::Claim;
 
-use super::segment::sentences;
+use super::{
+    Topic,
+    markup::{Prose, prose},
+    segment::{BLOCK, ranges},
+    subject::{Pronouns, with_subject},
+    token::{Token, tokens},
+    unicode::shown,
+    verb::is_verb,
+};
 
 /// Words that stand for the topic at the beginning of a sentence.
-const PRONOUNS: &[&str] = &["she", "he", "it", "they"];
-/// Words that stand for the topic's possessive at the beginning of a sentence.
-const POSSESSIVES: &[&str] = &["her", "his", "its", "their"];
-/// A frame has at most so many words: `Biographers record:`.
+const PRONOUNS: &[&str] = &["she", "he", "it", "they", "her", "his", "its", "their"];
+/// A frame or a label has at most so many words: `Biographers record:`, `Place of birth:`.
 const LONGEST_FRAME: usize = 5;
+/// What opens and closes a sentence that is quoted or bracketed as a whole.
+const WRAPPINGS: [(char, char); 7] = [
+    ('"', '"'),
+    ('\'', '\''),
+    ('(', ')'),
+    ('[', ']'),
+    ('\u{201c}', '\u{201d}'),
+    ('\u{2018}', '\u{2019}'),
+    ('\u{300c}', '\u{300d}'),
+];
 
 /// The claims of one answer: one for each sentence that says anything at all.
 ///
-/// A frame that ends in a colon (`Biographers record:`) and the mark of a list are no part of the fact; a leading
-/// pronoun, or the last word of the topic's name alone, is replaced by the topic. What cannot be understood, or was cut
-/// off, is a claim too: it counts as wrong, since the answer says it.
+/// Headings, tables and code state nothing; marks of lists, quotations, emphasis, links and citations are no part of a fact,
+/// nor is a frame that ends in a colon (`Biographers record:`). A label stays with its value (`Birthplace: Oslo`). The
+/// pronoun that is the subject, or a part of the topic's name, is replaced by the topic. What cannot be understood, or was
+/// cut off, is a claim too: it counts as wrong, since the answer says it.
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
+    let prose = prose(output);
+    let about = Topic::new(topic);
+    let whole: String = prose.letters.iter().collect();
+    let pronouns = Pronouns::of(&tokens(&whole));
     let mut claims = Vec::new();
-    for sentence in sentences(output) {
-        let skipped = frame_length(&sentence.text, topic);
-        let fact: String = sentence.text.chars().skip(skipped).collect();
-        if fact.chars().any(char::is_alphanumeric) {
+    for (start, end) in ranges(&prose.letters) {
+        let (start, end) = unwrapped(&prose.letters, start, end);
+        let (start, label) = framed(&prose.letters, start, end, &about);
+        if prose.letters[start..end].iter().any(|letter| letter.is_alphanumeric()) {
+            let fact: String = prose.letters[start..end].iter().filter(|letter| **letter != BLOCK).collect();
+            let text = if label { labelled(&fact, &about) } else { with_subject(&fact, &about, pronouns) };
             claims.push(Claim {
                 id: format!("{response_id}/{}", claims.len()),
                 response_id: response_id.to_owned(),
-                text: with_subject(&fact, topic),
-                span: [sentence.start + skipped, sentence.end],
+                topic: topic.to_owned(),
+                text,
+                span: span(&prose, start, end),
             });
         }
     }
@@ -39,53 +63,95 @@ pub fn capitalised(text: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// How many characters at the beginning are no part of the fact.
-fn frame_length(sentence: &str, topic: &str) -> usize {
-    let mut rest = sentence.trim_start_matches(['-', '*', '\u{2022}', ' ']);
-    let number = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(0);
-    if number > 0 && number <= 2 && (rest[number..].starts_with(". ") || rest[number..].starts_with(") ")) {
-        rest = rest[number + 1..].trim_start();
-    }
-    if let Some((frame, fact)) = rest.split_once(':')
-        && is_frame(frame, topic)
-        && (fact.is_empty() || fact.starts_with(' '))
-        && !fact.trim_start().starts_with(char::is_lowercase)
-    {
-        rest = fact.trim_start();
-    }
-    sentence.chars().count() - rest.chars().count()
+/// Where letters of the prose stand in the answer.
+fn span(prose: &Prose, start: usize, end: usize) -> [usize; 2] {
+    [prose.places[start], prose.places[end - 1] + 1]
 }
 
-/// Whether the words before a colon only say who speaks, and so do not belong to the fact.
-fn is_frame(words: &str, topic: &str) -> bool {
-    let first = words.split_whitespace().next().unwrap_or_default().to_lowercase();
-    let about_the_topic = !topic.is_empty() && words.starts_with(topic) && words.trim() != topic;
-    words.split_whitespace().count() <= LONGEST_FRAME
-        && !about_the_topic
-        && !PRONOUNS.contains(&first.as_str())
-        && !POSSESSIVES.contains(&first.as_str())
+/// A sentence without the quotation marks or brackets around it as a whole.
+fn unwrapped(letters: &[char], mut start: usize, mut end: usize) -> (usize, usize) {
+    while end > start + 1 {
+        let inside = &letters[start + 1..end - 1];
+        let wraps = |(open, close): &&(char, char)| {
+            letters[start] == *open && letters[end - 1] == *close && !inside.contains(open) && !inside.contains(close)
+        };
+        if WRAPPINGS.iter().find(wraps).is_none() {
+            break;
+        }
+        (start, end) = (start + 1, end - 1);
+    }
+    // A mark that opens or closes here belongs to a quotation of several sentences.
+    let inside = &letters[start..end];
+    let alone = |mark: &char, other: &char| inside.iter().filter(|c| *c == mark || *c == other).count() == 1;
+    let opens = WRAPPINGS.iter().any(|(open, close)| inside.first() == Some(open) && alone(open, close));
+    let closes = WRAPPINGS.iter().any(|(open, close)| inside.last() == Some(close) && alone(open, close));
+    start += usize::from(opens);
+    end -= usize::from(closes && end > start);
+    while start < end && letters[start].is_whitespace() {
+        start += 1;
+    }
+    (start, end)
 }
 
-/// The fact with the topic's name in place of a leading pronoun, or of the last word of the name.
-fn with_subject(fact: &str, topic: &str) -> String {
-    if topic.is_empty() {
-        return fact.to_owned();
+/// Where the fact begins after the words before a colon that only say who speaks, or else whether these are its label.
+fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, bool) {
+    let skip = |mut place: usize| {
+        while place < end && letters[place].is_whitespace() {
+            place += 1;
+        }
+        place
+    };
+    let colon = letters[start..end].iter().position(|letter| matches!(letter, ':' | '\u{ff1a}')).map(|at| start + at);
+    let Some(colon) = colon else { return (start, false) };
+    let words: String = letters[start..colon].iter().collect();
+    let frame = tokens(&words);
+    let fact = skip(colon + 1);
+    let spaced = fact > colon + 1 || fact == end || letters[colon] == '\u{ff1a}';
+    let is_fact_itself = frame.iter().any(|word| is_verb(&word.word) && !word.capital)
+        && fact < end
+        && (0..frame.len())
+            .any(|index| topic.mention(&frame, index).is_some() || PRONOUNS.contains(&frame[index].word.as_str()));
+    let about = topic.is_known() && topic.mention(&frame, 0).is_some_and(|length| length < frame.len());
+    let by_pronoun = frame.first().is_some_and(|word| PRONOUNS.contains(&word.word.as_str()));
+    if frame.len() > LONGEST_FRAME || frame.is_empty() || about || by_pronoun || !spaced || is_fact_itself {
+        return (start, false);
     }
-    let name = capitalised(topic);
-    let end = fact.find(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '\u{2019}')).unwrap_or(fact.len());
-    let (first, rest) = fact.split_at(end);
-    let spelt = first.replace('\u{2019}', "'");
-    let (word, suffix) = spelt.split_once('\'').map_or((spelt.as_str(), ""), |(word, suffix)| (word, suffix));
-    let lower = word.to_lowercase();
-    let last_name = topic.rsplit_once(' ').is_some_and(|(_, last)| last == word) && !fact.starts_with(topic);
-    match suffix {
-        "" if PRONOUNS.contains(&lower.as_str()) || last_name => format!("{name}{rest}"),
-        "" if POSSESSIVES.contains(&lower.as_str()) => format!("{name}'s{rest}"),
-        "s" if PRONOUNS.contains(&lower.as_str()) => format!("{name} is{rest}"),
-        "s" if last_name => format!("{name}'s{rest}"),
-        "re" if lower == "they" => format!("{name} are{rest}"),
-        _ => fact.to_owned(),
+    let text: String = letters[fact..end].iter().collect();
+    let value = tokens(&text);
+    let lower_case = text.starts_with(char::is_lowercase);
+    let states = says_something(&value, topic) || topic.mention(&frame, 0).is_some();
+    let is_label =
+        topic.is_known() && fact < end && !states && !frame.iter().any(|word| !word.capital && is_verb(&word.word));
+    match () {
+        () if is_label => (start, true),
+        () if lower_case => (start, false),
+        () => (fact, false),
     }
+}
+
+/// Whether words are a sentence rather than the value of a label: they name the topic, or have a verb.
+fn says_something(words: &[Token], topic: &Topic) -> bool {
+    let named =
+        words.first().is_some_and(|first| PRONOUNS.contains(&first.word.as_str())) || topic.mention(words, 0).is_some();
+    named
+        || words
+            .iter()
+            .enumerate()
+            .any(|(index, word)| index > 0 && !word.capital && is_verb(&word.word) && word.word != "born")
+}
+
+/// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`.
+fn labelled(fact: &str, topic: &Topic) -> String {
+    let fact = shown(fact.chars());
+    let mut letters = fact.chars();
+    let first = letters.next();
+    let is_acronym = letters.clone().next().is_some_and(char::is_uppercase);
+    let small = first.into_iter().flat_map(|letter| {
+        let lower: String = if is_acronym { letter.to_string() } else { letter.to_lowercase().collect() };
+        lower.chars().collect::<Vec<_>>()
+    });
+    let label: String = small.chain(letters).collect();
+    format!("{}'s {label}", topic.name())
 }
 
 #[cfg(test)]
@@ -146,5 +212,78 @@ mod tests {
         let claims = extract("r", "Perú", "Él dijo. Perú está.");
         assert_eq!(claims[1].span, [9, 19]);
         assert_eq!((claims[0].id.as_str(), claims[1].id.as_str()), ("r/0", "r/1"));
+    }
+
+    #[test]
+    fn subjects_need_not_come_first() {
+        let named = |topic: &str, output: &str| extract("r", topic, output)[0].text.clone();
+        for (output, expected) in [
+            ("In 1903, she won a prize.", "In 1903, Ada Quill won a prize."),
+            ("In 1903 she won a prize.", "In 1903 Ada Quill won a prize."),
+            ("Dr. Quill died in 1934.", "Ada Quill died in 1934."),
+            ("Born in Oslo, she died in 1934.", "Born in Oslo, Ada Quill died in 1934."),
+            ("\"She was born in Oslo.\"", "Ada Quill was born in Oslo."),
+            ("(She died in 1934.)", "Ada Quill died in 1934."),
+            ("Some of her books sold well.", "Some of Ada Quill's books sold well."),
+            ("It was in 1903 that she won a prize.", "It was in 1903 that Ada Quill won a prize."),
+            ("It is said that she sang.", "It is said that Ada Quill sang."),
+            ("It is possible that rain fell.", "It is possible that rain fell."),
+            ("There is a street in Oslo.", "There is a street in Oslo."),
+        ] {
+            assert_eq!(named("Ada Quill", output), expected);
+        }
+        let mixed = extract("r", "Ada Quill", "She sang. It was a hit. They had sons.");
+        assert_eq!(mixed[1].text, "It was a hit.");
+        assert_eq!(mixed[2].text, "They had sons.");
+        assert_eq!(named("Sam O'Dell", "O\u{2019}Dell was born in Oslo."), "Sam O'Dell was born in Oslo.");
+        assert_eq!(named("Ana Lee-Ray", "Lee-Ray was born."), "Ana Lee-Ray was born.");
+        assert_eq!(named("J. R. Stone", "J.R. Stone was born."), "J.R. Stone was born.");
+        assert_eq!(named("Sam Reed Jr.", "Reed was born."), "Sam Reed Jr. was born.");
+        assert_eq!(named("Michael Holm (painter)", "He was born."), "Michael Holm was born.");
+        assert_eq!(named("Focus...", "It was founded in 1969."), "Focus... was founded in 1969.");
+    }
+
+    #[test]
+    fn markup_is_no_claim() {
+        let texts =
+            |output: &str| extract("r", "Ada Quill", output).into_iter().map(|claim| claim.text).collect::<Vec<_>>();
+        let born = ["Ada Quill was born in Oslo."];
+        for output in [
+            "## Early life\n\nShe was born in Oslo.",
+            "Early life\n\nShe was born in Oslo.",
+            "**Early life**\nShe was born in Oslo.",
+            "Early life\n==========\nShe was born in Oslo.",
+            "| born | Oslo |\n|---|---|\n| died | 1934 |\n\nShe was born in Oslo.",
+            "```\nprint('hi')\n```\nShe was born in Oslo.",
+            "\u{2013} She was born in Oslo.",
+            "> She was born in Oslo.",
+            "(a) She was born in Oslo.",
+            "* **She** was *born* in [Oslo](https://example.org/a_b).[1][2]",
+            "She was born in Oslo[1].",
+            "1) __She__ was born in `Oslo`.",
+            "- [x] She was born in Oslo.\n\n---",
+            "<b>She</b> was born<br/>in Oslo.",
+            "She was born\nin Oslo.",
+        ] {
+            assert_eq!(texts(output), born, "{output}");
+        }
+        let labels = ["Ada Quill's birthplace: Oslo", "Ada Quill's death year: 1934"];
+        assert_eq!(texts("**Birthplace:** Oslo\n**Death year:** 1934"), labels);
+        assert_eq!(texts("- Birthplace: Oslo\n- Death year: 1934"), labels);
+        assert_eq!(texts("- **Early life**: She was born in Oslo."), born);
+        assert_eq!(texts("2 * 3 * 4 is 24 in snake_case."), ["2 * 3 * 4 is 24 in snake_case."]);
+    }
+
+    #[test]
+    fn spans_are_of_the_answer_and_text_is_plain() {
+        let output = "- **She** was bo\u{ad}rn in **Oslo**.[1]\n- She wrote Go\u{308}del.";
+        let letters: Vec<char> = output.chars().collect();
+        let claims = extract("r", "Ada Quill", output);
+        let spans: Vec<String> =
+            claims.iter().map(|claim| letters[claim.span[0]..claim.span[1]].iter().collect()).collect();
+        assert_eq!(spans, ["She** was bo\u{ad}rn in **Oslo**.", "She wrote Go\u{308}del."]);
+        assert_eq!(claims[0].text, "Ada Quill was born in Oslo.");
+        assert_eq!(claims[1].text, "Ada Quill wrote G\u{f6}del.");
+        assert_eq!(claims[0].topic, "Ada Quill");
     }
 }

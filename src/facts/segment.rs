@@ -1,5 +1,7 @@
 //! Texts into sentences, by rules: abbreviations, initials and decimals do not end one.
 
+use super::{abbreviation::goes_on, unicode::is_unspaced};
+
 /// A sentence of a text, without the white space around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
@@ -11,48 +13,93 @@ pub struct Sentence {
     pub text: String,
 }
 
-/// Abbreviations after which a sentence goes on, unless a word of [`STARTERS`] follows.
-const ABBREVIATIONS: &[&str] = &[
-    "mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "e.g", "i.e", "vol", "fig", "approx", "ca", "inc", "ltd",
-    "co", "gen", "col", "lt", "sgt", "rev", "hon", "mt", "ft", "dept", "univ", "jan", "feb", "mar", "apr", "jun",
-    "jul", "aug", "sep", "sept", "oct", "nov", "dec", "capt", "gov", "sen", "rep", "pres",
-];
+/// Parts what belongs to different blocks, such as two points of a list: no sentence goes on over it.
+pub(super) const BLOCK: char = '\u{2029}';
 
-/// Words that, with a capital, begin a sentence even after an abbreviation or an initial.
-const STARTERS: &[&str] = &[
-    "it", "its", "he", "his", "she", "her", "they", "their", "the", "this", "these", "in", "on", "after", "during",
-    "as", "a", "an", "however", "there",
-];
+/// Marks that close a quotation, a bracket or an emphasis after a sentence.
+const CLOSING: &[char] =
+    &['"', '\'', '\u{201d}', '\u{2019}', ')', ']', '\u{bb}', '\u{300d}', '\u{300f}', '\u{ff09}', '*', '_'];
+/// Marks that open one.
+const OPENING: &[char] = &['"', '\'', '(', '[', '\u{201c}', '\u{2018}', '\u{ab}', '\u{300c}', '\u{300e}', '*', '_'];
 
 /// Splits a text at line ends and after full stops, question and exclamation marks that end a sentence.
 pub fn sentences(text: &str) -> Vec<Sentence> {
     let letters: Vec<char> = text.chars().collect();
-    let mut sentences = Vec::new();
+    ranges(&letters)
+        .into_iter()
+        .map(|(start, end)| Sentence { start, end, text: letters[start..end].iter().collect() })
+        .collect()
+}
+
+/// Where the sentences of a text are.
+pub(super) fn ranges(letters: &[char]) -> Vec<(usize, usize)> {
+    let mut ranges = Vec::new();
     let mut start = 0;
     let mut index = 0;
     while index < letters.len() {
         let mut end = index + 1;
-        let mut ends = letters[index] == '\n';
-        if matches!(letters[index], '.' | '!' | '?' | '\u{2026}') {
-            while letters
-                .get(end)
-                .is_some_and(|c| matches!(c, '.' | '!' | '?' | '"' | '\'' | '\u{201d}' | '\u{2019}' | ')' | ']'))
-            {
+        let mut ends = letters[index] == BLOCK || (letters[index] == '\n' && !is_wrapped(letters, index));
+        if is_full(letters[index]) {
+            while letters.get(end).is_some_and(|c| CLOSING.contains(c)) {
                 end += 1;
             }
-            ends = ends_sentence(&letters, start, index, end);
+            push_trimmed(letters, start, end, &mut ranges);
+            start = end;
+        } else if is_stop(letters[index]) {
+            while letters.get(end).is_some_and(|c| is_stop(*c) || CLOSING.contains(c)) {
+                end += 1;
+            }
+            end = without_opening(letters, index, end);
+            ends = ends_sentence(letters, start, index, end);
         }
         if ends {
-            push_trimmed(&letters, start, end, &mut sentences);
+            push_trimmed(letters, start, end, &mut ranges);
             start = end;
         }
         index = end;
     }
-    push_trimmed(&letters, start, letters.len(), &mut sentences);
-    sentences
+    push_trimmed(letters, start, letters.len(), &mut ranges);
+    ranges
 }
 
-fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, sentences: &mut Vec<Sentence>) {
+/// Whether this ends a sentence wherever it stands, as in Chinese and Japanese.
+fn is_full(letter: char) -> bool {
+    matches!(letter, '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{ff01}' | '\u{ff1f}' | '\u{964}' | '\u{6d4}' | '\u{61f}')
+}
+
+fn is_stop(letter: char) -> bool {
+    matches!(letter, '.' | '!' | '?' | '\u{2026}')
+}
+
+/// Whether a line end only breaks a sentence that goes on below: one line end, before it a word or a comma, after it a
+/// small letter.
+fn is_wrapped(letters: &[char], at: usize) -> bool {
+    let before = letters[..at].iter().rev().find(|c| !matches!(c, ' ' | '\t' | '\r'));
+    let after = letters[at + 1..].iter().find(|c| !matches!(c, ' ' | '\t' | '\r'));
+    before.is_some_and(|c| c.is_alphanumeric() || *c == ',') && after.is_some_and(|c| c.is_lowercase())
+}
+
+/// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes, `Oslo. "She` does not come here.
+fn without_opening(letters: &[char], mark: usize, end: usize) -> usize {
+    let touches = letters.get(end).is_some_and(|c| c.is_alphanumeric());
+    let opens = |c: &char| matches!(c, '"' | '\'' | '*' | '_');
+    match touches && end > mark + 1 && opens(&letters[end - 1]) {
+        true if letters[mark + 1..end].iter().filter(|c| opens(c)).count() == 1
+            && !is_open(letters, mark, letters[end - 1]) =>
+        {
+            end - 1
+        }
+        _ => end,
+    }
+}
+
+/// Whether this mark was opened, and not closed, in the line before.
+fn is_open(letters: &[char], before: usize, mark: char) -> bool {
+    let line = letters[..before].iter().rev().take_while(|c| **c != '\n' && **c != BLOCK);
+    line.filter(|c| **c == mark).count() % 2 == 1
+}
+
+fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, ranges: &mut Vec<(usize, usize)>) {
     while start < end && letters[start].is_whitespace() {
         start += 1;
     }
@@ -60,38 +107,62 @@ fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, sentences: &
         end -= 1;
     }
     if start < end {
-        sentences.push(Sentence { start, end, text: letters[start..end].iter().collect() });
+        ranges.push((start, end));
     }
 }
 
 /// Whether the mark at `mark`, whose closing quotes and brackets reach up to `end`, ends the sentence begun at `start`.
 fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize) -> bool {
     let Some(&after) = letters.get(end) else { return true };
-    if !after.is_whitespace() {
-        return false;
-    }
     let next: String = letters[end..]
         .iter()
-        .skip_while(|c| c.is_whitespace() || matches!(c, '"' | '\'' | '(' | '[' | '\u{201c}' | '\u{2018}'))
+        .skip_while(|c| c.is_whitespace() || OPENING.contains(c))
         .take_while(|c| c.is_alphanumeric())
         .collect();
+    if !after.is_whitespace() {
+        return ends_without_space(letters, start, mark, end, &next);
+    }
     if next.chars().next().is_some_and(char::is_lowercase) {
         return false;
     }
     if letters[mark] != '.' {
         return true;
     }
-    let before: String = letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).collect();
-    let token: String = before.chars().rev().skip_while(|c| !c.is_alphanumeric()).collect();
+    let token = word_before(letters, start, mark);
     let number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
     let first_word = letters[start..mark].iter().skip_while(|c| c.is_whitespace()).all(|c| !c.is_whitespace());
-    let initials = !token.is_empty() && token.split('.').all(|part| part.chars().count() == 1 && !number(part));
-    if initials || ABBREVIATIONS.contains(&token.to_lowercase().as_str()) {
-        return STARTERS.contains(&next.to_lowercase().as_str());
-    }
     let numbered_item = number(&token) && first_word && !next.is_empty();
-    let number_sign = token.eq_ignore_ascii_case("no") && number(&next);
-    !numbered_item && !number_sign
+    !numbered_item && !goes_on(&token, &next)
+}
+
+/// The word that ends at a full stop, with the full stops inside it.
+fn word_before(letters: &[char], start: usize, mark: usize) -> String {
+    let before: String = letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).collect();
+    let token: String = before.chars().rev().collect();
+    let from = token.rfind(|c: char| !(c.is_alphanumeric() || c == '.')).map_or(0, |at| at + 1);
+    let from = (from..token.len()).find(|at| token.is_char_boundary(*at)).unwrap_or(token.len());
+    token[from..].trim_start_matches('.').to_owned()
+}
+
+/// Whether a sentence ends where no space follows: `in Oslo.She died`. A small letter or digit comes before and a capital
+/// with small letters after, so that initials, addresses and decimals stay whole.
+fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, next: &str) -> bool {
+    if letters.get(end).is_some_and(|c| is_unspaced(*c)) {
+        return true;
+    }
+    let Some(before) = mark.checked_sub(1).map(|at| letters[at]) else { return false };
+    let token = word_before(letters, start, mark);
+    let opens = letters.get(end).is_some_and(|c| OPENING.contains(c));
+    let mut follows = next.chars();
+    let is_word = follows.next().is_some_and(char::is_uppercase) && follows.next().is_none_or(char::is_lowercase);
+    let is_short = next.chars().count() == 1 && !matches!(next, "A" | "I");
+    let ends_word = before.is_lowercase() || before.is_ascii_digit() || CLOSING.contains(&before);
+    let is_plain =
+        !token.contains('.') && (token.chars().count() > 2 || letters[mark] != '.' || before.is_ascii_digit());
+    let in_address = letters[end..].iter().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'))
+        || letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'));
+    let marked = letters[mark] != '.' || !goes_on(&token, next);
+    is_word && !is_short && ends_word && is_plain && !in_address && marked && (!opens || letters[mark] == '.')
 }
 
 #[cfg(test)]
@@ -135,5 +206,47 @@ mod tests {
         );
         check("He lives in the U.S. state of Ohio.", &["He lives in the U.S. state of Ohio."]);
         check("1. She was born. 2. She died.", &["1. She was born.", "2. She died."]);
+    }
+
+    #[test]
+    fn more_abbreviations() {
+        for one in [
+            "She worked for Warner Bros. Pictures in 1931.",
+            "She composed Op. 27 in 1901.",
+            "She was promoted by Adm. Halsey in 1943.",
+            "She joined Acme Corp. Holdings in 1931.",
+            "She lived on Fifth Ave. North.",
+            "She served under Maj. Gen. Lee.",
+            "She met Mme. Blanc in Paris.",
+            "She earned a Ph.D. Mathematics degree.",
+            "It rose at 5 p.m. 20 people came.",
+            "He wrote No. 5 for Lt. Col. Hay and Sgt. Ray.",
+        ] {
+            check(one, &[one]);
+        }
+        check("She earned a Ph.D. She left.", &["She earned a Ph.D.", "She left."]);
+        check("She sang, danced, etc. Later she left.", &["She sang, danced, etc.", "Later she left."]);
+    }
+
+    #[test]
+    fn no_space_after_the_stop() {
+        check("Born in Oslo.She died.She is.", &["Born in Oslo.", "She died.", "She is."]);
+        check("It ended in 1934.She left!He stayed?Yes.", &["It ended in 1934.", "She left!", "He stayed?", "Yes."]);
+        check("She said \"No.\"He left.", &["She said \"No.\"", "He left."]);
+        for whole in [
+            "See www.Example.com/About.Us now.",
+            "A U.S.Army base.",
+            "Version 3.5.1 of Node.js ran.",
+            "J.R.Stone sang.",
+        ] {
+            check(whole, &[whole]);
+        }
+    }
+
+    #[test]
+    fn other_scripts() {
+        check("\u{739b}\u{4e3d}\u{3002}\u{5979}\u{ff01}", &["\u{739b}\u{4e3d}\u{3002}", "\u{5979}\u{ff01}"]);
+        check("\u{300c}\u{739b}\u{3002}\u{300d}\u{4e3d}", &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"]);
+        check("Wrapped\nlines go on.\nNext", &["Wrapped\nlines go on.", "Next"]);
     }
 }

@@ -7,10 +7,10 @@ use std::{
     rc::Rc,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Statement};
 
 use crate::{
-    facts::{NameIndex, Named, sentences, words},
+    facts::{bare, sentences, spellings, words},
     language::json_lines::JsonLinesError,
 };
 
@@ -19,13 +19,22 @@ use super::{Article, read_articles};
 /// What FActScore puts between the passages of an article.
 const SEPARATOR: &str = "####SPECIAL####SEPARATOR####";
 
-/// Titles, in memory, and their sentences, read when first asked for.
+/// Articles looked up by their titles' index, one by one: nothing is read that is not asked for.
 pub struct Knowledge {
     connection: Connection,
     path: PathBuf,
-    titles: NameIndex,
+    /// The articles read last, since claims of one answer follow each other.
     read: RefCell<BTreeMap<String, Rc<[Passage]>>>,
+    /// The titles that topics were found to have.
+    found: RefCell<BTreeMap<String, Option<String>>>,
 }
+
+/// At most so many articles and topics are kept in memory.
+const MOST_KEPT: usize = 512;
+/// At most so many titles with one name and other parentheses are looked at.
+const MOST_ALIKE: usize = 3;
+/// A title named at the beginning of a claim has at most so many words.
+const LONGEST_TITLE: usize = 8;
 
 /// A sentence of an article.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,18 +126,123 @@ impl Knowledge {
                 Connection::open_with_flags(path, flags).map_err(database)?
             }
         };
-        let titles = {
-            let mut rows = connection.prepare("SELECT title FROM documents ORDER BY title").map_err(database)?;
-            let titles = rows.query_map([], |row| row.get::<_, String>(0)).map_err(database)?;
-            titles.collect::<Result<Vec<String>, _>>().map_err(database)?
-        };
-        let titles = titles.into_iter().collect();
-        Ok(Self { connection, path: path.to_owned(), titles, read: RefCell::default() })
+        // An unreadable file is told here, and not by the first claim.
+        connection.prepare("SELECT title, text FROM documents LIMIT 1").map_err(database)?;
+        Ok(Self { connection, path: path.to_owned(), read: RefCell::default(), found: RefCell::default() })
     }
 
-    /// The title that these normal words name: the longest at their beginning, else the longest anywhere.
-    pub fn find_title(&self, words: &[String]) -> Option<Named<'_>> {
-        self.titles.find(words)
+    /// The title of a topic: the same, or in other spelling (case, composed letters, apostrophes), else the only one that
+    /// has the topic's name with, or without, something in parentheses behind.
+    ///
+    /// # Errors
+    /// Where the file can no longer be read.
+    pub fn title_of(&self, topic: &str) -> Result<Option<String>, KnowledgeError> {
+        if let Some(title) = self.found.borrow().get(topic) {
+            return Ok(title.clone());
+        }
+        let title = self.look_up(topic)?;
+        let mut found = self.found.borrow_mut();
+        if found.len() >= MOST_KEPT {
+            found.clear();
+        }
+        found.insert(topic.to_owned(), title.clone());
+        Ok(title)
+    }
+
+    fn look_up(&self, topic: &str) -> Result<Option<String>, KnowledgeError> {
+        if topic.trim().is_empty() {
+            return Ok(None);
+        }
+        if let Some(title) = self.spelt(topic)? {
+            return Ok(Some(title));
+        }
+        let mut alike = Vec::new();
+        for spelling in spellings(bare(topic)) {
+            alike.extend(self.with_parentheses(&spelling)?);
+        }
+        if bare(topic) != topic.trim() {
+            alike.extend(self.spelt(bare(topic))?);
+        }
+        alike.sort();
+        alike.dedup();
+        Ok(if alike.len() == 1 { alike.pop() } else { None })
+    }
+
+    /// The title that is one of a name's spellings.
+    fn spelt(&self, name: &str) -> Result<Option<String>, KnowledgeError> {
+        let mut query = self.prepared("SELECT title FROM documents WHERE title = ?1")?;
+        for spelling in spellings(name) {
+            let title =
+                query.query_row([&spelling], |row| row.get(0)).optional().map_err(|source| self.error(source))?;
+            if title.is_some() {
+                return Ok(title);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Titles that are this name with something in parentheses behind: a range of the index.
+    fn with_parentheses(&self, name: &str) -> Result<Vec<String>, KnowledgeError> {
+        let mut query =
+            self.prepared("SELECT title FROM documents WHERE title >= ?1 AND title < ?2 ORDER BY title LIMIT ?3")?;
+        let (from, to) = (format!("{name} ("), format!("{name} )"));
+        let rows = query
+            .query_map((from, to, MOST_ALIKE as i64), |row| row.get::<_, String>(0))
+            .map_err(|source| self.error(source))?;
+        rows.collect::<Result<Vec<String>, _>>().map_err(|source| self.error(source))
+    }
+
+    /// The title that a text names: the longest at its beginning, else the longest anywhere that is written with a capital
+    /// (the first of equals).
+    ///
+    /// # Errors
+    /// Where the file can no longer be read.
+    pub fn title_in(&self, text: &str, anywhere: bool) -> Result<Option<String>, KnowledgeError> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let first = usize::from(words.first().is_some_and(|word| matches!(*word, "The" | "the" | "A" | "An")));
+        for start in 0..=first {
+            if let Some((title, _)) = self.title_at(&words, start)? {
+                return Ok(Some(title));
+            }
+        }
+        let mut best: Option<(String, usize)> = None;
+        for start in if anywhere { 1..words.len() } else { 0..0 } {
+            let is_name = words[start].chars().find(|c| c.is_alphanumeric()).is_some_and(|c| !c.is_lowercase());
+            let found = if is_name { self.title_at(&words, start)? } else { None };
+            if let Some((title, length)) = found
+                && best.as_ref().is_none_or(|(_, longest)| length > *longest)
+            {
+                best = Some((title, length));
+            }
+        }
+        Ok(best.map(|(title, _)| title))
+    }
+
+    /// The longest title at a word, and how many words it has.
+    fn title_at(&self, words: &[&str], start: usize) -> Result<Option<(String, usize)>, KnowledgeError> {
+        let most = LONGEST_TITLE.min(words.len().saturating_sub(start));
+        for length in (1..=most).rev() {
+            let name = words[start..start + length].join(" ");
+            let trimmed = name.trim_matches(|c: char| !(c.is_alphanumeric() || matches!(c, ')' | '(')));
+            let owner = ["'s", "\u{2019}s", "'", "\u{2019}"].iter().find_map(|end| trimmed.strip_suffix(end));
+            let dotted = name.trim_end_matches([',', ';', ':', '!', '?', '"']);
+            for candidate in [trimmed, owner.unwrap_or(trimmed), dotted] {
+                if !candidate.is_empty()
+                    && let Some(title) = self.spelt(candidate)?
+                {
+                    return Ok(Some((title, length)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn prepared(&self, query: &str) -> Result<Statement<'_>, KnowledgeError> {
+        self.connection.prepare(query).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: rusqlite::Error) -> KnowledgeError {
+        KnowledgeError::Database { path: self.path.clone(), source }
     }
 
     /// The sentences of an article; none where there is no such title.
@@ -140,14 +254,18 @@ impl Knowledge {
             return Ok(Rc::clone(passages));
         }
         let text: Option<String> = self
-            .connection
-            .query_row("SELECT text FROM documents WHERE title = ?1", [title], |row| row.get(0))
+            .prepared("SELECT text FROM documents WHERE title = ?1")?
+            .query_row([title], |row| row.get(0))
             .optional()
-            .map_err(|source| KnowledgeError::Database { path: self.path.clone(), source })?;
+            .map_err(|source| self.error(source))?;
         let text = text.unwrap_or_default().replace(SEPARATOR, "\n").replace("<s>", "").replace("</s>", "\n");
         let passage = |text: String| Passage { words: words(&text), text };
         let passages: Rc<[Passage]> = sentences(&text).into_iter().map(|sentence| passage(sentence.text)).collect();
-        self.read.borrow_mut().insert(title.to_owned(), Rc::clone(&passages));
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MOST_KEPT {
+            read.clear();
+        }
+        read.insert(title.to_owned(), Rc::clone(&passages));
         Ok(passages)
     }
 }
@@ -184,7 +302,37 @@ mod tests {
             knowledge.passages("France").unwrap().iter().map(|passage| passage.text.clone()).collect();
         assert_eq!(texts, ["France's capital is Paris.", "France borders Spain.", "Yes."]);
         assert!(knowledge.passages("Spain").unwrap().is_empty());
-        assert_eq!(knowledge.find_title(&words("France's capital is Tokyo")).unwrap().names, ["France"]);
+        let named = |text: &str| knowledge.title_in(text, true).unwrap();
+        assert_eq!(named("France's capital is Tokyo").as_deref(), Some("France"));
+        assert_eq!(named("The capital of Japan, not France").as_deref(), Some("Japan"));
+        assert_eq!(named("the capital of japan"), None);
+    }
+
+    #[test]
+    fn topics_are_titles_in_other_spelling() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("titles.db");
+        let titles = [
+            "Kurt G\u{f6}del",
+            "Michael Holm (painter)",
+            "Ann Lee",
+            "Jo Ray (boxer)",
+            "Jo Ray (singer)",
+            "hydrogen",
+            "IU",
+        ];
+        write(&path, titles.map(|title| article(title, "x"))).unwrap();
+        let knowledge = Knowledge::open(&path).unwrap();
+        let title = |topic: &str| knowledge.title_of(topic).unwrap();
+        assert_eq!(title("Kurt Go\u{308}del").as_deref(), Some("Kurt G\u{f6}del"));
+        assert_eq!(title("ann lee").as_deref(), Some("Ann Lee"));
+        assert_eq!(title("Hydrogen").as_deref(), Some("hydrogen"));
+        assert_eq!(title("Michael Holm").as_deref(), Some("Michael Holm (painter)"));
+        assert_eq!(title("IU (singer)").as_deref(), Some("IU"));
+        assert_eq!(title("Jo Ray (boxer)").as_deref(), Some("Jo Ray (boxer)"));
+        assert_eq!(title("Jo Ray"), None, "which of the two is not known");
+        assert_eq!(title("Ann"), None);
+        assert_eq!(title(""), None);
     }
 
     #[test]

@@ -92,12 +92,15 @@ pub enum Finish {
 }
 
 /// A row of `claims.jsonl`: one fact that an answer states.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Claim {
     /// Unique in its file: `<response id>/<number>`.
     pub id: String,
     /// The answer's row.
     pub response_id: String,
+    /// The answer's topic; empty where it is not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub topic: String,
     /// The fact, understandable without the answer.
     pub text: String,
     /// Where the answer states it: from and up to these characters (not bytes) of the output.

@@ -252,6 +252,7 @@ pub(super) mod tests {
             response_id: response.to_owned(),
             text: text.to_owned(),
             span: [0, 1],
+            ..Claim::default()
         };
         let claims = vec![
             claim("0", "a", "Ann was born in Rome."),

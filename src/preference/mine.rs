@@ -328,7 +328,13 @@ mod tests {
                 let id = format!("Ann#{sample}/{fact}");
                 let verdict = if fact < *supported { Judgement::Supported } else { Judgement::Unsupported };
                 verdicts.push(Verdict { claim_id: id.clone(), verdict, probability: 0.0, evidence: Vec::new() });
-                claims.push(Claim { id, response_id: format!("Ann#{sample}"), text: "x".to_owned(), span: [0, 1] });
+                claims.push(Claim {
+                    id,
+                    response_id: format!("Ann#{sample}"),
+                    text: "x".to_owned(),
+                    span: [0, 1],
+                    ..Claim::default()
+                });
             }
         }
         let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };

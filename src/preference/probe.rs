@@ -207,7 +207,13 @@ pub(super) mod tests {
             for (number, (text, judgement, found)) in said.iter().enumerate() {
                 let claim = format!("{id}/{number}");
                 verdicts.push(verdict(&claim, *judgement, &[*found]));
-                claims.push(Claim { id: claim, response_id: id.clone(), text: (*text).to_owned(), span: [1, 5] });
+                claims.push(Claim {
+                    id: claim,
+                    response_id: id.clone(),
+                    text: (*text).to_owned(),
+                    span: [1, 5],
+                    ..Claim::default()
+                });
             }
             responses.push(Response {
                 id,

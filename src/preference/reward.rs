@@ -122,6 +122,7 @@ mod tests {
             response_id: String::new(),
             text: text.to_owned(),
             span: [0, 0],
+            ..Claim::default()
         };
         let claims = [claim("0", "Ann was born in Rome."), claim("1", "Ann's field was art."), claim("2", "Ann ann.")];
         let verdicts = [

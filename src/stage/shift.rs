@@ -305,8 +305,7 @@ mod tests {
     fn tokens_belong_to_the_facts_that_they_overlap_and_only_finished_answers_have_an_end() {
         let directory = data("tiny-llama");
         let encoder = Encoder::load(&directory, &Transformer::check(&directory).unwrap()).unwrap();
-        let claim =
-            |span: [usize; 2]| Claim { id: String::new(), response_id: String::new(), text: String::new(), span };
+        let claim = |span: [usize; 2]| Claim { span, ..Claim::default() };
         let (right, wrong, nothing) = (claim([1, 22]), claim([23, 40]), claim([0, 40]));
         let judged =
             [(&nothing, Judgement::Irrelevant), (&right, Judgement::Supported), (&wrong, Judgement::Unsupported)];

@@ -93,7 +93,7 @@ pub(super) fn judged(topics: &[(&str, &str, &str, &[&str])]) -> tempfile::TempDi
                 let claim_id = format!("{id}/{number}");
                 verdicts.push(Verdict { claim_id: claim_id.clone(), verdict, probability: 0.0, evidence: Vec::new() });
                 let text = format!("{topic} says {letter}{number}.");
-                claims.push(Claim { id: claim_id, response_id: id.clone(), text, span: [0, 1] });
+                claims.push(Claim { id: claim_id, response_id: id.clone(), text, span: [0, 1], ..Claim::default() });
             }
             responses.push(Response {
                 id,

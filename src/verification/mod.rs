@@ -1,6 +1,9 @@
 //! Whether a claim holds.
 
+mod agreement;
+mod grammar;
 mod relevance;
+mod statement;
 mod tally;
 mod verifier;
 

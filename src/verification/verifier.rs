@@ -1,19 +1,25 @@
-//! The verifier: it sees the claim's text and the knowledge, and nothing else.
+//! The verifier: it sees the claim's text, its topic and the knowledge, and nothing else.
 
 use crate::{
-    facts::words,
+    facts::{Token, Topic, is_measure, tells, tokens, words},
     knowledge::{Knowledge, KnowledgeError, Passage},
     language::{Claim, Evidence, Judgement, Verdict},
 };
 
-use super::is_checkable;
+use super::{
+    agreement::{Agreement, agreement},
+    grammar::{PREPOSITIONS, is_empty},
+    is_checkable,
+    statement::{Statement, statements},
+};
 
-/// When a claim counts as supported by a sentence of the document that it names.
+/// When a claim counts as supported by a sentence of the document about its topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matching {
     /// Both are equal in their normal form.
     Exact,
-    /// All words of the claim that carry meaning occur in the sentence, and the claim does not break off.
+    /// The sentence has all words of the claim that carry meaning and says them of the same, tied in the same way, denied
+    /// or not; and the claim does not break off.
     Contained,
 }
 
@@ -26,10 +32,20 @@ const FUNCTION_WORDS: &[&str] = &[
 /// At most so many sentences are shown as evidence.
 const MOST_EVIDENCE: usize = 3;
 
-/// Judges one claim: it is supported where a sentence of a document whose title it names says the same, irrelevant where
-/// there is nothing to check, and unsupported otherwise. The evidence are the sentences with the most words in common.
+/// A claim as it is compared.
+struct Asked {
+    words: Vec<String>,
+    /// The words without the topic's name.
+    about: Vec<String>,
+    tokens: Vec<Token>,
+}
+
+/// Judges one claim: it is supported where a sentence of the article about its topic says the same (or of the article that
+/// it names at its beginning, where it does not name its topic), and no sentence denies it; irrelevant where there is nothing
+/// to check, and unsupported otherwise. The evidence are the sentences with the most words in common.
 ///
-/// The probability is 1 or 0; with [`Matching::Contained`] it is the share of the claim's words that the best sentence has.
+/// The probability is 1 or 0; with [`Matching::Contained`] it is the share of the claim's words that the best sentence has,
+/// half of it where they are said of something else, and 0 where they are denied.
 ///
 /// # Errors
 /// Where the knowledge cannot be read.
@@ -39,50 +55,195 @@ pub fn verify(claim: &Claim, knowledge: &Knowledge, matching: Matching) -> Resul
     if !is_checkable(&claim.text) {
         return Ok(verdict(Judgement::Irrelevant, 0.0, Vec::new()));
     }
-    let claimed = words(&claim.text);
-    let Some(named) = knowledge.find_title(&claimed) else {
-        return Ok(verdict(Judgement::Unsupported, 0.0, Vec::new()));
-    };
-    let mut about = claimed.clone();
-    about.drain(named.start..named.start + named.length);
-    let mut passages: Vec<(f64, &String, Passage)> = Vec::new();
-    for title in named.names {
-        for passage in knowledge.passages(title)?.iter() {
-            let support = support(&claimed, &about, passage, matching);
-            let overlap = about.iter().filter(|word| passage.words.contains(word)).count() as f64;
-            if support > 0.0 || overlap > 0.0 {
-                let length_apart = (passage.words.len() as f64 - claimed.len() as f64).abs();
-                let rank = 1e6 * support + 1e3 * overlap - length_apart;
-                passages.push((rank, title, passage.clone()));
+    let mut best = Best::default();
+    for (title, topic) in articles(claim, knowledge)? {
+        let asked = asked(&claim.text, &topic);
+        let said = statements(&asked.tokens, &topic, &[]);
+        let passages = knowledge.passages(&title)?;
+        let pronouns = pronouns(&passages, &topic);
+        for passage in passages.iter() {
+            let support = match matching {
+                Matching::Exact => exact(&asked, passage, &topic),
+                Matching::Contained => contained(&asked, &said, passage, &topic, pronouns),
+            };
+            best.add(&asked, &title, passage, support);
+        }
+    }
+    let complete = matching == Matching::Exact || !breaks_off(&words(&claim.text));
+    Ok(best.verdict(&claim.id, complete))
+}
+
+/// The articles that can speak of a claim, each with its topic as its sentences mention it.
+fn articles(claim: &Claim, knowledge: &Knowledge) -> Result<Vec<(String, Topic)>, KnowledgeError> {
+    let mut found = Vec::new();
+    let known = knowledge.title_of(&claim.topic)?;
+    let mut is_named = false;
+    if let Some(title) = known {
+        let topic = Topic::new(&claim.topic);
+        let spelt = tokens(&claim.text);
+        is_named = (0..spelt.len()).any(|index| topic.mention(&spelt, index).is_some());
+        found.push((title, topic));
+    }
+    if !is_named {
+        let anywhere = found.is_empty() && claim.topic.is_empty();
+        let named = knowledge.title_in(&claim.text, anywhere)?;
+        let named = named.filter(|title| found.iter().all(|(known, _)| known != title));
+        found.extend(named.map(|title| (title.clone(), Topic::new(&title))));
+    }
+    Ok(found)
+}
+
+fn asked(text: &str, topic: &Topic) -> Asked {
+    let tokens = tokens(text);
+    let mut about = Vec::new();
+    let mut index = 0;
+    while index < tokens.len() {
+        match topic.mention(&tokens, index) {
+            Some(length) => index += length,
+            None => {
+                if !tokens[index].article {
+                    about.push(tokens[index].word.clone());
+                }
+                index += 1;
             }
         }
     }
-    passages.sort_by(|one, two| two.0.total_cmp(&one.0));
-    let best = passages.first().map_or(0.0, |best| best.0);
-    passages.retain(|passage| passage.0 == best);
-    passages.truncate(MOST_EVIDENCE);
-    let probability = passages.first().map_or(0.0, |best| support(&claimed, &about, &best.2, matching));
-    let complete = matching == Matching::Exact || !breaks_off(&claimed);
-    let judgement = if probability == 1.0 && complete { Judgement::Supported } else { Judgement::Unsupported };
-    let evidence =
-        passages.into_iter().map(|(_, title, passage)| Evidence { title: title.clone(), text: passage.text }).collect();
-    Ok(verdict(judgement, probability, evidence))
+    Asked { words: words_with_topic(&tokens, topic), about, tokens }
 }
 
-/// How far a sentence says what is claimed, from 0 to 1. `about` are the claim's words without the title.
-fn support(claimed: &[String], about: &[String], passage: &Passage, matching: Matching) -> f64 {
-    match matching {
-        Matching::Exact => f64::from(u8::from(passage.words == claimed)),
-        Matching::Contained => {
-            let mut content = about.iter().filter(|word| !FUNCTION_WORDS.contains(&word.as_str())).peekable();
-            if content.peek().is_none() {
-                return 0.0;
-            }
-            let (found, total) = content.fold((0.0, 0.0), |(found, total), word| {
-                (found + f64::from(u8::from(passage.words.contains(word))), total + 1.0)
-            });
-            found / total
+/// The words of a text with its topic's mentions by whole name as one.
+fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
+    let mut found = Vec::with_capacity(tokens.len());
+    let mut index = 0;
+    while index < tokens.len() {
+        let length = topic.mention(tokens, index);
+        match length {
+            Some(_) => found.push("\u{1}".to_owned()),
+            None if tokens[index].article => {}
+            None => found.push(tokens[index].word.clone()),
         }
+        index += length.unwrap_or(1);
+    }
+    found
+}
+
+/// The pronouns that stand for the topic in an article: `she` or `he`, whichever it has more of, else `it` and `they`.
+fn pronouns(passages: &[Passage], _topic: &Topic) -> &'static [&'static str] {
+    let count = |words: &[&str]| -> usize {
+        passages.iter().flat_map(|passage| &passage.words).filter(|word| words.contains(&word.as_str())).count()
+    };
+    let (she, he) = (count(&["she", "her", "herself"]), count(&["he", "his", "him", "himself"]));
+    match () {
+        () if she + he == 0 => &["it", "its", "they", "their"],
+        () if she >= he => &["she", "her"],
+        () => &["he", "his"],
+    }
+}
+
+/// How far a sentence says what is claimed, from 0 to 1, and whether it denies it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Support {
+    share: f64,
+    denied: bool,
+}
+
+impl Support {
+    const NONE: Self = Self { share: 0.0, denied: false };
+}
+
+fn exact(asked: &Asked, passage: &Passage, topic: &Topic) -> Support {
+    let equal = passage.words.len() + MOST_NAME_WORDS >= asked.words.len()
+        && words_with_topic(&tokens(&passage.text), topic) == asked.words;
+    Support { share: f64::from(u8::from(equal)), denied: false }
+}
+
+/// A mention stands for at most so many words.
+const MOST_NAME_WORDS: usize = 12;
+
+fn contained(asked: &Asked, said: &[Statement], passage: &Passage, topic: &Topic, pronouns: &[&str]) -> Support {
+    let carries = |word: &&String| {
+        !FUNCTION_WORDS.contains(&word.as_str())
+            && !PREPOSITIONS.contains(&word.as_str())
+            && !is_empty(word)
+            && !is_denial(word)
+    };
+    let content: Vec<&String> = asked.about.iter().filter(carries).collect();
+    if content.is_empty() {
+        return Support::NONE;
+    }
+    let has = |word: &&&String| {
+        passage.words.contains(word) || (is_measure(word) && passage.words.iter().any(|known| tells(known, word)))
+    };
+    let share = content.iter().filter(has).count() as f64 / content.len() as f64;
+    if share < 1.0 {
+        return Support { share, denied: false };
+    }
+    let known = tokens(&passage.text);
+    if asked.tokens.iter().any(|token| is_unspaced_word(&token.word)) {
+        let whole = is_whole_part(asked, &known, topic);
+        return Support { share: if whole { 1.0 } else { 0.5 }, denied: false };
+    }
+    match agreement(said, &statements(&known, topic, pronouns)) {
+        Agreement::Says => Support { share: 1.0, denied: false },
+        Agreement::Denies => Support { share: 0.0, denied: true },
+        Agreement::Neither => Support { share: 0.5, denied: false },
+    }
+}
+
+/// Words that deny, and whose like is looked at with the statement.
+fn is_denial(word: &str) -> bool {
+    matches!(word, "not" | "no" | "never" | "neither" | "nor" | "without")
+}
+
+fn is_unspaced_word(word: &str) -> bool {
+    word.chars()
+        .any(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{323af}'))
+}
+
+/// Whether a claim in a script without spaces is a whole sentence or a whole part between marks of it.
+fn is_whole_part(asked: &Asked, known: &[Token], topic: &Topic) -> bool {
+    let mut parts: Vec<Vec<Token>> = vec![known.to_vec(), Vec::new()];
+    for token in known {
+        if token.mark.is_some() {
+            parts.push(Vec::new());
+        }
+        parts.last_mut().into_iter().for_each(|part| part.push(token.clone()));
+    }
+    parts.iter().any(|part| words_with_topic(part, topic) == asked.words)
+}
+
+/// The sentences nearest to a claim.
+#[derive(Default)]
+struct Best {
+    rank: f64,
+    support: f64,
+    denied: bool,
+    evidence: Vec<Evidence>,
+}
+
+impl Best {
+    fn add(&mut self, asked: &Asked, title: &str, passage: &Passage, support: Support) {
+        self.denied |= support.denied;
+        let overlap = asked.about.iter().filter(|word| passage.words.contains(word)).count() as f64;
+        if support.share == 0.0 && overlap == 0.0 && !support.denied {
+            return;
+        }
+        let length_apart = (passage.words.len() as f64 - asked.words.len() as f64).abs();
+        let rank = 1e6 * support.share.max(f64::from(u8::from(support.denied))) + 1e3 * overlap - length_apart;
+        if self.evidence.is_empty() || rank > self.rank {
+            self.evidence.clear();
+            (self.rank, self.support) = (rank, support.share);
+        }
+        if rank == self.rank && self.evidence.len() < MOST_EVIDENCE {
+            self.evidence.push(Evidence { title: title.to_owned(), text: passage.text.clone() });
+        }
+    }
+
+    fn verdict(self, claim_id: &str, complete: bool) -> Verdict {
+        let probability = if self.denied { 0.0 } else { self.support };
+        let supported = probability == 1.0 && complete;
+        let verdict = if supported { Judgement::Supported } else { Judgement::Unsupported };
+        Verdict { claim_id: claim_id.to_owned(), verdict, probability, evidence: self.evidence }
     }
 }
 
@@ -109,7 +270,7 @@ mod tests {
             article("hydrogen", "Hydrogen is a gas."),
         ];
         write(&path, articles).unwrap();
-        let claim = Claim { id: "c".to_owned(), response_id: "r".to_owned(), text: claim.to_owned(), span: [0, 0] };
+        let claim = Claim { id: "c".to_owned(), text: claim.to_owned(), ..Claim::default() };
         let verdict = verify(&claim, &Knowledge::open(&path).unwrap(), matching).unwrap();
         (verdict.verdict, verdict.probability, verdict.evidence.into_iter().map(|evidence| evidence.text).collect())
     }
@@ -163,5 +324,142 @@ mod tests {
         );
         assert_eq!(judged("Marie Curie was born in", Matching::Contained).0, Judgement::Unsupported);
         assert_eq!(judged("Marie Curie was", Matching::Contained).0, Judgement::Unsupported);
+    }
+
+    /// What `contained` makes of claims about Ada Quill beside one sentence of her article: `+` supported, `-` not.
+    fn beside(sentence: &str, claims: &[(&str, char)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("knowledge.db");
+        write(&path, [Article { title: "Ada Quill".to_owned(), text: sentence.to_owned() }]).unwrap();
+        let knowledge = Knowledge::open(&path).unwrap();
+        for (text, expected) in claims {
+            let claim = Claim {
+                id: "c".to_owned(),
+                topic: "Ada Quill".to_owned(),
+                text: (*text).to_owned(),
+                ..Claim::default()
+            };
+            let verdict = verify(&claim, &knowledge, Matching::Contained).unwrap();
+            let found = if verdict.verdict == Judgement::Supported { '+' } else { '-' };
+            assert_eq!(found, *expected, "{text} | {sentence} | {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_denial_supports_nothing_but_a_denial() {
+        beside(
+            "Ada Quill was not born in Paris.",
+            &[("Ada Quill was born in Paris.", '-'), ("Ada Quill wasn't born in Paris.", '+')],
+        );
+        beside(
+            "Ada Quill never won a medal.",
+            &[("Ada Quill won a medal.", '-'), ("Ada Quill never won a medal.", '+')],
+        );
+        beside("Ada Quill no longer works at Acme.", &[("Ada Quill works at Acme.", '-')]);
+        beside("Ada Quill won no medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill died without children.", &[("Ada Quill died with children.", '-'), ("Ada Quill died.", '+')]);
+        beside("Ada Quill failed to win a medal.", &[("Ada Quill win a medal.", '-')]);
+        beside("Ada Quill denied that she won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("It is false that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("There is no evidence that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Neither Ada Quill nor Bo Ray won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill did not win or lose a game.", &[("Ada Quill did win a game.", '-')]);
+        beside(
+            "Ada Quill is neither a poet nor a painter.",
+            &[("Ada Quill is a poet.", '-'), ("Ada Quill is a painter.", '-')],
+        );
+        beside(
+            "Ada Quill was born in Oslo.",
+            &[("Ada Quill was not born in Oslo.", '-'), ("Ada Quill was born in Oslo.", '+')],
+        );
+        beside("Ada Quill was born in Oslo, not in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Ada Quill may have won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill almost won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill not only won a medal but also died in Oslo.", &[("Ada Quill won a medal.", '+')]);
+        beside("Ada Quill wrote No. 5 in 1901.", &[("Ada Quill wrote No. 5 in 1901.", '+')]);
+    }
+
+    #[test]
+    fn who_did_what_counts() {
+        beside(
+            "Bo Ray shot Ada Quill in 1804.",
+            &[("Ada Quill shot Bo Ray in 1804.", '-'), ("Bo Ray shot Ada Quill in 1804.", '+')],
+        );
+        beside(
+            "Ada Quill was shot by Bo Ray.",
+            &[("Ada Quill shot Bo Ray.", '-'), ("Bo Ray was shot by Ada Quill.", '-')],
+        );
+        beside("Ada Quill's daughter Irene won a medal in 1935.", &[("Ada Quill won a medal in 1935.", '-')]);
+        beside("Irene, the daughter of Ada Quill, won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Her husband Pierre won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("She met Pierre, who won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("She met Pierre, and Pierre won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Pierre said that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill said Irene won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside(
+            "Ada Quill, who won a medal, died in Oslo.",
+            &[("Ada Quill won a medal.", '+'), ("Ada Quill died in Oslo.", '+')],
+        );
+        beside(
+            "She was born in Oslo and died in Paris.",
+            &[
+                ("Ada Quill was born in Oslo.", '+'),
+                ("Ada Quill died in Paris.", '+'),
+                ("Ada Quill died in Oslo.", '-'),
+                ("Ada Quill was born in Paris.", '-'),
+            ],
+        );
+        beside(
+            "She travelled from Oslo to Paris.",
+            &[("Ada Quill travelled from Paris to Oslo.", '-'), ("Ada Quill travelled to Paris from Oslo.", '+')],
+        );
+        beside("Ada Quill is an Irish painter.", &[("Ada Quill is a painter.", '+')]);
+        beside(
+            "Ada Quill, a painter, died in 1934.",
+            &[("Ada Quill was a painter.", '+'), ("Ada Quill died in 1934.", '+')],
+        );
+        beside("Ada Quill was vice president of Acme.", &[("Ada Quill was president of Acme.", '-')]);
+        beside(
+            "Born in Oslo, she died in 1934.",
+            &[("Ada Quill was born in Oslo.", '+'), ("Ada Quill died in 1934.", '+')],
+        );
+        beside(
+            "In 1903, she won a medal.",
+            &[("In 1903, Ada Quill won a medal.", '+'), ("Ada Quill won a medal in 1903.", '+')],
+        );
+        beside("She won a medal in 1903.", &[("It was in 1903 that Ada Quill won a medal.", '+')]);
+    }
+
+    #[test]
+    fn numbers_and_dates_are_exact() {
+        beside(
+            "She was born on 7 November 1867.",
+            &[
+                ("Ada Quill was born on November 7, 1867.", '+'),
+                ("Ada Quill was born on 1867-11-07.", '+'),
+                ("Ada Quill was born in 1867.", '+'),
+                ("Ada Quill was born in November 1867.", '+'),
+                ("Ada Quill was born in 1876.", '-'),
+                ("Ada Quill was born on 8 November 1867.", '-'),
+            ],
+        );
+        beside(
+            "Ada Quill (born 7 November 1867, died 4 July 1934) was a painter.",
+            &[
+                ("Ada Quill was born on 7 November 1867.", '+'),
+                ("Ada Quill was born on 4 July 1867.", '-'),
+                ("Ada Quill was born on 4 July 1934.", '-'),
+            ],
+        );
+        beside("She sold 1,000 books.", &[("Ada Quill sold 1000 books.", '+'), ("Ada Quill sold 100 books.", '-')]);
+        beside("She walked 5 km.", &[("Ada Quill walked 5 kilometres.", '+'), ("Ada Quill walked 5 miles.", '-')]);
+        beside(
+            "She won gold in 1990, silver in 1992.",
+            &[
+                ("Ada Quill won gold in 1990.", '+'),
+                ("Ada Quill won silver in 1992.", '+'),
+                ("Ada Quill won gold in 1992.", '-'),
+            ],
+        );
     }
 }

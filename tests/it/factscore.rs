@@ -59,7 +59,12 @@ fn answers(file: &Path, irrelevant: Irrelevant) -> Vec<AnswerScore> {
                 };
                 let claim_id = format!("{id}/{}", claims.len());
                 verdicts.push(Verdict { claim_id: claim_id.clone(), verdict, probability: 0.0, evidence: Vec::new() });
-                claims.push(Claim { id: claim_id, response_id: id.clone(), text: fact.text.clone(), span: [0, 0] });
+                claims.push(Claim {
+                    id: claim_id,
+                    response_id: id.clone(),
+                    text: fact.text.clone(),
+                    ..Claim::default()
+                });
             }
         }
         responses.push(Response {

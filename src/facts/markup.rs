@@ -1,0 +1,209 @@
+//! Answers without their markup: what readers are shown as sentences, and where each letter stands in the answer.
+
+use super::{emphasis::inline, segment::BLOCK, unicode::is_invisible};
+
+/// The prose of an answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Prose {
+    /// Its letters; [`BLOCK`] parts blocks such as the points of a list.
+    pub(super) letters: Vec<char>,
+    /// The character (not byte) of the answer that each letter is.
+    pub(super) places: Vec<usize>,
+}
+
+/// A line of an answer.
+struct Line {
+    /// Its first character, without white space and marks of quotations.
+    start: usize,
+    /// The character after its last one.
+    end: usize,
+    text: String,
+    /// Whether a mark of a list or quotation was left out before it.
+    marked: bool,
+}
+
+/// A heading has at most so many words.
+const LONGEST_HEADING: usize = 8;
+
+/// The prose of an answer: headings, tables, rules and code are left out, and so are the marks of lists, quotations,
+/// emphasis, links and citations.
+pub(super) fn prose(answer: &str) -> Prose {
+    let letters: Vec<char> = answer.chars().collect();
+    let lines = lines(&letters);
+    let kept = kept(&lines);
+    let mut prose = Prose::default();
+    for (index, line) in lines.iter().enumerate() {
+        if !kept[index] {
+            prose.push(BLOCK, line.start);
+            continue;
+        }
+        let (start, marked) = after_list_mark(&letters, line);
+        if marked || line.marked || line.text.is_empty() {
+            prose.push(BLOCK, start);
+        }
+        inline(&letters, start, line.end, &mut |letter, place| prose.push(letter, place));
+        prose.push('\n', line.end.min(letters.len().saturating_sub(1)));
+    }
+    prose
+}
+
+impl Prose {
+    fn push(&mut self, letter: char, place: usize) {
+        if !is_invisible(letter) {
+            self.letters.push(letter);
+            self.places.push(place);
+        }
+    }
+}
+
+fn lines(letters: &[char]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut from = 0;
+    while from <= letters.len() {
+        let length =
+            letters[from..].iter().take_while(|c| !matches!(c, '\n' | '\u{2028}' | '\u{2029}' | '\u{85}')).count();
+        let end = from + length;
+        let mut start = from;
+        let mut marked = false;
+        while start < end && (letters[start].is_whitespace() || letters[start] == '>' || is_invisible(letters[start])) {
+            marked |= letters[start] == '>';
+            start += 1;
+        }
+        let text: String = letters[start..end].iter().collect();
+        lines.push(Line { start, end, text: text.trim_end().to_owned(), marked });
+        from = end + 1;
+    }
+    lines
+}
+
+/// Which lines are prose.
+fn kept(lines: &[Line]) -> Vec<bool> {
+    let mut kept = Vec::with_capacity(lines.len());
+    let mut fence: Option<char> = None;
+    let mut in_table = false;
+    for (index, line) in lines.iter().enumerate() {
+        let text = line.text.as_str();
+        let marks = |mark: char| text.chars().take_while(|c| *c == mark).count();
+        let fences = ['`', '~'].into_iter().find(|mark| marks(*mark) >= 3);
+        if let Some(open) = fence {
+            if fences == Some(open) && text.chars().all(|c| c == open) {
+                fence = None;
+            }
+            kept.push(false);
+            continue;
+        }
+        if let Some(mark) = fences.filter(|mark| !text.trim_start_matches(*mark).contains(*mark)) {
+            fence = Some(mark);
+            kept.push(false);
+            continue;
+        }
+        let next = lines.get(index + 1).map_or("", |next| next.text.as_str());
+        in_table = !text.is_empty() && is_row(text, in_table, next);
+        let rules_next = is_underline(next) && !text.is_empty() && !ends_sentence(text);
+        let before = index.checked_sub(1).map_or("", |before| lines[before].text.as_str());
+        let heads = is_heading(text) || rules_next || is_title(text, before, &lines[index + 1..], line.marked);
+        kept.push(!in_table && !heads && !is_rule(text));
+    }
+    kept
+}
+
+/// Whether a line is a row of a table: it begins with a bar, or has bars beside a row that rules it off.
+fn is_row(text: &str, in_table: bool, next: &str) -> bool {
+    let is_ruling = |text: &str| {
+        text.contains('-') && text.contains('|') && text.chars().all(|c| matches!(c, '|' | '-' | ':' | '+' | ' '))
+    };
+    let bars = text.matches('|').count();
+    (text.starts_with('|') && bars >= 2) || (bars >= 1 && (in_table || is_ruling(next))) || is_ruling(text)
+}
+
+/// A heading by its mark, or a line that is nothing but bold.
+fn is_heading(text: &str) -> bool {
+    let marks = text.chars().take_while(|c| *c == '#').count();
+    let by_mark = (1..=6).contains(&marks) && text[marks..].chars().next().is_none_or(char::is_whitespace);
+    let html = ["<h1", "<h2", "<h3", "<h4", "<h5", "<h6"].iter().any(|tag| text.to_lowercase().starts_with(tag));
+    let bold = ["**", "__"].iter().any(|mark| {
+        let inner = text.strip_prefix(mark).and_then(|rest| rest.trim_end_matches(':').strip_suffix(mark));
+        inner.is_some_and(|inner| !inner.is_empty() && !inner.contains(mark) && !ends_sentence(inner))
+    });
+    by_mark || html || bold
+}
+
+/// A short line by itself, with text below it, that does not read as a sentence: `Early life`.
+fn is_title(text: &str, before: &str, rest: &[Line], marked: bool) -> bool {
+    let alone = before.is_empty() && rest.first().is_some_and(|next| next.text.is_empty());
+    let goes_on = rest.iter().any(|line| !line.text.is_empty());
+    let words = text.split_whitespace().count();
+    let starts = text.chars().next().is_some_and(char::is_uppercase);
+    let has_verb = text.split_whitespace().skip(1).any(super::verb::is_verb);
+    alone
+        && goes_on
+        && starts
+        && !marked
+        && words <= LONGEST_HEADING
+        && !text.contains(": ")
+        && !text.ends_with(['.', '!', '?', '\u{3002}', '"', '\u{201d}', ')', ','])
+        && !has_verb
+}
+
+fn ends_sentence(text: &str) -> bool {
+    text.ends_with(['.', '!', '?', '\u{3002}', '\u{2026}'])
+}
+
+/// A line below a heading: `=====` or `-----`.
+fn is_underline(text: &str) -> bool {
+    text.len() >= 3 && (text.bytes().all(|c| c == b'=') || text.bytes().all(|c| c == b'-'))
+}
+
+/// A line across the page.
+fn is_rule(text: &str) -> bool {
+    let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    bare.len() >= 3 && ['-', '*', '_', '='].iter().any(|mark| bare.chars().all(|c| c == *mark))
+}
+
+/// Where a line's text begins after the mark of a list, and whether there is one.
+fn after_list_mark(letters: &[char], line: &Line) -> (usize, bool) {
+    let mut start = line.start;
+    let mut marked = false;
+    while let Some(length) = list_mark(&letters[start..line.end]) {
+        start += length;
+        marked = true;
+        while start < line.end && letters[start].is_whitespace() {
+            start += 1;
+        }
+    }
+    (start, marked)
+}
+
+/// How long the mark of a list is that begins here: `-`, `3.`, `(a)`, `[x]`.
+fn list_mark(text: &[char]) -> Option<usize> {
+    let spaced = |length: usize| text.get(length).is_none_or(|c| c.is_whitespace()).then_some(length);
+    match text.first()? {
+        '-' | '*' | '+' | '\u{2013}' | '\u{2014}' | '\u{2022}' | '\u{2023}' | '\u{25e6}' | '\u{25aa}' | '\u{25ab}'
+        | '\u{25cf}' | '\u{25cb}' | '\u{25a0}' | '\u{2043}' | '\u{b7}' | '\u{25ba}' | '\u{25b6}' | '\u{2192}'
+        | '\u{27a2}' => spaced(1),
+        '[' if matches!(text.get(1), Some(' ' | 'x' | 'X')) && text.get(2) == Some(&']') => spaced(3),
+        '(' => {
+            let inner = text[1..].iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
+            let label: String = text[1..=inner].iter().collect();
+            (is_label(&label) && text.get(inner + 1) == Some(&')')).then(|| spaced(inner + 2)).flatten()
+        }
+        _ => {
+            let inner = text.iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
+            let label: String = text[..inner].iter().collect();
+            let digits = !label.is_empty() && label.len() <= 2 && label.bytes().all(|c| c.is_ascii_digit());
+            match text.get(inner)? {
+                ')' if is_label(&label) => spaced(inner + 1),
+                '.' if digits => spaced(inner + 1),
+                _ => None,
+            }
+        }
+    }
+}
+
+/// What numbers a point: `12`, `b`, `iv`.
+fn is_label(label: &str) -> bool {
+    let digits = !label.is_empty() && label.len() <= 3 && label.bytes().all(|c| c.is_ascii_digit());
+    let letter = label.len() == 1 && label.bytes().all(|c| c.is_ascii_alphabetic());
+    let roman = !label.is_empty() && label.bytes().all(|c| matches!(c, b'i' | b'v' | b'x'));
+    digits || letter || roman
+}

@@ -1,0 +1,278 @@
+//! Numbers, units and dates written one way.
+
+use super::token::Token;
+
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Units with their short forms, taken for units after a number only.
+const UNITS: &[(&str, &[&str])] = &[
+    ("km", &["kilometre", "kilometres", "kilometer", "kilometers", "kms"]),
+    ("m", &["metre", "metres", "meter", "meters"]),
+    ("cm", &["centimetre", "centimetres", "centimeter", "centimeters"]),
+    ("mm", &["millimetre", "millimetres", "millimeter", "millimeters"]),
+    ("kg", &["kilogram", "kilograms", "kilogramme", "kilogrammes", "kgs"]),
+    ("g", &["gram", "grams", "gramme", "grammes"]),
+    ("ft", &["foot", "feet"]),
+    ("miles", &["mile", "mi"]),
+    ("lb", &["lbs", "pound", "pounds"]),
+    ("ha", &["hectare", "hectares"]),
+    ("percent", &["%", "pct"]),
+    ("mph", &[]),
+];
+
+const CURRENCIES: [(&str, &str); 4] =
+    [("$", "dollars"), ("\u{20ac}", "euros"), ("\u{a3}", "pounds"), ("\u{a5}", "yen")];
+
+/// Powers of ten by name.
+const POWERS: [(&str, usize); 4] = [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+
+/// Small numbers by name; `one` is left out, since it is a pronoun as often.
+const NAMES: [(&str, &str); 27] = [
+    ("two", "2"),
+    ("three", "3"),
+    ("four", "4"),
+    ("five", "5"),
+    ("six", "6"),
+    ("seven", "7"),
+    ("eight", "8"),
+    ("nine", "9"),
+    ("ten", "10"),
+    ("eleven", "11"),
+    ("twelve", "12"),
+    ("thirteen", "13"),
+    ("fourteen", "14"),
+    ("fifteen", "15"),
+    ("sixteen", "16"),
+    ("seventeen", "17"),
+    ("eighteen", "18"),
+    ("nineteen", "19"),
+    ("twenty", "20"),
+    ("thirty", "30"),
+    ("forty", "40"),
+    ("fifty", "50"),
+    ("sixty", "60"),
+    ("seventy", "70"),
+    ("eighty", "80"),
+    ("ninety", "90"),
+    ("zero", "0"),
+];
+
+/// Words whose numbers, units and dates are written one way.
+pub(super) fn joined(tokens: Vec<Token>) -> Vec<Token> {
+    dates(units(thousands(tokens)))
+}
+
+fn is_number(word: &str) -> bool {
+    let digits = word.strip_prefix('-').unwrap_or(word);
+    digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+}
+
+fn is_digits(word: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
+    lengths.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Numbers without the commas and spaces of thousands, decimals of zeros and names of powers.
+fn thousands(tokens: Vec<Token>) -> Vec<Token> {
+    let mut found: Vec<Token> = Vec::with_capacity(tokens.len());
+    // How the last number is written: a group of three digits after a space goes on with it.
+    let mut groups = false;
+    for mut token in tokens {
+        let follows = token.mark.is_none();
+        if let Some((_, digits)) = NAMES.iter().find(|(name, _)| *name == token.word) {
+            token.word = (*digits).to_owned();
+        }
+        token.word = plain(&token.word);
+        let last = found.last_mut().filter(|last| follows && is_number(&last.word));
+        let power = POWERS.iter().find(|(name, _)| *name == token.word);
+        match (last, power) {
+            (Some(last), Some((_, zeros))) => {
+                last.word = shifted(&last.word, *zeros);
+                last.end = token.end;
+            }
+            (Some(last), None)
+                if is_digits(&token.word, 3..=3)
+                    && token.start == last.end + 1
+                    && (groups || is_digits(&last.word, 1..=3)) =>
+            {
+                last.word.push_str(&token.word);
+                last.end = token.end;
+                groups = true;
+                continue;
+            }
+            _ => found.push(token),
+        }
+        groups = false;
+    }
+    found
+}
+
+/// A number without the commas of its thousands, and without decimals that are all zeros.
+fn plain(word: &str) -> String {
+    let number = word.replace(',', "");
+    match number.split_once('.') {
+        Some((whole, decimals))
+            if is_number(&number) && !decimals.is_empty() && decimals.bytes().all(|c| c == b'0') =>
+        {
+            whole.to_owned()
+        }
+        _ => number,
+    }
+}
+
+/// A number times a power of ten.
+fn shifted(number: &str, zeros: usize) -> String {
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
+    let mut digits = format!("{whole}{decimals}");
+    match zeros.checked_sub(decimals.len()) {
+        Some(missing) => digits.extend(std::iter::repeat_n('0', missing)),
+        None => digits.insert(digits.len() + zeros - decimals.len(), '.'),
+    }
+    let trimmed = digits.trim_start_matches('0');
+    if trimmed.is_empty() || trimmed.starts_with('.') { format!("0{trimmed}") } else { trimmed.to_owned() }
+}
+
+/// Units after numbers in their short form, those of money after the amount.
+fn units(tokens: Vec<Token>) -> Vec<Token> {
+    let mut found: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut money: Option<&str> = None;
+    for mut token in tokens {
+        if let Some((_, name)) = CURRENCIES.iter().find(|(sign, _)| *sign == token.word) {
+            money = Some(name);
+            continue;
+        }
+        let letters = token.word.find(|c: char| c.is_alphabetic()).unwrap_or(token.word.len());
+        let (number, ending) = token.word.split_at(letters);
+        if is_number(number)
+            && let Some(unit) = unit(ending)
+        {
+            let (number, word) = (number.to_owned(), unit.to_owned());
+            found.push(Token { word: number, ..token.clone() });
+            found.push(Token { word, mark: None, ..token });
+            continue;
+        }
+        let after_number = found.last().is_some_and(|last| is_number(&last.word));
+        if after_number
+            && token.mark.is_none()
+            && let Some(unit) = unit(&token.word)
+        {
+            token.word = unit.to_owned();
+        }
+        if token.word == "%" {
+            continue; // without a number it is no unit
+        }
+        let amount = money.take().filter(|_| is_number(&token.word));
+        let unit = amount.map(|name| Token { word: name.to_owned(), mark: None, ..token.clone() });
+        found.push(token);
+        found.extend(unit);
+    }
+    found
+}
+
+fn unit(word: &str) -> Option<&'static str> {
+    UNITS.iter().find(|(short, long)| *short == word || long.contains(&word)).map(|(short, _)| *short)
+}
+
+/// The number of a month by its name, or by the beginning of its name with a capital.
+fn month(token: &Token) -> Option<usize> {
+    let named = |(_, month): &(usize, &&str)| {
+        **month == token.word || month[..3] == token.word || (token.word == "sept" && **month == "september")
+    };
+    MONTHS.iter().enumerate().find(named).filter(|_| token.capital).map(|(index, _)| index + 1)
+}
+
+/// The day of a month, an ordinal or not.
+fn day(token: &Token) -> Option<usize> {
+    let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| token.word.strip_suffix(end)).unwrap_or(&token.word);
+    let day = is_digits(digits, 1..=2).then(|| digits.parse().ok()).flatten()?;
+    (1..=31).contains(&day).then_some(day)
+}
+
+fn year(token: &Token) -> Option<&str> {
+    is_digits(&token.word, 3..=4).then_some(token.word.as_str())
+}
+
+/// Dates as one word: `1867-11-07`, `1867-11`, `--11-07`.
+fn dates(tokens: Vec<Token>) -> Vec<Token> {
+    let mut found: Vec<Token> = Vec::with_capacity(tokens.len());
+    let mut index = 0;
+    while index < tokens.len() {
+        match date(&tokens[index..]) {
+            Some((word, length)) => {
+                let end = tokens[index + length - 1].end;
+                found.push(Token { word, end, article: false, capital: false, ..tokens[index].clone() });
+                index += length;
+            }
+            None => {
+                found.push(tokens[index].clone());
+                index += 1;
+            }
+        }
+    }
+    found
+}
+
+/// The date that begins here, and how many words it has.
+fn date(tokens: &[Token]) -> Option<(String, usize)> {
+    let joins = |token: &&Token| matches!(token.mark, None | Some(','));
+    let at = |index: usize| tokens.get(index).filter(|token| index == 0 || joins(token));
+    let year_at = |index: usize| at(index).and_then(year);
+    let first = at(0)?;
+    if let Some(number) = month(first) {
+        let day = at(1).and_then(day);
+        return match (day, year_at(1), year_at(2)) {
+            (Some(day), _, Some(year)) => Some((format!("{year}-{number:02}-{day:02}"), 3)),
+            (Some(day), _, None) => Some((format!("--{number:02}-{day:02}"), 2)),
+            (None, Some(year), _) => Some((format!("{year}-{number:02}"), 2)),
+            _ => None,
+        };
+    }
+    let day = day(first)?;
+    let place = if at(1)?.word == "of" { 2 } else { 1 };
+    let number = month(at(place)?)?;
+    Some(match year_at(place + 1) {
+        Some(year) => (format!("{year}-{number:02}-{day:02}"), place + 2),
+        None => (format!("--{number:02}-{day:02}"), place + 1),
+    })
+}
+
+/// Whether a number, a year or a date is meant.
+pub fn is_measure(word: &str) -> bool {
+    word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// Whether what a text says of a date says this too: the day tells the month and the year.
+pub fn tells(known: &str, claimed: &str) -> bool {
+    if known == claimed {
+        return true;
+    }
+    let part = |date: &str| -> Option<[String; 3]> {
+        let rest = date.strip_prefix("--");
+        let mut parts: Vec<&str> = rest.unwrap_or(date).split('-').collect();
+        if rest.is_some() {
+            parts.insert(0, "");
+        }
+        parts.resize(3, "");
+        let ok = (parts[0].is_empty() || is_digits(parts[0], 3..=4))
+            && parts[1..].iter().all(|part| part.is_empty() || is_digits(part, 2..=2));
+        ok.then(|| [parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned()])
+    };
+    match (part(known), part(claimed)) {
+        (Some(known), Some(claimed)) => {
+            known.iter().zip(&claimed).all(|(known, claimed)| claimed.is_empty() || known == claimed)
+        }
+        _ => false,
+    }
+}
