@@ -141,6 +141,17 @@ pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
         let supported = "it changes the model's own weights; save the adapter converted to plain LoRA";
         return Some(("init_lora_weights".to_owned(), format!("{initial:?}"), supported));
     }
+    let is_names = |value: &Value| value.as_array().is_some_and(|names| names.iter().all(Value::is_string));
+    let targets = &fields["target_modules"];
+    if !targets.is_string() && !is_names(targets) {
+        let supported = "it must be a pattern or a list of names of linear layers";
+        return Some(("target_modules".to_owned(), targets.to_string(), supported));
+    }
+    for field in ["r", "lora_alpha"] {
+        if !fields[field].is_number() {
+            return Some((field.to_owned(), fields[field].to_string(), "it must be a number"));
+        }
+    }
     let pattern = &fields["layers_pattern"];
     let is_layers = |pattern: &Value| pattern == "layers";
     let is_usual =
@@ -315,7 +326,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_we_do_not_have_is_named() {
-        let lora = json!({"peft_type": "LORA", "bias": "none", "use_dora": false, "modules_to_save": null});
+        let lora = json!({"peft_type": "LORA", "bias": "none", "use_dora": false, "modules_to_save": null, "r": 8,
+            "lora_alpha": 16, "target_modules": ["q_proj"]});
         assert_eq!(unsupported(&lora), None);
         for (field, value) in [
             ("peft_type", json!("IA3")),
@@ -324,6 +336,10 @@ pub(super) mod tests {
             ("modules_to_save", json!(["lm_head"])),
             ("init_lora_weights", json!("pissa_niter_4")),
             ("layer_replication", json!([[0, 4], [2, 5]])),
+            ("target_modules", Value::Null),
+            ("r", Value::Null),
+            ("layers_pattern", json!(["blocks"])),
+            ("kasa_config", json!({"beta": 0.1})),
         ] {
             let mut fields = lora.clone();
             fields[field] = value;

@@ -64,7 +64,12 @@ impl Settings {
             }
         }
         check_added(&fields, tokenizer).map_err(wrong)?;
-        let end = named(&tokens, "eos_token", tokenizer).map_err(wrong)?;
+        // It may come from either file.
+        let is_here =
+            |text: &String| fields.get("eos_token").is_some_and(|token| token.to_string().contains(text.as_str()));
+        let file = if tokens.get("eos_token").is_some_and(is_here) { FILE } else { "special_tokens_map.json" };
+        let end = named(&tokens, "eos_token", tokenizer)
+            .map_err(|problem| TokenizerError::File { path: directory.join(file), problem })?;
         Ok(Self { end, remarks: remarks(&fields, directory, tokenizer) })
     }
 }
