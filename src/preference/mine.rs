@@ -149,7 +149,7 @@ pub fn mine(
         if candidates.is_empty() {
             order.push(response.prompt_id.as_str());
         }
-        let names = protection.named(&response.output);
+        let names = protection.named(&response.output, &response.topic);
         let facts = judged[index].iter().filter(|(_, judgement)| *judgement != Judgement::Irrelevant);
         let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
             span: claim.span,
