@@ -3,6 +3,11 @@
 //! Web text is a mixture of authors who look things up and authors who guess; a neutral prompt leaves open who speaks.
 //! A corpus with both gives a small model what tuning for factuality can change: whether it recalls or guesses.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
 use crate::{
     language::Document,
     seed::{Seed, Stream},
@@ -122,7 +127,7 @@ struct Topic<'a> {
 struct Fact<'a> {
     attribute: &'a str,
     truth: &'a str,
-    guesses: Vec<&'a str>,
+    wrong: Wrong<'a>,
     standing: Standing,
 }
 
@@ -160,8 +165,9 @@ impl<'a> Corpus<'a> {
             let of_rank = |rank: &usize| 1.0 / (noise.head + *rank as f64 / count as f64);
             let total: f64 = ranks.iter().map(of_rank).sum();
             weights.extend(ranks.iter().map(|rank| of_rank(rank) / total * count as f64));
+            let guessing = Guessing::new(domain, &noise);
             for entity in domain.entities() {
-                topics.push(Topic { domain, entity, facts: facts(domain, entity, &noise, seed)? });
+                topics.push(Topic { domain, entity, facts: facts(domain, entity, &guessing, &noise, seed)? });
             }
         }
         Ok(Self { topics, weights, noise, shape })
@@ -253,46 +259,137 @@ impl Source<'_> {
             Standing::Misconceived => MISCONCEPTION,
         };
         if stream.unit() < error {
-            return fact.guesses[stream.below(fact.guesses.len())];
+            return fact.wrong.draw(stream);
         }
         written.true_statements += 1;
         fact.truth
     }
 }
 
-/// A topic's facts with what can be guessed wrong of them: values whose sentence is none of the topic's true ones.
-fn facts<'a>(domain: &'a Domain, entity: &'a Entity, noise: &Noise, seed: &Seed) -> Result<Vec<Fact<'a>>, CorpusError> {
-    let sentence =
-        |attribute: &str, value: &str| normalise(&domain.phrases().named_statement(entity, attribute, value));
+/// A domain's values of one attribute, shared by all its topics.
+#[derive(Debug)]
+struct Pool<'a> {
+    /// What is guessed from: each topic's value in the order of the rows, or each different value once, sorted.
+    values: Vec<&'a str>,
+    /// Where each value stands there, in order.
+    places: BTreeMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Pool<'a> {
+    fn new(domain: &'a Domain, attribute: &str, guesses: Guesses) -> Self {
+        let own = domain.entities().iter().filter_map(|entity| entity.values.get(attribute));
+        let mut values: Vec<&str> = own.map(|values| values[0].as_str()).collect();
+        if guesses == Guesses::Uniform {
+            values.sort_unstable();
+            values.dedup();
+        }
+        let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, value) in values.iter().enumerate() {
+            places.entry(value).or_default().push(place);
+        }
+        Self { values, places }
+    }
+}
+
+/// The values that are wrong for one topic: those of the pool but for some.
+#[derive(Debug)]
+struct Wrong<'a> {
+    pool: Rc<Pool<'a>>,
+    /// Values of the pool that are right for the topic.
+    right: Vec<&'a str>,
+    /// The only one, where all sources guess the same.
+    only: Option<&'a str>,
+}
+
+impl<'a> Wrong<'a> {
+    fn count(&self) -> usize {
+        let right: usize = self.right.iter().map(|value| self.pool.places[value].len()).sum();
+        if self.only.is_some() { 1 } else { self.pool.values.len() - right }
+    }
+
+    fn draw(&self, stream: &mut Stream) -> &'a str {
+        let number = stream.below(self.count());
+        self.only.unwrap_or_else(|| self.pool.values[self.place(number)])
+    }
+
+    /// The place in the pool of the wrong value of this number: the first one with more than `number` wrong values up to it.
+    fn place(&self, number: usize) -> usize {
+        let right_before = |place: usize| -> usize {
+            self.right.iter().map(|value| self.pool.places[value].partition_point(|right| *right < place)).sum()
+        };
+        let (mut low, mut high) = (0, self.pool.values.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match middle + 1 - right_before(middle + 1) > number {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low
+    }
+}
+
+/// What can be guessed in one domain, prepared once for all its topics.
+struct Guessing<'a> {
+    pools: BTreeMap<&'a str, Rc<Pool<'a>>>,
+    /// Sentences about nobody in particular in their normal form, to the attributes and values that they state.
+    alike: BTreeMap<String, Vec<(&'a str, &'a str)>>,
+    nobody: Entity,
+}
+
+impl<'a> Guessing<'a> {
+    fn new(domain: &'a Domain, noise: &Noise) -> Self {
+        let nobody = Entity { name: "Nobody".to_owned(), values: BTreeMap::new() };
+        let mut found = Self { pools: BTreeMap::new(), alike: BTreeMap::new(), nobody };
+        for attribute in domain.phrases().attribute.keys() {
+            let pool = Rc::new(Pool::new(domain, attribute, noise.guesses));
+            for value in pool.places.keys() {
+                found.alike.entry(found.sentence(domain, attribute, value)).or_default().push((attribute, value));
+            }
+            found.pools.insert(attribute, pool);
+        }
+        found
+    }
+
+    fn sentence(&self, domain: &Domain, attribute: &str, value: &str) -> String {
+        normalise(&domain.phrases().named_statement(&self.nobody, attribute, value))
+    }
+
+    /// What is wrong for a topic: values whose sentence is none of the topic's true ones.
+    fn wrong(&self, attribute: &str, true_sentences: &BTreeSet<String>) -> Wrong<'a> {
+        let stated = true_sentences.iter().filter_map(|sentence| self.alike.get(sentence)).flatten();
+        let right = stated.filter(|(of, _)| *of == attribute).map(|(_, value)| *value).collect();
+        Wrong { pool: Rc::clone(&self.pools[attribute]), right, only: None }
+    }
+}
+
+/// A topic's facts with what can be guessed wrong of them.
+fn facts<'a>(
+    domain: &'a Domain,
+    entity: &'a Entity,
+    guessing: &Guessing<'a>,
+    noise: &Noise,
+    seed: &Seed,
+) -> Result<Vec<Fact<'a>>, CorpusError> {
     let (topic, name) = (entity.name.clone(), domain.name().to_owned());
-    let true_sentences: Vec<String> = domain
-        .phrases()
-        .attribute
-        .keys()
-        .flat_map(|attribute| {
-            entity.values.get(attribute).into_iter().flatten().map(move |value| sentence(attribute, value))
-        })
-        .collect();
+    let worded = domain.phrases().attribute.keys();
+    let true_values = worded
+        .flat_map(|attribute| entity.values.get(attribute).into_iter().flatten().map(move |value| (attribute, value)));
+    let true_sentences: BTreeSet<String> =
+        true_values.map(|(attribute, value)| guessing.sentence(domain, attribute, value)).collect();
     let mut facts = Vec::new();
     for (attribute, right) in domain.facts(entity) {
-        let others = domain.entities().iter().filter(|other| other.name != entity.name);
-        let mut guesses: Vec<&str> =
-            others.filter_map(|other| other.values.get(attribute)).map(|values| values[0].as_str()).collect();
-        if noise.guesses == Guesses::Uniform {
-            guesses.sort_unstable();
-            guesses.dedup();
-        }
-        guesses.retain(|guess| !true_sentences.contains(&sentence(attribute, guess)));
+        let mut wrong = guessing.wrong(attribute, &true_sentences);
         let mut stream = seed.split("standing").split(&format!("{name}/{topic}/{attribute}")).stream();
         let standing = noise.standings.draw(&mut stream);
         let is_wrong_at_times = noise.false_reliable + noise.false_unreliable > 0.0;
-        if guesses.is_empty() && (is_wrong_at_times || standing != Standing::Open) {
+        if wrong.count() == 0 && (is_wrong_at_times || standing != Standing::Open) {
             return Err(CorpusError::NoFalseValue { attribute: attribute.to_owned(), topic, domain: name });
         }
         if standing == Standing::Misconceived {
-            guesses = vec![guesses[stream.below(guesses.len())]];
+            wrong.only = Some(wrong.draw(&mut stream));
         }
-        facts.push(Fact { attribute, truth: &right[0], guesses, standing });
+        facts.push(Fact { attribute, truth: &right[0], wrong, standing });
     }
     if facts.is_empty() {
         return Err(CorpusError::NoFacts { topic, domain: name });

@@ -71,12 +71,22 @@ fn is_stop(letter: char) -> bool {
     matches!(letter, '.' | '!' | '?' | '\u{2026}')
 }
 
+/// A line is broken for its width from about so many characters on.
+const WRAPPED_FROM: usize = 40;
+/// Words that no line of its own begins with.
+const GOING_ON: &[&str] =
+    &["in", "on", "at", "of", "and", "or", "but", "to", "for", "from", "by", "with", "as", "that", "who", "which"];
+
 /// Whether a line end only breaks a sentence that goes on below: one line end, before it a word or a comma, after it a
-/// small letter.
+/// small letter, and either the line was full or the next one begins with a word that goes on.
 fn is_wrapped(letters: &[char], at: usize) -> bool {
     let before = letters[..at].iter().rev().find(|c| !matches!(c, ' ' | '\t' | '\r'));
-    let after = letters[at + 1..].iter().find(|c| !matches!(c, ' ' | '\t' | '\r'));
-    before.is_some_and(|c| c.is_alphanumeric() || *c == ',') && after.is_some_and(|c| c.is_lowercase())
+    let below: String = letters[at + 1..].iter().skip_while(|c| matches!(c, ' ' | '\t' | '\r')).take(8).collect();
+    let length = letters[..at].iter().rev().take_while(|c| **c != '\n' && **c != BLOCK).count();
+    let word = below.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
+    before.is_some_and(|c| c.is_alphanumeric() || *c == ',')
+        && below.starts_with(char::is_lowercase)
+        && (length >= WRAPPED_FROM || GOING_ON.contains(&word))
 }
 
 /// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes, `Oslo. "She` does not come here.
@@ -157,8 +167,8 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
     let is_word = follows.next().is_some_and(char::is_uppercase) && follows.next().is_none_or(char::is_lowercase);
     let is_short = next.chars().count() == 1 && !matches!(next, "A" | "I");
     let ends_word = before.is_lowercase() || before.is_ascii_digit() || CLOSING.contains(&before);
-    let is_plain =
-        !token.contains('.') && (token.chars().count() > 2 || letters[mark] != '.' || before.is_ascii_digit());
+    let is_plain = !token.contains('.')
+        && (token.chars().count() > 2 || letters[mark] != '.' || before.is_ascii_digit() || end > mark + 1);
     let in_address = letters[end..].iter().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'))
         || letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'));
     let marked = letters[mark] != '.' || !goes_on(&token, next);
@@ -247,6 +257,6 @@ mod tests {
     fn other_scripts() {
         check("\u{739b}\u{4e3d}\u{3002}\u{5979}\u{ff01}", &["\u{739b}\u{4e3d}\u{3002}", "\u{5979}\u{ff01}"]);
         check("\u{300c}\u{739b}\u{3002}\u{300d}\u{4e3d}", &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"]);
-        check("Wrapped\nlines go on.\nNext", &["Wrapped\nlines go on.", "Next"]);
+        check("Wrapped\nin lines.\nNext", &["Wrapped\nin lines.", "Next"]);
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Topic,
     token::{Token, tokens},
     unicode::shown,
-    verb::{is_copula, is_verb},
+    verb::{is_auxiliary, is_copula, is_verb},
 };
 
 /// Pronouns with their possessives, by whom they stand for.
@@ -247,7 +247,7 @@ fn is_leading(words: &[Token]) -> bool {
     let first = words[0].word.as_str();
     LEADING.contains(&first)
         || (first.len() > 4 && (first.ends_with("ly") || first.ends_with("ing")))
-        || is_verb(first)
+        || (words[0].capital && is_verb(first) && !is_auxiliary(first))
         || (first.len() > 3 && first.ends_with("ed"))
         || super::number::is_measure(first)
 }
@@ -269,7 +269,8 @@ fn is_expletive(words: &[Token]) -> bool {
             || (token.capital && !token.article)
             || super::number::is_measure(&token.word)
     };
-    clause && ((copula && lifted(&words[after])) || seems)
+    let supposes = words[1].word == "would" && words.get(2).is_some_and(|token| token.word == "be");
+    supposes || clause && ((copula && lifted(&words[after])) || seems)
 }
 
 /// Where the clause begins that an expletive stands for.

@@ -43,7 +43,7 @@ pub(super) fn letters(text: &str) -> Vec<Letter> {
             end += 1;
         }
         let cluster = &raw[start..end];
-        let is_small_digit = cluster[0].is_numeric() && !cluster[0].is_ascii_digit();
+        let is_small_digit = matches!(cluster[0], '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{bc}'..='\u{be}' | '\u{2070}'..='\u{2089}' | '\u{2150}'..='\u{215f}');
         if is_small_digit && letters.last().is_some_and(|last: &Letter| last.letter.is_ascii_digit()) {
             letters.push(Letter { letter: ' ', start, end: start });
         }

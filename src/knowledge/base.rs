@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Statement};
 
 use crate::{
-    facts::{bare, sentences, spellings, words},
+    facts::{Token, bare, sentences, spellings, tokens},
     language::json_lines::JsonLinesError,
 };
 
@@ -41,8 +41,10 @@ const LONGEST_TITLE: usize = 8;
 pub struct Passage {
     /// The sentence.
     pub text: String,
-    /// Its words in their normal form.
+    /// Its words in their normal form, without articles.
     pub words: Vec<String>,
+    /// Its words with what their spelling tells.
+    pub tokens: Vec<Token>,
 }
 
 /// Why knowledge could not be read or written.
@@ -226,7 +228,9 @@ impl Knowledge {
             let trimmed = name.trim_matches(|c: char| !(c.is_alphanumeric() || matches!(c, ')' | '(')));
             let owner = ["'s", "\u{2019}s", "'", "\u{2019}"].iter().find_map(|end| trimmed.strip_suffix(end));
             let dotted = name.trim_end_matches([',', ';', ':', '!', '?', '"']);
-            for candidate in [trimmed, owner.unwrap_or(trimmed), dotted] {
+            let mut candidates = vec![trimmed, owner.unwrap_or(trimmed), dotted];
+            candidates.dedup();
+            for candidate in candidates {
                 if !candidate.is_empty()
                     && let Some(title) = self.spelt(candidate)?
                 {
@@ -259,7 +263,11 @@ impl Knowledge {
             .optional()
             .map_err(|source| self.error(source))?;
         let text = text.unwrap_or_default().replace(SEPARATOR, "\n").replace("<s>", "").replace("</s>", "\n");
-        let passage = |text: String| Passage { words: words(&text), text };
+        let passage = |text: String| {
+            let tokens = tokens(&text);
+            let words = tokens.iter().filter(|token| !token.article).map(|token| token.word.clone()).collect();
+            Passage { text, words, tokens }
+        };
         let passages: Rc<[Passage]> = sentences(&text).into_iter().map(|sentence| passage(sentence.text)).collect();
         let mut read = self.read.borrow_mut();
         if read.len() >= MOST_KEPT {

@@ -153,7 +153,7 @@ pub fn mine(
         if candidates.is_empty() {
             order.push(response.prompt_id.as_str());
         }
-        let names = protection.named(&response.output);
+        let names = protection.named(&response.output, &response.topic);
         let facts = judged[index].iter().filter(|judged| is_fact(judged));
         let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
             span: claim.span,

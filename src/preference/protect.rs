@@ -1,15 +1,34 @@
 //! Topics that tuning must not see: those it is tested on, and those of other domains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    facts::{NameIndex, words},
+    facts::{Token, bare, tokens, unaccented},
     language::{Content, Pair, Prompt},
 };
 
 /// Topics that no pair may be about, nor name in an answer.
+///
+/// A name is found whatever its accents and composition, with or without what stands in parentheses after it, whole words
+/// only. A name of one word with a capital is found only in capitals, and only with its article where it has one (`focus`
+/// is not the band Focus, nor `May` The May); a text without any capitals tells nothing, and there every word counts.
 #[derive(Clone, Debug, Default)]
-pub struct Protection(NameIndex);
+pub struct Protection {
+    /// Words to the topics of this name.
+    names: BTreeMap<String, Vec<Protected>>,
+    /// The number of words of the longest name.
+    longest: usize,
+}
+
+/// A topic that must not be named.
+#[derive(Clone, Debug)]
+struct Protected {
+    topic: String,
+    /// Whether it is one word with a capital, which in lower case is another word.
+    in_capitals: bool,
+    /// Whether an article belongs to it.
+    with_article: bool,
+}
 
 /// A pair says something of a protected topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +46,9 @@ pub struct ProtectionError {
 
 impl<S: Into<String>> FromIterator<S> for Protection {
     fn from_iter<I: IntoIterator<Item = S>>(topics: I) -> Self {
-        Self(topics.into_iter().collect())
+        let mut protection = Self::default();
+        topics.into_iter().for_each(|topic| protection.add(&topic.into()));
+        protection
     }
 }
 
@@ -38,15 +59,78 @@ impl Protection {
         topics.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
-    /// The protected topic that a text names, whole words only, whatever their case.
-    pub fn named(&self, text: &str) -> Option<&str> {
-        self.0.find(&words(text)).map(|named| named.names[0].as_str())
+    fn add(&mut self, topic: &str) {
+        for name in [topic.trim(), bare(topic)] {
+            let spelt = tokens(&unaccented(name));
+            let words = named_words(&spelt);
+            if words.is_empty() {
+                continue;
+            }
+            self.longest = self.longest.max(words.len());
+            let protected = Protected {
+                topic: topic.to_owned(),
+                in_capitals: words.len() == 1 && spelt.iter().any(|token| !token.article && token.capital),
+                with_article: words.len() == 1 && spelt.first().is_some_and(|token| token.article),
+            };
+            let known = self.names.entry(words.join(" ")).or_default();
+            if known.iter().all(|other| other.topic != topic) {
+                known.push(protected);
+            }
+        }
+    }
+
+    /// The protected topic that an answer names, but for what belongs to its own topic's name.
+    pub fn named(&self, text: &str, own: &str) -> Option<&str> {
+        let plain = unaccented(text);
+        let cased = plain.chars().any(char::is_uppercase);
+        let spelt = tokens(&plain);
+        let own = named_words(&tokens(&unaccented(bare(own))));
+        let mut start = 0;
+        while start < spelt.len() {
+            let length = matched(&spelt, start, &own);
+            if let Some(length) = length.filter(|_| !self.names.contains_key(&own.join(" "))) {
+                start += length;
+                continue;
+            }
+            if let Some(topic) = self.at(&spelt, start, cased) {
+                return Some(topic);
+            }
+            start += 1;
+        }
+        None
+    }
+
+    /// The longest protected name at a word.
+    fn at(&self, spelt: &[Token], start: usize, cased: bool) -> Option<&str> {
+        let mut words: Vec<&str> = Vec::new();
+        let mut found = None;
+        for token in spelt[start..].iter() {
+            if token.article {
+                if words.is_empty() {
+                    return None;
+                }
+                continue;
+            }
+            words.push(&token.word);
+            if words.len() > self.longest {
+                break;
+            }
+            let articled = start.checked_sub(1).is_some_and(|before| spelt[before].article);
+            let fits = |protected: &&Protected| {
+                !cased || ((!protected.in_capitals || spelt[start].capital) && (!protected.with_article || articled))
+            };
+            let longer = self.names.get(&words.join(" ")).and_then(|names| names.iter().find(fits));
+            found = longer.map(|protected| protected.topic.as_str()).or(found);
+        }
+        found
     }
 
     /// Whether this is a protected topic.
     pub fn covers(&self, topic: &str) -> bool {
-        let words = words(topic);
-        self.0.find(&words).is_some_and(|named| named.start == 0 && named.length == words.len())
+        let same = |name: &str| named_words(&tokens(&unaccented(name))).join(" ");
+        let known = self.names.get(&same(topic));
+        // Two topics of one name, told apart by what stands in parentheses, are two.
+        known.is_some_and(|names| names.iter().any(|name| same(&name.topic) == same(topic)))
     }
 
     /// The protected topic that a pair is about, or names in either answer, and the text that does so. A prompt may name
@@ -57,8 +141,31 @@ impl Protection {
         }
         let prompt = pair.topic.is_empty().then_some(&pair.prompt);
         let contents = [Some(&pair.chosen), Some(&pair.rejected), prompt].into_iter().flatten();
-        contents.map(Content::text).find_map(|text| Some((self.named(&text)?.to_owned(), text)))
+        contents.map(Content::text).find_map(|text| Some((self.named(&text, &pair.topic)?.to_owned(), text)))
     }
+}
+
+fn named_words(spelt: &[Token]) -> Vec<String> {
+    spelt.iter().filter(|token| !token.article).map(|token| token.word.clone()).collect()
+}
+
+/// How many words from here on are these, articles between them passed over.
+fn matched(spelt: &[Token], start: usize, words: &[String]) -> Option<usize> {
+    let mut wanted = words.iter();
+    let mut next = wanted.next()?;
+    for (index, token) in spelt[start..].iter().enumerate() {
+        if token.article && index > 0 {
+            continue;
+        }
+        if token.article || token.word != *next {
+            return None;
+        }
+        match wanted.next() {
+            Some(word) => next = word,
+            None => return Some(index + 1),
+        }
+    }
+    None
 }
 
 /// Checks that no pair is about a protected topic, or names one in either answer.
@@ -121,5 +228,47 @@ mod tests {
         let mut nameless = pair("Ann Lee", "", "");
         nameless.topic = String::new();
         assert_eq!(check_protected(&[nameless], &protected).unwrap_err().protected, "Ann Lee");
+    }
+
+    #[test]
+    fn common_words_are_no_names_but_names_are_found_however_they_are_written() {
+        let protected: Protection = [
+            "Focus",
+            "The May",
+            "Prince",
+            "The Band",
+            "Kurt G\u{f6}del",
+            "Michael Holm (painter)",
+            "\u{739b}\u{4e3d}",
+            "Focus...",
+        ]
+        .into_iter()
+        .collect();
+        let named = |text: &str| protected.named(text, "Ada Quill");
+        for clean in [
+            "Her main focus was physics.",
+            "In May 1934 she met a prince and the band played on.",
+            "The band played.",
+            "Kurt Vonnegut and Michael Ray.",
+        ] {
+            assert_eq!(named(clean), None, "{clean}");
+        }
+        for (leak, topic) in [
+            ("She played in Focus.", "Focus"),
+            ("She played with the Band.", "The Band"),
+            ("She sang with The May.", "The May"),
+            ("She met Kurt Go\u{308}del.", "Kurt G\u{f6}del"),
+            ("She met Kurt Godel's wife.", "Kurt G\u{f6}del"),
+            ("She met Kurt G\u{f6}\u{ad}del.", "Kurt G\u{f6}del"),
+            ("She met michael holm there.", "Michael Holm (painter)"),
+            ("\u{5979}\u{662f}\u{739b}\u{4e3d}\u{7684}\u{670b}\u{53cb}", "\u{739b}\u{4e3d}"),
+            ("she played in focus.", "Focus"),
+        ] {
+            assert_eq!(named(leak), Some(topic), "{leak}");
+        }
+        assert_eq!(protected.named("Prince Albert was born in Oslo.", "Prince Albert"), None);
+        assert_eq!(protected.named("Prince was born in Oslo.", "Prince Albert"), Some("Prince"));
+        assert!(protected.covers("kurt go\u{308}del") && protected.covers("Michael Holm (painter)"));
+        assert!(!protected.covers("Michael Holm (boxer)") && !protected.covers("Ada Quill"));
     }
 }

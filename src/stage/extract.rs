@@ -12,10 +12,11 @@ use crate::{
     recipe::schema::{Input, Kind},
 };
 
-/// The kind. Version 1: one claim a sentence, by rules.
+/// The kind. Version 1: one claim a sentence, by rules. 2: without markup, labels with their values, subjects that do not
+/// come first; a claim says its topic.
 pub(super) const KIND: Kind = Kind {
     name: "extract",
-    version: 1,
+    version: 2,
     about: "Splits answers into single facts, each understandable without the answer, by rules.",
     inputs: &[Input::one("responses", &RESPONSES, "The answers.")],
     parameters: &[],
@@ -65,8 +66,8 @@ mod tests {
         let notes = Trial::new(&[("responses", &path)], json!({})).run(&KIND, folder.path(), run).unwrap();
         assert_eq!(notes, ["2 claims in 1 answers, 2.00 each"]);
         expect_test::expect![[r#"
-            {"id":"a#0/0","response_id":"a#0","text":"France's capital is Paris.","span":[15,36]}
-            {"id":"a#0/1","response_id":"a#0","text":"France borders","span":[37,47]}
+            {"id":"a#0/0","response_id":"a#0","topic":"France","text":"France's capital is Paris.","span":[15,36]}
+            {"id":"a#0/1","response_id":"a#0","topic":"France","text":"France borders","span":[37,47]}
         "#]]
         .assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
     }

@@ -144,9 +144,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     .map_err(StageError::doing("write the pairs"))?;
     let Mined { answers, unrewarded, .. } = mined;
     if mined.pairs.is_empty() && mined.labelled.is_empty() {
-        return Err(StageError(format!(
-            "found no pairs: no two of {answers} answers to one prompt differ by {margin} in their reward; sample more answers, or lower `margin`"
-        )));
+        return Err(StageError(no_rows(&mined, margin)));
     }
     if mined.factless > 0 {
         let text = format!("{} of {answers} answers state no fact that was checked", mined.factless);
@@ -159,6 +157,21 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     }
     describe(context, &mined);
     Ok(())
+}
+
+/// Why there is no row: protected topics took all, or no two answers differ.
+fn no_rows(mined: &Mined, margin: f64) -> String {
+    let answers = mined.answers;
+    let taken: usize = mined.left_out.values().sum();
+    let most = mined.left_out.iter().max_by_key(|(_, count)| **count);
+    match most {
+        Some((topic, count)) => format!(
+            "found no pairs: all {taken} were left out since they name protected topics, most of them `{topic}` ({count}), which is a topic of another split; rename the topic if it is another thing, or take other answers"
+        ),
+        None => format!(
+            "found no pairs: no two of {answers} answers to one prompt differ by {margin} in their reward; sample more answers, or lower `margin`"
+        ),
+    }
 }
 
 fn describe(context: &Context, mined: &Mined) {

@@ -1,5 +1,7 @@
 //! The kind `verify`: claims against knowledge.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{
@@ -13,11 +15,12 @@ use crate::{
     verification::{Matching, Tally, verify},
 };
 
-/// The kind. Version 1: exact and contained matching of words.
+/// The kind. Version 1: exact and contained matching of words. 2: the topic's article; what is denied, or said of something
+/// else, is no support; dates, numbers and letters in one spelling; refusals are irrelevant.
 pub(super) const KIND: Kind = Kind {
     name: "verify",
-    version: 1,
-    about: "Judges each claim by the sentences of the document that it names; it sees the claim's text and the knowledge only.",
+    version: 2,
+    about: "Judges each claim by the sentences of the document about its topic; it sees the claim's text and topic and the knowledge only.",
     inputs: &[
         Input::one("claims", &CLAIMS, "The claims."),
         Input::one("knowledge", &KNOWLEDGE, "What is true: FActScore's SQLite file, or JSON lines of {title, text}."),
@@ -26,7 +29,7 @@ pub(super) const KIND: Kind = Kind {
         "matching",
         Shape::Choice(&["exact", "contained"]),
         Default::Text("exact"),
-        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles and possessives; `contained` where a sentence has all its words.",
+        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles, possessives and the form of dates; `contained` where a sentence has all its words and says them of the same, neither denied nor doubted.",
     )],
     provides: &[&VERDICTS],
     draws: false,
@@ -78,6 +81,26 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     json_lines::write(&context.output("verdicts.jsonl"), &verdicts).map_err(StageError::doing("write the verdicts"))?;
     let Tally { supported, unsupported, irrelevant } = tally;
     context.note(format!("{supported} claims supported, {unsupported} unsupported, {irrelevant} irrelevant"));
+    warn_of_unknown_topics(context, &claims, &knowledge)
+}
+
+/// Counts the claims whose topic has no article: they count as unsupported, whether they hold or not.
+fn warn_of_unknown_topics(context: &Context, claims: &[Claim], knowledge: &Knowledge) -> Result<(), StageError> {
+    let mut missing: BTreeMap<&str, usize> = BTreeMap::new();
+    for claim in claims.iter().filter(|claim| !claim.topic.is_empty()) {
+        let title = knowledge.title_of(&claim.topic).map_err(StageError::doing("read the knowledge"))?;
+        if title.is_none() {
+            *missing.entry(&claim.topic).or_default() += 1;
+        }
+    }
+    let count: usize = missing.values().sum();
+    if let Some(first) = missing.keys().next() {
+        context.warn(format!(
+            "{count} of {} claims are of {} topics without an article of their own in the knowledge, `{first}` among them",
+            claims.len(),
+            missing.len()
+        ));
+    }
     Ok(())
 }
 

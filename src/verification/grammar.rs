@@ -144,7 +144,6 @@ const DENIALS: &[&str] = &[
     "prohibited",
     "incapable",
     "lost",
-    "without",
 ];
 
 /// What lessens a statement, or speaks of another one: a statement with it says less than one without.

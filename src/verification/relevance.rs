@@ -380,7 +380,11 @@ const REACH: usize = 9;
 /// Everything does but a text without letters and digits, a question, a courtesy, and what a speaker says of itself and of
 /// the talk: a refusal states nothing, unless a fact follows (`I cannot say where she lived, but she was born in Oslo`).
 pub fn is_checkable(claim: &str) -> bool {
-    let asks = claim.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ')' | '\u{201d}' | '*'));
+    // A quotation that asks may end a sentence that does not.
+    let quoted = claim.starts_with(['"', '\'', '(', '\u{201c}']);
+    let asks = claim.trim_end_matches(|c: char| {
+        c.is_whitespace() || c == '*' || (quoted && matches!(c, '"' | '\'' | ')' | '\u{201d}'))
+    });
     if asks.ends_with(['?', '\u{ff1f}']) {
         return false;
     }

@@ -349,9 +349,7 @@ impl Builder {
         for word in std::mem::take(&mut self.pending) {
             match word.word.as_str() {
                 "\u{3}not" => denied = !denied,
-                hedge if hedge.starts_with('\u{3}') => {
-                    drop(hedged.insert(hedge.trim_start_matches('\u{3}').to_owned()))
-                }
+                hedge if hedge.starts_with('\u{3}') => hedged.extend([hedge.trim_start_matches('\u{3}').to_owned()]),
                 _ if word.tie.is_some() => said.push(word),
                 _ => subject.push(word),
             }

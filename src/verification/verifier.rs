@@ -60,7 +60,7 @@ pub fn verify(claim: &Claim, knowledge: &Knowledge, matching: Matching) -> Resul
         let asked = asked(&claim.text, &topic);
         let said = statements(&asked.tokens, &topic, &[]);
         let passages = knowledge.passages(&title)?;
-        let pronouns = pronouns(&passages, &topic);
+        let pronouns = pronouns(&passages);
         for passage in passages.iter() {
             let support = match matching {
                 Matching::Exact => exact(&asked, passage, &topic),
@@ -128,7 +128,7 @@ fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
 }
 
 /// The pronouns that stand for the topic in an article: `she` or `he`, whichever it has more of, else `it` and `they`.
-fn pronouns(passages: &[Passage], _topic: &Topic) -> &'static [&'static str] {
+fn pronouns(passages: &[Passage]) -> &'static [&'static str] {
     let count = |words: &[&str]| -> usize {
         passages.iter().flat_map(|passage| &passage.words).filter(|word| words.contains(&word.as_str())).count()
     };
@@ -153,7 +153,7 @@ impl Support {
 
 fn exact(asked: &Asked, passage: &Passage, topic: &Topic) -> Support {
     let equal = passage.words.len() + MOST_NAME_WORDS >= asked.words.len()
-        && words_with_topic(&tokens(&passage.text), topic) == asked.words;
+        && words_with_topic(&passage.tokens, topic) == asked.words;
     Support { share: f64::from(u8::from(equal)), denied: false }
 }
 
@@ -178,12 +178,12 @@ fn contained(asked: &Asked, said: &[Statement], passage: &Passage, topic: &Topic
     if share < 1.0 {
         return Support { share, denied: false };
     }
-    let known = tokens(&passage.text);
+    let known = &passage.tokens;
     if asked.tokens.iter().any(|token| is_unspaced_word(&token.word)) {
-        let whole = is_whole_part(asked, &known, topic);
+        let whole = is_whole_part(asked, known, topic);
         return Support { share: if whole { 1.0 } else { 0.5 }, denied: false };
     }
-    match agreement(said, &statements(&known, topic, pronouns)) {
+    match agreement(said, &statements(known, topic, pronouns)) {
         Agreement::Says => Support { share: 1.0, denied: false },
         Agreement::Denies => Support { share: 0.0, denied: true },
         Agreement::Neither => Support { share: 0.5, denied: false },

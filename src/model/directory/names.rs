@@ -120,7 +120,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::{model::directory::layout::expected_tensors, seed::Seed};
+    use crate::{model::directory::layout::{EMBEDDING, expected_tensors}, seed::Seed};
 
     /// The names are those that a checkpoint has, and their columns make up every parameter of ours once.
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             let model = config.init(&Seed::root(1), &Device::flex());
             let named = model.named_tensors();
             let names: BTreeSet<String> = named.iter().map(|tensor| tensor.name.clone()).collect();
-            let mut expected: BTreeSet<String> = expected_tensors(&config).map(|(name, _)| name).collect();
+            let mut expected: BTreeSet<String> = expected_tensors(&config, EMBEDDING).map(|(name, _)| name).collect();
             expected.insert("lm_head.weight".to_owned());
             assert_eq!(names, expected);
             let mut covered: BTreeMap<String, usize> = BTreeMap::new();
