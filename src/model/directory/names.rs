@@ -120,7 +120,10 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::{model::directory::layout::{EMBEDDING, expected_tensors}, seed::Seed};
+    use crate::{
+        model::directory::layout::{EMBEDDING, expected_tensors},
+        seed::Seed,
+    };
 
     /// The names are those that a checkpoint has, and their columns make up every parameter of ours once.
     #[test]
