@@ -37,10 +37,13 @@ enum Irrelevant {
     Dropped,
 }
 
+/// The labelled answers; where `APEFT_DATA` says where data sets are, they must be there.
 fn folder() -> Option<PathBuf> {
-    let data = std::env::var_os("APEFT_DATA").map(PathBuf::from);
-    let found = data.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    Some(found.join("factscore-bios")).filter(|folder| folder.is_dir())
+    let named = std::env::var_os("APEFT_DATA").map(PathBuf::from);
+    let data = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let folder = data.join("factscore-bios");
+    assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
+    folder.is_dir().then_some(folder)
 }
 
 /// The labels of a model's answers as our rows: people's judgements stand in for the verifier's.
