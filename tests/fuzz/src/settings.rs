@@ -20,6 +20,7 @@ fn seed_corpus() {
         "stage.\"ä\".kind='tune'",
         "matrix.algorithm=[\"dpo\"]",
         "defaults.tune.device=cpu\nstage.base=",
+        "stage.\"ä\".ki='wuneun'.\"ä\".ki='wune",
     ];
     for (number, seed) in seeds.iter().enumerate() {
         fs::write(format!("corpus/settings/seed-{number}"), seed).unwrap();
