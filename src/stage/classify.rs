@@ -163,4 +163,26 @@ mod tests {
         let error = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap_err().to_string();
         assert!(error.contains("the answer `people/Ann#0` is to `people/Ann`, which is no question"), "{error}");
     }
+
+    /// Ann is answered right once in three times: the class of that answer has confidence 1/3, the other 2/3.
+    #[test]
+    fn measures_of_one_fact_are_those_worked_out_by_hand() {
+        let folder = trial::judged(&[("people", "Ann", "tune", &["S", "N", "N"])]);
+        let path = folder.path();
+        let question = r#"{"id":"people/Ann","prompt":"?","topic":"Ann","domain":"people","split":"tune","form":"question","attribute":"field"}"#;
+        std::fs::write(path.join("prompts.jsonl"), format!("{question}\n")).unwrap();
+        let inputs = [("prompts", path), ("responses", path), ("claims", path), ("verdicts", path)];
+        Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
+        let row: serde_json::Value = serde_json::from_slice(&std::fs::read(path.join("probe.jsonl")).unwrap()).unwrap();
+        let (once, twice) = (1.0_f64 / 3.0, 2.0_f64 / 3.0);
+        let by_hand = [
+            ("max_conf", twice),
+            ("exp_conf", once * once + twice * twice),
+            ("neg_ent", once * once.ln() + twice * twice.ln()),
+        ];
+        for (field, expected) in by_hand {
+            assert!((row[field].as_f64().unwrap() - expected).abs() < 1e-12, "{field}: {}", row[field]);
+        }
+        assert_eq!((&row["right"], &row["contradicting"], &row["class"]), (&json!(1), &json!(2), &json!("potential")));
+    }
 }

@@ -187,4 +187,40 @@ mod tests {
         assert_eq!(fits(&half)[0].problem, "`average` needs `average_from`");
         assert_eq!(fits(&BTreeMap::from([("average_from".to_owned(), json!(["x"]))])).len(), 1);
     }
+
+    /// Seed 0 has three answers that state facts, seed 1 two; each seed weighs the same, and so does each answer within it.
+    #[test]
+    fn a_difference_is_the_mean_over_seeds_of_the_means_over_answers() {
+        let folder = tempfile::tempdir().unwrap();
+        let cells: [(&str, &[&str], &[&str]); 4] = [
+            ("before@seed=0", &["SN", "NN"], &["SSSSN"]),
+            ("after@seed=0", &["SS", "SN"], &["SSSSN"]),
+            ("before@seed=1", &["SNNNN"], &["NN"]),
+            ("after@seed=1", &["SSSNN"], &["SN"]),
+        ];
+        let mut inputs = Vec::new();
+        for (label, ann, bo) in cells {
+            let judged = trial::judged(&[("people", "Ann", "test", ann), ("people", "Bo", "test", bo)]);
+            let given = [("responses", judged.path()), ("claims", judged.path()), ("verdicts", judged.path())];
+            let output = folder.path().join(label);
+            Trial::new(&given, json!({})).run(&score::KIND, &output, score::run).unwrap();
+            inputs.push(InputPath { name: "scores".to_owned(), path: output, label: Some(label.to_owned()) });
+        }
+        Trial { inputs, ..Trial::new(&[], json!({"baseline": "before"})) }.run(&KIND, folder.path(), run).unwrap();
+        let comparison: Comparison =
+            serde_json::from_slice(&std::fs::read(folder.path().join("comparison.json")).unwrap()).unwrap();
+        let precision = |arm: &str| {
+            comparison.rows.iter().find(|row| (row.arm.as_str(), row.measure.as_str()) == (arm, "precision")).unwrap()
+        };
+        // Before: 0.5, 0 and 0.8 with seed 0, 0.2 and 0 with seed 1. After: 1, 0.5 and 0.8, then 0.6 and 0.5.
+        let (before, after) = ([1.3 / 3.0, 0.1], [2.3 / 3.0, 0.55]);
+        assert!(
+            (precision("before").mean - (before[0] + before[1]) / 2.0).abs() < 1e-12,
+            "{}",
+            precision("before").mean
+        );
+        assert!((precision("after").mean - (after[0] + after[1]) / 2.0).abs() < 1e-12, "{}", precision("after").mean);
+        let difference = precision("after").difference.unwrap();
+        assert!((difference - (1.0 / 3.0 + 0.45) / 2.0).abs() < 1e-12, "{difference}");
+    }
 }

@@ -253,4 +253,24 @@ mod tests {
         let none = Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
         assert!(none.to_string().contains("no answer is of the splits `validate`"), "{none}");
     }
+
+    /// SS is 2 of 2 right, SN 1 of 2, NN none: rewards 1, 0.5 and 0, so that a margin of 0.6 leaves one pair.
+    #[test]
+    fn rewards_are_shares_of_right_facts() {
+        let folder = trial::judged(&[("people", "Ann", "tune", &["SS", "SN", "NN"])]);
+        let path = folder.path();
+        let prompt = r#"{"id":"people/Ann","prompt":"?","topic":"Ann","domain":"people","split":"tune"}"#;
+        std::fs::write(path.join("prompts.jsonl"), format!("{prompt}\n")).unwrap();
+        let inputs = [("responses", path), ("claims", path), ("verdicts", path), ("prompts", path)];
+        let mined = |margin: f64| {
+            Trial::new(&inputs, json!({"margin": margin})).run(&KIND, path, run).unwrap();
+            let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
+            let mut scores: Vec<(f64, f64)> =
+                pairs.iter().map(|pair| (pair.chosen_score, pair.rejected_score)).collect();
+            scores.sort_by(|one, other| one.partial_cmp(other).unwrap());
+            scores
+        };
+        assert_eq!(mined(0.0), [(0.5, 0.0), (1.0, 0.0), (1.0, 0.5)]);
+        assert_eq!(mined(0.6), [(1.0, 0.0)]);
+    }
 }

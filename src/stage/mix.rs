@@ -245,4 +245,24 @@ mod tests {
         let error = mixed(&inputs, json!({"general_pairs": 0, "atomic_pairs": 0})).unwrap_err().to_string();
         assert!(error.contains("no pairs are left of 8 general and 5 atomic ones"), "{error}");
     }
+
+    /// 10 pairs with 30 % atomic ones are 7 general and 3 atomic, each from its own pool and none twice.
+    #[test]
+    fn a_share_is_rounded_to_whole_pairs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for (level, count) in [("general", 9), ("atomic", 4)] {
+            let row = |index| json!({"prompt": "?", "chosen": format!(" {level} {index}"), "rejected": " bad", "level": level});
+            let rows: String = (0..count).map(|index| format!("{}\n", row(index))).collect();
+            std::fs::write(path.join(format!("{level}.jsonl")), rows).unwrap();
+        }
+        let (general, atomic) = (path.join("general.jsonl"), path.join("atomic.jsonl"));
+        let inputs = [("general", general.as_path()), ("atomic", atomic.as_path())];
+        Trial::new(&inputs, json!({"pairs": 10, "atomic_share": 0.3})).run(&KIND, path, run).unwrap();
+        let text = std::fs::read_to_string(path.join("pairs.jsonl")).unwrap();
+        let counted = |level: &str| text.matches(&format!("\"level\":\"{level}\"")).count();
+        assert_eq!((counted("general"), counted("atomic")), (7, 3));
+        let distinct: std::collections::BTreeSet<&str> = text.lines().collect();
+        assert_eq!(distinct.len(), 10);
+    }
 }

@@ -178,4 +178,26 @@ mod tests {
         Trial { seed: 9, ..Trial::new(&inputs, parameters) }.run(&KIND, &output, run).unwrap();
         assert_eq!(std::fs::read(output.join("scores.json")).unwrap(), first);
     }
+
+    /// Ann's answers are right to 1 and 1/2, Bo's to 3/4 and 0: topics 0.75 and 0.375, their mean 0.5625. Half their distance is
+    /// 0.1875, Student's t with one degree of freedom 12.7062.
+    #[test]
+    fn means_and_intervals_are_those_worked_out_by_hand() {
+        let folder =
+            trial::judged(&[("people", "Ann", "test", &["SS", "SN", ""]), ("people", "Bo", "test", &["SSSN", "N"])]);
+        let path = folder.path();
+        let inputs = [("responses", path), ("claims", path), ("verdicts", path)];
+        let output = path.join("scores");
+        Trial::new(&inputs, json!({"gamma": 2, "k": 2})).run(&KIND, &output, run).unwrap();
+        let scores: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(output.join("scores.json")).unwrap()).unwrap();
+        let measure = |name: &str, field: &str| scores["domains"][0]["measures"][name][field].as_f64().unwrap();
+        assert!((measure("precision", "mean") - 0.5625).abs() < 1e-12);
+        assert!((measure("precision", "low") - (0.5625 - 12.7062 * 0.1875)).abs() < 1e-4);
+        assert!((measure("precision", "high") - (0.5625 + 12.7062 * 0.1875)).abs() < 1e-4);
+        // F1@2 of SS is 1, of SN 1/2, of the empty answer 0; of SSSN 2 * 0.75 * 1 / 1.75, of N 0: the mean of five answers.
+        assert!((measure("f1_at_k", "mean") - (1.5 + 6.0 / 7.0) / 5.0).abs() < 1e-12, "{}", measure("f1_at_k", "mean"));
+        // FActScore with gamma 2 punishes one answer alone, that of one fact, which is wrong anyhow.
+        assert!((measure("factscore", "mean") - 0.5625).abs() < 1e-12, "{}", measure("factscore", "mean"));
+    }
 }
