@@ -264,7 +264,12 @@ fn preference(
         .map(|every| MovingReference { every, mixup: parameters.reference_mixup.unwrap_or(0.6) });
     let mut preference = Preference {
         objective,
-        modifiers: Modifiers { weighting, beyond_shared_length, nll_mean, facts_only },
+        modifiers: Modifiers {
+            weighting: weighting.then(|| parameters.weight_ceiling.unwrap_or(1.0)),
+            beyond_shared_length,
+            nll_mean,
+            facts_only,
+        },
         rows,
         reference: known.map_err(StageError::doing("use the reference"))?.unwrap_or_default(),
         mismatch,

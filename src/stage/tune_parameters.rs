@@ -111,7 +111,7 @@ pub(super) const KIND: Kind = Kind {
             "divergence",
             Shape::Choice(&["reverse_kl", "forward_kl", "jensen_shannon", "alpha"]),
             Default::Absent,
-            "The f-divergence that holds the model to its start; reverse_kl where nothing is said.",
+            "The f-divergence that holds the model to its start, for algorithms that compare two answers; else reverse_kl.",
         ),
         Parameter::new("divergence_alpha", POSITIVE, Default::Absent, "For the alpha divergence; 0.5 by default."),
         Parameter::new(
@@ -119,6 +119,12 @@ pub(super) const KIND: Kind = Kind {
             Shape::Flag,
             Default::Flag(false),
             "Rows count more the likelier their answers are by now (WPO).",
+        ),
+        Parameter::new(
+            "weight_ceiling",
+            POSITIVE,
+            Default::Absent,
+            "The largest weight of `weighting`: 1 by default, as its authors have it; TRL 1.16 has none (1e6).",
         ),
         Parameter::new(
             "facts_only",
@@ -130,7 +136,7 @@ pub(super) const KIND: Kind = Kind {
             "beyond_shared_length",
             Shape::Number { least: 0.0, most: 1.0, open: false },
             Default::Number(1.0),
-            "What tokens beyond the length of the shorter answer count (LD-DPO).",
+            "What tokens beyond the length of the shorter answer count (LD-DPO), also in `logps/chosen` and others.",
         ),
         Parameter::new(
             "mismatch",
@@ -271,6 +277,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug, Deserialize)]
 pub(super) struct Parameters {
     pub weighting: bool,
+    pub weight_ceiling: Option<f64>,
     pub facts_only: bool,
     pub beyond_shared_length: f64,
     pub nll_mean: NllMean,
@@ -321,9 +328,18 @@ pub(super) fn objective(parameters: &BTreeMap<String, Value>) -> Result<Objectiv
 
 fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
     let mut found = Vec::new();
-    if let Err(error) = objective(parameters) {
-        let right = "only what the algorithm has is expected";
-        found.push(Misfit { field: error.setting(), problem: error.to_string(), right });
+    let weighs = parameters.get("weighting").and_then(Value::as_bool) == Some(true);
+    match objective(parameters) {
+        Err(error) => {
+            let right = "only what the algorithm has is expected";
+            found.push(Misfit { field: error.setting(), problem: error.to_string(), right });
+        }
+        Ok(objective) if weighs && objective.sorts() => {
+            let names = objective.names().join(" + ");
+            let problem = format!("`{names}` sorts margins over the batch, so that none is a row's that could be weighted");
+            found.push(Misfit { field: "weighting", problem, right: "leave `weighting` out, or choose another algorithm" });
+        }
+        Ok(_) => {}
     }
     let is_alpha = parameters.get("divergence").and_then(Value::as_str) == Some("alpha");
     if parameters.contains_key("divergence_alpha") && !is_alpha {
@@ -339,6 +355,7 @@ fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
         ("lora_alpha", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
         ("lora_pattern", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
         ("reference_mixup", parameters.contains_key("reference_every"), "set `reference_every`, or leave it out"),
+        ("weight_ceiling", weighs, "set `weighting = true`, or leave it out"),
         ("patience", holds_out, "set `held_out` above 0, or leave it out"),
     ] {
         if parameters.contains_key(field) && !of_use {
