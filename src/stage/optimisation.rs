@@ -30,22 +30,38 @@ pub(super) const fn learning_rate(default: f64) -> Parameter {
 
 pub(super) const fn warmup(default: i64) -> Parameter {
     let shape = Shape::Integer { least: 0, most: i64::MAX };
-    Parameter::new("warmup", shape, Default::Integer(default), "Steps before the highest learning rate; the first has rate 0, as in transformers.")
+    Parameter::new(
+        "warmup",
+        shape,
+        Default::Integer(default),
+        "Steps before the highest learning rate; the first has rate 0, as in transformers.",
+    )
 }
 
 pub(super) const fn decay(default: &'static str) -> Parameter {
     let shape = Shape::Choice(&["constant", "linear", "cosine"]);
-    Parameter::new("decay", shape, Default::Text(default), "How the learning rate falls after the warm-up, step by step as in transformers.")
+    Parameter::new(
+        "decay",
+        shape,
+        Default::Text(default),
+        "How the learning rate falls after the warm-up, step by step as in transformers.",
+    )
 }
 
 pub(super) const fn floor(default: f64) -> Parameter {
-    let about = "The share of the learning rate that is left where the decay ends, one step after the last (min_lr_rate).";
+    let about =
+        "The share of the learning rate that is left where the decay ends, one step after the last (min_lr_rate).";
     Parameter::new("floor", SHARE, Default::Number(default), about)
 }
 
 pub(super) const fn weight_decay(default: f64) -> Parameter {
     let shape = Shape::Number { least: 0.0, most: 1.0, open: false };
-    Parameter::new("weight_decay", shape, Default::Number(default), "Decoupled weight decay of AdamW; biases and norms have none, as in transformers.")
+    Parameter::new(
+        "weight_decay",
+        shape,
+        Default::Number(default),
+        "Decoupled weight decay of AdamW; biases and norms have none, as in transformers.",
+    )
 }
 
 pub(super) const fn beta1(default: f64) -> Parameter {

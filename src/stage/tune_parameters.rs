@@ -336,8 +336,13 @@ fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
         }
         Ok(objective) if weighs && objective.sorts() => {
             let names = objective.names().join(" + ");
-            let problem = format!("`{names}` sorts margins over the batch, so that none is a row's that could be weighted");
-            found.push(Misfit { field: "weighting", problem, right: "leave `weighting` out, or choose another algorithm" });
+            let problem =
+                format!("`{names}` sorts margins over the batch, so that none is a row's that could be weighted");
+            found.push(Misfit {
+                field: "weighting",
+                problem,
+                right: "leave `weighting` out, or choose another algorithm",
+            });
         }
         Ok(_) => {}
     }

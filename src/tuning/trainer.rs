@@ -589,7 +589,8 @@ pub(super) mod tests {
         };
         let mut model = config.init(&Seed::root(5), &Device::flex());
         for block in &mut model.blocks {
-            let linears = [&mut block.query_key_value, &mut block.attention_output, &mut block.gate_up, &mut block.down];
+            let linears =
+                [&mut block.query_key_value, &mut block.attention_output, &mut block.gate_up, &mut block.down];
             for linear in linears {
                 linear.bias = linear.bias.take().map(|bias| bias.map(|bias| bias + 1.0));
             }
