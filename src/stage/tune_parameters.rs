@@ -34,7 +34,7 @@ pub(super) const MAX_LENGTH: Parameter = Parameter::new(
     "max_length",
     COUNT,
     Default::Integer(1024),
-    "The longest prompt with answer, in tokens; longer ones lose the beginning of the prompt first.",
+    "The longest prompt with answer, in tokens; longer ones lose the beginning of the prompt first, both answers alike.",
 );
 
 /// The format in which states are computed.

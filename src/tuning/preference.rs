@@ -448,3 +448,34 @@ impl BatchSums {
         Likelihood { value: -sum * by_token, by_token }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: a token of probability 0.9 beside one of 0.1 has 0.9 / (0.81 + 0.01), and the answers' means are multiplied.
+    #[test]
+    fn a_row_of_sure_tokens_has_no_weight_above_the_ceiling() {
+        let weight = |ceiling: Option<f64>, probability: f64| {
+            let preference = Preference {
+                objective: Objective::plain("dpo", &[]).unwrap(),
+                modifiers: Modifiers { weighting: ceiling, ..Modifiers::default() },
+                rows: vec![TokenRow::new(vec![0], TokenPreference::Pair([vec![1, 2].into(), vec![3].into()]))],
+                reference: Reference::default(),
+                mismatch: Mismatch::Fixed,
+                moving: None,
+                held_out: None,
+            };
+            let [policy, collision] = [probability, 0.82].map(|value: f64| value.ln() as f32);
+            let of_answers = |value: f32| vec![vec![value; 2], vec![value]];
+            let view =
+                PolicyView { answers: of_answers(policy), collisions: of_answers(collision), ..PolicyView::default() };
+            preference.row_weight(0, &view)
+        };
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        near(weight(Some(1.0), 0.9), 1.0);
+        near(weight(Some(1e6), 0.9), (0.9f64 / 0.82).powi(2));
+        near(weight(Some(1.0), 0.1), (0.1f64 / 0.82).powi(2));
+        near(weight(None, 0.1), 1.0);
+    }
+}
