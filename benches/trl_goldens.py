@@ -58,7 +58,7 @@ RUNS = {
     "cpo": dict(CPO, loss_type="sigmoid", cpo_alpha=1.0),
     "orpo": ORPO,
     # Exponentials of log-ratios soon leave the range of float32 where steps are large.
-    **{f"{loss} {name}": dict(DPO, **SHORT, lr=1e-5 if loss == "ipo" else 1e-4, loss_type=[loss],
+    **{f"{loss} {name}": dict(DPO, **SHORT, lr=1e-4 if loss in ("ipo", "robust") else 3e-4, loss_type=[loss],
                               **SMOOTHING.get(loss, {}), **divergence)
        for loss in "ipo hinge exo_pair robust discopop sigmoid_norm".split() for name, divergence in DIVERGENCES.items()},
     "sigmoid+sft js": dict(DPO, **SHORT, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.5], **DIVERGENCES["js"]),
@@ -69,6 +69,7 @@ RUNS = {
     "sigmoid warmup cosine": dict(DPO, **SHORT, lr_scheduler_type="cosine", warmup_steps=3),
     "sigmoid warmup floor": dict(DPO, **SHORT, lr_scheduler_type="cosine_with_min_lr", warmup_steps=3,
                                  lr_scheduler_kwargs=dict(min_lr_rate=0.1)),
+    "sigmoid keep_start": dict(DPO, **SHORT, max_length=40),
     "sigmoid decay": dict(DPO, **CHAT, lr=1e-2, weight_decay=1.0),
     "sigmoid lora decay": dict(DPO, **SHORT, adapter="adapter", lr=1e-2, weight_decay=1.0),
     **{f"{loss} chat": dict(DPO, **CHAT, loss_type=[loss]) for loss in ("sigmoid", "ipo")},
@@ -222,7 +223,7 @@ def run(out, settings):
     rows = (rows * (need // len(rows) + 1))[:need]
     tok = AutoTokenizer.from_pretrained(f"{out}/{directory}")
     model = AutoModelForCausalLM.from_pretrained(f"{out}/{directory}", dtype=torch.float32)
-    own = {"lr_scheduler_type": "constant", "weight_decay": 0.0, **own}
+    own = {"lr_scheduler_type": "constant", "weight_decay": 0.0, "max_length": 512, **own}
     if adapter: model = peft.PeftModel.from_pretrained(model, f"{out}/{adapter}", is_trainable=True)
     watch = Watch()
     make, config = TRAINERS[kind]
@@ -232,12 +233,12 @@ def run(out, settings):
             args=config(
                 output_dir=folder, per_device_train_batch_size=batch, gradient_accumulation_steps=accumulation,
                 max_steps=steps, learning_rate=lr, max_grad_norm=clip,
-                max_length=512, train_sampling_strategy="sequential", logging_steps=1, save_strategy="no",
+                train_sampling_strategy="sequential", logging_steps=1, save_strategy="no",
                 report_to=[], bf16=False, use_cpu=True, gradient_checkpointing=False, disable_tqdm=True, seed=0,
                 **own))
         watch.attach(trainer)
         trainer.train()
-    check(tok, rows, watch, steps, batch, accumulation)
+    check(tok, rows, watch, steps, batch, accumulation, own["max_length"])
     digits = 9 if steps == STEPS else 7
     return [{key: float(f"{log[key]:.{digits}g}") for key in LOGGED if key in log} for log in watch.logs]
 
@@ -246,7 +247,7 @@ def split(trainer, data, batch, accumulation, lr, clip, adapter=None, model="mod
     return trainer, data, batch, accumulation, lr, clip, adapter, model, steps, own
 
 
-def check(tok, rows, watch, steps, batch, accumulation):
+def check(tok, rows, watch, steps, batch, accumulation, max_length):
     """That the rows came in order, whole and between BOS and EOS, and that the logged losses are not rounded."""
     assert len(watch.logs) == steps and len(watch.batches) == steps * accumulation
     for step, log in enumerate(watch.logs):
@@ -263,7 +264,7 @@ def check(tok, rows, watch, steps, batch, accumulation):
             else:
                 ids = lambda messages, **kw: tok.apply_chat_template(messages, **kw)["input_ids"]
                 prompt, whole = ids(row["prompt"], add_generation_prompt=True), ids(row["prompt"] + answer)
-            assert whole[:len(prompt)] == prompt and [t for t in found if t != 2] == whole
+            assert whole[:len(prompt)] == prompt and [t for t in found if t != 2] == whole[:max_length]
 
 
 def main(out, names):

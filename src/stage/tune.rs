@@ -49,6 +49,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     warn_of_adapter(context, "adapter", folder)?;
     let reading = Reading {
         max_length: parameters.max_length,
+        truncation: parameters.truncation,
         single_answers: objective.takes_single_answers(),
         facts: parameters.facts_only || objective.looks_at_facts(),
         errors: objective.setting(Setting::FactMargin).is_some(),

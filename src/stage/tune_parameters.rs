@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     recipe::schema::{Default, Input, Kind, Mismatch as Misfit, Parameter, Shape},
-    tuning::{ALGORITHMS, Divergence, Mismatch, NllMean, Objective, ObjectiveError, Setting, Tape},
+    tuning::{ALGORITHMS, Divergence, Mismatch, NllMean, Objective, ObjectiveError, Setting, Tape, Truncation},
 };
 
 const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -34,7 +34,15 @@ pub(super) const MAX_LENGTH: Parameter = Parameter::new(
     "max_length",
     COUNT,
     Default::Integer(1024),
-    "The longest prompt with answer, in tokens; longer ones lose the beginning of the prompt first, both answers alike.",
+    "The longest prompt with answer, in tokens; `truncation` says what longer ones lose.",
+);
+
+/// What longer ones lose.
+pub(super) const TRUNCATION: Parameter = Parameter::new(
+    "truncation",
+    Shape::Choice(&["prompt", "answers"]),
+    Default::Text("prompt"),
+    "What is cut: the prompt's beginning, then answers' ends; or only these (TRL's keep_start), or the row is left out.",
 );
 
 /// The format in which states are computed.
@@ -180,6 +188,7 @@ pub(super) const KIND: Kind = Kind {
         Parameter::new("batch", COUNT, Default::Integer(32), "Rows of one optimizer step."),
         Parameter::new("accumulation", COUNT, Default::Integer(1), "Parts in which a batch goes through the model."),
         MAX_LENGTH,
+        TRUNCATION,
         Parameter::new(
             "freeze",
             Shape::List(&Shape::Text),
@@ -292,6 +301,7 @@ pub(super) struct Parameters {
     pub batch: usize,
     pub accumulation: usize,
     pub max_length: usize,
+    pub truncation: Truncation,
     pub freeze: Vec<String>,
     pub lora_rank: Option<usize>,
     pub lora_alpha: Option<f64>,

@@ -6,7 +6,7 @@ use super::{
     answered::Answered,
     facts,
     held_out::HeldOut,
-    objective::{Label, Objective, Row, RowLoss, Scored, Statistics},
+    objective::{Label, Objective, Row, RowLoss, Scored, Setting, Statistics},
     rows::{TokenAnswer, TokenFact, TokenPreference, TokenRow},
 };
 
@@ -331,6 +331,17 @@ impl Preference {
         found
     }
 
+    /// Whether the chosen answer has the higher reward. The reference was computed side by side with other texts: what
+    /// rounding of log-probabilities does is a tie.
+    pub(super) fn is_ahead(&self, chosen: &Scored, rejected: &Scored) -> bool {
+        let nats = match self.objective.needs_reference() {
+            true => chosen.reference.abs() + rejected.reference.abs(),
+            false => 0.0,
+        };
+        let rounding = ROUNDING * nats * self.objective.setting(Setting::Beta).unwrap_or(1.0);
+        self.objective.reward(chosen) - self.objective.reward(rejected) > rounding
+    }
+
     /// Adds what the part contributes to the batch's rewards, log-probabilities and counts.
     fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
         let reward = |answer: &Scored| self.objective.reward(answer);
@@ -351,9 +362,7 @@ impl Preference {
             let (chosen_logits, rejected_logits) = (1.0 / sums.chosen_tokens, 1.0 / sums.rejected_tokens);
             match scored {
                 Row::Pair { chosen, rejected, .. } => {
-                    // The reference was computed side by side with other texts: what rounding does is a tie.
-                    let nats = chosen.reference.abs() + rejected.reference.abs();
-                    let rounding = if self.objective.needs_reference() { ROUNDING * nats } else { 0.0 };
+                    measured[6] += f64::from(u8::from(self.is_ahead(&chosen, &rejected))) / sums.pairs;
                     measured[7] += chosen_share * log_probability(&chosen);
                     measured[8] += rejected_share * log_probability(&rejected);
                     let (chosen, rejected) = (reward(&chosen), reward(&rejected));
@@ -363,7 +372,6 @@ impl Preference {
                         true => chosen_share * (chosen - rejected),
                         false => chosen_share * chosen - rejected_share * rejected,
                     };
-                    measured[6] += f64::from(u8::from(chosen - rejected > rounding)) / sums.pairs;
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
                     measured[13] += chosen_logits * view.logits[0];
                     measured[14] += rejected_logits * view.logits[1];

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// A run of TRL, and the fields of the stage that must equal it.
-const RUNS: [(&str, &str); 62] = [
+const RUNS: [(&str, &str); 63] = [
     ("sigmoid", ""),
     ("ipo", "algorithm = 'ipo'"),
     ("hinge", "algorithm = 'hinge'"),
@@ -66,6 +66,7 @@ const RUNS: [(&str, &str); 62] = [
     ("sigmoid warmup floor", "warmup = 3\ndecay = 'cosine'\nfloor = 0.1"),
     ("sigmoid decay", "weight_decay = 1.0"),
     ("sigmoid lora decay", "adapter = { path = 'DATA/adapter' }\nweight_decay = 1.0"),
+    ("sigmoid keep_start", "max_length = 40\ntruncation = 'answers'"),
     ("sigmoid chat", ""),
     ("ipo chat", "algorithm = 'ipo'"),
     ("kto chat", "algorithm = 'kto'\nmismatch = 'batch'"),
@@ -76,7 +77,7 @@ const RUNS: [(&str, &str); 62] = [
 ];
 
 /// Fields that mean something else in TRL, by the runs in which they do, and why. All others must be there, and equal.
-const OTHERWISE: [(&[&str], &[&str], &str); 4] = [
+const OTHERWISE: [(&[&str], &[&str], &str); 5] = [
     (&["simpo", "alphapo"], &["nll_loss"], "TRL logs 0 for a likelihood that does not count; here it is measured"),
     (
         &["simpo", "alphapo", "cpo", "orpo"],
@@ -88,6 +89,7 @@ const OTHERWISE: [(&[&str], &[&str], &str); 4] = [
         &["logits/chosen", "logits/rejected", "mean_token_accuracy"],
         "TRL takes means over tokens in each part of a batch, and then over parts; here over the batch's tokens",
     ),
+    (&["apo_zero_unpaired"], &["kl"], "TRL logs 0 where no loss asks for it; here it is left out"),
     (&["orpo"], &["log_odds_ratio", "log_odds_chosen"], "parts of the loss, which are not logged here"),
 ];
 
