@@ -380,3 +380,42 @@ fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The fields that do not fit.
+    fn wrong(parameters: Value) -> Vec<&'static str> {
+        let parameters = serde_json::from_value(parameters).unwrap();
+        fits(&parameters).into_iter().map(|misfit| misfit.field).collect()
+    }
+
+    /// What TRL 1.16 refuses when its trainer is made, and what it takes.
+    #[test]
+    fn what_trl_refuses_is_refused_before_anything_runs() {
+        let divergences = ["forward_kl", "jensen_shannon", "alpha"];
+        for algorithm in ["dpo", "dpo_norm", "hinge", "ipo", "exo", "robust", "discopop"] {
+            for divergence in divergences {
+                assert!(wrong(json!({"algorithm": algorithm, "divergence": divergence})).is_empty(), "{algorithm}");
+            }
+        }
+        let sum = json!({"plus": {"sft": 0.5}, "divergence": "alpha", "divergence_alpha": 1.5});
+        assert!(wrong(sum).is_empty());
+        for algorithm in ["nca", "bco", "sppo", "aot", "aot_unpaired", "apo_zero", "apo_down"] {
+            for divergence in divergences {
+                let found = wrong(json!({"algorithm": algorithm, "divergence": divergence}));
+                assert_eq!(found, ["divergence"], "{algorithm}");
+            }
+            assert!(wrong(json!({"algorithm": algorithm, "divergence": "reverse_kl"})).is_empty(), "{algorithm}");
+        }
+        assert_eq!(wrong(json!({"plus": {"bco": 0.5}, "divergence": "forward_kl"})), ["divergence"]);
+        for algorithm in ["aot", "aot_unpaired"] {
+            assert_eq!(wrong(json!({"algorithm": algorithm, "weighting": true})), ["weighting"]);
+        }
+        assert_eq!(wrong(json!({"weight_ceiling": 2.0})), ["weight_ceiling"]);
+        assert!(wrong(json!({"weighting": true, "weight_ceiling": 2.0})).is_empty());
+    }
+}
