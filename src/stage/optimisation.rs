@@ -24,27 +24,44 @@ pub(super) const fn learning_rate(default: f64) -> Parameter {
         "learning_rate",
         Shape::Number { least: 0.0, most: 1.0, open: true },
         Default::Number(default),
-        "The highest learning rate of AdamW.",
+        "The highest learning rate of AdamW; the first step after the warm-up has it.",
     )
 }
 
 pub(super) const fn warmup(default: i64) -> Parameter {
     let shape = Shape::Integer { least: 0, most: i64::MAX };
-    Parameter::new("warmup", shape, Default::Integer(default), "Steps until the highest learning rate.")
+    Parameter::new(
+        "warmup",
+        shape,
+        Default::Integer(default),
+        "Steps before the highest learning rate; the first has rate 0, as in transformers.",
+    )
 }
 
 pub(super) const fn decay(default: &'static str) -> Parameter {
     let shape = Shape::Choice(&["constant", "linear", "cosine"]);
-    Parameter::new("decay", shape, Default::Text(default), "How the learning rate falls after the warm-up.")
+    Parameter::new(
+        "decay",
+        shape,
+        Default::Text(default),
+        "How the learning rate falls after the warm-up, step by step as in transformers.",
+    )
 }
 
 pub(super) const fn floor(default: f64) -> Parameter {
-    Parameter::new("floor", SHARE, Default::Number(default), "The share of the learning rate left at the last step.")
+    let about =
+        "The share of the learning rate that is left where the decay ends, one step after the last (min_lr_rate).";
+    Parameter::new("floor", SHARE, Default::Number(default), about)
 }
 
 pub(super) const fn weight_decay(default: f64) -> Parameter {
     let shape = Shape::Number { least: 0.0, most: 1.0, open: false };
-    Parameter::new("weight_decay", shape, Default::Number(default), "Decoupled weight decay of AdamW.")
+    Parameter::new(
+        "weight_decay",
+        shape,
+        Default::Number(default),
+        "Decoupled weight decay of AdamW; biases and norms have none, as in transformers.",
+    )
 }
 
 pub(super) const fn beta1(default: f64) -> Parameter {
@@ -98,6 +115,12 @@ impl OptimisationParameters {
 
 /// Trains, and says on the way how it goes; returns the model off the tape, and the file of what was measured.
 pub(super) fn carry_out(context: &Context, training: Training) -> Result<(Transformer, PathBuf), StageError> {
+    let Schedule { warmup, steps, peak, .. } = training.optimisation.schedule;
+    if warmup >= steps {
+        context.warn(format!(
+            "`warmup` takes {warmup} steps, but there are only {steps}: the learning rate never reaches {peak}; lower `warmup`"
+        ));
+    }
     let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
     let train = || train(training, ear(context));
     let trained = or_say_what_to_lower(&device, "train", "`batch`, or raise `accumulation`", train);

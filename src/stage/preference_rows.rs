@@ -10,7 +10,7 @@ use crate::{
         json_lines::{self, Line},
     },
     model::{EncodeError, Encoder, ModelConfig},
-    tuning::{TokenAnswer, TokenFact, TokenPreference, TokenRow},
+    tuning::{TokenAnswer, TokenFact, TokenPreference, TokenRow, Truncation},
 };
 
 /// How rows are read.
@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct Reading {
     /// The longest prompt with answer, in tokens.
     pub max_length: usize,
+    /// What longer ones lose.
+    pub truncation: Truncation,
     /// Whether answers without a partner are right.
     pub single_answers: bool,
     /// Whether the facts that answers state are wanted.
@@ -34,7 +36,7 @@ struct Reader<'a> {
     findings: Findings,
 }
 
-/// Rows in tokens, each answer with its end; what does not fit is cut, prompts first. What is odd about rows is counted, and
+/// Rows in tokens, each answer with its end; what does not fit is cut, or left out. What is odd about rows is counted, and
 /// said as warnings.
 pub(super) fn token_rows(
     context: &Context,
@@ -49,7 +51,7 @@ pub(super) fn token_rows(
     for line in json_lines::lines::<PreferenceRow>(&path).map_err(|error| StageError(error.to_string()))? {
         let Line { number, row } = line.map_err(|error| StageError(error.to_string()))?;
         let at = |problem: String| StageError(format!("{}:{number}: {problem}", path.display()));
-        rows.push(reader.tokens(&row, begin, number).map_err(at)?);
+        rows.extend(reader.tokens(&row, begin, number).map_err(at)?);
     }
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     reader.findings.tell(context, &file);
@@ -65,8 +67,8 @@ pub(super) fn token_rows(
 }
 
 impl Reader<'_> {
-    /// A row in tokens, cut to length.
-    fn tokens(&mut self, row: &PreferenceRow, begin: Option<u32>, line: usize) -> Result<TokenRow, String> {
+    /// A row in tokens, cut to length; none where nothing would be left of its answers.
+    fn tokens(&mut self, row: &PreferenceRow, begin: Option<u32>, line: usize) -> Result<Option<TokenRow>, String> {
         self.check(row)?;
         self.findings.look(row, line);
         let (mut found, is_moved) = self.encode(row).map_err(|error| error.to_string())?;
@@ -79,12 +81,15 @@ impl Reader<'_> {
             self.findings.add(Finding::NoEnd, line);
         }
         let stated = row.answers().iter().filter_map(|answer| answer.facts.as_ref()).map(Vec::len).sum::<usize>();
-        self.cut(row, &mut found, begin, line);
+        if !self.cut(row, &mut found, begin, line) {
+            self.findings.add(Finding::LeftOut, line);
+            return Ok(None);
+        }
         let kept = found.answers().iter().map(|answer| answer.facts.len()).sum::<usize>();
         if self.reading.facts && kept < stated {
             self.findings.add(Finding::FactWithoutToken, line);
         }
-        Ok(found)
+        Ok(Some(found))
     }
 
     /// What the algorithm needs must be there, and spans must lie in their answers.
@@ -190,13 +195,17 @@ impl Reader<'_> {
         tokens.iter().any(is_end)
     }
 
-    /// Cuts a row to length, and says what that did to it.
-    fn cut(&mut self, row: &PreferenceRow, found: &mut TokenRow, begin: Option<u32>, line: usize) {
+    /// Cuts a row to length, and says what that did to it; and whether it is of use any more.
+    fn cut(&mut self, row: &PreferenceRow, found: &mut TokenRow, begin: Option<u32>, line: usize) -> bool {
         let lengths = |row: &TokenRow| row.answers().iter().map(|answer| answer.tokens.len()).collect::<Vec<_>>();
         let are_equal = |row: &TokenRow| matches!(row.answers(), [one, other] if one.tokens == other.tokens);
         let (before, were_equal) = (lengths(found), are_equal(found));
-        if found.truncate(self.reading.max_length, begin) {
-            self.findings.add(Finding::PromptCut, line);
+        match self.reading.truncation {
+            Truncation::Prompt if found.truncate(self.reading.max_length, begin) => {
+                self.findings.add(Finding::PromptCut, line);
+            }
+            Truncation::Answers if !found.truncate_answers(self.reading.max_length) => return false,
+            _ => {}
         }
         if lengths(found) != before {
             self.findings.add(Finding::AnswerCut, line);
@@ -212,6 +221,7 @@ impl Reader<'_> {
         if found.prompt.len() + longest > self.config.max_position_embeddings + 1 {
             self.findings.add(Finding::BeyondModel, line);
         }
+        true
     }
 }
 
@@ -233,7 +243,8 @@ mod tests {
     use super::*;
     use crate::model::Transformer;
 
-    const READING: Reading = Reading { max_length: 1024, single_answers: true, facts: false, errors: false };
+    const READING: Reading =
+        Reading { max_length: 1024, truncation: Truncation::Prompt, single_answers: true, facts: false, errors: false };
 
     /// A row's tokens, read so; with a tokenizer that has an end token.
     fn tokens(row: Value, reading: Reading) -> Result<TokenRow, String> {
@@ -243,7 +254,7 @@ mod tests {
         let mut reader = Reader { encoder: &encoder, config: &config, reading, findings: Findings::default() };
         let row = serde_json::from_str(&row.to_string()).map_err(|error: serde_json::Error| error.to_string())?;
         let begin = encoder.begin().unwrap();
-        reader.tokens(&row, begin, 1)
+        Ok(reader.tokens(&row, begin, 1)?.expect("it is cut from the prompt's beginning"))
     }
 
     fn decoded(tokens: &[u32]) -> String {

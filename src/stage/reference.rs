@@ -7,13 +7,13 @@ use super::{
     artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
     model_remarks::{warn_of_adapter, warn_of_model},
     preference_rows::{Reading, token_rows},
-    tune_parameters::{MAX_LENGTH, PRECISION},
+    tune_parameters::{MAX_LENGTH, PRECISION, TRUNCATION},
 };
 use crate::{
     language::json_lines,
     model::{Adapter, Encoder, Place, Transformer, device, or_say_what_to_lower},
     recipe::schema::{Default, Input, Kind, Parameter, Shape},
-    tuning::{Savings, reference},
+    tuning::{Savings, Truncation, reference},
 };
 
 /// What the engine knows of it.
@@ -29,6 +29,7 @@ pub(super) const KIND: Kind = Kind {
     ],
     parameters: &[
         MAX_LENGTH,
+        TRUNCATION,
         PRECISION,
         Parameter::new(
             "batch_tokens",
@@ -47,6 +48,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Deserialize)]
 struct Parameters {
     max_length: usize,
+    truncation: Truncation,
     precision: String,
     batch_tokens: usize,
 }
@@ -56,7 +58,7 @@ struct Parameters {
 /// # Errors
 /// Where model or rows cannot be read, or memory does not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { max_length, batch_tokens, precision } = context.parameters()?;
+    let Parameters { max_length, truncation, batch_tokens, precision } = context.parameters()?;
     let folder = context.input("model")?;
     let place = Place::named(&context.device, &precision).map_err(|error| StageError(error.to_string()))?;
     let mut model = Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
@@ -66,7 +68,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
     warn_of_model(context, folder, &encoder)?;
     warn_of_adapter(context, "adapter", folder)?;
-    let reading = Reading { max_length, single_answers: true, facts: false, errors: false };
+    let reading = Reading { max_length, truncation, single_answers: true, facts: false, errors: false };
     let rows = token_rows(context, &encoder, &model.config, reading)?;
     let count = rows.len() as u64;
     let score = || {

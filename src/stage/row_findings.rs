@@ -59,6 +59,8 @@ pub(super) enum Finding {
     PromptCut,
     /// An answer lost its last tokens.
     AnswerCut,
+    /// The prompt left no room for an answer.
+    LeftOut,
     /// The answers became equal when they were cut.
     EqualByCut,
     /// Answers that differ as texts have the same tokens.
@@ -287,6 +289,7 @@ impl Finding {
             Self::AnswerCut => {
                 "an answer is longer than `max_length`: it lost its last tokens, and with them its end token"
             }
+            Self::LeftOut => "the prompt alone fills `max_length`: the row is left out",
             Self::EqualByCut => {
                 "the answers became equal when they were cut to `max_length`: they say nothing of which is better"
             }

@@ -49,6 +49,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     warn_of_adapter(context, "adapter", folder)?;
     let reading = Reading {
         max_length: parameters.max_length,
+        truncation: parameters.truncation,
         single_answers: objective.takes_single_answers(),
         facts: parameters.facts_only || objective.looks_at_facts(),
         errors: objective.setting(Setting::FactMargin).is_some(),
@@ -264,7 +265,12 @@ fn preference(
         .map(|every| MovingReference { every, mixup: parameters.reference_mixup.unwrap_or(0.6) });
     let mut preference = Preference {
         objective,
-        modifiers: Modifiers { weighting, beyond_shared_length, nll_mean, facts_only },
+        modifiers: Modifiers {
+            weighting: weighting.then(|| parameters.weight_ceiling.unwrap_or(1.0)),
+            beyond_shared_length,
+            nll_mean,
+            facts_only,
+        },
         rows,
         reference: known.map_err(StageError::doing("use the reference"))?.unwrap_or_default(),
         mismatch,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     recipe::schema::{Default, Input, Kind, Mismatch as Misfit, Parameter, Shape},
-    tuning::{ALGORITHMS, Divergence, Mismatch, NllMean, Objective, ObjectiveError, Setting, Tape},
+    tuning::{ALGORITHMS, Divergence, Mismatch, NllMean, Objective, ObjectiveError, Setting, Tape, Truncation},
 };
 
 const COUNT: Shape = Shape::Integer { least: 1, most: 1 << 20 };
@@ -34,7 +34,15 @@ pub(super) const MAX_LENGTH: Parameter = Parameter::new(
     "max_length",
     COUNT,
     Default::Integer(1024),
-    "The longest prompt with answer, in tokens; longer ones lose the beginning of the prompt first.",
+    "The longest prompt with answer, in tokens; `truncation` says what longer ones lose.",
+);
+
+/// What longer ones lose.
+pub(super) const TRUNCATION: Parameter = Parameter::new(
+    "truncation",
+    Shape::Choice(&["prompt", "answers"]),
+    Default::Text("prompt"),
+    "What is cut: the prompt's beginning, then answers' ends; or only these (TRL's keep_start), or the row is left out.",
 );
 
 /// The format in which states are computed.
@@ -111,7 +119,7 @@ pub(super) const KIND: Kind = Kind {
             "divergence",
             Shape::Choice(&["reverse_kl", "forward_kl", "jensen_shannon", "alpha"]),
             Default::Absent,
-            "The f-divergence that holds the model to its start; reverse_kl where nothing is said.",
+            "The f-divergence that holds the model to its start, for algorithms that compare two answers; else reverse_kl.",
         ),
         Parameter::new("divergence_alpha", POSITIVE, Default::Absent, "For the alpha divergence; 0.5 by default."),
         Parameter::new(
@@ -119,6 +127,12 @@ pub(super) const KIND: Kind = Kind {
             Shape::Flag,
             Default::Flag(false),
             "Rows count more the likelier their answers are by now (WPO).",
+        ),
+        Parameter::new(
+            "weight_ceiling",
+            POSITIVE,
+            Default::Absent,
+            "The largest weight of `weighting`: 1 by default, as its authors have it; TRL 1.16 has none (1e6).",
         ),
         Parameter::new(
             "facts_only",
@@ -130,7 +144,7 @@ pub(super) const KIND: Kind = Kind {
             "beyond_shared_length",
             Shape::Number { least: 0.0, most: 1.0, open: false },
             Default::Number(1.0),
-            "What tokens beyond the length of the shorter answer count (LD-DPO).",
+            "What tokens beyond the length of the shorter answer count (LD-DPO), also in `logps/chosen` and others.",
         ),
         Parameter::new(
             "mismatch",
@@ -174,6 +188,7 @@ pub(super) const KIND: Kind = Kind {
         Parameter::new("batch", COUNT, Default::Integer(32), "Rows of one optimizer step."),
         Parameter::new("accumulation", COUNT, Default::Integer(1), "Parts in which a batch goes through the model."),
         MAX_LENGTH,
+        TRUNCATION,
         Parameter::new(
             "freeze",
             Shape::List(&Shape::Text),
@@ -271,6 +286,7 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug, Deserialize)]
 pub(super) struct Parameters {
     pub weighting: bool,
+    pub weight_ceiling: Option<f64>,
     pub facts_only: bool,
     pub beyond_shared_length: f64,
     pub nll_mean: NllMean,
@@ -285,6 +301,7 @@ pub(super) struct Parameters {
     pub batch: usize,
     pub accumulation: usize,
     pub max_length: usize,
+    pub truncation: Truncation,
     pub freeze: Vec<String>,
     pub lora_rank: Option<usize>,
     pub lora_alpha: Option<f64>,
@@ -321,9 +338,23 @@ pub(super) fn objective(parameters: &BTreeMap<String, Value>) -> Result<Objectiv
 
 fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
     let mut found = Vec::new();
-    if let Err(error) = objective(parameters) {
-        let right = "only what the algorithm has is expected";
-        found.push(Misfit { field: error.setting(), problem: error.to_string(), right });
+    let weighs = parameters.get("weighting").and_then(Value::as_bool) == Some(true);
+    match objective(parameters) {
+        Err(error) => {
+            let right = "only what the algorithm has is expected";
+            found.push(Misfit { field: error.setting(), problem: error.to_string(), right });
+        }
+        Ok(objective) if weighs && objective.sorts() => {
+            let names = objective.names().join(" + ");
+            let problem =
+                format!("`{names}` sorts margins over the batch, so that none is a row's that could be weighted");
+            found.push(Misfit {
+                field: "weighting",
+                problem,
+                right: "leave `weighting` out, or choose another algorithm",
+            });
+        }
+        Ok(_) => {}
     }
     let is_alpha = parameters.get("divergence").and_then(Value::as_str) == Some("alpha");
     if parameters.contains_key("divergence_alpha") && !is_alpha {
@@ -339,6 +370,7 @@ fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
         ("lora_alpha", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
         ("lora_pattern", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
         ("reference_mixup", parameters.contains_key("reference_every"), "set `reference_every`, or leave it out"),
+        ("weight_ceiling", weighs, "set `weighting = true`, or leave it out"),
         ("patience", holds_out, "set `held_out` above 0, or leave it out"),
     ] {
         if parameters.contains_key(field) && !of_use {
@@ -347,4 +379,43 @@ fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The fields that do not fit.
+    fn wrong(parameters: Value) -> Vec<&'static str> {
+        let parameters = serde_json::from_value(parameters).unwrap();
+        fits(&parameters).into_iter().map(|misfit| misfit.field).collect()
+    }
+
+    /// What TRL 1.16 refuses when its trainer is made, and what it takes.
+    #[test]
+    fn what_trl_refuses_is_refused_before_anything_runs() {
+        let divergences = ["forward_kl", "jensen_shannon", "alpha"];
+        for algorithm in ["dpo", "dpo_norm", "hinge", "ipo", "exo", "robust", "discopop"] {
+            for divergence in divergences {
+                assert!(wrong(json!({"algorithm": algorithm, "divergence": divergence})).is_empty(), "{algorithm}");
+            }
+        }
+        let sum = json!({"plus": {"sft": 0.5}, "divergence": "alpha", "divergence_alpha": 1.5});
+        assert!(wrong(sum).is_empty());
+        for algorithm in ["nca", "bco", "sppo", "aot", "aot_unpaired", "apo_zero", "apo_down"] {
+            for divergence in divergences {
+                let found = wrong(json!({"algorithm": algorithm, "divergence": divergence}));
+                assert_eq!(found, ["divergence"], "{algorithm}");
+            }
+            assert!(wrong(json!({"algorithm": algorithm, "divergence": "reverse_kl"})).is_empty(), "{algorithm}");
+        }
+        assert_eq!(wrong(json!({"plus": {"bco": 0.5}, "divergence": "forward_kl"})), ["divergence"]);
+        for algorithm in ["aot", "aot_unpaired"] {
+            assert_eq!(wrong(json!({"algorithm": algorithm, "weighting": true})), ["weighting"]);
+        }
+        assert_eq!(wrong(json!({"weight_ceiling": 2.0})), ["weight_ceiling"]);
+        assert!(wrong(json!({"weighting": true, "weight_ceiling": 2.0})).is_empty());
+    }
 }

@@ -8,9 +8,8 @@ use burn::{
 
 /// Scales all gradients so that their common Euclidean norm is at most `limit`; returns the norm before.
 pub(super) fn clip<M: Module>(model: &M, gradients: &mut GradientsParams, limit: f64) -> f64 {
-    let mut squares = Squares { gradients, sum: 0.0 };
-    model.visit(&mut squares);
-    let norm = squares.sum.sqrt();
+    let norm = [1.0, SMALL].into_iter().map(|scale| norm(model, gradients, scale)).find(|norm| norm.is_finite());
+    let norm = norm.unwrap_or(f64::INFINITY);
     if norm > limit {
         // PyTorch's epsilon, so that curves agree to the last digit.
         model.visit(&mut Scale { gradients, factor: limit / (norm + 1e-6) });
@@ -18,8 +17,19 @@ pub(super) fn clip<M: Module>(model: &M, gradients: &mut GradientsParams, limit:
     norm
 }
 
+/// What keeps the squares of all gradients in the range of float32, where those of some are beyond it.
+const SMALL: f64 = 1e-25;
+
+/// The norm of all gradients together; by numbers that are scaled before they are squared.
+fn norm<M: Module>(model: &M, gradients: &GradientsParams, scale: f64) -> f64 {
+    let mut squares = Squares { gradients, scale, sum: 0.0 };
+    model.visit(&mut squares);
+    squares.sum.sqrt() / scale
+}
+
 struct Squares<'a> {
     gradients: &'a GradientsParams,
+    scale: f64,
     sum: f64,
 }
 
@@ -32,6 +42,7 @@ impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             // Along the last axis first: a sum over a whole tensor would depend on the number of threads.
+            let gradient = if self.scale == 1.0 { gradient } else { gradient * self.scale };
             let squares = gradient.powi_scalar(2).sum_dim(D - 1).into_data().iter::<f64>().sum::<f64>();
             self.sum += squares;
         }
@@ -43,5 +54,41 @@ impl ModuleVisitor for Scale<'_> {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             self.gradients.register(param.id, gradient * self.factor);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::{module::ParamId, tensor::Device};
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Two {
+        first: Param<Tensor<1>>,
+        second: Param<Tensor<2>>,
+    }
+
+    /// By hand: 3 and 4 have the norm 5, whatever they are multiplied by.
+    #[test]
+    fn the_norm_is_right_where_its_square_is_beyond_float32() {
+        let device = Device::flex();
+        let model = Two {
+            first: Param::initialized(ParamId::from(1), Tensor::zeros([2], &device)),
+            second: Param::initialized(ParamId::from(2), Tensor::zeros([1, 2], &device)),
+        };
+        for scale in [1.0, 1e-3, 1e25, 1e37] {
+            let mut gradients = GradientsParams::new();
+            gradients.register(model.first.id, Tensor::<1>::from_floats([3.0 * scale, 0.0], &device));
+            gradients.register(model.second.id, Tensor::<2>::from_floats([[0.0, 4.0 * scale]], &device));
+            let norm = clip(&model, &mut gradients, 1.0);
+            assert!((norm / f64::from(5.0 * scale) - 1.0).abs() < 1e-6, "{norm} at {scale}");
+            let first = gradients.get::<1>(model.first.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
+            let expected = if scale < 0.1 { 3e-3 } else { 0.6 };
+            assert!((first[0] - expected).abs() < 1e-5, "{first:?} at {scale}");
+        }
+        let mut gradients = GradientsParams::new();
+        gradients.register(model.first.id, Tensor::<1>::from_floats([f32::INFINITY, 0.0], &device));
+        assert!(!clip(&model, &mut gradients, 1.0).is_finite());
     }
 }

@@ -95,14 +95,15 @@ impl Preference {
         let logits: Vec<PolicyView> =
             views.iter().map(|view| PolicyView { logits: vec![0.0; view.answers.len()], ..view.clone() }).collect();
         let loss = self.derivative(rows, 0, &logits, &losses, statistics).measured[0];
-        let reward = |row: &Row| match row {
-            Row::Pair { chosen, rejected, .. } => Some(self.objective.reward(chosen) - self.objective.reward(rejected)),
-            Row::Single { .. } => None,
-        };
-        let margins: Vec<f64> = scored.iter().filter_map(reward).collect();
-        let mean = |sum: f64| sum / margins.len() as f64;
-        let wins = margins.iter().filter(|margin| **margin > 0.0).count() as f64;
-        Evaluation { loss, margins: (!margins.is_empty()).then(|| (mean(margins.iter().sum()), mean(wins))) }
+        let (mut pairs, mut margins, mut wins) = (0.0, 0.0, 0.0);
+        for row in &scored {
+            if let Row::Pair { chosen, rejected, .. } = row {
+                pairs += 1.0;
+                margins += self.objective.reward(chosen) - self.objective.reward(rejected);
+                wins += f64::from(u8::from(self.is_ahead(chosen, rejected)));
+            }
+        }
+        Evaluation { loss, margins: (pairs > 0.0).then(|| (margins / pairs, wins / pairs)) }
     }
 }
 

@@ -167,7 +167,8 @@ impl Learning {
         if rows.is_empty() {
             return (vec![0.0; MEASURED.len()], GradientsParams::new());
         }
-        let wishes = Wishes { prompts: preference.scores_prompts(), collisions: preference.modifiers.weighting };
+        let wishes =
+            Wishes { prompts: preference.scores_prompts(), collisions: preference.modifiers.weighting.is_some() };
         let dropped = self.how.dropout.as_ref().map(|(rate, seed)| {
             let part = seed.split(&format!("step {} from {}", place.step, place.first));
             self.model.clone().with_dropout(*rate, &part)

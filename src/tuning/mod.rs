@@ -34,7 +34,7 @@ pub use likelihood::log_probabilities;
 pub use objective::{ALGORITHMS, Algorithm, Divergence, Objective, ObjectiveError, Setting, algorithms_table};
 pub use preference::{Mismatch, Modifiers, MovingReference, NllMean, Preference, Reference};
 pub use reference::{ReferenceRow, reference};
-pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow};
+pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow, Truncation};
 pub use schedule::{Decay, Schedule};
 pub use shift::shift;
 pub use task::Task;

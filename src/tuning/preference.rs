@@ -6,7 +6,7 @@ use super::{
     answered::Answered,
     facts,
     held_out::HeldOut,
-    objective::{Label, Objective, Row, RowLoss, Scored, Statistics},
+    objective::{Label, Objective, Row, RowLoss, Scored, Setting, Statistics},
     rows::{TokenAnswer, TokenFact, TokenPreference, TokenRow},
 };
 
@@ -42,8 +42,9 @@ pub struct MovingReference {
 /// What can be done to any loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Modifiers {
-    /// Rows count more the likelier their answers are under the policy (WPO, Zhou et al. 2024, arXiv 2406.11827).
-    pub weighting: bool,
+    /// Rows count more the likelier their answers are under the policy, up to this weight (WPO, Zhou et al. 2024, arXiv
+    /// 2406.11827; at most 1 in the authors' code, without bound in TRL 1.16). All the same where there is none.
+    pub weighting: Option<f64>,
     /// What tokens beyond the length of the shorter answer count (LD-DPO, Liu et al. 2024, arXiv 2409.06411); 1 for all.
     pub beyond_shared_length: f64,
     /// Over what the likelihood term is averaged.
@@ -137,7 +138,7 @@ const ROUNDING: f64 = 1e-6;
 
 impl Default for Modifiers {
     fn default() -> Self {
-        Self { weighting: false, beyond_shared_length: 1.0, nll_mean: NllMean::default(), facts_only: false }
+        Self { weighting: None, beyond_shared_length: 1.0, nll_mean: NllMean::default(), facts_only: false }
     }
 }
 
@@ -277,14 +278,13 @@ impl Preference {
 
     /// What a row's preference counts, with weighting by its likelihood under the policy.
     fn row_weight(&self, row: usize, view: &PolicyView) -> f64 {
-        if !self.modifiers.weighting {
-            return self.rows[row].weight;
-        }
+        let Some(ceiling) = self.modifiers.weighting else { return self.rows[row].weight };
         let answers = view.answers.iter().zip(&view.collisions).map(|(policy, collisions)| {
             let relative = policy.iter().zip(collisions).map(|(policy, collision)| f64::from(policy - collision));
             (relative.sum::<f64>() / policy.len() as f64).exp()
         });
-        self.rows[row].weight * answers.product::<f64>()
+        // An answer of tokens that the policy is sure of has more than 1.
+        self.rows[row].weight * answers.product::<f64>().min(ceiling)
     }
 
     /// The derivative of the part of a batch that begins at `first`, whose losses are known.
@@ -331,9 +331,21 @@ impl Preference {
         found
     }
 
+    /// Whether the chosen answer has the higher reward. The reference was computed side by side with other texts: what
+    /// rounding of log-probabilities does is a tie.
+    pub(super) fn is_ahead(&self, chosen: &Scored, rejected: &Scored) -> bool {
+        let nats = match self.objective.needs_reference() {
+            true => chosen.reference.abs() + rejected.reference.abs(),
+            false => 0.0,
+        };
+        let rounding = ROUNDING * nats * self.objective.setting(Setting::Beta).unwrap_or(1.0);
+        self.objective.reward(chosen) - self.objective.reward(rejected) > rounding
+    }
+
     /// Adds what the part contributes to the batch's rewards, log-probabilities and counts.
     fn measure(&self, sums: &BatchSums, rows: &[usize], views: &[PolicyView], measured: &mut [f64]) {
         let reward = |answer: &Scored| self.objective.reward(answer);
+        let log_probability = |answer: &Scored| self.objective.log_probability(answer);
         let (chosen_share, rejected_share) = (1.0 / sums.chosen, 1.0 / sums.rejected);
         // Which of two answers is ahead can be asked of pairs only.
         if sums.pairs == 0.0 {
@@ -348,12 +360,11 @@ impl Preference {
             measured[1] += self.rows[*row].tokens() as f64;
             measured[12] += view.entropy / (sums.chosen_tokens + sums.rejected_tokens);
             let (chosen_logits, rejected_logits) = (1.0 / sums.chosen_tokens, 1.0 / sums.rejected_tokens);
-            let plain = |answer: usize| view.answers[answer].iter().map(|value| f64::from(*value)).sum::<f64>();
             match scored {
                 Row::Pair { chosen, rejected, .. } => {
-                    // The reference was computed side by side with other texts: what rounding does is a tie.
-                    let nats = chosen.reference.abs() + rejected.reference.abs();
-                    let rounding = if self.objective.needs_reference() { ROUNDING * nats } else { 0.0 };
+                    measured[6] += f64::from(u8::from(self.is_ahead(&chosen, &rejected))) / sums.pairs;
+                    measured[7] += chosen_share * log_probability(&chosen);
+                    measured[8] += rejected_share * log_probability(&rejected);
                     let (chosen, rejected) = (reward(&chosen), reward(&rejected));
                     measured[3] += chosen_share * chosen;
                     measured[4] += rejected_share * rejected;
@@ -361,9 +372,6 @@ impl Preference {
                         true => chosen_share * (chosen - rejected),
                         false => chosen_share * chosen - rejected_share * rejected,
                     };
-                    measured[6] += f64::from(u8::from(chosen - rejected > rounding)) / sums.pairs;
-                    measured[7] += chosen_share * plain(0);
-                    measured[8] += rejected_share * plain(1);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
                     measured[13] += chosen_logits * view.logits[0];
                     measured[14] += rejected_logits * view.logits[1];
@@ -372,7 +380,7 @@ impl Preference {
                     let reward = chosen_share * reward(&answer);
                     measured[3] += reward;
                     measured[5] += reward;
-                    measured[7] += chosen_share * plain(0);
+                    measured[7] += chosen_share * log_probability(&answer);
                     measured[9] += view.hits as f64 / sums.chosen_tokens;
                     measured[13] += chosen_logits * view.logits[0];
                 }
@@ -381,7 +389,7 @@ impl Preference {
                     let reward = rejected_share * reward(&answer);
                     measured[4] += reward;
                     measured[5] -= reward;
-                    measured[8] += rejected_share * plain(0);
+                    measured[8] += rejected_share * log_probability(&answer);
                     measured[14] += rejected_logits * view.logits[0];
                 }
             }
@@ -446,5 +454,36 @@ impl BatchSums {
         let prompt = if self.nll_mean == NllMean::Texts { view.prompt.as_slice() } else { &[] };
         let sum: f64 = view.answers[0].iter().chain(prompt).map(|value| f64::from(*value)).sum();
         Likelihood { value: -sum * by_token, by_token }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: a token of probability 0.9 beside one of 0.1 has 0.9 / (0.81 + 0.01), and the answers' means are multiplied.
+    #[test]
+    fn a_row_of_sure_tokens_has_no_weight_above_the_ceiling() {
+        let weight = |ceiling: Option<f64>, probability: f64| {
+            let preference = Preference {
+                objective: Objective::plain("dpo", &[]).unwrap(),
+                modifiers: Modifiers { weighting: ceiling, ..Modifiers::default() },
+                rows: vec![TokenRow::new(vec![0], TokenPreference::Pair([vec![1, 2].into(), vec![3].into()]))],
+                reference: Reference::default(),
+                mismatch: Mismatch::Fixed,
+                moving: None,
+                held_out: None,
+            };
+            let [policy, collision] = [probability, 0.82].map(|value: f64| value.ln() as f32);
+            let of_answers = |value: f32| vec![vec![value; 2], vec![value]];
+            let view =
+                PolicyView { answers: of_answers(policy), collisions: of_answers(collision), ..PolicyView::default() };
+            preference.row_weight(0, &view)
+        };
+        let near = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+        near(weight(Some(1.0), 0.9), 1.0);
+        near(weight(Some(1e6), 0.9), (0.9f64 / 0.82).powi(2));
+        near(weight(Some(1.0), 0.1), (0.1f64 / 0.82).powi(2));
+        near(weight(None, 0.1), 1.0);
     }
 }

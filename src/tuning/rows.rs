@@ -58,9 +58,29 @@ pub struct RowBatches {
     accumulation: usize,
 }
 
+/// What a row loses that is too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truncation {
+    /// The first tokens of its prompt, and only then the last ones of its answers.
+    #[default]
+    Prompt,
+    /// The last tokens of its answers; a row whose prompt leaves no room for any is left out (TRL's `keep_start`).
+    Answers,
+}
+
 impl From<Vec<u32>> for TokenAnswer {
     fn from(tokens: Vec<u32>) -> Self {
         Self { tokens, ..Self::default() }
+    }
+}
+
+impl TokenAnswer {
+    /// Keeps at most so many of its first tokens, and the facts that begin in them.
+    fn keep(&mut self, room: usize) {
+        self.tokens.truncate(room);
+        self.facts.retain(|fact| fact.tokens.start < room);
+        self.facts.iter_mut().for_each(|fact| fact.tokens.end = fact.tokens.end.min(room));
     }
 }
 
@@ -108,6 +128,14 @@ impl TokenRow {
         self.answers().iter().map(read).sum()
     }
 
+    /// Keeps at most so many tokens of prompt with each answer: answers lose their last ones, the prompt none. Says whether
+    /// something is left of them.
+    pub fn truncate_answers(&mut self, max_length: usize) -> bool {
+        let room = max_length.saturating_sub(self.prompt.len());
+        self.answers_mut().iter_mut().for_each(|answer| answer.keep(room));
+        room > 0
+    }
+
     /// Keeps at most so many tokens of prompt and longest answer: the prompt loses its first tokens (but not `begin`, which
     /// begins a text) before an answer loses its last ones, and neither becomes empty. Says whether anything was cut.
     pub fn truncate(&mut self, max_length: usize, begin: Option<u32>) -> bool {
@@ -121,11 +149,7 @@ impl TokenRow {
         let kept = usize::from(max_length > 1 && begin.is_some() && self.prompt.first().copied() == begin);
         self.prompt.drain(kept..kept + excess.min(self.prompt.len().saturating_sub(1 + kept)));
         let room = (max_length + 1).saturating_sub(self.prompt.len()).max(1);
-        for answer in self.answers_mut() {
-            answer.tokens.truncate(room);
-            answer.facts.retain(|fact| fact.tokens.start < room);
-            answer.facts.iter_mut().for_each(|fact| fact.tokens.end = fact.tokens.end.min(room));
-        }
+        self.answers_mut().iter_mut().for_each(|answer| answer.keep(room));
         true
     }
 }
@@ -284,6 +308,17 @@ mod tests {
             assert_eq!(row.truncate(max_length, None), before != after);
             assert_eq!(lengths(&row), after);
             assert_eq!(*row.prompt.last().unwrap() as usize, before[0] - 1, "a prompt loses its first tokens");
+        }
+        // TRL's `keep_start`: prompt and answer together, each answer by itself.
+        for (before, max_length, after) in [
+            ([20, 40, 30], 50, [20, 30, 30]),
+            ([20, 40, 10], 50, [20, 30, 10]),
+            ([20, 40, 30], 59, [20, 39, 30]),
+            ([20, 40, 30], 20, [20, 0, 0]),
+        ] {
+            let mut row = pair(before[0], before[1], before[2]);
+            assert_eq!(row.truncate_answers(max_length), after[1] > 0);
+            assert_eq!(lengths(&row), after);
         }
         let mut row = pair(20, 4, 3);
         row.answers_mut()[0].facts = vec![TokenFact { tokens: 0..2, supported: true }];

@@ -1,4 +1,4 @@
-//! How the learning rate runs: up in a straight line, then down along a curve.
+//! How the learning rate runs: up in a straight line, then down along a curve, step by step as in transformers.
 
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
 use serde::{Deserialize, Serialize};
@@ -20,13 +20,13 @@ pub enum Decay {
 pub struct Schedule {
     /// The highest learning rate.
     pub peak: f64,
-    /// Steps until the peak; step 1 has `peak / warmup`.
+    /// Steps before the peak: step 1 has rate 0, step `warmup + 1` the peak.
     pub warmup: usize,
     /// All steps.
     pub steps: usize,
-    /// The way down, from the end of the warm-up to the last step.
+    /// The way down from the peak; it ends one step after the last.
     pub decay: Decay,
-    /// The share of the peak that is left at the end.
+    /// The share of the peak that is left at the end of the way down.
     pub floor: f64,
     step: usize,
 }
@@ -37,12 +37,13 @@ impl Schedule {
         Self { peak, warmup, steps, decay, floor, step: 0 }
     }
 
-    /// The learning rate at a step, from 1.
+    /// The learning rate at a step, from 1: that of the steps done before it, as in transformers.
     pub fn at(&self, step: usize) -> f64 {
-        if step <= self.warmup {
-            return self.peak * step as f64 / self.warmup as f64;
+        let done = step.saturating_sub(1);
+        if done < self.warmup {
+            return self.peak * done as f64 / self.warmup as f64;
         }
-        let way = (step - self.warmup) as f64 / (self.steps.saturating_sub(self.warmup)).max(1) as f64;
+        let way = (done - self.warmup) as f64 / (self.steps.saturating_sub(self.warmup)).max(1) as f64;
         let left = match self.decay {
             Decay::Constant => 1.0,
             Decay::Linear => 1.0 - way.min(1.0),
@@ -72,15 +73,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rises_in_a_line_and_falls_to_the_floor() {
+    fn rises_from_zero_in_a_line_and_falls_towards_the_floor() {
         let schedule = Schedule::new(0.1, 10, 110, Decay::Cosine, 0.1);
-        assert_eq!(schedule.at(1), 0.01);
-        assert_eq!(schedule.at(10), 0.1);
-        assert!((schedule.at(60) - 0.055).abs() < 1e-12, "half way down a cosine lies the mean");
-        assert!((schedule.at(110) - 0.01).abs() < 1e-12);
+        assert_eq!((schedule.at(1), schedule.at(2), schedule.at(11)), (0.0, 0.01, 0.1));
+        assert!((schedule.at(61) - 0.055).abs() < 1e-12, "half way down a cosine lies the mean");
+        assert!((schedule.at(111) - 0.01).abs() < 1e-12, "one step after the last it would be there");
         let line = Schedule::new(0.1, 0, 100, Decay::Linear, 0.0);
-        assert!((line.at(25) - 0.075).abs() < 1e-12);
+        assert_eq!(line.at(1), 0.1, "without a warm-up the first step has the peak");
+        assert!((line.at(26) - 0.075).abs() < 1e-12);
+        assert!((line.at(100) - 0.001).abs() < 1e-12, "the last step still learns");
         assert_eq!(Schedule::new(0.1, 0, 100, Decay::Constant, 0.0).at(100), 0.1);
+    }
+
+    /// What transformers 5.23 has at each of seven steps for a peak of 1 and a warm-up of 2: `get_scheduler` of
+    /// `constant_with_warmup`, `linear`, `cosine` and `cosine_with_min_lr` with `min_lr_rate` 0.1.
+    #[test]
+    fn each_step_has_the_rate_of_transformers() {
+        let cases: [(Decay, f64, [f64; 7]); 4] = [
+            (Decay::Constant, 0.0, [0.0, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0]),
+            (Decay::Linear, 0.0, [0.0, 0.5, 1.0, 0.8, 0.6, 0.4, 0.2]),
+            (
+                Decay::Cosine,
+                0.0,
+                [0.0, 0.5, 1.0, 0.904_508_497_187, 0.654_508_497_187, 0.345_491_502_813, 0.095_491_502_813],
+            ),
+            (
+                Decay::Cosine,
+                0.1,
+                [0.0, 0.5, 1.0, 0.914_057_647_469, 0.689_057_647_469, 0.410_942_352_531, 0.185_942_352_531],
+            ),
+        ];
+        for (decay, floor, expected) in cases {
+            let schedule = Schedule::new(1.0, 2, 7, decay, floor);
+            for (step, expected) in (1..).zip(expected) {
+                let found = schedule.at(step);
+                assert!((found - expected).abs() < 1e-11, "{decay:?} at step {step}: {found} {expected}");
+            }
+        }
+        let unfinished = Schedule::new(1.0, 5, 3, Decay::Linear, 0.0);
+        assert_eq!([1, 2, 3].map(|step| unfinished.at(step)), [0.0, 0.2, 0.4], "a warm-up beyond the last step");
     }
 
     #[test]

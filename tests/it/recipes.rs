@@ -189,7 +189,7 @@ bta = 1
             22 | bta = 1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 43 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
 
             2 errors
         "#]],
@@ -779,7 +779,7 @@ fn a_setting_of_an_unknown_field() {
             1 | stage.tuned.bta=1
               |             ^^^ the name of a field of `tune` is expected
               |
-              = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 43 more
+              = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
 
             1 error
         "#]],
@@ -868,7 +868,7 @@ fn many_problems_at_once() {
             17 | bta = 0.1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 43 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
 
             3 errors
         "#]],

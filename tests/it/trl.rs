@@ -1,4 +1,4 @@
-//! Thirty steps of every algorithm beside TRL's, on the same directory and rows (`benches/trl_goldens.py`).
+//! Steps of every algorithm beside TRL's, on the same directory and rows (`benches/trl_goldens.py`).
 
 use std::{
     fmt::Write as _,
@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 /// A run of TRL, and the fields of the stage that must equal it.
-const RUNS: [(&str, &str); 29] = [
+const RUNS: [(&str, &str); 63] = [
     ("sigmoid", ""),
     ("ipo", "algorithm = 'ipo'"),
     ("hinge", "algorithm = 'hinge'"),
@@ -40,6 +40,57 @@ const RUNS: [(&str, &str); 29] = [
     ("apo_zero_unpaired", "algorithm = 'apo_zero'"),
     ("alphapo", "algorithm = 'alphapo'"),
     ("sigmoid lora", "adapter = { path = 'DATA/adapter' }"),
+    ("ipo forward_kl", "algorithm = 'ipo'\ndivergence = 'forward_kl'"),
+    ("ipo js", "algorithm = 'ipo'\ndivergence = 'jensen_shannon'"),
+    ("ipo alpha", "algorithm = 'ipo'\ndivergence = 'alpha'"),
+    ("hinge forward_kl", "algorithm = 'hinge'\ndivergence = 'forward_kl'"),
+    ("hinge js", "algorithm = 'hinge'\ndivergence = 'jensen_shannon'"),
+    ("hinge alpha", "algorithm = 'hinge'\ndivergence = 'alpha'"),
+    ("exo_pair forward_kl", "algorithm = 'exo'\ndivergence = 'forward_kl'"),
+    ("exo_pair js", "algorithm = 'exo'\ndivergence = 'jensen_shannon'"),
+    ("exo_pair alpha", "algorithm = 'exo'\ndivergence = 'alpha'"),
+    ("robust forward_kl", "algorithm = 'robust'\ndivergence = 'forward_kl'"),
+    ("robust js", "algorithm = 'robust'\ndivergence = 'jensen_shannon'"),
+    ("robust alpha", "algorithm = 'robust'\ndivergence = 'alpha'"),
+    ("discopop forward_kl", "algorithm = 'discopop'\nbeta = 0.1\ndivergence = 'forward_kl'"),
+    ("discopop js", "algorithm = 'discopop'\nbeta = 0.1\ndivergence = 'jensen_shannon'"),
+    ("discopop alpha", "algorithm = 'discopop'\nbeta = 0.1\ndivergence = 'alpha'"),
+    ("discopop steep alpha", "algorithm = 'discopop'\nbeta = 1.5\ndivergence = 'alpha'"),
+    ("sigmoid_norm forward_kl", "algorithm = 'dpo_norm'\ndivergence = 'forward_kl'"),
+    ("sigmoid_norm js", "algorithm = 'dpo_norm'\ndivergence = 'jensen_shannon'"),
+    ("sigmoid_norm alpha", "algorithm = 'dpo_norm'\ndivergence = 'alpha'"),
+    ("sigmoid+sft js", "plus = { sft = 0.5 }\nnll_mean = 'tokens'\ndivergence = 'jensen_shannon'"),
+    ("sigmoid wpo greedy", "weighting = true\nweight_ceiling = 1e6"),
+    ("sigmoid warmup linear", "warmup = 3\ndecay = 'linear'"),
+    ("sigmoid warmup cosine", "warmup = 3\ndecay = 'cosine'"),
+    ("sigmoid warmup floor", "warmup = 3\ndecay = 'cosine'\nfloor = 0.1"),
+    ("sigmoid decay", "weight_decay = 1.0"),
+    ("sigmoid lora decay", "adapter = { path = 'DATA/adapter' }\nweight_decay = 1.0"),
+    ("sigmoid keep_start", "max_length = 40\ntruncation = 'answers'"),
+    ("sigmoid chat", ""),
+    ("ipo chat", "algorithm = 'ipo'"),
+    ("kto chat", "algorithm = 'kto'\nmismatch = 'batch'"),
+    ("cpo chat", "algorithm = 'cpo'\nnll_mean = 'tokens'"),
+    ("simpo chat", "algorithm = 'simpo'"),
+    ("alphapo chat", "algorithm = 'alphapo'"),
+    ("orpo chat", "algorithm = 'orpo'\nnll_mean = 'texts'"),
+];
+
+/// Fields that mean something else in TRL, by the runs in which they do, and why. All others must be there, and equal.
+const OTHERWISE: [(&[&str], &[&str], &str); 5] = [
+    (&["simpo", "alphapo"], &["nll_loss"], "TRL logs 0 for a likelihood that does not count; here it is measured"),
+    (
+        &["simpo", "alphapo", "cpo", "orpo"],
+        &["logits/chosen", "logits/rejected"],
+        "TRL's CPO and ORPO trainers take means over prompts and padding too; here, as in its DPO trainer, over answers",
+    ),
+    (
+        &["sigmoid accumulated"],
+        &["logits/chosen", "logits/rejected", "mean_token_accuracy"],
+        "TRL takes means over tokens in each part of a batch, and then over parts; here over the batch's tokens",
+    ),
+    (&["apo_zero_unpaired"], &["kl"], "TRL logs 0 where no loss asks for it; here it is left out"),
+    (&["orpo"], &["log_odds_ratio", "log_odds_chosen"], "parts of the loss, which are not logged here"),
 ];
 
 /// How near each number must be, as a share of the largest of its curve.
@@ -53,25 +104,34 @@ fn stage(name: &str) -> String {
     name.replace([' ', '+'], "-")
 }
 
-/// A recipe with a stage for every run.
-fn recipe() -> String {
+/// A recipe with a stage for every run: model, rows and steps are those of TRL's.
+fn recipe(curves: &Value) -> String {
     let mut text = String::from(
-        "name = 'trl'\n[stage.base]\nkind = 'import'\npath = 'DATA/model'\n[defaults.tune]\nmodel = 'base'\nbatch = 8\n\
-         shuffle = false\nlearning_rate = 1e-3\ndecay = 'constant'\ncheckpoint_seconds = 1000\n",
+        "name = 'trl'\n[stage.model]\nkind = 'import'\npath = 'DATA/model'\n[stage.chat-model]\nkind = 'import'\n\
+         path = 'DATA/chat-model'\n[defaults.tune]\nbatch = 8\nshuffle = false\ndecay = 'constant'\n\
+         checkpoint_seconds = 1000\n",
     );
     for (name, fields) in RUNS {
-        let (rows, epochs) =
-            if name.starts_with("kto") || name == "apo_zero_unpaired" { ("unpaired", 1.875) } else { ("pairs", 3.75) };
-        let inputs = format!("pairs = {{ path = 'DATA/{rows}.jsonl' }}\nepochs = {epochs}");
-        writeln!(text, "[stage.{}]\nkind = 'tune'\n{inputs}\n{fields}", stage(name)).unwrap();
+        let settings = &curves[name]["settings"];
+        let rows = settings["data"].as_str().unwrap();
+        let count = fs::read_to_string(data().join(rows)).unwrap().lines().count();
+        let epochs = (8 * curves[name]["steps"].as_array().unwrap().len()) as f64 / count as f64;
+        let (model, rate) = (settings["model"].as_str().unwrap_or("model"), &settings["lr"]);
+        writeln!(
+            text,
+            "[stage.{}]\nkind = 'tune'\nmodel = '{model}'\npairs = {{ path = 'DATA/{rows}' }}\nepochs = {epochs}\n\
+             learning_rate = {rate}\n{fields}",
+            stage(name)
+        )
+        .unwrap();
     }
     text.replace("DATA", data().to_str().unwrap())
 }
 
-/// The metrics that each stage left.
-fn metrics(folder: &Path) -> Value {
+/// What each stage left.
+fn ran(folder: &Path, curves: &Value) -> Value {
     let path = folder.join("trl.toml");
-    fs::write(&path, recipe()).unwrap();
+    fs::write(&path, recipe(curves)).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
         .args([
             "run",
@@ -91,10 +151,10 @@ fn metrics(folder: &Path) -> Value {
 }
 
 #[test]
-fn thirty_steps_are_those_of_trl() {
+fn every_step_is_that_of_trl() {
     let folder = tempfile::tempdir().unwrap();
-    let ran = metrics(folder.path());
     let curves: Value = serde_json::from_str(&fs::read_to_string(data().join("curves.json")).unwrap()).unwrap();
+    let ran = ran(folder.path(), &curves);
     let mut wrong = Vec::new();
     for (name, _) in RUNS {
         let mut stages = ran["stages"].as_array().unwrap().iter();
@@ -103,30 +163,24 @@ fn thirty_steps_are_those_of_trl() {
         let ours = fs::read_to_string(artifact).unwrap();
         let ours: Vec<Value> = ours.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let theirs = curves[name]["steps"].as_array().unwrap_or_else(|| panic!("no curve of {name}"));
-        assert_eq!((ours.len(), theirs.len()), (30, 30));
+        assert_eq!(ours.len(), theirs.len(), "{name}");
         wrong.extend(differences(name, &ours, theirs));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let recorded = curves.as_object().unwrap().keys().filter(|name| *name != "versions").count();
+    assert_eq!(recorded, RUNS.len(), "every recorded curve is looked at");
+}
+
+/// Whether a field means something else in TRL.
+fn means_otherwise(name: &str, field: &str) -> bool {
+    let name = name.strip_suffix(" chat").unwrap_or(name);
+    OTHERWISE.iter().any(|(runs, fields, _)| runs.contains(&name) && fields.contains(&field))
 }
 
 /// What of a run is not as in TRL, a line for each curve.
 fn differences(name: &str, ours: &[Value], theirs: &[Value]) -> Vec<String> {
-    let per_token = ["simpo", "alphapo", "orpo"].contains(&name);
     let mut wrong = Vec::new();
-    for field in theirs[0].as_object().unwrap().keys() {
-        // TRL's reference-free trainers report log-probabilities per token, its LD-DPO those that count, AlphaPO what it
-        // makes of rewards, and a likelihood that does not count as 0; their logits are of prompts too, and means over
-        // tokens are over the parts of a batch.
-        let other_meaning = match field.as_str() {
-            "logps/chosen" | "logps/rejected" => per_token || name == "sigmoid ld",
-            "nll_loss" => ["simpo", "alphapo"].contains(&name),
-            "logits/chosen" | "logits/rejected" => per_token || name == "cpo" || name == "sigmoid accumulated",
-            "mean_token_accuracy" => name == "sigmoid accumulated",
-            _ => name == "alphapo" && field.starts_with("rewards/"),
-        };
-        if other_meaning || ours[0].get(field).is_none() {
-            continue;
-        }
+    for field in theirs[0].as_object().unwrap().keys().filter(|field| !means_otherwise(name, field)) {
         let column =
             |rows: &[Value]| -> Vec<f64> { rows.iter().map(|row| row[field].as_f64().unwrap_or(f64::NAN)).collect() };
         let (ours, theirs) = (column(ours), column(theirs));

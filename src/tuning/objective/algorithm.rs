@@ -22,7 +22,8 @@ pub struct Algorithm {
     pub(super) loss: Loss,
     /// What is measured as an answer's reward.
     pub(super) reward: Reward,
-    /// Whether log-ratios go through an f-divergence first, where one is chosen.
+    /// Whether log-ratios go through an f-divergence first, where one is chosen: only where the two answers' scores are
+    /// subtracted, since each has a term of the prompt that nothing else cancels (as TRL).
     pub takes_divergence: bool,
 }
 
@@ -50,6 +51,8 @@ pub(super) enum Reward {
     Summed,
     /// The same per token.
     PerToken,
+    /// The same through AlphaPO's curve.
+    Curved,
 }
 
 /// The loss of an answer by itself.

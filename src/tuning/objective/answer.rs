@@ -50,26 +50,28 @@ pub enum Divergence {
     /// `r`: the reverse Kullback-Leibler divergence, of plain DPO.
     #[default]
     ReverseKl,
-    /// `-e^-r`: the forward Kullback-Leibler divergence.
+    /// `1 - e^-r`: the forward Kullback-Leibler divergence.
     ForwardKl,
-    /// `log sigmoid(r)`: that of Jensen and Shannon.
+    /// `log 2 + log sigmoid(r)`: that of Jensen and Shannon.
     JensenShannon,
-    /// `e^((a - 1) r) / (a - 1)`: the alpha-divergence.
+    /// `(e^((a - 1) r) - 1) / (a - 1)`: the alpha-divergence; `r` where a is 1.
     Alpha(f64),
 }
 
 /// Exponents above this one would overflow in what comes after (TRL's bound).
 const LARGEST_EXPONENT: f64 = 80.0;
+/// Nearer to 1 than this the alpha-divergence is the reverse Kullback-Leibler divergence (TRL's bound).
+const NEAR_ONE: f64 = 1e-6;
 
 impl Divergence {
-    /// What a log-ratio becomes.
+    /// What a log-ratio becomes; 0 where it is 0, so that scores per token can be compared too.
     fn score(self, ratio: Dual) -> Dual {
         match self {
             Self::ReverseKl => ratio,
-            Self::ForwardKl => -(-ratio).at_most(LARGEST_EXPONENT).exp(),
-            Self::JensenShannon => ratio.log_sigmoid(),
-            Self::Alpha(1.0) => ratio,
-            Self::Alpha(alpha) => (ratio * (alpha - 1.0)).at_most(LARGEST_EXPONENT).exp() / (alpha - 1.0),
+            Self::ForwardKl => -(-ratio).at_most(LARGEST_EXPONENT).exp() + 1.0,
+            Self::JensenShannon => ratio.log_sigmoid() + std::f64::consts::LN_2,
+            Self::Alpha(alpha) if (alpha - 1.0).abs() < NEAR_ONE => ratio,
+            Self::Alpha(alpha) => ((ratio * (alpha - 1.0)).at_most(LARGEST_EXPONENT).exp() - 1.0) / (alpha - 1.0),
         }
     }
 }

@@ -297,6 +297,34 @@ mod tests {
         }
     }
 
+    /// From the formulas, with 30-digit arithmetic: log-ratios 0.7 of 3 tokens and -0.4 of 5, beta 0.1; through the forward
+    /// Kullback-Leibler divergence, that of Jensen and Shannon, and the alpha-divergence of 0.5.
+    #[test]
+    fn scores_through_a_divergence_are_zero_where_log_ratios_are() {
+        let expected = [
+            ("dpo", [0.644622827032, 0.667980592473, 0.642810090333]),
+            ("hinge", [0.900476060615, 0.949017079649, 0.896657066312]),
+            ("ipo", [22.4091480002, 23.6135027953, 22.2271164434]),
+            ("dpo_norm", [0.679927244011, 0.686140534166, 0.678977233528]),
+            ("robust", [0.632182334609, 0.661607727429, 0.629892223622]),
+            ("exo", [2.59076214877, 2.67354294177, 2.58428146363]),
+            ("discopop", [0.87393707407, 0.875455087564, 0.87271557749]),
+        ];
+        let divergences = [Divergence::ForwardKl, Divergence::JensenShannon, Divergence::Alpha(0.5)];
+        for (name, values) in expected {
+            for (divergence, value) in divergences.into_iter().zip(values) {
+                let objective = Objective::new(&[(name, 1.0)], &[(Setting::Beta, 0.1)], Some(divergence)).unwrap();
+                let found = loss(&objective, of_pair(scored(0.7, 3.0), scored(-0.4, 5.0))).value;
+                assert!((found - value).abs() < 1e-9, "{name} {divergence:?}: {found} {value}");
+            }
+        }
+        for divergence in divergences {
+            let ipo = Objective::new(&[("ipo", 1.0)], &[(Setting::Beta, 0.1)], Some(divergence)).unwrap();
+            let start = loss(&ipo, of_pair(scored(0.0, 3.0), scored(0.0, 5.0))).value;
+            assert_eq!(start, 25.0, "{divergence:?}: at the start all scores are 0");
+        }
+    }
+
     /// Rows as different as a batch may have them.
     fn rows(count: usize) -> Vec<Row> {
         let answer = |seed: usize| Scored {

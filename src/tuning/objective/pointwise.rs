@@ -8,32 +8,32 @@ use super::{
 pub(super) const NCA: Algorithm = Algorithm {
     name: "nca",
     trl: Some("nca_pair"),
-    formula: "-log σ(β c_w) - ½ log σ(-β c_w) - ½ log σ(-β c_l)",
+    formula: "-log σ(β u) - ½ log σ(-β u) - ½ log σ(-β v)",
     source: "Chen et al. 2024, arXiv 2402.05369",
     settings: &[(Beta, 0.1), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| {
-        let (chosen, rejected) = (pair.chosen.score * settings.beta(), pair.rejected.score * settings.beta());
+        let (chosen, rejected) = (pair.chosen.ratio() * settings.beta(), pair.rejected.ratio() * settings.beta());
         -chosen.log_sigmoid() - ((-chosen).log_sigmoid() + (-rejected).log_sigmoid()) / 2.0
     }),
     reward: Reward::AgainstReference,
-    takes_divergence: true,
+    takes_divergence: false,
 };
 
 pub(super) const BCO: Algorithm = Algorithm {
     name: "bco",
     trl: Some("bco_pair"),
-    formula: "-log σ(β c_w - s) and -log σ(-(β c_l - s)), s the mean of all β c so far; 0 without `running_shift` (TRL)",
+    formula: "-log σ(β u - s) and -log σ(-(β v - s)), s the mean of all β r so far; 0 without `running_shift` (TRL)",
     source: "Jung et al. 2024, arXiv 2404.04656",
     settings: &[(Beta, 0.1), (RunningShift, 1.0), (NllWeight, 0.0)],
     loss: Loss::Each(|answer, label, statistics, settings| {
-        let reward = answer.score * settings.beta() - statistics.shift * settings.get(RunningShift);
+        let reward = answer.ratio() * settings.beta() - statistics.shift * settings.get(RunningShift);
         match label {
             Label::Desirable => -reward.log_sigmoid(),
             Label::Undesirable => -(-reward).log_sigmoid(),
         }
     }),
     reward: Reward::AgainstReference,
-    takes_divergence: true,
+    takes_divergence: false,
 };
 
 pub(super) const APO_ZERO: Algorithm = Algorithm {
@@ -56,13 +56,13 @@ pub(super) const APO_ZERO: Algorithm = Algorithm {
 pub(super) const APO_DOWN: Algorithm = Algorithm {
     name: "apo_down",
     trl: Some("apo_down"),
-    formula: "σ(β u) + 1 - σ(β h): for a model that is better than the chosen answers",
+    formula: "σ(β u) + 1 - σ(β (u - v)): for a model that is better than the chosen answers",
     source: "D'Oosterlinck et al. 2024, arXiv 2408.06266",
     settings: &[(Beta, 0.1), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| {
-        let (reward, margin) = (pair.chosen.ratio() * settings.beta(), pair.margin() * settings.beta());
-        reward.sigmoid() + (-margin).sigmoid()
+        let (chosen, rejected) = (pair.chosen.ratio() * settings.beta(), pair.rejected.ratio() * settings.beta());
+        chosen.sigmoid() + (rejected - chosen).sigmoid()
     }),
     reward: Reward::AgainstReference,
-    takes_divergence: true,
+    takes_divergence: false,
 };

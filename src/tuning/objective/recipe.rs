@@ -1,9 +1,10 @@
 //! An objective as a recipe states it: one algorithm or a weighted sum of several, with their settings.
 
 use super::{
-    ALGORITHMS, Algorithm, Divergence, Loss, Reward, Scored, Setting,
-    Setting::{Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
+    ALGORITHMS, Algorithm, Divergence, Dual, Loss, Reward, Scored, Setting,
+    Setting::{Alpha, Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
     Settings,
+    reference_free::curved,
 };
 
 /// What a tuning run minimises.
@@ -55,7 +56,7 @@ pub enum ObjectiveError {
     #[error("`gamma` and `gamma_over_beta` say the same margin in two ways; give one of them")]
     TwoMargins,
     /// The algorithm does not look at log-ratios, or at plain ones only.
-    #[error("the algorithm `{0}` takes no `divergence`")]
+    #[error("the algorithm `{0}` takes no `divergence` but reverse_kl; those that do are {known}", known = with_divergence())]
     Divergence(&'static str),
 }
 
@@ -100,7 +101,7 @@ impl Objective {
                 return Err(foreign(*setting, &terms));
             }
         }
-        if let (Some(_), Some(term)) = (divergence, terms.iter().find(|term| !term.algorithm.takes_divergence)) {
+        if let Some(term) = divergence.and_then(|divergence| without(divergence, &terms)) {
             return Err(ObjectiveError::Divergence(term.algorithm.name));
         }
         let said = given.iter().find(|(setting, _)| *setting == NllWeight).map(|(_, weight)| *weight);
@@ -131,12 +132,22 @@ impl Objective {
 
     /// What is measured as an answer's reward: by the first algorithm.
     pub(in crate::tuning) fn reward(&self, answer: &Scored) -> f64 {
-        let log_probability = match self.terms[0].algorithm.reward {
+        let Term { algorithm, settings, .. } = &self.terms[0];
+        let log_probability = match algorithm.reward {
             Reward::AgainstReference => answer.ratio(),
             Reward::Summed => answer.policy,
             Reward::PerToken => answer.policy / answer.tokens,
+            Reward::Curved => curved(Dual::constant(answer.policy / answer.tokens), settings.get(Alpha)).value,
         };
         self.setting(Beta).unwrap_or(1.0) * log_probability
+    }
+
+    /// What is measured as an answer's log-probability: per token where the first algorithm looks at it so (as TRL).
+    pub(in crate::tuning) fn log_probability(&self, answer: &Scored) -> f64 {
+        match self.terms[0].algorithm.reward {
+            Reward::AgainstReference | Reward::Summed => answer.policy,
+            Reward::PerToken | Reward::Curved => answer.policy / answer.tokens,
+        }
     }
 
     /// Whether any loss looks at the reference.
@@ -166,7 +177,7 @@ impl Objective {
     }
 
     /// Whether margins are sorted over the batch.
-    pub(in crate::tuning) fn sorts(&self) -> bool {
+    pub fn sorts(&self) -> bool {
         self.terms.iter().any(|term| matches!(term.algorithm.loss, Loss::Sorted(..)))
     }
 
@@ -208,6 +219,22 @@ fn known_names() -> String {
     ALGORITHMS.iter().map(|algorithm| format!("`{}`", algorithm.name)).collect::<Vec<_>>().join(", ")
 }
 
+/// The algorithm of a sum that cannot have a divergence. Beside others, `sft` only adds its likelihood.
+fn without(divergence: Divergence, terms: &[Term]) -> Option<&Term> {
+    let is_plain = divergence == Divergence::ReverseKl;
+    let cannot = |term: &&Term| match term.algorithm.loss {
+        Loss::Nothing => terms.len() == 1,
+        _ if is_plain => term.algorithm.reward != Reward::AgainstReference,
+        _ => !term.algorithm.takes_divergence,
+    };
+    terms.iter().find(cannot)
+}
+
+fn with_divergence() -> String {
+    let names = ALGORITHMS.iter().filter(|algorithm| algorithm.takes_divergence).map(|algorithm| algorithm.name);
+    names.collect::<Vec<_>>().join(", ")
+}
+
 fn foreign(setting: Setting, terms: &[Term]) -> ObjectiveError {
     let names: Vec<&str> = terms.iter().map(|term| term.algorithm.name).collect();
     let mut known: Vec<Setting> =
@@ -240,7 +267,13 @@ mod tests {
         assert!(error(&[("robust", 1.0)], &smoothing(0.5), None).to_string().ends_with("must be below 0.5"));
         assert!(error(&[("sft", 1.0)], &[(NllWeight, 0.0)], None).to_string().contains("must be above 0"));
         assert_eq!(error(&[("simpo", 1.0)], &[(Gamma, 1.0), (GammaOverBeta, 0.5)], None), ObjectiveError::TwoMargins);
-        assert_eq!(error(&[("kto", 1.0)], &[], Some(Divergence::ForwardKl)), ObjectiveError::Divergence("kto"));
+        for name in ["kto", "nca", "bco", "sppo", "aot", "apo_zero", "apo_down", "simpo", "sft"] {
+            let found = error(&[(name, 1.0)], &[], Some(Divergence::ForwardKl));
+            assert_eq!(found, ObjectiveError::Divergence(name));
+        }
+        assert_eq!(error(&[("orpo", 1.0)], &[], Some(Divergence::ReverseKl)), ObjectiveError::Divergence("orpo"));
+        Objective::new(&[("kto", 1.0)], &[], Some(Divergence::ReverseKl)).unwrap();
+        Objective::new(&[("dpo", 1.0), ("sft", 0.5)], &[], Some(Divergence::JensenShannon)).unwrap();
         assert!(
             error(&[("dop", 1.0)], &[], None).to_string().starts_with("there is no algorithm `dop`; known ones: `dpo`")
         );

@@ -38,17 +38,18 @@ pub(super) const ALPHAPO: Algorithm = Algorithm {
     source: "Gupta et al. 2025, arXiv 2501.03884",
     settings: &[(Beta, 2.5), (Gamma, 0.1), (GammaOverBeta, 0.0), (Alpha, 0.25), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| {
-        let alpha = settings.get(Alpha);
-        let reward = |average: Dual| match alpha {
-            0.0 => average,
-            _ => (-(average * -alpha).at_most(80.0).exp() + 1.0) / alpha,
-        };
+        let reward = |average: Dual| curved(average, settings.get(Alpha));
         let margin = (reward(pair.chosen.average()) - reward(pair.rejected.average())) * settings.beta();
         -(margin - settings.gamma()).log_sigmoid()
     }),
-    reward: Reward::PerToken,
+    reward: Reward::Curved,
     takes_divergence: false,
 };
+
+/// AlphaPO's reward of a log-probability per token, in units of beta.
+pub(super) fn curved(average: Dual, alpha: f64) -> Dual {
+    if alpha == 0.0 { average } else { (-(average * -alpha).at_most(80.0).exp() + 1.0) / alpha }
+}
 
 pub(super) const ORPO: Algorithm = Algorithm {
     name: "orpo",

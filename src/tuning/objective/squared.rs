@@ -22,13 +22,13 @@ pub(super) const IPO: Algorithm = Algorithm {
 pub(super) const SPPO: Algorithm = Algorithm {
     name: "sppo",
     trl: Some("sppo_hard"),
-    formula: "(c_w - 1/(2β))² + (c_l + 1/(2β))²",
+    formula: "(u - 1/(2β))² + (v + 1/(2β))²",
     source: "Wu et al. 2024, arXiv 2405.00675, with hard labels",
     settings: &[(Beta, 0.1), (NllWeight, 0.0)],
     loss: Loss::Pair(|pair, settings| {
         let target = 0.5 / settings.beta();
-        (pair.chosen.score - target).squared() + (pair.rejected.score + target).squared()
+        (pair.chosen.ratio() - target).squared() + (pair.rejected.ratio() + target).squared()
     }),
     reward: Reward::AgainstReference,
-    takes_divergence: true,
+    takes_divergence: false,
 };
