@@ -36,10 +36,12 @@ const WRAPPINGS: [(char, char); 7] = [
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
     let prose = prose(output);
     let about = Topic::new(topic);
-    let whole: String = prose.letters.iter().collect();
-    let pronouns = Pronouns::of(&tokens(&whole));
+    let sentences = ranges(&prose.letters);
+    let spelt: Vec<Vec<Token>> =
+        sentences.iter().map(|(start, end)| tokens(&prose.letters[*start..*end].iter().collect::<String>())).collect();
+    let pronouns = Pronouns::of(&spelt);
     let mut claims = Vec::new();
-    for (start, end) in ranges(&prose.letters) {
+    for (start, end) in sentences {
         let (start, end) = unwrapped(&prose.letters, start, end);
         let (start, label) = framed(&prose.letters, start, end, &about);
         if prose.letters[start..end].iter().any(|letter| letter.is_alphanumeric()) {

@@ -1,5 +1,7 @@
 //! The subject of a sentence named, so that it can be judged without the answer.
 
+use std::cmp::Ordering;
+
 use super::{
     Topic,
     token::{Token, tokens},
@@ -168,11 +170,23 @@ pub(super) struct Pronouns {
 }
 
 impl Pronouns {
-    /// Where an answer says `she` or `he`, the more frequent of the two is its topic, and `it` and `they` are others.
-    pub(super) fn of(answer: &[Token]) -> Self {
-        let count = |words: &[&str]| answer.iter().filter(|token| words.contains(&token.word.as_str())).count();
+    /// The pronouns that the sentences of an answer begin with tell whether its topic is a person; where they tell neither,
+    /// any `she` or `he` does. Of those two the more frequent one is the topic. A capital inside a sentence is no pronoun
+    /// (`Its symbol is He`).
+    pub(super) fn of(sentences: &[Vec<Token>]) -> Self {
+        let is_said = |index: usize, token: &Token| index == 0 || !token.capital || token.mark.is_some();
+        let count = |words: &[&str]| -> usize {
+            let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
+            said.filter(|(index, token)| is_said(*index, token) && words.contains(&token.word.as_str())).count()
+        };
         let (she, he) = (count(&["she", "her", "hers", "herself"]), count(&["he", "his", "him", "himself"]));
-        let person = she + he > 0;
+        let leading: Vec<bool> = sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
+        let persons = leading.iter().filter(|is_person| **is_person).count();
+        let person = match persons.cmp(&(leading.len() - persons)) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => leading.first().copied().unwrap_or(she + he > 0),
+        };
         Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
     }
 
@@ -182,6 +196,13 @@ impl Pronouns {
             (word == *subject).then_some(false).or_else(|| (word == *owner).then_some(true))
         })
     }
+}
+
+/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither.
+fn leads_with_person(sentence: &[Token]) -> Option<bool> {
+    let first = sentence.first()?.word.as_str();
+    let kind = PRONOUNS.iter().position(|forms| forms.contains(&first))?;
+    (first != "it" || !is_expletive(sentence)).then_some(kind < 2)
 }
 
 /// A sentence with the topic's name in place of the pronoun, or part of its name, that is the subject.

@@ -50,7 +50,12 @@ pub fn tokens(text: &str) -> Vec<Token> {
         index += 1;
     }
     scan.finish(letters.len());
-    number::joined(initials(scan.found))
+    let mut found = number::joined(initials(scan.found));
+    // A text of nothing but articles is a name: `A`, `The The`.
+    if found.iter().all(|token| token.article) {
+        found.iter_mut().for_each(|token| token.article = false);
+    }
+    found
 }
 
 /// The words found up to a place.
