@@ -35,11 +35,11 @@ const WRAPPINGS: [(char, char); 7] = [
 /// cut off, is a claim too: it counts as wrong, since the answer says it.
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
     let prose = prose(output);
-    let about = Topic::new(topic);
     let sentences = ranges(&prose.letters);
     let spelt: Vec<Vec<Token>> =
         sentences.iter().map(|(start, end)| tokens(&prose.letters[*start..*end].iter().collect::<String>())).collect();
     let pronouns = Pronouns::of(&spelt);
+    let about = if pronouns.are_of_person() { Topic::of_person(topic) } else { Topic::new(topic) };
     let mut claims = Vec::new();
     for (start, end) in sentences {
         let (start, end) = unwrapped(&prose.letters, start, end);

@@ -190,6 +190,11 @@ impl Pronouns {
         Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
     }
 
+    /// Whether the answer speaks of its topic as of a person.
+    pub(super) fn are_of_person(self) -> bool {
+        self.allowed[0] || self.allowed[1]
+    }
+
     /// Whether a word stands for the topic, and whether it possesses.
     pub(super) fn stands(self, word: &str) -> Option<bool> {
         PRONOUNS.iter().zip(self.allowed).filter(|(_, allowed)| *allowed).find_map(|([subject, owner], _)| {
@@ -198,11 +203,15 @@ impl Pronouns {
     }
 }
 
-/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither.
+/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither, or with
+/// `they`, who may be others in both cases.
 fn leads_with_person(sentence: &[Token]) -> Option<bool> {
-    let first = sentence.first()?.word.as_str();
-    let kind = PRONOUNS.iter().position(|forms| forms.contains(&first))?;
-    (first != "it" || !is_expletive(sentence)).then_some(kind < 2)
+    match sentence.first()?.word.as_str() {
+        "she" | "her" | "he" | "his" => Some(true),
+        "it" if is_expletive(sentence) => None,
+        "it" | "its" => Some(false),
+        _ => None,
+    }
 }
 
 /// A sentence with the topic's name in place of the pronoun, or part of its name, that is the subject.

@@ -117,12 +117,12 @@ fn items(tokens: &[Token], topic: &Topic, pronouns: &[&str]) -> Vec<Item> {
         let item = match length {
             Some(length) => {
                 let owner = tokens[index + length - 1].possessive;
-                Item { word: TOPIC.to_owned(), owner, ..item(token, tokens.get(index + 1)) }
+                Item { word: TOPIC.to_owned(), owner, ..item(token) }
             }
-            None if pronoun => {
-                Item { word: TOPIC.to_owned(), owner, nominative: !owner, capital: true, ..item(token, None) }
+            None if pronoun && (index == 0 || !token.capital || token.mark.is_some()) => {
+                Item { word: TOPIC.to_owned(), owner, nominative: !owner, capital: true, ..item(token) }
             }
-            None => item(token, tokens.get(index + 1)),
+            None => Item { plain: is_plain(tokens, index), ..item(token) },
         };
         let repeats = items.last().is_some_and(|last| last.word == TOPIC && !last.owner)
             && item.word == TOPIC
@@ -137,10 +137,20 @@ fn items(tokens: &[Token], topic: &Topic, pronouns: &[&str]) -> Vec<Item> {
     items
 }
 
-fn item(token: &Token, next: Option<&Token>) -> Item {
-    let next_is = |test: fn(&Token) -> bool| next.is_some_and(test);
-    let in_name = token.capital && next_is(|next| next.capital && next.mark.is_none());
-    let sign = token.word == "no" && next_is(|next| is_measure(&next.word));
+/// Whether a word is part of a name (`Paradise Lost`, the symbol `In`), or of a number's sign (`No. 5`). What denies is part
+/// of none in other respects, since titles are written in capitals too.
+fn is_plain(tokens: &[Token], index: usize) -> bool {
+    let (token, next) = (&tokens[index], tokens.get(index + 1));
+    let before_name = next.is_some_and(|next| next.capital && next.mark.is_none());
+    let is_denial =
+        matches!(token.word.as_str(), "not" | "never" | "no" | "neither" | "nor" | "none" | "cannot" | "without");
+    match is_denial {
+        true => token.word == "no" && next.is_some_and(|next| is_measure(&next.word)),
+        false => token.capital && (before_name || (index > 0 && token.mark.is_none())),
+    }
+}
+
+fn item(token: &Token) -> Item {
     Item {
         word: token.word.clone(),
         mark: token.mark,
@@ -148,7 +158,7 @@ fn item(token: &Token, next: Option<&Token>) -> Item {
         owner: token.possessive,
         article: token.article,
         nominative: false,
-        plain: in_name || sign,
+        plain: false,
     }
 }
 

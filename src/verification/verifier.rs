@@ -129,8 +129,10 @@ fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
 
 /// The pronouns that stand for the topic in an article: `she` or `he`, whichever it has more of, else `it` and `they`.
 fn pronouns(passages: &[Passage]) -> &'static [&'static str] {
+    let is_said = |(index, token): &(usize, &Token)| *index == 0 || !token.capital || token.mark.is_some();
     let count = |words: &[&str]| -> usize {
-        passages.iter().flat_map(|passage| &passage.words).filter(|word| words.contains(&word.as_str())).count()
+        let said = passages.iter().flat_map(|passage| passage.tokens.iter().enumerate().filter(is_said));
+        said.filter(|(_, token)| words.contains(&token.word.as_str())).count()
     };
     let (she, he) = (count(&["she", "her", "herself"]), count(&["he", "his", "him", "himself"]));
     match () {
