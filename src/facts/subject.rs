@@ -206,12 +206,14 @@ impl Pronouns {
 /// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither, or with
 /// `they`, who may be others in both cases.
 fn leads_with_person(sentence: &[Token]) -> Option<bool> {
-    match sentence.first()?.word.as_str() {
+    let framed = sentence.iter().take(6).position(|token| matches!(token.mark, Some(':' | '-')));
+    let said = |from: usize| match sentence.get(from)?.word.as_str() {
         "she" | "her" | "he" | "his" => Some(true),
-        "it" if is_expletive(sentence) => None,
+        "it" if is_expletive(&sentence[from..]) => None,
         "it" | "its" => Some(false),
         _ => None,
-    }
+    };
+    said(0).or_else(|| said(framed?))
 }
 
 /// A sentence with the topic's name in place of the pronoun, or part of its name, that is the subject.
@@ -259,7 +261,8 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     let mentioned = (0..words.len()).any(|index| topic.mention(words, index).is_some());
     let stands = |index: usize| pronouns.stands(&words[index].word).map(|owner| (index, owner));
     let form = |(index, owner): (usize, bool)| {
-        (index, 1, if owner || words[index].possessive { Form::Owner } else { Form::Subject })
+        let owns = (owner && !is_object(words, index)) || words[index].possessive;
+        (index, 1, if owns { Form::Owner } else { Form::Subject })
     };
     if let Some(found) = stands(from) {
         return Some(form(found));
@@ -272,6 +275,14 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     nominative.or_else(|| (from..words.len()).find_map(stands)).map(form)
 }
 
+/// Whether `her` stands for herself, and not before what is hers: `a street named after her`.
+fn is_object(words: &[Token], index: usize) -> bool {
+    words[index].word == "her"
+        && words.get(index + 1).is_none_or(|next| {
+            next.mark.is_some() || next.article || is_auxiliary(&next.word) || LEADING.contains(&next.word.as_str())
+        })
+}
+
 /// Whether a sentence begins with something before its subject.
 fn is_leading(words: &[Token]) -> bool {
     let first = words[0].word.as_str();
@@ -282,8 +293,12 @@ fn is_leading(words: &[Token]) -> bool {
         || super::number::is_measure(first)
 }
 
-/// Whether `it` stands for a clause, or lifts out a part of one: `It is said that she`, `It was in 1903 that she`.
-fn is_expletive(words: &[Token]) -> bool {
+/// Whether a sentence begins with an `it` that stands for a clause, or lifts out a part of one: `It is said that she`,
+/// `It was in 1903 that she`.
+pub fn is_expletive(words: &[Token]) -> bool {
+    if words.len() < 2 || words[0].word != "it" {
+        return false;
+    }
     let after =
         words.iter().skip(1).position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
     let Some(after) = after.map(|index| index + 1) else { return false };

@@ -4,6 +4,7 @@ use super::{
     capitalised,
     token::{Token, tokens},
     unicode::{shown, unaccented},
+    verb::is_verb,
 };
 
 /// Whom or what a text is about.
@@ -40,6 +41,87 @@ const RANKS: &[&str] = &[
 const STANDING_FOR_OTHERS: &[&str] = &[
     "who", "it", "them", "her", "him", "us", "she", "he", "they", "you", "we", "this", "that", "which", "what", "one",
     "yes", "no", "if", "so", "in", "on", "at", "as", "i", "a", "the",
+];
+
+/// Words that begin a sentence with a capital and are no names.
+const SMALL: &[&str] = &[
+    "in",
+    "on",
+    "at",
+    "by",
+    "for",
+    "from",
+    "with",
+    "after",
+    "before",
+    "during",
+    "when",
+    "while",
+    "as",
+    "since",
+    "and",
+    "but",
+    "or",
+    "so",
+    "then",
+    "later",
+    "also",
+    "although",
+    "though",
+    "because",
+    "if",
+    "however",
+    "both",
+    "like",
+    "unlike",
+    "to",
+    "of",
+    "that",
+    "this",
+    "once",
+    "until",
+    "did",
+    "was",
+    "is",
+    "has",
+    "had",
+    "does",
+    "today",
+    "overall",
+    "originally",
+    "according",
+    "under",
+    "over",
+    "throughout",
+    "within",
+    "without",
+    "between",
+    "near",
+    "around",
+    "where",
+    "who",
+    "not",
+    "only",
+    "even",
+    "thus",
+    "hence",
+    "yet",
+    "still",
+    "here",
+    "there",
+    "are",
+    "were",
+    "can",
+    "will",
+    "would",
+    "could",
+    "should",
+    "do",
+    "despite",
+    "among",
+    "historically",
+    "currently",
+    "modern",
 ];
 
 /// A name without what follows a comma or tells generations apart.
@@ -91,7 +173,7 @@ impl Topic {
         let core = core(&name);
         let (words, last) = name_words(core);
         topic.add(&words, core.len() < name.len() || words.len() < 2);
-        if words.len() >= 2 {
+        if words.len() >= 2 && !words.iter().any(|word| word == "of") {
             if last > 1 {
                 topic.add(&[words[..1].to_vec(), words[last..].to_vec()].concat(), true);
             }
@@ -108,7 +190,9 @@ impl Topic {
         let bare = shown(bare(name).chars());
         let (words, last) = name_words(core(&bare));
         if words.len() >= 2 && !RANKS.contains(&words[0].as_str()) {
-            topic.add(&words[1..], true);
+            if !words.iter().any(|word| word == "of") {
+                topic.add(&words[1..], true);
+            }
             let given =
                 words[..last].iter().filter(|word| word.chars().count() > 2 && !PARTICLES.contains(&word.as_str()));
             given.for_each(|word| topic.add(std::slice::from_ref(word), true));
@@ -149,15 +233,20 @@ impl Topic {
         self.mentions.iter().find_map(|mention| {
             let length = matched(tokens, start, &mention.words)?;
             let own = || tokens[start..start + length].iter().filter(|token| !token.article);
-            let is_name = own().all(|token| token.capital || token.word == "of" || PARTICLES.contains(&token.word.as_str()));
+            let is_name =
+                own().all(|token| token.capital || token.word == "of" || PARTICLES.contains(&token.word.as_str()));
             let last = &tokens[start + length - 1];
-            let goes_on = |next: &Token| next.capital && next.mark.is_none() && !last.possessive;
-            let is_anothers = follows_name(tokens, start)
-                || (mention.words.len() == 1 && tokens.get(start + length).is_some_and(goes_on));
+            let goes_on = |next: &Token| {
+                let is_rest = SUFFIXES.contains(&next.word.as_str()) || is_verb(&next.word);
+                next.capital && next.mark.is_none() && !last.possessive && !is_rest
+            };
+            let becomes_anothers = is_name && tokens.get(start + length).is_some_and(goes_on);
+            let is_anothers = follows_name(tokens, start) || (mention.words.len() == 1 && becomes_anothers);
             match mention.is_short {
                 true => is_name && !is_anothers,
                 // `Guinea` is not `Equatorial Guinea`, but what is written small is no name of others.
-                false => !(mention.could_be_part() && is_name && is_anothers),
+                // nor is `Ada Quill Street` Ada Quill.
+                false => !becomes_anothers && !(mention.could_be_part() && is_name && is_anothers),
             }
             .then_some(length)
         })
@@ -180,91 +269,7 @@ fn follows_name(tokens: &[Token], start: usize) -> bool {
         && !before.article
         && !before.dotted
         && !TITLES.contains(&before.word.as_str())
-        && (start > 1 || !is_small(&before.word))
-}
-
-/// Words that begin a sentence with a capital and are no names.
-fn is_small(word: &str) -> bool {
-    const SMALL: &[&str] = &[
-        "in",
-        "on",
-        "at",
-        "by",
-        "for",
-        "from",
-        "with",
-        "after",
-        "before",
-        "during",
-        "when",
-        "while",
-        "as",
-        "since",
-        "and",
-        "but",
-        "or",
-        "so",
-        "then",
-        "later",
-        "also",
-        "although",
-        "though",
-        "because",
-        "if",
-        "however",
-        "both",
-        "like",
-        "unlike",
-        "to",
-        "of",
-        "that",
-        "this",
-        "once",
-        "until",
-        "did",
-        "was",
-        "is",
-        "has",
-        "had",
-        "does",
-        "today",
-        "overall",
-        "originally",
-        "according",
-        "under",
-        "over",
-        "throughout",
-        "within",
-        "without",
-        "between",
-        "near",
-        "around",
-        "where",
-        "who",
-        "not",
-        "only",
-        "even",
-        "thus",
-        "hence",
-        "yet",
-        "still",
-        "here",
-        "there",
-        "are",
-        "were",
-        "can",
-        "will",
-        "would",
-        "could",
-        "should",
-        "do",
-        "despite",
-        "among",
-        "historically",
-        "currently",
-        "modern",
-    ];
-    SMALL.contains(&word)
+        && (start > 1 || !SMALL.contains(&before.word.as_str()))
 }
 
 /// Whether a token is a word of a name, with its accents or without.
