@@ -35,15 +35,20 @@ const WRAPPINGS: [(char, char); 7] = [
 /// cut off, is a claim too: it counts as wrong, since the answer says it.
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
     let prose = prose(output);
-    let about = Topic::new(topic);
-    let whole: String = prose.letters.iter().collect();
-    let pronouns = Pronouns::of(&tokens(&whole));
+    let sentences = ranges(&prose.letters);
+    let spelt: Vec<Vec<Token>> =
+        sentences.iter().map(|(start, end)| tokens(&prose.letters[*start..*end].iter().collect::<String>())).collect();
+    let pronouns = Pronouns::of(&spelt);
+    let about = if pronouns.are_of_person() { Topic::of_person(topic) } else { Topic::new(topic) };
     let mut claims = Vec::new();
-    for (start, end) in ranges(&prose.letters) {
+    for (start, end) in sentences {
         let (start, end) = unwrapped(&prose.letters, start, end);
         let (start, label) = framed(&prose.letters, start, end, &about);
         if prose.letters[start..end].iter().any(|letter| letter.is_alphanumeric()) {
             let fact: String = prose.letters[start..end].iter().filter(|letter| **letter != BLOCK).collect();
+            if is_topic_alone(&tokens(&fact), &about) {
+                continue;
+            }
             let text = if label { labelled(&fact, &about) } else { with_subject(&fact, &about, pronouns) };
             claims.push(Claim {
                 id: format!("{response_id}/{}", claims.len()),
@@ -101,8 +106,13 @@ fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, 
         }
         place
     };
-    let colon = letters[start..end].iter().position(|letter| matches!(letter, ':' | '\u{ff1a}')).map(|at| start + at);
-    let Some(colon) = colon else { return (start, false) };
+    let is_dash = |at: usize| {
+        matches!(letters[at], '-' | '\u{2013}' | '\u{2014}')
+            && letters[at - 1].is_whitespace()
+            && letters.get(at + 1).is_some_and(|c| c.is_whitespace())
+    };
+    let is_sign = |at: usize| matches!(letters[at], ':' | '\u{ff1a}') || (at > start && is_dash(at));
+    let Some(colon) = (start..end).find(|at| is_sign(*at)) else { return (start, false) };
     let words: String = letters[start..colon].iter().collect();
     let frame = tokens(&words);
     let fact = skip(colon + 1);
@@ -119,30 +129,52 @@ fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, 
     let text: String = letters[fact..end].iter().collect();
     let value = tokens(&text);
     let lower_case = text.starts_with(char::is_lowercase);
-    let states = says_something(&value, topic) || topic.mention(&frame, 0).is_some();
+    let is_topic = topic.mention(&frame, 0).is_some();
+    let states = says_something(&value, topic) || is_topic;
+    if letters[colon] != ':' && letters[colon] != '\u{ff1a}' {
+        return (if names_subject(&value, topic) { fact } else { start }, false);
+    }
     let is_label =
         topic.is_known() && fact < end && !states && !frame.iter().any(|word| !word.capital && is_verb(&word.word));
     match () {
         () if is_label => (start, true),
-        () if lower_case => (start, false),
+        () if lower_case || (is_topic && fact < end && !says_something(&value, topic)) => (start, false),
         () => (fact, false),
     }
 }
 
 /// Whether words are a sentence rather than the value of a label: they name the topic, or have a verb.
 fn says_something(words: &[Token], topic: &Topic) -> bool {
-    let named =
-        words.first().is_some_and(|first| PRONOUNS.contains(&first.word.as_str())) || topic.mention(words, 0).is_some();
-    named
+    names_subject(words, topic)
         || words
             .iter()
             .enumerate()
             .any(|(index, word)| index > 0 && !word.capital && is_verb(&word.word) && word.word != "born")
 }
 
-/// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`.
+/// Whether words begin with the topic, or a pronoun that may stand for it.
+fn names_subject(words: &[Token], topic: &Topic) -> bool {
+    words.first().is_some_and(|first| PRONOUNS.contains(&first.word.as_str())) || topic.mention(words, 0).is_some()
+}
+
+/// Whether words are the topic's name and nothing else.
+fn is_topic_alone(words: &[Token], topic: &Topic) -> bool {
+    topic.mention(words, 0) == Some(words.len()) && !words.iter().any(|word| word.possessive)
+}
+
+/// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`, `Ann Lee was born in Oslo`.
 fn labelled(fact: &str, topic: &Topic) -> String {
     let fact = shown(fact.chars());
+    if let Some((label, value)) = fact.split_once(": ")
+        && let Some(verb) = match label.to_lowercase().as_str() {
+            "born" => Some("was born"),
+            "died" => Some("died"),
+            _ => None,
+        }
+    {
+        let is_day = tokens(value).first().is_some_and(|first| first.word.matches('-').count() > 1);
+        return format!("{} {verb} {} {value}", topic.name(), if is_day { "on" } else { "in" });
+    }
     let mut letters = fact.chars();
     let first = letters.next();
     let is_acronym = letters.clone().next().is_some_and(char::is_uppercase);
@@ -229,6 +261,7 @@ mod tests {
             ("It is said that she sang.", "It is said that Ada Quill sang."),
             ("It is possible that rain fell.", "It is possible that rain fell."),
             ("There is a street in Oslo.", "There is a street in Oslo."),
+            ("There is a street named after her.", "There is a street named after Ada Quill."),
         ] {
             assert_eq!(named("Ada Quill", output), expected);
         }
@@ -270,6 +303,9 @@ mod tests {
         let labels = ["Ada Quill's birthplace: Oslo", "Ada Quill's death year: 1934"];
         assert_eq!(texts("**Birthplace:** Oslo\n**Death year:** 1934"), labels);
         assert_eq!(texts("- Birthplace: Oslo\n- Death year: 1934"), labels);
+        assert_eq!(texts("**Born:** Oslo"), ["Ada Quill was born in Oslo"]);
+        assert_eq!(texts("Name: Ada Quill\nDied: 12 May 1934"), ["Ada Quill died on 12 May 1934"]);
+        assert_eq!(texts("1. **Youth** \u{2013} She was born in Oslo."), born);
         assert_eq!(texts("- **Early life**: She was born in Oslo."), born);
         assert_eq!(texts("2 * 3 * 4 is 24 in snake_case."), ["2 * 3 * 4 is 24 in snake_case."]);
     }

@@ -190,10 +190,11 @@ fn list_mark(text: &[char]) -> Option<usize> {
         _ => {
             let inner = text.iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
             let label: String = text[..inner].iter().collect();
-            let digits = !label.is_empty() && label.len() <= 2 && label.bytes().all(|c| c.is_ascii_digit());
+            let digits = (1..=2).contains(&label.len()) && label.bytes().all(|c| c.is_ascii_digit());
+            let small = is_label(&label) && label.bytes().all(|c| c.is_ascii_lowercase());
             match text.get(inner)? {
                 ')' if is_label(&label) => spaced(inner + 1),
-                '.' if digits => spaced(inner + 1),
+                '.' if digits || small => spaced(inner + 1),
                 _ => None,
             }
         }

@@ -28,6 +28,7 @@ pub use number::{is_measure, tells};
 pub use phrases::{AttributePhrases, Openers, Phrases, PhrasesError};
 pub use prompt::prompts;
 pub use segment::{Sentence, sentences};
+pub use subject::is_expletive;
 pub use table::{Entity, FactTable, TableError};
 pub use token::{Token, tokens};
 pub use topic::{Topic, bare};

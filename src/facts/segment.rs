@@ -33,6 +33,8 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
 
 /// Where the sentences of a text are.
 pub(super) fn ranges(letters: &[char]) -> Vec<(usize, usize)> {
+    // A text without any capital does not tell by them where a sentence begins.
+    let cased = letters.iter().any(|letter| letter.is_uppercase());
     let mut ranges = Vec::new();
     let mut start = 0;
     let mut index = 0;
@@ -46,11 +48,10 @@ pub(super) fn ranges(letters: &[char]) -> Vec<(usize, usize)> {
             push_trimmed(letters, start, end, &mut ranges);
             start = end;
         } else if is_stop(letters[index]) {
-            while letters.get(end).is_some_and(|c| is_stop(*c) || CLOSING.contains(c)) {
-                end += 1;
-            }
+            end = after_stops(letters, end);
             end = without_opening(letters, index, end);
-            ends = ends_sentence(letters, start, index, end);
+            ends = ends_sentence(letters, start, index, end, cased);
+            end = after_citations(letters, end);
         }
         if ends {
             push_trimmed(letters, start, end, &mut ranges);
@@ -69,6 +70,31 @@ fn is_full(letter: char) -> bool {
 
 fn is_stop(letter: char) -> bool {
     matches!(letter, '.' | '!' | '?' | '\u{2026}')
+}
+
+/// The end of stops and closing marks, those of an ellipsis with spaces (`. . .`) among them.
+fn after_stops(letters: &[char], mut end: usize) -> usize {
+    loop {
+        let spaces = letters[end..].iter().take_while(|c| matches!(c, ' ' | '\u{a0}')).count();
+        match letters.get(end) {
+            Some(c) if is_stop(*c) || CLOSING.contains(c) => end += 1,
+            Some(_) if spaces > 0 && letters.get(end + spaces).is_some_and(|c| is_stop(*c)) => end += spaces + 1,
+            _ => return end,
+        }
+    }
+}
+
+/// The end of citations that follow a stop: `in Oslo.[2] [3]`.
+fn after_citations(letters: &[char], mut end: usize) -> usize {
+    loop {
+        let open = end + letters[end..].iter().take_while(|c| matches!(c, ' ' | '\u{a0}')).count();
+        let digits = letters[(open + 1).min(letters.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
+        let close = open + 1 + digits;
+        if letters.get(open) != Some(&'[') || !(1..=3).contains(&digits) || letters.get(close) != Some(&']') {
+            return end;
+        }
+        end = close + 1;
+    }
 }
 
 /// A line is broken for its width from about so many characters on.
@@ -122,27 +148,39 @@ fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, ranges: &mut
 }
 
 /// Whether the mark at `mark`, whose closing quotes and brackets reach up to `end`, ends the sentence begun at `start`.
-fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize) -> bool {
+fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased: bool) -> bool {
     let Some(&after) = letters.get(end) else { return true };
     let next: String = letters[end..]
         .iter()
-        .skip_while(|c| c.is_whitespace() || OPENING.contains(c))
+        .skip_while(|c| c.is_whitespace() || OPENING.contains(c) || matches!(c, '-' | '\u{2013}' | '\u{2014}'))
         .take_while(|c| c.is_alphanumeric())
         .collect();
     if !after.is_whitespace() {
-        return ends_without_space(letters, start, mark, end, &next);
+        return after == '[' && after_citations(letters, end) > end
+            || ends_without_space(letters, start, mark, end, &next);
     }
-    if next.chars().next().is_some_and(char::is_lowercase) {
+    let is_left_out = letters[..mark].iter().rev().find(|c| !is_stop(**c)).is_some_and(|c| matches!(c, '[' | '('));
+    if is_left_out || (cased && next.chars().next().is_some_and(char::is_lowercase)) {
         return false;
     }
     if letters[mark] != '.' {
-        return true;
+        let year = letters[end..].iter().skip_while(|c| c.is_whitespace()).take(2).collect::<String>();
+        return !(year.starts_with('(') && year.ends_with(|c: char| c.is_ascii_digit()));
     }
     let token = word_before(letters, start, mark);
     let number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
     let first_word = letters[start..mark].iter().skip_while(|c| c.is_whitespace()).all(|c| !c.is_whitespace());
     let numbered_item = number(&token) && first_word && !next.is_empty();
-    !numbered_item && !goes_on(&token, &next)
+    // Without capitals, no word shows that it begins a sentence after an abbreviation.
+    let next = if cased || number(&next) { &next } else { "x" };
+    !numbered_item && !goes_on(&second_last(letters, start, mark), &token, next)
+}
+
+/// The word before the one that ends at a full stop.
+fn second_last(letters: &[char], start: usize, mark: usize) -> String {
+    let last = letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).count();
+    let space = letters[start..mark - last].iter().rev().take_while(|c| c.is_whitespace()).count();
+    word_before(letters, start, mark - last - space)
 }
 
 /// The word that ends at a full stop, with the full stops inside it.
@@ -171,7 +209,7 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
         && (token.chars().count() > 2 || letters[mark] != '.' || before.is_ascii_digit() || end > mark + 1);
     let in_address = letters[end..].iter().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'))
         || letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'));
-    let marked = letters[mark] != '.' || !goes_on(&token, next);
+    let marked = letters[mark] != '.' || !goes_on("", &token, next);
     is_word && !is_short && ends_word && is_plain && !in_address && marked && (!opens || letters[mark] == '.')
 }
 
@@ -236,6 +274,36 @@ mod tests {
         }
         check("She earned a Ph.D. She left.", &["She earned a Ph.D.", "She left."]);
         check("She sang, danced, etc. Later she left.", &["She sang, danced, etc.", "Later she left."]);
+    }
+
+    #[test]
+    fn ordinals_ellipses_and_citations() {
+        for one in [
+            "Sie wurde am 5. Mai 1934 in Wien geboren.",
+            "She was . . . a poet ... and a painter.",
+            "She said \"[...] Oslo is a town [...]\" of it.",
+            "Malle made Viva Maria! (1965) in Mexico.",
+            "She was born at N. 5 Elm St. near Oslo.",
+        ] {
+            check(one, &[one]);
+        }
+        check("She was a poet . . . She died.", &["She was a poet . . .", "She died."]);
+        check(
+            "She was born in Oslo. [2] [3] She died.[4] It rained.",
+            &["She was born in Oslo. [2] [3]", "She died.[4]", "It rained."],
+        );
+        check(
+            "She fell ill. Bo left. She sang at mass. Bo slept.",
+            &["She fell ill.", "Bo left.", "She sang at mass.", "Bo slept."],
+        );
+        check(
+            "She fought in World War I. Quill died. He took vitamin C. Quill did not.",
+            &["She fought in World War I.", "Quill died.", "He took vitamin C.", "Quill did not."],
+        );
+        check(
+            "she was born in oslo. she died in no. 5 elm st. at 90.",
+            &["she was born in oslo.", "she died in no. 5 elm st. at 90."],
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The subject of a sentence named, so that it can be judged without the answer.
 
+use std::cmp::Ordering;
+
 use super::{
     Topic,
     token::{Token, tokens},
@@ -168,12 +170,29 @@ pub(super) struct Pronouns {
 }
 
 impl Pronouns {
-    /// Where an answer says `she` or `he`, the more frequent of the two is its topic, and `it` and `they` are others.
-    pub(super) fn of(answer: &[Token]) -> Self {
-        let count = |words: &[&str]| answer.iter().filter(|token| words.contains(&token.word.as_str())).count();
+    /// The pronouns that the sentences of an answer begin with tell whether its topic is a person; where they tell neither,
+    /// any `she` or `he` does. Of those two the more frequent one is the topic. A capital inside a sentence is no pronoun
+    /// (`Its symbol is He`).
+    pub(super) fn of(sentences: &[Vec<Token>]) -> Self {
+        let is_said = |index: usize, token: &Token| index == 0 || !token.capital || token.mark.is_some();
+        let count = |words: &[&str]| -> usize {
+            let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
+            said.filter(|(index, token)| is_said(*index, token) && words.contains(&token.word.as_str())).count()
+        };
         let (she, he) = (count(&["she", "her", "hers", "herself"]), count(&["he", "his", "him", "himself"]));
-        let person = she + he > 0;
+        let leading: Vec<bool> = sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
+        let persons = leading.iter().filter(|is_person| **is_person).count();
+        let person = match persons.cmp(&(leading.len() - persons)) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => leading.first().copied().unwrap_or(she + he > 0),
+        };
         Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
+    }
+
+    /// Whether the answer speaks of its topic as of a person.
+    pub(super) fn are_of_person(self) -> bool {
+        self.allowed[0] || self.allowed[1]
     }
 
     /// Whether a word stands for the topic, and whether it possesses.
@@ -182,6 +201,19 @@ impl Pronouns {
             (word == *subject).then_some(false).or_else(|| (word == *owner).then_some(true))
         })
     }
+}
+
+/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither, or with
+/// `they`, who may be others in both cases.
+fn leads_with_person(sentence: &[Token]) -> Option<bool> {
+    let framed = sentence.iter().take(6).position(|token| matches!(token.mark, Some(':' | '-')));
+    let said = |from: usize| match sentence.get(from)?.word.as_str() {
+        "she" | "her" | "he" | "his" => Some(true),
+        "it" if is_expletive(&sentence[from..]) => None,
+        "it" | "its" => Some(false),
+        _ => None,
+    };
+    said(0).or_else(|| said(framed?))
 }
 
 /// A sentence with the topic's name in place of the pronoun, or part of its name, that is the subject.
@@ -229,7 +261,8 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     let mentioned = (0..words.len()).any(|index| topic.mention(words, index).is_some());
     let stands = |index: usize| pronouns.stands(&words[index].word).map(|owner| (index, owner));
     let form = |(index, owner): (usize, bool)| {
-        (index, 1, if owner || words[index].possessive { Form::Owner } else { Form::Subject })
+        let owns = (owner && !is_object(words, index)) || words[index].possessive;
+        (index, 1, if owns { Form::Owner } else { Form::Subject })
     };
     if let Some(found) = stands(from) {
         return Some(form(found));
@@ -242,6 +275,14 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     nominative.or_else(|| (from..words.len()).find_map(stands)).map(form)
 }
 
+/// Whether `her` stands for herself, and not before what is hers: `a street named after her`.
+fn is_object(words: &[Token], index: usize) -> bool {
+    words[index].word == "her"
+        && words.get(index + 1).is_none_or(|next| {
+            next.mark.is_some() || next.article || is_auxiliary(&next.word) || LEADING.contains(&next.word.as_str())
+        })
+}
+
 /// Whether a sentence begins with something before its subject.
 fn is_leading(words: &[Token]) -> bool {
     let first = words[0].word.as_str();
@@ -252,8 +293,12 @@ fn is_leading(words: &[Token]) -> bool {
         || super::number::is_measure(first)
 }
 
-/// Whether `it` stands for a clause, or lifts out a part of one: `It is said that she`, `It was in 1903 that she`.
-fn is_expletive(words: &[Token]) -> bool {
+/// Whether a sentence begins with an `it` that stands for a clause, or lifts out a part of one: `It is said that she`,
+/// `It was in 1903 that she`.
+pub fn is_expletive(words: &[Token]) -> bool {
+    if words.len() < 2 || words[0].word != "it" {
+        return false;
+    }
     let after =
         words.iter().skip(1).position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
     let Some(after) = after.map(|index| index + 1) else { return false };

@@ -18,6 +18,8 @@ pub struct Token {
     pub article: bool,
     /// The mark before it that parts what is said, if any: one of `,;:()"-.!?`, a dash as `-`.
     pub mark: Option<char>,
+    /// Whether a hyphen ties it to the word before: `Hungarian` in `Austro-Hungarian`.
+    pub joined: bool,
     /// Whether a full stop follows it, as after an initial or an abbreviation.
     pub dotted: bool,
     /// Its first character (not byte) in the text.
@@ -43,14 +45,19 @@ const BARE_NEGATIONS: &[&str] = &[
 /// The words of a text, articles among them.
 pub fn tokens(text: &str) -> Vec<Token> {
     let letters = letters(text);
-    let mut scan = Scan { letters: &letters, found: Vec::new(), from: None, mark: None };
+    let mut scan = Scan { letters: &letters, found: Vec::new(), from: None, mark: None, hyphen: None };
     let mut index = 0;
     while index < letters.len() {
         scan.step(index);
         index += 1;
     }
     scan.finish(letters.len());
-    number::joined(initials(scan.found))
+    let mut found = number::joined(initials(scan.found));
+    // A text of nothing but articles is a name: `A`, `The The`.
+    if found.iter().all(|token| token.article) {
+        found.iter_mut().for_each(|token| token.article = false);
+    }
+    found
 }
 
 /// The words found up to a place.
@@ -60,6 +67,8 @@ struct Scan<'a> {
     /// Where the word begins that is being read.
     from: Option<usize>,
     mark: Option<char>,
+    /// Where the last hyphen stands.
+    hyphen: Option<usize>,
 }
 
 impl Scan<'_> {
@@ -130,6 +139,9 @@ impl Scan<'_> {
     }
 
     fn punctuate(&mut self, letter: char, index: usize) {
+        if letter == '-' {
+            self.hyphen = Some(index);
+        }
         let part = match letter {
             ',' | ';' | ':' | '(' | ')' | '"' | '!' | '?' => letter,
             '\u{3001}' => ',',
@@ -163,7 +175,12 @@ impl Scan<'_> {
         let Some(from) = self.from.take() else { return };
         let word: String = self.letters[from..index].iter().map(|letter| letter.letter).collect();
         let (start, end) = (self.letters[from].start, self.letters[index - 1].end);
+        let (last, count) = (self.found.last().map(|last| last.end), self.found.len());
         self.push(word, start, end);
+        let hyphen = self.hyphen.filter(|hyphen| hyphen + 1 == from).map(|hyphen| self.letters[hyphen].start);
+        if let Some(token) = self.found.get_mut(count) {
+            token.joined = hyphen.is_some() && hyphen == last;
+        }
     }
 
     /// Adds a word as it is spelt: possession and contractions are parted from it.
@@ -183,7 +200,8 @@ impl Scan<'_> {
             return;
         }
         let mark = self.mark.take();
-        let token = Token { word: normal, capital, possessive: owns, article, mark, dotted: false, start, end };
+        let token =
+            Token { word: normal, capital, possessive: owns, article, mark, joined: false, dotted: false, start, end };
         self.found.push(token.clone());
         if let Some(second) = second {
             self.found.push(Token { word: second.to_owned(), capital: false, possessive: false, mark: None, ..token });

@@ -3,7 +3,8 @@
 use super::{
     capitalised,
     token::{Token, tokens},
-    unicode::shown,
+    unicode::{shown, unaccented},
+    verb::is_verb,
 };
 
 /// Whom or what a text is about.
@@ -30,6 +31,128 @@ const PARTICLES: &[&str] =
 /// What stands before a name and is no part of it.
 const TITLES: &[&str] = &["dr", "mr", "mrs", "ms", "prof", "professor", "sir"];
 
+/// Ranks before a first name, which alone name nobody.
+const RANKS: &[&str] = &[
+    "prince", "princess", "king", "queen", "saint", "st", "pope", "lord", "lady", "count", "countess", "duke",
+    "duchess", "baron", "baroness", "emperor", "empress", "sir", "dr", "the", "new", "north", "south", "east", "west",
+    "san", "los",
+];
+/// Names of one word that sentences use otherwise, and that count only in capitals: `The Who`, `It`.
+const STANDING_FOR_OTHERS: &[&str] = &[
+    "who", "it", "them", "her", "him", "us", "she", "he", "they", "you", "we", "this", "that", "which", "what", "one",
+    "yes", "no", "if", "so", "in", "on", "at", "as", "i", "a", "the",
+];
+
+/// Words that begin a sentence with a capital and are no names.
+const SMALL: &[&str] = &[
+    "in",
+    "on",
+    "at",
+    "by",
+    "for",
+    "from",
+    "with",
+    "after",
+    "before",
+    "during",
+    "when",
+    "while",
+    "as",
+    "since",
+    "and",
+    "but",
+    "or",
+    "so",
+    "then",
+    "later",
+    "also",
+    "although",
+    "though",
+    "because",
+    "if",
+    "however",
+    "both",
+    "like",
+    "unlike",
+    "to",
+    "of",
+    "that",
+    "this",
+    "once",
+    "until",
+    "did",
+    "was",
+    "is",
+    "has",
+    "had",
+    "does",
+    "today",
+    "overall",
+    "originally",
+    "according",
+    "under",
+    "over",
+    "throughout",
+    "within",
+    "without",
+    "between",
+    "near",
+    "around",
+    "where",
+    "who",
+    "not",
+    "only",
+    "even",
+    "thus",
+    "hence",
+    "yet",
+    "still",
+    "here",
+    "there",
+    "are",
+    "were",
+    "can",
+    "will",
+    "would",
+    "could",
+    "should",
+    "do",
+    "despite",
+    "among",
+    "historically",
+    "currently",
+    "modern",
+];
+
+/// A name without what follows a comma or tells generations apart.
+fn core(name: &str) -> &str {
+    name.split(',').next().filter(|core| core.chars().any(char::is_alphabetic)).unwrap_or(name)
+}
+
+/// The words of a name without articles.
+fn spelt(name: &str) -> Vec<Token> {
+    tokens(name).into_iter().filter(|token| !token.article).collect()
+}
+
+/// The words of a name without accents, articles and suffixes such as `Jr.`, and where its last name begins: a hyphen parts
+/// words, so that is all that is written with the last word.
+fn name_words(name: &str) -> (Vec<String>, usize) {
+    let found = spelt(name);
+    let mut words: Vec<String> = found.iter().map(|token| plain(&token.word)).collect();
+    let ending = words.iter().rev().take_while(|word| SUFFIXES.contains(&word.as_str())).count();
+    words.truncate(words.len() - ending);
+    let mut last = words.len().saturating_sub(1);
+    while last > 1 && is_joined(name, &found[last - 1], &found[last]) {
+        last -= 1;
+    }
+    (words, last)
+}
+
+/// A word without its accents.
+fn plain(word: &str) -> String {
+    if word.is_ascii() { word.to_owned() } else { unaccented(word) }
+}
+
 /// A name without what tells it from others: `Ann Lee` for `Ann Lee (painter)` and for `Ann Lee, painter`.
 pub fn bare(name: &str) -> &str {
     let name = name.trim();
@@ -43,36 +166,49 @@ impl Topic {
     /// The topic of this name; the name may be empty.
     pub fn new(name: &str) -> Self {
         let name = shown(bare(name).chars());
-        let found: Vec<Token> = tokens(&name).into_iter().filter(|token| !token.article).collect();
-        let words: Vec<String> = found.iter().map(|token| token.word.clone()).collect();
-        let mut mentions = Vec::new();
-        let mut add = |words: &[String], is_short| {
-            if !words.is_empty() && !mentions.iter().any(|mention: &Mention| mention.words == words) {
-                mentions.push(Mention { words: words.to_vec(), is_short });
-            }
-        };
-        add(&words, false);
-        let ending = words.iter().rev().take_while(|word| SUFFIXES.contains(&word.as_str())).count();
-        let core = &words[..words.len() - ending];
-        add(core, core.len() < 2);
-        if core.len() >= 2 {
-            // A hyphen parts words, so the last name is all that is written with the last word.
-            let mut last = core.len() - 1;
-            while last > 1 && is_joined(&name, &found[last - 1], &found[last]) {
-                last -= 1;
-            }
+        let mut topic = Self { name: capitalised(&name), mentions: Vec::new() };
+        let words = spelt(&name).into_iter().map(|token| plain(&token.word)).collect::<Vec<_>>();
+        topic.add(&words, words.len() == 1 && STANDING_FOR_OTHERS.contains(&words[0].as_str()));
+        // `Cleveland, Ohio`, `John Ray, Baron Ray of Oslo`: what comes before the comma is the name as well.
+        let core = core(&name);
+        let (words, last) = name_words(core);
+        topic.add(&words, core.len() < name.len() || words.len() < 2);
+        if words.len() >= 2 && !words.iter().any(|word| word == "of") {
             if last > 1 {
-                add(&[core[..1].to_vec(), core[last..].to_vec()].concat(), true);
+                topic.add(&[words[..1].to_vec(), words[last..].to_vec()].concat(), true);
             }
-            let mut family = last;
-            while family > 1 && PARTICLES.contains(&core[family - 1].as_str()) {
-                family -= 1;
-            }
-            add(&core[family..], true);
-            add(&core[last..], true);
+            let particles = words[1..last].iter().rev().take_while(|word| PARTICLES.contains(&word.as_str())).count();
+            topic.add(&words[last - particles..], true);
+            topic.add(&words[last..], true);
         }
-        mentions.sort_by_key(|mention| std::cmp::Reverse(mention.words.len()));
-        Self { name: capitalised(&name), mentions }
+        topic.sorted()
+    }
+
+    /// A person, who is also mentioned by a first or second name alone, and by all but the first.
+    pub(super) fn of_person(name: &str) -> Self {
+        let mut topic = Self::new(name);
+        let bare = shown(bare(name).chars());
+        let (words, last) = name_words(core(&bare));
+        if words.len() >= 2 && !RANKS.contains(&words[0].as_str()) {
+            if !words.iter().any(|word| word == "of") {
+                topic.add(&words[1..], true);
+            }
+            let given =
+                words[..last].iter().filter(|word| word.chars().count() > 2 && !PARTICLES.contains(&word.as_str()));
+            given.for_each(|word| topic.add(std::slice::from_ref(word), true));
+        }
+        topic.sorted()
+    }
+
+    fn add(&mut self, words: &[String], is_short: bool) {
+        if !words.is_empty() && !self.mentions.iter().any(|mention| mention.words == words) {
+            self.mentions.push(Mention { words: words.to_vec(), is_short });
+        }
+    }
+
+    fn sorted(mut self) -> Self {
+        self.mentions.sort_by_key(|mention| std::cmp::Reverse(mention.words.len()));
+        self
     }
 
     /// Its name with a capital, without parentheses.
@@ -97,42 +233,48 @@ impl Topic {
         self.mentions.iter().find_map(|mention| {
             let length = matched(tokens, start, &mention.words)?;
             let own = || tokens[start..start + length].iter().filter(|token| !token.article);
-            let is_name = own().all(|token| token.capital || PARTICLES.contains(&token.word.as_str()));
-            let before = start.checked_sub(1).map(|index| &tokens[index]);
-            let is_anothers = before.is_some_and(|before| {
-                before.capital
-                    && start > 1
-                    && tokens[start].mark.is_none()
-                    && !before.possessive
-                    && !before.article
-                    && !TITLES.contains(&before.word.as_str())
-            }) || before.is_some_and(|before| {
-                start == 1
-                    && before.capital
-                    && tokens[1].mark.is_none()
-                    && !is_small(&before.word)
-                    && !before.possessive
-                    && !TITLES.contains(&before.word.as_str())
-            });
-            let goes_on = tokens.get(start + length).is_some_and(|next| {
-                next.capital
-                    && next.mark.is_none()
-                    && !tokens[start + length - 1].possessive
-                    && mention.words.len() == 1
-            });
-            (!mention.is_short || (is_name && !is_anothers && !goes_on)).then_some(length)
+            let is_name =
+                own().all(|token| token.capital || token.word == "of" || PARTICLES.contains(&token.word.as_str()));
+            let last = &tokens[start + length - 1];
+            let goes_on = |next: &Token| {
+                let is_rest = SUFFIXES.contains(&next.word.as_str()) || is_verb(&next.word);
+                next.capital && next.mark.is_none() && !last.possessive && !is_rest
+            };
+            let becomes_anothers = is_name && tokens.get(start + length).is_some_and(goes_on);
+            let is_anothers = follows_name(tokens, start) || (mention.words.len() == 1 && becomes_anothers);
+            match mention.is_short {
+                true => is_name && !is_anothers,
+                // `Guinea` is not `Equatorial Guinea`, but what is written small is no name of others.
+                // nor is `Ada Quill Street` Ada Quill.
+                false => !becomes_anothers && !(mention.could_be_part() && is_name && is_anothers),
+            }
+            .then_some(length)
         })
     }
 }
 
-/// Words that begin a sentence with a capital and are no names.
-fn is_small(word: &str) -> bool {
-    const SMALL: &[&str] = &[
-        "in", "on", "at", "by", "for", "from", "with", "after", "before", "during", "when", "while", "as", "since",
-        "and", "but", "or", "so", "then", "later", "also", "although", "though", "because", "if", "however", "both",
-        "like", "unlike", "to", "of", "that", "this", "once", "until", "did", "was", "is", "has", "had", "does",
-    ];
-    SMALL.contains(&word)
+impl Mention {
+    /// Whether longer names of others often end with it.
+    fn could_be_part(&self) -> bool {
+        self.words.len() == 1 || self.words.iter().any(|word| word == "of")
+    }
+}
+
+/// Whether another word of a name is written before this one: `Pierre Curie`.
+fn follows_name(tokens: &[Token], start: usize) -> bool {
+    let Some(before) = start.checked_sub(1).map(|index| &tokens[index]) else { return false };
+    before.capital
+        && tokens[start].mark.is_none()
+        && !before.possessive
+        && !before.article
+        && !before.dotted
+        && !TITLES.contains(&before.word.as_str())
+        && (start > 1 || !SMALL.contains(&before.word.as_str()))
+}
+
+/// Whether a token is a word of a name, with its accents or without.
+fn is_word(token: &Token, word: &str) -> bool {
+    token.word == word || (!token.word.is_ascii() && unaccented(&token.word) == word)
 }
 
 /// Whether two words of a name are written as one, with a hyphen.
@@ -147,7 +289,7 @@ fn matched(tokens: &[Token], start: usize, words: &[String]) -> Option<usize> {
         while number > 0 && tokens.get(index).is_some_and(|token| token.article) {
             index += 1;
         }
-        let token = tokens.get(index).filter(|token| !token.article && token.word == *word)?;
+        let token = tokens.get(index).filter(|token| !token.article && is_word(token, word))?;
         let is_last = number + 1 == words.len();
         if (!is_last && token.possessive)
             || (number > 0 && matches!(token.mark, Some('(' | ')' | ';' | ':' | '-' | '"')))
@@ -194,6 +336,20 @@ mod tests {
         assert_eq!(mentioned("Michael Holm (painter)", "Michael Holm, whom Holm met"), ["michael holm", "holm"]);
         assert_eq!(mentioned("Vincent van Gogh", "Then van Gogh painted."), ["van gogh"]);
         assert_eq!(mentioned("The Band", "the Band and the band"), ["band", "band"]);
+    }
+
+    #[test]
+    fn names_with_accents_commas_and_first_names() {
+        assert_eq!(mentioned("Regina Mart\u{ed}nez", "Martinez met Mart\u{ed}nez."), ["martinez", "mart\u{ed}nez"]);
+        assert_eq!(mentioned("John Ray, Baron Ray of Oslo", "John Ray and Ray left Oslo."), ["john ray", "ray"]);
+        assert_eq!(mentioned("Guinea", "Guinea borders Equatorial Guinea and Guinea-Bissau."), ["guinea"]);
+        assert_eq!(mentioned("Republic of Ede", "The Democratic Republic of Ede"), [""; 0]);
+        assert_eq!(mentioned("hydrogen", "Liquid hydrogen is hydrogen."), ["hydrogen", "hydrogen"]);
+        assert_eq!(mentioned("The Who", "The Who, who met Who."), ["who", "who"]);
+        let person = Topic::of_person("Lina Medina");
+        let found = tokens("Lina gave birth. Lina Ray did not.");
+        assert_eq!((person.mention(&found, 0), person.mention(&found, 3)), (Some(1), None));
+        assert_eq!(Topic::new("Lina Medina").mention(&found, 0), None);
     }
 
     #[test]

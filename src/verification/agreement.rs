@@ -52,7 +52,9 @@ fn same(claim: &Word, fact: &Word) -> bool {
         None => measure,
         Some(tie) => OF_PLACE_AND_TIME.contains(&tie.as_str()),
     };
-    word && claim.owner == fact.owner && (claim.tie == fact.tie || (near(&claim.tie) && near(&fact.tie)))
+    // `Austro-Hungarian` is not `Hungarian`.
+    let whole = !fact.joined || claim.before == fact.before;
+    word && whole && claim.owner == fact.owner && (claim.tie == fact.tie || (near(&claim.tie) && near(&fact.tie)))
 }
 
 /// Whether the claim's subject is the fact's: all its words are there, its last one ends a part of the fact's subject, and

@@ -2,8 +2,10 @@
 
 mod agreement;
 mod grammar;
+mod part;
 mod relevance;
 mod statement;
+mod talk;
 mod tally;
 mod verifier;
 

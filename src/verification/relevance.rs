@@ -2,375 +2,7 @@
 
 use crate::facts::{Token, is_copula, is_verb, tokens};
 
-/// Courtesies, whole.
-const COURTESIES: &[&str] = &[
-    "sure",
-    "certainly",
-    "of course",
-    "absolutely",
-    "thank you",
-    "thanks",
-    "you are welcome",
-    "hello",
-    "hi",
-    "yes",
-    "no",
-    "ok",
-    "okay",
-    "here you go",
-    "no problem",
-    "my pleasure",
-    "great question",
-];
-
-/// What stands before a refusal, a courtesy or a fact, and says nothing itself.
-const OPENINGS: &[&str] = &[
-    "i am sorry",
-    "i am very sorry",
-    "i am so sorry",
-    "i am really sorry",
-    "sorry",
-    "my apologies",
-    "apologies",
-    "i apologize",
-    "i apologise",
-    "i do apologize",
-    "unfortunately",
-    "regrettably",
-    "sadly",
-    "i am afraid that",
-    "i am afraid",
-    "i regret that",
-    "as ai language model",
-    "as large language model",
-    "as language model",
-    "as ai model",
-    "as ai assistant",
-    "as ai chatbot",
-    "as text based ai",
-    "as text based ai language model",
-    "as artificial intelligence",
-    "as assistant",
-    "as chatbot",
-    "as ai",
-    "being ai language model",
-    "being ai",
-    "for the confusion",
-    "for any confusion",
-    "for confusion",
-    "for inconvenience",
-    "for any inconvenience",
-    "for mistake",
-    "for my mistake",
-    "for error",
-    "for previous error",
-    "for misunderstanding",
-    "to my knowledge",
-    "to best of my knowledge",
-    "at this time",
-    "at moment",
-    "but",
-    "however",
-    "and",
-    "so",
-    "also",
-    "certainly",
-    "sure",
-    "of course",
-    "well",
-    "i can tell you that",
-    "i can tell you",
-    "i can say that",
-    "i believe that",
-    "i believe",
-    "i think that",
-    "i think",
-    "i know that",
-    "i found that",
-    "i recall that",
-    "i understand that",
-    "i would say that",
-];
-
-/// How what is said of the talk itself begins.
-const OF_THE_TALK: &[&str] = &[
-    "please",
-    "let me know",
-    "feel free",
-    "do you",
-    "do not hesitate",
-    "could you",
-    "can you",
-    "would you",
-    "will you",
-    "are you",
-    "if you",
-    "you may want",
-    "you can try",
-    "you can find",
-    "you could try",
-    "you might",
-    "you may",
-    "you can also",
-    "you should",
-    "perhaps you",
-    "maybe you",
-    "thank you",
-    "thanks",
-    "without more",
-    "without additional",
-    "without further",
-    "without any",
-    "without specific",
-    "without knowing",
-    "my knowledge",
-    "my training",
-    "my last",
-    "my data",
-    "my information",
-    "my database",
-    "my purpose",
-    "my capabilities",
-    "my primary",
-    "my main",
-    "my responses",
-    "my search",
-    "my sources",
-    "my programming",
-    "here is brief",
-    "here is short",
-    "here is bio",
-    "here is biography",
-    "here is summary",
-    "here is overview",
-    "here is what",
-    "here are some",
-    "here are few",
-    "here are key",
-    "here is some",
-    "hope this",
-    "hope that",
-    "glad to",
-    "happy to",
-    "to hear",
-    "to say",
-    "to inform you",
-    "to tell you",
-    "it would be violation",
-    "it would be helpful",
-    "it would be inappropriate",
-    "it would help",
-    "it is against my",
-    "it is not appropriate",
-    "it goes against my",
-    "how can i",
-    "how may i",
-    "is there anything",
-    "is there any",
-    "anything else",
-    "for more information",
-    "this is all",
-    "that is all",
-    "any additional",
-    "any further",
-    "more context",
-    "more information",
-    "additional information would",
-    "additional context",
-    "we do not have",
-    "we could not find",
-];
-
-/// What a speaker is not able or willing to do.
-const SPEAKING: &[&str] = &[
-    "find",
-    "provide",
-    "have",
-    "know",
-    "give",
-    "say",
-    "locate",
-    "identify",
-    "recall",
-    "aware",
-    "familiar",
-    "able",
-    "access",
-    "sure",
-    "certain",
-    "offer",
-    "answer",
-    "help",
-    "share",
-    "tell",
-    "confirm",
-    "verify",
-    "determine",
-    "assist",
-    "generate",
-    "discuss",
-    "respond",
-    "browse",
-    "recognize",
-    "recognise",
-    "come",
-    "see",
-    "comfortable",
-    "feel",
-    "seem",
-    "think",
-    "believe",
-    "possess",
-    "understand",
-    "fulfill",
-    "fulfil",
-    "engage",
-    "comment",
-    "speculate",
-    "capable",
-    "trained",
-    "programmed",
-    "designed",
-    "find",
-    "guarantee",
-    "comply",
-    "speak",
-    "make",
-    "create",
-    "perform",
-    "search",
-    "retrieve",
-    "predict",
-    "complete",
-    "continue",
-    "mean",
-    "need",
-    "experience",
-    "write",
-    "express",
-    "form",
-    "change",
-    "display",
-    "process",
-    "do",
-    "physically",
-    "personally",
-    "hold",
-];
-
-/// What a speaker says of itself.
-const SPEAKER: &[&str] = &[
-    "apologize",
-    "apologise",
-    "hope",
-    "suggest",
-    "recommend",
-    "need",
-    "require",
-    "encourage",
-    "advise",
-    "lack",
-    "look",
-    "wish",
-    "appreciate",
-    "regret",
-    "strive",
-    "aim",
-    "assume",
-    "happy",
-    "glad",
-    "sorry",
-    "afraid",
-    "unable",
-    "unaware",
-    "unfamiliar",
-    "ready",
-    "here",
-    "uncertain",
-    "unsure",
-    "limited",
-    "help",
-    "assist",
-    "try",
-    "ai",
-    "language",
-    "just",
-    "only",
-    "provide",
-    "like",
-    "love",
-    "missed",
-    "interpret",
-    "see",
-    "understand",
-    "chatbot",
-    "computer",
-    "machine",
-    "assistant",
-];
-
-/// What is missing where nothing is known.
-const MISSING: &[&str] = &[
-    "information",
-    "info",
-    "record",
-    "records",
-    "data",
-    "mention",
-    "results",
-    "result",
-    "details",
-    "detail",
-    "sources",
-    "source",
-    "documentation",
-    "biography",
-    "bio",
-    "entry",
-    "article",
-    "page",
-    "known",
-    "person",
-    "individual",
-    "one",
-    "people",
-    "individuals",
-    "figure",
-    "figures",
-    "reference",
-    "references",
-    "match",
-    "matches",
-    "context",
-    "background",
-    "public",
-];
-
-/// What is said of a question, and not of its topic.
-const OF_THE_QUESTION: &[&str] = &[
-    "you",
-    "your",
-    "misspelled",
-    "misspelt",
-    "mispronounced",
-    "misspelling",
-    "spelling",
-    "typo",
-    "information",
-    "context",
-    "clarify",
-    "clarification",
-    "privacy",
-    "fictional",
-    "specify",
-    "question",
-    "query",
-    "prompt",
-    "search",
-    "available",
-    "private",
-    "verify",
-];
+use super::talk::{COURTESIES, MISSING, OF_THE_QUESTION, OF_THE_TALK, OPENINGS, SPEAKER, SPEAKING};
 
 /// How far into a sentence its refusal is looked for.
 const REACH: usize = 9;
@@ -401,17 +33,21 @@ fn states(words: &[Token]) -> bool {
         return false;
     }
     // `Please Please Me` is a name.
-    let is_name = rest.len() > 2 && rest[0].capital && rest[1].capital && rest[1].word != "i" && rest[1].mark.is_none();
+    let second = usize::from(rest.get(1).is_some_and(|token| token.word == "i")) + 1;
+    let is_name =
+        rest.len() > second && rest[0].capital && rest[second].capital && rest[1].mark.is_none() && rest.len() > 2;
     let refuses =
         (is_of_the_talk(&said, opened) && !is_name) || is_refusal(rest) || is_missing(rest) || is_of_the_question(rest);
     if !refuses {
         return true;
     }
-    // After `but` something may be stated all the same.
-    let turn =
-        rest.iter().skip(1).position(|token| matches!(token.word.as_str(), "but" | "however" | "although" | "though"));
-    turn.is_some_and(|turn| {
-        let after = &rest[turn + 2..];
+    // After `but`, or after a clause with `although`, something may be stated all the same.
+    let turns = |token: &Token| matches!(token.word.as_str(), "but" | "however" | "although" | "though");
+    let concedes = matches!(rest[0].word.as_str(), "although" | "though" | "while");
+    let after_turn = rest.iter().skip(1).position(turns).map(|turn| turn + 2);
+    let after_comma = rest.iter().position(|token| token.mark == Some(',')).filter(|_| concedes);
+    after_turn.or(after_comma).is_some_and(|from| {
+        let after = &rest[from..];
         after.iter().any(|token| is_verb(&token.word)) && states(after)
     })
 }
@@ -455,15 +91,15 @@ fn as_of(words: &[Token]) -> &[Token] {
 }
 
 fn is_of_the_talk(said: &str, opened: bool) -> bool {
-    OF_THE_TALK.iter().any(|start| begins(said, start) && (opened || !matches!(*start, "to hear" | "to say")))
+    OF_THE_TALK.iter().any(|start| begins(said, start) && (opened || *start != "to hear"))
         || begins(said, "if") && said.contains(" i ") && said.contains(" you ")
 }
 
 /// Whether the speaker says what it cannot, does not know, or would like: `I could not find`, `someone I am not aware of`.
 fn is_refusal(words: &[Token]) -> bool {
-    let Some(at) = words
-        .iter()
-        .position(|token| matches!(token.word.as_str(), "i" | "we") && (token.word == "we" || token.capital))
+    let cased = words.iter().any(|token| token.capital);
+    let Some(at) =
+        words.iter().position(|token| token.word == "we" || (token.word == "i" && (token.capital || !cased)))
     else {
         return false;
     };
@@ -488,7 +124,21 @@ fn is_refusal(words: &[Token]) -> bool {
         || (refuses
             && matches!(
                 words[0].word.as_str(),
-                "without" | "based" | "in" | "from" | "after" | "since" | "because" | "while"
+                "as" | "without"
+                    | "based"
+                    | "in"
+                    | "from"
+                    | "after"
+                    | "since"
+                    | "because"
+                    | "while"
+                    | "although"
+                    | "though"
+                    | "who"
+                    | "what"
+                    | "where"
+                    | "when"
+                    | "whether"
             ));
     !is_name && led && (refuses || (at == 0 && of_itself))
 }
@@ -510,9 +160,17 @@ fn is_missing(words: &[Token]) -> bool {
         && near(1, 6, &["many", "multiple", "several", "numerous", "likely", "other", "different"])
         && near(1, 8, &["people", "individuals", "persons", "person"])
         && near(1, 14, &["name", "named", "names"]);
-    let nothing = matches!(word(0), "no" | "little" | "limited" | "insufficient" | "nothing" | "not")
-        && near(1, 6, MISSING)
-        && (near(1, 14, &["available", "found", "exists", "known", "about", "on", "regarding"]));
+    let missing = (1..7).find(|index| MISSING.contains(&word(*index)));
+    let nothing = (matches!(word(0), "no" | "little" | "limited" | "insufficient" | "nothing")
+        || (word(0) == "not" && matches!(word(1), "much" | "enough")))
+        && missing.is_some_and(|at| {
+            near(at + 1, 1, &["about", "on", "regarding", "concerning"])
+                || near(at, 12, &["available", "found", "exists", "exist", "known"])
+        });
+    let of_my_data = near(0, 30, &["not", "no", "nothing"])
+        && ["my training", "my data", "my database", "my knowledge", "my records", "to me", "my sources"]
+            .iter()
+            .any(|part| format!(" {rest} ").contains(&format!(" {part} ")));
     let unavailable = matches!(word(0), "information" | "details" | "records" | "biographical")
         && near(1, 14, &["not", "unavailable", "limited", "scarce"])
         && near(1, 16, &["available", "unavailable", "limited", "scarce", "found", "public", "known"]);
@@ -523,7 +181,14 @@ fn is_missing(words: &[Token]) -> bool {
     ) && near(0, 9, &["do", "does", "did"])
         && near(0, 9, &["not"])
         && near(0, 14, &["contain", "provide", "mention", "include", "have", "give", "specify", "offer"]);
-    let unknown_figure = [
+    no_such || namesakes || nothing || unavailable || silent || of_my_data || is_no_figure(words)
+}
+
+/// Whether the topic itself is said to be nobody known: `Ann Lee does not appear to be a public figure`.
+fn is_no_figure(words: &[Token]) -> bool {
+    let said = joined(words);
+    let near = |among: &[&str]| words.iter().take(30).any(|token| among.contains(&token.word.as_str()));
+    [
         "appear to be",
         "seem to be",
         "is not well known",
@@ -536,14 +201,9 @@ fn is_missing(words: &[Token]) -> bool {
         "appears to be private",
     ]
     .iter()
-    .any(|part| rest.contains(part))
-        && near(0, 30, &["not", "fictional", "private"])
-        && near(
-            0,
-            30,
-            &["figure", "known", "person", "individual", "bell", "name", "character", "someone", "public", "real"],
-        );
-    no_such || namesakes || nothing || unavailable || silent || unknown_figure
+    .any(|part| said.contains(part))
+        && near(&["not", "fictional", "private"])
+        && near(&["figure", "known", "person", "individual", "bell", "name", "character", "someone", "public", "real"])
 }
 
 /// Whether it is the question that is spoken of: `it is possible that the name is misspelled`.

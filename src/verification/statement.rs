@@ -7,15 +7,21 @@ use std::collections::BTreeSet;
 
 use crate::facts::{Token, Topic, is_auxiliary, is_copula, is_measure, is_verb};
 
-use super::grammar::{CONJUNCTIONS, PREPOSITIONS, RELATIVES, SUBORDINATES, denies, hedges, is_empty};
+use super::{
+    grammar::{PREPOSITIONS, RELATIVES, SUBORDINATES, denies, hedges, is_empty},
+    part::{Part, parts, words_of},
+};
 
 /// Stands for the topic, however it is mentioned.
 pub(super) const TOPIC: &str = "\u{1}";
 /// Stands for somebody else, who is not named.
 const OTHER: &str = "\u{2}";
 
+/// Begins a sign among words that what they belong to is denied or lessened.
+const SIGN: char = '\u{3}';
+
 /// A word of a statement.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Word {
     pub(super) word: String,
     /// The preposition that ties it to what comes before.
@@ -25,6 +31,10 @@ pub(super) struct Word {
     /// Which part between commas and conjunctions it stands in.
     pub(super) group: usize,
     pub(super) verb: bool,
+    /// The word before it.
+    pub(super) before: Option<String>,
+    /// Whether a hyphen ties it to that word.
+    pub(super) joined: bool,
 }
 
 /// What a sentence says of one subject.
@@ -52,160 +62,13 @@ impl Statement {
     }
 }
 
-/// A word or a mention of the topic, before it has its place in a statement.
-#[derive(Clone, Debug)]
-struct Item {
-    word: String,
-    mark: Option<char>,
-    capital: bool,
-    owner: bool,
-    article: bool,
-    /// Whether a pronoun stands here as a subject.
-    nominative: bool,
-    /// Whether it is part of a name, or of a number's sign, and so denies nothing.
-    plain: bool,
-}
-
-/// A part of a sentence between marks, conjunctions and links.
-#[derive(Clone, Debug, Default)]
-struct Part {
-    link: Option<String>,
-    /// Whether a mark stands before it.
-    marked: bool,
-    items: Vec<Item>,
-}
-
-impl Part {
-    fn verb(&self) -> Option<usize> {
-        let after_copula = |index: usize| index > 0 && is_copula(&self.items[index - 1].word);
-        self.items.iter().enumerate().position(|(index, item)| {
-            !item.capital && !item.owner && (is_verb(&item.word) || (after_copula(index) && is_progressive(&item.word)))
-                || (item.capital && index == 0 && self.link.is_none() && is_participle(&item.word) && !item.owner)
-        })
-    }
-}
-
-fn is_progressive(word: &str) -> bool {
-    word.len() > 5 && word.ends_with("ing")
-}
-
-/// `Born in Oslo, ...`
-fn is_participle(word: &str) -> bool {
-    word != TOPIC && is_verb(word)
-}
-
 /// The statements of a sentence about a topic; `pronouns` are the words that stand for it.
 pub(super) fn statements(tokens: &[Token], topic: &Topic, pronouns: &[&str]) -> Vec<Statement> {
-    let items = lowered(items(tokens, topic, pronouns));
-    let parts = parts(items);
     let mut builder = Builder::default();
-    for (group, part) in parts.iter().enumerate() {
+    for (group, part) in parts(tokens, topic, pronouns).iter().enumerate() {
         builder.add(group, part);
     }
     builder.finish()
-}
-
-/// The words of a sentence with the topic's mentions as one each.
-fn items(tokens: &[Token], topic: &Topic, pronouns: &[&str]) -> Vec<Item> {
-    let mut items: Vec<Item> = Vec::with_capacity(tokens.len());
-    let mut index = 0;
-    while index < tokens.len() {
-        let token = &tokens[index];
-        let length = topic.mention(tokens, index);
-        let pronoun = pronouns.contains(&token.word.as_str());
-        let owner = token.possessive || matches!(token.word.as_str(), "his" | "her" | "its" | "their");
-        let item = match length {
-            Some(length) => {
-                let owner = tokens[index + length - 1].possessive;
-                Item { word: TOPIC.to_owned(), owner, ..item(token, tokens.get(index + 1)) }
-            }
-            None if pronoun => {
-                Item { word: TOPIC.to_owned(), owner, nominative: !owner, capital: true, ..item(token, None) }
-            }
-            None => item(token, tokens.get(index + 1)),
-        };
-        let repeats = items.last().is_some_and(|last| last.word == TOPIC && !last.owner)
-            && item.word == TOPIC
-            && item.mark.is_none();
-        if repeats {
-            items.pop();
-        }
-        items.push(item);
-        index += length.unwrap_or(1);
-    }
-    own_whole_names(&mut items);
-    items
-}
-
-fn item(token: &Token, next: Option<&Token>) -> Item {
-    let next_is = |test: fn(&Token) -> bool| next.is_some_and(test);
-    let in_name = token.capital && next_is(|next| next.capital && next.mark.is_none());
-    let sign = token.word == "no" && next_is(|next| is_measure(&next.word));
-    Item {
-        word: token.word.clone(),
-        mark: token.mark,
-        capital: token.capital,
-        owner: token.possessive,
-        article: token.article,
-        nominative: false,
-        plain: in_name || sign,
-    }
-}
-
-/// All words of a name own what its last word owns: `New York City's mayor`.
-fn own_whole_names(items: &mut [Item]) {
-    for index in (1..items.len()).rev() {
-        let (before, after) = (&items[index - 1], &items[index]);
-        let one_name = after.owner && after.capital && after.mark.is_none() && after.word != TOPIC;
-        if one_name
-            && before.capital
-            && before.word != TOPIC
-            && !PREPOSITIONS.contains(&before.word.as_str())
-            && !before.article
-        {
-            items[index - 1].owner = true;
-        }
-    }
-}
-
-/// A sentence without what only lifts a part of it: `It was in 1903 that she won` as `In 1903, she won`.
-fn lowered(mut items: Vec<Item>) -> Vec<Item> {
-    let lifts = items.len() > 4
-        && items[0].word == "it"
-        && is_copula(&items[1].word)
-        && (PREPOSITIONS.contains(&items[2].word.as_str()) || items[2].word == TOPIC || items[2].capital);
-    let link = items.iter().skip(3).position(|item| matches!(item.word.as_str(), "that" | "who"));
-    if lifts && let Some(link) = link {
-        let is_who = items[2].word == TOPIC || !PREPOSITIONS.contains(&items[2].word.as_str());
-        items.remove(link + 3);
-        if !is_who && let Some(after) = items.get_mut(link + 3) {
-            after.mark = Some(',');
-        }
-        items.drain(..2);
-    }
-    items
-}
-
-/// Where a sentence is parted.
-fn parts(items: Vec<Item>) -> Vec<Part> {
-    let mut parts = vec![Part::default()];
-    for item in items {
-        let word = item.word.as_str();
-        let is_link =
-            !item.plain && (CONJUNCTIONS.contains(&word) || RELATIVES.contains(&word) || SUBORDINATES.contains(&word));
-        let parting = item.mark.is_some_and(|mark| mark != '"');
-        let last = parts.len() - 1;
-        if (is_link || parting) && (!parts[last].items.is_empty() || parts[last].link.is_some()) {
-            parts.push(Part { marked: parting, ..Part::default() });
-        }
-        let last = parts.len() - 1;
-        match is_link {
-            true if parts[last].link.is_none() || !CONJUNCTIONS.contains(&word) => parts[last].link = Some(item.word),
-            true => {}
-            false => parts[last].items.push(item),
-        }
-    }
-    parts
 }
 
 /// Statements as far as they are built.
@@ -259,12 +122,15 @@ impl Builder {
             }
             None => {
                 let subject = self.inherited();
+                let mut hedges = hedged;
+                let lessened = self.done.last().filter(|last| last.hedges.contains("anything"));
+                hedges.extend(lessened.map(|_| "anything".to_owned()));
                 self.done.push(Statement {
                     subject,
                     said: words,
                     copula: false,
                     denied: denied || link == "nor",
-                    hedges: hedged,
+                    hedges,
                 });
             }
             Some(at) => self.clause(part, at, words, denied, hedged),
@@ -288,7 +154,8 @@ impl Builder {
             let word = item.word.as_str();
             let next = part.items.get(index + 1);
             let only = word == "not" && next.is_some_and(|next| next.word == "only");
-            let is_verb_here = Some(index) == verb_at || (!item.capital && !item.owner && is_verb(word));
+            let is_verb_here =
+                Some(index) == verb_at || (!item.capital && !item.owner && !item.joined && is_verb(word));
             if only || (word == "only" && index > 0 && part.items[index - 1].word == "not") {
                 continue;
             }
@@ -301,6 +168,7 @@ impl Builder {
                         owner: item.owner,
                         group,
                         verb: is_verb_here,
+                        ..Word::default()
                     });
                 }
                 continue;
@@ -321,13 +189,16 @@ impl Builder {
             {
                 (tie, of) = (None, false);
             }
-            let silent = item.article || is_empty(word) || is_auxiliary(word);
+            // The symbols `He` and `Be` are names.
+            let silent = item.article || (!item.plain && (is_empty(word) || is_auxiliary(word)));
             if silent && word != TOPIC {
                 continue;
             }
             let owner = item.owner || of;
-            words.push(Word { word: item.word.clone(), tie: tie.clone(), owner, group, verb: is_verb_here });
-            if is_measure(word) {
+            let before = index.checked_sub(1).map(|before| part.items[before].word.clone());
+            let (word, tie_here) = (item.word.clone(), tie.clone());
+            words.push(Word { word, tie: tie_here, owner, group, verb: is_verb_here, before, joined: item.joined });
+            if is_measure(&item.word) {
                 (tie, of) = (None, false);
             }
         }
@@ -346,14 +217,23 @@ impl Builder {
         let (head, rest) = words.split_at(before.min(first_verb).min(words.len()));
         let (adjuncts, mut subject): (Vec<Word>, Vec<Word>) = head.iter().cloned().partition(|word| word.tie.is_some());
         let mut said = adjuncts;
+        // `Everybody but Ada Quill won` says nothing of her.
+        let excepts = link == "but" && self.done.is_empty() && !self.pending.is_empty();
+        let mut kept = Vec::new();
         for word in std::mem::take(&mut self.pending) {
-            match word.word.as_str() {
-                "\u{3}not" => denied = !denied,
-                hedge if hedge.starts_with('\u{3}') => hedged.extend([hedge.trim_start_matches('\u{3}').to_owned()]),
-                _ if word.tie.is_some() => said.push(word),
-                _ => subject.push(word),
+            match word.word.strip_prefix(SIGN) {
+                Some("not") => denied = !denied,
+                Some(hedge) => drop(hedged.insert(hedge.to_owned())),
+                None if word.tie.is_some() => said.push(word),
+                // `Ada Quill, whose father ...` goes on with her after the clause.
+                None if link == "whose" => {
+                    subject.insert(0, Word { owner: true, ..word.clone() });
+                    kept.push(word);
+                }
+                None => subject.push(word),
             }
         }
+        self.pending = kept;
         let reported = link == "that" && self.done.last().is_some_and(|last| !last.hedges.is_empty());
         if let Some(last) = self.done.last() {
             if link == "that" && (last.denied || last.words().any(|word| denies(&word.word))) {
@@ -366,7 +246,7 @@ impl Builder {
                 denied = true;
             }
         }
-        if matches!(link, "if" | "unless" | "whether") {
+        if matches!(link, "if" | "unless" | "whether") || excepts {
             hedged.insert(link.to_owned());
         }
         let waits = subject.is_empty() && self.done.is_empty();
@@ -401,7 +281,7 @@ impl Builder {
     }
 
     fn relative_or_inherited(&self, link: &str) -> Vec<Word> {
-        let other = || vec![Word { word: OTHER.to_owned(), tie: None, owner: false, group: 0, verb: false }];
+        let other = || vec![Word { word: OTHER.to_owned(), ..Word::default() }];
         match link {
             "who" | "which" | "that" | "whom" | "whose" | "where" if !self.topic_alone => other(),
             _ => self.inherited(),
@@ -413,14 +293,21 @@ impl Builder {
     }
 
     fn finish(mut self) -> Vec<Statement> {
-        let pending = std::mem::take(&mut self.pending);
-        if !pending.is_empty() {
-            self.done.push(Statement { subject: pending, ..Statement::default() });
+        if !self.pending.is_empty() {
+            let mut statement = Statement::default();
+            for word in std::mem::take(&mut self.pending) {
+                match word.word.strip_prefix(SIGN) {
+                    Some("not") => statement.denied = !statement.denied,
+                    Some(hedge) => drop(statement.hedges.insert(hedge.to_owned())),
+                    None => statement.subject.push(word),
+                }
+            }
+            self.done.push(statement);
         }
         let mut found = Vec::new();
         for mut statement in self.done {
             if statement.subject.is_empty() && !statement.said.is_empty() {
-                statement.subject.push(Word { word: TOPIC.to_owned(), tie: None, owner: false, group: 0, verb: false });
+                statement.subject.push(Word { word: TOPIC.to_owned(), ..Word::default() });
             }
             found.extend(apposition(&statement));
             if !statement.subject.is_empty() || !statement.said.is_empty() {
@@ -433,16 +320,7 @@ impl Builder {
 
 /// A sign that a part without a verb denies or lessens what follows.
 fn mark_word(word: &str, group: usize) -> Word {
-    Word { word: format!("\u{3}{word}"), tie: None, owner: false, group, verb: false }
-}
-
-/// Whether an item becomes a word of a statement.
-fn words_of(item: &Item) -> bool {
-    let word = item.word.as_str();
-    let silent = item.article || is_empty(word) || is_auxiliary(word) || word == "of";
-    let ties = PREPOSITIONS.contains(&word) && !item.plain;
-    let denial = matches!(word, "not" | "never" | "no" | "neither" | "nor" | "cannot" | "without") && !item.plain;
-    word == TOPIC || !(silent || ties || denial)
+    Word { word: format!("{SIGN}{word}"), group, ..Word::default() }
 }
 
 /// What is said of a subject between commas: `Ann Lee, a physicist, ...`.

@@ -1,7 +1,7 @@
 //! The verifier: it sees the claim's text, its topic and the knowledge, and nothing else.
 
 use crate::{
-    facts::{Token, Topic, is_measure, tells, tokens, words},
+    facts::{Token, Topic, is_measure, tells, tokens},
     knowledge::{Knowledge, KnowledgeError, Passage},
     language::{Claim, Evidence, Judgement, Verdict},
 };
@@ -69,7 +69,7 @@ pub fn verify(claim: &Claim, knowledge: &Knowledge, matching: Matching) -> Resul
             best.add(&asked, &title, passage, support);
         }
     }
-    let complete = matching == Matching::Exact || !breaks_off(&words(&claim.text));
+    let complete = matching == Matching::Exact || !breaks_off(&tokens(&claim.text));
     Ok(best.verdict(&claim.id, complete))
 }
 
@@ -129,8 +129,10 @@ fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
 
 /// The pronouns that stand for the topic in an article: `she` or `he`, whichever it has more of, else `it` and `they`.
 fn pronouns(passages: &[Passage]) -> &'static [&'static str] {
+    let is_said = |(index, token): &(usize, &Token)| *index == 0 || !token.capital || token.mark.is_some();
     let count = |words: &[&str]| -> usize {
-        passages.iter().flat_map(|passage| &passage.words).filter(|word| words.contains(&word.as_str())).count()
+        let said = passages.iter().flat_map(|passage| passage.tokens.iter().enumerate().filter(is_said));
+        said.filter(|(_, token)| words.contains(&token.word.as_str())).count()
     };
     let (she, he) = (count(&["she", "her", "herself"]), count(&["he", "his", "him", "himself"]));
     match () {
@@ -247,9 +249,10 @@ impl Best {
     }
 }
 
-/// Whether a claim ends in a word that something must follow.
-fn breaks_off(claimed: &[String]) -> bool {
-    claimed.last().is_none_or(|word| FUNCTION_WORDS.contains(&word.as_str()))
+/// Whether a claim ends in a word that something must follow; in capitals it is a name, such as the symbol `In`.
+fn breaks_off(claimed: &[Token]) -> bool {
+    let last = claimed.iter().rfind(|token| !token.article);
+    last.is_none_or(|token| !token.capital && FUNCTION_WORDS.contains(&token.word.as_str()))
 }
 
 #[cfg(test)]

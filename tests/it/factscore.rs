@@ -1,12 +1,19 @@
-//! Our scorer over the human labels of FActScore (Min et al. 2023) gives the figures that its authors' rules give.
+//! Our scorer over the human labels of FActScore (Min et al. 2023) gives the figures that its authors' rules give; and how
+//! well rules find the sentences, refusals and topics of its answers, as floors a little below what was measured.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use apeft::{
     evaluation::{AnswerScore, Settings, answer_scores, scores},
+    facts::{Topic, extract, sentences, tokens},
     language::{Claim, Finish, Judgement, Response, Verdict},
+    verification::is_checkable,
 };
 use serde::Deserialize;
+use serde_json::Value;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,12 +44,15 @@ enum Irrelevant {
     Dropped,
 }
 
-/// The labelled answers; where `APEFT_DATA` says where data sets are, they must be there.
-fn folder() -> Option<PathBuf> {
+/// A data set, or none with a word; where `APEFT_DATA` says where data sets are, it must be there.
+fn folder(name: &str) -> Option<PathBuf> {
     let named = std::env::var_os("APEFT_DATA").map(PathBuf::from);
     let data = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let folder = data.join("factscore-bios");
+    let folder = data.join(name);
     assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
+    if !folder.is_dir() {
+        println!("skipped: neither ../shared/data nor APEFT_DATA holds {name}");
+    }
     folder.is_dir().then_some(folder)
 }
 
@@ -87,10 +97,7 @@ fn answers(file: &Path, irrelevant: Irrelevant) -> Vec<AnswerScore> {
 
 #[test]
 fn human_labels_give_the_known_scores() {
-    let Some(folder) = folder() else {
-        println!("skipped: neither ../shared/data nor APEFT_DATA holds factscore-bios");
-        return;
-    };
+    let Some(folder) = folder("factscore-bios") else { return };
     let known = [
         ("InstructGPT", Irrelevant::Unsupported, ".4258", Some(("99.5", "26.2", 182, 2100))),
         ("InstructGPT", Irrelevant::Dropped, ".4281", None),
@@ -113,5 +120,80 @@ fn human_labels_give_the_known_scores() {
             assert_eq!(format!("{:.1}", 100.0 * mean("responding")), share, "{model}");
             assert_eq!(format!("{:.1}", mean("facts") / mean("responding")), facts, "{model}");
         }
+    }
+}
+
+/// People found that 157 of ChatGPT's 183 answers (85.8 %) and 182 of InstructGPT's respond. On the day of the measurement
+/// all 27 refusals were found, and no answer was taken for one.
+#[test]
+fn refusals_are_those_that_people_found() {
+    let Some(folder) = folder("factscore-bios") else { return };
+    let (mut found, mut missed, mut wrong) = (0, Vec::new(), Vec::new());
+    for model in ["ChatGPT", "InstructGPT"] {
+        let rows: Vec<Row> = apeft::language::json_lines::read(&folder.join(format!("{model}.jsonl"))).unwrap();
+        for row in rows {
+            let refuses = !extract("r", &row.topic, &row.output).iter().any(|claim| is_checkable(&claim.text));
+            match (refuses, row.annotations.is_none()) {
+                (true, true) => found += 1,
+                (false, true) => missed.push(row.output),
+                (true, false) => wrong.push(row.output),
+                (false, false) => {}
+            }
+        }
+    }
+    assert!(found >= 25, "{found} of 27 refusals: {missed:#?}");
+    assert!(wrong.len() <= 1, "{wrong:#?}");
+}
+
+/// 50 of 1,241 claims did not name their topic; most of them are about a band, an album or relatives.
+#[test]
+fn claims_of_biographies_name_their_topic() {
+    let Some(folder) = folder("factscore-bios") else { return };
+    let rows: Vec<Row> = apeft::language::json_lines::read(&folder.join("ChatGPT.jsonl")).unwrap();
+    let (mut claims, mut nameless) = (0, Vec::new());
+    for row in rows.iter().filter(|row| row.annotations.is_some()) {
+        let topic = Topic::new(&row.topic);
+        for claim in extract("r", &row.topic, &row.output) {
+            let words = tokens(&claim.text);
+            claims += 1;
+            if (0..words.len()).all(|index| topic.mention(&words, index).is_none()) {
+                nameless.push(claim.text);
+            }
+        }
+    }
+    assert!(claims > 1200 && nameless.len() <= 60, "{} of {claims}: {nameless:#?}", nameless.len());
+}
+
+/// Ends of sentences in running text, by the share of gold ends that are found and the share of found ends that are gold.
+#[test]
+fn sentences_end_where_people_end_them() {
+    let (Some(rules), Some(gum)) = (folder("sentence-segmentation"), folder("gum")) else { return };
+    let rows = |path: PathBuf| apeft::language::json_lines::read::<Value>(&path).unwrap();
+    let golden = rows(rules.join("pysbd_golden.jsonl"));
+    let texts = |row: &Value| -> Vec<String> {
+        row["sentences"].as_array().unwrap().iter().map(|text| text.as_str().unwrap().trim().to_owned()).collect()
+    };
+    let found = |row: &Value| -> Vec<String> {
+        sentences(row["text"].as_str().unwrap()).into_iter().map(|sentence| sentence.text).collect()
+    };
+    let right = golden.iter().filter(|row| texts(row) == found(row)).count();
+    assert!(right >= 46 && golden.len() == 58, "{right} of {} golden rules", golden.len());
+    // Web text often ends sentences without any mark, and begins them without a capital.
+    for (path, recall, precision) in [
+        (rules.join("ewt_dev.jsonl"), 0.85, 0.97),
+        (gum.join("bio_dev.jsonl"), 0.96, 0.97),
+        (gum.join("news_voyage_speech.jsonl"), 0.97, 0.98),
+    ] {
+        let (mut gold, mut ends, mut both) = (0, 0, 0);
+        for row in rows(path.clone()) {
+            let end = |span: &Value| span[1].as_u64().unwrap() as usize;
+            let expected: BTreeSet<usize> = row["sentences"].as_array().unwrap().iter().map(end).collect();
+            let found: BTreeSet<usize> =
+                sentences(row["text"].as_str().unwrap()).iter().map(|sentence| sentence.end).collect();
+            (gold, ends) = (gold + expected.len(), ends + found.len());
+            both += expected.intersection(&found).count();
+        }
+        let (is, of) = (both as f64 / gold as f64, both as f64 / ends as f64);
+        assert!(is >= recall && of >= precision, "{}: recall {is:.3}, precision {of:.3}", path.display());
     }
 }

@@ -15,4 +15,5 @@ mod run;
 mod scores;
 mod shift;
 mod store;
+mod text;
 mod trl;
