@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Instant};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::model::PlaceArguments;
+use super::{
+    model::PlaceArguments,
+    output::{print_json, print_text},
+};
 use crate::{
     model::{
         Encoder, ModelConfig, Place, Sampling, Transformer,
@@ -93,11 +96,10 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let place = arguments.place.find()?;
     let (machine, figures) = arguments.measure(&place)?;
     if arguments.json {
-        println!("{}", to_json(&machine, &figures));
-        return Ok(());
+        return print_json(&to_json(&machine, &figures));
     }
     let (bandwidth, products) = (machine.bandwidth / 1e9, machine.products / 1e9);
-    println!("memory is read at {bandwidth:.1} GB/s, matrices are multiplied at {products:.0} GFLOP/s\n");
+    let speeds = format!("memory is read at {bandwidth:.1} GB/s, matrices are multiplied at {products:.0} GFLOP/s");
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["", "batch", "tokens/s", "of bandwidth", "of products"]);
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
@@ -111,8 +113,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
-    Ok(())
+    print_text(&format!("{speeds}\n\n{table}\n"))
 }
 
 fn to_json(machine: &Machine, figures: &[Figure]) -> Value {
