@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
 use super::{
+    generate::{number, temperature},
     model::PlaceArguments,
     output::{print_json, print_text},
 };
@@ -46,7 +47,7 @@ pub(super) struct BenchArguments {
     #[arg(long, default_value = "Marie Curie was born in Warsaw in 1867.", value_name = "TEXT")]
     pub(super) prompt: String,
     /// Divides the logits; 0 always takes the most probable token.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     pub(super) temperature: f64,
     #[command(flatten)]
     pub(super) place: PlaceArguments,
@@ -54,7 +55,7 @@ pub(super) struct BenchArguments {
     #[arg(long, default_value = "5", value_parser = count)]
     pub(super) rounds: usize,
     /// The least time of a round, in seconds.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     pub(super) seconds: f64,
     /// One machine-readable value instead of a table.
     #[arg(long)]
@@ -62,8 +63,16 @@ pub(super) struct BenchArguments {
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 on is expected".to_owned())
+    let found = text.parse().ok().filter(|count| (1..=MOST).contains(count));
+    found.ok_or_else(|| format!("a whole number from 1 to {MOST} is expected"))
 }
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..=3600.0).contains(&number), "a number from 0 to 3600")
+}
+
+/// The most texts at once, tokens of an answer, and rounds: more fit into no memory and no patience.
+const MOST: usize = 65_536;
 
 /// What the machine could do.
 struct Machine {

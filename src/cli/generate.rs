@@ -52,7 +52,7 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "TEXT")]
     pub(super) stop: Vec<String>,
     /// Answers to each prompt.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) n: u32,
     /// Answers that are written at once; changes speed and memory only.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
@@ -65,11 +65,11 @@ pub(super) struct GenerateArguments {
     pub(super) json: bool,
 }
 
-fn number(text: &str, right: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(super) fn number(text: &str, right: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number| right(*number)).ok_or_else(|| format!("{expected} is expected"))
 }
 
-fn temperature(text: &str) -> Result<f64, String> {
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
     number(text, |number| (0.0..=100.0).contains(&number), "a number from 0 to 100")
 }
 

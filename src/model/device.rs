@@ -16,12 +16,13 @@ pub enum DeviceError {
     #[error("the device `{0}` needs a program built with CUDA: `cargo build --release --features cuda`")]
     NotBuilt(String),
     /// There are fewer GPUs.
-    #[error("the device `{0}` is not there: this machine offers {}", match .1 {
-        0 => "no GPU".to_owned(),
-        1 => "`cuda:0` only".to_owned(),
-        there => format!("`cuda:0` to `cuda:{}`", there - 1),
-    })]
-    NotThere(String, usize),
+    #[error("the device `{name}` is not there: this machine offers {}", offer(*.there))]
+    NotThere {
+        /// The device.
+        name: String,
+        /// How many GPUs there are.
+        there: usize,
+    },
     /// It is none of the formats that we know.
     #[error("the format `{0}` is not known; known are `auto`, `float32`, `bfloat16` and `float16`")]
     Format(String),
@@ -75,9 +76,17 @@ pub fn device(name: &str) -> Result<Device, DeviceError> {
     cuda(index, name)
 }
 
+fn offer(there: usize) -> String {
+    match there {
+        0 => "no GPU".to_owned(),
+        1 => "`cuda:0` only".to_owned(),
+        there => format!("`cuda:0` to `cuda:{}`", there - 1),
+    }
+}
+
 /// CUDA itself would only panic, and later.
 fn find_gpu(index: usize, there: usize, name: &str) -> Result<(), DeviceError> {
-    if index < there { Ok(()) } else { Err(DeviceError::NotThere(name.to_owned(), there)) }
+    if index < there { Ok(()) } else { Err(DeviceError::NotThere { name: name.to_owned(), there }) }
 }
 
 /// What the bits of sums on this processor depend on: the vector units that matrix products and element-wise operations

@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -26,7 +27,7 @@ fn folder() -> Option<PathBuf> {
     let folder = data.join("chat-templates");
     assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
     if !folder.is_dir() {
-        eprintln!("skipped: there is no {}", folder.display());
+        let _ = writeln!(std::io::stderr(), "skipped: there is no {}", folder.display());
     }
     folder.is_dir().then_some(folder)
 }
