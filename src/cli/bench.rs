@@ -144,11 +144,11 @@ fn to_json(machine: &Machine, figures: &[Figure]) -> Value {
 
 impl BenchArguments {
     fn measure(&self, place: &Place) -> anyhow::Result<(Machine, Vec<Figure>)> {
+        let (model, prompt) = self.model(place)?;
         let (memory, product) = (MemoryWork::new(place), ProductWork::new(place));
         let machine =
             Machine { bandwidth: self.rate(|| Ok(memory.run()))?, products: self.rate(|| Ok(product.run()))? };
         drop((memory, product));
-        let (model, prompt) = self.model(place)?;
         let config = &model.config;
         let mut figures = Vec::new();
         if self.model.is_none() && config.parameters() <= LARGEST_TRAINED {

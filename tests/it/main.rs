@@ -9,6 +9,7 @@ mod inputs;
 mod kills;
 mod malformed;
 mod models;
+mod odd_inputs;
 mod output;
 mod real_files;
 mod recipes;
