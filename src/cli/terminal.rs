@@ -8,7 +8,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{common::duration, logs::tail};
+use super::{common::duration, logs::tail, output::say_text};
 use crate::{
     schedule::{
         INTERRUPTION, Outcome,
@@ -109,7 +109,7 @@ impl Terminal {
     /// Comes back after [`Terminal::hide`].
     pub(super) fn show(&self) {
         // Whatever stood there before may have left the cursor anywhere in its line.
-        eprint!("\r");
+        say_text("\r");
         self.bars.as_ref().inspect(|bars| bars.set_draw_target(ProgressDrawTarget::stderr()));
     }
 
@@ -123,7 +123,7 @@ impl Terminal {
         match &self.bars {
             // Where the terminal is gone there is nobody to tell.
             Some(bars) => drop(bars.println(text)),
-            None => eprintln!("{text}"),
+            None => say!("{text}"),
         }
     }
 

@@ -11,7 +11,10 @@ use std::{
 use serde::Deserialize;
 
 use super::{Context, StageError, artifact::FILES, guard, registry::Registered};
-use crate::recipe::schema::{Default, Input, Kind, Parameter, Shape};
+use crate::{
+    diagnostic::limit,
+    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+};
 
 /// The kind and its work.
 pub(super) const COMMAND: Registered = Registered { kind: &KIND, run };
@@ -117,7 +120,7 @@ fn run_program(context: &Context, parameters: &Parameters) -> Result<ExitStatus,
         Ok(())
     };
     let status = guard::status(program, &parameters.arguments, prepare);
-    status.map_err(StageError::doing(format!("run `{}`", parameters.program)))
+    status.map_err(|error| StageError(format!("cannot run `{}`: {error}{}", parameters.program, limit(&error))))
 }
 
 fn undeclared(root: &Path, folder: &Path, outputs: &[String]) -> io::Result<Vec<PathBuf>> {

@@ -15,6 +15,10 @@ use serde_json::Value as Json;
 const FUEL: u64 = 5_000_000;
 /// How many levels of lists and dictionaries are written out.
 const DEEPEST: usize = 200;
+/// What ends a line in Python, beside `\r\n`.
+const LINE_ENDS: [char; 10] = ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
+/// The name of the filter behind what loops go through.
+const THINGS: &str = "__things";
 /// The name of the one template in its environment.
 const NAME: &str = "chat";
 
@@ -98,9 +102,45 @@ fn translate(tag: &str) -> String {
     let renamed = match words.split(|c: char| !c.is_alphanumeric() && c != '_').next() {
         Some("generation") if tag.starts_with("{%") => tag.replacen("generation", "with", 1),
         Some("endgeneration") if tag.starts_with("{%") => tag.replacen("endgeneration", "endwith", 1),
+        Some("for") if tag.starts_with("{%") => guard_loop(tag),
         _ => tag.to_owned(),
     };
     renamed.replace("[::-1]", ".reversed()")
+}
+
+/// Has what a loop goes through looked at first.
+fn guard_loop(tag: &str) -> String {
+    let Some(start) = find_word(tag, "in").map(|place| place + 2) else { return tag.to_owned() };
+    let (head, rest) = tag.split_at(start);
+    let written = rest.trim_end_matches(|c: char| "-+".contains(c) || c.is_whitespace()).len();
+    let ends = [find_word(rest, "if"), find_word(rest, "recursive"), Some(written)];
+    let (things, tail) = rest.split_at(ends.into_iter().flatten().min().unwrap_or(written));
+    format!("{head} ({})|{THINGS} {tail}", things.trim())
+}
+
+/// Where a word stands by itself, outside of quotes and brackets.
+fn find_word(text: &str, word: &str) -> Option<usize> {
+    let (mut depth, mut quote, mut before) = (0, None, ' ');
+    for (place, c) in text.char_indices() {
+        let after = text[place..].strip_prefix(word).map(|rest| rest.chars().next().unwrap_or(' '));
+        match (quote, c) {
+            (Some(open), _) if c == open && before != '\\' => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '(' | '[' | '{') => depth += 1,
+            (None, ')' | ']' | '}') => depth -= 1,
+            // The tag itself begins with a bracket.
+            _ if depth <= i32::from(text.starts_with("{%"))
+                && before.is_whitespace()
+                && after.is_some_and(|after| after.is_whitespace() || "-+".contains(after)) =>
+            {
+                return Some(place);
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    None
 }
 
 /// Jinja as transformers sets it up, with Python's ways where minijinja has its own.
@@ -117,6 +157,8 @@ fn environment() -> Environment<'static> {
     environment.add_function("cycler", globals::cycler);
     environment.add_function("joiner", globals::joiner);
     environment.add_function("strftime_now", |format: &str| strftime(now(), format));
+    environment.add_filter(THINGS, things);
+    environment.add_filter("indent", indent);
     environment.add_filter("tojson", tojson);
     environment.add_filter("string", text);
     environment.add_filter("join", join);
@@ -246,7 +288,7 @@ fn split(value: &Value, arguments: &[Value], from_end: bool) -> Result<Value, Er
 fn lines(text: &str, arguments: &[Value]) -> Result<Value, Error> {
     let (keep, named): (Option<bool>, Kwargs) = from_args(arguments)?;
     let keep = argument(keep, &named, "keepends")?.unwrap_or(false);
-    let ends = |c| "\n\r\x0b\x0c\x1c\x1d\x1e\u{85}\u{2028}\u{2029}".contains::<char>(c);
+    let ends = LINE_ENDS;
     let mut lines = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -283,6 +325,32 @@ fn join(value: &Value, arguments: Rest<Value>) -> Result<String, Error> {
     let part = |item: Value| text(&attribute.map_or(Ok(item.clone()), |attribute: &str| item.get_attr(attribute))?);
     let parts: Vec<String> = value.try_iter()?.map(part).collect::<Result<_, _>>()?;
     Ok(parts.join(separator.unwrap_or_default()))
+}
+
+/// What a loop goes through: nothing is what minijinja finds in `none`, an error what Python does.
+fn things(value: Value) -> Result<Value, Error> {
+    if value.is_none() { Err(failed("`none` is nothing to go through")) } else { Ok(value) }
+}
+
+/// As in Jinja2, which keeps a last line end.
+fn indent(value: &Value, arguments: Rest<Value>) -> Result<String, Error> {
+    let (width, first, blank, named): (Option<Value>, Option<bool>, Option<bool>, Kwargs) = from_args(&arguments)?;
+    let width = argument(width, &named, "width")?;
+    let first = argument(first, &named, "first")?.unwrap_or(false);
+    let blank = argument(blank, &named, "blank")?.unwrap_or(false);
+    named.assert_all_used()?;
+    let margin = match width {
+        Some(width) if width.as_str().is_none() => " ".repeat(u8::try_from(width)?.into()),
+        Some(width) => text(&width)?,
+        None => " ".repeat(4),
+    };
+    let text = text(value)?.replace("\r\n", "\n").replace(LINE_ENDS, "\n");
+    let indented = |(number, line): (usize, &str)| match number {
+        0 if !first => line.to_owned(),
+        1.. if line.is_empty() && !blank => String::new(),
+        _ => format!("{margin}{line}"),
+    };
+    Ok(text.split('\n').enumerate().map(indented).collect::<Vec<_>>().join("\n"))
 }
 
 fn tojson(value: &Value, arguments: Rest<Value>) -> Result<String, Error> {
@@ -485,6 +553,37 @@ mod tests {
             assert_eq!(strftime(time, format).unwrap(), written);
         }
         assert!(render("{{ strftime_now('%Y') }}").parse::<u16>().is_ok_and(|year| year >= 2024));
+    }
+
+    /// Values from Jinja 3.1.6.
+    #[test]
+    fn texts_are_indented_as_in_jinja2() {
+        for (source, written) in [
+            ("{{ '{\\n' | indent(4, first=True) }}|", "    {\n|"),
+            ("{{ 'a\\n\\nb' | indent }}", "a\n\n    b"),
+            ("{{ 'a\\n\\nb' | indent(2, True, True) }}", "  a\n  \n  b"),
+            ("{{ 'a\\nb\\n' | indent('> ', blank=true) }}", "a\n> b\n> "),
+            ("{{ '' | indent(first=True) }}", "    "),
+        ] {
+            assert_eq!(render(source), written, "{source}");
+        }
+    }
+
+    #[test]
+    fn loops_go_through_what_python_goes_through() {
+        for (source, written) in [
+            ("{% for a in none %}{% endfor %}", "invalid operation: `none` is nothing to go through"),
+            ("{% for a in missing %}{{ a }}{% else %}else{% endfor %}", "else"),
+            ("{%- for a in [1, 2, 3] if a is odd -%}{{ a }}{%- endfor -%}", "13"),
+            ("{% for a in 1, 2 -%} {{ a }}{% endfor %}", "12"),
+            ("{% for a, b in {'if': ' in '}.items() %}{{ a ~ b }}{% endfor %}", "if in "),
+            ("{% for a in ([1] if none else [2]) %}{{ a }}{% endfor %}", "2"),
+            ("{% for a in [[1, [2]]] recursive %}{{ a if a is number else loop(a) }}{% endfor %}", "12"),
+            ("{%for a in range(2)%}{{ a }}{%endfor%}", "01"),
+            ("{% for a in [3, 1]|sort|list\n  %}{{ a }}{% endfor %}", "13"),
+        ] {
+            assert_eq!(render(source), written, "{source}");
+        }
     }
 
     #[test]
