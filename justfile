@@ -20,6 +20,10 @@ sweep recipe="recipes/apeft.toml" *arguments:
 fuzz target="all" seconds="60" *arguments:
     tests/fuzz/run {{target}} {{seconds}} {{arguments}}
 
+# Strikes at every file-changing call of runs, collections and repairs, with errors and kills; takes about half an hour.
+faults:
+    APEFT_FAULTS=all cargo test --release --test it faults -- --nocapture
+
 # All tests as on a processor without AVX-512 (Linux with CPUID faulting; tests/processor says how).
 test-avx2 *filter:
     tests/processor/without-avx512 cargo test --release {{filter}}

@@ -199,7 +199,7 @@ fn say(
     if *in_use > 0 {
         let holders: BTreeSet<&str> = pinned.holders.iter().map(String::as_str).collect();
         let holders = holders.into_iter().collect::<Vec<_>>().join("; ");
-        say!("kept: {}, since a run under way needs them ({holders})", artifacts(*in_use));
+        say!("kept: {}, since a run under way needs them or makes them ({holders})", artifacts(*in_use));
     }
     if *unrecorded > 0 {
         let place = arguments.experiments.experiments.display();

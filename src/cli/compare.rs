@@ -121,17 +121,19 @@ fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
 
 /// The rows of all comparisons of a run, as the stages left them.
 fn rows_of(history: &History) -> anyhow::Result<String> {
-    let mut all = String::new();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut is_first = true;
     for stage in &history.stages {
         let Some(file) = stage.file("comparison.csv") else { continue };
-        let text = fs::read_to_string(file)?;
-        let (head, rows) = text.split_once('\n').unwrap_or_default();
-        if all.is_empty() {
-            all.push_str(&format!("stage,{head}\n"));
+        let mut rows = csv::Reader::from_path(file)?;
+        if std::mem::take(&mut is_first) {
+            writer.write_record(["stage"].into_iter().chain(rows.headers()?))?;
         }
-        rows.lines().for_each(|row| all.push_str(&format!("{},{row}\n", stage.outline.name)));
+        for row in rows.records() {
+            writer.write_record([stage.outline.name.as_str()].into_iter().chain(&row?))?;
+        }
     }
-    Ok(all)
+    Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 /// The tables that a terminal has room for.
@@ -205,4 +207,35 @@ fn scores(stage: &StageHistory) -> Option<BTreeMap<String, f64>> {
     let scores: Scores = serde_json::from_slice(&text).ok()?;
     let domains = scores.domains.into_iter().chain(scores.out_of_domain);
     Some(domains.filter_map(|scores| Some((scores.domain, scores.measures.get("precision")?.mean))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::event::{Event, StageOutline, Timed};
+
+    #[test]
+    fn names_and_values_with_commas_and_line_ends_stay_one_field_of_a_csv() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = "arm,domain,mean\n\"after@algorithm=dpo,seed=0\",\"a \"\"b\"\"\nc\",0.5\n";
+        fs::write(folder.path().join("comparison.csv"), row).unwrap();
+        let (name, artifact) = ("compared@k=4,n=2".to_owned(), folder.path().display().to_string());
+        let outline = StageOutline { name: name.clone(), kind: "compare".to_owned(), needs: Vec::new() };
+        let text = |text: &str| text.to_owned();
+        let started = Event::RunStarted {
+            run: text("r"),
+            recipe: text("r"),
+            command: Vec::new(),
+            version: text("0"),
+            stages: vec![outline],
+        };
+        let cached = Event::StageCached { stage: name, key: text("k"), artifact, seconds: None };
+        let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
+        let all = rows_of(&history).unwrap();
+        let mut reader = csv::Reader::from_reader(all.as_bytes());
+        assert_eq!(reader.headers().unwrap(), ["stage", "arm", "domain", "mean"].as_slice());
+        let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
+        let expected = ["compared@k=4,n=2", "after@algorithm=dpo,seed=0", "a \"b\"\nc", "0.5"];
+        assert_eq!(rows, [expected.as_slice()]);
+    }
 }

@@ -72,6 +72,5 @@ fn rows(history: &History, stage: &StageHistory) -> Option<f64> {
 
 fn last(stage: &StageHistory, name: &str) -> Option<f64> {
     let file = stage.artifact.as_deref().map(|folder: &Path| folder.join("metrics.jsonl"))?;
-    let rows: Vec<Value> = json_lines::read(&file).ok()?;
-    rows.last()?[name].as_f64()
+    json_lines::lines::<Value>(&file).ok()?.last()?.ok()?.row[name].as_f64()
 }

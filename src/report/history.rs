@@ -12,7 +12,7 @@ use crate::{
     schedule::{
         INTERRUPTION,
         event::{Event, StageOutline, Timed},
-        journal::Reader,
+        journal::{self, Reader},
     },
     stage::Report,
 };
@@ -186,7 +186,8 @@ impl History {
     /// What was there and whose making no journal has told of yet, by key.
     pub(super) fn unexplained(&self) -> BTreeMap<String, Vec<usize>> {
         let mut cached: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (place, stage) in self.stages.iter().enumerate().filter(|(_, stage)| stage.outcome == Outcome::Cached) {
+        let unknown = |stage: &StageHistory| stage.outcome == Outcome::Cached && stage.seconds == 0.0;
+        for (place, stage) in self.stages.iter().enumerate().filter(|(_, stage)| unknown(stage)) {
             cached.entry(stage.key.clone()).or_default().push(place);
         }
         cached
@@ -197,16 +198,13 @@ impl History {
     /// # Errors
     /// Where its journal cannot be read.
     pub(super) fn recall(&mut self, run: &Path, unexplained: &mut BTreeMap<String, Vec<usize>>) -> io::Result<()> {
-        let mut reader = Reader::open(run)?;
-        let mut made: BTreeMap<String, f64> = BTreeMap::new();
-        while let Some(timed) = reader.next_with("stage_finished")? {
-            if let Event::StageFinished { key, seconds, .. } = timed.event
-                && unexplained.contains_key(&key)
-            {
-                made.insert(key, seconds);
+        let mut known: BTreeMap<String, f64> = BTreeMap::new();
+        journal::each_artifact(run, |_, key, seconds| {
+            if let Some(seconds) = seconds.filter(|_| unexplained.contains_key(&key)) {
+                known.insert(key, seconds);
             }
-        }
-        for (key, seconds) in made {
+        })?;
+        for (key, seconds) in known {
             let places = unexplained.remove(&key).unwrap_or_default();
             places.into_iter().for_each(|place| self.stages[place].seconds = seconds);
         }
@@ -283,9 +281,9 @@ impl StageHistory {
 
     fn note(&mut self, event: Event) {
         match event {
-            Event::StageCached { key, artifact, .. } => {
+            Event::StageCached { key, artifact, seconds, .. } => {
                 self.outcome = Outcome::Cached;
-                (self.key, self.artifact) = (key, Some(artifact.into()));
+                (self.key, self.artifact, self.seconds) = (key, Some(artifact.into()), seconds.unwrap_or(0.0));
             }
             Event::StageStarted { key, reason, .. } => {
                 self.outcome = Outcome::Running;
@@ -359,8 +357,12 @@ mod tests {
         let run = folder.path().join("new/place/experiments/quick/run");
         fs::create_dir_all(&run).unwrap();
         let before = format!("/old/place/cache/v1/artifacts/ab/{key}/files");
-        let cached =
-            |stage: &str, artifact: String| Event::StageCached { stage: stage.to_owned(), key: key.clone(), artifact };
+        let cached = |stage: &str, artifact: String| Event::StageCached {
+            stage: stage.to_owned(),
+            key: key.clone(),
+            artifact,
+            seconds: None,
+        };
         let gone = format!("/old/place/cache/v1/artifacts/cd/{}/files", "cd".repeat(32));
         let stages = vec![outline("a", &[]), outline("b", &[]), outline("c", &[])];
         let events = vec![started(stages), cached("a", gone.clone()), cached("b", before.clone()), cached("c", before)];
@@ -383,8 +385,12 @@ mod tests {
             run
         };
         let (newer, older) = (journal("2", 2.0), journal("1", 1.0));
-        let found =
-            |stage: &str| Event::StageCached { stage: stage.to_owned(), key: "k".to_owned(), artifact: String::new() };
+        let found = |stage: &str| Event::StageCached {
+            stage: stage.to_owned(),
+            key: "k".to_owned(),
+            artifact: String::new(),
+            seconds: None,
+        };
         let mut told = tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);
         let mut unexplained = told.unexplained();
         told.recall(&newer, &mut unexplained).unwrap();

@@ -17,6 +17,10 @@ use super::{
     history::{History, Outcome},
     scores::scores,
 };
+use crate::schedule::journal;
+
+/// Once so many bytes of other runs' journals were read, what they have not told stays unknown.
+const READ: u64 = 16 << 20;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +43,12 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
     let mut history = History::read(run).map_err(failed("read the journal in", run))?;
     // A sweep that was interrupted and went on has its costs in several journals: the newest that knows of one counts.
     let mut unexplained = history.unexplained();
-    for other in siblings(run).into_iter().rev() {
-        if unexplained.is_empty() {
+    let mut read = 0;
+    for other in journal::siblings(run) {
+        if unexplained.is_empty() || read > READ {
             break;
         }
+        read += journal::size(&other);
         if let Err(error) = history.recall(&other, &mut unexplained) {
             tracing::debug!("{}: {error}", other.display());
         }
@@ -53,15 +59,6 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
     fs::write(&draft, page(&history, &recipe).into_string()).map_err(failed("write", &draft))?;
     fs::rename(&draft, &path).map_err(failed("write", &path))?;
     Ok(path)
-}
-
-/// The folders of all runs of the same recipe, by name, which begins with the time.
-fn siblings(run: &Path) -> Vec<PathBuf> {
-    let entries = run.parent().and_then(|folder| fs::read_dir(folder).ok());
-    let folders = entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
-    let mut folders: Vec<PathBuf> = folders.filter(|path| path.is_dir() && !path.is_symlink()).collect();
-    folders.sort();
-    folders
 }
 
 fn page(history: &History, recipe: &str) -> Markup {
@@ -191,3 +188,42 @@ mark.supported { border-color: var(--good) }
 mark.unsupported { border-color: var(--bad); border-bottom-style: double }
 mark.irrelevant { border-color: var(--dim); border-bottom-style: dotted }
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::event::{Event, StageOutline, Timed};
+
+    /// As many steps as stages, and not as their square, which would take minutes here.
+    #[test]
+    fn a_run_of_many_stages_finds_in_earlier_runs_how_long_they_took() {
+        const STAGES: usize = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let name = |stage: usize| format!("s{stage}");
+        let journal = |run: &str, event: fn(String, String) -> Event| {
+            let outline = |stage| StageOutline { name: name(stage), kind: "command".to_owned(), needs: Vec::new() };
+            let stages = (0..STAGES).map(outline).collect();
+            let (recipe, version) = ("r".to_owned(), "0".to_owned());
+            let started = Event::RunStarted { run: run.to_owned(), recipe, command: Vec::new(), version, stages };
+            let events = (0..STAGES).map(|stage| event(name(stage), format!("{stage:064x}")));
+            let lines = [started].into_iter().chain(events).map(|event| Timed { at: 1, event });
+            let lines: String = lines.map(|timed| serde_json::to_string(&timed).unwrap() + "\n").collect();
+            fs::create_dir(folder.path().join(run)).unwrap();
+            fs::write(folder.path().join(run).join("events.jsonl"), lines).unwrap();
+        };
+        journal("2026-01-01T00-00-00", |stage, key| Event::StageFinished {
+            stage,
+            key,
+            artifact: "/nowhere".to_owned(),
+            seconds: 7.5,
+        });
+        journal("2026-01-02T00-00-00", |stage, key| Event::StageCached {
+            stage,
+            key,
+            artifact: "/nowhere".to_owned(),
+            seconds: None,
+        });
+        let page = fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();
+        assert_eq!(page.matches("<td>7.5</td>").count(), STAGES);
+    }
+}

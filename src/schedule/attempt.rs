@@ -237,7 +237,7 @@ impl Job {
             let problem = format!("no file can be made in {} (TMPDIR): {error}", folder.display());
             std::io::Error::new(error.kind(), problem)
         })?;
-        serde_json::to_writer(&mut file, self)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
         file.rewind()?;
         Ok(file)
     }

@@ -105,7 +105,8 @@ impl Run<'_> {
     pub(super) fn found(&mut self, node: NodeIndex, artifact: Artifact) {
         let stage = self.name(node);
         let folder = artifact.files().display().to_string();
-        self.tell(Event::StageCached { stage, key: artifact.key.to_string(), artifact: folder });
+        let seconds = self.examiner.earlier.seconds(&artifact.key);
+        self.tell(Event::StageCached { stage, key: artifact.key.to_string(), artifact: folder, seconds });
         self.succeed(node, artifact, Ending::Cached, 0.0);
     }
 

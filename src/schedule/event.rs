@@ -39,6 +39,9 @@ pub enum Event {
         key: String,
         /// The artifact's folder.
         artifact: String,
+        /// How long it took to make it, where an earlier run knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
     },
     /// An attempt began.
     StageStarted {

@@ -185,7 +185,8 @@ impl Reader {
         while self.next_line()? {
             // The name of the event stands near the beginning of its line.
             let head = &self.line[..self.line.len().min(HEAD)];
-            let found = head.windows(word.len()).any(|window| window == word.as_bytes());
+            let first = word.as_bytes().first();
+            let found = head.windows(word.len()).any(|window| window.first() == first && window == word.as_bytes());
             let event = found.then(|| serde_json::from_slice(&self.line).ok()).flatten();
             self.line.clear();
             if event.is_some() {
@@ -277,6 +278,37 @@ fn keys(folder: &Path) -> io::Result<BTreeSet<Digest>> {
     Ok(keys)
 }
 
+/// Hands over stage and key of each artifact that a run made or found, and how long it took to make it where that is known.
+///
+/// # Errors
+/// Where the journal cannot be read.
+pub fn each_artifact(folder: &Path, mut note: impl FnMut(String, String, Option<f64>)) -> io::Result<()> {
+    let mut reader = Reader::open(folder)?;
+    while let Some(timed) = reader.next_with("\"stage_")? {
+        match timed.event {
+            Event::StageFinished { stage, key, seconds, .. } => note(stage, key, Some(seconds)),
+            Event::StageCached { stage, key, seconds, .. } => note(stage, key, seconds),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of a run's journal.
+pub fn size(folder: &Path) -> u64 {
+    fs::metadata(folder.join(EVENTS)).map_or(0, |metadata| metadata.len())
+}
+
+/// The folders of the other runs of a run's recipe, newest first.
+pub fn siblings(run: &Path) -> Vec<PathBuf> {
+    let Some(parent) = run.parent() else { return Vec::new() };
+    let recipe = parent.file_name().unwrap_or_default().to_string_lossy();
+    let mut others = list_recipe(&recipe, parent).unwrap_or_default();
+    others.retain(|other| other.run != LATEST && Some(other.run.as_ref()) != run.file_name());
+    sort(&mut others);
+    others.into_iter().map(|other| other.folder).collect()
+}
+
 /// All recorded runs, newest first.
 pub fn runs(experiments: &Path) -> Vec<Recorded> {
     let mut runs = list(experiments).unwrap_or_default();
@@ -288,33 +320,42 @@ pub fn runs(experiments: &Path) -> Vec<Recorded> {
 
 /// All recorded runs; none where there is no such folder.
 fn list(experiments: &Path) -> io::Result<Vec<Recorded>> {
-    let folders = |path: &Path| -> io::Result<Vec<(String, PathBuf)>> {
-        let mut folders = Vec::new();
-        for entry in fs::read_dir(path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
-            }
-        }
-        Ok(folders)
-    };
     let mut runs = Vec::new();
     let recipes = match folders(experiments) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         listed => listed?,
     };
     for (recipe, path) in recipes {
-        for (run, folder) in folders(&path)? {
-            match fs::metadata(folder.join(EVENTS)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                found => {
-                    found?;
-                    runs.push(Recorded { recipe: recipe.clone(), run, folder });
-                }
+        runs.extend(list_recipe(&recipe, &path)?);
+    }
+    Ok(runs)
+}
+
+/// The recorded runs of one recipe.
+fn list_recipe(recipe: &str, path: &Path) -> io::Result<Vec<Recorded>> {
+    let mut runs = Vec::new();
+    for (run, folder) in folders(path)? {
+        match fs::metadata(folder.join(EVENTS)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => {
+                found?;
+                runs.push(Recorded { recipe: recipe.to_owned(), run, folder });
             }
         }
     }
     Ok(runs)
+}
+
+/// The folders in a folder, links left out.
+fn folders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+    }
+    Ok(folders)
 }
 
 /// Newest first: by their names, which are times; but where a clock was set back, the run that `latest` points to is the

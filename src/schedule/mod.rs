@@ -2,6 +2,7 @@
 
 pub mod attempt;
 mod child;
+mod earlier;
 mod ending;
 pub mod event;
 mod execute;

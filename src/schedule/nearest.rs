@@ -12,8 +12,8 @@ use crate::{
 /// Of a kind's artifacts at most so many are compared field by field, the newest first.
 const COMPARED: usize = 50;
 
-/// A run looks at so many of the newest artifacts for the reason why a stage runs, lest a large store delay its first stage.
-pub(super) const LOOKED_AT: usize = 4000;
+/// So many of the newest artifacts are looked at for the reason why a stage runs, lest a large store delay the first stage.
+pub(super) const LOOKED_AT: usize = 1000;
 
 /// The fingerprints of all artifacts, arranged so that those which differ in one field are found at once.
 #[derive(Debug, Default)]

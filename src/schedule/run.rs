@@ -17,6 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::{
     attempt::{Job, Message},
     child::{self, Family, GRACE, Note, Start, Urgency},
+    earlier::Earlier,
     event::{Event, StageOutline, Timed},
     execute::{Options, Outcome, StageOutcome},
     journal::{self, Journal},
@@ -94,13 +95,15 @@ impl<'a> Run<'a> {
         let (sender, notes) = mpsc::channel();
         let mut positions = vec![0; plan.graph.node_count()];
         plan.order.iter().enumerate().for_each(|(position, node)| positions[node.index()] = position);
+        let journal = Journal::create(&options.experiments, &plan.recipe, &plan.resolved);
+        let earlier = Earlier::read(&journal);
         Self {
             plan,
             store,
             options,
             listener,
-            journal: Journal::create(&options.experiments, &plan.recipe, &plan.resolved),
-            examiner: Examiner::new(plan, store),
+            journal,
+            examiner: Examiner::new(plan, store, earlier),
             slots: Slots::new(options.machine.clone(), options.jobs.max(1)),
             positions,
             missing: BTreeMap::new(),
@@ -324,7 +327,7 @@ impl<'a> Run<'a> {
         let stage = &self.plan.graph[node];
         let reason = match ready.reason.take() {
             Some(reason) => reason,
-            None => self.examiner.reason(&ready.fingerprint),
+            None => self.examiner.reason(node, &ready.fingerprint),
         };
         let log = self.journal.log(&stage.name, ready.attempt);
         let job = self.job(node, stage, &ready, &grant);

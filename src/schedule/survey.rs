@@ -8,7 +8,10 @@ use std::{
 use petgraph::{Direction, graph::NodeIndex};
 use serde::Serialize;
 
-use super::nearest::{LOOKED_AT, Nearest};
+use super::{
+    earlier::Earlier,
+    nearest::{LOOKED_AT, Nearest},
+};
 use crate::{
     digest::Digest,
     plan::{Content, Fingerprint, Plan, PlannedInput, Source},
@@ -58,7 +61,7 @@ pub struct Survey {
 /// # Errors
 /// Where a damaged artifact cannot be moved aside.
 pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
-    let mut examiner = Examiner::new(plan, store);
+    let mut examiner = Examiner::new(plan, store, Earlier::default());
     let mut survey = Survey { stages: Vec::with_capacity(plan.order.len()), damaged: Vec::new() };
     for node in plan.order.iter().copied() {
         let waiting =
@@ -75,7 +78,7 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
             Examined::Ready { fingerprint, key, damaged } => {
                 let reason = match &damaged {
                     Some((problem, _)) => format!("its artifact was damaged: {problem}"),
-                    None => examiner.reason(&fingerprint),
+                    None => examiner.reason(node, &fingerprint),
                 };
                 survey.damaged.extend(damaged.map(|(problem, moved_to)| (key, problem, moved_to)));
                 let (key, fingerprint) = (Some(key), Some(fingerprint));
@@ -96,6 +99,8 @@ pub(super) struct Examiner<'a> {
     pub(super) artifacts: BTreeMap<NodeIndex, Artifact>,
     /// Files and folders that the recipe names, as they were when this run first looked at them.
     paths: BTreeMap<(PathBuf, &'static str), Snapshot>,
+    pub(super) earlier: Earlier,
+    /// Read when it is first asked.
     nearest: Option<Nearest>,
 }
 
@@ -127,8 +132,8 @@ impl Unknown {
 }
 
 impl<'a> Examiner<'a> {
-    pub(super) fn new(plan: &'a Plan, store: &'a Store) -> Self {
-        Self { plan, store, artifacts: BTreeMap::new(), paths: BTreeMap::new(), nearest: None }
+    pub(super) fn new(plan: &'a Plan, store: &'a Store, earlier: Earlier) -> Self {
+        Self { plan, store, artifacts: BTreeMap::new(), paths: BTreeMap::new(), earlier, nearest: None }
     }
 
     /// Whether all that a stage needs is there, and if so, whether its artifact is.
@@ -174,9 +179,12 @@ impl<'a> Examiner<'a> {
         Ok(Box::new(Fingerprint::of(stage, &digests)))
     }
 
-    /// Why there is no artifact, in words.
-    pub(super) fn reason(&mut self, fingerprint: &Fingerprint) -> String {
-        let found = self.nearest.get_or_insert_with(|| Nearest::read(self.store, LOOKED_AT)).differences(fingerprint);
+    /// Why there is no artifact, in words: what differs from the stage's last one, or else from the nearest.
+    pub(super) fn reason(&mut self, node: NodeIndex, fingerprint: &Fingerprint) -> String {
+        let since_last = self.earlier.differences(self.store, &self.plan.graph[node].name, fingerprint);
+        let found = since_last.or_else(|| {
+            self.nearest.get_or_insert_with(|| Nearest::read(self.store, LOOKED_AT)).differences(fingerprint)
+        });
         match found {
             None => "no artifact yet".to_owned(),
             Some(found) if found.len() <= 3 => found.join(", "),

@@ -99,7 +99,9 @@ impl Store {
             return lock::remove_unheld(path);
         }
         if path.starts_with(self.registrations()) && kind.is_file() {
-            return fs::remove_file(path).map_err(StoreError::io("remove", path));
+            // One that cannot be read may be whole.
+            let is_read = fs::read(path).is_ok();
+            return if is_read { fs::remove_file(path).map_err(StoreError::io("remove", path)) } else { Ok(()) };
         }
         let stray =
             [self.artifacts(), self.locks(), self.registrations()].iter().any(|folder| path.starts_with(folder));
@@ -136,7 +138,8 @@ impl Store {
         let mut report = |path: PathBuf, problem: &str| {
             problems.push(Problem { path, problem: problem.to_owned(), key: None });
         };
-        for (name, content) in [TAG, IGNORE] {
+        let begun = self.artifacts().is_dir();
+        for (name, content) in [TAG, IGNORE].into_iter().filter(|_| begun) {
             let path = self.root.join(name);
             if fs::read(&path).ok().as_deref() != Some(content.as_bytes()) {
                 report(path, "is not what was written there");

@@ -105,15 +105,17 @@ impl Store {
     fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
         let store = Self::at(root, trusted)?;
         hash::ready_threads().map_err(StoreError::io("start threads to read", &store.root))?;
-        for folder in [store.artifacts(), store.locks(), store.work(), store.damaged()] {
-            if !folder.is_dir() {
-                durable::create_folder(&folder)?;
-            }
-        }
+        durable::create_folder(&store.root)?;
         for (name, content) in [TAG, IGNORE] {
             let path = store.root.join(name);
             if !path.exists() {
                 durable::replace(&path, content.as_bytes())?;
+            }
+        }
+        // Last, so that a process which is killed here leaves no store at all.
+        for folder in [store.artifacts(), store.locks(), store.work(), store.damaged()] {
+            if !folder.is_dir() {
+                durable::create_folder(&folder)?;
             }
         }
         Ok(store)
@@ -221,20 +223,28 @@ impl Store {
         Ok(keys)
     }
 
-    /// The structs whose hashes are the keys of the newest artifacts, at most `most` of them, with when they were put in
-    /// place; newest first. What cannot be read is left out.
+    /// The structs whose hashes are the keys of the newest artifacts, newest first, at most `most` of them: where there are
+    /// more, those on the shelves that were added to last. What cannot be read is left out.
     pub fn newest_records(&self, most: usize) -> Vec<Value> {
-        let keys = self.keys().unwrap_or_default();
-        let mut made: Vec<(SystemTime, PathBuf)> = keys
-            .par_iter()
-            .map(|key| self.folder_of(key))
-            .filter_map(|folder| Some((fs::metadata(&folder).and_then(|metadata| metadata.modified()).ok()?, folder)))
-            .collect();
+        let modified = |(_, path): (String, PathBuf)| Some((fs::metadata(&path).ok()?.modified().ok()?, path));
+        let listed = |folder: &Path| durable::entries(folder).unwrap_or_default().into_iter();
+        let mut shelves: Vec<(SystemTime, PathBuf)> = listed(&self.artifacts()).filter_map(modified).collect();
+        shelves.sort_unstable_by(|one, other| other.cmp(one));
+        let mut made: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for (_, shelf) in shelves {
+            if made.len() >= most {
+                break;
+            }
+            made.extend(listed(&shelf).filter_map(modified));
+        }
         made.sort_unstable_by(|one, other| other.cmp(one));
         made.truncate(most);
-        let read =
-            |(_, folder): &(SystemTime, PathBuf)| serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok();
-        made.par_iter().filter_map(read).collect()
+        made.par_iter().filter_map(|(_, folder)| read_record(folder)).collect()
+    }
+
+    /// The struct whose hash is a key, where there is an artifact of it.
+    pub fn record(&self, key: &Digest) -> Option<Value> {
+        read_record(&self.folder_of(key))
     }
 
     /// What was hashed since the last call, as lines for [`Store::accept`] in the process that keeps the memo.
@@ -280,6 +290,10 @@ impl Store {
             },
         }
     }
+}
+
+fn read_record(folder: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(folder.join(RECORD)).ok()?).ok()
 }
 
 enum Examined {

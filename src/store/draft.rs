@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
+    io::ErrorKind,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
@@ -118,8 +119,11 @@ impl Draft {
     /// Where the folder cannot be read or written.
     pub fn begin(&self, inputs: &[Vec<Times>]) -> Result<bool, StoreError> {
         let path = self.work.join(INPUTS);
-        let earlier: Option<Vec<Vec<Times>>> =
-            fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let earlier: Option<Vec<Vec<Times>>> = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(StoreError::io("read", &path)(error)),
+        };
         if earlier.as_deref() == Some(inputs) {
             return Ok(false);
         }

@@ -29,36 +29,23 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
 }
 
-/// The files below a folder whose names are wanted, in the order of their names; links are followed. What nobody wants may
-/// be anything: a link that leads nowhere, a socket.
-pub(super) fn walk(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<Found>, StoreError> {
+/// The files below a folder, in the order of their names; links are followed.
+pub(super) fn walk(folder: &Path) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();
-    descend(folder, "", 0, wanted, &mut found)?;
+    descend(folder, "", 0, &mut found)?;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }
 
-fn descend(
-    folder: &Path,
-    prefix: &str,
-    depth: usize,
-    wanted: &dyn Fn(&str) -> bool,
-    found: &mut Vec<Found>,
-) -> Result<(), StoreError> {
+fn descend(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) -> Result<(), StoreError> {
     if depth > DEEPEST {
         return Err(StoreError::Circle(folder.to_owned()));
     }
     for (name, path) in entries(folder)? {
         let name = format!("{prefix}{name}");
-        let kind = match fs::metadata(&path) {
-            Ok(kind) => kind,
-            Err(_) if !wanted(&name) => continue,
-            Err(error) => return Err(StoreError::io("read", &path)(error)),
-        };
+        let kind = fs::metadata(&path).map_err(StoreError::io("read", &path))?;
         if kind.is_dir() {
-            descend(&path, &format!("{name}/"), depth + 1, wanted, found)?;
-        } else if !wanted(&name) {
-            continue;
+            descend(&path, &format!("{name}/"), depth + 1, found)?;
         } else if !kind.is_file() {
             return Err(StoreError::Strange(path));
         } else if !path.ends_with(&name) {

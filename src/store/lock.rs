@@ -122,10 +122,13 @@ pub(super) fn this_process() -> String {
     format!("process {} on {}", std::process::id(), host.trim())
 }
 
-/// Removes a file by name while its lock is held, unless the name means another file by now.
+/// Removes a file by name while its lock is held, unless the name means another file by now, or none.
 fn remove_held(path: &Path, held: &File) -> std::io::Result<()> {
     let same = |named: Metadata, held: Metadata| (named.dev(), named.ino()) == (held.dev(), held.ino());
-    if same(fs::symlink_metadata(path)?, held.metadata()?) { fs::remove_file(path) } else { Ok(()) }
+    let removed = fs::symlink_metadata(path)
+        .and_then(|named| if same(named, held.metadata()?) { fs::remove_file(path) } else { Ok(()) });
+    // Its last holder removed it between the look and the lock.
+    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Removes a file among the locks that nobody holds. Whoever opened it before and locks it after sees that it is gone.

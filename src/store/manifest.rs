@@ -90,7 +90,7 @@ impl Fault {
 impl Manifest {
     /// Hashes all files of a folder, leaves the manifest beside them and syncs everything.
     pub(super) fn seal(folder: &Path, key: Option<Digest>, memo: Option<&Memo>) -> Result<Self, StoreError> {
-        let found = durable::walk(folder, &|_| true)?;
+        let found = durable::walk(folder)?;
         let files = if found.len() > FEW {
             found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
         } else {

@@ -56,7 +56,7 @@ pub struct Collection {
     pub unrecorded: usize,
     /// Bytes of those on disk.
     pub unrecorded_bytes: u64,
-    /// Artifacts that only a run under way keeps.
+    /// Artifacts and unfinished work that only a run under way keeps.
     pub in_use: usize,
     /// What runs under way have looked up.
     pub pinned: Pinned,

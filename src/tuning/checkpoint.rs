@@ -81,18 +81,24 @@ impl CheckpointFolder {
     /// The newest checkpoint whose every byte is as it was sealed, with the metrics cut back to it.
     ///
     /// Files of newer or damaged ones stay, since their seals do not hold, until others take their names; without any
-    /// checkpoint, the metrics are removed.
+    /// checkpoint, the metrics are removed. What cannot be read is an error: to begin anew could cost days.
     pub(super) fn newest(&self) -> std::io::Result<Option<Seal>> {
         let mut seals: Vec<Seal> = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let is_seal = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("seal-"));
-            if is_seal && let Ok(Ok(seal)) = fs::read(&path).map(|bytes| serde_json::from_slice::<Seal>(&bytes)) {
+            if is_seal && let Ok(seal) = serde_json::from_slice::<Seal>(&fs::read(&path)?) {
                 seals.push(seal);
             }
         }
         seals.sort_by_key(|seal| seal.epoch);
-        let newest = seals.into_iter().rev().find(|seal| self.holds(seal));
+        let mut newest = None;
+        for seal in seals.into_iter().rev() {
+            if self.holds(&seal)? {
+                newest = Some(seal);
+                break;
+            }
+        }
         let lines = newest.as_ref().map_or(0, |seal| seal.step);
         match newest {
             Some(_) => truncate_lines(&self.metrics(), lines)?,
@@ -102,13 +108,17 @@ impl CheckpointFolder {
     }
 
     /// Whether every byte is as it was sealed.
-    fn holds(&self, seal: &Seal) -> bool {
-        seal.seal == seal.digest()
-            && PARTS.iter().all(|name| {
-                let digest = file_digest(&self.part(name, seal.epoch)).ok();
-                digest.is_some() && digest.as_ref() == seal.files.get(*name)
-            })
-            && metrics_digest(&self.metrics(), seal.step).is_ok_and(|digest| digest == seal.metrics)
+    fn holds(&self, seal: &Seal) -> std::io::Result<bool> {
+        if seal.seal != seal.digest() {
+            return Ok(false);
+        }
+        for name in PARTS {
+            let digest = whole(file_digest(&self.part(name, seal.epoch)))?;
+            if digest.is_none() || digest.as_ref() != seal.files.get(name) {
+                return Ok(false);
+            }
+        }
+        Ok(whole(metrics_digest(&self.metrics(), seal.step))?.is_some_and(|digest| digest == seal.metrics))
     }
 }
 
@@ -193,6 +203,15 @@ impl<R: Checkpoint> Checkpointer<R> for Part {
     }
 }
 
+/// The digest of what is there and long enough; an error where that cannot be told.
+fn whole(digest: std::io::Result<String>) -> std::io::Result<Option<String>> {
+    use std::io::ErrorKind::{NotFound, UnexpectedEof};
+    match digest {
+        Err(error) if matches!(error.kind(), NotFound | UnexpectedEof) => Ok(None),
+        digest => digest.map(Some),
+    }
+}
+
 fn file_digest(path: &Path) -> std::io::Result<String> {
     Ok(blake3::Hasher::new().update_mmap_rayon(path)?.finalize().to_hex().to_string())
 }
@@ -215,7 +234,8 @@ fn length_of_lines(path: &Path, lines: usize) -> std::io::Result<u64> {
         line.clear();
         length += reader.read_until(b'\n', &mut line)? as u64;
         if line.last() != Some(&b'\n') {
-            return Err(std::io::Error::other("there are fewer lines of metrics than steps"));
+            let problem = "there are fewer lines of metrics than steps";
+            return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, problem));
         }
     }
     Ok(length)

@@ -337,6 +337,8 @@ fn ctrl_c_ends_the_children_and_keeps_what_is_done() {
     assert!(!is_alive(&shell) && !is_alive(&sleep));
     let status = Ran::new(bench.call(&["status", "--json"]));
     assert_eq!(status.json["state"], "interrupted");
+    let page = fs::read_to_string(bench.path("experiments/bench/latest/report.html")).unwrap();
+    assert!(page.contains("the run was interrupted before its turn") && !page.contains("interruption"), "{page}");
     fs::write(bench.path("go"), "").unwrap();
     assert_eq!(bench.run(&[]).outcomes(), "a cached, b ran");
 }

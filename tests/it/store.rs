@@ -267,6 +267,63 @@ fn repairing_leaves_a_store_without_problems() {
 }
 
 #[test]
+fn repairing_never_removes_a_lock_that_is_held() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let path = folder.path().join("v1/locks").join(key("one").to_string());
+    fs::write(&path, "torn").unwrap();
+    let problems = store.verify().unwrap().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    // Taken after the look and before the repair.
+    let held = store.lock(&key("one"), |_| {}).unwrap();
+    store.repair(&problems).unwrap();
+    assert!(path.exists() && store.try_lock(&key("one")).unwrap().is_none(), "two would make the same artifact");
+    drop(held);
+    assert!(!path.exists());
+
+    let (inside, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let is_over = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while is_over.load(Ordering::SeqCst) < 4 {
+                store.repair(&problems).unwrap();
+            }
+        });
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let lock = store.lock(&key("one"), |_| {}).unwrap();
+                    most.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                    drop(lock);
+                }
+                is_over.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+    });
+    assert_eq!(most.into_inner(), 1);
+}
+
+#[test]
+fn what_a_pattern_does_not_want_may_be_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("cache")).unwrap();
+    let model = folder.path().join("model");
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("config.json"), "{}").unwrap();
+    let expected = store.digest_path(&model, &["*.json"]).unwrap();
+    std::os::unix::fs::symlink("nowhere", model.join("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(model.join("socket")).unwrap();
+    assert_eq!(store.digest_path(&model, &["*.json"]).unwrap(), expected);
+    let everything = store.digest_path(&model, &["*"]).unwrap_err().to_string();
+    assert!(everything.contains("link: No such file"), "{everything}");
+    fs::remove_file(model.join("link")).unwrap();
+    let everything = store.digest_path(&model, &["*"]).unwrap_err().to_string();
+    assert!(everything.contains("socket is neither a file nor a folder"), "{everything}");
+}
+
+#[test]
 fn links_are_sealed_with_what_they_point_to() {
     let folder = tempfile::tempdir().unwrap();
     let outside = folder.path().join("model.safetensors");
