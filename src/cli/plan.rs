@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{CacheArguments, DAMAGED, RecipeArguments, print_json};
-use crate::schedule::{State, Survey, survey};
+use super::{
+    common::{CacheArguments, DAMAGED, RecipeArguments, WRONG, print_json},
+    validate::show as show_problems,
+};
+use crate::schedule::{State, Survey, survey, wrong_inputs};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlanArguments {
@@ -37,6 +40,12 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     };
     for (key, problem, moved_to) in &survey.damaged {
         eprintln!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
+    }
+    let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached).map(|surveyed| surveyed.node);
+    let wrong = wrong_inputs(&plan, open);
+    if !wrong.is_empty() {
+        show_problems(&wrong);
+        return Ok(ExitCode::from(WRONG));
     }
     if arguments.json {
         let stages = survey.stages.iter().map(|surveyed| {

@@ -1,10 +1,12 @@
 //! How we say what is wrong: file, line, caret, the nearest right name.
 
 mod nearest;
+mod printable;
 mod problem;
 mod render;
 mod source;
 
-pub use nearest::{known, nearest, suggestion};
+pub use nearest::{known, nearest, shortened, suggestion};
+pub use printable::printable;
 pub use problem::{Problem, Problems, Severity};
 pub use source::{Source, Span};

@@ -15,6 +15,7 @@ pub use check::{check, wording};
 pub use document::{missing_file, resolve_path};
 pub use editor::json_schema;
 pub use load::{Recipe, StageText};
-pub use matrix::{Matrix, Variable};
+pub use matrix::{MOST_CELLS, Matrix, Variable};
 pub use node::{Data, Entry, Node, Table};
+pub use setting::is_setting;
 pub use template::{Piece, fill, pieces};
