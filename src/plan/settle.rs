@@ -15,7 +15,7 @@ use super::{
 use crate::{
     diagnostic::{Problem, Problems, Span, known, shortened, suggestion},
     recipe::{
-        Data, Node, check, fill, resolve_path,
+        Data, Node, check, fill, is_setting, resolve_path,
         schema::{Chosen, Count, Default, Input, Kind, Mismatch, Parameter},
     },
 };
@@ -59,6 +59,7 @@ pub(super) fn project<'a>(cell: &[u32], axes: impl IntoIterator<Item = &'a usize
 /// Settles a unit's fields in each cell that differs for it.
 pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, problems: &mut Problems) -> Settlement {
     let mut by_cell = BTreeMap::new();
+    let mut unused = Unused::default();
     if unit.kind.gathers && !unit.axes.is_empty() {
         for node in unit.fields.values().filter(|node| !space.mentioned(node).is_empty()) {
             let problem = Problem::error(format!("a stage of kind `{}` cannot mention variables", unit.kind.name));
@@ -80,9 +81,10 @@ pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, prob
             common: Common::read(&filled, problems),
             links: settle_links(unit, &filled, units, problems),
         };
-        check_fit(unit, &settled, &filled, problems);
+        check_fit(unit, &settled, &filled, problems, &mut unused);
         by_cell.insert(coordinates, settled);
     }
+    unused.tell(by_cell.len(), units, problems);
     Settlement { by_cell }
 }
 
@@ -114,7 +116,13 @@ pub(super) fn chosen<'a>(kind: &'a Kind, settled: &'a Settled) -> Chosen<'a> {
 }
 
 /// Asks the kind what does not fit together, where everything is there that a recipe must say.
-fn check_fit(unit: &Unit<'_>, settled: &Settled, filled: &BTreeMap<&'static str, Node>, problems: &mut Problems) {
+fn check_fit(
+    unit: &Unit<'_>,
+    settled: &Settled,
+    filled: &BTreeMap<&'static str, Node>,
+    problems: &mut Problems,
+    unused: &mut Unused,
+) {
     let Some(fits) = unit.kind.fits else { return };
     let is_there = |parameter: &&Parameter| settled.parameters.contains_key(parameter.name);
     let mut wanted = unit.kind.parameters.iter().filter(|parameter| {
@@ -130,7 +138,33 @@ fn check_fit(unit: &Unit<'_>, settled: &Settled, filled: &BTreeMap<&'static str,
         return;
     }
     for mismatch in fits(&chosen(unit.kind, settled)) {
-        problems.push(mismatched(&mismatch, unit, filled));
+        let problem = mismatched(&mismatch, unit, filled);
+        match mismatch.is_error {
+            true => problems.push(problem),
+            false => unused.add(mismatch.field, problem),
+        }
+    }
+}
+
+/// Fields that are passed over, with the number of cells in which they are.
+#[derive(Default)]
+struct Unused(BTreeMap<&'static str, (usize, Option<Problem>)>);
+
+impl Unused {
+    fn add(&mut self, field: &'static str, problem: Problem) {
+        let (count, first) = self.0.entry(field).or_default();
+        *count += 1;
+        first.get_or_insert(problem);
+    }
+
+    /// Says which fields no cell has any use for. What a base recipe says cannot be left out in a recipe that extends it.
+    fn tell(self, cells: usize, units: &Units<'_>, problems: &mut Problems) {
+        let is_own = |problem: &Problem| {
+            let place = problem.span.as_ref();
+            place.is_some_and(|span| span.source == units.recipe.source || is_setting(span))
+        };
+        let everywhere = self.0.into_values().filter(|(count, _)| *count == cells).filter_map(|(_, problem)| problem);
+        everywhere.filter(is_own).for_each(|problem| problems.push(problem));
     }
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Unit<'r> {
 
 /// All units of a recipe.
 pub(super) struct Units<'r> {
+    /// What they are units of.
+    pub(super) recipe: &'r Recipe,
     /// In the order of the recipe; the parts of a composite in its order.
     pub(super) list: Vec<Unit<'r>>,
     /// The index of each, by name.
@@ -46,7 +48,7 @@ struct Place<'r> {
 
 impl<'r> Units<'r> {
     pub(super) fn read(recipe: &'r Recipe, catalogue: &Catalogue, space: &Space<'_>, problems: &mut Problems) -> Self {
-        let mut units = Self { list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
+        let mut units = Self { recipe, list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
         for entry in &recipe.defaults {
             check_defaults(entry, catalogue, problems);
         }

@@ -5,6 +5,7 @@ pub mod schema;
 mod check;
 mod document;
 mod editor;
+mod fit;
 mod load;
 mod matrix;
 mod node;

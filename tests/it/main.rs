@@ -16,3 +16,4 @@ mod scores;
 mod shift;
 mod store;
 mod trl;
+mod validation;
