@@ -455,7 +455,7 @@ mod tests {
         let cells = [
             cell("before", &people),
             cell("after@p=general,seed=0", &people),
-            cell("after@p=general,q=x,y,seed=0", &people),
+            cell("after@p=general,q=\"x,y\",seed=0", &people),
             cell("after@p=general+atomic,seed=0", &people),
         ];
         let shared = compare(&cells, &from("before")).unwrap();
