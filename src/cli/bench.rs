@@ -5,7 +5,11 @@ use std::{path::PathBuf, time::Instant};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
 
-use super::model::PlaceArguments;
+use super::{
+    generate::{number, temperature},
+    model::PlaceArguments,
+    output::{print_json, print_text},
+};
 use crate::{
     model::{
         Encoder, ModelConfig, Place, Sampling, Transformer,
@@ -43,7 +47,7 @@ pub(super) struct BenchArguments {
     #[arg(long, default_value = "Marie Curie was born in Warsaw in 1867.", value_name = "TEXT")]
     pub(super) prompt: String,
     /// Divides the logits; 0 always takes the most probable token.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
     pub(super) temperature: f64,
     #[command(flatten)]
     pub(super) place: PlaceArguments,
@@ -51,7 +55,7 @@ pub(super) struct BenchArguments {
     #[arg(long, default_value = "5", value_parser = count)]
     pub(super) rounds: usize,
     /// The least time of a round, in seconds.
-    #[arg(long, default_value_t = 0.5)]
+    #[arg(long, default_value_t = 0.5, value_parser = seconds)]
     pub(super) seconds: f64,
     /// One machine-readable value instead of a table.
     #[arg(long)]
@@ -59,8 +63,16 @@ pub(super) struct BenchArguments {
 }
 
 fn count(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 on is expected".to_owned())
+    let found = text.parse().ok().filter(|count| (1..=MOST).contains(count));
+    found.ok_or_else(|| format!("a whole number from 1 to {MOST} is expected"))
 }
+
+fn seconds(text: &str) -> Result<f64, String> {
+    number(text, |number| (0.0..=3600.0).contains(&number), "a number from 0 to 3600")
+}
+
+/// The most texts at once, tokens of an answer, and rounds: more fit into no memory and no patience.
+const MOST: usize = 65_536;
 
 /// What the machine could do.
 struct Machine {
@@ -93,11 +105,10 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
     let place = arguments.place.find()?;
     let (machine, figures) = arguments.measure(&place)?;
     if arguments.json {
-        println!("{}", to_json(&machine, &figures));
-        return Ok(());
+        return print_json(&to_json(&machine, &figures));
     }
     let (bandwidth, products) = (machine.bandwidth / 1e9, machine.products / 1e9);
-    println!("memory is read at {bandwidth:.1} GB/s, matrices are multiplied at {products:.0} GFLOP/s\n");
+    let speeds = format!("memory is read at {bandwidth:.1} GB/s, matrices are multiplied at {products:.0} GFLOP/s");
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["", "batch", "tokens/s", "of bandwidth", "of products"]);
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
@@ -111,8 +122,7 @@ pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    println!("{table}");
-    Ok(())
+    print_text(&format!("{speeds}\n\n{table}\n"))
 }
 
 fn to_json(machine: &Machine, figures: &[Figure]) -> Value {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     collect::{self, CollectArguments},
-    common::{CacheArguments, DAMAGED, bytes, print_json},
+    common::{CacheArguments, DAMAGED, bytes},
+    output::print_json,
 };
 use crate::store::{Artifact, Store};
 
@@ -79,9 +80,9 @@ fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
         let names: Vec<&str> = artifact.names().map(|(name, _)| name).take(4).collect();
         let more = if artifact.names().count() > 4 { ", ..." } else { "" };
         let size = bytes(artifact.bytes());
-        eprintln!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "));
+        say!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "));
     }
-    eprintln!("{} artifacts in {}", artifacts.len(), store.root().display());
+    say!("{} artifacts in {}", artifacts.len(), store.root().display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -106,11 +107,11 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
     }
     for found in &audit.problems {
         let done = if repair && !left.contains(found) { " (repaired)" } else { "" };
-        eprintln!("! {}: {}{done}", found.path.display(), found.problem);
+        say!("! {}: {}{done}", found.path.display(), found.problem);
     }
     let counts = format!("{} artifacts, {} files, {}", audit.artifacts, audit.files, bytes(audit.bytes));
     if left.is_empty() {
-        eprintln!("{counts}: everything is as it was left");
+        say!("{counts}: everything is as it was left");
         return Ok(ExitCode::SUCCESS);
     }
     let advice = if repair {
@@ -118,7 +119,7 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
     } else {
         "`apeft cache verify --repair` moves what is damaged aside, and the next run makes it again"
     };
-    eprintln!("{counts}: {} problems; {advice}", left.len());
+    say!("{counts}: {} problems; {advice}", left.len());
     Ok(ExitCode::from(DAMAGED))
 }
 
@@ -134,7 +135,7 @@ fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
             ("moved aside", usage.damaged),
             ("everything", usage.total),
         ] {
-            eprintln!("{name:<16} {:>9}", bytes(count));
+            say!("{name:<16} {:>9}", bytes(count));
         }
     }
     Ok(ExitCode::SUCCESS)

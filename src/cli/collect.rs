@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::{
     cache::Listing,
-    common::{ExperimentsArguments, WRONG, bytes, print_json},
+    common::{ExperimentsArguments, WRONG, bytes},
+    output::print_json,
 };
 use crate::{
     schedule::journal::{self, Named},
@@ -63,15 +64,15 @@ pub(super) fn run(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {
     let cache = &arguments.listing.cache;
     let store = if arguments.dry_run { cache.look(false)? } else { cache.open(false)? };
     if let Err(problem) = forget(&store, arguments)? {
-        eprintln!("error: {problem}");
+        say!("error: {problem}");
         return Ok(ExitCode::from(WRONG));
     }
     // From here on no run looks anything up, so that what is decided now stays right.
-    let waiting = || eprintln!("waiting for a run that is looking up its artifacts");
+    let waiting = || say!("waiting for a run that is looking up its artifacts");
     let closed = if arguments.dry_run { None } else { Some(store.close(waiting)?) };
     let known = Known::gather(&store, arguments)?;
     if let Some(problem) = known.refuses(&store, arguments)? {
-        eprintln!("error: {problem}");
+        say!("error: {problem}");
         return Ok(ExitCode::from(WRONG));
     }
     let mut collection = store.leftovers(&known.claims)?;
@@ -193,12 +194,12 @@ fn say(
         }));
     }
     for leftover in leftovers {
-        eprintln!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
+        say!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
     }
     if *in_use > 0 {
         let holders: BTreeSet<&str> = pinned.holders.iter().map(String::as_str).collect();
         let holders = holders.into_iter().collect::<Vec<_>>().join("; ");
-        eprintln!("kept: {}, since a run under way needs them ({holders})", artifacts(*in_use));
+        say!("kept: {}, since a run under way needs them ({holders})", artifacts(*in_use));
     }
     if *unrecorded > 0 {
         let place = arguments.experiments.experiments.display();
@@ -207,17 +208,17 @@ fn say(
             1 => " or of the other project that is known".to_owned(),
             count => format!(" or of the {count} other projects that are known"),
         };
-        eprintln!(
+        say!(
             "kept: {} ({}) that no run in {place}{others} used: they may be another project's; --unrecorded removes them too",
             artifacts(*unrecorded),
             bytes(*unrecorded_bytes)
         );
     }
     for lost in &known.lost {
-        eprintln!("not known: what the project {lost} needs; it is kept unless --forget and --unrecorded are said");
+        say!("not known: what the project {lost} needs; it is kept unless --forget and --unrecorded are said");
     }
     let verb = if arguments.dry_run { "would be freed" } else { "freed" };
-    eprintln!("{} {verb}", bytes(total));
+    say!("{} {verb}", bytes(total));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What several commands take and do alike.
 
-use std::{collections::BTreeSet, io::Write, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -97,21 +97,6 @@ impl CacheArguments {
     }
 }
 
-/// Puts a machine-readable value on stdout.
-pub(super) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    serde_json::to_writer(&mut output, value)?;
-    output.write_all(b"\n")?;
-    Ok(output.flush()?)
-}
-
-/// Puts a text on stdout; that nobody reads it any more is an error and no panic.
-pub(super) fn print_text(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    output.write_all(text.as_bytes())?;
-    Ok(output.flush()?)
-}
-
 /// `1.2 GB`, `340 kB`, `12 B`.
 pub(super) fn bytes(count: u64) -> String {
     let units = ["kB", "MB", "GB", "TB"];
@@ -135,12 +120,4 @@ pub(super) fn duration(seconds: f64) -> String {
         60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
         _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
     }
-}
-
-/// Removes a write to a pipe that nobody reads any more from what is an error.
-pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>();
-        io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    common::{ExperimentsArguments, WRONG, print_json, print_text},
+    common::{ExperimentsArguments, WRONG},
+    output::{print_json, print_text},
     status, table,
 };
 use crate::{
@@ -74,7 +75,7 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let Format { json, csv, markdown } = arguments.format;
     match (json, csv, markdown) {
         (true, ..) => print_json(&rows)?,
-        (_, true, _) => print_csv(&rows)?,
+        (_, true, _) => print_text(&csv_of(&rows)?)?,
         (.., true) => print_text(&table::markdown(&side_by_side(&one, &other, &rows)))?,
         _ => print_text(&table::text(&side_by_side(&one, &other, &rows)))?,
     }
@@ -84,13 +85,13 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
 /// A run's own comparisons.
 fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
     let Comparisons { found: comparisons, problems } = comparisons(history);
-    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    problems.iter().for_each(|problem| say!("error: {problem}"));
     if comparisons.is_empty() && !problems.is_empty() {
         return Ok(ExitCode::from(WRONG));
     }
     if comparisons.is_empty() {
         let run = &history.run;
-        eprintln!("error: the run {run} has no comparison; give its recipe a stage of kind `compare` over its scores");
+        say!("error: the run {run} has no comparison; give its recipe a stage of kind `compare` over its scores");
         return Ok(ExitCode::from(WRONG));
     }
     if format.json {
@@ -158,8 +159,8 @@ fn side_by_side(one: &History, other: &History, rows: &[Row]) -> Table {
 }
 
 /// A line for each stage, and for each of its domains where it has scores.
-fn print_csv(rows: &[Row]) -> anyhow::Result<()> {
-    let mut writer = csv::Writer::from_writer(std::io::stdout());
+fn csv_of(rows: &[Row]) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(["stage", "one", "other", "same", "domain", "precision_one", "precision_other"])?;
     for Row { stage, one, other, same, precision } in rows {
         let none = [(String::new(), None, None)];
@@ -167,7 +168,7 @@ fn print_csv(rows: &[Row]) -> anyhow::Result<()> {
             writer.serialize((stage, one, other, same, domain, before, after))?;
         }
     }
-    Ok(writer.flush()?)
+    Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
 fn rows(one: &History, other: &History) -> Vec<Row> {

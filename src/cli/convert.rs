@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
         Adapter::load(adapter, &mut model)?;
         remarks.extend(Adapter::remarks(adapter, from)?);
     }
-    remarks.iter().for_each(|remark| eprintln!("warning: {remark}"));
+    remarks.iter().for_each(|remark| say!("warning: {remark}"));
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
     let largest = arguments.shard_mb.map_or(LARGEST_FILE, |megabytes| megabytes as usize * 1_000_000);
     model.merge().save(output, largest)?;

@@ -1,14 +1,13 @@
 //! `apeft dag`: a picture of the recipe.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
-use super::validate::{plan_recipe, show};
+use super::{
+    output::print_text,
+    validate::{plan_recipe, show},
+};
 
 /// What `apeft dag` is given.
 #[derive(Args)]
@@ -38,6 +37,6 @@ pub(super) fn run(arguments: &DagArguments) -> anyhow::Result<ExitCode> {
         }
     };
     let picture = if arguments.dot { plan.dot() } else { plan.mermaid() };
-    io::stdout().write_all(picture.as_bytes())?;
+    print_text(&picture)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,8 @@ use tracing_subscriber::EnvFilter;
 /// Where the log file cannot be written.
 pub(super) fn listen(default: &str, file: Option<&Path>) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+    // A log that cannot be written ends nothing; the word about it would go to stderr with a panic where that is gone too.
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).log_internal_errors(false);
     match file {
         Some(path) => {
             let file = File::create(path).with_context(|| format!("cannot write the log file {}", path.display()))?;

@@ -83,18 +83,12 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Logprobs(arguments) => logprobs::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Convert(arguments) => convert::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(arguments) => {
-            doctor::run(arguments);
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Doctor(arguments) => doctor::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Bench(arguments) => bench::run(arguments).map(|()| ExitCode::SUCCESS),
         Command::Attempt(arguments) => attempt::run(arguments),
     });
     done.unwrap_or_else(|error| {
-        if common::is_broken_pipe(&error) {
-            return ExitCode::SUCCESS;
-        }
-        eprintln!("error: {}", common::said_once(&error));
+        say!("error: {}", common::said_once(&error));
         ExitCode::from(common::WRONG)
     })
 }

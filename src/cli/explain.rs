@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::common::{CacheArguments, RecipeArguments, print_json, select};
+use super::{
+    common::{CacheArguments, RecipeArguments, select},
+    output::print_json,
+};
 use crate::schedule::{State, explain, survey};
 
 #[derive(Args, Clone, Debug)]
@@ -47,15 +50,15 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
         match (surveyed.state, found) {
             (State::Cached, _) => {
                 let artifact = surveyed.artifact.as_ref().map(|artifact| artifact.files().display().to_string());
-                eprintln!("{}: cached in {}", stage.name, artifact.unwrap_or_default());
+                say!("{}: cached in {}", stage.name, artifact.unwrap_or_default());
             }
-            (State::Waiting, _) => eprintln!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason),
+            (State::Waiting, _) => say!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason),
             (State::Ready, None) => {
-                eprintln!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)
+                say!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)
             }
             (State::Ready, Some(found)) => {
-                eprintln!("{}: differs from the nearest artifact of its kind in", stage.name);
-                found.iter().for_each(|difference| eprintln!("  {difference}"));
+                say!("{}: differs from the nearest artifact of its kind in", stage.name);
+                found.iter().for_each(|difference| say!("  {difference}"));
             }
         }
     }

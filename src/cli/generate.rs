@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::model::ModelArguments;
+use super::{
+    model::ModelArguments,
+    output::{print_json, print_text},
+};
 use crate::{
     language::Content,
     model::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops, generation_settings},
@@ -49,7 +52,7 @@ pub(super) struct GenerateArguments {
     #[arg(long, value_name = "TEXT")]
     pub(super) stop: Vec<String>,
     /// Answers to each prompt.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) n: u32,
     /// Answers that are written at once; changes speed and memory only.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
@@ -62,11 +65,11 @@ pub(super) struct GenerateArguments {
     pub(super) json: bool,
 }
 
-fn number(text: &str, right: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
+pub(super) fn number(text: &str, right: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
     text.parse().ok().filter(|number| right(*number)).ok_or_else(|| format!("{expected} is expected"))
 }
 
-fn temperature(text: &str) -> Result<f64, String> {
+pub(super) fn temperature(text: &str) -> Result<f64, String> {
     number(text, |number| (0.0..=100.0).contains(&number), "a number from 0 to 100")
 }
 
@@ -89,7 +92,7 @@ fn penalty(text: &str) -> Result<f64, String> {
 pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let (model, encoder) = arguments.model.load()?;
     if let Some(note) = generation_settings(&arguments.model.model)? {
-        eprintln!("note: {note}");
+        say!("note: {note}");
     }
     let mut requests = Vec::new();
     let mut contents = Vec::new();
@@ -113,7 +116,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     generator.run(&requests, |event| {
         match event {
             Event::Answer(answer) => answers.push(answer),
-            Event::FewerAtOnce { batch, reason } => eprintln!("warning: {reason}; going on with {batch} at once"),
+            Event::FewerAtOnce { batch, reason } => say!("warning: {reason}; going on with {batch} at once"),
         }
         Ok::<_, GenerateError>(())
     })?;
@@ -128,19 +131,16 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let unknown = answers.iter().filter(is_unknown).count();
     if unknown > 0 {
         let all = answers.len();
-        eprintln!(
-            "warning: {unknown} of {all} answers have tokens that the tokenizer does not know; their text lacks them"
-        );
+        say!("warning: {unknown} of {all} answers have tokens that the tokenizer does not know; their text lacks them");
     }
     if arguments.json {
-        println!("{}", to_json(&answers, &requests, &texts));
-        return Ok(());
+        return print_json(&to_json(&answers, &requests, &texts));
     }
-    for (answer, text) in answers.iter().zip(texts) {
+    let line = |(answer, text): (&Answer, String)| {
         let prompt = if arguments.chat { "" } else { &arguments.prompt[answer.request] };
-        println!("{prompt}{text}");
-    }
-    Ok(())
+        format!("{prompt}{text}\n")
+    };
+    print_text(&answers.iter().zip(texts).map(line).collect::<String>())
 }
 
 impl GenerateArguments {

@@ -33,8 +33,8 @@ pub(super) fn run(arguments: &InitArguments) -> anyhow::Result<ExitCode> {
         let path = folder.join(name);
         let written = fs::File::create_new(&path).and_then(|mut file| file.write_all(text.as_bytes()));
         written.with_context(|| format!("cannot write {}", path.display()))?;
-        eprintln!("wrote {}", path.display());
+        say!("wrote {}", path.display());
     }
-    eprintln!("next: `apeft run {}`", folder.join("recipe.toml").display());
+    say!("next: `apeft run {}`", folder.join("recipe.toml").display());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,11 @@
 //! `logprobs`: how probable a model finds the answers of preference pairs.
 
-use std::{io::Write, path::PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::model::ModelArguments;
+use super::{model::ModelArguments, output::print_text};
 use crate::{
     language::{Content, json_lines},
     model::{EncodedPair, or_say_what_to_lower},
@@ -63,7 +63,7 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     }
     let moved = pairs.iter().filter(|pair| pair.moved > 0).count();
     if moved > 0 {
-        eprintln!(
+        say!(
             "warning: in {moved} of {} pairs tokens reach over the end of the prompt, or the chat template writes it \
              differently; the answer is taken to begin where the tokens differ, as TRL does",
             pairs.len()
@@ -88,17 +88,16 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
             index + 1
         );
     }
-    let mut output = std::io::stdout().lock();
-    for (pair, sums) in pairs.iter().zip(sums) {
+    let line = |(pair, sums): (&EncodedPair, Vec<f64>)| {
         let row = json!({
             "chosen_logp": sums[0],
             "rejected_logp": sums[1],
             "chosen_tokens": pair.chosen.len(),
             "rejected_tokens": pair.rejected.len(),
         });
-        writeln!(output, "{row}")?;
-    }
-    Ok(())
+        format!("{row}\n")
+    };
+    print_text(&pairs.iter().zip(sums).map(line).collect::<String>())
 }
 
 impl LogprobsArguments {

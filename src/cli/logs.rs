@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::File,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -50,8 +50,8 @@ pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
     }
     let started = started(arguments)?;
     let names: Vec<&str> = started.iter().map(String::as_str).collect();
-    eprintln!("error: no recorded run has an attempt at `{}`", arguments.stage);
-    eprintln!("  = help: {}", suggestion(&arguments.stage, "stages", &names));
+    say!("error: no recorded run has an attempt at `{}`", arguments.stage);
+    say!("  = help: {}", suggestion(&arguments.stage, "stages", &names));
     Ok(ExitCode::from(WRONG))
 }
 
@@ -117,14 +117,17 @@ impl Shown<'_> {
         let mut standing = Standing::Running;
         loop {
             let Attempt { stage, log, .. } = &self.attempt;
-            eprintln!("{stage} in {} {}: {}", self.recorded.recipe, self.recorded.run, log.display());
+            say!("{stage} in {} {}: {}", self.recorded.recipe, self.recorded.run, log.display());
             let mut file = File::open(log).with_context(|| format!("cannot read the log {}", log.display()))?;
             let mut output = std::io::stdout().lock();
             loop {
                 // Asked before reading, so that the last lines are not missed.
                 standing = if follow { self.look(&mut reader, standing)? } else { Standing::Over };
-                std::io::copy(&mut file, &mut output)?;
-                output.flush()?;
+                match std::io::copy(&mut file, &mut output).and_then(|_| output.flush()) {
+                    // Whoever read it has seen enough.
+                    Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+                    copied => copied.context("cannot write to stdout")?,
+                }
                 match standing {
                     Standing::Over => return Ok(()),
                     Standing::Retrying(Some(next)) => {

@@ -1,5 +1,8 @@
 //! What the user may ask: one file per command.
 
+#[macro_use]
+mod output;
+
 mod attempt;
 mod bench;
 mod cache;

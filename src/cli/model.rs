@@ -36,7 +36,7 @@ impl PlaceArguments {
 impl ModelArguments {
     /// Reads the model with its adapter, and what turns texts into its tokens.
     pub(super) fn load(&self) -> anyhow::Result<(Transformer, Encoder)> {
-        let note = |remark: &String| eprintln!("warning: {remark}");
+        let note = |remark: &String| say!("warning: {remark}");
         let mut model = Transformer::load(&self.model, &self.place.find()?)?;
         if let Some(adapter) = &self.adapter {
             Adapter::load(adapter, &mut model)?;

@@ -6,7 +6,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    common::{CacheArguments, DAMAGED, RecipeArguments, WRONG, print_json},
+    common::{CacheArguments, DAMAGED, RecipeArguments, WRONG},
+    output::print_json,
     validate::show as show_problems,
 };
 use crate::schedule::{State, Survey, survey, wrong_inputs};
@@ -34,12 +35,12 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let survey = match survey(&plan, &store) {
         Ok(survey) => survey,
         Err(error) => {
-            eprintln!("error: {error}");
+            say!("error: {error}");
             return Ok(ExitCode::from(DAMAGED));
         }
     };
     for (key, problem, moved_to) in &survey.damaged {
-        eprintln!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
+        say!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
     }
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached).map(|surveyed| surveyed.node);
     let wrong = wrong_inputs(&plan, open);
@@ -75,13 +76,13 @@ fn show(plan: &crate::plan::Plan, survey: &Survey) {
     for surveyed in &survey.stages {
         let name = &plan.graph[surveyed.node].name;
         match surveyed.state {
-            State::Cached => eprintln!("= {name:<width$}  cached"),
-            State::Ready => eprintln!("> {name:<width$}  ready: {}", surveyed.reason),
-            State::Waiting => eprintln!(". {name:<width$}  waiting: {}", surveyed.reason),
+            State::Cached => say!("= {name:<width$}  cached"),
+            State::Ready => say!("> {name:<width$}  ready: {}", surveyed.reason),
+            State::Waiting => say!(". {name:<width$}  waiting: {}", surveyed.reason),
         }
     }
     let count = |state| survey.stages.iter().filter(|surveyed| surveyed.state == state).count();
-    eprintln!(
+    say!(
         "{}: {} stages, {} cached, {} ready, {} waiting",
         plan.recipe,
         survey.stages.len(),

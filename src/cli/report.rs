@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     common::{ExperimentsArguments, WRONG},
+    output::print_text,
     status,
 };
 use crate::report;
@@ -22,6 +23,7 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
     let Some(recorded) = status::find(&arguments.experiments, arguments.run.as_deref()) else {
         return Ok(ExitCode::from(WRONG));
     };
-    println!("{}", report::write(&recorded.folder)?.display());
+    let page = report::write(&recorded.folder)?;
+    print_text(&format!("{}\n", page.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,8 +6,9 @@ use clap::{Args, ValueEnum};
 use petgraph::graph::NodeIndex;
 
 use super::{
-    common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, print_json, select},
+    common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select},
     dashboard::Screen,
+    output::print_json,
     terminal::Terminal,
 };
 use crate::{
@@ -90,7 +91,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
     };
     let live = std::io::stderr().is_terminal();
     if arguments.dashboard && !(live && std::io::stdout().is_terminal()) {
-        eprintln!("warning: `--dashboard` needs a terminal; there is none, so plain lines follow");
+        say!("warning: `--dashboard` needs a terminal; there is none, so plain lines follow");
     }
     let dashboard = arguments.dashboard && live && std::io::stdout().is_terminal();
     let mut screen = Screen::new(Terminal::new(live), dashboard);
@@ -98,15 +99,15 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outco
         Ok(outcome) => outcome,
         Err(error) => {
             screen.close().clear();
-            eprintln!("error: {error}");
+            say!("error: {error}");
             return Ok(Err(ExitCode::from(DAMAGED)));
         }
     };
     screen.close().conclude(&outcome);
     // A report that cannot be written is no reason to call the run failed.
     match report::write(&outcome.folder) {
-        Ok(path) => eprintln!("report: {}", path.display()),
-        Err(error) => eprintln!("warning: there is no report: {error}"),
+        Ok(path) => say!("report: {}", path.display()),
+        Err(error) => say!("warning: there is no report: {error}"),
     }
     if arguments.json {
         print_json(&outcome)?;

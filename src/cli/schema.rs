@@ -1,12 +1,10 @@
 //! `apeft schema`: what editors need to know of recipes.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Args;
 
+use super::output::print_text;
 use crate::{recipe::json_schema, stage::registry};
 
 /// What `apeft schema` is given.
@@ -19,6 +17,6 @@ pub(super) struct SchemaArguments {}
 
 pub(super) fn run(_arguments: &SchemaArguments) -> anyhow::Result<ExitCode> {
     let schema = serde_json::to_string_pretty(&json_schema(&registry::catalogue()))?;
-    writeln!(io::stdout(), "{schema}")?;
+    print_text(&(schema + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }

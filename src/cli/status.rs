@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, process::ExitCode};
 use clap::Args;
 use serde_json::json;
 
-use super::common::{ExperimentsArguments, WRONG, duration, print_json};
+use super::{
+    common::{ExperimentsArguments, WRONG, duration},
+    output::print_json,
+};
 use crate::{
     schedule::{
         event::Event,
@@ -51,13 +54,11 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     };
     if !began {
         let folder = recorded.folder.display();
-        eprintln!(
-            "warning: the journal in {folder} has no beginning: the disk was full, or the run was killed at once"
-        );
+        say!("warning: the journal in {folder} has no beginning: the disk was full, or the run was killed at once");
     }
     if reader.passed_over > 0 {
         let lines = reader.passed_over;
-        eprintln!("warning: {lines} lines of the journal are of a newer version of apeft, and are passed over");
+        say!("warning: {lines} lines of the journal are of a newer version of apeft, and are passed over");
     }
     if arguments.json {
         let folder = recorded.folder.display().to_string();
@@ -69,9 +70,9 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let width = standings.iter().map(|standing| standing.name.chars().count()).max().unwrap_or(0).min(60);
     for Standing { name, state, seconds, words } in &standings {
         let seconds = seconds.map(duration).unwrap_or_default();
-        eprintln!("{name:<width$}  {state:<8} {seconds:>12}  {words}");
+        say!("{name:<width$}  {state:<8} {seconds:>12}  {words}");
     }
-    eprintln!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display());
+    say!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -85,9 +86,9 @@ pub(super) fn find(experiments: &ExperimentsArguments, name: Option<&str>) -> Op
         match name {
             Some(name) if !known.is_empty() => {
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                eprintln!("error: there is no run or recipe `{name}` in {place}; there are runs of: {known}");
+                say!("error: there is no run or recipe `{name}` in {place}; there are runs of: {known}");
             }
-            _ => eprintln!("error: no run is recorded in {place}; `apeft run RECIPE` makes one"),
+            _ => say!("error: no run is recorded in {place}; `apeft run RECIPE` makes one"),
         }
     }
     runs.into_iter().next()

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::{
     compare::tables,
+    output::say_text,
     run::{RunArguments, carry_out, exit_code},
     table,
 };
@@ -25,13 +26,13 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     };
     let history = History::read(&outcome.folder)?;
     let Comparisons { found: comparisons, problems } = comparisons(&history);
-    problems.iter().for_each(|problem| eprintln!("error: {problem}"));
+    problems.iter().for_each(|problem| say!("error: {problem}"));
     if comparisons.is_empty() && problems.is_empty() {
-        eprintln!("there is no comparison to show: give the recipe a stage of kind `compare` over its scores");
+        say!("there is no comparison to show: give the recipe a stage of kind `compare` over its scores");
     }
     for (name, comparison) in comparisons {
-        eprintln!("\n{name}");
-        tables(&comparison).iter().for_each(|shown| eprint!("{}", table::text(shown)));
+        say!("\n{name}");
+        tables(&comparison).iter().for_each(|shown| say_text(&table::text(shown)));
     }
     Ok(exit_code(&outcome))
 }

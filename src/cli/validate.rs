@@ -1,7 +1,7 @@
 //! `apeft validate`: is the recipe right?
 
 use std::{
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
+use super::output::{print_json, say_text};
 use crate::{
     diagnostic::{Problem, Problems},
     plan::{self, Plan},
@@ -41,12 +42,12 @@ pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         let (name, stages) = planned.as_ref().map_or((None, 0), |plan| (Some(&plan.recipe), plan.order.len()));
         let value = json!({ "ok": planned.is_ok(), "recipe": name, "stages": stages, "problems": problems.to_json() });
-        writeln!(io::stdout(), "{value}")?;
+        print_json(&value)?;
     }
     Ok(match &planned {
         Ok(plan) => {
             let count = plan.order.len();
-            eprintln!("{}: ok, {count} stage{}", arguments.recipe.display(), if count == 1 { "" } else { "s" });
+            say!("{}: ok, {count} stage{}", arguments.recipe.display(), if count == 1 { "" } else { "s" });
             ExitCode::SUCCESS
         }
         Err(_) => ExitCode::from(2),
@@ -78,5 +79,5 @@ fn with_its_inputs(plan: Plan) -> Result<Plan, Problems> {
 /// Puts problems on stderr, in colour where that is a terminal whose user has nothing against it.
 pub(super) fn show(problems: &Problems) {
     let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    eprint!("{}", problems.render(io::stderr().is_terminal() && !is_plain));
+    say_text(&problems.render(io::stderr().is_terminal() && !is_plain));
 }

@@ -1,11 +1,13 @@
 //! How we say what is wrong: file, line, caret, the nearest right name.
 
+mod limits;
 mod nearest;
 mod printable;
 mod problem;
 mod render;
 mod source;
 
+pub use limits::limit;
 pub use nearest::{known, nearest, shortened, suggestion};
 pub use printable::printable;
 pub use problem::{Problem, Problems, Severity};

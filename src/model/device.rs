@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use burn::tensor::Device;
 
-use super::architecture::NumberFormat;
+use super::{architecture::NumberFormat, gpus::gpus};
 
 /// Why there is no such device.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -15,6 +15,14 @@ pub enum DeviceError {
     /// The program was built without it.
     #[error("the device `{0}` needs a program built with CUDA: `cargo build --release --features cuda`")]
     NotBuilt(String),
+    /// There are fewer GPUs.
+    #[error("the device `{name}` is not there: this machine offers {}", offer(*.there))]
+    NotThere {
+        /// The device.
+        name: String,
+        /// How many GPUs there are.
+        there: usize,
+    },
     /// It is none of the formats that we know.
     #[error("the format `{0}` is not known; known are `auto`, `float32`, `bfloat16` and `float16`")]
     Format(String),
@@ -54,14 +62,31 @@ impl Place {
 /// The device of this name, without gradients (`.autodiff()` adds them).
 ///
 /// # Errors
-/// Where the name is none, or the program was built without what it needs.
+/// Where the name is none, the program was built without what it needs, or the machine has no such GPU.
 pub fn device(name: &str) -> Result<Device, DeviceError> {
     let index = match name {
         "cpu" => return Ok(Device::flex()),
         "cuda" => Some(0),
         _ => name.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
     };
-    cuda(index.ok_or_else(|| DeviceError::Unknown(name.to_owned()))?, name)
+    let index = index.ok_or_else(|| DeviceError::Unknown(name.to_owned()))?;
+    if is_built_for_gpus() {
+        find_gpu(index, gpus().len(), name)?;
+    }
+    cuda(index, name)
+}
+
+fn offer(there: usize) -> String {
+    match there {
+        0 => "no GPU".to_owned(),
+        1 => "`cuda:0` only".to_owned(),
+        there => format!("`cuda:0` to `cuda:{}`", there - 1),
+    }
+}
+
+/// CUDA itself would only panic, and later.
+fn find_gpu(index: usize, there: usize, name: &str) -> Result<(), DeviceError> {
+    if index < there { Ok(()) } else { Err(DeviceError::NotThere { name: name.to_owned(), there }) }
 }
 
 /// What the bits of sums on this processor depend on: the vector units that matrix products and element-wise operations
@@ -162,9 +187,20 @@ mod tests {
         assert!(device("cpu").is_ok());
         assert_eq!(device("gpu").unwrap_err(), DeviceError::Unknown("gpu".to_owned()));
         assert_eq!(device("cuda:x").unwrap_err(), DeviceError::Unknown("cuda:x".to_owned()));
-        assert_eq!(device("cuda:1").is_ok(), cfg!(feature = "cuda"));
+        if !is_built_for_gpus() {
+            assert_eq!(device("cuda:1").unwrap_err(), DeviceError::NotBuilt("cuda:1".to_owned()));
+        }
         assert_eq!(Place::named("cpu", "auto").unwrap().format, NumberFormat::Float32);
         assert_eq!(Place::named("cpu", "float16").unwrap().format, NumberFormat::Float16);
         assert_eq!(Place::named("cpu", "fp8").unwrap_err(), DeviceError::Format("fp8".to_owned()));
+    }
+
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error_with_what_is() {
+        assert_eq!(find_gpu(1, 2, "cuda:1"), Ok(()));
+        for (there, said) in [(0, "no GPU"), (1, "`cuda:0` only"), (3, "`cuda:0` to `cuda:2`")] {
+            let error = find_gpu(7, there, "cuda:7").unwrap_err().to_string();
+            assert_eq!(error, format!("the device `cuda:7` is not there: this machine offers {said}"));
+        }
     }
 }

@@ -5,6 +5,7 @@ mod device;
 pub mod directory;
 mod files;
 pub mod generation;
+mod gpus;
 mod host_memory;
 #[cfg(test)]
 mod parity;
@@ -22,6 +23,7 @@ pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions, generation_settings,
 };
 pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
+pub use gpus::gpus;
 pub use host_memory::{HostMemory, host_memory};
 pub use room::or_say_what_to_lower;
 pub use softmax::{TokenProbabilities, token_probabilities};

@@ -25,6 +25,7 @@ use super::{
     survey::{Examined, Examiner, needs},
 };
 use crate::{
+    diagnostic::limit,
     digest::Digest,
     plan::{Fingerprint, Plan, PlannedStage, Source},
     stage::InputPath,
@@ -380,7 +381,11 @@ impl<'a> Run<'a> {
             }
             Err(error) => {
                 running.ready.not_before = Some(Instant::now() + child::PAUSE * running.ready.attempt);
-                self.attempt_failed(node, running, format!("its process could not be started: {error}"));
+                self.attempt_failed(
+                    node,
+                    running,
+                    format!("its process could not be started: {error}{}", limit(&error)),
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the machine has to give: places, cores, memory and GPUs, each handed to one attempt at a time.
 
-use std::{collections::BTreeSet, fs, num::NonZero, path::Path};
+use std::{collections::BTreeSet, num::NonZero};
 
 use crate::{
     plan::{Plan, PlannedStage},
@@ -45,11 +45,10 @@ pub(super) struct Grant {
 impl Machine {
     /// Asks the machine.
     pub fn detect() -> Self {
-        let listed = std::env::var("CUDA_VISIBLE_DEVICES").ok();
         Self {
             cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
             memory: stage::host_memory().limit.unwrap_or(u64::MAX),
-            gpus: listed.map_or_else(|| device_files(Path::new("/")), |list| visible(&list)),
+            gpus: stage::gpus(),
             built_for_gpus: stage::is_built_for_gpus(),
         }
     }
@@ -94,29 +93,6 @@ fn gpus(count: usize) -> String {
         1 => "1 GPU".to_owned(),
         count => format!("{count} GPUs"),
     }
-}
-
-/// The GPUs of `CUDA_VISIBLE_DEVICES`: what stands after one that cannot be there is hidden.
-fn visible(list: &str) -> Vec<String> {
-    let names = list.split(',').map(str::trim);
-    let shown = names.take_while(|name| !name.is_empty() && !name.starts_with('-') && *name != "NoDevFiles");
-    shown.map(str::to_owned).collect()
-}
-
-/// The GPUs of a machine by its device files: of the driver for PCI cards; under WSL and on a Jetson there is one of another
-/// name, behind which CUDA finds the first GPU.
-fn device_files(root: &Path) -> Vec<String> {
-    let names = fs::read_dir(root.join("dev")).into_iter().flatten().flatten();
-    let mut numbers: Vec<u32> =
-        names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse().ok()).collect();
-    numbers.sort_unstable();
-    let is_there = |name: &str| root.join(name).exists();
-    let has_wsl = is_there("dev/dxg") && is_there("usr/lib/wsl/lib/libcuda.so.1");
-    let has_jetson = is_there("dev/nvhost-gpu") || is_there("dev/nvgpu");
-    if numbers.is_empty() && (has_wsl || has_jetson) {
-        numbers.push(0);
-    }
-    numbers.iter().map(u32::to_string).collect()
 }
 
 impl Slots {
@@ -241,28 +217,6 @@ mod tests {
         let missing = slots.never(&stage(1, 0, 0, Some("cuda:7"))).unwrap();
         assert_eq!(missing, "its device is `cuda:7`, and this machine offers 3 GPUs");
         assert!(slots.never(&stage(1, 0, 1, Some("cuda:7"))).is_none(), "it is given any one of them");
-    }
-
-    #[test]
-    fn gpus_are_found_on_servers_under_wsl_and_on_a_jetson() {
-        for (files, found) in [
-            (&["dev/nvidia1", "dev/nvidia0", "dev/nvidiactl", "dev/nvidia-uvm"][..], &["0", "1"][..]),
-            (&["dev/dxg", "usr/lib/wsl/lib/libcuda.so.1"], &["0"]),
-            (&["dev/dxg"], &[]),
-            (&["dev/nvhost-gpu"], &["0"]),
-            (&["dev/null"], &[]),
-        ] {
-            let root = tempfile::tempdir().unwrap();
-            for file in files {
-                let path = root.path().join(file);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, "").unwrap();
-            }
-            assert_eq!(device_files(root.path()), found, "{files:?}");
-        }
-        assert_eq!(visible("3, 1,-1,2"), ["3", "1"]);
-        assert_eq!(visible(""), Vec::<String>::new());
-        assert_eq!(visible("GPU-8932f937"), ["GPU-8932f937"]);
     }
 
     #[test]

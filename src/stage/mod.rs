@@ -35,6 +35,6 @@ mod tune;
 mod tune_parameters;
 mod verify;
 
-pub use backend::{HostMemory, backend, host_memory, is_built_for_gpus};
+pub use backend::{HostMemory, backend, gpus, host_memory, is_built_for_gpus};
 pub use context::{Context, InputPath, Report, StageError};
 pub use input_rows::check_input;

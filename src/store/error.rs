@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::diagnostic::limit;
+
 /// The file system refused, or what is there is not what belongs there.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -79,7 +81,7 @@ fn hint(doing: &str, cause: &std::io::Error) -> &'static str {
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; the store must be writable: choose another place with --cache or APEFT_CACHE"
         }
-        _ => "",
+        _ => limit(cause),
     }
 }
 

@@ -9,6 +9,8 @@ mod inputs;
 mod kills;
 mod malformed;
 mod models;
+mod output;
+mod real_files;
 mod recipes;
 mod rows;
 mod run;

@@ -3,6 +3,8 @@
 mod chat;
 mod encode;
 mod jinja;
+#[cfg(test)]
+mod recorded;
 mod settings;
 mod spans;
 mod tokenizer;

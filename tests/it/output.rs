@@ -1,0 +1,177 @@
+//! Words and results that nobody can read, or that find no room, end no command in another way than they should.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Seek, SeekFrom, Write},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+/// A folder with a recipe that runs, one that fails, one that is wrong, and what two runs left.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap() };
+        let stage = |name: &str, script: &str| {
+            format!(
+                "name = \"{name}\"\n[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \"{script}\"]\noutputs = [\"o\"]\n"
+            )
+        };
+        bench.write("good.toml", &stage("good", "echo printed; echo x > o"));
+        bench.write("failing.toml", &stage("failing", "exit 3"));
+        bench.write("wrong.toml", "name = \"wrong\"\n[stage.a]\nkind = \"comand\"\n");
+        bench.write("pairs.jsonl", &format!("{}\n", json!({"prompt": "Who?", "chosen": "A", "rejected": "B"})));
+        for recipe in ["failing.toml", "good.toml"] {
+            bench.command("run", &[recipe]).output().unwrap();
+        }
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// `MODEL` stands for a small model, `NEW` for a folder that is not there yet.
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
+        let _ = fs::remove_dir_all(self.path("new"));
+        let filled = arguments.iter().map(|argument| match *argument {
+            "MODEL" => concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-llama"),
+            "NEW" => "new",
+            other => other,
+        });
+        command.arg(name).args(filled).current_dir(self.folder.path());
+        command.env_remove("APEFT_CACHE").env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+}
+
+/// A pipe that nobody reads any more.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// A file on a disk without room.
+fn full() -> Stdio {
+    fs::File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn commands_end_alike_whoever_reads_what_they_say() {
+    let bench = Bench::new();
+    let commands: &[(&str, &[&str], i32)] = &[
+        ("run", &["good.toml"], 0),
+        ("run", &["good.toml", "--force", "a", "--json"], 0),
+        ("run", &["failing.toml", "--json"], 1),
+        ("run", &["wrong.toml"], 2),
+        ("sweep", &["good.toml"], 0),
+        ("plan", &["good.toml", "--json"], 0),
+        ("plan", &["failing.toml"], 0),
+        ("validate", &["good.toml", "--json"], 0),
+        ("validate", &["wrong.toml", "--json"], 2),
+        ("explain", &["failing.toml", "a"], 0),
+        ("explain", &["good.toml", "a", "--json"], 0),
+        ("dag", &["good.toml"], 0),
+        ("status", &["good"], 0),
+        ("status", &["failing", "--json"], 0),
+        ("status", &["nothing"], 2),
+        ("logs", &["a"], 0),
+        ("logs", &["b"], 2),
+        ("report", &["good"], 0),
+        ("compare", &["good", "failing"], 0),
+        ("compare", &["good", "failing", "--csv"], 0),
+        ("compare", &["good", "failing", "--json"], 0),
+        ("compare", &["good"], 2),
+        ("cache", &["ls"], 0),
+        ("cache", &["ls", "--json"], 0),
+        ("cache", &["verify"], 0),
+        ("cache", &["gc", "--dry-run"], 0),
+        ("schema", &[], 0),
+        ("init", &["NEW"], 0),
+        ("generate", &["MODEL", "--prompt", "Who?", "--max-new", "2"], 0),
+        ("generate", &["MODEL", "--prompt", "Who?", "--max-new", "2", "--json"], 0),
+        ("generate", &["nowhere", "--prompt", "Who?"], 2),
+        ("logprobs", &["MODEL", "--pairs", "pairs.jsonl"], 0),
+        ("convert", &["MODEL", "NEW"], 0),
+        ("doctor", &[], 0),
+        ("doctor", &["--json"], 0),
+        ("bench", &["--rounds", "1", "--seconds", "0.001", "--batch", "1", "--new", "1"], 0),
+        ("--help", &[], 0),
+        ("no-such-command", &[], 2),
+    ];
+    for (name, arguments, expected) in commands {
+        let ended = |stdout: Stdio, stderr: Stdio| {
+            let output = bench.command(name, arguments).stdout(stdout).stderr(stderr).output().unwrap();
+            let words = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(!words.contains("panicked"), "{name} {arguments:?}: {words}");
+            (output.status.code(), output.stdout, words)
+        };
+        let heard = ended(Stdio::piped(), Stdio::piped());
+        assert_eq!(heard.0, Some(*expected), "{name} {arguments:?}: {}", heard.2);
+        for (what, stdout, stderr) in [
+            ("nobody hears it", Stdio::piped(), unread()),
+            ("stderr is full", Stdio::piped(), full()),
+            ("nobody reads its results", unread(), Stdio::piped()),
+            ("nobody reads anything", unread(), unread()),
+        ] {
+            let (status, ..) = ended(stdout, stderr);
+            assert_eq!(status, Some(*expected), "{name} {arguments:?}, {what}");
+        }
+        // Results that are lost are an error, unless there were none; clap's own texts are its business.
+        let (status, _, words) = ended(full(), Stdio::piped());
+        let is_lost = !heard.1.is_empty() && *name != "--help";
+        assert_eq!(status, Some(if is_lost { 2 } else { *expected }), "{name} {arguments:?}: {words}");
+        assert_eq!(words.contains("cannot write to stdout: No space left on device"), is_lost, "{name}: {words}");
+    }
+}
+
+/// Far more than fits into memory or could be read in time: what is wanted of it comes at once.
+#[test]
+fn a_log_without_end_is_shown_from_its_beginning() {
+    let bench = Bench::new();
+    let status = bench.command("status", &["good", "--json"]).output().unwrap();
+    let folder = serde_json::from_slice::<Value>(&status.stdout).unwrap()["folder"].as_str().unwrap().to_owned();
+    let logs = fs::read_dir(bench.path(&folder).join("logs")).unwrap();
+    let log = logs.map(|entry| entry.unwrap().path()).next().unwrap();
+    let mut file = fs::File::options().write(true).open(&log).unwrap();
+    file.seek(SeekFrom::Start(1 << 41)).unwrap();
+    file.write_all(b"the end\n").unwrap();
+    let mut child = bench.command("logs", &["a"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    drop(reader);
+    assert_eq!((first.as_str(), child.wait().unwrap().code()), ("printed\n", Some(0)));
+}
+
+/// The README says that `doctor` names the kind of arithmetic that keys have.
+#[test]
+fn doctor_names_the_arithmetic_that_is_in_keys() {
+    let bench = Bench::new();
+    let output = bench.command("doctor", &["--json"]).output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let backend = said["backend"].as_str().unwrap();
+    assert_eq!(backend, format!("cpu+{}", apeft::model::arithmetic()));
+    let stage =
+        "kind = \"sample\"\nmodel = { path = \"MODEL\" }\nprompts = { path = \"prompts.jsonl\" }\nmax_new = 1\n";
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-llama");
+    bench.write("model.toml", &format!("name = \"model\"\nseeds = [0]\n[stage.s]\n{}", stage.replace("MODEL", model)));
+    let prompt = json!({"id": "ada", "prompt": "Who?", "topic": "Ada", "domain": "people"});
+    bench.write("prompts.jsonl", &format!("{prompt}\n"));
+    let output = bench.command("run", &["model.toml", "--json"]).output().unwrap();
+    let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let files = PathBuf::from(outcome["stages"][0]["artifact"].as_str().unwrap());
+    let key = fs::read_to_string(bench.folder.path().join(files).with_file_name("key.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&key).unwrap()["backend"], backend, "{key}");
+}
