@@ -4,10 +4,10 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context as _;
 
-/// Says a line on stderr. Where nobody can read it (a closed pipe, a full disk), the command goes on: `eprintln!` would panic.
+/// Says a line on stderr, in which nothing is left that a terminal would obey. Where nobody can read it (a closed pipe, a full disk), the command goes on: `eprintln!` would panic.
 macro_rules! say {
     ($($words:tt)*) => {
-        $crate::cli::output::say_text(&(format!($($words)*) + "\n"))
+        $crate::cli::output::say_text(&($crate::diagnostic::printable(&format!($($words)*)).into_owned() + "\n"))
     };
 }
 

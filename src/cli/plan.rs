@@ -6,10 +6,11 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    common::{CacheArguments, DAMAGED, RecipeArguments},
+    common::{CacheArguments, DAMAGED, RecipeArguments, WRONG},
     output::print_json,
+    validate::show as show_problems,
 };
-use crate::schedule::{State, Survey, survey};
+use crate::schedule::{State, Survey, survey, wrong_inputs};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlanArguments {
@@ -40,6 +41,12 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     };
     for (key, problem, moved_to) in &survey.damaged {
         say!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
+    }
+    let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached).map(|surveyed| surveyed.node);
+    let wrong = wrong_inputs(&plan, open);
+    if !wrong.is_empty() {
+        show_problems(&wrong);
+        return Ok(ExitCode::from(WRONG));
     }
     if arguments.json {
         let stages = survey.stages.iter().map(|surveyed| {

@@ -10,6 +10,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{common::duration, logs::tail, output::say_text};
 use crate::{
+    diagnostic::printable,
     schedule::{
         INTERRUPTION, Outcome,
         event::{Event, Timed},
@@ -58,27 +59,27 @@ impl Terminal {
                 self.remove(stage);
                 self.cached += 1;
                 if self.cached <= LISTED {
-                    self.say(&format!("{} {stage}  cached", self.paint("36", "=")));
+                    self.say_marked("36", "=", &format!("{stage}  cached"));
                 }
             }
             Event::StageStarted { stage, attempt, log, reason, .. } => self.start(stage, *attempt, log, reason),
             Event::StageReported { stage, report } => self.report(stage, report),
             Event::StageFinished { stage, seconds, .. } => {
                 self.remove(stage);
-                self.say(&format!("{} {stage}  ran {}", self.paint("32", "✓"), duration(*seconds)));
+                self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(*seconds)));
             }
             Event::StageFailed { stage, error, retry, seconds, .. } => self.fail(stage, error, *retry, *seconds),
             // After Ctrl-C the rest of the plan is no news.
             Event::StageSkipped { because, .. } if because == INTERRUPTION => {}
             Event::StageSkipped { stage, because } => {
-                self.say(&format!("{} {stage}  skipped because of {because}", self.paint("33", "-")));
+                self.say_marked("33", "-", &format!("{stage}  skipped because of {because}"));
             }
             Event::ArtifactDamaged { key, problem, moved_to } => {
-                let mark = self.paint("31", "!");
-                let short = &key[..key.len().min(12)];
-                self.say(&format!(
-                    "{mark} the artifact {short} was damaged ({problem}); it is made again, and lies in {moved_to} now"
-                ));
+                let short = key.get(..12).unwrap_or(key);
+                let text = format!(
+                    "the artifact {short} was damaged ({problem}); it is made again, and lies in {moved_to} now"
+                );
+                self.say_marked("31", "!", &text);
             }
             Event::Interrupted => {
                 self.say(
@@ -93,9 +94,13 @@ impl Terminal {
     pub(super) fn conclude(&mut self, outcome: &Outcome) {
         self.clear();
         let Outcome { executed, cached, failed, skipped, seconds, .. } = outcome;
-        let mark = if outcome.ok { self.paint("32", "✓") } else { self.paint("31", "✗") };
+        let (colour, mark) = if outcome.ok { ("32", "✓") } else { ("31", "✗") };
         let counts = format!("{executed} executed, {cached} cached, {failed} failed, {skipped} skipped");
-        self.say(&format!("{mark} {} {}: {counts} in {}", outcome.recipe, outcome.run, duration(*seconds)));
+        self.say_marked(
+            colour,
+            mark,
+            &format!("{} {}: {counts} in {}", outcome.recipe, outcome.run, duration(*seconds)),
+        );
         if outcome.interrupted {
             self.say("the same command goes on from here");
         }
@@ -120,6 +125,15 @@ impl Terminal {
     }
 
     fn say(&self, text: &str) {
+        self.print(&printable(text));
+    }
+
+    /// Says something behind a mark in colour; of the text nothing is left that a terminal would obey.
+    fn say_marked(&self, colour: &str, mark: &str, text: &str) {
+        self.print(&format!("{} {}", self.paint(colour, mark), printable(text)));
+    }
+
+    fn print(&self, text: &str) {
         match &self.bars {
             // Where the terminal is gone there is nobody to tell.
             Some(bars) => drop(bars.println(text)),
@@ -139,7 +153,7 @@ impl Terminal {
             let style = ProgressStyle::with_template("{spinner} {prefix}  {elapsed} {wide_msg:.dim}");
             bar.set_style(style.expect("the template is right"));
             bar.set_prefix(stage.to_owned());
-            bar.set_message(reason.to_owned());
+            bar.set_message(printable(reason).into_owned());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
@@ -161,7 +175,7 @@ impl Terminal {
                 None
             }
             Report::Note { text } => Some(format!("  {stage}: {text}")),
-            Report::Warning { text } => Some(format!("{} {stage}: {text}", self.paint("33", "!"))),
+            Report::Warning { text } => return self.say_marked("33", "!", &format!("{stage}: {text}")),
         };
         if let Some(text) = text {
             self.say(&text);
@@ -171,14 +185,14 @@ impl Terminal {
     fn fail(&mut self, stage: &str, error: &str, retry: bool, seconds: f64) {
         let line = self.remove(stage);
         let again = if retry { ", and is tried again" } else { "" };
-        let mut text = format!("{} {stage}  failed after {}{again}: {error}", self.paint("31", "✗"), duration(seconds));
+        let mut text = format!("{stage}  failed after {}{again}: {error}", duration(seconds));
         if let Some(line) = line {
             for last in tail(Path::new(&line.log), SHOWN).unwrap_or_default() {
                 text.push_str(&format!("\n    {last}"));
             }
             text.push_str(&format!("\n    (all of it: {})", line.log));
         }
-        self.say(&text);
+        self.say_marked("31", "✗", &text);
     }
 
     fn remove(&mut self, stage: &str) -> Option<Line> {

@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Problem, Problems},
     plan::{self, Plan},
     recipe::Recipe,
-    schedule::not_built_for,
+    schedule::{not_built_for, wrong_inputs},
     stage::registry,
 };
 
@@ -35,7 +35,8 @@ pub(super) struct ValidateArguments {
 }
 
 pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
-    let planned = plan_recipe(&arguments.recipe, &arguments.settings, None).and_then(with_its_devices);
+    let planned =
+        plan_recipe(&arguments.recipe, &arguments.settings, None).and_then(with_its_devices).and_then(with_its_inputs);
     let problems = planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings);
     show(problems);
     if arguments.json {
@@ -63,6 +64,16 @@ fn with_its_devices(plan: Plan) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
     not_built_for(&plan).into_iter().for_each(|problem| problems.push(Problem::error(problem)));
     if problems.errors() > 0 { Err(problems) } else { Ok(plan) }
+}
+
+/// A plan whose inputs that are there already can be read.
+fn with_its_inputs(plan: Plan) -> Result<Plan, Problems> {
+    let mut problems = wrong_inputs(&plan, plan.order.iter().copied());
+    if problems.errors() == 0 {
+        return Ok(plan);
+    }
+    problems.extend(plan.warnings);
+    Err(problems)
 }
 
 /// Puts problems on stderr, in colour where that is a terminal whose user has nothing against it.

@@ -1,10 +1,16 @@
 //! The right name that is most like a wrong one.
 
+/// The longest name, in bytes, that is compared: a comparison takes as long as the product of both lengths.
+const LONGEST: usize = 300;
+
 /// The name that is most like what was written, if any is like it.
 pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = written.to_lowercase();
+    if folded.len() > LONGEST {
+        return None;
+    }
     let mut best: Option<(f64, &'a str)> = None;
-    for name in names {
+    for name in names.into_iter().filter(|name| name.len() <= LONGEST) {
         let likeness = if name.to_lowercase() == folded {
             1.0
         } else {
@@ -22,16 +28,25 @@ pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> O
 /// The names that would have been right, in words: "`a`, `b` and `c`".
 pub fn known<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 24;
-    let mut names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
-    let left = names.len().saturating_sub(SHOWN);
-    if left > 0 {
-        names.truncate(SHOWN);
-        names.push(format!("{left} more"));
+    let mut all = names.into_iter();
+    let mut names: Vec<String> = all.by_ref().take(SHOWN).map(|name| format!("`{}`", shortened(name))).collect();
+    match all.count() {
+        0 => {}
+        left => names.push(format!("{left} more")),
     }
     match names.split_last() {
         None => "none".to_owned(),
         Some((only, [])) => only.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+/// A name as messages show it: of a very long one its beginning.
+pub fn shortened(name: &str) -> String {
+    const SHOWN: usize = 200;
+    match name.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
     }
 }
 

@@ -28,9 +28,17 @@ pub struct Problem {
     pub help: Vec<String>,
 }
 
+/// So many problems are kept and shown; what is more is only counted. Nobody reads them all, and to look for the nearest right
+/// name for each would take as long as there are names and problems.
+const MOST_KEPT: usize = 200;
+
 /// Everything that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems {
+    kept: Vec<Problem>,
+    /// Errors and warnings that are not kept.
+    left_out: [usize; 2],
+}
 
 impl Problem {
     /// Something that stands in the way.
@@ -68,34 +76,67 @@ impl Problems {
     /// Adds one, unless the same was said of the same place already.
     pub fn push(&mut self, problem: Problem) {
         let known = |other: &Problem| other.span == problem.span && other.message == problem.message;
-        if !self.0.iter().any(known) {
-            self.0.push(problem);
+        if self.kept.iter().any(known) {
+            return;
         }
+        // What stands in the way is never left out for what does not.
+        let weaker = || self.kept.iter().rposition(|other| other.severity == Severity::Warning);
+        match (self.is_full(), problem.severity) {
+            (false, _) => self.kept.push(problem),
+            (true, Severity::Warning) => self.left_out[1] += 1,
+            (true, Severity::Error) => match weaker() {
+                Some(place) => {
+                    self.left_out[1] += 1;
+                    self.kept[place] = problem;
+                }
+                None => self.left_out[0] += 1,
+            },
+        }
+    }
+
+    /// Adds an error that is costly to word, and is not worded where there are too many.
+    pub fn push_error(&mut self, problem: impl FnOnce() -> Problem) {
+        if self.is_full() && self.kept.iter().all(|other| other.severity == Severity::Error) {
+            self.left_out[0] += 1;
+        } else {
+            self.push(problem());
+        }
+    }
+
+    /// Whether there are more problems than are shown.
+    pub fn is_full(&self) -> bool {
+        self.kept.len() >= MOST_KEPT
     }
 
     /// Adds all of another list.
     pub fn extend(&mut self, others: Self) {
-        others.0.into_iter().for_each(|problem| self.push(problem));
+        others.kept.into_iter().for_each(|problem| self.push(problem));
+        self.left_out.iter_mut().zip(others.left_out).for_each(|(own, more)| *own += more);
     }
 
     /// Whether there is none, not even a warning.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 
     /// How many stand in the way.
     pub fn errors(&self) -> usize {
-        self.0.iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.left_out[0] + self.kept.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
     /// How many are only worth a look.
     pub fn warnings(&self) -> usize {
-        self.0.len() - self.errors()
+        self.left_out[1] + self.kept.iter().filter(|problem| problem.severity == Severity::Warning).count()
+    }
+
+    /// How many of all are counted only.
+    pub fn left_out(&self) -> usize {
+        self.left_out.iter().sum()
     }
 
     /// All of them by file and position; those without a place come first.
     pub fn sorted(&self) -> Vec<&Problem> {
-        let mut sorted: Vec<&Problem> = self.0.iter().collect();
+        let mut sorted: Vec<&Problem> = self.kept.iter().collect();
         sorted.sort_by_key(|problem| problem.span.as_ref().map(|span| (&span.source.path, span.range.start)));
         sorted
     }
@@ -103,7 +144,7 @@ impl Problems {
 
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
-        Self(vec![problem])
+        Self { kept: vec![problem], left_out: [0; 2] }
     }
 }
 

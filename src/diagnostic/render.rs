@@ -1,9 +1,9 @@
 //! Problems as text, the way rustc shows them, and as JSON for other programs.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
 
-use super::{Problem, Problems, Severity, Span};
+use super::{Problem, Problems, Severity, Span, printable};
 
 impl Problems {
     /// All problems with file, line and caret, by file and position; the last line counts them.
@@ -11,7 +11,7 @@ impl Problems {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
         for problem in self.sorted() {
-            text.push_str(&renderer.render(&[group(problem)]));
+            text.push_str(&renderer.render(&[group(&shown(problem))]));
             text.push_str("\n\n");
         }
         if !self.is_empty() {
@@ -40,11 +40,30 @@ impl Problems {
 
     fn count(&self) -> String {
         let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-        match (self.errors(), self.warnings()) {
+        let counts = match (self.errors(), self.warnings()) {
             (errors, 0) => plural(errors, "error"),
             (0, warnings) => plural(warnings, "warning"),
             (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        };
+        match self.left_out() {
+            0 => counts,
+            more => format!("{counts}; {more} of them are not shown"),
         }
+    }
+}
+
+/// A problem whose words hold nothing that a terminal would obey, and whose other places are few.
+fn shown(problem: &Problem) -> Problem {
+    const MOST_RELATED: usize = 8;
+    let clean = |text: &String| printable(text).into_owned();
+    let related = problem.related.iter().take(MOST_RELATED);
+    Problem {
+        severity: problem.severity,
+        message: clean(&problem.message),
+        span: problem.span.clone(),
+        label: clean(&problem.label),
+        related: related.map(|(span, label)| (span.clone(), clean(label))).collect(),
+        help: problem.help.iter().map(clean).collect(),
     }
 }
 
@@ -54,33 +73,35 @@ fn group(problem: &Problem) -> Group<'_> {
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(&problem.message));
-    let mut related: Vec<&(Span, String)> = problem.related.iter().collect();
+    let mut elsewhere: Vec<&(Span, String)> = problem.related.iter().collect();
     if let Some(span) = &problem.span {
-        let mut snippet = snippet(span).annotation(
-            AnnotationKind::Primary.span(span.range.clone()).label(if problem.label.is_empty() {
-                None
-            } else {
-                Some(&*problem.label)
-            }),
-        );
-        related.retain(|(other, label)| {
-            let here = other.source == span.source;
-            if here {
-                let annotation = AnnotationKind::Context.span(other.range.clone()).label(label);
-                snippet = snippet.clone().annotation(annotation);
-            }
-            !here
-        });
-        group = group.element(snippet);
+        let here;
+        (here, elsewhere) = elsewhere.into_iter().partition(|(other, _)| other.source == span.source);
+        let mut marks = vec![(AnnotationKind::Primary, span, problem.label.as_str())];
+        marks.extend(here.iter().map(|(other, label)| (AnnotationKind::Context, other, label.as_str())));
+        group = group.element(snippet(&marks));
     }
-    for (span, label) in related {
-        group = group.element(snippet(span).annotation(AnnotationKind::Context.span(span.range.clone()).label(label)));
+    for (span, label) in elsewhere {
+        group = group.element(snippet(&[(AnnotationKind::Context, span, label)]));
     }
     problem.help.iter().fold(group, |group, line| group.element(Level::HELP.message(line)))
 }
 
-fn snippet(span: &Span) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
-    Snippet::source(&span.source.text).path(&span.source.path)
+/// Marks in one source: only the lines from the first to the last of them, since the renderer looks at all that it is given.
+fn snippet<'a>(marks: &[(AnnotationKind, &'a Span, &'a str)]) -> Snippet<'a, Annotation<'a>> {
+    let source = &marks[0].1.source;
+    let first = marks.iter().map(|(_, span, _)| span.range.start).min().unwrap_or_default();
+    let last = marks.iter().map(|(_, span, _)| span.range.end).max().unwrap_or_default();
+    let start = source.text[..first].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = source.text[last..].find('\n').map_or(source.text.len(), |newline| last + newline);
+    // An empty last line is no line to the renderer.
+    let (start, end) = if start == end { (0, source.text.len()) } else { (start, end) };
+    let line = source.text[..start].matches('\n').count() + 1;
+    let snippet = Snippet::source(&source.text[start..end]).path(&source.path).line_start(line);
+    marks.iter().fold(snippet, |snippet, (kind, span, label)| {
+        let mark = kind.span(span.range.start - start..span.range.end - start);
+        snippet.annotation(mark.label((!label.is_empty()).then_some(*label)))
+    })
 }
 
 #[cfg(test)]

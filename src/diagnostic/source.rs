@@ -28,10 +28,11 @@ impl Source {
 }
 
 impl Span {
-    /// These bytes of a source; cut where the source ends.
+    /// These bytes of a source; cut where the source ends, and widened to whole letters.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
-        let end = range.end.min(source.text.len());
-        Self { source: Arc::clone(source), range: range.start.min(end)..end }
+        let end = source.text.ceil_char_boundary(range.end.min(source.text.len()));
+        let start = source.text.floor_char_boundary(range.start.min(end));
+        Self { source: Arc::clone(source), range: start..end }
     }
 
     /// All of a source.

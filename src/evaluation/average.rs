@@ -1,6 +1,6 @@
 //! The average over arms: two values of one variable of the matrix, over all values of the others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,21 +23,38 @@ pub struct Average {
 /// # Errors
 /// Where no cell has the variable, or the values, or where there are no two cells to compare.
 pub(super) fn contrasts<'a>(
-    Average { axis, from }: &Average,
+    average: &Average,
     scored: &'a [Scored],
     labels: &[Label],
 ) -> Result<Vec<Contrast<'a>>, ComparisonError> {
+    let Average { axis, from } = average;
+    let mut contrasts = Vec::new();
+    for value in check_average(average, labels)? {
+        for other in from.iter().take_while(|other| *other != value) {
+            let pairs = pairs(axis, value, other, scored, labels);
+            if !pairs.is_empty() {
+                let name = |value: &str| format!("{axis}={value}");
+                contrasts.push(Contrast { arm: name(value), baseline: Some(name(other)), pairs });
+            }
+        }
+    }
+    Ok(contrasts)
+}
+
+/// The values of the variable, in the order of the cells.
+///
+/// # Errors
+/// Where no cell has the variable, or the values, or where there are no two cells to compare.
+pub(super) fn check_average<'l>(
+    Average { axis, from }: &Average,
+    labels: &'l [Label],
+) -> Result<Vec<&'l str>, ComparisonError> {
     let mut values: Vec<&str> = Vec::new();
     for value in labels.iter().filter_map(|label| label.value(axis)) {
         if !values.contains(&value) {
             values.push(value);
         }
     }
-    let unknown = |value: &String| ComparisonError::UnknownValue {
-        axis: axis.clone(),
-        value: value.clone(),
-        known: values.join(", "),
-    };
     if values.is_empty() {
         let mut axes: Vec<&str> =
             labels.iter().flat_map(|label| &label.coordinates).map(|(name, _)| name.as_str()).collect();
@@ -46,19 +63,20 @@ pub(super) fn contrasts<'a>(
         return Err(ComparisonError::UnknownAxis { axis: axis.clone(), known: axes.join(", ") });
     }
     if let Some(value) = from.iter().find(|value| !values.contains(&value.as_str())) {
-        return Err(unknown(value));
+        let (axis, value, known) = (axis.clone(), value.clone(), values.join(", "));
+        return Err(ComparisonError::UnknownValue { axis, value, known });
     }
-    let mut contrasts = Vec::new();
-    for value in &values {
-        for other in from.iter().take_while(|other| other != value) {
-            let pairs = pairs(axis, value, other, scored, labels);
-            if !pairs.is_empty() {
-                let name = |value: &str| format!("{axis}={value}");
-                contrasts.push(Contrast { arm: name(value), baseline: Some(name(other)), pairs });
-            }
-        }
+    let mut beside: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for (label, value) in labels.iter().filter_map(|label| Some((label, label.value(axis)?))) {
+        beside.entry(label.apart_from(axis)).or_default().insert(value);
     }
-    if contrasts.is_empty() { Err(ComparisonError::NothingToAverage(axis.clone())) } else { Ok(contrasts) }
+    let is_compared = |there: &BTreeSet<&str>, value: &str| {
+        from.iter().take_while(|other| *other != value).any(|other| there.contains(other.as_str()))
+    };
+    match beside.values().any(|there| there.iter().any(|value| is_compared(there, value))) {
+        true => Ok(values),
+        false => Err(ComparisonError::NothingToAverage(axis.clone())),
+    }
 }
 
 /// The cells with one value, each beside that with the other that differs in nothing else.

@@ -1,12 +1,12 @@
 //! Arms of an experiment side by side: means over seeds, and differences from a baseline on the same prompts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     AnswerScore, Average, Label, Scores, Settings, Warning,
-    average::contrasts,
+    average::{check_average, contrasts},
     caution::cautions,
     holm,
     paired::{Contrast, Group, Pair},
@@ -183,12 +183,12 @@ pub enum ComparisonError {
 pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, ComparisonError> {
     let first = scored.first().ok_or(ComparisonError::Nothing)?;
     let labels: Vec<Label> = scored.iter().map(|one| Label::parse(&one.label)).collect();
-    let arms = arms(scored, &labels)?;
-    let baseline = question.baseline.as_deref();
-    if let Some(name) = baseline.filter(|name| !labels.iter().any(|label| label.is_of(name))) {
-        let known: Vec<&str> = arms.iter().map(|(name, _)| *name).collect();
-        return Err(ComparisonError::UnknownBaseline { baseline: name.to_owned(), known: known.join(", ") });
+    check_scores(scored)?;
+    if let Some(error) = check_question(&labels, question).into_iter().next() {
+        return Err(error);
     }
+    let baseline = question.baseline.as_deref();
+    let of_baseline = baseline.map_or(Vec::new(), |name| members(name, &labels));
     let mut comparison = Comparison {
         settings: first.scores.settings,
         in_domain: first.scores.in_domain.clone(),
@@ -201,9 +201,12 @@ pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, Com
         cautions: Vec::new(),
     };
     let mut contrast_by_arm = Vec::new();
-    for (name, members) in &arms {
-        let against: Vec<Option<usize>> =
-            members.iter().map(|member| find_baseline(*member, &labels, scored, baseline)).collect::<Result<_, _>>()?;
+    for (name, members) in &arms(&labels) {
+        let find = |member: &usize| match baseline {
+            Some(name) => find_baseline(&labels[*member], &labels, name, &of_baseline),
+            None => Ok(None),
+        };
+        let against: Vec<Option<usize>> = members.iter().map(find).collect::<Result<_, _>>()?;
         let label = &labels[members[0]];
         let beside = against[0].map(|index| labels[index].arm.clone());
         comparison.arms.push(Arm {
@@ -234,24 +237,71 @@ pub fn compare(scored: &[Scored], question: &Question) -> Result<Comparison, Com
     Ok(comparison)
 }
 
-/// The cells of each arm, in the order of the recipe.
-fn arms<'a>(scored: &[Scored], labels: &'a [Label]) -> Result<Vec<(&'a str, Vec<usize>)>, ComparisonError> {
+/// What of a question cannot be answered from cells of these names; what else is wrong is seen in their scores only.
+pub fn check_question(labels: &[Label], question: &Question) -> Vec<ComparisonError> {
+    let mut found = Vec::new();
+    let mut names = BTreeSet::new();
+    let twice = labels.iter().find(|label| !names.insert(&label.name));
+    found.extend(twice.map(|label| ComparisonError::Twice(label.name.clone())));
+    if let Some(name) = question.baseline.as_deref() {
+        let of = members(name, labels);
+        if of.is_empty() {
+            let known: Vec<&str> = arms(labels).iter().map(|(name, _)| *name).collect();
+            found.push(ComparisonError::UnknownBaseline { baseline: name.to_owned(), known: known.join(", ") });
+        } else {
+            found.extend(labels.iter().find_map(|label| find_baseline(label, labels, name, &of).err()));
+        }
+    }
+    found.extend(question.average.as_ref().and_then(|average| check_average(average, labels).err()));
+    found
+}
+
+impl ComparisonError {
+    /// The parameter that asks for it.
+    pub fn field(&self) -> &'static str {
+        match self {
+            Self::UnknownBaseline { .. } | Self::NoSingleBaseline { .. } => "baseline",
+            Self::UnknownAxis { .. } => "average",
+            Self::UnknownValue { .. } | Self::NothingToAverage(_) => "average_from",
+            _ => "scores",
+        }
+    }
+
+    /// What would be right, in a few words.
+    pub fn right(&self) -> &'static str {
+        match self {
+            Self::UnknownBaseline { .. } => "a stage of `scores`, or one arm of it, is expected",
+            Self::NoSingleBaseline { .. } => "a baseline with one cell for each cell that is compared is expected",
+            Self::UnknownAxis { .. } => "a variable of the matrix on which the scores depend is expected",
+            Self::UnknownValue { .. } => "values that the scores have are expected",
+            Self::NothingToAverage(_) => "a value beside which the scores have another one is expected",
+            _ => "other scores are expected",
+        }
+    }
+}
+
+/// All cells must be scored in the same way.
+fn check_scores(scored: &[Scored]) -> Result<(), ComparisonError> {
     let first = &scored[0];
     let defined = |one: &Scored| (one.scores.settings, one.scores.in_domain.clone());
-    if let Some(other) = scored.iter().find(|other| defined(other) != defined(first)) {
-        return Err(ComparisonError::Settings(first.label.clone(), other.label.clone()));
+    match scored.iter().find(|other| defined(other) != defined(first)) {
+        Some(other) => Err(ComparisonError::Settings(first.label.clone(), other.label.clone())),
+        None => Ok(()),
     }
+}
+
+/// The cells of each arm, in the order of the recipe.
+fn arms(labels: &[Label]) -> Vec<(&str, Vec<usize>)> {
     let mut arms: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, label) in labels.iter().enumerate() {
-        if scored[..index].iter().any(|other| other.label == scored[index].label) {
-            return Err(ComparisonError::Twice(scored[index].label.clone()));
+        let place = *places.entry(&label.arm).or_insert(arms.len());
+        if place == arms.len() {
+            arms.push((&label.arm, Vec::new()));
         }
-        match arms.iter_mut().find(|(name, _)| *name == label.arm) {
-            Some((_, members)) => members.push(index),
-            None => arms.push((&label.arm, vec![index])),
-        }
+        arms[place].1.push(index);
     }
-    Ok(arms)
+    arms
 }
 
 /// The rows of all contrasts, with what many comparisons cost.
@@ -300,30 +350,33 @@ fn groups(scored: &[Scored]) -> Vec<Group> {
     groups
 }
 
-/// The cell that another is compared with; none for the baseline's own cells.
+/// The cells of a stage or an arm.
+fn members(name: &str, labels: &[Label]) -> Vec<usize> {
+    (0..labels.len()).filter(|index| labels[*index].is_of(name)).collect()
+}
+
+/// Which of the baseline's cells another is compared with; none for the baseline's own cells.
 fn find_baseline(
-    index: usize,
+    label: &Label,
     labels: &[Label],
-    scored: &[Scored],
-    baseline: Option<&str>,
+    name: &str,
+    of_baseline: &[usize],
 ) -> Result<Option<usize>, ComparisonError> {
-    let label = &labels[index];
-    let Some(name) = baseline.filter(|name| !label.is_of(name)) else { return Ok(None) };
+    if of_baseline.iter().any(|index| labels[*index].name == label.name) {
+        return Ok(None);
+    }
     let agrees = |other: &Label| {
         let same = |(key, value): &(String, String)| label.value(key).is_none_or(|own| own == value);
-        other.arm == name || other.coordinates.iter().all(same)
+        other.stage != name || other.coordinates.iter().all(same)
     };
-    let candidates: Vec<usize> = (0..labels.len())
-        .filter(|other| labels[*other].is_of(name))
-        .filter(|other| labels[*other].seed.is_none() || labels[*other].seed == label.seed)
-        .filter(|other| agrees(&labels[*other]))
-        .collect();
+    let is_candidate = |other: &Label| (other.seed.is_none() || other.seed == label.seed) && agrees(other);
+    let candidates: Vec<usize> = of_baseline.iter().copied().filter(|index| is_candidate(&labels[*index])).collect();
     if let [only] = candidates.as_slice() {
         return Ok(Some(*only));
     }
-    let names: Vec<&str> = candidates.iter().map(|index| scored[*index].label.as_str()).collect();
+    let names: Vec<&str> = candidates.iter().map(|index| labels[*index].name.as_str()).collect();
     let found = if names.is_empty() { "nothing to compare it with".to_owned() } else { names.join(" and ") };
-    Err(ComparisonError::NoSingleBaseline { label: scored[index].label.clone(), baseline: name.to_owned(), found })
+    Err(ComparisonError::NoSingleBaseline { label: label.name.clone(), baseline: name.to_owned(), found })
 }
 
 #[cfg(test)]
@@ -402,7 +455,7 @@ mod tests {
         let cells = [
             cell("before", &people),
             cell("after@p=general,seed=0", &people),
-            cell("after@p=general,q=x,y,seed=0", &people),
+            cell("after@p=general,q=\"x,y\",seed=0", &people),
             cell("after@p=general+atomic,seed=0", &people),
         ];
         let shared = compare(&cells, &from("before")).unwrap();

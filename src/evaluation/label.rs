@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-/// What a cell's name says.
+/// What a cell's name says. Names are written by `plan/space.rs`: a value with a comma, `=`, `@`, quotes or blanks stands in
+/// quotes, as JSON writes a text, so that every name can be taken apart again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
+    /// The whole name.
+    pub name: String,
     /// The recipe's stage.
     pub stage: String,
-    /// The coordinates in the matrix, in the order of the name.
+    /// The coordinates in the matrix, in the order of the name; values as the recipe has them, without quotes.
     pub coordinates: Vec<(String, String)>,
     /// The seed; none where the stage has none.
     pub seed: Option<String>,
@@ -16,27 +19,32 @@ pub struct Label {
 }
 
 impl Label {
-    /// Takes a name apart; what has no `=` belongs to the value before it, since values may have commas.
-    pub fn parse(label: &str) -> Self {
-        let (stage, all) = label.split_once('@').unwrap_or((label, ""));
-        let mut pieces: Vec<String> = Vec::new();
-        for piece in all.split(',').filter(|piece| !piece.is_empty()) {
-            match pieces.last_mut() {
-                Some(last) if !piece.contains('=') => *last = format!("{last},{piece}"),
-                _ => pieces.push(piece.to_owned()),
+    /// Takes a name apart.
+    pub fn parse(name: &str) -> Self {
+        let (stage, mut rest) = name.split_once('@').unwrap_or((name, ""));
+        let (mut coordinates, mut seed, mut arm) = (Vec::new(), None, stage.to_owned());
+        while let Some((axis, after)) = rest.split_once('=') {
+            let (value, length) = value(after);
+            if axis == "seed" {
+                seed = Some(value);
+            } else {
+                arm.push(if coordinates.is_empty() { '@' } else { ',' });
+                arm.push_str(&rest[..axis.len() + 1 + length]);
+                coordinates.push((axis.to_owned(), value));
             }
+            rest = after[length..].trim_start_matches(',');
         }
-        let seed = pieces.iter().find_map(|piece| piece.strip_prefix("seed=")).map(str::to_owned);
-        pieces.retain(|piece| !piece.starts_with("seed="));
-        let coordinate =
-            |piece: &String| piece.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let arm = if pieces.is_empty() { stage.to_owned() } else { format!("{stage}@{}", pieces.join(",")) };
-        Self { stage: stage.to_owned(), coordinates: pieces.iter().filter_map(coordinate).collect(), seed, arm }
+        Self { name: name.to_owned(), stage: stage.to_owned(), coordinates, seed, arm }
     }
 
-    /// Whether this cell belongs to a stage, or an arm, of this name.
+    /// Whether this cell belongs to a stage, or an arm, of this name; people may leave out quotes.
     pub(super) fn is_of(&self, name: &str) -> bool {
-        self.stage == name || self.arm == name
+        self.stage == name
+            || self.arm == name
+            || name.contains('@') && {
+                let named = Self::parse(name);
+                (&named.stage, named.cell()) == (&self.stage, self.cell())
+            }
     }
 
     /// The value of a variable of the matrix.
@@ -51,13 +59,27 @@ impl Label {
 
     /// Whether nothing but the value of this variable differs.
     pub(super) fn differs_only_in(&self, axis: &str, other: &Self) -> bool {
-        let rest = |label: &Self| {
-            let mut cell = label.cell();
-            cell.remove(axis);
-            (label.stage.clone(), label.seed.clone(), cell)
-        };
-        rest(self) == rest(other)
+        self.apart_from(axis) == other.apart_from(axis)
     }
+
+    /// Everything but the value of this variable.
+    pub(super) fn apart_from(&self, axis: &str) -> (&str, Option<&str>, BTreeMap<String, String>) {
+        let mut cell = self.cell();
+        cell.remove(axis);
+        (&self.stage, self.seed.as_deref(), cell)
+    }
+}
+
+/// The value with which a text begins, and how many bytes of the text it takes.
+fn value(text: &str) -> (String, usize) {
+    if text.starts_with('"') {
+        let mut quoted = serde_json::Deserializer::from_str(text).into_iter::<String>();
+        if let Some(Ok(value)) = quoted.next() {
+            return (value, quoted.byte_offset());
+        }
+    }
+    let end = text.find(',').unwrap_or(text.len());
+    (text[..end].to_owned(), end)
 }
 
 #[cfg(test)]
@@ -66,15 +88,26 @@ mod tests {
 
     #[test]
     fn names_are_taken_apart() {
-        let label = Label::parse("after@q=x,y,p=general+atomic,seed=3");
-        let coordinates = [("q".to_owned(), "x,y".to_owned()), ("p".to_owned(), "general+atomic".to_owned())];
+        let label = Label::parse("after@q=\"x,y=\\\"1\\\"\",p=general+atomic,seed=3");
+        let coordinates = [("q".to_owned(), "x,y=\"1\"".to_owned()), ("p".to_owned(), "general+atomic".to_owned())];
         assert_eq!((label.stage.as_str(), label.seed.as_deref()), ("after", Some("3")));
         assert_eq!(
             (label.coordinates.as_slice(), label.arm.as_str()),
-            (&coordinates[..], "after@q=x,y,p=general+atomic")
+            (&coordinates[..], "after@q=\"x,y=\\\"1\\\"\",p=general+atomic")
         );
-        assert!(label.differs_only_in("p", &Label::parse("after@q=x,y,p=general,seed=3")));
-        assert!(!label.differs_only_in("p", &Label::parse("after@q=x,y,p=general,seed=4")));
+        let other = |name: &str| Label::parse(name);
+        assert!(label.differs_only_in("p", &other("after@q=\"x,y=\\\"1\\\"\",p=general,seed=3")));
+        assert!(!label.differs_only_in("p", &other("after@q=\"x,y=\\\"1\\\"\",p=general,seed=4")));
         assert_eq!(Label::parse("before").arm, "before");
+    }
+
+    #[test]
+    fn an_arm_is_known_by_its_name_with_quotes_or_without() {
+        let label = Label::parse("after@system=\"Be brief.\",seed=0");
+        for name in ["after", "after@system=\"Be brief.\"", "after@system=Be brief."] {
+            assert!(label.is_of(name), "{name}");
+        }
+        assert!(!label.is_of("after@system=Be long."));
+        assert!(!label.is_of("before@system=Be brief."));
     }
 }

@@ -20,7 +20,7 @@ mod warning;
 
 pub use answer::{AnswerScore, Settings, answer_scores};
 pub use average::Average;
-pub use comparison::{Arm, Comparison, ComparisonError, ComparisonRow, Question, Scored, compare};
+pub use comparison::{Arm, Comparison, ComparisonError, ComparisonRow, Question, Scored, check_question, compare};
 pub use diagnosis::{
     ArmDiagnosis, Diagnosis, DiagnosisError, DiagnosisRow, DomainDiagnosis, Matched, Rule, ShiftCell, Verdict, diagnose,
 };

@@ -95,15 +95,43 @@ pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
     let mut rows = Vec::with_capacity(found.len());
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for Line { number, row } in found {
-        let wrong = |problem| JsonLinesError::Row { path: path.to_owned(), line: number, problem };
-        row.check().map_err(wrong)?;
-        if let Some(first) = places.insert(row.id().to_owned(), number) {
-            let (what, id) = (T::WHAT, row.id());
-            return Err(wrong(format!("the {what} `{id}` occurs twice, first in line {first}; ids must be unique")));
-        }
+        check_row(path, number, &row, Some(&mut places))?;
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// So many ids are compared where rows are only looked through; all are compared where they are read.
+const IDS_COMPARED: usize = 1_000_000;
+
+/// Looks through the rows of a file as [`read_rows`] reads them, with one of them in memory, and the ids of the first million.
+///
+/// # Errors
+/// As [`read_rows`].
+pub fn check_rows<T: Row>(path: &Path) -> Result<(), JsonLinesError> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for line in lines::<T>(path)? {
+        let Line { number, row } = line?;
+        check_row(path, number, &row, (places.len() < IDS_COMPARED).then_some(&mut places))?;
+    }
+    Ok(())
+}
+
+fn check_row<T: Row>(
+    path: &Path,
+    line: usize,
+    row: &T,
+    places: Option<&mut BTreeMap<String, usize>>,
+) -> Result<(), JsonLinesError> {
+    let wrong = |problem| JsonLinesError::Row { path: path.to_owned(), line, problem };
+    row.check().map_err(wrong)?;
+    match places.and_then(|places| places.insert(row.id().to_owned(), line)) {
+        Some(first) => {
+            let (what, id) = (T::WHAT, row.id());
+            Err(wrong(format!("the {what} `{id}` occurs twice, first in line {first}; ids must be unique")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Writes rows to a new file.

@@ -12,6 +12,8 @@ use crate::{
 const MOST_RETRIES: u32 = 1000;
 const MOST_CPUS: u32 = 1_000_000;
 const MOST_GPUS: u32 = 10_000;
+/// In bytes.
+const MOST_MEMORY: f64 = 1e18;
 /// In seconds.
 const SHORTEST_TIMEOUT: f64 = 0.001;
 /// A hundred years; clocks overflow later.
@@ -105,14 +107,13 @@ fn read_memory(node: &Node, problems: &mut Problems) -> u64 {
         ("mib", 1_048_576.0),
         ("gib", 1_073_741_824.0),
     ];
+    let problem = || Problem::error(format!("`resources.memory` cannot be {}", shown(node)));
     match quantity(node, &UNITS) {
-        Some(bytes) if bytes >= 0.0 => bytes as u64,
-        _ => {
-            let problem = Problem::error(format!("`resources.memory` cannot be {}", shown(node)));
-            problems.push(problem.at(&node.span, "a number of bytes or a text like \"4 GB\" is expected"));
-            0
-        }
+        Some(bytes) if (0.0..=MOST_MEMORY).contains(&bytes) => return bytes as u64,
+        Some(bytes) if bytes > 0.0 => problems.push(problem().at(&node.span, "at most 1000 PB is expected")),
+        _ => problems.push(problem().at(&node.span, "a number of bytes or a text like \"4 GB\" is expected")),
     }
+    0
 }
 
 fn read_timeout(node: &Node, problems: &mut Problems) -> Option<Duration> {

@@ -26,6 +26,8 @@ const PLAIN: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 static MAKE: Kind = Kind {

@@ -9,13 +9,16 @@ use super::{
     graph::{Plan, PlannedInput, PlannedStage, Source},
     order::order_units,
     resolved::resolved,
-    settle::{Settled, Settlement, Target, project, settle},
+    settle::{Link, Settled, Settlement, Target, chosen, mismatched, project, settle},
     space::{Space, check_variables},
-    unit::{Unit, Units},
+    unit::{Unit, Units, check_settings},
 };
 use crate::{
     diagnostic::{self, Problem, Problems, Span},
-    recipe::{Recipe, missing_file, schema::Catalogue},
+    recipe::{
+        Node, Recipe, missing_file,
+        schema::{Catalogue, Gathered, Lack},
+    },
 };
 
 /// Plans a recipe: compares it with the kinds of stage that there are, takes composites apart, and repeats each stage over
@@ -32,19 +35,29 @@ pub fn plan(recipe: &Recipe, catalogue: &Catalogue, device: Option<&str>) -> Res
         let span = Span::whole(&diagnostic::Source::new("--device", device));
         read_device(device, &span, &mut problems);
     }
-    let space = Space::new(recipe);
+    let space = Space::new(recipe, &mut problems);
     check_variables(recipe, &space, &mut problems);
     let units = Units::read(recipe, catalogue, &space, &mut problems);
+    check_settings(recipe, &units, &space, &mut problems);
+    if let Some(problem) = too_many(units.list.iter().map(|unit| space.most_cells(&unit.axes)).sum(), recipe) {
+        problems.push(problem);
+        return Err(problems);
+    }
     let settlements: Vec<Settlement> =
         units.list.iter().map(|unit| settle(unit, &units, &space, &mut problems)).collect();
     check_files(&settlements, &mut problems);
+    check_lacks(&units, &settlements, &space, &mut problems);
     let order = order_units(&units, &settlements, &mut problems);
     if problems.errors() > 0 {
         return Err(problems);
     }
-    let mut expansion = Expansion::new(&space, &units, &settlements, device);
+    let mut expansion = Expansion::new(recipe, &space, &units, &settlements, device);
     for index in order {
         expansion.add(index, &mut problems);
+        if expansion.most > MOST_STAGES {
+            return Err(problems);
+        }
+        expansion.check_gathered(index, &mut problems);
     }
     if problems.errors() > 0 {
         return Err(problems);
@@ -52,6 +65,20 @@ pub fn plan(recipe: &Recipe, catalogue: &Catalogue, device: Option<&str>) -> Res
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
     Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, warnings: problems })
+}
+
+/// The most stages of a plan: each takes some 8 kB of memory.
+const MOST_STAGES: usize = 250_000;
+
+/// Says where there are more stages than a plan may have, before they take memory.
+fn too_many(count: usize, recipe: &Recipe) -> Option<Problem> {
+    let (cells, seeds) = (recipe.matrix.cells.len(), recipe.seeds.as_ref().map_or(1, Vec::len));
+    let problem =
+        Problem::error(format!("with {cells} cells of the matrix and {seeds} seeds this plan has {count} stages"));
+    let span = recipe.matrix.variables.first().map(|variable| &variable.span).or(recipe.seeds_span.as_ref());
+    let start = Span::new(&recipe.source, 0..0);
+    let problem = problem.at(span.unwrap_or(&start), format!("at most {MOST_STAGES} stages are possible"));
+    (count > MOST_STAGES).then(|| problem.help("name fewer seeds or values, or make several recipes of it"))
 }
 
 fn check_files(settlements: &[Settlement], problems: &mut Problems) {
@@ -65,6 +92,45 @@ fn check_files(settlements: &[Settlement], problems: &mut Problems) {
             problems.push(problem);
         }
     }
+}
+
+/// Says where a stage reads what another one does not leave with the parameters that it has in the same cell.
+fn check_lacks(units: &Units<'_>, settlements: &[Settlement], space: &Space<'_>, problems: &mut Problems) {
+    let lack = |target: usize, settled: &Settled, link: &Link| {
+        chosen(units.list[target].kind, settled).lack(link.input.accepts)
+    };
+    // Few kinds leave one thing or another; only their cells are looked at one by one.
+    let can_lack: Vec<bool> = units.list.iter().map(|unit| unit.kind.lacks.is_some()).collect();
+    for (index, unit) in units.list.iter().enumerate() {
+        let links = settlements[index].by_cell.values().flat_map(|settled| &settled.links);
+        let reads = |link: &Link| matches!(link.target, Target::Unit(target) if can_lack[target]);
+        if !links.into_iter().any(reads) {
+            continue;
+        }
+        let mut seen = BTreeSet::new();
+        for cell in &space.cells {
+            // A kind that gathers is settled once, and reads all cells.
+            let Some(settled) = settlements[index].by_cell.get(&project(cell, &unit.axes)) else { continue };
+            for link in settled.links.iter().filter(|link| reads(link)) {
+                let Target::Unit(target) = link.target else { continue };
+                let coordinates = project(cell, &units.list[target].axes);
+                let Some(other) = settlements[target].by_cell.get(&coordinates) else { continue };
+                if seen.insert((link.input.name, target, coordinates))
+                    && let Some(lack) = lack(target, other, link)
+                {
+                    problems.push(lacking(unit, link, &units.list[target], &lack));
+                }
+            }
+        }
+    }
+}
+
+fn lacking(unit: &Unit<'_>, link: &Link, other: &Unit<'_>, lack: &Lack) -> Problem {
+    let (input, name) = (link.input.name, &other.name);
+    let problem = format!("`{input}` cannot be `{name}`, which leaves no `{}` {}", lack.artifact, lack.why);
+    let span = link.span.as_ref().unwrap_or(&unit.stage.span);
+    let problem = Problem::error(problem).at(span, format!("a stage that leaves `{}` is expected", lack.artifact));
+    problem.help(format!("in `{name}`: {}", lack.right))
 }
 
 /// The cells of one unit.
@@ -90,13 +156,22 @@ struct Expansion<'a, 'r> {
     axes: Vec<BTreeSet<usize>>,
     graph: DiGraph<PlannedStage, ()>,
     order: Vec<NodeIndex>,
+    recipe: &'r Recipe,
+    /// How many stages there are at most so far.
+    most: usize,
 }
 
 impl<'a, 'r> Expansion<'a, 'r> {
-    fn new(space: &'a Space<'r>, units: &'a Units<'r>, settlements: &'a [Settlement], device: Option<&'a str>) -> Self {
+    fn new(
+        recipe: &'r Recipe,
+        space: &'a Space<'r>,
+        units: &'a Units<'r>,
+        settlements: &'a [Settlement],
+        device: Option<&'a str>,
+    ) -> Self {
         let cells = units.list.iter().map(|_| Cells::default()).collect();
         let (axes, graph, order) = (Vec::new(), DiGraph::new(), Vec::new());
-        Self { space, units, settlements, device, cells, axes, graph, order }
+        Self { space, units, settlements, device, cells, axes, graph, order, recipe, most: 0 }
     }
 
     /// Adds all cells of a unit; those that it refers to are there already.
@@ -111,6 +186,11 @@ impl<'a, 'r> Expansion<'a, 'r> {
                 }
             }
         }
+        self.most += self.space.most_cells(&axes);
+        if let Some(problem) = too_many(self.most, self.recipe) {
+            problems.push(problem);
+            return;
+        }
         self.cells[index].axes = axes;
         for cell in &self.space.cells {
             let coordinates = project(cell, &self.cells[index].axes);
@@ -119,6 +199,30 @@ impl<'a, 'r> Expansion<'a, 'r> {
             }
             let node = self.add_cell(index, cell, problems);
             self.cells[index].by_cell.insert(coordinates, node);
+        }
+    }
+
+    /// Asks a kind that gathers whether its parameters suit the cells that it was given.
+    fn check_gathered(&self, index: usize, problems: &mut Problems) {
+        let unit = &self.units.list[index];
+        let (Some(suits), Some(settled)) = (unit.kind.suits, self.settlements[index].by_cell.values().next()) else {
+            return;
+        };
+        for stage in self.cells[index].list.iter().map(|node| &self.graph[*node]) {
+            let cells = stage.inputs.iter().filter_map(|input| {
+                let from = &self.graph[input.source.stage()?];
+                Some(Gathered { input: input.name, name: &from.name, stage: &from.stage, cell: &from.cell })
+            });
+            let cells: Vec<Gathered<'_>> = cells.collect();
+            // Files have names of their own, which say nothing of a matrix.
+            if cells.len() < stage.inputs.len() {
+                return;
+            }
+            let fields: BTreeMap<&'static str, Node> =
+                unit.fields.iter().map(|(name, node)| (*name, (*node).clone())).collect();
+            for mismatch in suits(&chosen(unit.kind, settled), &cells) {
+                problems.push(mismatched(&mismatch, unit, &fields));
+            }
         }
     }
 
@@ -166,7 +270,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         for link in &settled.links {
             let (name, accepts) = (link.input.name, link.input.accepts);
             let mut push = |source: Source, label: Option<String>| {
-                inputs.push(PlannedInput { name, accepts, source, label });
+                inputs.push(PlannedInput { name, accepts, source, span: link.span.clone(), label });
             };
             match &link.target {
                 Target::Path(path) => push(Source::Path(path.clone()), None),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    diagnostic::Problems,
+    diagnostic::{Problems, Span},
     recipe::schema::{ArtifactType, Kind},
 };
 
@@ -62,6 +62,8 @@ pub struct PlannedInput {
     pub accepts: &'static ArtifactType,
     /// Where it comes from.
     pub source: Source,
+    /// Where the recipe names it; none for what a composite wires together.
+    pub span: Option<Span>,
     /// For a kind that gathers: the name of the cell it comes from, which enters the key since the result shows it.
     pub label: Option<String>,
 }

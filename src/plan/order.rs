@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use petgraph::{
+    algo::kosaraju_scc,
+    graph::{DiGraph, NodeIndex},
+};
+
 use super::{
     settle::{Settlement, Target},
     unit::Units,
@@ -22,7 +27,6 @@ pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problem
         }
     }
     let mut order = Vec::new();
-    let mut done = BTreeSet::new();
     let mut waiting: Vec<usize> = needs.iter().map(BTreeMap::len).collect();
     let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|index| waiting[*index] == 0).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
@@ -31,7 +35,6 @@ pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problem
     }
     while let Some(index) = ready.pop_first() {
         order.push(index);
-        done.insert(index);
         for next in &needed_by[index] {
             waiting[*next] -= 1;
             if waiting[*next] == 0 {
@@ -39,17 +42,26 @@ pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problem
             }
         }
     }
-    let mut reported: BTreeSet<usize> = BTreeSet::new();
-    for start in (0..needs.len()).filter(|index| !done.contains(index)) {
-        if !reported.contains(&start)
-            && let Some(circle) = circle_from(start, &needs)
-        {
-            reported.extend(&circle);
-            problems.push(describe(&circle, &needs, units));
-        }
+    // What only waits for a circle is in none itself.
+    let mut graph = DiGraph::<(), ()>::new();
+    let nodes: Vec<NodeIndex> = needs.iter().map(|_| graph.add_node(())).collect();
+    for (index, needs) in needs.iter().enumerate() {
+        graph.extend_with_edges(needs.keys().map(|needed| (nodes[index], nodes[*needed])));
+    }
+    let mut starts: Vec<usize> = kosaraju_scc(&graph)
+        .iter()
+        .filter(|together| together.len() > 1)
+        .filter_map(|together| together.iter().map(|node| node.index()).min())
+        .collect();
+    starts.sort_unstable();
+    for circle in starts.iter().filter_map(|start| circle_from(*start, &needs)) {
+        problems.push(describe(&circle, &needs, units));
     }
     order
 }
+
+/// So many stages of a circle are shown.
+const SHOWN: usize = 24;
 
 /// The shortest way from a unit back to itself, if there is one.
 fn circle_from(start: usize, needs: &Needs) -> Option<Vec<usize>> {
@@ -76,9 +88,13 @@ fn circle_from(start: usize, needs: &Needs) -> Option<Vec<usize>> {
 
 fn describe(circle: &[usize], needs: &Needs, units: &Units<'_>) -> Problem {
     let name = |index: &usize| &*units.list[*index].name;
-    let path: Vec<&str> = circle.iter().chain(&circle[..1]).map(name).collect();
+    let mut path: Vec<&str> = circle.iter().take(SHOWN).map(name).collect();
+    if circle.len() > SHOWN {
+        path.push("...");
+    }
+    path.push(name(&circle[0]));
     let mut problem = Problem::error(format!("these stages need each other in a circle: {}", path.join(" -> ")));
-    for (position, index) in circle.iter().enumerate() {
+    for (position, index) in circle.iter().enumerate().take(SHOWN) {
         let next = &circle[(position + 1) % circle.len()];
         let label = format!("`{}` needs `{}`", name(index), name(next));
         let Some(span) = &needs[*index][next] else { continue };

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::settle::default_value;
 use crate::recipe::{
     Data, Node, Recipe, StageText, Table, resolve_path,
     schema::{Catalogue, Word},
@@ -59,7 +58,7 @@ fn write_stage(stage: &StageText, word: &Word, recipe: &Recipe, text: &mut Strin
     let Word::Kind(kind) = word else { return };
     for parameter in kind.parameters {
         let is_default = !written(parameter.name) && defaults.is_none_or(|table| table.get(parameter.name).is_none());
-        if let (true, Some(value)) = (is_default, default_value(parameter)) {
+        if let (true, Some(value)) = (is_default, parameter.default_value()) {
             text.push_str(&format!("{} = {}\n", key(parameter.name), escaped(&value)));
         }
     }

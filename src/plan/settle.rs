@@ -13,10 +13,10 @@ use super::{
     unit::{Unit, Units},
 };
 use crate::{
-    diagnostic::{Problem, Problems, Span, known, suggestion},
+    diagnostic::{Problem, Problems, Span, known, shortened, suggestion},
     recipe::{
-        Data, Node, check, fill, resolve_path,
-        schema::{Count, Default, Input, Kind, Parameter, Shape},
+        Data, Node, check, fill, is_setting, resolve_path,
+        schema::{Chosen, Count, Default, Input, Kind, Mismatch, Parameter},
     },
 };
 
@@ -59,6 +59,7 @@ pub(super) fn project<'a>(cell: &[u32], axes: impl IntoIterator<Item = &'a usize
 /// Settles a unit's fields in each cell that differs for it.
 pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, problems: &mut Problems) -> Settlement {
     let mut by_cell = BTreeMap::new();
+    let mut unused = Unused::default();
     if unit.kind.gathers && !unit.axes.is_empty() {
         for node in unit.fields.values().filter(|node| !space.mentioned(node).is_empty()) {
             let problem = Problem::error(format!("a stage of kind `{}` cannot mention variables", unit.kind.name));
@@ -80,17 +81,11 @@ pub(super) fn settle(unit: &Unit<'_>, units: &Units<'_>, space: &Space<'_>, prob
             common: Common::read(&filled, problems),
             links: settle_links(unit, &filled, units, problems),
         };
+        check_fit(unit, &settled, &filled, problems, &mut unused);
         by_cell.insert(coordinates, settled);
     }
+    unused.tell(by_cell.len(), units, problems);
     Settlement { by_cell }
-}
-
-/// What holds where a recipe says nothing of a parameter.
-pub(super) fn default_value(parameter: &Parameter) -> Option<Value> {
-    match (parameter.shape, parameter.default) {
-        (Shape::Number { .. }, Default::Integer(integer)) => Some(Value::from(integer as f64)),
-        (_, default) => default.to_json(),
-    }
 }
 
 fn settle_parameters(
@@ -102,26 +97,94 @@ fn settle_parameters(
     for parameter in kind.parameters {
         let value = match filled.get(parameter.name) {
             Some(node) => check(node, &parameter.shape, parameter.name, problems).map(|value| named(parameter, value)),
-            None => default_value(parameter),
+            None => parameter.default_value(),
         };
-        let value = value.map(|value| if parameter.is_set { sorted(value) } else { value });
         if let Some(value) = value {
-            parameters.insert(parameter.name.to_owned(), value);
-        }
-    }
-    let required = kind.parameters.iter().filter(|parameter| parameter.default.to_json().is_some());
-    if let Some(fits) = kind.fits.filter(|_| required.into_iter().all(|known| parameters.contains_key(known.name))) {
-        for mismatch in fits(&parameters) {
-            let problem = Problem::error(mismatch.problem);
-            // A default that does not fit is shown at what was written beside it.
-            let node = filled.get(mismatch.field).or_else(|| filled.values().next());
-            problems.push(match node {
-                Some(node) => problem.at(&node.span, mismatch.right),
-                None => problem.help(mismatch.right),
-            });
+            parameters.insert(parameter.name.to_owned(), parameter.in_order(value));
         }
     }
     parameters
+}
+
+/// What the fields of a stage say, as its kind sees it.
+pub(super) fn chosen<'a>(kind: &'a Kind, settled: &'a Settled) -> Chosen<'a> {
+    let mut inputs: BTreeMap<&str, usize> = BTreeMap::new();
+    for link in &settled.links {
+        *inputs.entry(link.input.name).or_default() += 1;
+    }
+    Chosen { kind, parameters: &settled.parameters, inputs }
+}
+
+/// Asks the kind what does not fit together, where everything is there that a recipe must say.
+fn check_fit(
+    unit: &Unit<'_>,
+    settled: &Settled,
+    filled: &BTreeMap<&'static str, Node>,
+    problems: &mut Problems,
+    unused: &mut Unused,
+) {
+    let Some(fits) = unit.kind.fits else { return };
+    let is_there = |parameter: &&Parameter| settled.parameters.contains_key(parameter.name);
+    let mut wanted = unit.kind.parameters.iter().filter(|parameter| {
+        filled.contains_key(parameter.name)
+            || parameter.default_value().is_some()
+            || matches!(parameter.default, Default::Required)
+    });
+    // An input that is written, but names nothing that is there, was reported already.
+    let is_given = |input: &Input| settled.links.iter().any(|link| link.input.name == input.name);
+    let mut written = unit.kind.inputs.iter().filter(|input| unit.fields.contains_key(input.name));
+    if !wanted.all(|parameter| is_there(&parameter)) || !written.all(|input| is_given(input) || is_empty(filled, input))
+    {
+        return;
+    }
+    for mismatch in fits(&chosen(unit.kind, settled)) {
+        let problem = mismatched(&mismatch, unit, filled);
+        match mismatch.is_error {
+            true => problems.push(problem),
+            false => unused.add(mismatch.field, problem),
+        }
+    }
+}
+
+/// Fields that are passed over, with the number of cells in which they are.
+#[derive(Default)]
+struct Unused(BTreeMap<&'static str, (usize, Option<Problem>)>);
+
+impl Unused {
+    fn add(&mut self, field: &'static str, problem: Problem) {
+        let (count, first) = self.0.entry(field).or_default();
+        *count += 1;
+        first.get_or_insert(problem);
+    }
+
+    /// Says which fields no cell has any use for. What a base recipe says cannot be left out in a recipe that extends it.
+    fn tell(self, cells: usize, units: &Units<'_>, problems: &mut Problems) {
+        let is_own = |problem: &Problem| {
+            let place = problem.span.as_ref();
+            place.is_some_and(|span| span.source == units.recipe.source || is_setting(span))
+        };
+        let everywhere = self.0.into_values().filter(|(count, _)| *count == cells).filter_map(|(_, problem)| problem);
+        everywhere.filter(is_own).for_each(|problem| problems.push(problem));
+    }
+}
+
+fn is_empty(filled: &BTreeMap<&'static str, Node>, input: &Input) -> bool {
+    filled.get(input.name).and_then(Node::as_list).is_some_and(<[Node]>::is_empty)
+}
+
+/// What does not fit, where it was written; a default that does not fit is shown at the stage's kind.
+pub(super) fn mismatched(mismatch: &Mismatch, unit: &Unit<'_>, filled: &BTreeMap<&'static str, Node>) -> Problem {
+    let problem = match mismatch.is_error {
+        true => Problem::error(&*mismatch.problem),
+        false => Problem::warning(&*mismatch.problem),
+    };
+    match filled.get(mismatch.field) {
+        Some(node) => problem.at(&node.span, &*mismatch.right),
+        None => {
+            let kind = unit.stage.fields.value("kind").map_or(&unit.stage.span, |kind| &kind.span);
+            problem.at(kind, &*mismatch.right)
+        }
+    }
 }
 
 /// Of a parameter that is a file only the name is a value; where it lies is a matter of its input.
@@ -131,18 +194,6 @@ fn named(parameter: &Parameter, value: Value) -> Value {
             Value::from(text.rsplit('/').find(|part| !part.is_empty()).unwrap_or_default())
         }
         _ => value,
-    }
-}
-
-/// A list without order and repetitions.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Array(mut list) => {
-            list.sort_by_key(Value::to_string);
-            list.dedup();
-            Value::Array(list)
-        }
-        other => other,
     }
 }
 
@@ -240,7 +291,7 @@ impl Reference<'_, '_> {
         let Some(index) = self.units.by_name.get(name) else {
             let is_broken = self.units.broken.contains(name.split('/').next().unwrap_or(name));
             if !is_broken && !name.contains("${") {
-                problems.push(self.unknown(name));
+                problems.push_error(|| self.unknown(name));
             }
             return None;
         };
@@ -251,18 +302,23 @@ impl Reference<'_, '_> {
             return None;
         }
         if !found.kind.provides.iter().any(|provided| input.accepts.takes(provided)) {
-            let provided = found.kind.provides.iter().map(|provided| provided.name);
-            let problem = Problem::error(format!("`{}` cannot be `{name}`", input.name));
-            let label = format!("a stage that provides `{}` is expected", input.accepts.name);
-            let is = format!("`{name}` is of kind `{}`, which provides {}", found.kind.name, known(provided));
-            let problem = self.place(problem, label).help(is);
-            problems.push(match self.providers() {
-                right if right.is_empty() => problem.help(format!("no stage here provides `{}`", input.accepts.name)),
-                right => problem.help(format!("stages that provide `{}`: {}", input.accepts.name, known(right))),
-            });
+            problems.push_error(|| self.of_another_type(name, found));
             return None;
         }
         Some(Target::Unit(*index))
+    }
+
+    fn of_another_type(&self, name: &str, found: &Unit<'_>) -> Problem {
+        let input = self.input;
+        let provided = found.kind.provides.iter().map(|provided| provided.name);
+        let problem = Problem::error(format!("`{}` cannot be `{name}`", input.name));
+        let label = format!("a stage that provides `{}` is expected", input.accepts.name);
+        let is = format!("`{name}` is of kind `{}`, which provides {}", found.kind.name, known(provided));
+        let problem = self.place(problem, label).help(is);
+        match self.providers() {
+            right if right.is_empty() => problem.help(format!("no stage here provides `{}`", input.accepts.name)),
+            right => problem.help(format!("stages that provide `{}`: {}", input.accepts.name, known(right))),
+        }
     }
 
     fn providers(&self) -> Vec<&str> {
@@ -272,7 +328,7 @@ impl Reference<'_, '_> {
     }
 
     fn unknown(&self, name: &str) -> Problem {
-        let problem = Problem::error(format!("there is no stage `{name}`"));
+        let problem = Problem::error(format!("there is no stage `{}`", shortened(name)));
         let label = format!("the name of a stage that provides `{}` is expected", self.input.accepts.name);
         let names: Vec<&str> = self.units.list.iter().map(|unit| &*unit.name).collect();
         let right = self.providers();

@@ -1,12 +1,12 @@
 //! The coordinates over which stages are repeated: the matrix's variables, and the seed as the last one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use crate::{
     diagnostic::{Problem, Problems, Span, suggestion},
-    recipe::{Data, Node, Piece, Recipe, pieces},
+    recipe::{Data, MOST_CELLS, Node, Piece, Recipe, is_setting, pieces},
 };
 
 /// The name of the coordinate that seeds make.
@@ -15,6 +15,8 @@ const SEED: &str = "seed";
 /// All variables and all cells.
 pub(super) struct Space<'r> {
     axes: Vec<Axis<'r>>,
+    /// Where each axis stands, by the variable's name.
+    places: BTreeMap<String, usize>,
     /// For each cell, the index of each axis's value.
     pub(super) cells: Vec<Vec<u32>>,
 }
@@ -32,7 +34,7 @@ struct Axis<'r> {
 }
 
 impl<'r> Space<'r> {
-    pub(super) fn new(recipe: &'r Recipe) -> Self {
+    pub(super) fn new(recipe: &'r Recipe, problems: &mut Problems) -> Self {
         let mut axes: Vec<Axis<'r>> = Vec::new();
         for variable in &recipe.matrix.variables {
             axes.push(Axis::new(&variable.name, format!("matrix.{}", variable.name), variable.values.clone(), true));
@@ -43,7 +45,16 @@ impl<'r> Space<'r> {
         axes.push(Axis::new(SEED, SEED.to_owned(), values, recipe.seeds.is_some()));
         // Where the matrix is wrong, one cell without values lets everything else be checked.
         let none = [vec![u32::MAX; recipe.matrix.variables.len()]];
-        let cells = if recipe.matrix.cells.is_empty() { &none[..] } else { &recipe.matrix.cells };
+        let count = recipe.matrix.cells.len().saturating_mul(seeds.len());
+        if count > MOST_CELLS {
+            let (cells, many) = (recipe.matrix.cells.len(), seeds.len());
+            let problem = Problem::error(format!("{cells} cells of the matrix for {many} seeds are {count} cells"));
+            let span = recipe.seeds_span.as_ref().unwrap_or(&span);
+            let problem = problem.at(span, format!("at most {MOST_CELLS} cells are possible"));
+            problems.push(problem.help("name fewer seeds, or fewer values of the matrix"));
+        }
+        let is_right = !recipe.matrix.cells.is_empty() && count <= MOST_CELLS;
+        let cells = if is_right { &recipe.matrix.cells } else { &none[..] };
         let cells = cells.iter().flat_map(|cell| {
             (0..seeds.len() as u32).map(move |seed| {
                 let mut indices = cell.clone();
@@ -52,7 +63,8 @@ impl<'r> Space<'r> {
             })
         });
         let cells = cells.collect();
-        Self { axes, cells }
+        let places = axes.iter().enumerate().map(|(place, axis)| (axis.variable.clone(), place)).collect();
+        Self { axes, places, cells }
     }
 
     /// The seed's axis.
@@ -62,7 +74,13 @@ impl<'r> Space<'r> {
 
     /// The axis of `matrix.algorithm` or `seed`.
     fn find(&self, variable: &str) -> Option<usize> {
-        self.axes.iter().position(|axis| axis.variable == variable)
+        self.places.get(variable).copied()
+    }
+
+    /// At most how many cells differ for a stage with these axes.
+    pub(super) fn most_cells(&self, axes: &BTreeSet<usize>) -> usize {
+        let product = axes.iter().map(|axis| self.axes[*axis].values.len()).fold(1, usize::saturating_mul);
+        product.min(self.cells.len())
     }
 
     /// The axes whose variables a value mentions.
@@ -125,18 +143,18 @@ impl<'r> Space<'r> {
 
     /// Says which variables of a value do not exist, and notes those that do.
     pub(super) fn check(&self, node: &Node, used: &mut BTreeSet<usize>, problems: &mut Problems) {
-        let known: Vec<&str> = self.axes.iter().map(|axis| &*axis.variable).collect();
         node.each_text(&mut |text, span| {
             for piece in pieces(text) {
                 match piece {
                     Piece::Literal(_) => {}
                     Piece::Variable(name) => match self.find(name) {
                         Some(axis) => drop(used.insert(axis)),
-                        None => {
+                        None => problems.push_error(|| {
+                            let known: Vec<&str> = self.axes.iter().map(|axis| &*axis.variable).collect();
                             let problem = Problem::error(format!("there is no variable `{name}`"));
                             let problem = problem.at(&span.narrowed(name), "the name of a variable is expected");
-                            problems.push(problem.help(suggestion(name, "variables", &known)));
-                        }
+                            problem.help(suggestion(name, "variables", &known))
+                        }),
                     },
                     Piece::Unclosed(rest) => {
                         let problem = Problem::error("a variable has no `}`");
@@ -175,8 +193,10 @@ pub(super) fn check_variables(recipe: &Recipe, space: &Space<'_>, problems: &mut
         return;
     }
     for (index, variable) in recipe.matrix.variables.iter().enumerate() {
-        if !used.contains(&index) && variable.values.len() > 1 {
-            let problem = Problem::warning(format!("no stage mentions the matrix's `{}`", variable.name));
+        let is_set = is_setting(&variable.span);
+        if !used.contains(&index) && (is_set || variable.values.len() > 1) {
+            let problem = format!("no stage mentions the matrix's `{}`", variable.name);
+            let problem = if is_set { Problem::error(problem) } else { Problem::warning(problem) };
             let label = format!("${{matrix.{}}} is expected in some stage", variable.name);
             problems.push(problem.at(&variable.span, label).help("until then its values make no difference"));
         }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::space::Space;
 use crate::{
-    diagnostic::{Problem, Problems, Span, nearest, suggestion},
+    diagnostic::{Problem, Problems, Span, known, nearest, suggestion},
     recipe::{
-        Entry, Node, Recipe, StageText, Table,
+        Entry, Node, Recipe, StageText, Table, is_setting,
         schema::{Catalogue, Composite, Default, Kind, Part, Word},
     },
 };
@@ -29,6 +29,8 @@ pub(super) struct Unit<'r> {
 
 /// All units of a recipe.
 pub(super) struct Units<'r> {
+    /// What they are units of.
+    pub(super) recipe: &'r Recipe,
     /// In the order of the recipe; the parts of a composite in its order.
     pub(super) list: Vec<Unit<'r>>,
     /// The index of each, by name.
@@ -46,7 +48,7 @@ struct Place<'r> {
 
 impl<'r> Units<'r> {
     pub(super) fn read(recipe: &'r Recipe, catalogue: &Catalogue, space: &Space<'_>, problems: &mut Problems) -> Self {
-        let mut units = Self { list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
+        let mut units = Self { recipe, list: Vec::new(), by_name: BTreeMap::new(), broken: BTreeSet::new() };
         for entry in &recipe.defaults {
             check_defaults(entry, catalogue, problems);
         }
@@ -104,6 +106,31 @@ impl<'r> Units<'r> {
     }
 }
 
+/// Says which settings of the command line change no stage.
+pub(super) fn check_settings(recipe: &Recipe, units: &Units<'_>, space: &Space<'_>, problems: &mut Problems) {
+    let is_taken =
+        |node: &Node| units.list.iter().flat_map(|unit| unit.fields.values()).any(|own| std::ptr::eq(*own, node));
+    for defaults in &recipe.defaults {
+        let fields = defaults.value.as_table().map_or(&[][..], |table| &table.0);
+        for field in fields.iter().filter(|field| is_setting(&field.key_span) && !is_taken(&field.value)) {
+            let problem =
+                Problem::error(format!("no stage takes `{}` from the defaults of `{}`", field.key, defaults.key));
+            let problem = problem.at(&field.key_span, "a field that a stage takes from defaults is expected");
+            let of_kind =
+                |stage: &&StageText| stage.fields.value("kind").and_then(Node::as_text) == Some(&defaults.key);
+            let stages = recipe.stages.iter().filter(of_kind).map(|stage| &*stage.name);
+            problems.push(problem.help(format!("stages of kind `{}`: {}", defaults.key, known(stages))));
+        }
+    }
+    let draws = units.list.iter().any(|unit| unit.axes.contains(&space.seed()));
+    if let Some(span) = recipe.seeds_span.as_ref().filter(|span| is_setting(span) && !draws && units.broken.is_empty())
+    {
+        let problem =
+            Problem::warning("no stage draws at random or mentions the seed, so that `seeds` changes nothing");
+        problems.push(problem.at(span, "this is of no use"));
+    }
+}
+
 fn defaults_of<'r>(defaults: &'r [Entry], kind: &str) -> Option<&'r Table> {
     defaults.iter().find(|entry| entry.key == kind)?.value.as_table()
 }
@@ -112,22 +139,7 @@ fn find_kind(stage: &StageText, recipe: &Recipe, catalogue: &Catalogue, problems
     let names = catalogue.names();
     let expected = "the name of a kind of stage is expected";
     let Some(kind) = stage.fields.value("kind") else {
-        let others = || recipe.stages.iter().map(|other| &*other.name).filter(|other| *other != stage.name);
-        if stage.span.source.path == "--set" {
-            // Whoever overrides a field means a stage that is there.
-            let others: Vec<&str> = others().collect();
-            let problem = Problem::error(format!("there is no stage `{}`", stage.name));
-            let problem = problem.at(&stage.span, "the name of a stage is expected");
-            problems.push(problem.help(suggestion(&stage.name, "stages", &others)));
-            return None;
-        }
-        let problem = Problem::error(format!("stage `{}` has no `kind`", stage.name));
-        let problem = match nearest(&stage.name, others()) {
-            Some(near) => problem.help(format!("did you mean the stage `{near}`?")),
-            None => problem,
-        };
-        let label = "a line like this is expected in it: kind = \"...\"";
-        problems.push(problem.at(&stage.span, label).help(suggestion("", "kinds of stage", &names)));
+        problems.push_error(|| without_kind(stage, recipe, &names));
         return None;
     };
     let problem = match kind.as_text() {
@@ -148,6 +160,24 @@ fn find_kind(stage: &StageText, recipe: &Recipe, catalogue: &Catalogue, problems
     None
 }
 
+fn without_kind(stage: &StageText, recipe: &Recipe, names: &[&str]) -> Problem {
+    let others = || recipe.stages.iter().map(|other| &*other.name).filter(|other| *other != stage.name);
+    if is_setting(&stage.span) {
+        // Whoever overrides a field means a stage that is there.
+        let others: Vec<&str> = others().collect();
+        let problem = Problem::error(format!("there is no stage `{}`", stage.name));
+        let problem = problem.at(&stage.span, "the name of a stage is expected");
+        return problem.help(suggestion(&stage.name, "stages", &others));
+    }
+    let problem = Problem::error(format!("stage `{}` has no `kind`", stage.name));
+    let problem = match nearest(&stage.name, others()) {
+        Some(near) => problem.help(format!("did you mean the stage `{near}`?")),
+        None => problem,
+    };
+    let label = "a line like this is expected in it: kind = \"...\"";
+    problem.at(&stage.span, label).help(suggestion("", "kinds of stage", names))
+}
+
 fn check_defaults(entry: &Entry, catalogue: &Catalogue, problems: &mut Problems) {
     let (Some(word), Some(table)) = (catalogue.find(&entry.key), entry.value.as_table()) else {
         let problem = Problem::error(format!("defaults for an unknown kind of stage `{}`", entry.key));
@@ -164,18 +194,20 @@ fn check_defaults(entry: &Entry, catalogue: &Catalogue, problems: &mut Problems)
 
 fn check_fields(table: &Table, word: &Word, problems: &mut Problems) {
     let names = word.field_names();
+    let kind = match word {
+        Word::Kind(kind) => kind.name,
+        Word::Composite(composite) => composite.name,
+    };
     for entry in table.0.iter().filter(|entry| !names.contains(&&*entry.key)) {
-        let kind = match word {
-            Word::Kind(kind) => kind.name,
-            Word::Composite(composite) => composite.name,
-        };
-        let problem = if entry.key == "device" {
-            Problem::error(format!("a stage of kind `{kind}` runs on no device"))
-        } else {
-            Problem::error(format!("a stage of kind `{kind}` has no field `{}`", entry.key))
-        };
-        let problem = problem.at(&entry.key_span, format!("the name of a field of `{kind}` is expected"));
-        problems.push(problem.help(suggestion(&entry.key, "fields", &names)));
+        problems.push_error(|| {
+            let problem = if entry.key == "device" {
+                Problem::error(format!("a stage of kind `{kind}` runs on no device"))
+            } else {
+                Problem::error(format!("a stage of kind `{kind}` has no field `{}`", entry.key))
+            };
+            let problem = problem.at(&entry.key_span, format!("the name of a field of `{kind}` is expected"));
+            problem.help(suggestion(&entry.key, "fields", &names))
+        });
     }
 }
 
@@ -200,8 +232,9 @@ fn check_required(stage: &StageText, word: &Word, defaults: &[Entry], problems: 
         // A mistyped name is reported where it stands, and not as a missing field once more.
         let known = word.field_names();
         let is_mistyped = |field: &str| {
-            let mut wrong = stage.fields.0.iter().filter(|entry| !known.contains(&&*entry.key));
-            wrong.any(|entry| nearest(&entry.key, known.iter().copied()) == Some(field))
+            let wrong = stage.fields.0.iter().filter(|entry| !known.contains(&&*entry.key));
+            // Of very many wrong fields only some are looked at, since each is compared with each right one.
+            wrong.take(100).any(|entry| nearest(&entry.key, known.iter().copied()) == Some(field))
         };
         let missing = inputs.chain(parameters).filter(|(field, _)| !is_written(field) && !is_mistyped(field));
         for (field, about) in missing {

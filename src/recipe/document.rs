@@ -1,7 +1,8 @@
 //! Reads recipe files: the one that was asked for, and those that it extends.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Component, Path, PathBuf},
     sync::Arc,
 };
@@ -67,8 +68,18 @@ pub fn resolve_path(written: &str, span: &Span) -> PathBuf {
 
 /// Whether a file or folder that a recipe names is there, and if not, what to say about it.
 pub fn missing_file(path: &Path, span: &Span) -> Option<Problem> {
-    if path.exists() {
-        return None;
+    match fs::metadata(path) {
+        Ok(kind) if kind.is_file() || kind.is_dir() => return None,
+        // Of a device or a pipe nobody knows where it ends, nor whether it says the same again.
+        Ok(_) => {
+            let problem = Problem::error("this is neither a file nor a folder");
+            return Some(problem.at(span, "a file or folder is expected"));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let problem = Problem::error(format!("this file or folder cannot be looked at: {error}"));
+            return Some(problem.at(span, "a file or folder is expected"));
+        }
+        Err(_) => {}
     }
     let problem = Problem::error("this file or folder does not exist").at(span, "no such file or folder");
     let here = std::env::current_dir().unwrap_or_default();
@@ -148,14 +159,15 @@ impl Reader {
         for error in &errors {
             // All fields of a table that is there twice would be reported once more.
             let start = error.span().unwrap_or_default().start;
-            let header = source.text[..start].rfind("\n[").map_or(0, |newline| newline + 1);
-            let is_header = !source.text[header..start].contains('\n');
+            let before = source.text.get(..start).unwrap_or_default();
+            let header = before.rfind("\n[").map_or(0, |newline| newline + 1);
+            let is_header = !before[header..].contains('\n');
             match error.message() == DUPLICATE {
                 true if is_header => doubled_table = Some(header),
                 true if doubled_table == Some(header) => continue,
                 _ => {}
             }
-            self.problems.push(syntax_problem(source, error));
+            self.problems.push_error(|| syntax_problem(source, 0, error));
         }
         self.is_readable &= errors.is_empty();
         Reading { source, offset: 0, problems: &mut self.problems }.table(table.get_ref())
@@ -174,8 +186,25 @@ fn base_path(extends: &Node, path: &Path, problems: &mut Problems) -> Option<Pat
     Some(path.parent().unwrap_or(Path::new("")).join(text))
 }
 
+/// The most bytes that a recipe may have.
+const LARGEST: u64 = 16 << 20;
+
+/// All bytes of a file; of a device or a pipe nobody knows where it ends.
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?;
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other("it is neither a file nor a folder; a recipe is a TOML file"));
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other(format!("it is larger than {} MiB; a recipe is a TOML file", LARGEST >> 20)));
+    }
+    Ok(bytes)
+}
+
 fn read_text(path: &Path, shown: &str) -> Result<String, Box<Problem>> {
-    let bytes = fs::read(path).map_err(|error| {
+    let bytes = read_bytes(path).map_err(|error| {
         let (reason, near) = match error.kind() {
             io::ErrorKind::NotFound => ("there is no such file".to_owned(), neighbour(path)),
             io::ErrorKind::IsADirectory => ("it is a folder; a recipe is a TOML file".to_owned(), None),
@@ -194,8 +223,10 @@ fn read_text(path: &Path, shown: &str) -> Result<String, Box<Problem>> {
     })
 }
 
-pub(super) fn syntax_problem(source: &Arc<Source>, error: &toml::de::Error) -> Problem {
-    let span = Span::new(source, error.span().unwrap_or_default());
+/// What the parser says of a text that begins at this byte of a source.
+pub(super) fn syntax_problem(source: &Arc<Source>, offset: usize, error: &toml::de::Error) -> Problem {
+    let place = error.span().unwrap_or_default();
+    let span = Span::new(source, place.start + offset..place.end + offset);
     if error.message() == DUPLICATE {
         let problem = Problem::error(format!("`{}` is defined twice", span.text()));
         let problem = problem.at(&span, "the second time; give it another name, or remove one");
@@ -204,7 +235,7 @@ pub(super) fn syntax_problem(source: &Arc<Source>, error: &toml::de::Error) -> P
             None => problem,
         };
     }
-    let rest = source.text[span.range.start..].lines().next().unwrap_or_default();
+    let rest = source.text.get(span.range.start..).unwrap_or_default().lines().next().unwrap_or_default();
     let word = rest.split([',', ']', '}', '#']).next().unwrap_or_default().trim();
     if error.message().starts_with("string values must be quoted") {
         return if word.is_empty() {

@@ -208,6 +208,8 @@ mod tests {
         gathers: false,
         on_device: false,
         fits: None,
+        lacks: None,
+        suits: None,
     };
 
     #[test]

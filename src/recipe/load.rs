@@ -1,6 +1,6 @@
 //! From the text of a recipe to its parts: name, seeds, matrix, defaults and stages.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     document::RecipeText,
@@ -20,6 +20,8 @@ pub struct Recipe {
     pub name: String,
     /// Whole numbers that stages which draw at random are repeated for; none where the recipe has no `seeds`.
     pub seeds: Option<Vec<u64>>,
+    /// Where they were written.
+    pub seeds_span: Option<Span>,
     /// The sweep.
     pub matrix: Matrix,
     /// The matrix as it was written, for the resolved recipe.
@@ -62,7 +64,9 @@ impl Recipe {
             Some(table.0.remove(position))
         };
         let name = read_name(take("name"), &source, &mut problems);
-        let seeds = take("seeds").map(|entry| read_seeds(&entry.value, &mut problems));
+        let seeds = take("seeds");
+        let seeds_span = seeds.as_ref().map(|entry| entry.value.span.clone());
+        let seeds = seeds.map(|entry| read_seeds(&entry.value, &mut problems));
         let matrix_text = take("matrix").and_then(|entry| tables_only(entry, &mut problems)).unwrap_or_default();
         let defaults = take("defaults").and_then(|entry| tables_only(entry, &mut problems)).unwrap_or_default();
         let stages = take("stage").and_then(|entry| tables_only(entry, &mut problems));
@@ -73,17 +77,28 @@ impl Recipe {
         let matrix = Matrix::read(&matrix_text, &mut problems);
         let stages = read_stages(stages, &source, &mut problems);
         let defaults = defaults.0.into_iter().filter(|entry| is_table(entry, &mut problems)).collect();
-        Self { name, seeds, matrix, matrix_text, defaults, stages, source, problems }
+        Self { name, seeds, seeds_span, matrix, matrix_text, defaults, stages, source, problems }
     }
 }
+
+/// The longest name in bytes, since files and folders are called so.
+const LONGEST_NAME: usize = 200;
 
 /// Whether a name can serve as part of a file's name and within other names.
 pub(super) fn is_plain_name(name: &str) -> bool {
     let right = |letter: char| letter.is_alphanumeric() || "-_.+".contains(letter);
-    !name.is_empty() && !name.starts_with('.') && name.chars().all(right)
+    !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.chars().all(right)
 }
 
 const PLAIN_NAME: &str = "letters, digits, `-`, `_`, `+` and `.` are expected";
+
+/// What is wrong with a name that is not plain.
+fn name_problem(name: &str, what: &str) -> Problem {
+    match name.len() > LONGEST_NAME {
+        true => Problem::error(format!("{what} has a name of {} bytes; {LONGEST_NAME} are possible", name.len())),
+        false => Problem::error(format!("`{name}` cannot be {what}'s name")),
+    }
+}
 
 fn read_name(entry: Option<Entry>, source: &Arc<Source>, problems: &mut Problems) -> String {
     let Some(entry) = entry else {
@@ -95,7 +110,7 @@ fn read_name(entry: Option<Entry>, source: &Arc<Source>, problems: &mut Problems
     let span = &entry.value.span;
     match entry.value.as_text() {
         Some(name) if is_plain_name(name) => return name.to_owned(),
-        Some(name) => problems.push(Problem::error(format!("`{name}` cannot be a recipe's name")).at(span, PLAIN_NAME)),
+        Some(name) => problems.push(name_problem(name, "a recipe").at(span, PLAIN_NAME)),
         None => {
             let problem = Problem::error(format!("`name` is {}, but a text is expected", entry.value.what()));
             problems.push(problem.at(span, "a name in quotes is expected"));
@@ -107,6 +122,7 @@ fn read_name(entry: Option<Entry>, source: &Arc<Source>, problems: &mut Problems
 fn read_seeds(node: &Node, problems: &mut Problems) -> Vec<u64> {
     let expected = "a list of whole numbers is expected, e.g. [0, 1, 2]";
     let mut seeds: Vec<u64> = Vec::new();
+    let mut known = BTreeSet::new();
     let Some(list) = node.as_list() else {
         problems.push(Problem::error(format!("`seeds` is {}", node.what())).at(&node.span, expected));
         return seeds;
@@ -117,7 +133,7 @@ fn read_seeds(node: &Node, problems: &mut Problems) -> Vec<u64> {
     }
     for seed in list {
         match &seed.data {
-            Data::Integer(number) if *number >= 0 && seeds.contains(&number.unsigned_abs()) => {
+            Data::Integer(number) if *number >= 0 && !known.insert(*number) => {
                 let problem = Problem::error(format!("seed {number} stands twice in `seeds`"));
                 problems.push(problem.at(&seed.span, "once is enough"));
             }
@@ -167,13 +183,12 @@ fn read_stages(table: Option<Table>, source: &Arc<Source>, problems: &mut Proble
     let mut stages = Vec::new();
     for Entry { key, key_span, value } in written {
         if !is_plain_name(&key) {
-            let problem = Problem::error(format!("`{key}` cannot be a stage's name"));
-            problems.push(problem.at(&key_span, PLAIN_NAME));
+            problems.push(name_problem(&key, "a stage").at(&key_span, PLAIN_NAME));
         }
         let what = value.what();
         match value.data {
             Data::Table(fields) => stages.push(StageText { name: key, span: key_span, fields }),
-            _ if key_span.source.path == setting::SET => {
+            _ if setting::is_setting(&key_span) => {
                 let problem = Problem::error(format!("stage `{key}` is {what}"));
                 problems.push(problem.at(&key_span, format!("a field of it is expected: stage.{key}.FIELD=VALUE")));
             }

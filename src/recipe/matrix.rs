@@ -5,14 +5,16 @@
 //! that the table says. `include` adds cells, each of its tables saying the value of every variable; a matrix of nothing
 //! but `include` is a list of cells.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     load::is_plain_name,
     node::{Data, Entry, Node, Table},
 };
 use crate::diagnostic::{Problem, Problems, Span, suggestion};
 
-/// The most cells that a matrix may have.
-const MOST_CELLS: usize = 1_000_000;
+/// The most cells that a matrix may have, seeds included.
+pub const MOST_CELLS: usize = 1_000_000;
 
 /// A sweep. Without a matrix it has no variable, and one cell.
 #[derive(Clone, Debug)]
@@ -21,6 +23,8 @@ pub struct Matrix {
     pub variables: Vec<Variable>,
     /// Its cells: for each variable the index of a value.
     pub cells: Vec<Vec<u32>>,
+    /// Where each variable stands, by name.
+    places: BTreeMap<String, usize>,
 }
 
 /// What a sweep varies.
@@ -32,16 +36,18 @@ pub struct Variable {
     pub span: Span,
     /// Its values: texts, numbers or truth values.
     pub values: Vec<Node>,
+    /// Where each value stands, by its word.
+    places: BTreeMap<String, usize>,
 }
 
 impl Matrix {
     pub(super) fn read(table: &Table, problems: &mut Problems) -> Self {
         let is_special = |entry: &&Entry| ["include", "exclude", "zip"].contains(&&*entry.key);
         let variables = table.0.iter().filter(|entry| !is_special(entry));
-        let mut matrix = Self { variables: Vec::new(), cells: Vec::new() };
+        let mut matrix = Self { variables: Vec::new(), cells: Vec::new(), places: BTreeMap::new() };
         let errors = problems.errors();
         for entry in variables {
-            matrix.variables.push(read_variable(entry, problems));
+            matrix.add(read_variable(entry, problems));
         }
         let rows =
             |key: &str, problems: &mut Problems| table.get(key).map_or(Vec::new(), |entry| rows(entry, problems));
@@ -55,11 +61,14 @@ impl Matrix {
         if !is_list {
             matrix.multiply(&groups, table, problems);
         }
-        for row in exclude {
-            matrix.exclude(row, problems);
-        }
+        matrix.exclude(&exclude, problems);
+        let mut known: BTreeSet<Vec<u32>> = matrix.cells.iter().cloned().collect();
         for row in include {
-            matrix.include(row, is_list, problems);
+            if let Some(cell) = matrix.include(row, is_list && known.is_empty(), problems)
+                && known.insert(cell.clone())
+            {
+                matrix.cells.push(cell);
+            }
         }
         if matrix.cells.is_empty() && problems.errors() == errors {
             let entry = table.get("exclude").or(table.0.first());
@@ -73,13 +82,19 @@ impl Matrix {
         self.variables.iter().map(|variable| &*variable.name).collect()
     }
 
-    fn find(&self, entry: (&str, &Span), problems: &mut Problems) -> Option<usize> {
-        let (name, span) = entry;
-        let found = self.variables.iter().position(|variable| variable.name == name);
+    fn add(&mut self, variable: Variable) {
+        self.places.insert(variable.name.clone(), self.variables.len());
+        self.variables.push(variable);
+    }
+
+    fn find(&self, (name, span): (&str, &Span), problems: &mut Problems) -> Option<usize> {
+        let found = self.places.get(name).copied();
         if found.is_none() {
-            let problem = Problem::error(format!("the matrix has no variable `{name}`"));
-            let help = suggestion(name, "variables", &self.names());
-            problems.push(problem.at(span, "the name of a variable is expected").help(help));
+            problems.push_error(|| {
+                let problem = Problem::error(format!("the matrix has no variable `{name}`"));
+                let help = suggestion(name, "variables", &self.names());
+                problem.at(span, "the name of a variable is expected").help(help)
+            });
         }
         found
     }
@@ -87,6 +102,7 @@ impl Matrix {
     /// The variables that advance together, by the first of each group.
     fn groups(&self, zip: Option<&Node>, problems: &mut Problems) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut zipped = BTreeSet::new();
         for list in zip.map_or(&[][..], |zip| expect_list(zip, "[[\"a\", \"b\"]]", problems)) {
             let mut group: Vec<usize> = Vec::new();
             for name in expect_list(list, "[[\"a\", \"b\"]]", problems) {
@@ -96,7 +112,7 @@ impl Matrix {
                     continue;
                 };
                 let Some(index) = self.find((text, &name.span), problems) else { continue };
-                if group.contains(&index) || groups.iter().flatten().any(|other| *other == index) {
+                if !zipped.insert(index) {
                     problems.push(
                         Problem::error(format!("`{text}` stands twice in `zip`")).at(&name.span, "once is enough"),
                     );
@@ -113,11 +129,7 @@ impl Matrix {
             }
             groups.push(group);
         }
-        for index in 0..self.variables.len() {
-            if !groups.iter().flatten().any(|other| *other == index) {
-                groups.push(vec![index]);
-            }
-        }
+        groups.extend((0..self.variables.len()).filter(|index| !zipped.contains(index)).map(|index| vec![index]));
         groups.retain(|group| !group.is_empty());
         groups.sort_by_key(|group| group.iter().copied().min());
         groups
@@ -144,54 +156,82 @@ impl Matrix {
         }
     }
 
-    fn exclude(&mut self, row: &Table, problems: &mut Problems) {
-        let mut wanted: Vec<(usize, u32)> = Vec::new();
-        for Entry { key, key_span, value } in &row.0 {
-            let Some(variable) = self.find((key, key_span), problems) else { return };
-            let variable_values = &self.variables[variable].values;
-            let Some(index) = variable_values.iter().position(|other| other.as_word() == value.as_word()) else {
-                let words: Vec<String> = variable_values.iter().filter_map(Node::as_word).collect();
-                let words: Vec<&str> = words.iter().map(String::as_str).collect();
-                let word = value.as_word().unwrap_or_else(|| value.what().to_owned());
-                let problem = Problem::error(format!("`{key}` never is `{word}`, so that nothing is excluded"));
-                let help = suggestion(&word, &format!("values of `{key}`"), &words);
-                problems.push(problem.at(&value.span, format!("a value of `{key}` is expected")).help(help));
-                return;
-            };
-            wanted.push((variable, index as u32));
+    /// Takes the cells away that agree with a row in all that it says.
+    fn exclude(&mut self, rows: &[&Table], problems: &mut Problems) {
+        // By the variables that rows name: their values.
+        let mut excluded: BTreeMap<Vec<usize>, BTreeSet<Vec<u32>>> = BTreeMap::new();
+        for row in rows {
+            let wanted = row.0.iter().map(|entry| self.excluded(entry, problems));
+            let Some(mut wanted) = wanted.collect::<Option<Vec<(usize, u32)>>>() else { continue };
+            wanted.sort_unstable();
+            let (variables, values) = wanted.into_iter().unzip();
+            excluded.entry(variables).or_default().insert(values);
         }
-        self.cells.retain(|cell| !wanted.iter().all(|(variable, value)| cell[*variable] == *value));
+        self.cells.retain(|cell| {
+            !excluded.iter().any(|(variables, values)| {
+                let own: Vec<u32> = variables.iter().map(|variable| cell[*variable]).collect();
+                values.contains(&own)
+            })
+        });
     }
 
-    fn include(&mut self, row: &Table, is_list: bool, problems: &mut Problems) {
-        let is_first = is_list && self.cells.is_empty() && self.variables.is_empty();
+    /// Which variable and which of its values an entry of an excluded row means.
+    fn excluded(&self, Entry { key, key_span, value }: &Entry, problems: &mut Problems) -> Option<(usize, u32)> {
+        let variable = self.find((key, key_span), problems)?;
+        let word = value.as_word().unwrap_or_else(|| value.what().to_owned());
+        let found = self.variables[variable].places.get(&word).filter(|_| value.as_word().is_some());
+        if found.is_none() {
+            problems.push_error(|| {
+                let known: Vec<String> = self.variables[variable].values.iter().filter_map(Node::as_word).collect();
+                let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                let problem = Problem::error(format!("`{key}` never is `{word}`, so that nothing is excluded"));
+                let help = suggestion(&word, &format!("values of `{key}`"), &known);
+                problem.at(&value.span, format!("a value of `{key}` is expected")).help(help)
+            });
+        }
+        found.map(|index| (variable, *index as u32))
+    }
+
+    /// The cell that a row adds, with values that no cell had before.
+    fn include(&mut self, row: &Table, is_first: bool, problems: &mut Problems) -> Option<Vec<u32>> {
+        let is_first = is_first && self.variables.is_empty();
         let mut cell = vec![u32::MAX; self.variables.len()];
         for entry in &row.0 {
             if !is_scalar(&entry.value, &entry.key, problems) {
-                return;
+                return None;
             }
             if is_first {
                 check_name(entry, problems);
-                let (name, span) = (entry.key.clone(), entry.key_span.clone());
-                self.variables.push(Variable { name, span, values: Vec::new() });
+                self.add(Variable::new(entry));
                 cell.push(u32::MAX);
             }
-            let Some(variable) = self.find((&entry.key, &entry.key_span), problems) else { return };
-            let values = &mut self.variables[variable].values;
-            let index = values.iter().position(|other| other.as_word() == entry.value.as_word());
-            cell[variable] = index.unwrap_or(values.len()) as u32;
-            if index.is_none() {
-                values.push(entry.value.clone());
-            }
+            let variable = self.find((&entry.key, &entry.key_span), problems)?;
+            cell[variable] = self.variables[variable].place(&entry.value) as u32;
         }
         if let Some(left_out) = cell.iter().position(|value| *value == u32::MAX) {
             let name = &self.variables[left_out].name;
             let problem = Problem::error(format!("this cell of `include` says nothing of `{name}`"));
             let span = row.0.first().map_or(&self.variables[left_out].span, |entry| &entry.key_span);
             problems.push(problem.at(span, "the value of every variable is expected"));
-        } else if !self.cells.contains(&cell) {
-            self.cells.push(cell);
+            return None;
         }
+        Some(cell)
+    }
+}
+
+impl Variable {
+    fn new(entry: &Entry) -> Self {
+        let (name, span) = (entry.key.clone(), entry.key_span.clone());
+        Self { name, span, values: Vec::new(), places: BTreeMap::new() }
+    }
+
+    /// Where a value stands, which is added if it is new.
+    fn place(&mut self, value: &Node) -> usize {
+        let place = *self.places.entry(value.as_word().unwrap_or_default()).or_insert(self.values.len());
+        if place == self.values.len() {
+            self.values.push(value.clone());
+        }
+        place
     }
 }
 
@@ -204,7 +244,7 @@ fn check_name(entry: &Entry, problems: &mut Problems) {
 
 fn read_variable(entry: &Entry, problems: &mut Problems) -> Variable {
     check_name(entry, problems);
-    let mut values: Vec<Node> = Vec::new();
+    let mut variable = Variable::new(entry);
     let list = expect_list(&entry.value, "[1, 2, 3]", problems);
     if list.is_empty() && entry.value.as_list().is_some() {
         let problem = Problem::error(format!("the matrix's `{}` has no values", entry.key));
@@ -214,14 +254,16 @@ fn read_variable(entry: &Entry, problems: &mut Problems) -> Variable {
         if !is_scalar(value, &entry.key, problems) {
             continue;
         }
-        if let Some(first) = values.iter().find(|other| other.as_word() == value.as_word()) {
+        let before = variable.values.len();
+        let place = variable.place(value);
+        if place < before {
             let word = value.as_word().unwrap_or_default();
             let problem = Problem::error(format!("`{word}` stands twice among the values of `{}`", entry.key));
-            problems.push(problem.at(&value.span, "the second time").beside(&first.span, "the first time"));
+            let first = &variable.values[place].span;
+            problems.push(problem.at(&value.span, "the second time").beside(first, "the first time"));
         }
-        values.push(value.clone());
     }
-    Variable { name: entry.key.clone(), span: entry.key_span.clone(), values }
+    variable
 }
 
 fn is_scalar(value: &Node, name: &str, problems: &mut Problems) -> bool {

@@ -1,6 +1,6 @@
 //! The tree of a recipe's values, each with the place where it was written.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Number, Value};
 use toml::{
@@ -152,9 +152,14 @@ impl Table {
 
     /// Lays another table over this one: tables merge, anything else replaces what was there.
     pub fn merge(&mut self, later: Self) {
+        let mut places: BTreeMap<String, usize> =
+            self.0.iter().enumerate().map(|(place, own)| (own.key.clone(), place)).collect();
         for entry in later.0 {
-            match self.0.iter_mut().find(|own| own.key == entry.key) {
-                None => self.0.push(entry),
+            match places.get(&entry.key).map(|place| &mut self.0[*place]) {
+                None => {
+                    places.insert(entry.key.clone(), self.0.len());
+                    self.0.push(entry);
+                }
                 Some(own) => match (&mut own.value.data, entry.value.data) {
                     (Data::Table(own), Data::Table(later)) => own.merge(later),
                     (_, data) => {

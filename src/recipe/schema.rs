@@ -1,8 +1,8 @@
 //! The words in which a kind of stage declares what it takes and gives, so that recipes are checked before anything runs.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
+
+pub use super::fit::{Chosen, Fits, Gathered, Lack, Lacks, Mismatch, Suits};
 
 /// A kind of stage: everything that the engine knows of it.
 #[derive(Debug)]
@@ -25,8 +25,12 @@ pub struct Kind {
     pub gathers: bool,
     /// Whether it runs a model on a device; such a kind has the common parameter `device`, and its backend enters the key.
     pub on_device: bool,
-    /// What must hold between parameters that are right each on its own.
+    /// What must hold between parameters, and the inputs that they need, where each is right on its own.
     pub fits: Option<Fits>,
+    /// Which types of `provides` a stage does not leave, as its parameters have it; without it, it leaves all of them.
+    pub lacks: Option<Lacks>,
+    /// What must hold between the parameters of a kind that gathers and the cells that it is given.
+    pub suits: Option<Suits>,
 }
 
 /// A name for several kinds that are wired together.
@@ -80,20 +84,6 @@ pub enum Word {
     Kind(&'static Kind),
     /// Several kinds.
     Composite(&'static Composite),
-}
-
-/// Says what does not fit together in the parameters of a stage, all of them with the right shape.
-pub type Fits = fn(&BTreeMap<String, Value>) -> Vec<Mismatch>;
-
-/// A parameter that does not fit the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
-    /// The parameter.
-    pub field: &'static str,
-    /// What is wrong: `` `hidden` 100 is not an even multiple of `heads` 3 ``.
-    pub problem: String,
-    /// What would be right, in a few words.
-    pub right: &'static str,
 }
 
 /// What can be handed from stage to stage: a name, and the files that make it up.
@@ -295,6 +285,26 @@ impl Part {
 }
 
 impl Parameter {
+    /// What holds where a recipe says nothing of it.
+    pub fn default_value(&self) -> Option<Value> {
+        match (self.shape, self.default) {
+            (Shape::Number { .. }, Default::Integer(integer)) => Some(Value::from(integer as f64)),
+            (_, default) => default.to_json(),
+        }
+    }
+
+    /// The value as stage and key see it: a list of which only matters what is in it is sorted, each item once.
+    pub fn in_order(&self, value: Value) -> Value {
+        match value {
+            Value::Array(mut list) if self.is_set => {
+                list.sort_by_key(Value::to_string);
+                list.dedup();
+                Value::Array(list)
+            }
+            other => other,
+        }
+    }
+
     /// A parameter that enters the key.
     pub const fn new(name: &'static str, shape: Shape, default: Default, about: &'static str) -> Self {
         Self { name, about, shape, default, in_key: true, file: None, is_set: false }

@@ -12,41 +12,65 @@ use super::{
 use crate::diagnostic::{Problem, Problems, Source, Span, suggestion};
 
 /// What stands for a file's name in problems of settings.
-pub(super) const SET: &str = "--set";
+const SET: &str = "--set";
 
 /// Reads all settings; later ones win.
 pub(super) fn parse(settings: &[String], problems: &mut Problems) -> Table {
-    let source = Source::new(SET, settings.join("\n"));
     let mut all = Table::default();
-    let mut offset = 0;
     for setting in settings {
-        if let Some(entry) = parse_one(&source, offset, setting, problems) {
+        // Each is a source of its own, so that a problem shows the setting that the user wrote and no other.
+        if let Some(entry) = parse_one(&Source::new(SET, setting.as_str()), problems) {
             all.merge(Table(vec![entry]));
         }
-        offset += setting.len() + 1;
     }
     all
 }
 
-fn parse_one(source: &Arc<Source>, offset: usize, setting: &str, problems: &mut Problems) -> Option<Entry> {
-    let whole = Span::new(source, offset..offset + setting.len());
+/// Whether this was written on the command line.
+pub fn is_setting(span: &Span) -> bool {
+    span.source.path == SET
+}
+
+fn parse_one(source: &Arc<Source>, problems: &mut Problems) -> Option<Entry> {
+    let setting = &source.text;
     let example = "for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=[\"dpo\"]";
     let Some((path, value)) = setting.split_once('=') else {
         let problem = Problem::error(format!("`{setting}` sets nothing"));
-        problems.push(problem.at(&whole, "PATH=VALUE is expected").help(example));
+        problems.push(problem.at(&Span::whole(source), "PATH=VALUE is expected").help(example));
         return None;
     };
-    let assignment = format!("{path}=0");
-    let Ok(keys) = DeTable::parse(&assignment) else {
+    let Some(entry) = parse_path(source, path, problems) else {
         let problem = Problem::error(format!("`{path}` is not the path of a field"));
-        let span = Span::new(source, offset..offset + path.len());
+        let span = Span::new(source, 0..path.len());
         problems.push(problem.at(&span, "keys with dots between them are expected").help(example));
         return None;
     };
-    let entry = Reading { source, offset, problems }.table(keys.get_ref()).0.pop()?;
     check_top_level(&entry, problems)?;
-    let value = parse_value(source, offset + path.len() + 1, value, problems)?;
+    let value = parse_value(source, path.len() + 1, value, problems)?;
+    if matches!(&value.data, Data::Table(table) if table.0.is_empty()) && depth(&entry) < 3 {
+        let problem = Problem::error(format!("`{setting}` sets nothing: a table without fields changes none"));
+        problems.push(problem.at(&Span::whole(source), "the path of a field is expected").help(example));
+        return None;
+    }
     Some(place(entry, value))
+}
+
+/// The keys of a path, one in the other.
+fn parse_path(source: &Arc<Source>, path: &str, problems: &mut Problems) -> Option<Entry> {
+    let assignment = format!("{path}=0");
+    let keys = DeTable::parse(&assignment).ok()?;
+    let entry = Reading { source, offset: 0, problems }.table(keys.get_ref()).0.pop()?;
+    // A comment, or the header of a table, is TOML too, but no path.
+    let mut last = &entry;
+    while let Data::Table(table) = &last.value.data {
+        last = table.0.last()?;
+    }
+    Some(entry)
+}
+
+/// How many keys a path has.
+fn depth(entry: &Entry) -> usize {
+    1 + entry.value.as_table().and_then(|table| table.0.first()).map_or(0, depth)
 }
 
 fn check_top_level(entry: &Entry, problems: &mut Problems) -> Option<()> {
@@ -83,10 +107,77 @@ fn parse_value(source: &Arc<Source>, offset: usize, written: &str, problems: &mu
             Some(Reading { source, offset, problems }.node(&value))
         }
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
-            let problem = syntax_problem(source, &error).at(&span, "a value in TOML is expected");
+            let problem = syntax_problem(source, offset, &error).at(&span, "a value in TOML is expected");
             problems.push(problem.help("quotes may need quotes: --set 'matrix.algorithm=[\"dpo\"]'"));
             None
         }
         _ => Some(Node::new(Data::Text(text.to_owned()), span)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(setting: &str) -> (Table, Problems) {
+        let mut problems = Problems::default();
+        let table = parse(&[setting.to_owned()], &mut problems);
+        (table, problems)
+    }
+
+    #[test]
+    fn what_sets_nothing_is_an_error() {
+        for setting in [
+            "",
+            "seeds",
+            "=1",
+            "#=1",
+            "# stage.a.n=nope",
+            "   =1",
+            "[stage]#=1",
+            "stage.a #=1",
+            "stage.=1",
+            "a\n#=1",
+            "stage.a={}",
+            "matrix={}",
+            "extends=\"x\"",
+            "sede=1",
+            "stage.a.n=[0, 1",
+            "n\u{e4}me=\u{e9}",
+        ] {
+            let (table, problems) = read(setting);
+            assert!(problems.errors() > 0 && table.0.is_empty(), "{setting:?} passes");
+        }
+    }
+
+    #[test]
+    fn places_are_in_the_setting_that_was_written() {
+        let mut problems = Problems::default();
+        parse(&["name=\u{e9}\u{e9}".to_owned(), "seeds=[0,1,2".to_owned()], &mut problems);
+        let found = problems.to_json();
+        assert_eq!((&found[0]["line"], &found[0]["column"]), (&1.into(), &7.into()), "{found}");
+        assert!(problems.render(false).contains("1 | seeds=[0,1,2\n"), "{problems}");
+    }
+
+    proptest! {
+        /// Whatever is written: no panic, not even where problems are shown, and what sets nothing is said.
+        #[test]
+        fn any_setting_is_read_or_refused(path in "[a-z.#\"\\[\\] \u{e4}\n=]{0,12}", value in any::<String>()) {
+            let (table, problems) = read(&format!("{path}={value}"));
+            prop_assert!(!table.0.is_empty() || problems.errors() > 0);
+            problems.render(true);
+        }
+
+        /// A value that is set is the value that was written.
+        #[test]
+        fn a_text_comes_back(text in any::<String>()) {
+            let (table, problems) = read(&format!("stage.a.note={}", toml::Value::String(text.clone())));
+            prop_assert_eq!(problems.errors(), 0);
+            let stage = table.value("stage").and_then(Node::as_table).and_then(|stages| stages.value("a"));
+            let note = stage.and_then(Node::as_table).and_then(|stage| stage.value("note"));
+            prop_assert_eq!(note.and_then(Node::as_text), Some(&*text));
+        }
     }
 }

@@ -16,12 +16,13 @@ use serde_json::Value;
 use super::inputs::Watch;
 use crate::{
     digest::Digest,
+    recipe::schema::{Chosen, Kind},
     seed::Seed,
     stage::{
         Context, InputPath, Report, guard,
         registry::{self, Registered},
     },
-    store::{Lookup, Store},
+    store::{Draft, Lookup, Store},
 };
 
 /// What a child is told.
@@ -143,8 +144,23 @@ fn make(job: &Job, voice: &Voice) -> Result<Message, String> {
         return Err(done.err().map_or(changed.clone(), |error| format!("{error}; {changed}")));
     }
     done?;
+    check_left(job, registered.kind, &draft)?;
     store.commit(draft, &job.record).map_err(words)?;
     Ok(Message::Finished { cached: false, learnt: store.learnt() })
+}
+
+/// Each type that the stage provides must have a file, or whoever reads it would read nothing.
+fn check_left(job: &Job, kind: &Kind, draft: &Draft) -> Result<(), String> {
+    let parameters = serde_json::from_value(job.parameters.clone()).map_err(|error| error.to_string())?;
+    let inputs = job.inputs.iter().map(|input| (input.name.as_str(), 1)).collect();
+    let chosen = Chosen { kind, parameters: &parameters, inputs };
+    for provided in kind.provides.iter().filter(|provided| chosen.lack(provided).is_none()) {
+        if !draft.holds(provided.files).map_err(|error| error.to_string())? {
+            let (kind, name, files) = (kind.name, provided.name, provided.files.join(", "));
+            return Err(format!("`{kind}` left nothing that is `{name}`: no file is named {files}"));
+        }
+    }
+    Ok(())
 }
 
 /// Carries out the kind; a panic is an error too.

@@ -9,11 +9,13 @@ mod execute;
 mod inputs;
 pub mod journal;
 mod nearest;
+mod reading;
 mod run;
 mod slots;
 mod survey;
 
 pub use ending::INTERRUPTION;
 pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
+pub use reading::wrong_inputs;
 pub use slots::{Machine, not_built_for};
 pub use survey::{State, Survey, Surveyed, explain, survey};

@@ -21,6 +21,7 @@ use super::{
     event::{Event, StageOutline, Timed},
     execute::{Options, Outcome, StageOutcome},
     journal::{self, Journal},
+    reading::Reading,
     slots::{Grant, Slots},
     survey::{Examined, Examiner, needs},
 };
@@ -128,6 +129,7 @@ impl<'a> Run<'a> {
         self.enlist()?;
         self.look_up_due()?;
         self.refuse_impossible();
+        self.refuse_wrong_inputs();
         self.store.save_memo();
         let signals = self.listen_for_signals();
         let looped = self.until_nothing_runs();
@@ -243,6 +245,23 @@ impl<'a> Run<'a> {
         for node in self.plan.order.iter().copied() {
             let is_open = self.options.wanted.contains(&node) && !self.results.contains_key(&node);
             if is_open && let Some(problem) = self.slots.never(&self.plan.graph[node]) {
+                let position = self.positions[node.index()];
+                let key = self.ready.remove(&position).map(|ready| ready.key);
+                self.fail(node, key, problem);
+            }
+        }
+    }
+
+    /// Fails what would read rows of a wrong form, before anything runs.
+    fn refuse_wrong_inputs(&mut self) {
+        let mut reading = Reading::default();
+        for node in self.plan.order.iter().copied() {
+            let is_open = self.options.wanted.contains(&node) && !self.results.contains_key(&node);
+            if self.stopped_by.is_some() || !is_open {
+                continue;
+            }
+            if let Some((input, problem)) = reading.of_stage(&self.plan.graph[node]).into_iter().next() {
+                let problem = format!("the input `{}`: {problem}", input.name);
                 let position = self.positions[node.index()];
                 let key = self.ready.remove(&position).map(|ready| ready.key);
                 self.fail(node, key, problem);

@@ -207,7 +207,11 @@ impl<'a> Examiner<'a> {
     fn digest(&mut self, input: &PlannedInput) -> Result<Content, StoreError> {
         match &input.source {
             Source::Stage(node) => {
-                Ok(Content { digest: self.artifacts[node].digest_of(input.accepts.files), extension: None })
+                let (artifact, patterns) = (&self.artifacts[node], input.accepts.files);
+                match artifact.digest_of(patterns) {
+                    Some(digest) => Ok(Content { digest, extension: None }),
+                    None => Err(StoreError::Nothing { path: artifact.files(), wanted: patterns.join(", ") }),
+                }
             }
             Source::Path(path) => {
                 let now = self.look(path, input)?;

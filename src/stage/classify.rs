@@ -55,6 +55,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{Context, StageError, artifact::FILES, guard, registry::Registered};
 use crate::{
     diagnostic::limit,
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind and its work.
@@ -55,7 +55,9 @@ static KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 /// A program that is a file is one of the stage's inputs.
@@ -70,14 +72,42 @@ struct Parameters {
     outputs: Vec<String>,
 }
 
+/// What is no output, and what no program can be called with.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    let outputs = chosen.texts("outputs");
+    if outputs.is_empty() {
+        let right = "at least one file or folder is expected";
+        found.push(Mismatch::error("outputs", "`outputs` names nothing, so that nothing could be kept", right));
+    }
+    for output in outputs {
+        if let Some(problem) = output_problem(output) {
+            found.push(Mismatch::error("outputs", problem, "a path inside the working folder is expected"));
+        }
+    }
+    if chosen.text("program").trim().is_empty() {
+        found.push(Mismatch::error("program", "`program` names nothing", "a program's name or path is expected"));
+    }
+    let has_zero = |text: &&str| text.contains('\0');
+    if has_zero(&chosen.text("program")) || chosen.texts("arguments").iter().any(has_zero) {
+        let field = if has_zero(&chosen.text("program")) { "program" } else { "arguments" };
+        let problem = format!("`{field}` has a zero byte, which no program can be handed");
+        found.push(Mismatch::error(field, problem, "a text without \\u0000 is expected"));
+    }
+    found
+}
+
+/// Why a text cannot be an output's path.
+fn output_problem(output: &str) -> Option<String> {
+    let is_inside = Path::new(output).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let is_path = !output.is_empty() && !output.contains('\0');
+    (!is_inside || !is_path).then(|| format!("the output `{output}` is not a path inside the working folder"))
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
-    for output in &parameters.outputs {
-        let path = Path::new(output);
-        let inside = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        if output.is_empty() || !inside {
-            return Err(StageError(format!("the output `{output}` must be a path inside the working folder")));
-        }
+    if let Some(problem) = parameters.outputs.iter().find_map(|output| output_problem(output)) {
+        return Err(StageError(problem));
     }
     let status = run_program(context, &parameters)?;
     if !status.success() {

@@ -1,9 +1,6 @@
 //! The kind `compare`: scores of many cells into one table of arms.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     Context, InputPath, StageError,
@@ -11,8 +8,8 @@ use super::{
     score::{write_csv, write_json},
 };
 use crate::{
-    evaluation::{AnswerScore, Average, ComparisonRow, Question, Scored, compare},
-    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    evaluation::{AnswerScore, Average, ComparisonRow, Label, Question, Scored, check_question, compare},
+    recipe::schema::{Chosen, Default, Gathered, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind.
@@ -59,6 +56,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: true,
     on_device: false,
     fits: Some(fits),
+    lacks: None,
+    suits: Some(suits),
 };
 
 #[derive(Debug, Deserialize)]
@@ -70,15 +69,39 @@ struct Parameters {
     tolerance: f64,
 }
 
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
-    let (given, missing, right) = match ["average", "average_from"].map(|name| parameters.contains_key(name)) {
-        [true, false] => {
-            ("average", "average_from", "name the values from which differences are taken in `average_from`")
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    let right = "name the values from which differences are taken in `average_from`";
+    match (chosen.has("average"), chosen.has("average_from")) {
+        (true, false) => found.push(Mismatch::error("average", "`average` needs `average_from`", right)),
+        (false, true) => {
+            let right = "name the variable of the matrix in `average`";
+            found.push(Mismatch::error("average_from", "`average_from` needs `average`", right));
         }
-        [false, true] => ("average_from", "average", "name the variable of the matrix in `average`"),
-        _ => return Vec::new(),
-    };
-    vec![Mismatch { field: given, problem: format!("`{given}` needs `{missing}`"), right }]
+        (true, true) if chosen.texts("average_from").is_empty() => {
+            found.push(Mismatch::error("average_from", "`average_from` names nothing", right));
+        }
+        _ => {}
+    }
+    if chosen.is_changed("tolerance") && !chosen.has("baseline") && !chosen.has("average") {
+        let why = "without `baseline` or `average` no differences are taken";
+        found.push(Mismatch::of_no_use("tolerance", why, "name a `baseline`, or leave it out"));
+    }
+    found
+}
+
+/// What is named must be among the scores.
+fn suits(chosen: &Chosen<'_>, cells: &[Gathered<'_>]) -> Vec<Mismatch> {
+    let labels: Vec<Label> = cells.iter().map(|cell| Label::parse(cell.name)).collect();
+    let baseline = chosen.has("baseline").then(|| chosen.text("baseline").to_owned());
+    let axis = chosen.has("average").then(|| chosen.text("average").to_owned());
+    let from = chosen.texts("average_from").into_iter().map(str::to_owned).collect();
+    let average = axis.map(|axis| Average { axis, from });
+    let question = Question { baseline, average, tolerance: 0.0 };
+    check_question(&labels, &question)
+        .into_iter()
+        .map(|error| Mismatch::error(error.field(), error.to_string(), error.right()))
+        .collect()
 }
 
 /// Writes `comparison.json` and `comparison.csv`.
@@ -183,9 +206,9 @@ mod tests {
         let text = std::fs::read_to_string(folder.path().join("comparison.json")).unwrap();
         let comparison: Comparison = serde_json::from_str(&text).unwrap();
         assert_eq!(comparison.rows.len() + 1, table.lines().count());
-        let half = BTreeMap::from([("average".to_owned(), json!("p"))]);
-        assert_eq!(fits(&half)[0].problem, "`average` needs `average_from`");
-        assert_eq!(fits(&BTreeMap::from([("average_from".to_owned(), json!(["x"]))])).len(), 1);
+        let misfit = |parameters| trial::misfits(&KIND, &["scores"], parameters).remove(0).problem;
+        assert_eq!(misfit(json!({"average": "p"})), "`average` needs `average_from`");
+        assert_eq!(misfit(json!({"average_from": ["x"]})), "`average_from` needs `average`");
     }
 
     /// Seed 0 has three answers that state facts, seed 1 two; each seed weighs the same, and so does each answer within it.

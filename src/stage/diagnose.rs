@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::{
     Context, InputPath, StageError,
@@ -10,12 +11,13 @@ use super::{
     score::{write_csv, write_json},
 };
 use crate::{
+    diagnostic::known,
     evaluation::{Comparison, Diagnosis, Label, ProbeCell, Rule, Shift, ShiftCell, diagnose, learnt},
     language::{
         ProbedFact, ShiftedAnswer,
         json_lines::{self, Line},
     },
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Gathered, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// What the engine knows of it.
@@ -53,7 +55,9 @@ pub(super) const KIND: Kind = Kind {
     draws: false,
     gathers: true,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
+    lacks: None,
+    suits: Some(suits),
 };
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +66,35 @@ struct Parameters {
     arms: Option<BTreeMap<String, String>>,
     by: String,
     little: f64,
+}
+
+/// Probes are compared with each other.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let of_no_use = |field, other: &str| {
+        let why = format!("probes are compared with `{other}`, which is not given");
+        Mismatch::of_no_use(field, &why, format!("give `{other}` too, or leave it out"))
+    };
+    match (chosen.is_given("probes_before"), chosen.is_given("probes_after")) {
+        (true, false) => vec![of_no_use("probes_before", "probes_after")],
+        (false, true) => vec![of_no_use("probes_after", "probes_before")],
+        _ => Vec::new(),
+    }
+}
+
+/// The stages that `arms` names must be among the shifts.
+fn suits(chosen: &Chosen<'_>, cells: &[Gathered<'_>]) -> Vec<Mismatch> {
+    let mut stages: Vec<&str> = cells.iter().filter(|cell| cell.input == "shifts").map(|cell| cell.stage).collect();
+    stages.dedup();
+    let arms = chosen.parameters.get("arms").and_then(Value::as_object).into_iter().flatten();
+    let unknown = arms.map(|(stage, _)| stage).filter(|stage| !stages.contains(&stage.as_str()));
+    let problem = |stage: &String| {
+        Mismatch::error(
+            "arms",
+            format!("`arms` names the stage `{stage}`, which is not among the shifts"),
+            format!("a stage of `shifts` is expected: {}", known(stages.iter().copied())),
+        )
+    };
+    unknown.map(problem).collect()
 }
 
 /// Writes `diagnosis.json` and `diagnosis.csv`.

@@ -5,7 +5,6 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     Context, InputPath, StageError,
@@ -17,7 +16,7 @@ use crate::{
     },
     knowledge::{self, Article},
     language::json_lines,
-    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// A probability.
@@ -137,6 +136,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -172,19 +173,23 @@ enum GuessesFrom {
     Uniform,
 }
 
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
-    let count = |name: &str| parameters.get(name).and_then(Value::as_u64).unwrap_or(1);
-    let (least, most) = (count("least_facts"), count("most_facts"));
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let (least, most) = (chosen.count("least_facts"), chosen.count("most_facts"));
     let mut found = Vec::new();
     if least > most {
         let problem = format!("`least_facts` is {least}, but `most_facts` is only {most}");
-        found.push(Mismatch { field: "least_facts", problem, right: "at most `most_facts` is expected" });
+        found.push(Mismatch::error("least_facts", problem, "at most `most_facts` is expected"));
     }
-    let share = |name: &str| parameters.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let sum = share("settled") + share("unheard") + share("misconceived");
+    let sum = chosen.number("settled") + chosen.number("unheard") + chosen.number("misconceived");
     if sum > 1.0 {
         let problem = format!("`settled`, `unheard` and `misconceived` add up to {sum}");
-        found.push(Mismatch { field: "settled", problem, right: "shares of at most 1 together are expected" });
+        found.push(Mismatch::error("settled", problem, "shares of at most 1 together are expected"));
+    }
+    let given = |input: &str| chosen.inputs.get(input).copied().unwrap_or_default();
+    let (tables, phrases) = (given("tables"), given("phrases"));
+    if tables != phrases && tables > 0 && phrases > 0 {
+        let problem = format!("there are {tables} `tables` but {phrases} `phrases`");
+        found.push(Mismatch::error("phrases", problem, "one for each table is expected, in the same order"));
     }
     found
 }
@@ -346,7 +351,7 @@ mod tests {
     }
 
     /// Carries out `facts` on the shipped tables.
-    fn written(output: &Path, seed: u64, parameters: Value) -> Result<Vec<String>, StageError> {
+    fn written(output: &Path, seed: u64, parameters: serde_json::Value) -> Result<Vec<String>, StageError> {
         let files: Vec<(&str, std::path::PathBuf)> = DOMAINS
             .iter()
             .map(|domain| ("tables", recipe(&format!("{domain}.csv"))))
@@ -391,7 +396,8 @@ mod tests {
         assert_eq!(truth("unheard").0, 0.0);
         let (share, values) = truth("misconceived");
         assert!((share - 10.0).abs() < 2.0 && values <= 2, "{share} {values}");
-        let error = fits(&[("settled".to_owned(), json!(0.6)), ("unheard".to_owned(), json!(0.5))].into()).remove(0);
+        let shares = json!({"settled": 0.6, "unheard": 0.5});
+        let error = trial::misfits(&KIND, &["tables", "phrases"], shares).remove(0);
         assert!(error.problem.contains("add up to 1.1"), "{error:?}");
     }
 
@@ -485,7 +491,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_told() {
         let folder = tempfile::tempdir().unwrap();
-        let error = |parameters: Value| written(folder.path(), 0, parameters).unwrap_err().to_string();
+        let error = |parameters: serde_json::Value| written(folder.path(), 0, parameters).unwrap_err().to_string();
         assert_eq!(
             error(json!({"rows": {"peple": 5}})),
             "`rows`, `attributes` or `tune` names the domain `peple`; there are: people, countries, elements"

@@ -24,6 +24,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 /// Checks the directory and refers to its weights, which the store hashes once and watches: 16 GB are not copied.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     language::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
     preference::{Answers, Mined, Mining, Reward, Rows, mine},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind.
@@ -86,7 +86,9 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -108,6 +110,34 @@ struct Parameters {
 enum RowsOf {
     Pairs,
     Answers,
+}
+
+/// Rewards without a reference come from a probe, and margins are between pairs.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    let reward = chosen.text("reward");
+    match (reward == "precision", chosen.is_given("probe")) {
+        (false, false) => {
+            let problem = format!("`reward` \"{reward}\" comes from a probe, but the input `probe` is not given");
+            found.push(Mismatch::error("reward", problem, "give `probe`, or choose \"precision\""));
+        }
+        (true, true) => {
+            let why = "`reward` \"precision\" comes from the verdicts alone";
+            found.push(Mismatch::of_no_use("probe", why, "choose another `reward`, or leave it out"));
+        }
+        _ => {}
+    }
+    let is_pairs = chosen.text("rows") == "pairs";
+    for (field, is_unused, why) in [
+        ("good", is_pairs, "`rows = \"pairs\"` compares answers with each other"),
+        ("margin", !is_pairs, "`rows = \"answers\"` compares no answers"),
+        ("as_many_facts", !is_pairs, "`rows = \"answers\"` compares no answers"),
+    ] {
+        if is_unused && chosen.is_changed(field) {
+            found.push(Mismatch::of_no_use(field, why, "leave it out, or choose other `rows`"));
+        }
+    }
+    found
 }
 
 /// Writes `pairs.jsonl`.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     language::{Claim, Knowing, ProbedFact, Prompt, Response, Verdict, json_lines},
     preference::{Answers, AtomicForm, AtomicMining, Atoms, mine_atomic},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind.
@@ -77,7 +77,9 @@ pub(super) const KIND: Kind = Kind {
     draws: true,
     gathers: false,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -98,6 +100,28 @@ enum Source {
     Samples,
     Sentences,
     Rewritings,
+}
+
+/// Sentences of answers need these answers, judged.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let source = chosen.text("source");
+    let needed: &[&str] = match source {
+        "sentences" => &["responses", "claims", "verdicts"],
+        "rewritings" => &["rewritings", "claims", "verdicts"],
+        _ => &[],
+    };
+    let mut found = Vec::new();
+    for input in needed.iter().filter(|input| !chosen.is_given(input)) {
+        let problem = format!("`source` \"{source}\" needs the input `{input}`, which is not given");
+        found.push(Mismatch::error("source", problem, format!("a line `{input} = ...` is expected")));
+    }
+    for input in ["responses", "rewritings", "claims", "verdicts"] {
+        if chosen.is_given(input) && !needed.contains(&input) {
+            let why = format!("`source` \"{source}\" does not read it");
+            found.push(Mismatch::of_no_use(input, &why, "leave it out, or choose another `source`"));
+        }
+    }
+    found
 }
 
 /// Answers with their claims and verdicts.

@@ -1,9 +1,6 @@
 //! The kind `mix`: general and atomic pairs into what one arm is tuned on.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     Context, StageError,
@@ -12,7 +9,7 @@ use super::{
 use crate::{
     language::{Level, Pair, Prompt, json_lines},
     preference::{LevelCount, Mixed, Mixing, Order, Preferences, Protection, check_protected, level_counts, mix},
-    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// A number of pairs.
@@ -75,6 +72,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -99,15 +98,42 @@ enum Labels {
     Shuffled,
 }
 
-/// A share is of a number of pairs, and a number of pairs for a share.
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
-    let (there, missing) = match (parameters.contains_key("pairs"), parameters.contains_key("atomic_share")) {
+/// A share is of a number of pairs, and a number of pairs for a share; what is counted by atomic pairs needs these.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    let (there, missing) = match (chosen.has("pairs"), chosen.has("atomic_share")) {
         (true, false) => ("pairs", "atomic_share"),
         (false, true) => ("atomic_share", "pairs"),
-        _ => return Vec::new(),
+        _ => ("", ""),
     };
-    let problem = format!("`{there}` is given, but `{missing}` is not");
-    vec![Mismatch { field: there, problem, right: "both or none are expected" }]
+    if !there.is_empty() {
+        let problem = format!("`{there}` is given, but `{missing}` is not");
+        found.push(Mismatch::error(there, problem, "both or none are expected"));
+    }
+    let has_share = chosen.has("pairs") && chosen.has("atomic_share");
+    let preferences = chosen.text("preferences");
+    let atomic_pairs =
+        if has_share { chosen.number("pairs") * chosen.number("atomic_share") } else { chosen.number("atomic_pairs") };
+    if preferences != "general" && atomic_pairs >= 0.5 && !chosen.is_given("atomic") {
+        let problem =
+            format!("`preferences` \"{preferences}\" are counted by atomic pairs, but the input `atomic` is not given");
+        found.push(Mismatch::error("preferences", problem, "give `atomic`, or choose \"general\""));
+    }
+    let share =
+        ["general_pairs", "atomic_pairs"].map(|field| (field, has_share, "`pairs` and `atomic_share` say the numbers"));
+    let others = [
+        (
+            "atomic_weight",
+            preferences.starts_with("general") && preferences != "general+atomic",
+            "no atomic pair is drawn",
+        ),
+        ("general_weight", preferences == "atomic", "no general pair is drawn"),
+        ("splits", !chosen.is_given("prompts"), "without `prompts` no topic is protected"),
+        ("order", preferences != "general+atomic", "all pairs are of one level"),
+    ];
+    let unused = share.into_iter().chain(others).filter(|(field, is_unused, _)| *is_unused && chosen.is_changed(field));
+    found.extend(unused.map(|(field, _, why)| Mismatch::of_no_use(field, why, "leave it out")));
+    found
 }
 
 impl Parameters {
@@ -199,12 +225,13 @@ mod tests {
 
     #[test]
     fn a_share_needs_a_number_of_pairs() {
-        let given = |names: &[&str]| {
-            let parameters = names.iter().map(|name| ((*name).to_owned(), json!(1))).collect();
-            fits(&parameters).into_iter().map(|mismatch| mismatch.field).collect::<Vec<_>>()
+        let given = |parameters| {
+            let misfits = trial::misfits(&KIND, &["general", "atomic"], parameters);
+            misfits.into_iter().map(|mismatch| mismatch.field).collect::<Vec<_>>()
         };
-        assert_eq!((given(&["pairs"]), given(&["atomic_share"])), (vec!["pairs"], vec!["atomic_share"]));
-        assert_eq!(given(&["pairs", "atomic_share"]), Vec::<&str>::new());
+        assert_eq!(given(json!({"pairs": 1})), ["pairs"]);
+        assert_eq!(given(json!({"atomic_share": 0.5})), ["atomic_share"]);
+        assert_eq!(given(json!({"pairs": 1, "atomic_share": 0.5})), [""; 0]);
     }
 
     #[test]

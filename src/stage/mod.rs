@@ -12,6 +12,7 @@ mod extract;
 mod facts;
 pub mod guard;
 mod import;
+mod input_rows;
 mod label_balance;
 mod mine;
 mod mine_atomic;
@@ -36,3 +37,4 @@ mod verify;
 
 pub use backend::{HostMemory, backend, gpus, host_memory, is_built_for_gpus};
 pub use context::{Context, InputPath, Report, StageError};
+pub use input_rows::check_input;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Context, Report, StageError};
 use crate::{
     model::{Transformer, device, or_say_what_to_lower},
-    recipe::schema::{Default, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Mismatch, Parameter, Shape},
     tuning::{Decay, News, Optimisation, Schedule, Training, train},
 };
 
@@ -85,6 +85,15 @@ pub(super) const CHECKPOINT_SECONDS: Parameter = Parameter::new(
     "Seconds between checkpoints: the work that a kill can cost.",
 )
 .neutral();
+
+/// What is left at the last step is of use only where the learning rate falls.
+pub(super) fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    if chosen.text("decay") != "constant" || !chosen.is_changed("floor") {
+        return Vec::new();
+    }
+    let why = "with `decay = \"constant\"` the learning rate never falls";
+    vec![Mismatch::of_no_use("floor", why, "leave it out, or choose another `decay`")]
+}
 
 /// The values of these parameters.
 #[derive(Debug, Deserialize)]

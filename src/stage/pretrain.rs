@@ -3,7 +3,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     Context, StageError,
@@ -16,7 +15,7 @@ use crate::{
         json_lines::{self, Line},
     },
     model::{BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer, TokenizerError, device},
-    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
     tuning::{Answered, DocumentBatches, Frozen, Savings, Tape, Task, Training},
 };
 
@@ -65,6 +64,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: true,
     fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -81,17 +82,17 @@ struct Parameters {
 }
 
 /// The heads must share the width evenly.
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
-    let size = |name: &str| parameters.get(name).and_then(Value::as_u64).unwrap_or(1);
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let size = |name: &str| chosen.count(name).max(1);
     let (hidden, heads, key_value_heads) = (size("hidden"), size("heads"), size("key_value_heads"));
-    let mut found = Vec::new();
+    let mut found = optimisation::fits(chosen);
     if !hidden.is_multiple_of(2 * heads) {
         let problem = format!("`hidden` {hidden} is not an even multiple of `heads` {heads}");
-        found.push(Mismatch { field: "hidden", problem, right: "an even multiple of `heads` is expected" });
+        found.push(Mismatch::error("hidden", problem, "an even multiple of `heads` is expected"));
     }
     if !heads.is_multiple_of(key_value_heads) {
         let problem = format!("`heads` {heads} is not a multiple of `key_value_heads` {key_value_heads}");
-        found.push(Mismatch { field: "heads", problem, right: "a multiple of `key_value_heads` is expected" });
+        found.push(Mismatch::error("heads", problem, "a multiple of `key_value_heads` is expected"));
     }
     found
 }

@@ -14,7 +14,7 @@ use crate::{
         json_lines::{self, JsonLinesError, read_rows},
     },
     preference::{Questioning, Questions, all_questions, questions_of_answers},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind.
@@ -73,7 +73,9 @@ pub(super) const KIND: Kind = Kind {
     draws: false,
     gathers: false,
     on_device: false,
-    fits: None,
+    fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]
@@ -92,6 +94,31 @@ struct Parameters {
 enum Of {
     Answers,
     All,
+}
+
+/// Facts that answers claim need these answers, judged; all questions are those of the prompts.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let of = chosen.text("of");
+    let judged = ["pairs", "claims", "verdicts"];
+    let needed: &[&str] = if of == "answers" { &judged } else { &["prompts"] };
+    let mut found = Vec::new();
+    for input in needed.iter().filter(|input| !chosen.is_given(input)) {
+        let problem = format!("`of` \"{of}\" needs the input `{input}`, which is not given");
+        found.push(Mismatch::error("of", problem, format!("a line `{input} = ...` is expected")));
+    }
+    for input in judged.into_iter().filter(|input| of != "answers" && chosen.is_given(input)) {
+        let why = "`of` \"all\" asks all questions of the prompts";
+        found.push(Mismatch::of_no_use(input, why, "leave it out, or set `of = \"answers\"`"));
+    }
+    if chosen.has("questions") && !chosen.is_given("prompts") {
+        let why = "without `prompts` there are no questions to word";
+        found.push(Mismatch::of_no_use("questions", why, "give `prompts`, or leave it out"));
+    }
+    if chosen.is_changed("question") && of == "all" {
+        let why = "`of` \"all\" asks the questions of the prompts";
+        found.push(Mismatch::of_no_use("question", why, "leave it out, or set `of = \"answers\"`"));
+    }
+    found
 }
 
 /// Writes `prompts.jsonl`.

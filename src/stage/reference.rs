@@ -43,6 +43,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: true,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Deserialize)]

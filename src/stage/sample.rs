@@ -8,7 +8,6 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{
     Context, StageError,
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     language::{Content, Prompt, PromptForm, Response, json_lines},
     model::{Adapter, Answer, Encoder, Event, GenerateError, Generator, Place, Request, Sampling, Stops, Transformer},
-    recipe::schema::{Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// What the engine knows of it.
@@ -123,6 +122,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: true,
     fits: Some(fits),
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Deserialize)]
@@ -146,14 +147,24 @@ struct Parameters {
     at_most: Option<usize>,
 }
 
-/// A system's message goes into a chat template only.
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Mismatch> {
-    let chats = parameters.get("chat").and_then(Value::as_bool).unwrap_or(false);
-    if chats || !parameters.contains_key("system") {
-        return Vec::new();
+/// A system's message goes into a chat template only, and without chance there is nothing to draw from.
+fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    if chosen.has("system") && !chosen.flag("chat") {
+        let problem = "`system` is given, but `chat` is not";
+        found.push(Mismatch::error("system", problem, "set `chat = true`, or leave `system` out"));
     }
-    let problem = "`system` is given, but `chat` is not".to_owned();
-    vec![Mismatch { field: "system", problem, right: "set `chat = true`, or leave `system` out" }]
+    if chosen.number("temperature") == 0.0 {
+        let why = "`temperature` 0 always takes the most probable token";
+        for field in ["top_p", "top_k", "min_p"].into_iter().filter(|field| chosen.is_changed(field)) {
+            found.push(Mismatch::of_no_use(field, why, "raise `temperature`, or leave it out"));
+        }
+        if chosen.count("n") > 1 && chosen.is_changed("n") {
+            let why = "with `temperature` 0 all answers to a prompt are the same";
+            found.push(Mismatch::of_no_use("n", why, "set `n = 1`, or raise `temperature`"));
+        }
+    }
+    found
 }
 
 /// Draws all answers that earlier attempts at the same key have not drawn yet.
@@ -381,7 +392,7 @@ mod tests {
         parameters.extend(change.as_object().unwrap().clone());
         let input = |name: &str, path| InputPath { name: name.to_owned(), path, label: None };
         let context = Context {
-            parameters: Value::Object(parameters),
+            parameters: serde_json::Value::Object(parameters),
             inputs: vec![input("model", folder.join("model")), input("prompts", folder.to_owned())],
             output: folder.join("output"),
             checkpoint: folder.join("checkpoint"),

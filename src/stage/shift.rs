@@ -79,6 +79,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: true,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,7 @@
 //! For tests: a kind carried out by hand in a folder of its own.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use super::{Context, InputPath, Report, StageError};
 use crate::{
     language::{Claim, Finish, Judgement, Response, Verdict, json_lines},
-    recipe::schema::{Default, Kind},
+    recipe::schema::{Chosen, Default, Kind, Mismatch},
     seed::Seed,
 };
 
@@ -26,6 +27,14 @@ pub(super) fn defaults(kind: &Kind) -> Map<String, Value> {
     };
     let parameters = kind.parameters.iter();
     parameters.filter_map(|parameter| Some((parameter.name.to_owned(), value(&parameter.default)?))).collect()
+}
+
+/// What does not fit together where these inputs are given and these parameters differ from the defaults: the fields.
+pub(super) fn misfits(kind: &Kind, inputs: &[&str], parameters: Value) -> Vec<Mismatch> {
+    let mut all: BTreeMap<String, Value> = defaults(kind).into_iter().collect();
+    all.extend(parameters.as_object().unwrap().clone());
+    let inputs = inputs.iter().map(|input| (*input, 1)).collect();
+    kind.fits.unwrap()(&Chosen { kind, parameters: &all, inputs })
 }
 
 /// A trial of a kind: what it is given.

@@ -10,7 +10,7 @@ use super::{
     optimisation,
 };
 use crate::{
-    recipe::schema::{Default, Input, Kind, Mismatch as Misfit, Parameter, Shape},
+    recipe::schema::{Chosen, Default, Input, Kind, Lack, Mismatch as Misfit, Parameter, Shape},
     tuning::{ALGORITHMS, Divergence, Mismatch, NllMean, Objective, ObjectiveError, Setting, Tape, Truncation},
 };
 
@@ -280,6 +280,8 @@ pub(super) const KIND: Kind = Kind {
     gathers: false,
     on_device: true,
     fits: Some(fits),
+    lacks: Some(lacks),
+    suits: None,
 };
 
 /// The values of the parameters that are `tune`'s own.
@@ -336,49 +338,91 @@ pub(super) fn objective(parameters: &BTreeMap<String, Value>) -> Result<Objectiv
     Objective::new(&sum, &given, divergence)
 }
 
-fn fits(parameters: &BTreeMap<String, Value>) -> Vec<Misfit> {
-    let mut found = Vec::new();
-    let weighs = parameters.get("weighting").and_then(Value::as_bool) == Some(true);
-    match objective(parameters) {
+fn fits(chosen: &Chosen<'_>) -> Vec<Misfit> {
+    let mut found = optimisation::fits(chosen);
+    let weighs = chosen.flag("weighting");
+    match objective(chosen.parameters) {
         Err(error) => {
-            let right = "only what the algorithm has is expected";
-            found.push(Misfit { field: error.setting(), problem: error.to_string(), right });
+            found.push(Misfit::error(error.setting(), error.to_string(), "only what the algorithm has is expected"));
         }
         Ok(objective) if weighs && objective.sorts() => {
             let names = objective.names().join(" + ");
             let problem =
                 format!("`{names}` sorts margins over the batch, so that none is a row's that could be weighted");
-            found.push(Misfit {
-                field: "weighting",
-                problem,
-                right: "leave `weighting` out, or choose another algorithm",
-            });
+            found.push(Misfit::error("weighting", problem, "leave `weighting` out, or choose another algorithm"));
         }
-        Ok(_) => {}
+        Ok(objective) => found.extend(unused_by(&objective, chosen)),
     }
-    let is_alpha = parameters.get("divergence").and_then(Value::as_str) == Some("alpha");
-    if parameters.contains_key("divergence_alpha") && !is_alpha {
-        let problem = "`divergence_alpha` is only of use to the alpha divergence".to_owned();
-        found.push(Misfit {
-            field: "divergence_alpha",
-            problem,
-            right: "set `divergence = \"alpha\"`, or leave it out",
-        });
+    if chosen.has("divergence_alpha") && chosen.text("divergence") != "alpha" {
+        let problem = "`divergence_alpha` is only of use to the alpha divergence";
+        found.push(Misfit::error("divergence_alpha", problem, "set `divergence = \"alpha\"`, or leave it out"));
     }
-    let holds_out = parameters.get("held_out").and_then(Value::as_f64).is_some_and(|share| share > 0.0);
+    let is_new = chosen.has("lora_rank");
+    let is_adapter = is_new || chosen.is_given("adapter");
+    if is_new && chosen.is_given("adapter") {
+        let problem = "`adapter` is gone on from with the rank that it has, but `lora_rank` asks for a new one";
+        found.push(Misfit::error("lora_rank", problem, "leave out `lora_rank` or `adapter`"));
+    }
+    let holds_out = chosen.number("held_out") > 0.0;
     for (field, of_use, right) in [
-        ("lora_alpha", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
-        ("lora_pattern", parameters.contains_key("lora_rank"), "set `lora_rank`, or leave it out"),
-        ("reference_mixup", parameters.contains_key("reference_every"), "set `reference_every`, or leave it out"),
+        ("lora_alpha", is_new, "set `lora_rank`, or leave it out"),
+        ("lora_pattern", is_new, "set `lora_rank`, or leave it out"),
+        ("reference_mixup", chosen.has("reference_every"), "set `reference_every`, or leave it out"),
         ("weight_ceiling", weighs, "set `weighting = true`, or leave it out"),
         ("patience", holds_out, "set `held_out` above 0, or leave it out"),
     ] {
-        if parameters.contains_key(field) && !of_use {
-            let problem = format!("`{field}` is of no use by itself");
-            found.push(Misfit { field, problem, right });
+        if chosen.has(field) && !of_use {
+            found.push(Misfit::error(field, format!("`{field}` is of no use by itself"), right));
+        }
+    }
+    for (field, of_use, why) in [
+        ("lora_targets", is_new, "it is for a new adapter, which needs `lora_rank`"),
+        ("lora_targets", !chosen.has("lora_pattern"), "`lora_pattern` names the layers"),
+        ("rslora", is_new, "it is for a new adapter, which needs `lora_rank`"),
+        ("lora_dropout", is_adapter, "no adapter is learnt: there is neither `lora_rank` nor `adapter`"),
+        ("merge", is_adapter, "no adapter is learnt: there is neither `lora_rank` nor `adapter`"),
+        ("evaluate_every", holds_out, "no row is held out; set `held_out` above 0"),
+    ] {
+        if chosen.is_changed(field) && !of_use {
+            found.push(Misfit::of_no_use(field, why, "leave it out"));
         }
     }
     found
+}
+
+/// What an objective passes over.
+fn unused_by(objective: &Objective, chosen: &Chosen<'_>) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    if chosen.is_given("reference") {
+        if chosen.has("reference_every") {
+            let why = "a reference that moves is asked anew at each step";
+            found.push(Misfit::of_no_use("reference", why, "leave out `reference` or `reference_every`"));
+        } else if !objective.needs_reference() {
+            found.push(Misfit::of_no_use("reference", "the algorithm has no reference model", "leave it out"));
+        }
+    }
+    for (field, of_use, why) in [
+        ("mismatch", objective.needs_reference_point(), "the algorithm has no reference point"),
+        ("nll_mean", objective.nll_weight > 0.0, "no likelihood is in the loss"),
+    ] {
+        if chosen.is_changed(field) && !of_use {
+            found.push(Misfit::of_no_use(field, why, "leave it out"));
+        }
+    }
+    found
+}
+
+/// An adapter that is not merged leaves no model, and without one there is no adapter.
+fn lacks(chosen: &Chosen<'_>) -> Vec<Lack> {
+    if !chosen.has("lora_rank") && !chosen.is_given("adapter") {
+        let why = "since neither `lora_rank` nor `adapter` is given: all weights are tuned";
+        return vec![Lack { artifact: ADAPTER.name, why, right: "read its `model`, or set `lora_rank`" }];
+    }
+    if chosen.flag("merge") {
+        return Vec::new();
+    }
+    let right = "set `merge = true`, or read the model before tuning with the tuned `adapter`";
+    vec![Lack { artifact: MODEL.name, why: "since `merge` is false: it leaves the adapter alone", right }]
 }
 
 #[cfg(test)]
@@ -386,11 +430,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::stage::trial;
 
     /// The fields that do not fit.
     fn wrong(parameters: Value) -> Vec<&'static str> {
-        let parameters = serde_json::from_value(parameters).unwrap();
-        fits(&parameters).into_iter().map(|misfit| misfit.field).collect()
+        trial::misfits(&KIND, &[], parameters).into_iter().map(|misfit| misfit.field).collect()
     }
 
     /// What TRL 1.16 refuses when its trainer is made, and what it takes.

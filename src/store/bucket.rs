@@ -313,13 +313,14 @@ impl Artifact {
         self.folder.join(FILES)
     }
 
-    /// The digest of the names and contents of those files that match one of the patterns.
-    pub fn digest_of(&self, patterns: &[&str]) -> Digest {
+    /// The digest of the names and contents of those files that match one of the patterns; none where no file does.
+    pub fn digest_of(&self, patterns: &[&str]) -> Option<Digest> {
         let files = self.manifest.files.iter().filter_map(|entry| {
             let name = entry.path.strip_prefix(FILES)?.strip_prefix('/')?;
             hash::matches(patterns, name).then_some((name, entry.digest))
         });
-        hash::digest_list(files)
+        let files: Vec<(&str, Digest)> = files.collect();
+        (!files.is_empty()).then(|| hash::digest_list(files.into_iter()))
     }
 
     /// The names of its files, with their sizes in bytes.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Artifact, Lock, Store, StoreError,
     bucket::{FILES, RECORD},
-    durable,
+    durable, hash,
     manifest::{MANIFEST, Manifest},
     snapshot::Times,
 };
@@ -106,6 +106,14 @@ impl Draft {
         self.folder.join(FILES)
     }
 
+    /// Whether the attempt left a file whose name matches one of the patterns.
+    ///
+    /// # Errors
+    /// Where a folder cannot be listed.
+    pub fn holds(&self, patterns: &[&str]) -> Result<bool, StoreError> {
+        holds(&self.files(), "", patterns)
+    }
+
     /// The folder that outlives the attempt.
     pub fn checkpoint(&self) -> PathBuf {
         self.work.join("checkpoint")
@@ -154,6 +162,17 @@ impl Drop for Draft {
             .and_then(|()| fs::remove_file(self.work.join(INPUTS)))
             .and_then(|()| fs::remove_dir(&self.work));
     }
+}
+
+fn holds(folder: &Path, above: &str, patterns: &[&str]) -> Result<bool, StoreError> {
+    for (name, path) in durable::entries(folder)? {
+        let name = format!("{above}{name}");
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir());
+        if if is_folder { holds(&path, &format!("{name}/"), patterns)? } else { hash::matches(patterns, &name) } {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Makes each file the artifact's own and read-only: a hard link would share its contents with a file that somebody else may

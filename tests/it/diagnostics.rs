@@ -28,6 +28,8 @@ const PLAIN: Kind = Kind {
     gathers: false,
     on_device: false,
     fits: None,
+    lacks: None,
+    suits: None,
 };
 
 static IMPORT: Kind = Kind {
@@ -53,6 +55,8 @@ static SAMPLE: Kind = Kind {
     draws: true,
     on_device: true,
     fits: None,
+    lacks: None,
+    suits: None,
     ..PLAIN
 };
 static TUNE: Kind = Kind {
@@ -71,6 +75,8 @@ static TUNE: Kind = Kind {
     draws: true,
     on_device: true,
     fits: None,
+    lacks: None,
+    suits: None,
     ..PLAIN
 };
 static VERIFY: Kind = Kind {
