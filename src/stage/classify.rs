@@ -19,8 +19,8 @@ const COUNT: Shape = Shape::Integer { least: 1, most: 100_000 };
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "classify",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: numbers, dates and letters in one spelling.
+    version: 2,
     about: "Says of each fact that was asked for whether the model knows it, potentially knows it, or does not know it.",
     inputs: &[
         Input::one("prompts", &PROMPTS, "The questions, with the sentences that answer them."),

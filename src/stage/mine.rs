@@ -16,7 +16,8 @@ use crate::{
 pub(super) const KIND: Kind = Kind {
     name: "mine",
     // 1: the first. 2: pairs say which facts their answers state. 3: rewards without a reference, answers by themselves.
-    version: 3,
+    // 4: protected topics by their capitals and in any spelling.
+    version: 4,
     about: "Pairs the answers to each prompt, the more precise one chosen; leaves out pairs that name a topic which tuning must not see.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Several answers to each prompt."),

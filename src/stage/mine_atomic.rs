@@ -15,8 +15,8 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "mine-atomic",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: protected topics by their capitals and in any spelling.
+    version: 2,
     about: "Pairs sentences that state a fact which the model potentially knows with sentences that contradict it, both its own.",
     inputs: &[
         Input::one("probe", &PROBE, "How well the model knows each fact."),

@@ -20,8 +20,8 @@ const WEIGHT: Shape = Shape::Number { least: 0.0, most: 1e6, open: true };
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "mix",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: protected topics by their capitals and in any spelling.
+    version: 2,
     about: "Draws what an arm is tuned on from general and atomic pairs; arms of one seed share their general pairs.",
     inputs: &[
         Input::one("general", &PAIRS, "General pairs, more than an arm uses."),

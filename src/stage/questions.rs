@@ -20,8 +20,8 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "questions",
-    // 1: the first.
-    version: 1,
+    // 1: the first. 2: numbers, dates and letters in one spelling.
+    version: 2,
     about: "Asks for each fact that the answers of pairs claim, right or wrong, or for all facts of the prompts.",
     inputs: &[
         Input::optional("pairs", &PAIRS, "The general pairs whose answers claim the facts."),

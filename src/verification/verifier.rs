@@ -383,6 +383,287 @@ mod tests {
     }
 
     #[test]
+    fn denials_doubts_and_roles_in_many_words() {
+        beside(
+            "Ada Quill was born in Oslo but never lived in Paris.",
+            &[
+                ("Ada Quill was born in Oslo.", '+'),
+                ("Ada Quill lived in Paris.", '-'),
+                ("Ada Quill never lived in Paris.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill was born in Oslo, not Paris.",
+            &[("Ada Quill was born in Oslo.", '+'), ("Ada Quill was born in Paris.", '-')],
+        );
+        beside(
+            "Contrary to popular belief, Ada Quill was not born in Paris.",
+            &[("Ada Quill was born in Paris.", '-')],
+        );
+        beside("It is unknown whether Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Whether Ada Quill was born in Paris is unknown.", &[("Ada Quill was born in Paris.", '-')]);
+        beside(
+            "Ada Quill denied having won a medal.",
+            &[("Ada Quill won a medal.", '-'), ("Ada Quill having won a medal.", '-')],
+        );
+        beside("The claim that Ada Quill won a medal is false.", &[("Ada Quill won a medal.", '-')]);
+        beside("The rumour that Ada Quill won a medal was denied.", &[("Ada Quill won a medal.", '-')]);
+        beside("Ada Quill failed to win the Nobel Prize.", &[("Ada Quill won the Nobel Prize.", '-')]);
+        beside(
+            "Ada Quill did not win the Nobel Prize in 1903.",
+            &[
+                ("Ada Quill won the Nobel Prize in 1903.", '-'),
+                ("Ada Quill did win the Nobel Prize in 1903.", '-'),
+                ("Ada Quill didn't win the Nobel Prize in 1903.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill was neither born in Paris nor raised in Rome.",
+            &[("Ada Quill was born in Paris.", '-'), ("Ada Quill was raised in Rome.", '-')],
+        );
+        beside("None of Ada Quill's books won a prize.", &[("Ada Quill's books won a prize.", '-')]);
+        beside("Ada Quill hardly ever sang in public.", &[("Ada Quill sang in public.", '-')]);
+        beside(
+            "Ada Quill is not only a poet but also a painter.",
+            &[("Ada Quill is a painter.", '+'), ("Ada Quill is a poet.", '+'), ("Ada Quill is not a poet.", '-')],
+        );
+        beside(
+            "Ada Quill is a poet and not a painter.",
+            &[("Ada Quill is a poet.", '+'), ("Ada Quill is a painter.", '-')],
+        );
+        beside("Ada Quill, unlike her sister, never married.", &[("Ada Quill married.", '-')]);
+        beside(
+            "Ada Quill was not a painter but a poet.",
+            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
+        );
+        beside("Although not born in Oslo, Ada Quill lived there.", &[("Ada Quill was born in Oslo.", '-')]);
+        beside("Nobody said that Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside(
+            "Ada Quill refused to accept the prize.",
+            &[("Ada Quill accepted the prize.", '-'), ("Ada Quill accept the prize.", '-')],
+        );
+        beside("Ada Quill couldn't sing.", &[("Ada Quill could sing.", '-'), ("Ada Quill sing.", '-')]);
+        beside(
+            "Ada Quill Did Not Win A Medal.",
+            &[("Ada Quill Did Win A Medal.", '-'), ("Ada Quill win a medal.", '-')],
+        );
+        beside("ADA QUILL WAS NOT BORN IN PARIS.", &[("Ada Quill was born in Paris.", '-')]);
+        beside(
+            "Ada Quill isn\u{2019}t a painter.",
+            &[("Ada Quill is a painter.", '-'), ("Ada Quill is not a painter.", '+')],
+        );
+        beside(
+            "Ada Quill was never married and had no children.",
+            &[
+                ("Ada Quill was married.", '-'),
+                ("Ada Quill had children.", '-'),
+                ("Ada Quill had no children.", '+'),
+                ("Ada Quill was never married.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill had two children.",
+            &[
+                ("Ada Quill had no children.", '-'),
+                ("Ada Quill had three children.", '-'),
+                ("Ada Quill had 2 children.", '+'),
+            ],
+        );
+        beside(
+            "Aaron Burr shot Ada Quill in 1804.",
+            &[("Ada Quill shot Aaron Burr in 1804.", '-'), ("Aaron Burr shot Ada Quill in 1804.", '+')],
+        );
+        beside(
+            "Ada Quill defeated Bo Ray in the election of 1920.",
+            &[
+                ("Ada Quill defeated Bo Ray in the election of 1920.", '+'),
+                ("Bo Ray defeated Ada Quill in the election of 1920.", '-'),
+                ("Ada Quill was defeated by Bo Ray in the election of 1920.", '-'),
+            ],
+        );
+        beside(
+            "Ada Quill was defeated by Bo Ray.",
+            &[("Ada Quill defeated Bo Ray.", '-'), ("Ada Quill was defeated by Bo Ray.", '+')],
+        );
+        beside(
+            "Ada Quill is the daughter of Bo Ray.",
+            &[
+                ("Bo Ray is the daughter of Ada Quill.", '-'),
+                ("Ada Quill is the daughter of Bo Ray.", '+'),
+                ("Ada Quill is Bo Ray's daughter.", '+'),
+            ],
+        );
+        beside("Ada Quill's mother was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Ada Quill's mother, Ann, was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("The mother of Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside(
+            "Her father was a painter and her mother a poet.",
+            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '-')],
+        );
+        beside("Ada Quill married Pierre, a painter.", &[("Ada Quill was a painter.", '-')]);
+        beside(
+            "Ada Quill, whose father was a painter, was a poet.",
+            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
+        );
+        beside("Ada Quill and Bo Ray won a medal.", &[("Ada Quill won a medal.", '+')]);
+        beside(
+            "Ada Quill was born on 12 May 1934 in Oslo.",
+            &[
+                ("Ada Quill was born on May 12, 1934.", '+'),
+                ("Ada Quill was born in Oslo on 12 May 1934.", '+'),
+                ("Ada Quill was born in 1934 in Oslo.", '+'),
+                ("Ada Quill was born in 1943 in Oslo.", '-'),
+                ("Ada Quill died in 1934.", '-'),
+            ],
+        );
+        beside(
+            "There are three books by Ada Quill.",
+            &[("There are 3 books by Ada Quill.", '+'), ("There are 4 books by Ada Quill.", '-')],
+        );
+        beside(
+            "Ada Quill sold 1.5 million records.",
+            &[
+                ("Ada Quill sold 1,500,000 records.", '+'),
+                ("Ada Quill sold 15 million records.", '-'),
+                ("Ada Quill sold 1.5 billion records.", '-'),
+            ],
+        );
+        beside(
+            "Ada Quill wrote 12 books between 1903 and 1911.",
+            &[
+                ("Ada Quill wrote twelve books.", '+'),
+                ("Ada Quill wrote 1903 books.", '-'),
+                ("Ada Quill wrote 12 books between 1911 and 1903.", '-'),
+            ],
+        );
+        beside(
+            "It was in 1903 that Ada Quill won the prize.",
+            &[("Ada Quill won the prize in 1903.", '+'), ("Ada Quill won the prize in 1904.", '-')],
+        );
+        beside("It was Bo Ray who won the prize that Ada Quill wanted.", &[("Ada Quill won the prize.", '-')]);
+        beside(
+            "Ada Quill was the second woman to win the prize.",
+            &[
+                ("Ada Quill was the first woman to win the prize.", '-'),
+                ("Ada Quill was the woman to win the prize.", '-'),
+            ],
+        );
+        beside("Ada Quill taught Bo Ray physics.", &[("Bo Ray taught Ada Quill physics.", '-')]);
+        beside("Ada Quill was a student of Bo Ray.", &[("Bo Ray was a student of Ada Quill.", '-')]);
+        beside("Ada Quill was rumoured to have won a medal.", &[("Ada Quill won a medal.", '-')]);
+    }
+
+    #[test]
+    fn exceptions_compounds_and_other_names() {
+        beside(
+            "Ada Quill wanted to become a painter.",
+            &[("Ada Quill became a painter.", '-'), ("Ada Quill become a painter.", '-')],
+        );
+        beside(
+            "Ada Quill won the prize in 1903 and the medal in 1911.",
+            &[
+                ("Ada Quill won the prize in 1903.", '+'),
+                ("Ada Quill won the medal in 1911.", '+'),
+                ("Ada Quill won the medal in 1903.", '-'),
+                ("Ada Quill won the prize in 1911.", '-'),
+            ],
+        );
+        beside("Ada Quill lived in Oslo until 1934.", &[("Ada Quill lived in Oslo since 1934.", '-')]);
+        beside(
+            "Ada Quill moved from Oslo to Rome.",
+            &[
+                ("Ada Quill moved from Rome to Oslo.", '-'),
+                ("Ada Quill moved to Oslo.", '-'),
+                ("Ada Quill moved to Rome.", '+'),
+            ],
+        );
+        beside("If Ada Quill had won the prize, Bo would have wept.", &[("Ada Quill had won the prize.", '-')]);
+        beside("Ada Quill lost the election.", &[("Ada Quill won the election.", '-')]);
+        beside("Ada Quill rejected the claim that she was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Ada Quill said she never won a medal.", &[("Ada Quill won a medal.", '-')]);
+        beside("It is a myth that Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Some believe Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("Ada Quill was formerly president of Acme.", &[("Ada Quill is president of Acme.", '-')]);
+        beside("Ada Quill has not been president.", &[("Ada Quill has been president.", '-')]);
+        beside("Ada Quill was mistakenly said to be a painter.", &[("Ada Quill was a painter.", '-')]);
+        beside("Ada Quill is no painter.", &[("Ada Quill is a painter.", '-')]);
+        beside("Ada Quill was anything but a painter.", &[("Ada Quill was a painter.", '-')]);
+        beside(
+            "Far from being a painter, Ada Quill was a poet.",
+            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
+        );
+        beside("Ada Quill was stripped of the medal.", &[("Ada Quill won the medal.", '-')]);
+        beside("Ada Quill almost never sang.", &[("Ada Quill sang.", '-')]);
+        beside(
+            "Ada Quill never wrote a novel, and never won a prize.",
+            &[("Ada Quill won a prize.", '-'), ("Ada Quill wrote a novel.", '-')],
+        );
+        beside(
+            "Ada Quill did not write a novel or a play.",
+            &[("Ada Quill did write a play.", '-'), ("Ada Quill did write a novel.", '-')],
+        );
+        beside("Not a painter, Ada Quill was a poet.", &[("Ada Quill was a painter.", '-')]);
+        beside(
+            "Neither a painter nor a poet, Ada Quill sang.",
+            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '-'), ("Ada Quill sang.", '+')],
+        );
+        beside("Ada Quill can neither read nor write.", &[("Ada Quill can read.", '-'), ("Ada Quill can write.", '-')]);
+        beside("Ada Quill received the prize from Bo Ray.", &[("Bo Ray received the prize from Ada Quill.", '-')]);
+        beside(
+            "Ada Quill gave the prize to Bo Ray.",
+            &[("Ada Quill gave Bo Ray to the prize.", '-'), ("Bo Ray gave the prize to Ada Quill.", '-')],
+        );
+        beside(
+            "Ada Quill held Austro-Hungarian citizenship.",
+            &[
+                ("Ada Quill held Hungarian citizenship.", '-'),
+                ("Ada Quill held Austro-Hungarian citizenship.", '+'),
+                ("Ada Quill held Austro Hungarian citizenship.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill was a non-smoker and a well-known painter.",
+            &[("Ada Quill was a smoker.", '-'), ("Ada Quill was a painter.", '+')],
+        );
+        beside("Ada Quill was a Polish-French physicist.", &[("Ada Quill was a physicist.", '+')]);
+        beside("According to Bo Ray, Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
+        beside("In Oslo Ada Quill met Bo Ray.", &[("Ada Quill met Bo Ray in Oslo.", '+')]);
+        beside("Under no circumstances did Ada Quill sing.", &[("Ada Quill did sing.", '-'), ("Ada Quill sing.", '-')]);
+        beside(
+            "Ada Quill was born in Oslo. She never lived in Rome. Rome is a town.",
+            &[("Ada Quill lived in Rome.", '-')],
+        );
+        beside(
+            "Ada Quill was the first woman to win the prize, though she did not accept it.",
+            &[("Ada Quill accept it.", '-')],
+        );
+        beside(
+            "Ada Quill, not Bo Ray, won the prize.",
+            &[("Ada Quill won the prize.", '+'), ("Bo Ray won the prize.", '-')],
+        );
+        beside("Bo Ray, not Ada Quill, won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside("Bo Ray rather than Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside("Ada Quill, along with Bo Ray, won the prize.", &[("Ada Quill won the prize.", '+')]);
+        beside("Everybody but Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside("Everyone except Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside("Bo Ray instead of Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
+        beside(
+            "Ada Quill\u{2019}s father, Tom Quill, was a mayor of Oslo.",
+            &[("Ada Quill was a mayor of Oslo.", '-')],
+        );
+        beside("Tom Quill was a mayor of Oslo.", &[("Ada Quill was a mayor of Oslo.", '-')]);
+        beside("Ada Quill Prize was founded in 1934.", &[("Ada Quill was founded in 1934.", '-')]);
+        beside("The Ada Quill Museum opened in 1934.", &[("Ada Quill opened in 1934.", '-')]);
+        beside("Ada Quill Street is in Oslo.", &[("Ada Quill is in Oslo.", '-')]);
+        beside("Ada Quill said: \"Bo Ray won the prize.\"", &[("Ada Quill won the prize.", '-')]);
+        beside(
+            "Ada Quill was awarded the prize in 1903, but she lost it in 1911.",
+            &[("Ada Quill was awarded the prize in 1903.", '+'), ("Ada Quill was awarded the prize in 1911.", '-')],
+        );
+        beside("Ada Quill was born in 1867 (some sources say 1868).", &[("Ada Quill was born in 1868.", '-')]);
+    }
+
+    #[test]
     fn who_did_what_counts() {
         beside(
             "Bo Ray shot Ada Quill in 1804.",
