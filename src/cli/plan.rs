@@ -10,7 +10,7 @@ use super::{
     output::print_json,
     validate::show as show_problems,
 };
-use crate::schedule::{State, Survey, survey, wrong_inputs};
+use crate::schedule::{Machine, State, Survey, survey, wrong_inputs};
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlanArguments {
@@ -67,6 +67,13 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     show(&plan, &survey);
+    let machine = Machine::detect();
+    let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached);
+    for stage in open.map(|surveyed| &plan.graph[surveyed.node]) {
+        if let Some(problem) = machine.lacks(stage) {
+            say!("! {} cannot run on this machine: {problem}", stage.name);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,7 @@
 //! `apeft validate`: is the recipe right?
 
 use std::{
+    collections::BTreeSet,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,7 +15,7 @@ use crate::{
     diagnostic::{Problem, Problems},
     plan::{self, Plan},
     recipe::Recipe,
-    schedule::{not_built_for, wrong_inputs},
+    schedule::{Machine, not_built_for, wrong_inputs},
     stage::registry,
 };
 
@@ -35,8 +36,10 @@ pub(super) struct ValidateArguments {
 }
 
 pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
-    let planned =
-        plan_recipe(&arguments.recipe, &arguments.settings, None).and_then(with_its_devices).and_then(with_its_inputs);
+    let planned = plan_recipe(&arguments.recipe, &arguments.settings, None)
+        .and_then(with_its_devices)
+        .and_then(with_its_inputs)
+        .map(with_lacking_devices);
     let problems = planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings);
     show(problems);
     if arguments.json {
@@ -64,6 +67,20 @@ fn with_its_devices(plan: Plan) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
     not_built_for(&plan).into_iter().for_each(|problem| problems.push(Problem::error(problem)));
     if problems.errors() > 0 { Err(problems) } else { Ok(plan) }
+}
+
+/// Says which stages this machine has no GPU for; another one may have it.
+fn with_lacking_devices(mut plan: Plan) -> Plan {
+    let machine = Machine::detect();
+    let mut said = BTreeSet::new();
+    for stage in plan.order.iter().map(|node| &plan.graph[*node]) {
+        if let Some(problem) = machine.lacks(stage)
+            && said.insert(&stage.stage)
+        {
+            plan.warnings.push(Problem::warning(format!("`{}` cannot run on this machine: {problem}", stage.stage)));
+        }
+    }
+    plan
 }
 
 /// A plan whose inputs that are there already can be read.
