@@ -29,7 +29,7 @@ pub(super) const KIND: Kind = Kind {
         "matching",
         Shape::Choice(&["exact", "contained"]),
         Default::Text("exact"),
-        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles, possessives and the form of dates; `contained` where a sentence has all its words and says them of the same, neither denied nor doubted.",
+        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles and forms of dates; `contained` where one says all its words of the same, not denied.",
     )],
     provides: &[&VERDICTS],
     draws: false,
