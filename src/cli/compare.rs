@@ -237,6 +237,6 @@ mod tests {
         let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();
         let expected = ["compared@k=4,n=2", "after@algorithm=dpo,seed=0", "a \"b\"\nc", "0.5"];
         assert_eq!(rows.len(), 1);
-        assert_eq!(rows[0], expected.as_slice());
+        assert_eq!(rows[0].iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -29,7 +29,7 @@ pub(super) const KIND: Kind = Kind {
         "matching",
         Shape::Choice(&["exact", "contained"]),
         Default::Text("exact"),
-        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles and forms of dates; `contained` where one says all its words of the same, not denied.",
+        "When a claim is supported: `exact` where a sentence equals it but for case, punctuation, articles and forms of dates; `contained` where one says all its words of the same.",
     )],
     provides: &[&VERDICTS],
     draws: false,
