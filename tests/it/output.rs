@@ -148,7 +148,8 @@ fn a_log_without_end_is_shown_from_its_beginning() {
     let mut file = fs::File::options().write(true).open(&log).unwrap();
     file.seek(SeekFrom::Start(1 << 41)).unwrap();
     file.write_all(b"the end\n").unwrap();
-    let mut child = bench.command("logs", &["a"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        bench.command("logs", &["a", "--run", "good"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
