@@ -11,22 +11,15 @@ use serde_json::{Map, Value};
 use super::{Context, InputPath, Report, StageError};
 use crate::{
     language::{Claim, Finish, Judgement, Response, Verdict, json_lines},
-    recipe::schema::{Chosen, Default, Kind, Mismatch},
+    recipe::schema::{Chosen, Kind, Mismatch, Parameter},
     seed::Seed,
 };
 
 /// The kind's parameters where a recipe says nothing; required ones are missing.
 pub(super) fn defaults(kind: &Kind) -> Map<String, Value> {
-    let value = |default: &Default| match default {
-        Default::Required | Default::Absent => None,
-        Default::Integer(value) => Some(Value::from(*value)),
-        Default::Number(value) => Some(Value::from(*value)),
-        Default::Flag(value) => Some(Value::from(*value)),
-        Default::Text(value) => Some(Value::from(*value)),
-        Default::Texts(values) => Some(Value::from(values.to_vec())),
-    };
-    let parameters = kind.parameters.iter();
-    parameters.filter_map(|parameter| Some((parameter.name.to_owned(), value(&parameter.default)?))).collect()
+    let value =
+        |parameter: &Parameter| Some((parameter.name.to_owned(), parameter.in_order(parameter.default_value()?)));
+    kind.parameters.iter().filter_map(value).collect()
 }
 
 /// What does not fit together where these inputs are given and these parameters differ from the defaults: the fields.

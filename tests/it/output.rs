@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader, Seek, SeekFrom, Write},
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -147,12 +148,38 @@ fn a_log_without_end_is_shown_from_its_beginning() {
     let mut file = fs::File::options().write(true).open(&log).unwrap();
     file.seek(SeekFrom::Start(1 << 41)).unwrap();
     file.write_all(b"the end\n").unwrap();
-    let mut child = bench.command("logs", &["a"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        bench.command("logs", &["a", "--run", "good"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
     drop(reader);
     assert_eq!((first.as_str(), child.wait().unwrap().code()), ("printed\n", Some(0)));
+}
+
+#[test]
+fn logs_that_are_followed_go_on_through_all_attempts() {
+    let bench = Bench::new();
+    let script =
+        "n=$(cat HERE/n || echo 0); echo $((n + 1)) > HERE/n; echo attempt $n; sleep 0.4; [ $n = 2 ] && echo x > o";
+    let script = script.replace("HERE", bench.folder.path().to_str().unwrap());
+    bench.write(
+        "retried.toml",
+        &format!(
+            "name = \"retried\"\n[stage.r]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \"{script}\"]\noutputs = [\"o\"]\nretries = 2\n"
+        ),
+    );
+    let mut run = bench.command("run", &["retried.toml"]).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !bench.path("n").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let followed = bench.command("logs", &["r", "--follow"]).output().unwrap();
+    let said = String::from_utf8(followed.stdout).unwrap();
+    let attempts: Vec<&str> = said.lines().filter(|line| line.starts_with("attempt")).collect();
+    assert_eq!(attempts, ["attempt 0", "attempt 1", "attempt 2"], "{said}");
+    assert_eq!((followed.status.code(), run.wait().unwrap().code()), (Some(0), Some(0)));
 }
 
 /// The README says that `doctor` names the kind of arithmetic that keys have.

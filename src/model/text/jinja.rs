@@ -11,14 +11,14 @@ use minijinja_contrib::{globals, pycompat};
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use super::loops::{THINGS, guard_loop};
+
 /// How many instructions a template may take: far more than the longest conversations need.
 const FUEL: u64 = 5_000_000;
 /// How many levels of lists and dictionaries are written out.
 const DEEPEST: usize = 200;
 /// What ends a line in Python, beside `\r\n`.
 const LINE_ENDS: [char; 10] = ['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
-/// The name of the filter behind what loops go through.
-const THINGS: &str = "__things";
 /// The name of the one template in its environment.
 const NAME: &str = "chat";
 
@@ -106,41 +106,6 @@ fn translate(tag: &str) -> String {
         _ => tag.to_owned(),
     };
     renamed.replace("[::-1]", ".reversed()")
-}
-
-/// Has what a loop goes through looked at first.
-fn guard_loop(tag: &str) -> String {
-    let Some(start) = find_word(tag, "in").map(|place| place + 2) else { return tag.to_owned() };
-    let (head, rest) = tag.split_at(start);
-    let written = rest.trim_end_matches(|c: char| "-+".contains(c) || c.is_whitespace()).len();
-    let ends = [find_word(rest, "if"), find_word(rest, "recursive"), Some(written)];
-    let (things, tail) = rest.split_at(ends.into_iter().flatten().min().unwrap_or(written));
-    format!("{head} ({})|{THINGS} {tail}", things.trim())
-}
-
-/// Where a word stands by itself, outside of quotes and brackets.
-fn find_word(text: &str, word: &str) -> Option<usize> {
-    let (mut depth, mut quote, mut before) = (0, None, ' ');
-    for (place, c) in text.char_indices() {
-        let after = text[place..].strip_prefix(word).map(|rest| rest.chars().next().unwrap_or(' '));
-        match (quote, c) {
-            (Some(open), _) if c == open && before != '\\' => quote = None,
-            (Some(_), _) => {}
-            (None, '\'' | '"') => quote = Some(c),
-            (None, '(' | '[' | '{') => depth += 1,
-            (None, ')' | ']' | '}') => depth -= 1,
-            // The tag itself begins with a bracket.
-            _ if depth <= i32::from(text.starts_with("{%"))
-                && before.is_whitespace()
-                && after.is_some_and(|after| after.is_whitespace() || "-+".contains(after)) =>
-            {
-                return Some(place);
-            }
-            _ => {}
-        }
-        before = c;
-    }
-    None
 }
 
 /// Jinja as transformers sets it up, with Python's ways where minijinja has its own.

@@ -3,6 +3,7 @@
 mod chat;
 mod encode;
 mod jinja;
+mod loops;
 #[cfg(test)]
 mod recorded;
 mod settings;
