@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, ModelConfig, NumberFormat, SlidingWindow, known_fields};
+use super::{Architecture, ModelConfig, NumberFormat, RotaryScaling, SlidingWindow, known_fields};
 
 mod rotary_fields;
 
@@ -426,7 +426,10 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::model::architecture::config::tests::{one_of_each, tiny};
+    use crate::model::architecture::{
+        Rotary,
+        config::tests::{one_of_each, tiny},
+    };
 
     fn with(field: &str, value: Value) -> String {
         let mut fields: Map<String, Value> = serde_json::from_str(&tiny().to_json(NumberFormat::Float32)).unwrap();
