@@ -1019,35 +1019,35 @@ fn settings_with_unknown_paths() {
               |
               = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
 
-            error: there is no stage `answer`
-             --> --set:2:7
-              |
-            2 | stage.answer.n=2
-              |       ^^^^^^ the name of a stage is expected
-              |
-              = help: did you mean `answers`? known stages: `base` and `answers`
-
-            error: a stage of kind `sample` has no field `m`
-             --> --set:3:15
-              |
-            3 | stage.answers.m=2
-              |               ^ the name of a field of `sample` is expected
-              |
-              = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
-
             error: `extends` cannot be set: it says which files are read
-             --> --set:4:1
+             --> --set:1:1
               |
-            4 | extends="a.toml"
+            1 | extends="a.toml"
               | ^^^^^^^ the path of a recipe's field is expected
               |
               = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
 
             error: stage `other` is a whole number
-             --> --set:5:7
+             --> --set:1:7
               |
-            5 | stage.other=3
+            1 | stage.other=3
               |       ^^^^^ a field of it is expected: stage.other.FIELD=VALUE
+
+            error: there is no stage `answer`
+             --> --set:1:7
+              |
+            1 | stage.answer.n=2
+              |       ^^^^^^ the name of a stage is expected
+              |
+              = help: did you mean `answers`? known stages: `base` and `answers`
+
+            error: a stage of kind `sample` has no field `m`
+             --> --set:1:15
+              |
+            1 | stage.answers.m=2
+              |               ^ the name of a field of `sample` is expected
+              |
+              = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
 
             5 errors
         "#]],
@@ -1069,40 +1069,40 @@ fn settings_that_cannot_be_read() {
               = help: for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=["dpo"]
 
             error: `a b` is not the path of a field
-             --> --set:2:1
+             --> --set:1:1
               |
-            2 | a b=1
+            1 | a b=1
               | ^^^ keys with dots between them are expected
               |
               = help: for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=["dpo"]
 
-            error: this is not TOML: unclosed array
-             --> --set:3:20
+            error: `9223372036854775808` is too large for a whole number
+             --> --set:1:7
               |
-            3 | stage.answers.stop=["a"
-              |                    ^^^^ a value in TOML is expected
+            1 | seeds=9223372036854775808
+              |       ^^^^^^^^^^^^^^^^^^^ at most 9223372036854775807
+
+            error: `seeds` is a whole number
+             --> --set:1:7
               |
-              = help: quotes may need quotes: --set 'matrix.algorithm=["dpo"]'
+            1 | seeds=9223372036854775808
+              |       ^^^^^^^^^^^^^^^^^^^ a list of whole numbers is expected, e.g. [0, 1, 2]
 
             error: this is not TOML: extra comma in array
-             --> --set:4:10
+             --> --set:1:10
               |
-            4 | matrix.n=["a",,]
+            1 | matrix.n=["a",,]
               |          ^^^^^^^ a value in TOML is expected
               |
               = help: quotes may need quotes: --set 'matrix.algorithm=["dpo"]'
 
-            error: `9223372036854775808` is too large for a whole number
-             --> --set:5:7
+            error: this is not TOML: unclosed array
+             --> --set:1:20
               |
-            5 | seeds=9223372036854775808
-              |       ^^^^^^^^^^^^^^^^^^^ at most 9223372036854775807
-
-            error: `seeds` is a whole number
-             --> --set:5:7
+            1 | stage.answers.stop=["a"
+              |                    ^^^^ a value in TOML is expected
               |
-            5 | seeds=9223372036854775808
-              |       ^^^^^^^^^^^^^^^^^^^ a list of whole numbers is expected, e.g. [0, 1, 2]
+              = help: quotes may need quotes: --set 'matrix.algorithm=["dpo"]'
 
             6 errors
         "#]],

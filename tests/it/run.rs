@@ -248,7 +248,7 @@ fn a_missing_output_and_a_missing_program_are_named() {
     let ran = bench.run(&[]);
     assert!(ran.words.contains("cannot run `no-such-program`: No such file"), "{}", ran.words);
     bench.recipe("[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [\"../o\"]");
-    assert!(bench.run(&[]).words.contains("must be a path inside the working folder"));
+    assert!(bench.run(&[]).words.contains("a path inside the working folder is expected"));
 }
 
 #[test]
