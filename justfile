@@ -26,7 +26,7 @@ faults:
 
 # All tests as on a processor without AVX-512 (Linux with CPUID faulting; tests/processor says how).
 test-avx2 *filter:
-    tests/processor/without-avx512 cargo test --release {{filter}}
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER={{justfile_directory()}}/tests/processor/without-avx512 cargo test --release {{filter}}
 
 # Speed on this machine.
 bench *arguments:

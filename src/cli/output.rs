@@ -4,10 +4,18 @@ use std::io::{self, ErrorKind, Write};
 
 use anyhow::Context as _;
 
-/// Says a line on stderr, in which nothing is left that a terminal would obey. Where nobody can read it (a closed pipe, a full disk), the command goes on: `eprintln!` would panic.
+/// Says a line on stderr, in which nothing is left that a terminal would obey. Where nobody can read it (a closed pipe, a
+/// full disk), the command goes on: `eprintln!` would panic.
 macro_rules! say {
     ($($words:tt)*) => {
         $crate::cli::output::say_text(&($crate::diagnostic::printable(&format!($($words)*)).into_owned() + "\n"))
+    };
+}
+
+/// Puts a line of a result on stdout, in which nothing is left that a terminal would obey; fails as [`print_text`] does.
+macro_rules! print_line {
+    ($($words:tt)*) => {
+        $crate::cli::output::print_text(&($crate::diagnostic::printable(&format!($($words)*)).into_owned() + "\n"))
     };
 }
 

@@ -246,7 +246,7 @@ impl Topic {
                 true => is_name && !is_anothers,
                 // `Guinea` is not `Equatorial Guinea`, but what is written small is no name of others.
                 // nor is `Ada Quill Street` Ada Quill.
-                false => !becomes_anothers && !(mention.could_be_part() && is_name && is_anothers),
+                false => !(becomes_anothers || (mention.could_be_part() && is_name && is_anothers)),
             }
             .then_some(length)
         })

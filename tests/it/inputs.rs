@@ -21,6 +21,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+use crate::said;
+
 /// A folder with a recipe, a store and whatever a test puts there.
 struct Bench {
     folder: tempfile::TempDir,
@@ -92,8 +94,7 @@ fn end(child: Child) -> Ran {
 }
 
 fn ran(output: Output) -> Ran {
-    let words = String::from_utf8(output.stderr).unwrap();
-    Ran { status: output.status.code(), json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null), words }
+    Ran { status: output.status.code(), json: said::json(&output), words: said::words(&output) }
 }
 
 fn ran_of(command: &mut Command) -> Ran {

@@ -13,6 +13,8 @@ use apeft::seed::{Seed, Stream};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+use crate::said;
+
 const KILLS: usize = 50;
 const MARK: &str = "APEFT_TEST_MARK";
 
@@ -124,11 +126,7 @@ impl Bench {
 
 impl Said {
     fn new(output: Output) -> Self {
-        Self {
-            status: output.status.code(),
-            json: serde_json::from_slice(&output.stdout).unwrap_or(Value::Null),
-            words: String::from_utf8(output.stderr).unwrap(),
-        }
+        Self { status: output.status.code(), json: said::json(&output), words: said::words(&output) }
     }
 
     fn executed(&self) -> BTreeSet<&str> {

@@ -17,6 +17,7 @@ mod real_files;
 mod recipes;
 mod rows;
 mod run;
+mod said;
 mod scores;
 mod shift;
 mod store;

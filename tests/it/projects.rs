@@ -16,6 +16,8 @@ use apeft::{
 };
 use serde_json::{Value, json};
 
+use crate::said;
+
 /// A folder with projects, each with a recipe and its runs, and a store beside them.
 struct Bench {
     folder: tempfile::TempDir,
@@ -30,8 +32,7 @@ struct Said {
 
 impl Said {
     fn new(output: &Output) -> Self {
-        let words = String::from_utf8(output.stderr.clone()).unwrap();
-        Self { status: output.status.code(), json: serde_json::from_slice(&output.stdout).unwrap_or_default(), words }
+        Self { status: output.status.code(), json: said::json(output), words: said::words(output) }
     }
 
     /// `a ran, b cached`.
@@ -243,7 +244,7 @@ fn what_may_not_be_read_is_no_damage() {
         [hidden.to_owned(), hidden.parent().unwrap().to_owned(), hidden.join("manifest.json"), artifact.join("o")]
     {
         let mode = fs::metadata(&closed).unwrap().permissions().mode();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
         // Otherwise a file that was hashed before need not be read.
         let _ = fs::remove_file(bench.path("shared/v1/memo"));
         for (arguments, status) in

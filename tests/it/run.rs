@@ -12,6 +12,8 @@ use std::{
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+use crate::said;
+
 /// A folder with recipes, a store and runs.
 struct Bench {
     folder: tempfile::TempDir,
@@ -78,9 +80,7 @@ struct Ran {
 
 impl Ran {
     fn new(output: Output) -> Self {
-        let words = String::from_utf8(output.stderr).unwrap();
-        let json = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-        Self { status: output.status.code(), json, words }
+        Self { status: output.status.code(), json: said::json(&output), words: said::words(&output) }
     }
 
     /// `a ran, b cached`.
@@ -499,7 +499,7 @@ fn what_a_program_prints_is_in_its_log_and_nowhere_else() {
     let text = String::from_utf8(logs.stdout).unwrap();
     assert!(text.contains("said\n") && text.contains("sighed\n"), "{text}");
     assert_eq!(bench.call(&["logs", "nobody"]).status.code(), Some(2));
-    let status = String::from_utf8(bench.call(&["status"]).stderr).unwrap();
+    let status = String::from_utf8(bench.call(&["status"]).stdout).unwrap();
     assert!(status.contains("done"), "{status}");
 }
 
