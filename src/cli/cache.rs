@@ -80,9 +80,9 @@ fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
         let names: Vec<&str> = artifact.names().map(|(name, _)| name).take(4).collect();
         let more = if artifact.names().count() > 4 { ", ..." } else { "" };
         let size = bytes(artifact.bytes());
-        print_line!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "))?;
+        say!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "));
     }
-    print_line!("{} artifacts in {}", artifacts.len(), store.root().display())?;
+    say!("{} artifacts in {}", artifacts.len(), store.root().display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,15 +104,14 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
             "ok": left.is_empty(), "artifacts": audit.artifacts, "files": audit.files, "bytes": audit.bytes,
             "problems": problems,
         }))?;
-        return Ok(if left.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) });
     }
     for found in &audit.problems {
         let done = if repair && !left.contains(found) { " (repaired)" } else { "" };
-        print_line!("! {}: {}{done}", found.path.display(), found.problem)?;
+        say!("! {}: {}{done}", found.path.display(), found.problem);
     }
     let counts = format!("{} artifacts, {} files, {}", audit.artifacts, audit.files, bytes(audit.bytes));
     if left.is_empty() {
-        print_line!("{counts}: everything is as it was left")?;
+        say!("{counts}: everything is as it was left");
         return Ok(ExitCode::SUCCESS);
     }
     let advice = if repair {
@@ -120,7 +119,7 @@ fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
     } else {
         "`apeft cache verify --repair` moves what is damaged aside, and the next run makes it again"
     };
-    print_line!("{counts}: {} problems; {advice}", left.len())?;
+    say!("{counts}: {} problems; {advice}", left.len());
     Ok(ExitCode::from(DAMAGED))
 }
 
@@ -136,7 +135,7 @@ fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
             ("moved aside", usage.damaged),
             ("everything", usage.total),
         ] {
-            print_line!("{name:<16} {:>9}", bytes(count))?;
+            say!("{name:<16} {:>9}", bytes(count));
         }
     }
     Ok(ExitCode::SUCCESS)

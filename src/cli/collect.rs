@@ -194,12 +194,12 @@ fn say(
         }));
     }
     for leftover in leftovers {
-        print_line!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why)?;
+        say!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
     }
     if *in_use > 0 {
         let holders: BTreeSet<&str> = pinned.holders.iter().map(String::as_str).collect();
         let holders = holders.into_iter().collect::<Vec<_>>().join("; ");
-        print_line!("kept: {}, since a run under way needs them or makes them ({holders})", artifacts(*in_use))?;
+        say!("kept: {}, since a run under way needs them or makes them ({holders})", artifacts(*in_use));
     }
     if *unrecorded > 0 {
         let place = arguments.experiments.experiments.display();
@@ -208,17 +208,18 @@ fn say(
             1 => " or of the other project that is known".to_owned(),
             count => format!(" or of the {count} other projects that are known"),
         };
-        print_line!(
+        say!(
             "kept: {} ({}) that no run in {place}{others} used: they may be another project's; --unrecorded removes them too",
             artifacts(*unrecorded),
             bytes(*unrecorded_bytes)
-        )?;
+        );
     }
     for lost in &known.lost {
-        print_line!("not known: what the project {lost} needs; it is kept unless --forget and --unrecorded are said")?;
+        say!("not known: what the project {lost} needs; it is kept unless --forget and --unrecorded are said");
     }
     let verb = if arguments.dry_run { "would be freed" } else { "freed" };
-    print_line!("{} {verb}", bytes(total))
+    say!("{} {verb}", bytes(total));
+    Ok(())
 }
 
 fn artifacts(count: usize) -> String {

@@ -50,19 +50,15 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
         match (surveyed.state, found) {
             (State::Cached, _) => {
                 let artifact = surveyed.artifact.as_ref().map(|artifact| artifact.files().display().to_string());
-                print_line!("{}: cached in {}", stage.name, artifact.unwrap_or_default())?;
+                say!("{}: cached in {}", stage.name, artifact.unwrap_or_default());
             }
-            (State::Waiting, _) => {
-                print_line!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason)?;
-            }
+            (State::Waiting, _) => say!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason),
             (State::Ready, None) => {
-                print_line!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)?;
+                say!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)
             }
             (State::Ready, Some(found)) => {
-                print_line!("{}: differs from the nearest artifact of its kind in", stage.name)?;
-                for difference in &found {
-                    print_line!("  {difference}")?;
-                }
+                say!("{}: differs from the nearest artifact of its kind in", stage.name);
+                found.iter().for_each(|difference| say!("  {difference}"));
             }
         }
     }

@@ -12,13 +12,6 @@ macro_rules! say {
     };
 }
 
-/// Puts a line of a result on stdout, in which nothing is left that a terminal would obey; fails as [`print_text`] does.
-macro_rules! print_line {
-    ($($words:tt)*) => {
-        $crate::cli::output::print_text(&($crate::diagnostic::printable(&format!($($words)*)).into_owned() + "\n"))
-    };
-}
-
 /// Says a text on stderr in one piece, as [`say!`] does a line.
 pub(super) fn say_text(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());

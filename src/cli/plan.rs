@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
         print_json(&json!({"recipe": plan.recipe, "stages": stages.collect::<Vec<_>>()}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    show(&plan, &survey)?;
+    show(&plan, &survey);
     let machine = Machine::detect();
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached);
     for stage in open.map(|surveyed| &plan.graph[surveyed.node]) {
@@ -77,24 +77,24 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(plan: &crate::plan::Plan, survey: &Survey) -> anyhow::Result<()> {
+fn show(plan: &crate::plan::Plan, survey: &Survey) {
     let names = survey.stages.iter().map(|surveyed| plan.graph[surveyed.node].name.chars().count());
     let width = names.max().unwrap_or(0).min(60);
     for surveyed in &survey.stages {
         let name = &plan.graph[surveyed.node].name;
         match surveyed.state {
-            State::Cached => print_line!("= {name:<width$}  cached")?,
-            State::Ready => print_line!("> {name:<width$}  ready: {}", surveyed.reason)?,
-            State::Waiting => print_line!(". {name:<width$}  waiting: {}", surveyed.reason)?,
+            State::Cached => say!("= {name:<width$}  cached"),
+            State::Ready => say!("> {name:<width$}  ready: {}", surveyed.reason),
+            State::Waiting => say!(". {name:<width$}  waiting: {}", surveyed.reason),
         }
     }
     let count = |state| survey.stages.iter().filter(|surveyed| surveyed.state == state).count();
-    print_line!(
+    say!(
         "{}: {} stages, {} cached, {} ready, {} waiting",
         plan.recipe,
         survey.stages.len(),
         count(State::Cached),
         count(State::Ready),
         count(State::Waiting)
-    )
+    );
 }

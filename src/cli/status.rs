@@ -70,9 +70,9 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let width = standings.iter().map(|standing| standing.name.chars().count()).max().unwrap_or(0).min(60);
     for Standing { name, state, seconds, words } in &standings {
         let seconds = seconds.map(duration).unwrap_or_default();
-        print_line!("{name:<width$}  {state:<8} {seconds:>12}  {words}")?;
+        say!("{name:<width$}  {state:<8} {seconds:>12}  {words}");
     }
-    print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
+    say!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -46,11 +46,15 @@ pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
         let (name, stages) = planned.as_ref().map_or((None, 0), |plan| (Some(&plan.recipe), plan.order.len()));
         let value = json!({ "ok": planned.is_ok(), "recipe": name, "stages": stages, "problems": problems.to_json() });
         print_json(&value)?;
-    } else if let Ok(plan) = &planned {
-        let count = plan.order.len();
-        print_line!("{}: ok, {count} stage{}", arguments.recipe.display(), if count == 1 { "" } else { "s" })?;
     }
-    Ok(if planned.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) })
+    Ok(match &planned {
+        Ok(plan) => {
+            let count = plan.order.len();
+            say!("{}: ok, {count} stage{}", arguments.recipe.display(), if count == 1 { "" } else { "s" });
+            ExitCode::SUCCESS
+        }
+        Err(_) => ExitCode::from(2),
+    })
 }
 
 /// Reads and plans a recipe.

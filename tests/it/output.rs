@@ -137,28 +137,6 @@ fn commands_end_alike_whoever_reads_what_they_say() {
     }
 }
 
-/// `apeft plan recipe.toml > plan.txt` keeps the plan; what was asked for is never among the messages.
-#[test]
-fn results_are_on_stdout_and_nothing_else_is_said() {
-    let bench = Bench::new();
-    assert!(bench.command("run", &["good.toml"]).output().unwrap().status.success());
-    for (name, arguments, expected) in [
-        ("plan", &["good.toml"][..], "cached"),
-        ("validate", &["good.toml"], "ok"),
-        ("explain", &["good.toml", "a"], "a: cached in"),
-        ("status", &["good"], "done"),
-        ("cache", &["ls"], "artifacts in"),
-        ("cache", &["verify"], "everything is as it was left"),
-        ("cache", &["du"], "everything"),
-        ("cache", &["gc", "--dry-run"], "would be freed"),
-    ] {
-        let output = bench.command(name, arguments).output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(expected), "{name} {arguments:?}: {text}");
-        assert!(output.stderr.is_empty(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}
-
 /// Far more than fits into memory or could be read in time: what is wanted of it comes at once.
 #[test]
 fn a_log_without_end_is_shown_from_its_beginning() {

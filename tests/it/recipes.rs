@@ -883,7 +883,7 @@ fn the_recipe_that_the_others_break_is_right() {
         fs::write(folder.path().join(name), text).unwrap();
     }
     let output = apeft(folder.path(), &["validate", "recipe.toml"]);
-    assert_eq!(text(&output.stdout), "recipe.toml: ok, 3 stages\n");
+    assert_eq!(text(&output.stderr), "recipe.toml: ok, 3 stages\n");
 }
 
 #[test]

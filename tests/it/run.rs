@@ -499,7 +499,7 @@ fn what_a_program_prints_is_in_its_log_and_nowhere_else() {
     let text = String::from_utf8(logs.stdout).unwrap();
     assert!(text.contains("said\n") && text.contains("sighed\n"), "{text}");
     assert_eq!(bench.call(&["logs", "nobody"]).status.code(), Some(2));
-    let status = String::from_utf8(bench.call(&["status"]).stdout).unwrap();
+    let status = String::from_utf8(bench.call(&["status"]).stderr).unwrap();
     assert!(status.contains("done"), "{status}");
 }
 
