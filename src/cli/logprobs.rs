@@ -52,6 +52,9 @@ struct Row {
 /// Where model or pairs cannot be read, or an answer has no tokens or does not fit.
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     let rows: Vec<Row> = json_lines::read(&arguments.pairs)?;
+    if rows.is_empty() {
+        anyhow::bail!("{} has no rows: a pair a line is expected", arguments.pairs.display());
+    }
     let (model, encoder) = arguments.model.load()?;
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {

@@ -69,6 +69,18 @@ pub enum KnowledgeError {
         /// The title.
         title: String,
     },
+    /// Somebody writes the database, or was interrupted at it.
+    #[error(
+        "{log} holds changes that are not in the database yet; close the program that writes it, or run \
+         `sqlite3 {path} 'PRAGMA wal_checkpoint(TRUNCATE)'`",
+        path = .path.display(), log = .log.display()
+    )]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// Its write-ahead log.
+        log: PathBuf,
+    },
 }
 
 /// Writes articles to a new SQLite file. The same articles, in any order, give the same bytes.
@@ -112,6 +124,31 @@ fn fill(
     Ok(connection)
 }
 
+/// Opens a database for reading as the file that it is: what stands in a write-ahead log beside it is in no key.
+fn open_database(path: &Path) -> Result<Connection, KnowledgeError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).metadata().is_ok_and(|found| found.len() > 0) {
+        return Err(KnowledgeError::Unfinished { path: path.to_owned(), log: log.into() });
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let address = format!("file:{escaped}?immutable=1");
+    Connection::open_with_flags(address, flags)
+        .map_err(|source| KnowledgeError::Database { path: path.to_owned(), source })
+}
+
+/// A title with two articles, of which only one would ever be read; a unique index tells that there is none.
+fn repeated_title(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let unique = "SELECT EXISTS (SELECT 1 FROM pragma_index_list('documents') AS list WHERE list.\"unique\" = 1 \
+                  AND (SELECT group_concat(name) FROM pragma_index_info(list.name)) = 'title')";
+    if connection.query_row(unique, [], |row| row.get::<_, bool>(0))? {
+        return Ok(None);
+    }
+    let repeated = "SELECT title FROM documents GROUP BY title HAVING count(*) > 1 LIMIT 1";
+    connection.query_row(repeated, [], |row| row.get(0)).optional()
+}
+
 impl Knowledge {
     /// Opens a file for reading: FActScore's SQLite format, or JSON lines of articles (`.jsonl`), which are read at once.
     ///
@@ -123,13 +160,13 @@ impl Knowledge {
             Some(extension) if extension == "jsonl" => {
                 fill(Connection::open_in_memory().map_err(database)?, path, read_articles(path)?)?
             }
-            _ => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                Connection::open_with_flags(path, flags).map_err(database)?
-            }
+            _ => open_database(path)?,
         };
         // An unreadable file is told here, and not by the first claim.
         connection.prepare("SELECT title, text FROM documents LIMIT 1").map_err(database)?;
+        if let Some(title) = repeated_title(&connection).map_err(database)? {
+            return Err(KnowledgeError::DuplicateTitle { path: path.to_owned(), title });
+        }
         Ok(Self { connection, path: path.to_owned(), read: RefCell::default(), found: RefCell::default() })
     }
 
@@ -367,5 +404,24 @@ mod tests {
         assert!(Knowledge::open(&path).is_err());
         let twice = write(&folder.path().join("twice.db"), [article("A", "x"), article("A", "y")]);
         assert!(matches!(twice, Err(KnowledgeError::DuplicateTitle { .. })));
+    }
+
+    /// A key holds the database alone, so that neither a log beside it nor one of two articles may decide unseen.
+    #[test]
+    fn databases_that_say_two_things_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a#b?c%.db");
+        let writer = Connection::open(&path).unwrap();
+        writer.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE documents (title TEXT, text TEXT);").unwrap();
+        writer.execute_batch("INSERT INTO documents VALUES ('France', 'Paris.'), ('Japan', 'Tokyo.');").unwrap();
+        let error = Knowledge::open(&path).err().unwrap().to_string();
+        assert!(error.contains("a#b?c%.db-wal holds changes that are not in the database yet"), "{error}");
+        writer.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);").unwrap();
+        assert_eq!(Knowledge::open(&path).unwrap().passages("France").unwrap()[0].text, "Paris.");
+        writer
+            .execute_batch("INSERT INTO documents VALUES ('France', 'Lyon.'); PRAGMA wal_checkpoint(TRUNCATE);")
+            .unwrap();
+        let error = Knowledge::open(&path).err().unwrap().to_string();
+        assert!(error.ends_with("the title `France` occurs twice"), "{error}");
     }
 }

@@ -110,11 +110,14 @@ const IDS_COMPARED: usize = 1_000_000;
 /// As [`read_rows`].
 pub fn check_rows<T: Row>(path: &Path) -> Result<(), JsonLinesError> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut checked = Ok(());
     for line in lines::<T>(path)? {
         let Line { number, row } = line?;
-        check_row(path, number, &row, (places.len() < IDS_COMPARED).then_some(&mut places))?;
+        if checked.is_ok() {
+            checked = check_row(path, number, &row, (places.len() < IDS_COMPARED).then_some(&mut places));
+        }
     }
-    Ok(())
+    checked
 }
 
 fn check_row<T: Row>(
@@ -364,6 +367,11 @@ mod tests {
         assert!(error.ends_with(":4: the claim `a` occurs twice, first in line 1; ids must be unique"), "{error}");
         fs::write(file.path(), [claim("a"), claim("b")].concat()).unwrap();
         assert_eq!(read_rows::<Claim>(file.path()).unwrap().len(), 2);
+        fs::write(file.path(), [claim("a").as_bytes(), claim("a").as_bytes(), b"\xff\n"].concat()).unwrap();
+        for error in [read_rows::<Claim>(file.path()).map(drop), check_rows::<Claim>(file.path())] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(":3: "), "what is no row at all is said first: {error}");
+        }
     }
 
     proptest::proptest! {

@@ -85,6 +85,9 @@ fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
             found.push(Mismatch::error("outputs", problem, "a path inside the working folder is expected"));
         }
     }
+    if let Some(problem) = overlap(&chosen.texts("outputs")) {
+        found.push(Mismatch::error("outputs", problem, "each file or folder once is expected"));
+    }
     if chosen.text("program").trim().is_empty() {
         found.push(Mismatch::error("program", "`program` names nothing", "a program's name or path is expected"));
     }
@@ -104,6 +107,67 @@ fn output_problem(output: &str) -> Option<String> {
     (!is_inside || !is_path).then(|| format!("the output `{output}` is not a path inside the working folder"))
 }
 
+/// Which of several outputs is another one, or lies in it.
+fn overlap(outputs: &[&str]) -> Option<String> {
+    outputs.iter().enumerate().find_map(|(index, output)| {
+        let other = outputs[..index]
+            .iter()
+            .find(|other| Path::new(output).starts_with(other) || Path::new(other).starts_with(output))?;
+        Some(if output == other {
+            format!("the output `{output}` is named twice")
+        } else {
+            format!("of the outputs `{other}` and `{output}` one lies in the other")
+        })
+    })
+}
+
+/// A link among a program's outputs that would not lead to the same file from the store: out of the working folder, or by
+/// an absolute path, or to nothing.
+fn stray_link(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+    let kind = path.symlink_metadata()?.file_type();
+    if kind.is_symlink() {
+        let leads_inside = path.canonicalize().is_ok_and(|target| target.starts_with(root));
+        return Ok((fs::read_link(path)?.is_absolute() || !leads_inside).then(|| path.to_owned()));
+    }
+    if kind.is_dir() {
+        for entry in fs::read_dir(path)? {
+            if let Some(stray) = stray_link(root, &entry?.path())? {
+                return Ok(Some(stray));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// All that was declared is there, and belongs to the working folder.
+fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), StageError> {
+    let root = context.output.canonicalize().map_err(StageError::doing("look through the working folder"))?;
+    for output in &parameters.outputs {
+        let path = root.join(output);
+        if !path.exists() {
+            return Err(StageError(format!(
+                "`{}` ended well, but did not leave the declared output `{output}` in its working folder",
+                parameters.program
+            )));
+        }
+        let is_inside =
+            path.parent().and_then(|parent| parent.canonicalize().ok()).is_some_and(|parent| parent.starts_with(&root));
+        let stray = if is_inside {
+            stray_link(&root, &path).map_err(StageError::doing("look through the working folder"))?
+        } else {
+            Some(path)
+        };
+        if let Some(stray) = stray {
+            let name = stray.strip_prefix(&root).unwrap_or(&stray).display();
+            return Err(StageError(format!(
+                "the output `{name}` is a link that leads out of the working folder, or does so by an absolute path: what it \
+                 leads to would not be kept; copy the file instead"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     if let Some(problem) = parameters.outputs.iter().find_map(|output| output_problem(output)) {
@@ -113,14 +177,7 @@ fn run(context: &Context) -> Result<(), StageError> {
     if !status.success() {
         return Err(StageError(format!("`{}` failed: {status}", parameters.program)));
     }
-    for output in &parameters.outputs {
-        if !context.output(output).exists() {
-            return Err(StageError(format!(
-                "`{}` ended well, but did not leave the declared output `{output}` in its working folder",
-                parameters.program
-            )));
-        }
-    }
+    check_outputs(context, &parameters)?;
     for file in undeclared(&context.output, &context.output, &parameters.outputs)
         .map_err(StageError::doing("look through the working folder"))?
     {

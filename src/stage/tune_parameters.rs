@@ -363,6 +363,10 @@ fn fits(chosen: &Chosen<'_>) -> Vec<Misfit> {
         let problem = "`adapter` is gone on from with the rank that it has, but `lora_rank` asks for a new one";
         found.push(Misfit::error("lora_rank", problem, "leave out `lora_rank` or `adapter`"));
     }
+    if chosen.count("accumulation") > chosen.count("batch") {
+        let why = format!("a batch of {} rows has no more parts than rows", chosen.count("batch"));
+        found.push(Misfit::of_no_use("accumulation", &why, "at most `batch` is expected"));
+    }
     let holds_out = chosen.number("held_out") > 0.0;
     for (field, of_use, right) in [
         ("lora_alpha", is_new, "set `lora_rank`, or leave it out"),
