@@ -50,6 +50,10 @@ pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
     }
     let started = started(arguments)?;
     let names: Vec<&str> = started.iter().map(String::as_str).collect();
+    if let Some(attempt) = arguments.attempt.filter(|_| started.contains(&arguments.stage)) {
+        say!("error: no recorded run has an attempt {attempt} at `{}`", arguments.stage);
+        return Ok(ExitCode::from(WRONG));
+    }
     say!("error: no recorded run has an attempt at `{}`", arguments.stage);
     say!("  = help: {}", suggestion(&arguments.stage, "stages", &names));
     Ok(ExitCode::from(WRONG))

@@ -85,7 +85,8 @@ impl Sampling {
         let weights = match plain.filter(|_| self.temperature == 1.0) {
             Some(weights) => weights,
             None => {
-                tempered = Weights::new(logits, highest, (1.0 / self.temperature) as f32);
+                // Beyond float32 its inverse would be infinite, and the most probable token's weight no number.
+                tempered = Weights::new(logits, highest, ((1.0 / self.temperature) as f32).min(f32::MAX));
                 &tempered
             }
         };
@@ -222,7 +223,9 @@ mod tests {
         assert_near(shares(&plain()), [0.125, 0.5, 0.125, 0.25]);
         let squared = Sampling { temperature: 0.5, ..plain() };
         assert_near(shares(&squared), [1.0, 16.0, 1.0, 4.0].map(|weight| weight / 22.0));
-        assert_near(shares(&Sampling { temperature: 0.0, ..plain() }), [0.0, 1.0, 0.0, 0.0]);
+        for temperature in [0.0, f64::MIN_POSITIVE, 1e-40, 1e-30] {
+            assert_near(shares(&Sampling { temperature, ..plain() }), [0.0, 1.0, 0.0, 0.0]);
+        }
     }
 
     #[test]
