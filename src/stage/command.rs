@@ -86,7 +86,11 @@ fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
         }
     }
     if let Some(problem) = overlap(&chosen.texts("outputs")) {
-        found.push(Mismatch::error("outputs", problem, "each file or folder once is expected"));
+        found.push(Mismatch::error(
+            "outputs",
+            problem,
+            "the folder alone, or files that lie beside each other, are expected",
+        ));
     }
     if chosen.text("program").trim().is_empty() {
         found.push(Mismatch::error("program", "`program` names nothing", "a program's name or path is expected"));
@@ -107,17 +111,11 @@ fn output_problem(output: &str) -> Option<String> {
     (!is_inside || !is_path).then(|| format!("the output `{output}` is not a path inside the working folder"))
 }
 
-/// Which of several outputs is another one, or lies in it.
+/// Which of several outputs lies in another one.
 fn overlap(outputs: &[&str]) -> Option<String> {
-    outputs.iter().enumerate().find_map(|(index, output)| {
-        let other = outputs[..index]
-            .iter()
-            .find(|other| Path::new(output).starts_with(other) || Path::new(other).starts_with(output))?;
-        Some(if output == other {
-            format!("the output `{output}` is named twice")
-        } else {
-            format!("of the outputs `{other}` and `{output}` one lies in the other")
-        })
+    outputs.iter().find_map(|inner| {
+        let outer = outputs.iter().find(|outer| *outer != inner && Path::new(inner).starts_with(outer))?;
+        Some(format!("the output `{inner}` lies in the output `{outer}`"))
     })
 }
 

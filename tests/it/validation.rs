@@ -210,10 +210,8 @@ fn outputs_lie_in_the_folder() {
         let lines = format!("[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [\"o\", \"{output}\"]\n");
         refused(&validate(&lines), &["is not a path inside the working folder", "r.toml:5:11"]);
     }
-    for (outputs, words) in [("\"o\", \"o\"", "`o` is named twice"), ("\"o\", \"o/p\"", "one lies in the other")] {
-        let lines = format!("[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [{outputs}]\n");
-        refused(&validate(&lines), &[words]);
-    }
+    let nested = "[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [\"o\", \"o/p\"]\n";
+    refused(&validate(nested), &["the output `o/p` lies in the output `o`"]);
     let none = "[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = []\n";
     refused(&validate(none), &["`outputs` names nothing"]);
     right(&validate(&none.replace("[]", "[\"a/b\"]")));
