@@ -4,12 +4,15 @@ use crate::language::Claim;
 
 use super::{
     Topic,
-    markup::{Prose, prose},
+    frame::{denies, opening, retracts},
+    markup::{Prose, list_mark, prose},
+    other::{Others, is_other_person},
     segment::{BLOCK, ranges},
     subject::{Pronouns, with_subject},
     token::{Token, tokens},
+    topic::bare,
     unicode::shown,
-    verb::is_verb,
+    verb::{is_auxiliary, is_verb},
 };
 
 /// Words that stand for the topic at the beginning of a sentence.
@@ -40,26 +43,148 @@ pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
         sentences.iter().map(|(start, end)| tokens(&prose.letters[*start..*end].iter().collect::<String>())).collect();
     let pronouns = Pronouns::of(&spelt);
     let about = if pronouns.are_of_person() { Topic::of_person(topic) } else { Topic::new(topic) };
-    let mut claims = Vec::new();
-    for (start, end) in sentences {
-        let (start, end) = unwrapped(&prose.letters, start, end);
-        let (start, label) = framed(&prose.letters, start, end, &about);
-        if prose.letters[start..end].iter().any(|letter| letter.is_alphanumeric()) {
-            let fact: String = prose.letters[start..end].iter().filter(|letter| **letter != BLOCK).collect();
-            if is_topic_alone(&tokens(&fact), &about) {
-                continue;
+    let clauses: Vec<(usize, usize)> =
+        sentences.into_iter().flat_map(|sentence| clauses(&prose.letters, sentence, &about)).collect();
+    let mut reader = Reader { prose: &prose, about, pronouns, others: Others::default(), denial: None, last: 0 };
+    let mut claims: Vec<Claim> = Vec::new();
+    for (start, end) in clauses {
+        match reader.read(start, end, topic) {
+            Read::Nothing => {}
+            Read::Retraction(text) => {
+                claims.last_mut().into_iter().for_each(|claim| claim.text = format!("{} {text}", claim.text));
             }
-            let text = if label { labelled(&fact, &about) } else { with_subject(&fact, &about, pronouns) };
-            claims.push(Claim {
+            Read::Fact { text, span } => claims.push(Claim {
                 id: format!("{response_id}/{}", claims.len()),
                 response_id: response_id.to_owned(),
                 topic: topic.to_owned(),
                 text,
-                span: span(&prose, start, end),
-            });
+                span,
+            }),
         }
     }
     claims
+}
+
+/// What a sentence of an answer is.
+enum Read {
+    Nothing,
+    /// It takes back the one before it.
+    Retraction(String),
+    Fact {
+        text: String,
+        span: [usize; 2],
+    },
+}
+
+/// An answer as far as it is read.
+struct Reader<'a> {
+    prose: &'a Prose,
+    about: Topic,
+    pronouns: Pronouns,
+    others: Others,
+    /// What says of the sentences from here on that they are false, and whether one of them was read.
+    denial: Option<(String, bool)>,
+    /// Where the last sentence ended.
+    last: usize,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, start: usize, end: usize, topic: &str) -> Read {
+        let letters = &self.prose.letters;
+        self.begin(start);
+        self.last = end;
+        let (whole, end) = unwrapped(letters, start, end);
+        let whole = after_marks(letters, whole, end);
+        let (start, label) = framed(letters, whole, end, &self.about);
+        let text = |from: usize, to: usize| letters[from..to].iter().filter(|c| **c != BLOCK).collect::<String>();
+        let (frame, said) = (text(whole, start), tokens(&text(start, end)));
+        let frame_words = tokens(&frame);
+        let opens = matches!(letters[whole..end].last(), Some(':' | '\u{ff1a}'));
+        if opens {
+            let words = if frame.is_empty() { &said } else { &frame_words };
+            self.denial = denies(words).then(|| (shown(text(whole, end).chars()), false));
+            if is_other_person(words, &self.about) {
+                self.others.begin_section();
+            }
+            if self.denial.is_some() {
+                return Read::Nothing;
+            }
+        }
+        if said.is_empty() || is_topic_alone(&said, &self.about) {
+            return Read::Nothing;
+        }
+        if retracts(&said) {
+            return Read::Retraction(shown(text(start, end).chars()));
+        }
+        let is_anothers = is_other_person(&frame_words, &self.about);
+        if is_anothers {
+            self.others.begin_section();
+        }
+        let keeps_frame = denies(&frame_words) || is_anothers;
+        let opened = if label { 0 } else { opening(&said) };
+        let start = if opened > 0 { start + said[opened].start } else { start };
+        let fact = text(start, end).replace(topic, bare(topic));
+        let pronouns = self.others.without(self.pronouns);
+        self.others.read(&said, &self.about, self.pronouns);
+        let stated = if label { labelled(&fact, &self.about) } else { with_subject(&fact, &self.about, pronouns) };
+        let own = if keeps_frame { format!("{} {stated}", shown(frame.chars())) } else { stated };
+        let text = match &mut self.denial {
+            Some((denial, used)) => {
+                *used = true;
+                format!("{denial} {own}")
+            }
+            None => own,
+        };
+        Read::Fact { text, span: span(self.prose, if keeps_frame { whole } else { start }, end) }
+    }
+
+    /// What is said of sentences ends at a heading and, where they are no list, with their paragraph.
+    fn begin(&mut self, start: usize) {
+        let gap: Vec<char> = self.prose.letters[self.last..start].to_vec();
+        if !gap.contains(&BLOCK) {
+            return;
+        }
+        self.others.begin_paragraph();
+        let is_point = gap.last() == Some(&BLOCK);
+        let is_section = gap.windows(2).any(|pair| pair == [BLOCK, BLOCK]);
+        let used = self.denial.as_ref().is_some_and(|(_, used)| *used);
+        if is_section || (used && !is_point) {
+            self.denial = None;
+        }
+    }
+}
+
+/// The clauses of a sentence that are sentences of their own after a semicolon: `She sang; she died in 1934.`
+fn clauses(letters: &[char], (start, end): (usize, usize), about: &Topic) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut from = start;
+    for at in (start..end).filter(|at| letters[*at] == ';') {
+        let part = |from: usize, to: usize| tokens(&letters[from..to].iter().collect::<String>());
+        let (before, after) = (part(from, at), part(at + 1, end));
+        let length = match after.first() {
+            Some(first) if matches!(first.word.as_str(), "she" | "he" | "it" | "they") => 1,
+            Some(_) => about.mention(&after, 0).unwrap_or(0),
+            None => 0,
+        };
+        let is_spoken = |word: &Token| !word.capital && is_verb(&word.word) || is_auxiliary(&word.word);
+        if length > 0 && after.get(length).is_some_and(is_spoken) && before.iter().any(is_spoken) {
+            found.push((from, at));
+            from = at + 1 + letters[at + 1..end].iter().take_while(|c| c.is_whitespace()).count();
+        }
+    }
+    found.push((from, end));
+    found
+}
+
+/// Where a sentence begins after the marks of points inside a line: `(1) She sang. (2) She died.`
+fn after_marks(letters: &[char], mut start: usize, end: usize) -> usize {
+    while let Some(length) = list_mark(&letters[start..end])
+        && letters[start..start + length].iter().any(|c| c.is_alphanumeric())
+        && start + length < end
+    {
+        start += length + letters[start + length..end].iter().take_while(|c| c.is_whitespace()).count();
+    }
+    start
 }
 
 /// A text with its first letter in upper case.

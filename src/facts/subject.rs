@@ -190,6 +190,13 @@ impl Pronouns {
         Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
     }
 
+    /// Without `she`, without `he`, or both.
+    pub(super) fn without(mut self, masked: [bool; 2]) -> Self {
+        self.allowed[0] &= !masked[0];
+        self.allowed[1] &= !masked[1];
+        self
+    }
+
     /// Whether the answer speaks of its topic as of a person.
     pub(super) fn are_of_person(self) -> bool {
         self.allowed[0] || self.allowed[1]
@@ -246,7 +253,7 @@ enum Form {
 
 /// The words to be replaced: where they begin, how many they are, and what stands for them.
 fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize, usize, Form)> {
-    let first = words.iter().position(|token| !token.article).unwrap_or(0);
+    let first = words.iter().position(|token| !token.article && token.word != "late").unwrap_or(0);
     if let Some(length) = topic.mention(words, 0).or_else(|| topic.mention(words, first)) {
         let first = if topic.mention(words, 0).is_some() { 0 } else { first };
         let last = &words[first + length - 1];
