@@ -126,7 +126,11 @@ impl Reader<'_> {
         let fact = text(start, end).replace(topic, bare(topic));
         let pronouns = self.others.without(self.pronouns);
         self.others.read(&said, &self.about, self.pronouns);
-        let stated = if label { labelled(&fact, &self.about) } else { with_subject(&fact, &self.about, pronouns) };
+        let stated = match (label, bare_label(&said)) {
+            (true, _) => labelled(&fact, &self.about),
+            (false, Some(word)) => labelled(&fact.replacen(word, &format!("{word}:"), 1), &self.about),
+            (false, None) => with_subject(&fact, &self.about, pronouns),
+        };
         let own = if keeps_frame { format!("{} {stated}", shown(frame.chars())) } else { stated };
         let text = match &mut self.denial {
             Some((denial, used)) => {
@@ -285,6 +289,17 @@ fn names_subject(words: &[Token], topic: &Topic) -> bool {
 /// Whether words are the topic's name and nothing else.
 fn is_topic_alone(words: &[Token], topic: &Topic) -> bool {
     topic.mention(words, 0) == Some(words.len()) && !words.iter().any(|word| word.possessive)
+}
+
+/// The label that stands before its value without a colon: `Born Oslo`, `Died 12 May 1934`.
+fn bare_label(words: &[Token]) -> Option<&'static str> {
+    let label = match words.first()?.word.as_str() {
+        "born" => "Born",
+        "died" => "Died",
+        _ => return None,
+    };
+    let is_value = |word: &Token| word.capital || word.mark.is_some() || super::is_measure(&word.word);
+    (words[0].capital && words.len() > 1 && words[1].mark.is_none() && words[1..].iter().all(is_value)).then_some(label)
 }
 
 /// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`, `Ann Lee was born in Oslo`.

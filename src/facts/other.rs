@@ -3,7 +3,7 @@
 use super::{
     Topic,
     subject::Pronouns,
-    token::Token,
+    token::{Token, tokens},
     verb::{is_auxiliary, is_copula, is_verb},
 };
 
@@ -178,5 +178,8 @@ fn name_length(words: &[Token], topic: &Topic) -> usize {
             && token.word.chars().all(|c| c.is_alphabetic() || c == '-')
             && topic.mention(words, *index).is_none()
     };
-    words.iter().enumerate().take_while(is_part).count()
+    // `Jagan Mohan Reddy` is still Jagan.
+    let given = tokens(topic.name()).into_iter().find(|token| !token.article);
+    let is_topic = given.is_some_and(|given| words.first().is_some_and(|first| first.word == given.word));
+    if is_topic { 0 } else { words.iter().enumerate().take_while(is_part).count() }
 }

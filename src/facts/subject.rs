@@ -258,6 +258,9 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
         let first = if topic.mention(words, 0).is_some() { 0 } else { first };
         let last = &words[first + length - 1];
         let form = if last.possessive { Form::Owner } else { Form::Subject };
+        if first > 0 && words[first - 1].word == "late" {
+            return Some((0, first + length, form));
+        }
         let whole = Topic::whole(topic, &words[first..first + length]);
         return (!whole).then_some((first, length, form));
     }

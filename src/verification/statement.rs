@@ -9,7 +9,7 @@ use crate::facts::{Token, Topic, is_auxiliary, is_copula, is_measure, is_verb};
 
 use super::{
     grammar::{PREPOSITIONS, RELATIVES, SUBORDINATES, denies, hedges, is_empty},
-    part::{Part, parts, words_of},
+    part::{Part, is_bound, parts, unit_after, words_of},
 };
 
 /// Stands for the topic, however it is mentioned.
@@ -19,6 +19,11 @@ const OTHER: &str = "\u{2}";
 
 /// Begins a sign among words that what they belong to is denied or lessened.
 const SIGN: char = '\u{3}';
+
+/// After `not`, these deny nothing: `not only a poet`.
+const ONLY: &[&str] = &["only", "just", "merely", "simply", "solely"];
+/// Whoever or whatever follows `but` after these is left out.
+const ALL: &[&str] = &["anything", "everything", "everybody", "everyone"];
 
 /// A word of a statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,8 +38,11 @@ pub(super) struct Word {
     pub(super) verb: bool,
     /// The word before it.
     pub(super) before: Option<String>,
-    /// Whether a hyphen ties it to that word.
+    /// Whether it is not whole without that word: after a hyphen (`Hungarian` in `Austro-Hungarian`), in a name (`York` in
+    /// `New York`), in a measure of two units (`10` in `5 feet 10 inches`).
     pub(super) joined: bool,
+    /// The unit or era after a number.
+    pub(super) unit: Option<String>,
 }
 
 /// What a sentence says of one subject.
@@ -90,7 +98,11 @@ impl Builder {
         let link = part.link.as_deref().unwrap_or("");
         let verb = part.verb();
         let carried = self.carried(part, verb.is_some());
-        let (words, denied, hedged) = self.words(part, group, carried);
+        let (words, denied, mut hedged) = self.words(part, group, carried);
+        // `Without Bo Ray, Ada Quill was lost` does not say that she was.
+        if verb.is_none() && self.done.is_empty() && part.items.first().is_some_and(|item| item.word == "without") {
+            hedged.insert("without".to_owned());
+        }
         let contrast = verb.is_none()
             && (link == "but"
                 || link == "nor"
@@ -120,10 +132,12 @@ impl Builder {
                     }
                 }
             }
+            // `Not: Ada Quill sang.`
+            None if denied && words.is_empty() && self.done.is_empty() => self.pending.push(mark_word("not", group)),
             None => {
                 let subject = self.inherited();
                 let mut hedges = hedged;
-                let lessened = self.done.last().filter(|last| last.hedges.contains("anything"));
+                let lessened = self.done.last().filter(|last| leaves_out(last));
                 hedges.extend(lessened.map(|_| "anything".to_owned()));
                 self.done.push(Statement {
                     subject,
@@ -149,17 +163,23 @@ impl Builder {
     fn words(&mut self, part: &Part, group: usize, carried: Option<String>) -> (Vec<Word>, bool, BTreeSet<String>) {
         let (mut words, mut denied, mut found) = (Vec::new(), part.link.as_deref() == Some("nor"), BTreeSet::new());
         let (mut tie, mut of) = (carried, false);
+        let (mut denials, mut range) = (0, None);
         let verb_at = part.verb();
         for (index, item) in part.items.iter().enumerate() {
             let word = item.word.as_str();
             let next = part.items.get(index + 1);
-            let only = word == "not" && next.is_some_and(|next| next.word == "only");
+            let only = word == "not" && next.is_some_and(|next| ONLY.contains(&next.word.as_str()));
             let is_verb_here =
                 Some(index) == verb_at || (!item.capital && !item.owner && !item.joined && is_verb(word));
-            if only || (word == "only" && index > 0 && part.items[index - 1].word == "not") {
+            if only || (ONLY.contains(&word) && index > 0 && part.items[index - 1].word == "not") {
                 continue;
             }
             if denies(word) && !item.plain {
+                // What is denied twice is neither the denial nor its contrary.
+                denials += 1;
+                if denials > 1 {
+                    found.insert("twice".to_owned());
+                }
                 denied = !denied || matches!(word, "not" | "never" | "no");
                 if !matches!(word, "not" | "never" | "no" | "neither" | "nor" | "cannot" | "without") {
                     words.push(Word {
@@ -173,7 +193,8 @@ impl Builder {
                 }
                 continue;
             }
-            if hedges(word) && !item.plain {
+            let some = matches!(word, "little" | "few") && index > 0 && part.items[index - 1].article;
+            if hedges(word) && !item.plain && !some {
                 found.insert(item.word.clone());
             }
             if PREPOSITIONS.contains(&word) && !item.plain {
@@ -196,13 +217,25 @@ impl Builder {
             }
             let owner = item.owner || of;
             let before = index.checked_sub(1).map(|before| part.items[before].word.clone());
-            let (word, tie_here) = (item.word.clone(), tie.clone());
-            words.push(Word { word, tie: tie_here, owner, group, verb: is_verb_here, before, joined: item.joined });
+            // `The mayor of Oslo's rival` is no mayor of Oslo.
+            let tie_here = if of && item.owner { Some("of's".to_owned()) } else { tie.clone() };
+            let (joined, unit) = (is_bound(&part.items, index), unit_after(&part.items, index));
+            words.push(Word {
+                word: item.word.clone(),
+                tie: tie_here,
+                owner,
+                group,
+                verb: is_verb_here,
+                before,
+                joined,
+                unit,
+            });
             if is_measure(&item.word) {
+                range = tie.filter(|tie| tie == "between").map(|_| "between and".to_owned());
                 (tie, of) = (None, false);
             }
         }
-        self.tie = tie;
+        self.tie = tie.or(range);
         (words, denied, found)
     }
 
@@ -246,6 +279,7 @@ impl Builder {
                 denied = true;
             }
         }
+        let excepts = excepts || (link == "but" && self.done.last().is_some_and(leaves_out));
         if matches!(link, "if" | "unless" | "whether") || excepts {
             hedged.insert(link.to_owned());
         }
@@ -316,6 +350,11 @@ impl Builder {
         }
         found
     }
+}
+
+/// Whether what follows a statement after `but` is left out of it: `did everything but sing`.
+fn leaves_out(statement: &Statement) -> bool {
+    ALL.iter().any(|word| statement.hedges.contains(*word))
 }
 
 /// A sign that a part without a verb denies or lessens what follows.

@@ -185,11 +185,25 @@ fn contained(asked: &Asked, said: &[Statement], passage: &Passage, topic: &Topic
         let whole = is_whole_part(asked, known, topic);
         return Support { share: if whole { 1.0 } else { 0.5 }, denied: false };
     }
+    // `He was a physicist` says of nobody knows whom.
+    if is_of_nobody(asked, topic) {
+        return Support { share: 0.5, denied: false };
+    }
+    if words_with_topic(known, topic) == asked.words {
+        return Support { share: 1.0, denied: false };
+    }
     match agreement(said, &statements(known, topic, pronouns)) {
         Agreement::Says => Support { share: 1.0, denied: false },
         Agreement::Denies => Support { share: 0.0, denied: true },
         Agreement::Neither => Support { share: 0.5, denied: false },
     }
+}
+
+/// Whether a claim is about a `she` or `he` who is not said to be the topic.
+fn is_of_nobody(asked: &Asked, topic: &Topic) -> bool {
+    let first = asked.tokens.first().map_or("", |token| token.word.as_str());
+    let is_named = (0..asked.tokens.len()).any(|at| topic.mention(&asked.tokens, at).is_some());
+    matches!(first, "she" | "he" | "her" | "his") && !is_named
 }
 
 /// Words that deny, and whose like is looked at with the statement.
