@@ -116,7 +116,8 @@ impl Reader<'_> {
         if retracts(&said) {
             return Read::Retraction(shown(text(start, end).chars()));
         }
-        let is_anothers = is_other_person(&frame_words, &self.about);
+        let by_pronoun = matches!(said[0].word.as_str(), "she" | "he" | "her" | "his");
+        let is_anothers = by_pronoun && is_other_person(&frame_words, &self.about);
         if is_anothers {
             self.others.begin_section();
         }
@@ -131,6 +132,7 @@ impl Reader<'_> {
             (false, Some(word)) => labelled(&fact.replacen(word, &format!("{word}:"), 1), &self.about),
             (false, None) => with_subject(&fact, &self.about, pronouns),
         };
+        let stated = if opened > 0 { capitalised(&stated) } else { stated };
         let own = if keeps_frame { format!("{} {stated}", shown(frame.chars())) } else { stated };
         let text = match &mut self.denial {
             Some((denial, used)) => {
@@ -461,5 +463,104 @@ mod tests {
         assert_eq!(claims[0].text, "Ada Quill was born in Oslo.");
         assert_eq!(claims[1].text, "Ada Quill wrote G\u{f6}del.");
         assert_eq!(claims[0].topic, "Ada Quill");
+    }
+
+    fn texts(topic: &str, output: &str) -> Vec<String> {
+        extract("r", topic, output).into_iter().map(|claim| claim.text).collect()
+    }
+
+    #[test]
+    fn what_an_answer_denies_is_not_claimed() {
+        for (output, expected) in [
+            (
+                "The following is false:\n- She was a physicist.\n- She sang.\n\nShe died in 1934.",
+                &[
+                    "The following is false: Marie Curie was a physicist.",
+                    "The following is false: Marie Curie sang.",
+                    "Marie Curie died in 1934.",
+                ][..],
+            ),
+            ("Myths:\n- She was a physicist.", &["Myths: Marie Curie was a physicist."]),
+            (
+                "**Myths:**\n- She was a physicist.\n\n## Facts\n\n- She sang.",
+                &["Myths: Marie Curie was a physicist.", "Marie Curie sang."],
+            ),
+            ("Not: Marie Curie was a physicist.", &["Not: Marie Curie was a physicist."]),
+            ("MYTH: She was a physicist.", &["MYTH: Marie Curie was a physicist."]),
+            ("Critics falsely claim: she was a physicist.", &["Critics falsely claim: she was a physicist."]),
+            ("Marie Curie was a physicist. That is false.", &["Marie Curie was a physicist. That is false."]),
+            (
+                "She sang. None of this is true. She died.",
+                &["Marie Curie sang. None of this is true.", "Marie Curie died."],
+            ),
+            ("She was <del>a physicist</del> a poet.", &["Marie Curie was a poet."]),
+            ("~~She was a physicist.~~ She was a poet.", &["Marie Curie was a poet."]),
+            ("<!-- She was\na physicist. -->\nShe was a poet.", &["Marie Curie was a poet."]),
+            ("Critics claim: She sang.", &["Marie Curie sang."]),
+        ] {
+            assert_eq!(texts("Marie Curie", output), expected, "{output}");
+        }
+    }
+
+    #[test]
+    fn pronouns_after_others_are_theirs() {
+        for (output, expected) in [
+            ("Pierre Curie was her husband. He was a physicist.", "He was a physicist."),
+            ("Her husband was rich. He was a physicist.", "He was a physicist."),
+            ("Lise Meitner was a friend. She was a physicist.", "She was a physicist."),
+            ("Pierre Curie: He was a physicist.", "Pierre Curie: He was a physicist."),
+            ("# Lise Meitner\n\nShe was a physicist.", "She was a physicist."),
+            ("# Early Life\n\nShe was a physicist.", "Marie Curie was a physicist."),
+            ("Pierre Curie was her husband. She was a physicist.", "Marie Curie was a physicist."),
+            ("Lise Meitner was a friend.\n\nShe was a physicist.", "Marie Curie was a physicist."),
+            ("Marie Sklodowska Curie was born in 1867. She was a physicist.", "Marie Curie was a physicist."),
+        ] {
+            assert_eq!(texts("Marie Curie", output).last().map(String::as_str), Some(expected), "{output}");
+        }
+    }
+
+    #[test]
+    fn openings_titles_and_marks_are_no_part_of_a_claim() {
+        let died = ["Ada Quill died in 1934."];
+        for opening in [
+            "However, she",
+            "Sadly, she",
+            "Unfortunately, she",
+            "Fortunately, she",
+            "But she",
+            "In fact, she",
+            "Of course, she",
+            "Yes, she",
+            "It is known that she",
+            "I'm sorry to say that she",
+            "Miss Quill",
+            "Mrs. Quill",
+            "President Quill",
+            "Lady Quill",
+            "General Quill",
+            "Captain Quill",
+            "King Quill",
+            "Queen Quill",
+            "Chairman Quill",
+            "Ada M. Quill",
+            "The late Ada Quill",
+            "\u{2460} She",
+            "A. She",
+            "(1) She",
+        ] {
+            assert_eq!(texts("Ada Quill", &format!("{opening} died in 1934.")), died, "{opening}");
+        }
+        assert_eq!(texts("Ada Quill", "Allegedly, she died in 1934."), ["Allegedly, Ada Quill died in 1934."]);
+        assert_eq!(texts("Ada Quill", "(1) She sang. (2) She died in 1934.")[1..], died);
+        assert_eq!(texts("Ada Quill", "1. She sang. 2. She died in 1934.")[1..], died);
+        assert_eq!(
+            texts("Ada Quill", "She was a poet; she sang; Ada Quill was born in Oslo; Bo; a friend."),
+            ["Ada Quill was a poet", "Ada Quill sang", "Ada Quill was born in Oslo; Bo; a friend."]
+        );
+        assert_eq!(texts("Paris (mythology)", "Paris (mythology) was born in Troy."), ["Paris was born in Troy."]);
+        assert_eq!(
+            texts("Ada Quill", "**Born** Oslo\n**Died** 12 May 1934"),
+            ["Ada Quill was born in Oslo", "Ada Quill died on 12 May 1934"]
+        );
     }
 }

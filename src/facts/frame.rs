@@ -103,7 +103,7 @@ const CLAUSE_OPENINGS: &[&str] = &[
 /// Whether words say of the sentences after them that they are false: `The following is false`, `Myths`, `Not`.
 pub(super) fn denies(words: &[Token]) -> bool {
     let is = |token: &Token, list: &[&str]| list.contains(&token.word.as_str());
-    let negated = |index: usize| words[index + 1..].iter().take(3).any(|token| is(token, TRUTH));
+    let negated = |index: usize| words[index + 1..].iter().take(4).any(|token| is(token, TRUTH));
     words.iter().any(|token| is(token, DENIALS))
         || (words.len() == 1 && is(&words[0], DENIALS_ALONE))
         || (0..words.len()).any(|index| is(&words[index], &["not", "never", "none"]) && negated(index))

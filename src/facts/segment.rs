@@ -285,6 +285,10 @@ mod tests {
             "She met Mme. Blanc in Paris.",
             "She earned a Ph.D. Mathematics degree.",
             "It rose at 5 p.m. 20 people came.",
+            "It rose at 5 p.m. Paris time.",
+            "She met Sen. Daniel P. Moynihan in 1970.",
+            "She led Yahoo! Inc. in 2010.",
+            "She ran Acme Intl. Trading in Oslo.",
             "He wrote No. 5 for Lt. Col. Hay and Sgt. Ray.",
         ] {
             check(one, &[one]);

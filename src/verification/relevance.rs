@@ -281,6 +281,8 @@ mod tests {
             "The search results do not mention Ada Quill.",
             "No information about Ada Quill is available.",
             "Let me know if you need more.",
+            "Could not find anything about Ada Quill.",
+            "It is not clear who Ada Quill is.",
         ];
         for claim in nothing {
             assert!(!is_checkable(claim), "{claim}");
@@ -302,6 +304,7 @@ mod tests {
             "I, Robot is a film with Ada Quill.",
             "I Am Legend stars Ada Quill.",
             "Ada Quill cannot sing.",
+            "It is unknown who killed Ada Quill.",
             "Ada Quill could not find a publisher.",
             "Ada Quill was unable to attend.",
             "Ada Quill apologized for the incident.",

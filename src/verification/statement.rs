@@ -9,7 +9,7 @@ use crate::facts::{Token, Topic, is_auxiliary, is_copula, is_measure, is_verb};
 
 use super::{
     grammar::{PREPOSITIONS, RELATIVES, SUBORDINATES, denies, hedges, is_empty},
-    part::{Part, is_bound, parts, unit_after, words_of},
+    part::{Item, Part, is_bound, parts, unit_after, words_of},
 };
 
 /// Stands for the topic, however it is mentioned.
@@ -167,32 +167,22 @@ impl Builder {
         let verb_at = part.verb();
         for (index, item) in part.items.iter().enumerate() {
             let word = item.word.as_str();
-            let next = part.items.get(index + 1);
-            let only = word == "not" && next.is_some_and(|next| ONLY.contains(&next.word.as_str()));
             let is_verb_here =
                 Some(index) == verb_at || (!item.capital && !item.owner && !item.joined && is_verb(word));
-            if only || (ONLY.contains(&word) && index > 0 && part.items[index - 1].word == "not") {
+            if is_in_not_only(&part.items, index) {
                 continue;
             }
             if denies(word) && !item.plain {
                 // What is denied twice is neither the denial nor its contrary.
                 denials += 1;
-                if denials > 1 {
-                    found.insert("twice".to_owned());
-                }
+                found.extend((denials > 1).then(|| "twice".to_owned()));
                 denied = !denied || matches!(word, "not" | "never" | "no");
                 if !matches!(word, "not" | "never" | "no" | "neither" | "nor" | "cannot" | "without") {
-                    words.push(Word {
-                        word: item.word.clone(),
-                        tie: tie.clone(),
-                        owner: item.owner,
-                        group,
-                        verb: is_verb_here,
-                        ..Word::default()
-                    });
+                    words.push(word_at(&part.items, index, group, tie.as_deref(), false, is_verb_here));
                 }
                 continue;
             }
+            // `A few books` are books.
             let some = matches!(word, "little" | "few") && index > 0 && part.items[index - 1].article;
             if hedges(word) && !item.plain && !some {
                 found.insert(item.word.clone());
@@ -215,22 +205,9 @@ impl Builder {
             if silent && word != TOPIC {
                 continue;
             }
-            let owner = item.owner || of;
-            let before = index.checked_sub(1).map(|before| part.items[before].word.clone());
-            // `The mayor of Oslo's rival` is no mayor of Oslo.
-            let tie_here = if of && item.owner { Some("of's".to_owned()) } else { tie.clone() };
-            let (joined, unit) = (is_bound(&part.items, index), unit_after(&part.items, index));
-            words.push(Word {
-                word: item.word.clone(),
-                tie: tie_here,
-                owner,
-                group,
-                verb: is_verb_here,
-                before,
-                joined,
-                unit,
-            });
+            words.push(word_at(&part.items, index, group, tie.as_deref(), of, is_verb_here));
             if is_measure(&item.word) {
+                // The end of a range is tied to its beginning: `between 10 and 20 books`.
                 range = tie.filter(|tie| tie == "between").map(|_| "between and".to_owned());
                 (tie, of) = (None, false);
             }
@@ -355,6 +332,31 @@ impl Builder {
 /// Whether what follows a statement after `but` is left out of it: `did everything but sing`.
 fn leaves_out(statement: &Statement) -> bool {
     ALL.iter().any(|word| statement.hedges.contains(*word))
+}
+
+/// Whether a word stands in `not only`, which denies nothing.
+fn is_in_not_only(items: &[Item], index: usize) -> bool {
+    let is_only = |item: &Item| ONLY.contains(&item.word.as_str());
+    match items[index].word.as_str() {
+        "not" => items.get(index + 1).is_some_and(is_only),
+        _ => is_only(&items[index]) && index > 0 && items[index - 1].word == "not",
+    }
+}
+
+/// A word with how it is tied to what comes before it; `of` is whether it stands after one.
+fn word_at(items: &[Item], index: usize, group: usize, tie: Option<&str>, of: bool, verb: bool) -> Word {
+    let item = &items[index];
+    Word {
+        word: item.word.clone(),
+        // `The mayor of Oslo's rival` is no mayor of Oslo.
+        tie: if of && item.owner { Some("of's".to_owned()) } else { tie.map(str::to_owned) },
+        owner: item.owner || of,
+        group,
+        verb,
+        before: index.checked_sub(1).map(|before| items[before].word.clone()),
+        joined: is_bound(items, index),
+        unit: unit_after(items, index),
+    }
 }
 
 /// A sign that a part without a verb denies or lessens what follows.

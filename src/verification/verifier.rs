@@ -760,4 +760,86 @@ mod tests {
             ],
         );
     }
+
+    #[test]
+    fn parts_of_names_ranges_and_measures_support_nothing() {
+        beside(
+            "Ada Quill was not just a chemist.",
+            &[("Ada Quill was not a chemist.", '-'), ("Ada Quill was a chemist.", '+')],
+        );
+        beside(
+            "Ada Quill failed no mathematics exam.",
+            &[("Ada Quill failed mathematics.", '-'), ("Ada Quill failed mathematics exam.", '-')],
+        );
+        beside("Ada Quill speaks little French.", &[("Ada Quill speaks French.", '-')]);
+        beside("Ada Quill did everything but sing.", &[("Ada Quill did sing.", '-')]);
+        beside("Ada Quill was a possible winner.", &[("Ada Quill was a winner.", '-')]);
+        beside("Ada Quill is less tall than Eve.", &[("Ada Quill is tall.", '-')]);
+        beside(
+            "Without Bo Ray, Ada Quill was lost in Oslo.",
+            &[("Ada Quill was in Oslo.", '-'), ("Ada Quill was lost in Oslo.", '-')],
+        );
+        beside("Without Bo Ray, Ada Quill was a painter.", &[("Ada Quill was a painter.", '-')]);
+        beside(
+            "Ada Quill was born in New York.",
+            &[("Ada Quill was born in York.", '-'), ("Ada Quill was born in New York.", '+')],
+        );
+        beside(
+            "Ada Quill was born in South Korea in 1900.",
+            &[
+                ("Ada Quill was born in Korea.", '-'),
+                ("Ada Quill was born in South Korea.", '+'),
+                ("Ada Quill was born in 1900.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill married Hans Albert Einstein.",
+            &[("Ada Quill married Albert Einstein.", '-'), ("Ada Quill married Hans Albert Einstein.", '+')],
+        );
+        beside("Ada Quill met President Bo Ray in Oslo.", &[("Ada Quill met Bo Ray.", '+')]);
+        beside(
+            "Ada Quill was mayor of Oslo's rival town Bergen.",
+            &[("Ada Quill was mayor of Oslo.", '-'), ("Ada Quill was mayor of Bergen.", '+')],
+        );
+        beside(
+            "Ada Quill was a member of the Nazi Party's opposition.",
+            &[("Ada Quill was a member of the Nazi Party.", '-')],
+        );
+        beside("Ada Quill ran 1,5 km.", &[("Ada Quill ran 5 km.", '-'), ("Ada Quill ran 1.5 km.", '+')]);
+        beside(
+            "Ada Quill wrote between 10 and 20 books.",
+            &[
+                ("Ada Quill wrote 20 books.", '-'),
+                ("Ada Quill wrote 10 books.", '-'),
+                ("Ada Quill wrote between 10 and 20 books.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill is 5 feet 10 inches tall.",
+            &[
+                ("Ada Quill is 10 inches tall.", '-'),
+                ("Ada Quill is 5 tall.", '-'),
+                ("Ada Quill is 5 feet 10 inches tall.", '+'),
+            ],
+        );
+        beside("Ada Quill died in 44 BC.", &[("Ada Quill died in 44.", '-'), ("Ada Quill died in 44 BC.", '+')]);
+        beside(
+            "Ada Quill was a physicist.",
+            &[
+                ("He was a physicist.", '-'),
+                ("The following is false: Ada Quill was a physicist.", '-'),
+                ("Ada Quill was a physicist. That is false.", '-'),
+                ("Myths: Ada Quill was a physicist.", '-'),
+                ("Not: Ada Quill was a physicist.", '-'),
+                ("Ada Quill was a physicist.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill received the Nobel Prize in Physics in 1903 with Pierre Holm.",
+            &[
+                ("Ada Quill received the Nobel Prize in Physics.", '+'),
+                ("Ada Quill received the Nobel Prize in 1903.", '+'),
+            ],
+        );
+    }
 }
