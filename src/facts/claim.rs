@@ -496,6 +496,11 @@ mod tests {
             ("She was <del>a physicist</del> a poet.", &["Marie Curie was a poet."]),
             ("~~She was a physicist.~~ She was a poet.", &["Marie Curie was a poet."]),
             ("<!-- She was\na physicist. -->\nShe was a poet.", &["Marie Curie was a poet."]),
+            ("She sang. No, that's wrong.", &["Marie Curie sang. No, that's wrong."]),
+            (
+                "Some common myths:\n\n- She sang.\n\n- She died.",
+                &["Some common myths: Marie Curie sang.", "Some common myths: Marie Curie died."],
+            ),
             ("Critics claim: She sang.", &["Marie Curie sang."]),
         ] {
             assert_eq!(texts("Marie Curie", output), expected, "{output}");
@@ -506,6 +511,9 @@ mod tests {
     fn pronouns_after_others_are_theirs() {
         for (output, expected) in [
             ("Pierre Curie was her husband. He was a physicist.", "He was a physicist."),
+            ("She married Pierre Curie. He was a physicist.", "He was a physicist."),
+            ("Irene was her daughter. She was a physicist.", "She was a physicist."),
+            ("Lise Meitner was her friend. She was a physicist.", "She was a physicist."),
             ("Her husband was rich. He was a physicist.", "He was a physicist."),
             ("Lise Meitner was a friend. She was a physicist.", "She was a physicist."),
             ("Pierre Curie: He was a physicist.", "Pierre Curie: He was a physicist."),

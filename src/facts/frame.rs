@@ -119,15 +119,18 @@ pub(super) fn is_denying_heading(words: &[Token]) -> bool {
 
 /// Whether a sentence takes back the one before it: `That is false.`, `None of this is true.`
 pub(super) fn retracts(words: &[Token]) -> bool {
+    let leading = words.iter().take_while(|token| matches!(token.word.as_str(), "no" | "but" | "actually")).count();
+    let words = &words[leading..];
     let word = |index: usize| words.get(index).map_or("", |token| token.word.as_str());
     let refers = matches!(word(0), "that" | "this" | "it" | "these" | "those" | "both" | "all" | "none" | "nothing");
     // `It was a hoax` may say so of the topic.
     let of_topic =
         word(0) == "it" && words.iter().any(|token| matches!(token.word.as_str(), "hoax" | "myth" | "nonsense"));
-    let says = words.iter().any(|token| is_copula(&token.word)) && refers && !of_topic;
+    let says = (words.len() <= 3 || words.iter().any(|token| is_copula(&token.word))) && refers && !of_topic;
     let is_lie = words.iter().any(|token| matches!(token.word.as_str(), "lie" | "lies" | "fiction"));
     let is_alone = words.len() == 1 && (word(0) == "not" || DENIALS.contains(&word(0)));
-    words.len() <= LONGEST_RETRACTION && (is_alone || (says && (denies(words) || is_lie)))
+    let jokes = words.len() == 2 && word(0) == "just" && matches!(word(1), "kidding" | "joking");
+    words.len() <= LONGEST_RETRACTION && (is_alone || jokes || (says && (denies(words) || is_lie)))
 }
 
 /// How many words at the beginning add nothing to the fact: `However,`, `It is known that`.

@@ -139,7 +139,7 @@ fn is_heading(text: &str) -> bool {
 fn speaks_of_what_follows(text: &str) -> bool {
     let words = tokens(text);
     let is_name = text.starts_with("# ") && is_other_person(&words, &Topic::default());
-    (is_heading(text) && is_denying_heading(&words)) || is_name
+    is_denying_heading(&words) || is_name
 }
 
 /// A short line by itself, with text below it, that does not read as a sentence: `Early life`.

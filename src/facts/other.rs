@@ -139,13 +139,28 @@ impl Others {
             }
             return;
         }
+        let (man, woman) = equated(&words[length..]);
         match said {
+            _ if man || woman => *self = Self { masked: [woman, man], held: false },
             [true, false] => *self = Self { masked: [false, true], held: true },
             [false, true] => *self = Self { masked: [true, false], held: true },
             _ if length > 1 => *self = Self { masked: [true, true], held: false },
             _ => {}
         }
     }
+}
+
+/// Whom words like `was her friend` make of somebody: whether a man may be meant, and whether a woman.
+fn equated(words: &[Token]) -> (bool, bool) {
+    let is_one = words.first().is_some_and(|word| is_copula(&word.word))
+        && words.get(1).is_some_and(|word| matches!(word.word.as_str(), "her" | "his"));
+    let kin = words.iter().skip(2).take_while(|word| word.mark.is_none()).take(3);
+    let named = |list: &[&str]| kin.clone().any(|word| list.contains(&word.word.as_str()));
+    let either =
+        named(&["friend", "colleague", "teacher", "student", "assistant", "cousin", "rival", "mentor", "partner"]);
+    let man = named(&["husband", "father", "son", "brother", "uncle", "nephew", "grandfather", "grandson"]);
+    let woman = named(&["wife", "mother", "daughter", "sister", "aunt", "niece", "grandmother", "granddaughter"]);
+    (is_one && (man || either), is_one && (woman || either))
 }
 
 /// Whether all these words are the name of a person other than the topic: `Lise Meitner`.

@@ -179,6 +179,12 @@ impl Pronouns {
             let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
             said.filter(|(index, token)| is_said(*index, token) && words.contains(&token.word.as_str())).count()
         };
+        // Where both are as frequent, the first one is the topic: `She married Pierre. He sang.`
+        let of_person = ["she", "her", "hers", "he", "his", "him"];
+        let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
+        let first = said
+            .filter(|(index, token)| is_said(*index, token))
+            .find_map(|(_, token)| of_person.iter().position(|word| *word == token.word));
         let (she, he) = (count(&["she", "her", "hers", "herself"]), count(&["he", "his", "him", "himself"]));
         let leading: Vec<bool> = sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
         let persons = leading.iter().filter(|is_person| **is_person).count();
@@ -187,7 +193,12 @@ impl Pronouns {
             Ordering::Less => false,
             Ordering::Equal => leading.first().copied().unwrap_or(she + he > 0),
         };
-        Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
+        let (is_she, is_he) = match she.cmp(&he) {
+            Ordering::Greater => (true, false),
+            Ordering::Less => (false, true),
+            Ordering::Equal => (first.is_none_or(|word| word < 3), first.is_none_or(|word| word >= 3)),
+        };
+        Self { allowed: [person && is_she, person && is_he, !person, !person] }
     }
 
     /// Without `she`, without `he`, or both.
