@@ -33,7 +33,8 @@ const WRAPPINGS: [(char, char); 7] = [
 /// The claims of one answer: one for each sentence that says anything at all.
 ///
 /// Headings, tables and code state nothing; marks of lists, quotations, emphasis, links and citations are no part of a fact,
-/// nor is a frame that ends in a colon (`Biographers record:`). A label stays with its value (`Birthplace: Oslo`). The
+/// nor is a frame that ends in a colon (`Biographers record:`), unless it says that what follows is false or about somebody
+/// else, nor an opening (`However,`). What is taken back (`That is false.`) keeps that with it. A label stays with its value (`Birthplace: Oslo`). The
 /// pronoun that is the subject, or a part of the topic's name, is replaced by the topic. What cannot be understood, or was
 /// cut off, is a claim too: it counts as wrong, since the answer says it.
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {

@@ -300,7 +300,11 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
 fn is_object(words: &[Token], index: usize) -> bool {
     words[index].word == "her"
         && words.get(index + 1).is_none_or(|next| {
-            next.mark.is_some() || next.article || is_auxiliary(&next.word) || LEADING.contains(&next.word.as_str())
+            next.mark.is_some()
+                || next.article
+                || is_auxiliary(&next.word)
+                || LEADING.contains(&next.word.as_str())
+                || matches!(next.word.as_str(), "down" | "up" | "back" | "away" | "off" | "out" | "into")
         })
 }
 
