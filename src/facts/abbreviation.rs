@@ -12,7 +12,7 @@ const ABBREVIATIONS: &[&str] = &[
     "tues", "wed", "thu", "thur", "thurs", "fri", "b", "d", "c", "r", "fl", "née", "al", "ph.d", "b.sc", "m.sc",
     "d.phil", "d.sc", "b.eng", "m.eng", "m.phil", "ll.b", "ll.m", "ed.d", "est", "incl", "misc", "orig", "pop", "min",
     "max", "tel", "ext", "esq", "calif", "conn", "mass", "penn", "ill", "wash", "colo", "ariz", "fla", "mich", "minn",
-    "tenn", "okla", "ont", "que", "lib", "mgr", "dir", "asst", "arr", "feat", "ft", "prod",
+    "tenn", "okla", "ont", "que", "lib", "mgr", "dir", "asst", "intl", "natl", "arr", "feat", "ft", "prod",
 ];
 
 /// Abbreviations that end a sentence as often as not: one goes on where a lower-case word or a number follows.
@@ -178,7 +178,7 @@ pub(super) fn goes_on(before: &str, word: &str, next: &str) -> bool {
     match () {
         () if number(word) => word.len() <= 2 && AFTER_ORDINALS.contains(&next_lower.as_str()),
         () if matches!(lower.as_str(), "no" | "art" | "sec" | "p" | "pt" | "rs" | "n" | "nr" | "para" | "rn") => {
-            number(next)
+            number(next) || (initials && word.chars().all(char::is_uppercase) && !starts && !next.is_empty())
         }
         () if ENDINGS.contains(&lower.as_str()) => number(next),
         () if small && WORDS_TOO.contains(&lower.as_str()) => number(next),

@@ -4,12 +4,15 @@ use crate::language::Claim;
 
 use super::{
     Topic,
-    markup::{Prose, prose},
+    frame::{denies, opening, retracts},
+    markup::{Prose, list_mark, prose},
+    other::{Others, is_other_person},
     segment::{BLOCK, ranges},
     subject::{Pronouns, with_subject},
     token::{Token, tokens},
+    topic::bare,
     unicode::shown,
-    verb::is_verb,
+    verb::{is_auxiliary, is_verb},
 };
 
 /// Words that stand for the topic at the beginning of a sentence.
@@ -30,7 +33,8 @@ const WRAPPINGS: [(char, char); 7] = [
 /// The claims of one answer: one for each sentence that says anything at all.
 ///
 /// Headings, tables and code state nothing; marks of lists, quotations, emphasis, links and citations are no part of a fact,
-/// nor is a frame that ends in a colon (`Biographers record:`). A label stays with its value (`Birthplace: Oslo`). The
+/// nor is a frame that ends in a colon (`Biographers record:`), unless it says that what follows is false or about somebody
+/// else, nor an opening (`However,`). What is taken back (`That is false.`) keeps that with it. A label stays with its value (`Birthplace: Oslo`). The
 /// pronoun that is the subject, or a part of the topic's name, is replaced by the topic. What cannot be understood, or was
 /// cut off, is a claim too: it counts as wrong, since the answer says it.
 pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
@@ -40,26 +44,154 @@ pub fn extract(response_id: &str, topic: &str, output: &str) -> Vec<Claim> {
         sentences.iter().map(|(start, end)| tokens(&prose.letters[*start..*end].iter().collect::<String>())).collect();
     let pronouns = Pronouns::of(&spelt);
     let about = if pronouns.are_of_person() { Topic::of_person(topic) } else { Topic::new(topic) };
-    let mut claims = Vec::new();
-    for (start, end) in sentences {
-        let (start, end) = unwrapped(&prose.letters, start, end);
-        let (start, label) = framed(&prose.letters, start, end, &about);
-        if prose.letters[start..end].iter().any(|letter| letter.is_alphanumeric()) {
-            let fact: String = prose.letters[start..end].iter().filter(|letter| **letter != BLOCK).collect();
-            if is_topic_alone(&tokens(&fact), &about) {
-                continue;
+    let clauses: Vec<(usize, usize)> =
+        sentences.into_iter().flat_map(|sentence| clauses(&prose.letters, sentence, &about)).collect();
+    let mut reader = Reader { prose: &prose, about, pronouns, others: Others::default(), denial: None, last: 0 };
+    let mut claims: Vec<Claim> = Vec::new();
+    for (start, end) in clauses {
+        match reader.read(start, end, topic) {
+            Read::Nothing => {}
+            Read::Retraction(text) => {
+                claims.last_mut().into_iter().for_each(|claim| claim.text = format!("{} {text}", claim.text));
             }
-            let text = if label { labelled(&fact, &about) } else { with_subject(&fact, &about, pronouns) };
-            claims.push(Claim {
+            Read::Fact { text, span } => claims.push(Claim {
                 id: format!("{response_id}/{}", claims.len()),
                 response_id: response_id.to_owned(),
                 topic: topic.to_owned(),
                 text,
-                span: span(&prose, start, end),
-            });
+                span,
+            }),
         }
     }
     claims
+}
+
+/// What a sentence of an answer is.
+enum Read {
+    Nothing,
+    /// It takes back the one before it.
+    Retraction(String),
+    Fact {
+        text: String,
+        span: [usize; 2],
+    },
+}
+
+/// An answer as far as it is read.
+struct Reader<'a> {
+    prose: &'a Prose,
+    about: Topic,
+    pronouns: Pronouns,
+    others: Others,
+    /// What says of the sentences from here on that they are false, and whether one of them was read.
+    denial: Option<(String, bool)>,
+    /// Where the last sentence ended.
+    last: usize,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, start: usize, end: usize, topic: &str) -> Read {
+        let letters = &self.prose.letters;
+        self.begin(start);
+        self.last = end;
+        let (whole, end) = unwrapped(letters, start, end);
+        let whole = after_marks(letters, whole, end);
+        let (start, label) = framed(letters, whole, end, &self.about);
+        let text = |from: usize, to: usize| letters[from..to].iter().filter(|c| **c != BLOCK).collect::<String>();
+        let (frame, said) = (text(whole, start), tokens(&text(start, end)));
+        let frame_words = tokens(&frame);
+        let opens = matches!(letters[whole..end].last(), Some(':' | '\u{ff1a}'));
+        if opens {
+            let words = if frame.is_empty() { &said } else { &frame_words };
+            self.denial = denies(words).then(|| (shown(text(whole, end).chars()), false));
+            if is_other_person(words, &self.about) {
+                self.others.begin_section();
+            }
+            if self.denial.is_some() {
+                return Read::Nothing;
+            }
+        }
+        if said.is_empty() || is_topic_alone(&said, &self.about) {
+            return Read::Nothing;
+        }
+        if retracts(&said) {
+            return Read::Retraction(shown(text(start, end).chars()));
+        }
+        let by_pronoun = matches!(said[0].word.as_str(), "she" | "he" | "her" | "his");
+        let is_anothers = by_pronoun && is_other_person(&frame_words, &self.about);
+        if is_anothers {
+            self.others.begin_section();
+        }
+        let keeps_frame = denies(&frame_words) || is_anothers;
+        let opened = if label { 0 } else { opening(&said) };
+        let start = if opened > 0 { start + said[opened].start } else { start };
+        let fact = text(start, end).replace(topic, bare(topic));
+        let pronouns = self.others.without(self.pronouns);
+        self.others.read(&said, &self.about, self.pronouns);
+        let stated = match (label, bare_label(&said)) {
+            (true, _) => labelled(&fact, &self.about),
+            (false, Some(word)) => labelled(&fact.replacen(word, &format!("{word}:"), 1), &self.about),
+            (false, None) => with_subject(&fact, &self.about, pronouns),
+        };
+        let stated = if opened > 0 { capitalised(&stated) } else { stated };
+        let own = if keeps_frame { format!("{} {stated}", shown(frame.chars())) } else { stated };
+        let text = match &mut self.denial {
+            Some((denial, used)) => {
+                *used = true;
+                format!("{denial} {own}")
+            }
+            None => own,
+        };
+        Read::Fact { text, span: span(self.prose, if keeps_frame { whole } else { start }, end) }
+    }
+
+    /// What is said of sentences ends at a heading and, where they are no list, with their paragraph.
+    fn begin(&mut self, start: usize) {
+        let gap: Vec<char> = self.prose.letters[self.last..start].to_vec();
+        if !gap.contains(&BLOCK) {
+            return;
+        }
+        self.others.begin_paragraph();
+        let is_point = gap.last() == Some(&BLOCK);
+        let is_section = gap.windows(2).any(|pair| pair == [BLOCK, BLOCK]);
+        let used = self.denial.as_ref().is_some_and(|(_, used)| *used);
+        if is_section || (used && !is_point) {
+            self.denial = None;
+        }
+    }
+}
+
+/// The clauses of a sentence that are sentences of their own after a semicolon: `She sang; she died in 1934.`
+fn clauses(letters: &[char], (start, end): (usize, usize), about: &Topic) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut from = start;
+    for at in (start..end).filter(|at| letters[*at] == ';') {
+        let part = |from: usize, to: usize| tokens(&letters[from..to].iter().collect::<String>());
+        let (before, after) = (part(from, at), part(at + 1, end));
+        let length = match after.first() {
+            Some(first) if matches!(first.word.as_str(), "she" | "he" | "it" | "they") => 1,
+            Some(_) => about.mention(&after, 0).unwrap_or(0),
+            None => 0,
+        };
+        let is_spoken = |word: &Token| !word.capital && is_verb(&word.word) || is_auxiliary(&word.word);
+        if length > 0 && after.get(length).is_some_and(is_spoken) && before.iter().any(is_spoken) {
+            found.push((from, at));
+            from = at + 1 + letters[at + 1..end].iter().take_while(|c| c.is_whitespace()).count();
+        }
+    }
+    found.push((from, end));
+    found
+}
+
+/// Where a sentence begins after the marks of points inside a line: `(1) She sang. (2) She died.`
+fn after_marks(letters: &[char], mut start: usize, end: usize) -> usize {
+    while let Some(length) = list_mark(&letters[start..end])
+        && letters[start..start + length].iter().any(|c| c.is_alphanumeric())
+        && start + length < end
+    {
+        start += length + letters[start + length..end].iter().take_while(|c| c.is_whitespace()).count();
+    }
+    start
 }
 
 /// A text with its first letter in upper case.
@@ -160,6 +292,17 @@ fn names_subject(words: &[Token], topic: &Topic) -> bool {
 /// Whether words are the topic's name and nothing else.
 fn is_topic_alone(words: &[Token], topic: &Topic) -> bool {
     topic.mention(words, 0) == Some(words.len()) && !words.iter().any(|word| word.possessive)
+}
+
+/// The label that stands before its value without a colon: `Born Oslo`, `Died 12 May 1934`.
+fn bare_label(words: &[Token]) -> Option<&'static str> {
+    let label = match words.first()?.word.as_str() {
+        "born" => "Born",
+        "died" => "Died",
+        _ => return None,
+    };
+    let is_value = |word: &Token| word.capital || word.mark.is_some() || super::is_measure(&word.word);
+    (words[0].capital && words.len() > 1 && words[1].mark.is_none() && words[1..].iter().all(is_value)).then_some(label)
 }
 
 /// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`, `Ann Lee was born in Oslo`.
@@ -321,5 +464,112 @@ mod tests {
         assert_eq!(claims[0].text, "Ada Quill was born in Oslo.");
         assert_eq!(claims[1].text, "Ada Quill wrote G\u{f6}del.");
         assert_eq!(claims[0].topic, "Ada Quill");
+    }
+
+    fn texts(topic: &str, output: &str) -> Vec<String> {
+        extract("r", topic, output).into_iter().map(|claim| claim.text).collect()
+    }
+
+    #[test]
+    fn what_an_answer_denies_is_not_claimed() {
+        for (output, expected) in [
+            (
+                "The following is false:\n- She was a physicist.\n- She sang.\n\nShe died in 1934.",
+                &[
+                    "The following is false: Marie Curie was a physicist.",
+                    "The following is false: Marie Curie sang.",
+                    "Marie Curie died in 1934.",
+                ][..],
+            ),
+            ("Myths:\n- She was a physicist.", &["Myths: Marie Curie was a physicist."]),
+            (
+                "**Myths:**\n- She was a physicist.\n\n## Facts\n\n- She sang.",
+                &["Myths: Marie Curie was a physicist.", "Marie Curie sang."],
+            ),
+            ("Not: Marie Curie was a physicist.", &["Not: Marie Curie was a physicist."]),
+            ("MYTH: She was a physicist.", &["MYTH: Marie Curie was a physicist."]),
+            ("Critics falsely claim: she was a physicist.", &["Critics falsely claim: she was a physicist."]),
+            ("Marie Curie was a physicist. That is false.", &["Marie Curie was a physicist. That is false."]),
+            (
+                "She sang. None of this is true. She died.",
+                &["Marie Curie sang. None of this is true.", "Marie Curie died."],
+            ),
+            ("She was <del>a physicist</del> a poet.", &["Marie Curie was a poet."]),
+            ("~~She was a physicist.~~ She was a poet.", &["Marie Curie was a poet."]),
+            ("<!-- She was\na physicist. -->\nShe was a poet.", &["Marie Curie was a poet."]),
+            ("She sang. No, that's wrong.", &["Marie Curie sang. No, that's wrong."]),
+            (
+                "Some common myths:\n\n- She sang.\n\n- She died.",
+                &["Some common myths: Marie Curie sang.", "Some common myths: Marie Curie died."],
+            ),
+            ("Critics claim: She sang.", &["Marie Curie sang."]),
+        ] {
+            assert_eq!(texts("Marie Curie", output), expected, "{output}");
+        }
+    }
+
+    #[test]
+    fn pronouns_after_others_are_theirs() {
+        for (output, expected) in [
+            ("Pierre Curie was her husband. He was a physicist.", "He was a physicist."),
+            ("She married Pierre Curie. He was a physicist.", "He was a physicist."),
+            ("Irene was her daughter. She was a physicist.", "She was a physicist."),
+            ("Lise Meitner was her friend. She was a physicist.", "She was a physicist."),
+            ("Her husband was rich. He was a physicist.", "He was a physicist."),
+            ("Lise Meitner was a friend. She was a physicist.", "She was a physicist."),
+            ("Pierre Curie: He was a physicist.", "Pierre Curie: He was a physicist."),
+            ("# Lise Meitner\n\nShe was a physicist.", "She was a physicist."),
+            ("# Early Life\n\nShe was a physicist.", "Marie Curie was a physicist."),
+            ("Pierre Curie was her husband. She was a physicist.", "Marie Curie was a physicist."),
+            ("Lise Meitner was a friend.\n\nShe was a physicist.", "Marie Curie was a physicist."),
+            ("Marie Sklodowska Curie was born in 1867. She was a physicist.", "Marie Curie was a physicist."),
+        ] {
+            assert_eq!(texts("Marie Curie", output).last().map(String::as_str), Some(expected), "{output}");
+        }
+    }
+
+    #[test]
+    fn openings_titles_and_marks_are_no_part_of_a_claim() {
+        let died = ["Ada Quill died in 1934."];
+        for opening in [
+            "However, she",
+            "Sadly, she",
+            "Unfortunately, she",
+            "Fortunately, she",
+            "But she",
+            "In fact, she",
+            "Of course, she",
+            "Yes, she",
+            "It is known that she",
+            "I'm sorry to say that she",
+            "Miss Quill",
+            "Mrs. Quill",
+            "President Quill",
+            "Lady Quill",
+            "General Quill",
+            "Captain Quill",
+            "King Quill",
+            "Queen Quill",
+            "Chairman Quill",
+            "Ada M. Quill",
+            "The late Ada Quill",
+            "\u{2460} She",
+            "A. She",
+            "(1) She",
+        ] {
+            assert_eq!(texts("Ada Quill", &format!("{opening} died in 1934.")), died, "{opening}");
+        }
+        assert_eq!(texts("Ada Quill", "Allegedly, she died in 1934."), ["Allegedly, Ada Quill died in 1934."]);
+        assert_eq!(texts("Ada Quill", "(1) She sang. (2) She died in 1934.")[1..], died);
+        assert_eq!(texts("Ada Quill", "1. She sang. 2. She died in 1934.")[1..], died);
+        assert_eq!(
+            texts("Ada Quill", "She was a poet; she sang; Ada Quill was born in Oslo; Bo; a friend."),
+            ["Ada Quill was a poet", "Ada Quill sang", "Ada Quill was born in Oslo; Bo; a friend."]
+        );
+        assert_eq!(texts("Paris (mythology)", "Paris (mythology) was born in Troy."), ["Paris was born in Troy."]);
+        assert_eq!(
+            texts("Ada Quill", "**Born** Oslo\n**Died** 12 May 1934"),
+            ["Ada Quill was born in Oslo", "Ada Quill died on 12 May 1934"]
+        );
     }
 }

@@ -1,6 +1,9 @@
 //! Answers without their markup: what readers are shown as sentences, and where each letter stands in the answer.
 
-use super::{emphasis::inline, segment::BLOCK, unicode::is_invisible};
+use super::{
+    emphasis::inline, frame::is_denying_heading, other::is_other_person, segment::BLOCK, struck::without_struck,
+    token::tokens, topic::Topic, unicode::is_invisible,
+};
 
 /// The prose of an answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,13 +31,17 @@ const LONGEST_HEADING: usize = 8;
 /// The prose of an answer: headings, tables, rules and code are left out, and so are the marks of lists, quotations,
 /// emphasis, links and citations.
 pub(super) fn prose(answer: &str) -> Prose {
-    let letters: Vec<char> = answer.chars().collect();
+    let letters = without_struck(answer.chars().collect());
     let lines = lines(&letters);
     let kept = kept(&lines);
     let mut prose = Prose::default();
     for (index, line) in lines.iter().enumerate() {
         if !kept[index] {
             prose.push(BLOCK, line.start);
+            if speaks_of_what_follows(&line.text) {
+                let title = line.text.trim_matches(|c: char| matches!(c, '#' | '*' | '_' | ':') || c.is_whitespace());
+                title.chars().chain([':', '\n']).for_each(|letter| prose.push(letter, line.start));
+            }
             continue;
         }
         let (start, marked) = after_list_mark(&letters, line);
@@ -128,6 +135,13 @@ fn is_heading(text: &str) -> bool {
     by_mark || html || bold
 }
 
+/// Whether a heading says that what follows is false, or the first one is the name of a person, who may not be the topic.
+fn speaks_of_what_follows(text: &str) -> bool {
+    let words = tokens(text);
+    let is_name = text.starts_with("# ") && is_other_person(&words, &Topic::default());
+    is_denying_heading(&words) || is_name
+}
+
 /// A short line by itself, with text below it, that does not read as a sentence: `Early life`.
 fn is_title(text: &str, before: &str, rest: &[Line], marked: bool) -> bool {
     let alone = before.is_empty() && rest.first().is_some_and(|next| next.text.is_empty());
@@ -175,12 +189,13 @@ fn after_list_mark(letters: &[char], line: &Line) -> (usize, bool) {
 }
 
 /// How long the mark of a list is that begins here: `-`, `3.`, `(a)`, `[x]`.
-fn list_mark(text: &[char]) -> Option<usize> {
+pub(super) fn list_mark(text: &[char]) -> Option<usize> {
     let spaced = |length: usize| text.get(length).is_none_or(|c| c.is_whitespace()).then_some(length);
     match text.first()? {
         '-' | '*' | '+' | '\u{2013}' | '\u{2014}' | '\u{2022}' | '\u{2023}' | '\u{25e6}' | '\u{25aa}' | '\u{25ab}'
         | '\u{25cf}' | '\u{25cb}' | '\u{25a0}' | '\u{2043}' | '\u{b7}' | '\u{25ba}' | '\u{25b6}' | '\u{2192}'
         | '\u{27a2}' => spaced(1),
+        '\u{2460}'..='\u{2473}' => Some(1),
         '[' if matches!(text.get(1), Some(' ' | 'x' | 'X')) && text.get(2) == Some(&']') => spaced(3),
         '(' => {
             let inner = text[1..].iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
@@ -194,11 +209,19 @@ fn list_mark(text: &[char]) -> Option<usize> {
             let small = is_label(&label) && label.bytes().all(|c| c.is_ascii_lowercase());
             match text.get(inner)? {
                 ')' if is_label(&label) => spaced(inner + 1),
-                '.' if digits || small => spaced(inner + 1),
+                '.' if digits || small || is_before_pronoun(&label, &text[inner + 1..]) => spaced(inner + 1),
                 _ => None,
             }
         }
     }
+}
+
+/// Whether a capital numbers a point and is no initial: `A. She sang`.
+fn is_before_pronoun(label: &str, after: &[char]) -> bool {
+    let next: String = after.iter().skip(1).take_while(|c| c.is_alphabetic()).collect();
+    label.len() == 1
+        && label.bytes().all(|c| c.is_ascii_uppercase())
+        && matches!(next.as_str(), "She" | "He" | "It" | "They" | "Her" | "His" | "Its" | "Their")
 }
 
 /// What numbers a point: `12`, `b`, `iv`.

@@ -121,7 +121,11 @@ fn thousands(tokens: Vec<Token>) -> Vec<Token> {
 
 /// A number without the commas of its thousands, and without decimals that are all zeros.
 fn plain(word: &str) -> String {
-    let number = word.replace(',', "");
+    let decimals = word.rfind(',').filter(|at| word.len() - at <= 3 && is_number(&word.replace(',', "")));
+    let number = match decimals {
+        Some(at) => format!("{}.{}", &word[..at], &word[at + 1..]),
+        None => word.replace(',', ""),
+    };
     match number.split_once('.') {
         Some((whole, decimals))
             if is_number(&number) && !decimals.is_empty() && decimals.bytes().all(|c| c == b'0') =>
@@ -158,7 +162,7 @@ fn units(tokens: Vec<Token>) -> Vec<Token> {
         if is_number(number)
             && let Some(unit) = unit(ending)
         {
-            let (number, word) = (number.to_owned(), unit.to_owned());
+            let (number, word) = (without_last_zeros(number), unit.to_owned());
             found.push(Token { word: number, ..token.clone() });
             found.push(Token { word, mark: None, ..token });
             continue;
@@ -169,6 +173,7 @@ fn units(tokens: Vec<Token>) -> Vec<Token> {
             && let Some(unit) = unit(&token.word)
         {
             token.word = unit.to_owned();
+            found.last_mut().into_iter().for_each(|last| last.word = without_last_zeros(&last.word));
         }
         if token.word == "%" {
             continue; // without a number it is no unit
@@ -179,6 +184,14 @@ fn units(tokens: Vec<Token>) -> Vec<Token> {
         found.extend(unit);
     }
     found
+}
+
+/// A measured number without the zeros at the end of its decimals: `1.80 m` as `1.8 m`.
+fn without_last_zeros(number: &str) -> String {
+    match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => number.to_owned(),
+    }
 }
 
 fn unit(word: &str) -> Option<&'static str> {

@@ -163,17 +163,34 @@ fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased:
     if is_left_out || (cased && next.chars().next().is_some_and(char::is_lowercase)) {
         return false;
     }
+    // `Yahoo! Inc.`, `Viva Maria! (1965)`
     if letters[mark] != '.' {
+        if matches!(next.as_str(), "Inc" | "Corp" | "Ltd") {
+            return false;
+        }
         let year = letters[end..].iter().skip_while(|c| c.is_whitespace()).take(2).collect::<String>();
         return !(year.starts_with('(') && year.ends_with(|c: char| c.is_ascii_digit()));
     }
     let token = word_before(letters, start, mark);
+    if is_before_time(&token, &letters[end..]) {
+        return false;
+    }
     let number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
     let first_word = letters[start..mark].iter().skip_while(|c| c.is_whitespace()).all(|c| !c.is_whitespace());
     let numbered_item = number(&token) && first_word && !next.is_empty();
     // Without capitals, no word shows that it begins a sentence after an abbreviation.
     let next = if cased || number(&next) { &next } else { "x" };
     !numbered_item && !goes_on(&second_last(letters, start, mark), &token, next)
+}
+
+/// Whether a sentence goes on after an hour: `5 p.m. Paris time`.
+fn is_before_time(word: &str, after: &[char]) -> bool {
+    let next: String = after.iter().take(40).collect();
+    let words: Vec<&str> = next.split_whitespace().take(3).collect();
+    let is_zone = |index: usize| {
+        words.get(index).is_some_and(|word| word.trim_end_matches(['.', ',']).eq_ignore_ascii_case("time"))
+    };
+    matches!(word.to_lowercase().as_str(), "p.m" | "a.m") && (is_zone(1) || is_zone(2))
 }
 
 /// The word before the one that ends at a full stop.
@@ -268,6 +285,10 @@ mod tests {
             "She met Mme. Blanc in Paris.",
             "She earned a Ph.D. Mathematics degree.",
             "It rose at 5 p.m. 20 people came.",
+            "It rose at 5 p.m. Paris time.",
+            "She met Sen. Daniel P. Moynihan in 1970.",
+            "She led Yahoo! Inc. in 2010.",
+            "She ran Acme Intl. Trading in Oslo.",
             "He wrote No. 5 for Lt. Col. Hay and Sgt. Ray.",
         ] {
             check(one, &[one]);

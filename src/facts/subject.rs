@@ -179,6 +179,12 @@ impl Pronouns {
             let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
             said.filter(|(index, token)| is_said(*index, token) && words.contains(&token.word.as_str())).count()
         };
+        // Where both are as frequent, the first one is the topic: `She married Pierre. He sang.`
+        let of_person = ["she", "her", "hers", "he", "his", "him"];
+        let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
+        let first = said
+            .filter(|(index, token)| is_said(*index, token))
+            .find_map(|(_, token)| of_person.iter().position(|word| *word == token.word));
         let (she, he) = (count(&["she", "her", "hers", "herself"]), count(&["he", "his", "him", "himself"]));
         let leading: Vec<bool> = sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
         let persons = leading.iter().filter(|is_person| **is_person).count();
@@ -187,7 +193,19 @@ impl Pronouns {
             Ordering::Less => false,
             Ordering::Equal => leading.first().copied().unwrap_or(she + he > 0),
         };
-        Self { allowed: [person && she >= he, person && he >= she, !person, !person] }
+        let (is_she, is_he) = match she.cmp(&he) {
+            Ordering::Greater => (true, false),
+            Ordering::Less => (false, true),
+            Ordering::Equal => (first.is_none_or(|word| word < 3), first.is_none_or(|word| word >= 3)),
+        };
+        Self { allowed: [person && is_she, person && is_he, !person, !person] }
+    }
+
+    /// Without `she`, without `he`, or both.
+    pub(super) fn without(mut self, masked: [bool; 2]) -> Self {
+        self.allowed[0] &= !masked[0];
+        self.allowed[1] &= !masked[1];
+        self
     }
 
     /// Whether the answer speaks of its topic as of a person.
@@ -246,11 +264,14 @@ enum Form {
 
 /// The words to be replaced: where they begin, how many they are, and what stands for them.
 fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize, usize, Form)> {
-    let first = words.iter().position(|token| !token.article).unwrap_or(0);
+    let first = words.iter().position(|token| !token.article && token.word != "late").unwrap_or(0);
     if let Some(length) = topic.mention(words, 0).or_else(|| topic.mention(words, first)) {
         let first = if topic.mention(words, 0).is_some() { 0 } else { first };
         let last = &words[first + length - 1];
         let form = if last.possessive { Form::Owner } else { Form::Subject };
+        if first > 0 && words[first - 1].word == "late" {
+            return Some((0, first + length, form));
+        }
         let whole = Topic::whole(topic, &words[first..first + length]);
         return (!whole).then_some((first, length, form));
     }
@@ -279,7 +300,11 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
 fn is_object(words: &[Token], index: usize) -> bool {
     words[index].word == "her"
         && words.get(index + 1).is_none_or(|next| {
-            next.mark.is_some() || next.article || is_auxiliary(&next.word) || LEADING.contains(&next.word.as_str())
+            next.mark.is_some()
+                || next.article
+                || is_auxiliary(&next.word)
+                || LEADING.contains(&next.word.as_str())
+                || matches!(next.word.as_str(), "down" | "up" | "back" | "away" | "off" | "out" | "into")
         })
 }
 

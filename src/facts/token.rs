@@ -52,6 +52,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
         index += 1;
     }
     scan.finish(letters.len());
+    articles_in_capitals(&mut scan.found, text);
     let mut found = number::joined(initials(scan.found));
     // A text of nothing but articles is a name: `A`, `The The`.
     if found.iter().all(|token| token.article) {
@@ -93,7 +94,7 @@ impl Scan<'_> {
             letter if is_letter(letter) => true,
             '\'' => inside && (before.is_some_and(is_letter)),
             '.' => inside && (digits_around || (after.is_some_and(char::is_alphabetic) && self.is_initial(index))),
-            ',' => inside && digits_around && self.parts_thousands(index),
+            ',' => inside && digits_around && (self.parts_thousands(index) || self.parts_decimals(index)),
             '+' | '#' => {
                 inside && !after.is_some_and(is_letter) && before.is_some_and(|c| c.is_alphabetic() || c == '+')
             }
@@ -128,6 +129,18 @@ impl Scan<'_> {
         let start = self.from.unwrap_or(index);
         let before = (start..index).rev().take_while(|place| self.letters[*place].letter.is_ascii_digit()).count();
         digits(index + 1) == 3 && (1..=3).contains(&before)
+    }
+
+    /// Whether a comma between digits parts decimals, as in `1,5 km`: one or two digits follow, no further number does, and
+    /// one to three digits are all that comes before.
+    fn parts_decimals(&self, index: usize) -> bool {
+        let is_digit = |place: usize| self.at(place).is_some_and(|letter| letter.is_ascii_digit());
+        let start = self.from.unwrap_or(index);
+        let digits = (index + 1..).take_while(|place| is_digit(*place)).count();
+        let end = index + 1 + digits;
+        let goes_on = matches!(self.at(end), Some(',' | '.')) && is_digit(end + 1);
+        let follows = start > 0 && matches!(self.at(start - 1), Some(','));
+        (1..=2).contains(&digits) && !goes_on && !follows && index - start <= 3 && (start..index).all(is_digit)
     }
 
     /// Whether a hyphen stands in `1867-11-07`.
@@ -211,6 +224,27 @@ impl Scan<'_> {
 
 fn is_decimal(word: &str) -> bool {
     word.contains(|c: char| c.is_ascii_digit()) && word.contains('.')
+}
+
+/// What a single letter grades or numbers, so that an `A` after it is no article even in capitals.
+const GRADED: &[&str] = &["vitamin", "hepatitis", "type", "group", "grade", "plan", "class", "serie", "series"];
+
+/// In a text in capitals, an `A` between two words is an article: `SHE WAS A PHYSICIST`.
+fn articles_in_capitals(found: &mut [Token], text: &str) {
+    if !found.iter().any(|token| token.capital && matches!(token.word.as_str(), "a" | "an")) {
+        return;
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let is_loud = |token: &Token| {
+        token.end > token.start + 1 && letters[token.start..token.end].iter().all(|letter| letter.is_uppercase())
+    };
+    for index in 1..found.len().saturating_sub(1) {
+        let (before, after) = (&found[index - 1], &found[index + 1]);
+        let beside = is_loud(before) && is_loud(after) && !GRADED.contains(&before.word.as_str());
+        if beside && matches!(found[index].word.as_str(), "a" | "an") && !found[index].dotted {
+            found[index].article = true;
+        }
+    }
 }
 
 /// A word of two words as both: `wasn't`, `they're`.

@@ -31,6 +31,32 @@ const PARTICLES: &[&str] =
 /// What stands before a name and is no part of it.
 const TITLES: &[&str] = &["dr", "mr", "mrs", "ms", "prof", "professor", "sir"];
 
+/// The same in capitals only, since small they are words of the sentence.
+const CAPITAL_TITLES: &[&str] = &[
+    "miss",
+    "mx",
+    "president",
+    "lady",
+    "lord",
+    "general",
+    "captain",
+    "colonel",
+    "major",
+    "king",
+    "queen",
+    "chairman",
+    "chairwoman",
+    "senator",
+    "governor",
+    "judge",
+    "justice",
+    "mayor",
+    "secretary",
+    "minister",
+    "ambassador",
+    "dame",
+];
+
 /// Ranks before a first name, which alone name nobody.
 const RANKS: &[&str] = &[
     "prince", "princess", "king", "queen", "saint", "st", "pope", "lord", "lady", "count", "countess", "duke",
@@ -224,7 +250,7 @@ impl Topic {
     /// How many words from here on mention it, a title before the name among them; none where they do not. A part of its
     /// name counts only in capitals, and where no other name is written before it: `Pierre Curie` is not `Curie`.
     pub fn mention(&self, tokens: &[Token], start: usize) -> Option<usize> {
-        let title = usize::from(tokens.get(start).is_some_and(|token| TITLES.contains(&token.word.as_str())));
+        let title = usize::from(tokens.get(start).is_some_and(is_title));
         self.named(tokens, start)
             .or_else(|| (title == 1).then(|| self.named(tokens, start + 1)).flatten().map(|n| n + 1))
     }
@@ -268,8 +294,14 @@ fn follows_name(tokens: &[Token], start: usize) -> bool {
         && !before.possessive
         && !before.article
         && !before.dotted
-        && !TITLES.contains(&before.word.as_str())
+        && !is_title(before)
         && (start > 1 || !SMALL.contains(&before.word.as_str()))
+}
+
+/// Whether a word stands before a name and is no part of it.
+fn is_title(token: &Token) -> bool {
+    let word = token.word.as_str();
+    TITLES.contains(&word) || (token.capital && CAPITAL_TITLES.contains(&word))
 }
 
 /// Whether a token is a word of a name, with its accents or without.
@@ -286,7 +318,10 @@ fn is_joined(name: &str, one: &Token, two: &Token) -> bool {
 fn matched(tokens: &[Token], start: usize, words: &[String]) -> Option<usize> {
     let mut index = start;
     for (number, word) in words.iter().enumerate() {
-        while number > 0 && tokens.get(index).is_some_and(|token| token.article) {
+        let is_initial = |token: &Token| {
+            token.dotted && token.capital && token.mark.is_none() && token.word.len() == 1 && *word != token.word
+        };
+        while number > 0 && tokens.get(index).is_some_and(|token| token.article || is_initial(token)) {
             index += 1;
         }
         let token = tokens.get(index).filter(|token| !token.article && is_word(token, word))?;

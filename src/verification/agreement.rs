@@ -52,8 +52,8 @@ fn same(claim: &Word, fact: &Word) -> bool {
         None => measure,
         Some(tie) => OF_PLACE_AND_TIME.contains(&tie.as_str()),
     };
-    // `Austro-Hungarian` is not `Hungarian`.
-    let whole = !fact.joined || claim.before == fact.before;
+    // `Austro-Hungarian` is not `Hungarian`, `New York` not `York`, `44 BC` not `44`.
+    let whole = (!fact.joined || claim.before == fact.before) && claim.unit == fact.unit;
     word && whole && claim.owner == fact.owner && (claim.tie == fact.tie || (near(&claim.tie) && near(&fact.tie)))
 }
 

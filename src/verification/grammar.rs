@@ -314,6 +314,17 @@ const HEDGES: &[&str] = &[
     "imagine",
     "imagines",
     "hope",
+    "possible",
+    "potential",
+    "less",
+    "fewer",
+    "little",
+    "few",
+    "everything",
+    "everybody",
+    "everyone",
+    "insufficient",
+    "insufficiently",
 ];
 
 /// Words that say nothing by themselves.

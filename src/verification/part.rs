@@ -172,6 +172,75 @@ fn parted(items: Vec<Item>) -> Vec<Part> {
     parts
 }
 
+/// Titles before a name, which is whole without them.
+const TITLES: &[&str] = &[
+    "president",
+    "king",
+    "queen",
+    "emperor",
+    "empress",
+    "prince",
+    "princess",
+    "dr",
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "sir",
+    "lady",
+    "lord",
+    "dame",
+    "professor",
+    "prof",
+    "general",
+    "captain",
+    "colonel",
+    "major",
+    "pope",
+    "saint",
+    "judge",
+    "senator",
+    "governor",
+    "minister",
+    "chancellor",
+    "bishop",
+    "archbishop",
+    "cardinal",
+    "count",
+    "duke",
+    "baron",
+    "mayor",
+];
+/// Units and eras after a number, which says something else without them.
+const UNITS: &[&str] = &[
+    "km", "m", "cm", "mm", "kg", "g", "ft", "miles", "lb", "ha", "percent", "mph", "inches", "inch", "dollars",
+    "euros", "pounds", "yen", "bc", "bce", "degrees", "yards", "tonnes", "tons",
+];
+
+/// Whether a word is not whole without the one before it: after a hyphen, in a name, or in a measure of two units.
+pub(super) fn is_bound(items: &[Item], index: usize) -> bool {
+    let Some(before) = index.checked_sub(1).map(|at| &items[at]) else { return false };
+    let item = &items[index];
+    let word = before.word.as_str();
+    let ends_name = item.capital && item.mark.is_none() && item.word != TOPIC && !item.article && !item.nominative;
+    let begins_name = before.capital
+        && before.word != TOPIC
+        && !before.owner
+        && !before.article
+        && !before.nominative
+        && !is_measure(word)
+        && ![TITLES, PREPOSITIONS].iter().any(|list| list.contains(&word))
+        && !(is_empty(word) || is_auxiliary(word) || is_verb(word));
+    let two_units = is_measure(&item.word) && item.mark.is_none() && UNITS.contains(&word);
+    item.joined || (ends_name && begins_name) || two_units
+}
+
+/// The unit or era after a number.
+pub(super) fn unit_after(items: &[Item], index: usize) -> Option<String> {
+    let next = items.get(index + 1).filter(|next| is_measure(&items[index].word) && next.mark.is_none())?;
+    UNITS.contains(&next.word.as_str()).then(|| next.word.clone())
+}
+
 /// Whether an item becomes a word of a statement.
 pub(super) fn words_of(item: &Item) -> bool {
     let word = item.word.as_str();

@@ -181,7 +181,31 @@ fn is_missing(words: &[Token]) -> bool {
     ) && near(0, 9, &["do", "does", "did"])
         && near(0, 9, &["not"])
         && near(0, 14, &["contain", "provide", "mention", "include", "have", "give", "specify", "offer"]);
-    no_such || namesakes || nothing || unavailable || silent || of_my_data || is_no_figure(words)
+    is_searched_in_vain(&rest)
+        || no_such
+        || namesakes
+        || nothing
+        || unavailable
+        || silent
+        || of_my_data
+        || is_no_figure(words)
+}
+
+/// Whether nothing was found, or it is unclear who somebody is: `Could not find anything about Ann Lee.`
+fn is_searched_in_vain(said: &str) -> bool {
+    let begins_as = |starts: &[&str]| starts.iter().any(|start| begins(said, start));
+    let seeks = begins_as(&[
+        "could not find",
+        "can not find",
+        "cannot find",
+        "did not find",
+        "unable to find",
+        "could not locate",
+    ]) || begins_as(&["found nothing", "found no", "unable to locate", "not able to find"]);
+    let things = ["anything", "any", "information", "about", "no", "nothing", "results", "records", "who"];
+    let unclear = begins_as(&["it is not clear who", "it is unclear who", "it is not known who", "it is unknown who"]);
+    (seeks && said.split(' ').skip(2).any(|word| things.contains(&word)))
+        || (unclear && (said.ends_with(" is") || said.ends_with(" was")))
 }
 
 /// Whether the topic itself is said to be nobody known: `Ann Lee does not appear to be a public figure`.
@@ -257,6 +281,8 @@ mod tests {
             "The search results do not mention Ada Quill.",
             "No information about Ada Quill is available.",
             "Let me know if you need more.",
+            "Could not find anything about Ada Quill.",
+            "It is not clear who Ada Quill is.",
         ];
         for claim in nothing {
             assert!(!is_checkable(claim), "{claim}");
@@ -278,6 +304,7 @@ mod tests {
             "I, Robot is a film with Ada Quill.",
             "I Am Legend stars Ada Quill.",
             "Ada Quill cannot sing.",
+            "It is unknown who killed Ada Quill.",
             "Ada Quill could not find a publisher.",
             "Ada Quill was unable to attend.",
             "Ada Quill apologized for the incident.",

@@ -9,7 +9,7 @@ use crate::facts::{Token, Topic, is_auxiliary, is_copula, is_measure, is_verb};
 
 use super::{
     grammar::{PREPOSITIONS, RELATIVES, SUBORDINATES, denies, hedges, is_empty},
-    part::{Part, parts, words_of},
+    part::{Item, Part, is_bound, parts, unit_after, words_of},
 };
 
 /// Stands for the topic, however it is mentioned.
@@ -19,6 +19,11 @@ const OTHER: &str = "\u{2}";
 
 /// Begins a sign among words that what they belong to is denied or lessened.
 const SIGN: char = '\u{3}';
+
+/// After `not`, these deny nothing: `not only a poet`.
+const ONLY: &[&str] = &["only", "just", "merely", "simply", "solely"];
+/// Whoever or whatever follows `but` after these is left out.
+const ALL: &[&str] = &["anything", "everything", "everybody", "everyone"];
 
 /// A word of a statement.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,8 +38,11 @@ pub(super) struct Word {
     pub(super) verb: bool,
     /// The word before it.
     pub(super) before: Option<String>,
-    /// Whether a hyphen ties it to that word.
+    /// Whether it is not whole without that word: after a hyphen (`Hungarian` in `Austro-Hungarian`), in a name (`York` in
+    /// `New York`), in a measure of two units (`10` in `5 feet 10 inches`).
     pub(super) joined: bool,
+    /// The unit or era after a number.
+    pub(super) unit: Option<String>,
 }
 
 /// What a sentence says of one subject.
@@ -90,7 +98,11 @@ impl Builder {
         let link = part.link.as_deref().unwrap_or("");
         let verb = part.verb();
         let carried = self.carried(part, verb.is_some());
-        let (words, denied, hedged) = self.words(part, group, carried);
+        let (words, denied, mut hedged) = self.words(part, group, carried);
+        // `Without Bo Ray, Ada Quill was lost` does not say that she was.
+        if verb.is_none() && self.done.is_empty() && part.items.first().is_some_and(|item| item.word == "without") {
+            hedged.insert("without".to_owned());
+        }
         let contrast = verb.is_none()
             && (link == "but"
                 || link == "nor"
@@ -120,10 +132,12 @@ impl Builder {
                     }
                 }
             }
+            // `Not: Ada Quill sang.`
+            None if denied && words.is_empty() && self.done.is_empty() => self.pending.push(mark_word("not", group)),
             None => {
                 let subject = self.inherited();
                 let mut hedges = hedged;
-                let lessened = self.done.last().filter(|last| last.hedges.contains("anything"));
+                let lessened = self.done.last().filter(|last| leaves_out(last));
                 hedges.extend(lessened.map(|_| "anything".to_owned()));
                 self.done.push(Statement {
                     subject,
@@ -149,31 +163,28 @@ impl Builder {
     fn words(&mut self, part: &Part, group: usize, carried: Option<String>) -> (Vec<Word>, bool, BTreeSet<String>) {
         let (mut words, mut denied, mut found) = (Vec::new(), part.link.as_deref() == Some("nor"), BTreeSet::new());
         let (mut tie, mut of) = (carried, false);
+        let (mut denials, mut range) = (0, None);
         let verb_at = part.verb();
         for (index, item) in part.items.iter().enumerate() {
             let word = item.word.as_str();
-            let next = part.items.get(index + 1);
-            let only = word == "not" && next.is_some_and(|next| next.word == "only");
             let is_verb_here =
                 Some(index) == verb_at || (!item.capital && !item.owner && !item.joined && is_verb(word));
-            if only || (word == "only" && index > 0 && part.items[index - 1].word == "not") {
+            if is_in_not_only(&part.items, index) {
                 continue;
             }
             if denies(word) && !item.plain {
+                // What is denied twice is neither the denial nor its contrary.
+                denials += 1;
+                found.extend((denials > 1).then(|| "twice".to_owned()));
                 denied = !denied || matches!(word, "not" | "never" | "no");
                 if !matches!(word, "not" | "never" | "no" | "neither" | "nor" | "cannot" | "without") {
-                    words.push(Word {
-                        word: item.word.clone(),
-                        tie: tie.clone(),
-                        owner: item.owner,
-                        group,
-                        verb: is_verb_here,
-                        ..Word::default()
-                    });
+                    words.push(word_at(&part.items, index, group, tie.as_deref(), false, is_verb_here));
                 }
                 continue;
             }
-            if hedges(word) && !item.plain {
+            // `A few books` are books.
+            let some = matches!(word, "little" | "few") && index > 0 && part.items[index - 1].article;
+            if hedges(word) && !item.plain && !some {
                 found.insert(item.word.clone());
             }
             if PREPOSITIONS.contains(&word) && !item.plain {
@@ -194,15 +205,14 @@ impl Builder {
             if silent && word != TOPIC {
                 continue;
             }
-            let owner = item.owner || of;
-            let before = index.checked_sub(1).map(|before| part.items[before].word.clone());
-            let (word, tie_here) = (item.word.clone(), tie.clone());
-            words.push(Word { word, tie: tie_here, owner, group, verb: is_verb_here, before, joined: item.joined });
+            words.push(word_at(&part.items, index, group, tie.as_deref(), of, is_verb_here));
             if is_measure(&item.word) {
+                // The end of a range is tied to its beginning: `between 10 and 20 books`.
+                range = tie.filter(|tie| tie == "between").map(|_| "between and".to_owned());
                 (tie, of) = (None, false);
             }
         }
-        self.tie = tie;
+        self.tie = tie.or(range);
         (words, denied, found)
     }
 
@@ -246,6 +256,7 @@ impl Builder {
                 denied = true;
             }
         }
+        let excepts = excepts || (link == "but" && self.done.last().is_some_and(leaves_out));
         if matches!(link, "if" | "unless" | "whether") || excepts {
             hedged.insert(link.to_owned());
         }
@@ -315,6 +326,36 @@ impl Builder {
             }
         }
         found
+    }
+}
+
+/// Whether what follows a statement after `but` is left out of it: `did everything but sing`.
+fn leaves_out(statement: &Statement) -> bool {
+    ALL.iter().any(|word| statement.hedges.contains(*word))
+}
+
+/// Whether a word stands in `not only`, which denies nothing.
+fn is_in_not_only(items: &[Item], index: usize) -> bool {
+    let is_only = |item: &Item| ONLY.contains(&item.word.as_str());
+    match items[index].word.as_str() {
+        "not" => items.get(index + 1).is_some_and(is_only),
+        _ => is_only(&items[index]) && index > 0 && items[index - 1].word == "not",
+    }
+}
+
+/// A word with how it is tied to what comes before it; `of` is whether it stands after one.
+fn word_at(items: &[Item], index: usize, group: usize, tie: Option<&str>, of: bool, verb: bool) -> Word {
+    let item = &items[index];
+    Word {
+        word: item.word.clone(),
+        // `The mayor of Oslo's rival` is no mayor of Oslo.
+        tie: if of && item.owner { Some("of's".to_owned()) } else { tie.map(str::to_owned) },
+        owner: item.owner || of,
+        group,
+        verb,
+        before: index.checked_sub(1).map(|before| items[before].word.clone()),
+        joined: is_bound(items, index),
+        unit: unit_after(items, index),
     }
 }
 

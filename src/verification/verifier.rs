@@ -185,11 +185,25 @@ fn contained(asked: &Asked, said: &[Statement], passage: &Passage, topic: &Topic
         let whole = is_whole_part(asked, known, topic);
         return Support { share: if whole { 1.0 } else { 0.5 }, denied: false };
     }
+    // `He was a physicist` says of nobody knows whom.
+    if is_of_nobody(asked, topic) {
+        return Support { share: 0.5, denied: false };
+    }
+    if words_with_topic(known, topic) == asked.words {
+        return Support { share: 1.0, denied: false };
+    }
     match agreement(said, &statements(known, topic, pronouns)) {
         Agreement::Says => Support { share: 1.0, denied: false },
         Agreement::Denies => Support { share: 0.0, denied: true },
         Agreement::Neither => Support { share: 0.5, denied: false },
     }
+}
+
+/// Whether a claim is about a `she` or `he` who is not said to be the topic.
+fn is_of_nobody(asked: &Asked, topic: &Topic) -> bool {
+    let first = asked.tokens.first().map_or("", |token| token.word.as_str());
+    let is_named = (0..asked.tokens.len()).any(|at| topic.mention(&asked.tokens, at).is_some());
+    matches!(first, "she" | "he" | "her" | "his") && !is_named
 }
 
 /// Words that deny, and whose like is looked at with the statement.
@@ -743,6 +757,88 @@ mod tests {
                 ("Ada Quill won gold in 1990.", '+'),
                 ("Ada Quill won silver in 1992.", '+'),
                 ("Ada Quill won gold in 1992.", '-'),
+            ],
+        );
+    }
+
+    #[test]
+    fn parts_of_names_ranges_and_measures_support_nothing() {
+        beside(
+            "Ada Quill was not just a chemist.",
+            &[("Ada Quill was not a chemist.", '-'), ("Ada Quill was a chemist.", '+')],
+        );
+        beside(
+            "Ada Quill failed no mathematics exam.",
+            &[("Ada Quill failed mathematics.", '-'), ("Ada Quill failed mathematics exam.", '-')],
+        );
+        beside("Ada Quill speaks little French.", &[("Ada Quill speaks French.", '-')]);
+        beside("Ada Quill did everything but sing.", &[("Ada Quill did sing.", '-')]);
+        beside("Ada Quill was a possible winner.", &[("Ada Quill was a winner.", '-')]);
+        beside("Ada Quill is less tall than Eve.", &[("Ada Quill is tall.", '-')]);
+        beside(
+            "Without Bo Ray, Ada Quill was lost in Oslo.",
+            &[("Ada Quill was in Oslo.", '-'), ("Ada Quill was lost in Oslo.", '-')],
+        );
+        beside("Without Bo Ray, Ada Quill was a painter.", &[("Ada Quill was a painter.", '-')]);
+        beside(
+            "Ada Quill was born in New York.",
+            &[("Ada Quill was born in York.", '-'), ("Ada Quill was born in New York.", '+')],
+        );
+        beside(
+            "Ada Quill was born in South Korea in 1900.",
+            &[
+                ("Ada Quill was born in Korea.", '-'),
+                ("Ada Quill was born in South Korea.", '+'),
+                ("Ada Quill was born in 1900.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill married Hans Albert Einstein.",
+            &[("Ada Quill married Albert Einstein.", '-'), ("Ada Quill married Hans Albert Einstein.", '+')],
+        );
+        beside("Ada Quill met President Bo Ray in Oslo.", &[("Ada Quill met Bo Ray.", '+')]);
+        beside(
+            "Ada Quill was mayor of Oslo's rival town Bergen.",
+            &[("Ada Quill was mayor of Oslo.", '-'), ("Ada Quill was mayor of Bergen.", '+')],
+        );
+        beside(
+            "Ada Quill was a member of the Nazi Party's opposition.",
+            &[("Ada Quill was a member of the Nazi Party.", '-')],
+        );
+        beside("Ada Quill ran 1,5 km.", &[("Ada Quill ran 5 km.", '-'), ("Ada Quill ran 1.5 km.", '+')]);
+        beside(
+            "Ada Quill wrote between 10 and 20 books.",
+            &[
+                ("Ada Quill wrote 20 books.", '-'),
+                ("Ada Quill wrote 10 books.", '-'),
+                ("Ada Quill wrote between 10 and 20 books.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill is 5 feet 10 inches tall.",
+            &[
+                ("Ada Quill is 10 inches tall.", '-'),
+                ("Ada Quill is 5 tall.", '-'),
+                ("Ada Quill is 5 feet 10 inches tall.", '+'),
+            ],
+        );
+        beside("Ada Quill died in 44 BC.", &[("Ada Quill died in 44.", '-'), ("Ada Quill died in 44 BC.", '+')]);
+        beside(
+            "Ada Quill was a physicist.",
+            &[
+                ("He was a physicist.", '-'),
+                ("The following is false: Ada Quill was a physicist.", '-'),
+                ("Ada Quill was a physicist. That is false.", '-'),
+                ("Myths: Ada Quill was a physicist.", '-'),
+                ("Not: Ada Quill was a physicist.", '-'),
+                ("Ada Quill was a physicist.", '+'),
+            ],
+        );
+        beside(
+            "Ada Quill received the Nobel Prize in Physics in 1903 with Pierre Holm.",
+            &[
+                ("Ada Quill received the Nobel Prize in Physics.", '+'),
+                ("Ada Quill received the Nobel Prize in 1903.", '+'),
             ],
         );
     }
