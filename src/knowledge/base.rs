@@ -131,11 +131,17 @@ fn open_database(path: &Path) -> Result<Connection, KnowledgeError> {
     if Path::new(&log).metadata().is_ok_and(|found| found.len() > 0) {
         return Err(KnowledgeError::Unfinished { path: path.to_owned(), log: log.into() });
     }
-    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let escaped: String = path.as_os_str().as_encoded_bytes().iter().map(|byte| escaped(*byte)).collect();
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     let address = format!("file:{escaped}?immutable=1");
     Connection::open_with_flags(address, flags)
         .map_err(|source| KnowledgeError::Database { path: path.to_owned(), source })
+}
+
+/// A byte of a path as an SQLite address has it.
+fn escaped(byte: u8) -> String {
+    let is_plain = byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if is_plain { char::from(byte).to_string() } else { format!("%{byte:02x}") }
 }
 
 /// A title with two articles, of which only one would ever be read; a unique index tells that there is none.

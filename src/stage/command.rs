@@ -119,17 +119,18 @@ fn overlap(outputs: &[&str]) -> Option<String> {
     })
 }
 
-/// A link among a program's outputs that would not lead to the same file from the store: out of the working folder, or by
+/// A link among a program's outputs that would not lead to the same file from the store: to what is no output itself, or by
 /// an absolute path, or to nothing.
-fn stray_link(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
+fn stray_link(outputs: &[PathBuf], path: &Path) -> io::Result<Option<PathBuf>> {
     let kind = path.symlink_metadata()?.file_type();
     if kind.is_symlink() {
-        let leads_inside = path.canonicalize().is_ok_and(|target| target.starts_with(root));
-        return Ok((fs::read_link(path)?.is_absolute() || !leads_inside).then(|| path.to_owned()));
+        let target = path.canonicalize().ok();
+        let is_kept = target.is_some_and(|target| outputs.iter().any(|output| target.starts_with(output)));
+        return Ok((fs::read_link(path)?.is_absolute() || !is_kept).then(|| path.to_owned()));
     }
     if kind.is_dir() {
         for entry in fs::read_dir(path)? {
-            if let Some(stray) = stray_link(root, &entry?.path())? {
+            if let Some(stray) = stray_link(outputs, &entry?.path())? {
                 return Ok(Some(stray));
             }
         }
@@ -140,8 +141,8 @@ fn stray_link(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
 /// All that was declared is there, and belongs to the working folder.
 fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), StageError> {
     let root = context.output.canonicalize().map_err(StageError::doing("look through the working folder"))?;
-    for output in &parameters.outputs {
-        let path = root.join(output);
+    let kept: Vec<PathBuf> = parameters.outputs.iter().map(|output| root.join(output)).collect();
+    for (output, path) in parameters.outputs.iter().zip(&kept) {
         if !path.exists() {
             return Err(StageError(format!(
                 "`{}` ended well, but did not leave the declared output `{output}` in its working folder",
@@ -151,14 +152,14 @@ fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), Stage
         let is_inside =
             path.parent().and_then(|parent| parent.canonicalize().ok()).is_some_and(|parent| parent.starts_with(&root));
         let stray = if is_inside {
-            stray_link(&root, &path).map_err(StageError::doing("look through the working folder"))?
+            stray_link(&kept, path).map_err(StageError::doing("look through the working folder"))?
         } else {
-            Some(path)
+            Some(path.clone())
         };
         if let Some(stray) = stray {
             let name = stray.strip_prefix(&root).unwrap_or(&stray).display();
             return Err(StageError(format!(
-                "the output `{name}` is a link that leads out of the working folder, or does so by an absolute path: what it \
+                "the output `{name}` is a link, or lies behind one, that leads to no output or by an absolute path: what it \
                  leads to would not be kept; copy the file instead"
             )));
         }

@@ -15,6 +15,8 @@ use apeft::{
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::data_sets::folder;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Sentence {
@@ -42,18 +44,6 @@ struct Row {
 enum Irrelevant {
     Unsupported,
     Dropped,
-}
-
-/// A data set, or none with a word; where `APEFT_DATA` says where data sets are, it must be there.
-fn folder(name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("APEFT_DATA").map(PathBuf::from);
-    let data = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let folder = data.join(name);
-    assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
-    if !folder.is_dir() {
-        println!("skipped: neither ../shared/data nor APEFT_DATA holds {name}");
-    }
-    folder.is_dir().then_some(folder)
 }
 
 /// The labels of a model's answers as our rows: people's judgements stand in for the verifier's.

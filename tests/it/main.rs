@@ -3,6 +3,7 @@
 mod architecture;
 mod checkpoints;
 mod commands;
+mod data_sets;
 mod diagnostics;
 mod factscore;
 mod faults;

@@ -13,17 +13,7 @@ use apeft::{
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A folder of data sets; where `APEFT_DATA` says where they are, it must be there.
-fn folder(name: &str) -> Option<PathBuf> {
-    let named = std::env::var_os("APEFT_DATA").map(PathBuf::from);
-    let data = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
-    let folder = data.join(name);
-    assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
-    if !folder.is_dir() {
-        eprintln!("skipped: there is no {}", folder.display());
-    }
-    folder.is_dir().then_some(folder)
-}
+use crate::data_sets::folder;
 
 /// The small model of the tests' data.
 fn tiny() -> PathBuf {
