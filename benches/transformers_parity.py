@@ -119,7 +119,7 @@ def ask_program(directory, name, work):
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
     with torch.no_grad():
         expected = model.generate(torch.tensor([greedy["prompt_ids"]]), max_new_tokens=32, do_sample=False)[0, len(greedy["prompt_ids"]):]
-    answer = json.loads(ask("generate", directory, "--prompt", greedy["prompt"], "--temperature", "0", "--max-new", "32", "--json"))[0]
+    answer = json.loads(ask("generate", directory, "--prompt", greedy["prompt"], "--temperature", "0", "--max-new-tokens", "32", "--json"))[0]
     assert answer["prompt_ids"] == greedy["prompt_ids"] and answer["token_ids"] == expected.tolist(), (name, answer, expected.tolist())
     if name in SHAPES and "--dtype" not in SHAPES[name]:
         assert answer["token_ids"] == greedy["greedy_ids"][: len(answer["token_ids"])], name

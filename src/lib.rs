@@ -1,31 +1,44 @@
-//! The floor plan: rooms in the order of their dependencies, each a caption; an arrow only ever points upwards.
+//! Groups of modules in the order of their dependencies: ARCHITECTURE.md has the arrows.
 //!
-//! Two wings meet in one corridor. The engine ([`recipe`], [`store`], [`plan`], [`schedule`]) runs any recipe and knows
-//! nothing of language models; the science ([`model`] to [`evaluation`]) knows text, facts and weights and nothing of
-//! TOML, graphs, caches or terminals; [`stage`] is the only place where both are known.
+//! The engine ([`recipe`], [`store`], [`plan`], [`schedule`]) runs any recipe and knows nothing of
+//! language models. The science ([`model`] to [`evaluation`]) knows text, facts and weights, and
+//! nothing of TOML, graphs, caches or terminals. Only [`stage`] knows both.
 
-// Words that every room may use.
+// The vocabulary, which every module may use.
+pub mod device;
 pub mod diagnostic;
 pub mod digest;
-pub mod language;
+pub mod rows;
 pub mod seed;
 
-// The engine's ground floor.
+// The base of the engine.
 pub mod recipe;
 pub mod store;
+
+// Models behind HTTP.
+pub mod endpoint;
 
 // The science.
 pub mod evaluation;
 pub mod facts;
+pub mod judge;
 pub mod knowledge;
 pub mod model;
 pub mod preference;
+pub mod prompting;
 pub mod tuning;
 pub mod verification;
+pub mod world;
 
-// Where both meet, and what is built on it.
+// Where both meet: kinds of stage, and what they share.
+pub mod context;
+pub mod preflight;
+pub mod stage;
+pub mod stage_support;
+
+// What is built on them.
+pub mod bench;
 pub mod cli;
 pub mod plan;
 pub mod report;
 pub mod schedule;
-pub mod stage;

@@ -1,26 +1,26 @@
-//! `apeft attempt`: one attempt at one stage; called by `run`, never by people.
+//! `apeft attempt`: one attempt of a stage, started by `run`.
 
 use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::Args;
 
-use super::common::FAILED;
+use super::shared_args::FAILED;
 use crate::{
-    schedule::attempt::{Job, carry_out},
-    stage::guard,
+    context::guard,
+    schedule::{attempt::carry_out, job::AttemptJob},
 };
 
-/// What is to be done comes on the standard input; with `--guard` it is a user's program that is watched.
+/// Reads its job from stdin; with `--guard` it supervises a user program.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AttemptArguments {
-    /// The process group of the attempt that asks for the program.
+    /// Process group of the attempt that requests the program.
     #[arg(long, requires_all = ["above", "program"])]
     guard: Option<i32>,
-    /// The process that waits for that attempt.
+    /// Parent process of that attempt.
     #[arg(long)]
     above: Option<i32>,
-    /// The program and what it is called with.
+    /// The program and its arguments.
     #[arg(last = true)]
     program: Vec<OsString>,
 }
@@ -30,7 +30,8 @@ pub(super) fn run(arguments: &AttemptArguments) -> anyhow::Result<ExitCode> {
         guard::stand(guard::Served { group, above }, &arguments.program)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let job = Job::read(std::io::stdin()).context("cannot read the job on the standard input")?;
+    let job = AttemptJob::read(std::io::stdin()).context("cannot read the job on stdin")?;
+    // Stdout carries messages to the parent; all else that is printed goes to the log.
     let done = carry_out(&job, Box::new(std::io::stdout()))?;
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
 }

@@ -1,130 +1,177 @@
-//! `apeft cache`: what the store holds, whether it is whole, and what of it can go.
+//! `apeft cache`: lists, verifies and cleans the store.
 
 use std::{process::ExitCode, time::UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
 use super::{
     collect::{self, CollectArguments},
-    common::{CacheArguments, DAMAGED, bytes},
     output::print_json,
+    shared_args::{DAMAGED, ListingArguments},
 };
-use crate::store::{Artifact, Store};
+use crate::store::{Artifact, Audit};
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft cache ls
+  apeft cache verify
+  apeft cache gc --dry-run")]
 pub(super) struct CacheCommand {
     #[command(subcommand)]
-    action: Action,
+    action: CacheAction,
 }
 
 #[derive(Clone, Debug, Subcommand)]
-enum Action {
-    /// Lists artifacts.
-    Ls(Listing),
-    /// Hashes every file and compares; status 3 where something is not as it was left.
+enum CacheAction {
+    /// List artifacts.
+    #[command(after_help = "Examples:
+  apeft cache ls
+  apeft cache ls --cache shared/cache --json
+
+Columns: key, kind, size, files; the newest comes last.")]
+    Ls(ListingArguments),
+    /// Hash every file and compare with the manifests; exit status 3 if one differs.
+    #[command(after_help = "Examples:
+  apeft cache verify
+  apeft cache verify --repair")]
     Verify {
         #[command(flatten)]
-        listing: Listing,
-        /// Moves damaged artifacts aside, so that they are made again, and mends the store's own files.
+        listing: ListingArguments,
+        /// Quarantine damaged artifacts, so that they are made again, and repair the store's own
+        /// files.
         #[arg(long)]
         repair: bool,
     },
-    /// Removes what was moved aside, work of dead attempts, and artifacts that no recent run used.
+    /// Remove quarantined artifacts, work of dead attempts, and artifacts that no recent run used.
     Gc(CollectArguments),
-    /// Says how much space it takes.
-    Du(Listing),
-}
-
-#[derive(Args, Clone, Debug)]
-pub(super) struct Listing {
-    #[command(flatten)]
-    pub(super) cache: CacheArguments,
-    /// Puts the answer on stdout as JSON.
-    #[arg(long)]
-    pub(super) json: bool,
+    /// Print the disk usage.
+    #[command(after_help = "Examples:
+  apeft cache du
+  apeft cache du --json")]
+    Du(ListingArguments),
 }
 
 pub(super) fn run(command: &CacheCommand) -> anyhow::Result<ExitCode> {
     match &command.action {
-        Action::Ls(listing) => list(listing),
-        Action::Verify { listing, repair } => verify(listing, *repair),
-        Action::Gc(arguments) => collect::run(arguments),
-        Action::Du(listing) => usage(listing),
+        CacheAction::Ls(listing) => list(listing),
+        CacheAction::Verify { listing, repair } => verify(listing, *repair),
+        CacheAction::Gc(arguments) => collect::run(arguments),
+        CacheAction::Du(listing) => usage(listing),
     }
 }
 
-fn list(listing: &Listing) -> anyhow::Result<ExitCode> {
-    let store = listing.cache.look(false)?;
+fn list(listing: &ListingArguments) -> anyhow::Result<ExitCode> {
+    let store = listing.cache.there()?.look(false)?;
     let mut artifacts = store.list()?;
+    // The newest come last, where a terminal leaves the eye.
     artifacts.sort_by_key(Artifact::made);
-    let kind = |artifact: &Artifact| {
-        artifact.record().ok().and_then(|record| record.get("kind")?.as_str().map(str::to_owned)).unwrap_or_default()
-    };
     if listing.json {
-        let values: Vec<Value> = artifacts
-            .iter()
-            .map(|artifact| {
-                let made = artifact.made().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
-                json!({
-                    "key": artifact.key, "kind": kind(artifact), "bytes": artifact.bytes(),
-                    "files": artifact.names().count(), "made": made.map(|made| made.as_millis() as u64),
-                    "artifact": artifact.files(),
-                })
-            })
-            .collect();
-        print_json(&values)?;
+        print_json(&artifacts.iter().map(to_json).collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
     }
     for artifact in &artifacts {
+        // A model in shards has dozens of files.
         let names: Vec<&str> = artifact.names().map(|(name, _)| name).take(4).collect();
         let more = if artifact.names().count() > 4 { ", ..." } else { "" };
-        let size = bytes(artifact.bytes());
-        say!("{}  {:<12} {size:>9}  {}{more}", artifact.key.short(), kind(artifact), names.join(", "));
+        print_line!(
+            "{}  {:<12} {:>9}  {}{more}",
+            artifact.key.short(),
+            kind(artifact),
+            DecimalBytes(artifact.bytes()).to_string(),
+            names.join(", ")
+        )?;
     }
-    say!("{} artifacts in {}", artifacts.len(), store.root().display());
+    print_line!("{} artifacts in {}", artifacts.len(), store.root().display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(listing: &Listing, repair: bool) -> anyhow::Result<ExitCode> {
-    let store = if repair { listing.cache.open(false)? } else { listing.cache.look(false)? };
-    let audit = store.verify()?;
-    let mut left = audit.problems.clone();
-    if repair && !left.is_empty() {
-        store.repair(&left)?;
-        left = store.verify()?.problems;
-    }
-    if listing.json {
-        let problems: Vec<Value> = audit
-            .problems
-            .iter()
-            .map(|found| json!({"path": found.path, "problem": found.problem, "key": found.key, "repaired": repair && !left.contains(found)}))
-            .collect();
-        print_json(&json!({
-            "ok": left.is_empty(), "artifacts": audit.artifacts, "files": audit.files, "bytes": audit.bytes,
-            "problems": problems,
-        }))?;
-    }
-    for found in &audit.problems {
-        let done = if repair && !left.contains(found) { " (repaired)" } else { "" };
-        say!("! {}: {}{done}", found.path.display(), found.problem);
-    }
-    let counts = format!("{} artifacts, {} files, {}", audit.artifacts, audit.files, bytes(audit.bytes));
-    if left.is_empty() {
-        say!("{counts}: everything is as it was left");
-        return Ok(ExitCode::SUCCESS);
-    }
-    let advice = if repair {
-        "what cannot be read is left as it is; see that it can be, or have it made anew with `apeft run --force STAGE`"
-    } else {
-        "`apeft cache verify --repair` moves what is damaged aside, and the next run makes it again"
-    };
-    say!("{counts}: {} problems; {advice}", left.len());
-    Ok(ExitCode::from(DAMAGED))
+fn to_json(artifact: &Artifact) -> Value {
+    let made = artifact.made().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    json!({
+        "key": artifact.key,
+        "kind": kind(artifact),
+        "bytes": artifact.bytes(),
+        "files": artifact.names().count(),
+        "made": made.map(|made| made.as_millis() as u64),
+        "artifact": artifact.files().display().to_string(),
+    })
 }
 
-fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
-    let store: Store = listing.cache.look(false)?;
+/// The kind of stage that made an artifact; empty if its key file cannot be read.
+fn kind(artifact: &Artifact) -> String {
+    let record = artifact.record().unwrap_or_default();
+    record["kind"].as_str().unwrap_or_default().to_owned()
+}
+
+fn verify(listing: &ListingArguments, repair: bool) -> anyhow::Result<ExitCode> {
+    let cache = listing.cache.there()?;
+    // Without `--repair` nothing is written, so that anyone may verify a shared store.
+    let store = if repair { cache.open(false)? } else { cache.look(false)? };
+    let audit = store.verify()?;
+    let repaired = if repair && !audit.problems.is_empty() {
+        store.repair(&audit.problems)?;
+        Some(store.verify()?)
+    } else {
+        None
+    };
+    let left = repaired.as_ref().unwrap_or(&audit);
+    if listing.json {
+        print_json(&audit_to_json(&audit, left))?;
+    } else {
+        print_audit(&audit, left, repair)?;
+    }
+    Ok(if left.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(DAMAGED) })
+}
+
+fn audit_to_json(audit: &Audit, left: &Audit) -> Value {
+    let problems = audit.problems.iter().map(|found| {
+        json!({
+            "path": found.path.display().to_string(),
+            "problem": found.problem,
+            "key": found.key,
+            "repaired": !left.problems.contains(found),
+        })
+    });
+    json!({
+        "ok": left.problems.is_empty(),
+        "artifacts": audit.artifacts,
+        "files": audit.files,
+        "bytes": audit.bytes,
+        "calls": audit.calls,
+        "problems": problems.collect::<Vec<_>>(),
+    })
+}
+
+fn print_audit(audit: &Audit, left: &Audit, repair: bool) -> anyhow::Result<()> {
+    for found in &audit.problems {
+        let done = if left.problems.contains(found) { "" } else { " (repaired)" };
+        print_line!("! {}: {}{done}", found.path.display(), found.problem)?;
+    }
+    let (artifacts, files, bytes) = (audit.artifacts, audit.files, DecimalBytes(audit.bytes));
+    let found = if left.problems.is_empty() {
+        "everything matches".to_owned()
+    } else if repair {
+        format!(
+            "{} problems; unreadable files are kept; make them readable, or remake them with \
+            `apeft run --force STAGE`",
+            left.problems.len()
+        )
+    } else {
+        format!(
+            "{} problems; `apeft cache verify --repair` quarantines damaged artifacts, and the \
+            next run remakes them",
+            left.problems.len()
+        )
+    };
+    let calls =
+        if audit.calls > 0 { format!(", {} logged calls", audit.calls) } else { String::new() };
+    print_line!("{artifacts} artifacts, {files} files, {bytes}{calls}: {found}")
+}
+
+fn usage(listing: &ListingArguments) -> anyhow::Result<ExitCode> {
+    let store = listing.cache.there()?.look(false)?;
     let usage = store.usage();
     if listing.json {
         print_json(&usage)?;
@@ -132,10 +179,11 @@ fn usage(listing: &Listing) -> anyhow::Result<ExitCode> {
         for (name, count) in [
             ("artifacts", usage.artifacts),
             ("unfinished work", usage.work),
-            ("moved aside", usage.damaged),
-            ("everything", usage.total),
+            ("quarantined", usage.damaged),
+            ("logged calls", usage.calls),
+            ("total", usage.total),
         ] {
-            say!("{name:<16} {:>9}", bytes(count));
+            print_line!("{name:<16} {:>9}", DecimalBytes(count).to_string())?;
         }
     }
     Ok(ExitCode::SUCCESS)

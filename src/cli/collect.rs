@@ -1,4 +1,4 @@
-//! `apeft cache gc`: what of the store can go, and whose it is.
+//! `apeft cache gc`: garbage collection of the store.
 
 use std::{
     collections::BTreeSet,
@@ -8,92 +8,109 @@ use std::{
 };
 
 use clap::Args;
+use indicatif::DecimalBytes;
 use serde_json::{Value, json};
 
 use super::{
-    cache::Listing,
-    common::{ExperimentsArguments, WRONG, bytes},
     output::print_json,
+    shared_args::{ExperimentsArguments, ListingArguments, WRONG},
 };
 use crate::{
-    schedule::journal::{self, Named},
-    store::{Claims, Collection, Leftover, Project, Store},
+    schedule::journal::{self, NamedKeys},
+    store::{Claims, Collection, GcCandidate, Project, Store},
 };
 
 #[derive(Args, Clone, Debug)]
-#[command(
-    after_help = "Several projects may share a store. Each is known to it by the folder of its runs, from its first run on.
-Of the artifacts that runs of this project (--experiments) used, those stay that its last N runs of each recipe used. What
-runs of other projects used stays, and so does what a run under way has looked up. Artifacts that no run of this project
-used and no known project claims stay too, and are counted."
-)]
+#[command(after_help = "Examples:
+  apeft cache gc --dry-run
+  apeft cache gc --keep 3
+
+Projects may share a store; each registers the folder of its runs with its first run.
+Kept: artifacts of the last N runs of each recipe of this project (--experiments) and of its last
+N finished ones, artifacts of other projects, artifacts in use by running runs, and artifacts of
+unknown origin (counted).")]
 pub(super) struct CollectArguments {
     #[command(flatten)]
-    listing: Listing,
+    listing: ListingArguments,
     #[command(flatten)]
     experiments: ExperimentsArguments,
-    /// Keeps what the last N runs of each recipe used.
+    /// Keep what the last N runs and the last N finished runs of each recipe used.
     #[arg(long, default_value_t = 10, value_name = "N")]
     keep: usize,
-    /// Only says what would be removed.
+    /// Print what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// Keeps of other projects, too, only what their last N runs of each recipe used.
+    /// Apply `--keep` to other projects too.
     #[arg(long)]
     all_projects: bool,
-    /// Removes also what no run of any known project used.
+    /// Remove also what no run of any known project used.
     #[arg(long)]
     unrecorded: bool,
-    /// Forgets a project that shared the store, by the folder of its runs; what only its runs used is unrecorded then.
+    /// Forget a project by the folder of its runs; artifacts that only it used become unrecorded.
     #[arg(long, value_name = "DIR")]
     forget: Vec<PathBuf>,
 }
 
-/// What is known of the projects that share a store.
-struct Known {
+/// Projects that share a store.
+struct ProjectClaims {
     claims: Claims,
-    /// How many runs of this project are recorded.
+    /// Number of recorded runs of this project.
     runs: usize,
     /// Other projects.
     others: usize,
-    /// Projects whose runs cannot be read, and why.
+    /// Projects whose runs cannot be read, with the reason.
     lost: Vec<String>,
 }
 
 pub(super) fn run(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {
-    let cache = &arguments.listing.cache;
+    let cache = arguments.listing.cache.there()?;
+    // A mistyped folder has no runs, and would make every artifact look unused.
+    if arguments.keep > 0 {
+        arguments.experiments.there()?;
+    }
     let store = if arguments.dry_run { cache.look(false)? } else { cache.open(false)? };
     if let Err(problem) = forget(&store, arguments)? {
         say!("error: {problem}");
         return Ok(ExitCode::from(WRONG));
     }
-    // From here on no run looks anything up, so that what is decided now stays right.
-    let waiting = || say!("waiting for a run that is looking up its artifacts");
-    let closed = if arguments.dry_run { None } else { Some(store.close(waiting)?) };
-    let known = Known::gather(&store, arguments)?;
+    // No run looks anything up from here on, so the decision stays valid.
+    let closed = if arguments.dry_run {
+        None
+    } else {
+        Some(store.close(|| say!("waiting for a run that is looking up its artifacts"))?)
+    };
+    let known = ProjectClaims::gather(&store, arguments)?;
     if let Some(problem) = known.refuses(&store, arguments)? {
         say!("error: {problem}");
         return Ok(ExitCode::from(WRONG));
     }
-    let mut collection = store.leftovers(&known.claims)?;
-    let mut leftovers = std::mem::take(&mut collection.leftovers);
+    let mut collection = store.candidates(&known.claims)?;
+    let mut candidates = std::mem::take(&mut collection.candidates);
     if let Some(closed) = closed {
-        leftovers = store.remove(leftovers, closed)?;
+        // What cannot be removed is not reported as freed.
+        candidates = store.remove(candidates, closed)?;
     }
-    say(arguments, &known, &collection, &leftovers)?;
+    if arguments.listing.json {
+        print_json(&to_json(arguments, &known, &collection, &candidates))?;
+    } else {
+        print(arguments, &known, &collection, &candidates)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Forgets the projects that are to be forgotten, or says which are known.
+/// Forgets the named projects, or lists the known ones.
 fn forget(store: &Store, arguments: &CollectArguments) -> anyhow::Result<Result<(), String>> {
     let projects = if arguments.forget.is_empty() { Vec::new() } else { store.projects()? };
     for folder in &arguments.forget {
+        // Registrations name absolute folders.
         let wanted = std::path::absolute(folder)?;
-        let named = |project: &&Project| project.journals.as_deref().is_some_and(|known| is_same(known, &wanted));
-        let Some(project) = projects.iter().find(named) else {
+        let Some(project) = projects.iter().find(|project| has_runs_in(project, &wanted)) else {
             let names: Vec<String> = projects.iter().map(name).collect();
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Ok(Err(format!("no project of this store has its runs in {}; known: {names}", folder.display())));
+            return Ok(Err(format!(
+                "no project of this store has its runs in {}; known: {names}",
+                folder.display()
+            )));
         };
         if !arguments.dry_run {
             store.forget(project)?;
@@ -103,20 +120,28 @@ fn forget(store: &Store, arguments: &CollectArguments) -> anyhow::Result<Result<
 }
 
 fn name(project: &Project) -> String {
-    let unknown = || "one whose place cannot be read".to_owned();
-    project.journals.as_ref().map_or_else(unknown, |journals| journals.display().to_string())
+    match &project.journals {
+        Some(journals) => journals.display().to_string(),
+        None => "a project with an unreadable registration".to_owned(),
+    }
 }
 
-/// Whether two paths mean the same folder, also where one of them goes through a link or `..`.
+fn has_runs_in(project: &Project, folder: &Path) -> bool {
+    project.journals.as_deref().is_some_and(|known| is_same(known, folder))
+}
+
+/// Whether two paths are the same folder, also through links or `..`.
 fn is_same(one: &Path, other: &Path) -> bool {
     one == other
-        || std::fs::canonicalize(one).is_ok_and(|one| std::fs::canonicalize(other).is_ok_and(|other| one == other))
+        || std::fs::canonicalize(one)
+            .is_ok_and(|one| std::fs::canonicalize(other).is_ok_and(|other| one == other))
 }
 
-impl Known {
+impl ProjectClaims {
     fn gather(store: &Store, arguments: &CollectArguments) -> anyhow::Result<Self> {
         let own = &arguments.experiments.experiments;
-        let Named { recent, all, runs } = journal::named(own, arguments.keep)?;
+        let NamedKeys { recent, all, runs } = journal::named(own, arguments.keep)?;
+        // A folder without runs may be a typing error, which must not be registered.
         if runs > 0 && !arguments.dry_run {
             store.register(own)?;
         }
@@ -127,11 +152,13 @@ impl Known {
             lost: Vec::new(),
         };
         for project in store.projects()? {
-            let journals = project.journals.clone();
-            let forgotten = |folder: &PathBuf| journals.as_deref().is_some_and(|known| is_same(known, folder));
-            if journals.as_deref().is_some_and(|known| is_same(known, own)) || arguments.forget.iter().any(forgotten) {
+            // A dry run has not forgotten them, but shows what would be left without them.
+            if has_runs_in(&project, own)
+                || arguments.forget.iter().any(|folder| has_runs_in(&project, folder))
+            {
                 continue;
             }
+            // What an unreadable project needs is unknown, which is no reason to remove it.
             known.others += 1;
             match runs_of(&project, arguments.keep) {
                 Ok(named) if arguments.all_projects => {
@@ -145,81 +172,109 @@ impl Known {
         Ok(known)
     }
 
-    /// Why nothing is collected, if so.
-    fn refuses(&self, store: &Store, arguments: &CollectArguments) -> anyhow::Result<Option<String>> {
+    /// Why nothing is collected.
+    fn refuses(
+        &self,
+        store: &Store,
+        arguments: &CollectArguments,
+    ) -> anyhow::Result<Option<String>> {
         if self.runs == 0 && arguments.keep > 0 && !store.list()?.is_empty() {
             let place = arguments.experiments.experiments.display();
             return Ok(Some(format!(
-                "no run is recorded in {place}, so that nothing tells what is needed; name the folder of the runs with --experiments, or say --keep 0"
+                "no run is recorded in {place}, so the needed artifacts are unknown; name the \
+                folder of the runs with --experiments, or use --keep 0"
             )));
         }
         Ok((arguments.unrecorded && !self.lost.is_empty()).then(|| {
             format!(
-                "what these projects need is not known, so that --unrecorded could take it: {}; make them readable, or leave them out with --forget DIR",
+                "the needs of these projects are unknown, so --unrecorded could remove them: {}; \
+                make them readable, or forget them with --forget DIR",
                 self.lost.join(", ")
             )
         }))
     }
 }
 
-/// The keys of another project's runs, or why they are not known.
-fn runs_of(project: &Project, keep: usize) -> Result<Named, String> {
-    let journals = project.journals.as_ref().ok_or("its line in the store is torn")?;
+/// Keys of another project's runs, or why they are unknown.
+fn runs_of(project: &Project, keep: usize) -> Result<NamedKeys, String> {
+    let journals = project.journals.as_ref().ok_or("its registration is torn")?;
     match std::fs::metadata(journals) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Err("it was moved or removed".to_owned()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err("it was moved or removed".to_owned())
+        }
         Err(error) => Err(error.to_string()),
         Ok(_) => journal::named(journals, keep).map_err(|error| error.to_string()),
     }
 }
 
-fn say(
+fn to_json(
     arguments: &CollectArguments,
-    known: &Known,
+    known: &ProjectClaims,
     collection: &Collection,
-    leftovers: &[Leftover],
+    candidates: &[GcCandidate],
+) -> Value {
+    let removed = candidates.iter().map(|candidate| {
+        json!({
+            "path": candidate.path.display().to_string(),
+            "bytes": candidate.bytes,
+            "why": candidate.why,
+        })
+    });
+    json!({
+        "removed": removed.collect::<Vec<_>>(),
+        "bytes": total(candidates),
+        "dry_run": arguments.dry_run,
+        "kept": {
+            "unrecorded": collection.unrecorded,
+            "unrecorded_bytes": collection.unrecorded_bytes,
+            "in_use": collection.in_use,
+            "runs": collection.pinned.holders,
+        },
+        "unreadable_projects": known.lost,
+    })
+}
+
+fn print(
+    arguments: &CollectArguments,
+    known: &ProjectClaims,
+    collection: &Collection,
+    candidates: &[GcCandidate],
 ) -> anyhow::Result<()> {
-    let total: u64 = leftovers.iter().map(|leftover| leftover.bytes).sum();
     let Collection { unrecorded, unrecorded_bytes, in_use, pinned, .. } = collection;
-    if arguments.listing.json {
-        let values: Vec<Value> = leftovers
-            .iter()
-            .map(|leftover| json!({"path": leftover.path, "bytes": leftover.bytes, "why": leftover.why}))
-            .collect();
-        let kept = json!({
-            "unrecorded": unrecorded, "unrecorded_bytes": unrecorded_bytes, "in_use": in_use, "runs": pinned.holders,
-        });
-        let dry_run = arguments.dry_run;
-        return print_json(&json!({
-            "removed": values, "bytes": total, "dry_run": dry_run, "kept": kept, "unreadable_projects": known.lost,
-        }));
-    }
-    for leftover in leftovers {
-        say!("- {}  {:>9}  {}", leftover.path.display(), bytes(leftover.bytes), leftover.why);
+    for GcCandidate { path, bytes, why, .. } in candidates {
+        print_line!("- {}  {:>9}  {why}", path.display(), DecimalBytes(*bytes).to_string())?;
     }
     if *in_use > 0 {
         let holders: BTreeSet<&str> = pinned.holders.iter().map(String::as_str).collect();
         let holders = holders.into_iter().collect::<Vec<_>>().join("; ");
-        say!("kept: {}, since a run under way needs them or makes them ({holders})", artifacts(*in_use));
+        print_line!("kept: {}, in use by a running run ({holders})", artifacts(*in_use))?;
     }
     if *unrecorded > 0 {
         let place = arguments.experiments.experiments.display();
         let others = match known.others {
             0 => String::new(),
-            1 => " or of the other project that is known".to_owned(),
-            count => format!(" or of the {count} other projects that are known"),
+            1 => " or of the other known project".to_owned(),
+            count => format!(" or of the {count} other known projects"),
         };
-        say!(
-            "kept: {} ({}) that no run in {place}{others} used: they may be another project's; --unrecorded removes them too",
+        print_line!(
+            "kept: {} ({}) that no run in {place}{others} used: they may be another project's; \
+            --unrecorded removes them too",
             artifacts(*unrecorded),
-            bytes(*unrecorded_bytes)
-        );
+            DecimalBytes(*unrecorded_bytes)
+        )?;
     }
     for lost in &known.lost {
-        say!("not known: what the project {lost} needs; it is kept unless --forget and --unrecorded are said");
+        print_line!(
+            "unknown: the needs of the project {lost}; its artifacts are kept without --forget \
+            and --unrecorded"
+        )?;
     }
     let verb = if arguments.dry_run { "would be freed" } else { "freed" };
-    say!("{} {verb}", bytes(total));
-    Ok(())
+    print_line!("{} {verb}", DecimalBytes(total(candidates)))
+}
+
+fn total(candidates: &[GcCandidate]) -> u64 {
+    candidates.iter().map(|candidate| candidate.bytes).sum()
 }
 
 fn artifacts(count: usize) -> String {

@@ -1,19 +1,26 @@
-//! `apeft compare`: the tables of a run, or two runs side by side: what ran in each, and how their scores differ.
+//! `apeft compare`: tables of a run, or differences between two runs.
 
-use std::{collections::BTreeMap, fs, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::ExitCode,
+};
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    common::{ExperimentsArguments, WRONG},
     output::{print_json, print_text},
+    shared_args::{ExperimentsArguments, WRONG},
     status, table,
 };
 use crate::{
     evaluation::{Comparison, Scores},
-    report::{Comparisons, History, Line, StageHistory, Table, arms, averages, comparisons, grid},
+    report::{
+        CellLine, Comparisons, History, StageHistory, TextTable, arms, averages, comparisons, grid,
+    },
+    rows::MeasureName,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -22,13 +29,13 @@ use crate::{
   apeft compare algorithms --csv > comparison.csv
   apeft compare quickstart 2026-11-23T04-49-05
 
-Intervals (95 %) and p-values are by Student's t over seeds and topics; with one seed over topics alone, which says nothing of
-other seeds. A mean of one topic has none (–).
-The CSV has a line for each arm, domain and measure, with interval, difference, p-value and the same by Holm.")]
+Intervals (95 %) and p-values use Student's t over seeds and topics, or over topics only with a
+single seed. A mean of one topic has no interval (–).
+The CSV has a line per arm, domain and measure: interval, difference, p-value, Holm's p-value.")]
 pub(super) struct CompareArguments {
-    /// A run, or a recipe's name for its newest run.
+    /// Run, or recipe name for its newest run.
     run: String,
-    /// A run to compare it with; without it the run's own comparisons are shown.
+    /// Run to compare with [default: print the first run's own comparisons].
     other: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
@@ -36,41 +43,37 @@ pub(super) struct CompareArguments {
     format: Format,
 }
 
-/// How it is written; as text where nothing is said.
+/// Output format [default: text].
 #[derive(Args, Clone, Debug)]
 #[group(multiple = false)]
 struct Format {
-    /// Puts the comparison on stdout as JSON.
+    /// Print the comparison to stdout as JSON.
     #[arg(long)]
     json: bool,
-    /// As CSV.
+    /// Print CSV.
     #[arg(long)]
     csv: bool,
-    /// As a Markdown table: rows and columns are the matrix.
+    /// Print a Markdown table whose rows and columns are the matrix.
     #[arg(long)]
     markdown: bool,
 }
 
-/// A stage in both runs.
+/// A stage of both runs.
 #[derive(Debug, Serialize)]
-struct Row {
+struct StageDifference {
     stage: String,
     one: Option<String>,
     other: Option<String>,
-    /// Whether both have the same artifact.
+    /// Whether both runs have the same artifact.
     same: bool,
-    /// For a stage with scores: domain, and precision in both runs.
+    /// Domains with their precision in both runs, for stages with scores.
     precision: Vec<(String, Option<f64>, Option<f64>)>,
 }
 
 pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
-    let tell = |name: &str| -> anyhow::Result<Option<History>> {
-        let found = status::find(&arguments.experiments, Some(name));
-        Ok(found.map(|run| History::read(&run.folder)).transpose()?)
-    };
-    let Some(one) = tell(&arguments.run)? else { return Ok(ExitCode::from(WRONG)) };
+    let Some(one) = arguments.read(&arguments.run)? else { return Ok(ExitCode::from(WRONG)) };
     let Some(other) = &arguments.other else { return of_one(&one, &arguments.format) };
-    let Some(other) = tell(other)? else { return Ok(ExitCode::from(WRONG)) };
+    let Some(other) = arguments.read(other)? else { return Ok(ExitCode::from(WRONG)) };
     let rows = rows(&one, &other);
     let Format { json, csv, markdown } = arguments.format;
     match (json, csv, markdown) {
@@ -82,6 +85,14 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+impl CompareArguments {
+    /// The newest run with this name or of this recipe; prints an error if there is none.
+    fn read(&self, name: &str) -> anyhow::Result<Option<History>> {
+        let found = status::find(&self.experiments, Some(name))?;
+        Ok(found.map(|run| History::read(&run.folder)).transpose()?)
+    }
+}
+
 /// A run's own comparisons.
 fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
     let Comparisons { found: comparisons, problems } = comparisons(history);
@@ -90,28 +101,26 @@ fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(WRONG));
     }
     if comparisons.is_empty() {
-        let run = &history.run;
-        say!("error: the run {run} has no comparison; give its recipe a stage of kind `compare` over its scores");
+        say!("error: the run {} has no comparison{}", history.run, no_comparison(history));
         return Ok(ExitCode::from(WRONG));
     }
     if format.json {
-        let named = |(name, comparison): &(&str, Comparison)| json!({"stage": name, "comparison": comparison});
-        print_json(&comparisons.iter().map(named).collect::<Vec<_>>())?;
+        let named = comparisons.iter().map(|(name, comparison)| {
+            json!({
+                "stage": name,
+                "comparison": comparison,
+            })
+        });
+        print_json(&named.collect::<Vec<_>>())?;
     } else if format.csv {
         print_text(&rows_of(history)?)?;
     } else {
         let mut text = String::new();
         for (name, comparison) in &comparisons {
-            let shown = if format.markdown {
-                text.push_str(&format!("### {name}\n\n"));
-                let shown = [grid(comparison)].into_iter().chain(averages(comparison));
-                shown.map(|shown| table::markdown(&shown) + "\n").collect::<String>()
-            } else {
-                text.push_str(&format!("{name}\n"));
-                tables(comparison).iter().map(table::text).collect()
-            };
-            text.push_str(&shown);
-            let warnings = comparison.warnings.iter().map(|warning| &warning.text).chain(&comparison.cautions);
+            let shown = if format.markdown { as_markdown } else { as_text };
+            text.push_str(&shown(name, comparison));
+            let warnings =
+                comparison.warnings.iter().map(|warning| &warning.text).chain(&comparison.cautions);
             warnings.for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
         }
         print_text(&text)?;
@@ -119,13 +128,36 @@ fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The rows of all comparisons of a run, as the stages left them.
+/// Why a run has no comparison, and what to do.
+fn no_comparison(history: &History) -> String {
+    let compare = history.stages.iter().find(|stage| stage.outline.kind == "compare");
+    compare.map_or_else(
+        || "; give its recipe a stage of kind `compare` over its scores".to_owned(),
+        |stage| {
+            let name = &stage.outline.name;
+            format!(": `{name}` did not finish; run the recipe to its end, or name another run")
+        },
+    )
+}
+
+fn as_markdown(name: &str, comparison: &Comparison) -> String {
+    let tables = [grid(comparison)].into_iter().chain(averages(comparison));
+    let tables = tables.map(|shown| table::markdown(&shown) + "\n").collect::<String>();
+    format!("### {name}\n\n{tables}")
+}
+
+fn as_text(name: &str, comparison: &Comparison) -> String {
+    format!("{name}\n{}", tables(comparison).iter().map(table::text).collect::<String>())
+}
+
+/// Rows of all comparisons of a run, unchanged.
 fn rows_of(history: &History) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut is_first = true;
     for stage in &history.stages {
         let Some(file) = stage.file("comparison.csv") else { continue };
         let mut rows = csv::Reader::from_path(file)?;
+        // All comparisons have the same columns: one header serves them.
         if std::mem::take(&mut is_first) {
             writer.write_record(["stage"].into_iter().chain(rows.headers()?))?;
         }
@@ -136,83 +168,129 @@ fn rows_of(history: &History) -> anyhow::Result<String> {
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-/// The tables that a terminal has room for.
-pub(super) fn tables(comparison: &Comparison) -> Vec<Table> {
+/// Tables for a terminal.
+pub(super) fn tables(comparison: &Comparison) -> Vec<TextTable> {
     [arms(comparison)].into_iter().chain(averages(comparison)).collect()
 }
 
-fn side_by_side(one: &History, other: &History, rows: &[Row]) -> Table {
+fn side_by_side(one: &History, other: &History, rows: &[StageDifference]) -> TextTable {
     let mut lines = Vec::new();
-    for Row { stage, one, other, same, precision } in rows {
-        let key = |key: &Option<String>| key.as_deref().and_then(|key| key.get(..12)).unwrap_or("–").to_owned();
-        lines.push([stage.clone(), key(one), key(other), if *same { "same" } else { "differs" }.to_owned()]);
+    for StageDifference { stage, one, other, same, precision } in rows {
+        let same_or_not = if *same { "same" } else { "differs" };
+        lines.push(
+            [stage.as_str(), short(one.as_ref()), short(other.as_ref()), same_or_not].map(plain),
+        );
+        // Equal artifacts have equal scores.
         for (domain, one, other) in precision.iter().filter(|_| !same) {
-            let percent =
-                |share: &Option<f64>| share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share));
-            let change = one.zip(*other).map(|(one, other)| format!("{:+.1} points", 100.0 * (other - one)));
-            lines.push([format!("  precision, {domain}"), percent(one), percent(other), change.unwrap_or_default()]);
+            let change =
+                one.zip(*other).map(|(one, other)| format!("{:+.1} points", 100.0 * (other - one)));
+            lines.push([
+                plain(&format!("  precision, {domain}")),
+                plain(&percent(*one)),
+                plain(&percent(*other)),
+                plain(&change.unwrap_or_default()),
+            ]);
         }
     }
-    Table {
-        about: "The keys of each stage in both runs, and the precision of what differs.".to_owned(),
+    TextTable {
+        about: "Keys of each stage in both runs, and the precision of stages that differ."
+            .to_owned(),
         head: ["stage", &one.run, &other.run, ""].map(str::to_owned).to_vec(),
-        rows: lines.into_iter().map(|line| line.map(|text| vec![Line::plain(text)]).to_vec()).collect(),
+        rows: lines.into_iter().map(|line| line.to_vec()).collect(),
     }
 }
 
-/// A line for each stage, and for each of its domains where it has scores.
-fn csv_of(rows: &[Row]) -> anyhow::Result<String> {
+fn plain(text: &str) -> Vec<CellLine> {
+    vec![CellLine::plain(text)]
+}
+
+fn short(key: Option<&String>) -> &str {
+    key.and_then(|key| key.get(..12)).unwrap_or("–")
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or("–".to_owned(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+/// A line per stage, and per domain of stages with scores.
+fn csv_of(rows: &[StageDifference]) -> anyhow::Result<String> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["stage", "one", "other", "same", "domain", "precision_one", "precision_other"])?;
-    for Row { stage, one, other, same, precision } in rows {
+    writer.write_record([
+        "stage",
+        "one",
+        "other",
+        "same",
+        "domain",
+        "precision_one",
+        "precision_other",
+    ])?;
+    for StageDifference { stage, one, other, same, precision } in rows {
         let none = [(String::new(), None, None)];
-        for (domain, before, after) in if precision.is_empty() { none.as_slice() } else { precision } {
+        for (domain, before, after) in
+            if precision.is_empty() { none.as_slice() } else { precision }
+        {
             writer.serialize((stage, one, other, same, domain, before, after))?;
         }
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
-fn rows(one: &History, other: &History) -> Vec<Row> {
-    let index = |history: &'_ History| -> BTreeMap<String, usize> {
-        history.stages.iter().enumerate().map(|(index, stage)| (stage.outline.name.clone(), index)).collect()
-    };
-    let (in_one, in_other) = (index(one), index(other));
-    let only_other = other.stages.iter().filter(|stage| !in_one.contains_key(&stage.outline.name));
-    let names = one.stages.iter().chain(only_other).map(|stage| stage.outline.name.clone());
-    names
-        .map(|stage| {
-            let left = in_one.get(&stage).map(|index| &one.stages[*index]);
-            let right = in_other.get(&stage).map(|index| &other.stages[*index]);
-            let key = |stage: Option<&StageHistory>| stage.map(|stage| stage.key.clone()).filter(|key| !key.is_empty());
-            let (one, other) = (key(left), key(right));
-            let same = one.is_some() && one == other;
-            Row { precision: precision(left, right), stage, one, other, same }
-        })
+/// All stages of the first run, then those that only the second one has.
+fn rows(one: &History, other: &History) -> Vec<StageDifference> {
+    let (in_one, in_other) = (by_name(one), by_name(other));
+    let only_other = other.stages.iter().filter(|stage| !in_one.contains_key(stage.name()));
+    let names = one.stages.iter().chain(only_other).map(StageHistory::name);
+    names.map(|name| difference(name, in_one.get(name), in_other.get(name))).collect()
+}
+
+fn by_name(history: &History) -> BTreeMap<&str, &StageHistory> {
+    history.stages.iter().map(|stage| (stage.name(), stage)).collect()
+}
+
+fn difference(
+    name: &str,
+    one: Option<&&StageHistory>,
+    other: Option<&&StageHistory>,
+) -> StageDifference {
+    let precision = precision(one, other);
+    let [one, other] = [one, other]
+        .map(|stage| stage.map(|stage| stage.key.clone()).filter(|key| !key.is_empty()));
+    let same = one.is_some() && one == other;
+    StageDifference { stage: name.to_owned(), one, other, same, precision }
+}
+
+/// Precision of each domain in both runs, for stages with scores.
+fn precision(
+    one: Option<&&StageHistory>,
+    other: Option<&&StageHistory>,
+) -> Vec<(String, Option<f64>, Option<f64>)> {
+    let [one, other] =
+        [one, other].map(|stage| stage.and_then(|stage| scores(stage)).unwrap_or_default());
+    let domains: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+    domains
+        .into_iter()
+        .map(|domain| (domain.clone(), one.get(domain).copied(), other.get(domain).copied()))
         .collect()
 }
 
-/// The precision of each domain in both runs, where the stage left scores.
-fn precision(one: Option<&StageHistory>, other: Option<&StageHistory>) -> Vec<(String, Option<f64>, Option<f64>)> {
-    let [one, other] = [one, other].map(|stage| stage.and_then(scores).unwrap_or_default());
-    let mut domains: Vec<String> = one.keys().chain(other.keys()).cloned().collect();
-    domains.sort_unstable();
-    domains.dedup();
-    let of = |scores: &BTreeMap<String, f64>, domain: &str| scores.get(domain).copied();
-    domains.into_iter().map(|domain| (domain.clone(), of(&one, &domain), of(&other, &domain))).collect()
-}
-
 fn scores(stage: &StageHistory) -> Option<BTreeMap<String, f64>> {
+    // A stage without scores has no precision to compare.
     let text = fs::read(stage.artifact.as_ref()?.join("scores.json")).ok()?;
     let scores: Scores = serde_json::from_slice(&text).ok()?;
     let domains = scores.domains.into_iter().chain(scores.out_of_domain);
-    Some(domains.filter_map(|scores| Some((scores.domain, scores.measures.get("precision")?.mean))).collect())
+    Some(
+        domains
+            .filter_map(|scores| {
+                Some((scores.domain, scores.measures.get(&MeasureName::Precision)?.mean))
+            })
+            .collect(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{Event, StageOutline, Timed};
+    use crate::schedule::event::{RunEvent, StageOutline, Timed};
 
     #[test]
     fn names_and_values_with_commas_and_line_ends_stay_one_field_of_a_csv() {
@@ -220,16 +298,17 @@ mod tests {
         let row = "arm,domain,mean\n\"after@algorithm=dpo,seed=0\",\"a \"\"b\"\"\nc\",0.5\n";
         fs::write(folder.path().join("comparison.csv"), row).unwrap();
         let (name, artifact) = ("compared@k=4,n=2".to_owned(), folder.path().display().to_string());
-        let outline = StageOutline { name: name.clone(), kind: "compare".to_owned(), needs: Vec::new() };
+        let outline =
+            StageOutline { name: name.clone(), kind: "compare".to_owned(), needs: Vec::new() };
         let text = |text: &str| text.to_owned();
-        let started = Event::RunStarted {
+        let started = RunEvent::RunStarted {
             run: text("r"),
             recipe: text("r"),
             command: Vec::new(),
             version: text("0"),
             stages: vec![outline],
         };
-        let cached = Event::StageCached { stage: name, key: text("k"), artifact, seconds: None };
+        let cached = RunEvent::StageCached { stage: name, key: text("k"), artifact, seconds: None };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
         let all = rows_of(&history).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());

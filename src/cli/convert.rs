@@ -1,28 +1,35 @@
-//! `convert`: a model directory is read and written again, in another format, in other files, or with its adapter in it.
+//! `convert`: rewrites a model directory with another dtype, other shards, or a merged adapter, or
+//! writes a GGUF file as a model directory.
 
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::model::{Adapter, Encoder, LARGEST_FILE, Place, Transformer, copy_companions};
+use crate::{
+    device::DeviceName,
+    model::{
+        Adapter, DTYPES, Encoder, GgufModel, LARGEST_FILE, Placement, Transformer, copy_companions,
+    },
+};
 
-/// What `convert` is told.
+/// Arguments of `convert`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   apeft convert models/llama merged --adapter tuned
-  apeft convert models/llama models/llama-bf16 --dtype bfloat16 --shard-mb 2000")]
+  apeft convert models/llama models/llama-bf16 --dtype bfloat16 --shard-mb 2000
+  apeft convert llama-q4_k_m.gguf models/llama")]
 pub(super) struct ConvertArguments {
-    /// A Hugging Face model directory.
+    /// Hugging Face model directory, or GGUF file.
     pub(super) model: PathBuf,
-    /// The directory to write; it must not be there yet, or be empty.
+    /// Output directory; must be new or empty.
     pub(super) output: PathBuf,
-    /// A PEFT directory with a LoRA adapter, which is merged into the weights.
+    /// PEFT directory of a LoRA adapter to merge into the weights.
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
-    /// The format of the weights; `auto` is that in which they are stored.
-    #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = ["auto", "float32", "bfloat16", "float16"])]
+    /// Number format of the weights; `auto` keeps the stored one, and float32 for quantised ones.
+    #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = DTYPES.to_vec())]
     pub(super) dtype: String,
-    /// The largest file of weights, in megabytes of a million bytes.
+    /// Maximum size of a weights file in MB.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) shard_mb: Option<u32>,
 }
@@ -30,18 +37,25 @@ pub(super) struct ConvertArguments {
 /// Reads and writes.
 ///
 /// # Errors
-/// Where the model or its adapter cannot be read, or the output is there already.
+/// If the model or its adapter cannot be read, or the output exists.
 pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     let ConvertArguments { model: from, output, .. } = arguments;
+    // Old shards beside new ones would be read as one model.
     let is_taken = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_some());
     if is_taken {
-        bail!("{} is not empty; name a directory that is not there yet", output.display());
+        bail!("{} is not empty; name a new directory", output.display());
+    }
+    let largest =
+        arguments.shard_mb.map_or(LARGEST_FILE, |megabytes| megabytes as usize * 1_000_000);
+    if from.is_file() {
+        return convert_file(arguments, largest);
     }
     let format = match arguments.dtype.as_str() {
         "auto" => Transformer::stored_format(from)?.name(),
         named => named,
     };
-    let mut model = Transformer::load(from, &Place::named("cpu", format)?)?;
+    // On the CPU: weights are only rewritten, and may not fit into a GPU.
+    let mut model = Transformer::load(from, &Placement::named(DeviceName::Cpu, format)?)?;
     let encoder = Encoder::load(from, &model.config)?;
     let mut remarks = Transformer::remarks(from)?;
     remarks.extend_from_slice(encoder.remarks());
@@ -51,8 +65,27 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     }
     remarks.iter().for_each(|remark| say!("warning: {remark}"));
     fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-    let largest = arguments.shard_mb.map_or(LARGEST_FILE, |megabytes| megabytes as usize * 1_000_000);
     model.merge().save(output, largest)?;
     copy_companions(from, output)?;
+    Ok(())
+}
+
+/// Writes a GGUF file as a directory.
+fn convert_file(arguments: &ConvertArguments, largest: usize) -> anyhow::Result<()> {
+    let ConvertArguments { model: from, output, .. } = arguments;
+    if arguments.adapter.is_some() {
+        bail!(
+            "an adapter cannot be merged into {}; convert the GGUF file first, then merge the \
+            adapter into the directory",
+            from.display()
+        );
+    }
+    let model = GgufModel::open(from)?;
+    // Before anything is written: a directory without a usable tokenizer or template is no model.
+    let (_, encoder) = model.check_whole().map_err(anyhow::Error::msg)?;
+    fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+    let mut remarks = model.write(output, &arguments.dtype, largest)?;
+    remarks.extend_from_slice(encoder.remarks());
+    remarks.iter().for_each(|remark| say!("warning: {remark}"));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `apeft dag`: a picture of the recipe.
+//! `apeft dag`: prints the stage graph.
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,21 +9,21 @@ use super::{
     validate::{plan_recipe, show},
 };
 
-/// What `apeft dag` is given.
+/// Arguments of `apeft dag`.
 #[derive(Args)]
 #[command(after_help = "Examples:
   apeft dag recipes/quickstart.toml
   apeft dag recipes/quickstart.toml --dot | dot -Tsvg > quickstart.svg")]
 pub(super) struct DagArguments {
-    /// The recipe's file.
+    /// Recipe file.
     recipe: PathBuf,
-    /// Overrides a field of the recipe; may be repeated, later ones win.
+    /// Override a field of the recipe; repeatable, later ones win.
     #[arg(long = "set", value_name = "FIELD=VALUE")]
     settings: Vec<String>,
-    /// In Mermaid's language, which Markdown viewers draw; so it is where nothing is said.
+    /// Print Mermaid, which Markdown viewers draw (default).
     #[arg(long)]
     mermaid: bool,
-    /// In Graphviz's language.
+    /// Print Graphviz DOT.
     #[arg(long, conflicts_with = "mermaid")]
     dot: bool,
 }

@@ -1,42 +1,53 @@
-//! burn-train's dashboard over a run's events: while it is open, everything else waits.
+//! burn-train's dashboard of a run; other output is held back while it is open.
 
-use super::terminal::Terminal;
+use std::io::{self, IsTerminal};
+
+use indicatif::ProgressDrawTarget;
+
+use super::{output::say_text, terminal::Terminal};
 use crate::{
-    schedule::event::{Event, Timed},
-    stage::Report,
+    context::StageEvent,
+    schedule::event::{RunEvent, Timed},
     tuning::Dashboard,
 };
 
-/// Shows the terminal or, while a training stage runs, its dashboard.
+/// Shows the terminal or, during training, the dashboard.
 pub(super) struct Screen {
     terminal: Terminal,
-    /// Whether dashboards are wanted.
+    /// Whether dashboards are enabled.
     wanted: bool,
-    open: Option<Open>,
+    open: Option<OpenDashboard>,
 }
 
-struct Open {
+struct OpenDashboard {
     stage: String,
     dashboard: Dashboard,
-    /// What the terminal is told once the dashboard closes.
+    /// Events held back until the dashboard closes.
     held: Vec<Timed>,
-    /// Whether the person at the dashboard has already stopped the run: a second signal would end it at once.
+    /// Whether the user already stopped the run in the dashboard: a second signal would kill it.
     stopped: bool,
 }
 
 impl Screen {
-    pub(super) fn new(terminal: Terminal, wanted: bool) -> Self {
-        Self { terminal, wanted, open: None }
+    /// A screen with dashboards if they are wanted and both outputs are terminals.
+    pub(super) fn open(wanted: bool) -> anyhow::Result<Self> {
+        let live = io::stderr().is_terminal();
+        // The dashboard draws on stdout, other progress on stderr: it needs both.
+        let possible = live && io::stdout().is_terminal();
+        if wanted && !possible {
+            say!("warning: `--dashboard` needs a terminal; without one, plain lines follow");
+        }
+        Ok(Self { terminal: Terminal::new(live), wanted: wanted && possible, open: None })
     }
 
     /// Shows an event.
-    pub(super) fn heed(&mut self, timed: &Timed) {
-        if let Event::StageReported { stage, report: Report::Metrics { .. } } = &timed.event
+    pub(super) fn handle(&mut self, timed: &Timed) {
+        if let RunEvent::StageReported { stage, report: StageEvent::Metrics { .. } } = &timed.event
             && self.wanted
             && self.open.is_none()
         {
-            self.terminal.hide();
-            self.open = Some(Open {
+            self.draw_bars(ProgressDrawTarget::hidden());
+            self.open = Some(OpenDashboard {
                 stage: stage.clone(),
                 dashboard: Dashboard::open(stage),
                 held: Vec::new(),
@@ -44,51 +55,69 @@ impl Screen {
             });
         }
         match &mut self.open {
-            Some(open) if !open.ends(&timed.event) => open.heed(timed),
+            Some(open) if !open.ends(&timed.event) => open.handle(timed),
             Some(_) => {
                 self.close();
-                self.terminal.heed(timed);
+                self.terminal.handle(timed);
             }
-            None => self.terminal.heed(timed),
+            None => self.terminal.handle(timed),
         }
     }
 
-    /// Closes the dashboard and gives the terminal back, with all that was held.
+    /// Closes the dashboard and passes the held events to the terminal.
     pub(super) fn close(&mut self) -> &mut Terminal {
-        if let Some(Open { held, dashboard, .. }) = self.open.take() {
+        if let Some(OpenDashboard { held, dashboard, .. }) = self.open.take() {
+            // It owns the terminal until it is dropped, and may leave the cursor anywhere.
             drop(dashboard);
-            self.terminal.show();
-            held.iter().for_each(|timed| self.terminal.heed(timed));
+            say_text("\r");
+            self.draw_bars(ProgressDrawTarget::stderr());
+            held.iter().for_each(|timed| self.terminal.handle(timed));
         }
         &mut self.terminal
     }
+
+    fn draw_bars(&self, target: ProgressDrawTarget) {
+        if let Some(bars) = &self.terminal.bars {
+            bars.set_draw_target(target);
+        }
+    }
 }
 
-impl Open {
-    /// Whether the event ends the stage that is shown, or the run.
-    fn ends(&self, event: &Event) -> bool {
+impl OpenDashboard {
+    /// Whether the event ends the shown stage, or the run.
+    fn ends(&self, event: &RunEvent) -> bool {
         match event {
-            Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. } => *stage == self.stage,
-            Event::Interrupted | Event::RunFinished { .. } => true,
+            RunEvent::StageFinished { stage, .. } | RunEvent::StageFailed { stage, .. } => {
+                *stage == self.stage
+            }
+            RunEvent::Interrupted | RunEvent::RunFinished { .. } => true,
             _ => false,
         }
     }
 
-    fn heed(&mut self, timed: &Timed) {
+    fn handle(&mut self, timed: &Timed) {
         match &timed.event {
-            Event::StageReported { stage, report: Report::Progress { done, total, .. } } if *stage == self.stage => {
+            RunEvent::StageReported { stage, report: StageEvent::Progress { done, total, .. } }
+                if *stage == self.stage =>
+            {
                 self.dashboard.progress(*done as usize, *total as usize);
             }
-            Event::StageReported { stage, report: Report::Metrics { values, .. } } if *stage == self.stage => {
+            RunEvent::StageReported { stage, report: StageEvent::Metrics { values, .. } }
+                if *stage == self.stage =>
+            {
                 self.dashboard.measured(values);
             }
-            Event::StageReported { report: Report::Progress { .. } | Report::Metrics { .. }, .. } => {}
+            RunEvent::StageReported {
+                report: StageEvent::Progress { .. } | StageEvent::Metrics { .. },
+                ..
+            } => {}
             _ => self.held.push(timed.clone()),
         }
         if self.dashboard.wants_to_stop() && !self.stopped {
             self.stopped = true;
-            // What a person at the terminal would do: the run ends as after Ctrl-C, and goes on from here later.
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT).ok();
+            // Like Ctrl-C: the run ends and can be resumed.
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
+                .ok();
         }
     }
 }

@@ -1,94 +1,180 @@
-//! All commands, and the way to each.
+//! All commands and their dispatch.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, common, compare, convert, dag, diagnostics, doctor, explain, generate, init, logprobs, logs,
-    plan, report, run, schema, status, sweep, validate,
+    attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, generate, init,
+    kinds, logprobs, logs, plan, report, run, schema, shared_args, status, sweep, validate,
 };
 
 #[derive(Parser)]
-#[command(name = "apeft", version, about)]
-struct Arguments {
+#[command(
+    name = "apeft",
+    version,
+    about,
+    after_help = "Examples:
+  apeft init my-experiment
+  apeft run recipes/quickstart.toml
+  apeft compare quickstart
+  apeft kinds tune
+
+A recipe (TOML) declares stages; each kind of stage, such as `tune`, has its own fields. Results are
+in the store (`cache/`), runs with their reports in `experiments/`. docs/tutorial.md is a tutorial,
+docs/GLOSSARY.md defines the terms."
+)]
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
-    /// Where diagnostics go, instead of the terminal; RUST_LOG says how much.
+    /// Write diagnostics to this file; RUST_LOG sets the level [default: the terminal].
     #[arg(long, global = true, value_name = "FILE")]
     log_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Carries a recipe out; running again resumes.
+    /// Run a recipe; run it again to resume.
+    #[command(after_help = run::EXAMPLES)]
     Run(run::RunArguments),
-    /// Runs all cells of a recipe's matrix, going on after failures, and compares them.
+    /// Run all cells of a recipe's matrix, also after failures, and compare them.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(run::RunArguments),
-    /// Shows what would run, what is cached, and why.
+    /// Show which stages would run or are cached, and why.
     Plan(plan::PlanArguments),
-    /// Checks a recipe and says everything that is wrong with it.
+    /// Check a recipe and report every problem.
     Validate(validate::ValidateArguments),
-    /// Shows in what a stage differs from the nearest artifact that exists.
+    /// Show what differs between a stage and its nearest cached artifact.
     Explain(explain::ExplainArguments),
-    /// Draws the stages of a recipe and what each needs.
+    /// Print a recipe's stage graph.
     Dag(dag::DagArguments),
-    /// Shows how far a run is, or how it ended.
+    /// Show the progress or outcome of a run.
     Status(status::StatusArguments),
-    /// Shows what a stage printed.
+    /// Show a stage's log.
     Logs(logs::LogsArguments),
-    /// Writes a run's report anew.
+    /// Write a run's report again.
     Report(report::ReportArguments),
-    /// Shows the tables of a run, or two runs side by side: what differs, and how the scores do.
+    /// Print a run's tables, or compare two runs: differences and scores.
     Compare(compare::CompareArguments),
-    /// Looks after the store.
+    /// List, verify and clean the store.
     Cache(cache::CacheCommand),
-    /// Prints the JSON Schema of recipes, with which editors complete and check them.
+    /// List the kinds of stage, or the fields of one kind.
+    Kinds(kinds::KindsArguments),
+    /// Print the JSON Schema of recipes for completion and checks in editors.
     Schema(schema::SchemaArguments),
-    /// Writes a recipe to start from.
+    /// Write a first recipe.
     Init(init::InitArguments),
-    /// Lets a model go on from a prompt.
+    /// Generate responses to prompts.
     Generate(generate::GenerateArguments),
-    /// Says how probable a model finds the answers of preference pairs.
+    /// Print log-probabilities of the completions of preference pairs.
     Logprobs(logprobs::LogprobsArguments),
-    /// Reads a model directory and writes it again: merged with an adapter, in another format, in other files.
+    /// Rewrite a model directory: merge an adapter, change dtype or shard size.
     Convert(convert::ConvertArguments),
-    /// Says what this machine has, and what is missing.
+    /// Report this machine's hardware and what is missing.
     Doctor(doctor::DoctorArguments),
-    /// Measures how fast this machine trains and samples.
+    /// Measure training and sampling speed of this machine.
     Bench(bench::BenchArguments),
     #[command(hide = true)]
     Attempt(attempt::AttemptArguments),
 }
 
-/// Reads the command line, does what it asks, and says how that went.
+/// Parses the command line, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let default = if matches!(arguments.command, Command::Attempt(_)) { "info,burn_train=warn" } else { "warn" };
-    let done = diagnostics::listen(default, arguments.log_file.as_deref()).and_then(|()| match &arguments.command {
-        Command::Run(arguments) => run::run(arguments),
-        Command::Plan(arguments) => plan::run(arguments),
-        Command::Validate(arguments) => validate::run(arguments),
-        Command::Explain(arguments) => explain::run(arguments),
-        Command::Dag(arguments) => dag::run(arguments),
-        Command::Status(arguments) => status::run(arguments),
-        Command::Logs(arguments) => logs::run(arguments),
-        Command::Cache(command) => cache::run(command),
-        Command::Schema(arguments) => schema::run(arguments),
-        Command::Init(arguments) => init::run(arguments),
-        Command::Sweep(arguments) => sweep::run(arguments),
-        Command::Report(arguments) => report::run(arguments),
-        Command::Compare(arguments) => compare::run(arguments),
-        Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Logprobs(arguments) => logprobs::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Convert(arguments) => convert::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Doctor(arguments) => doctor::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Bench(arguments) => bench::run(arguments).map(|()| ExitCode::SUCCESS),
-        Command::Attempt(arguments) => attempt::run(arguments),
-    });
+    let arguments = CommandLine::parse();
+    // The stderr of an attempt is its log, read when it is too late to ask for more.
+    let default = if matches!(arguments.command, Command::Attempt(_)) {
+        "info,burn_train=warn"
+    } else {
+        "warn"
+    };
+    let done =
+        diagnostics::listen(default, arguments.log_file.as_deref()).and_then(|()| match &arguments
+            .command
+        {
+            Command::Run(arguments) => run::run(arguments),
+            Command::Plan(arguments) => plan::run(arguments),
+            Command::Validate(arguments) => validate::run(arguments),
+            Command::Explain(arguments) => explain::run(arguments),
+            Command::Dag(arguments) => dag::run(arguments),
+            Command::Status(arguments) => status::run(arguments),
+            Command::Logs(arguments) => logs::run(arguments),
+            Command::Cache(command) => cache::run(command),
+            Command::Kinds(arguments) => kinds::run(arguments),
+            Command::Schema(arguments) => schema::run(arguments),
+            Command::Init(arguments) => init::run(arguments),
+            Command::Sweep(arguments) => sweep::run(arguments),
+            Command::Report(arguments) => report::run(arguments),
+            Command::Compare(arguments) => compare::run(arguments),
+            Command::Generate(arguments) => generate::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Logprobs(arguments) => logprobs::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Convert(arguments) => convert::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Doctor(arguments) => doctor::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Bench(arguments) => bench::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Attempt(arguments) => attempt::run(arguments),
+        });
     done.unwrap_or_else(|error| {
-        say!("error: {}", common::said_once(&error));
-        ExitCode::from(common::WRONG)
+        say!("error: {}", shared_args::said_once(&error));
+        ExitCode::from(shared_args::WRONG)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// The commands with their full names, subcommands included.
+    fn commands(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
+        let mut found = vec![(name.to_owned(), command.clone())];
+        for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+            found.extend(commands(below, &format!("{name} {}", below.get_name())));
+        }
+        found
+    }
+
+    /// The words of a shell command up to a pipe or redirection.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for letter in line.chars() {
+            match (letter, quote) {
+                (_, Some(open)) if letter == open => quote = None,
+                ('\'' | '"', None) => quote = Some(letter),
+                (' ', None) => words.push(std::mem::take(&mut word)),
+                _ => word.push(letter),
+            }
+        }
+        words.push(word);
+        words.into_iter().take_while(|word| word != "|" && word != ">").collect()
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_that_parse() {
+        let all = commands(&CommandLine::command(), "apeft");
+        assert!(all.iter().any(|(name, _)| name == "apeft cache gc"), "subcommands were not found");
+        for (name, command) in all {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help
+                .lines()
+                .skip_while(|line| *line != "Examples:")
+                .skip(1)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            assert!(!examples.is_empty(), "`{name}` has no examples");
+            for example in examples {
+                assert!(example.starts_with(&format!("  {name}")), "{name}: {example}");
+                let words = words(example.trim_start());
+                if let Err(error) = CommandLine::try_parse_from(&words) {
+                    panic!("{example}: {error}");
+                }
+                let recipes = words.iter().filter(|word| word.ends_with(".toml"));
+                for recipe in recipes {
+                    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(recipe);
+                    assert!(path.exists(), "{example}: {recipe} is missing");
+                }
+            }
+        }
+    }
 }

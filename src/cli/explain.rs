@@ -1,4 +1,4 @@
-//! `apeft explain`: in which fields and inputs a stage differs from the nearest artifact that exists.
+//! `apeft explain`: fields and inputs in which a stage differs from the most similar artifact.
 
 use std::process::ExitCode;
 
@@ -6,20 +6,28 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    common::{CacheArguments, RecipeArguments, select},
     output::print_json,
+    shared_args::{CacheArguments, RecipeArguments, select},
 };
-use crate::schedule::{State, explain, survey};
+use crate::{
+    plan::PlannedStage,
+    schedule::{SurveyState, Surveyed, explain, survey},
+    store::Artifact,
+};
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft explain recipes/quickstart.toml tuned
+  apeft explain recipes/quickstart.toml tuned@preferences=general,seed=0
+  apeft explain recipes/quickstart.toml tuned --set stage.tuned.beta=0.2 --json")]
 pub(super) struct ExplainArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
-    /// The stage, or one of its cells.
+    /// Stage, or one of its cells.
     stage: String,
     #[command(flatten)]
     cache: CacheArguments,
-    /// Puts the explanation on stdout as JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -35,35 +43,47 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
     };
     let store = arguments.cache.look(false)?;
     let survey = survey(&plan, &store)?;
+    // For all stages at once: the key files of the store are read a single time.
     let mut differences = explain(&survey, &store);
     let mut values = Vec::new();
     for surveyed in survey.stages.iter().filter(|surveyed| selected.contains(&surveyed.node)) {
         let stage = &plan.graph[surveyed.node];
         let found = differences.remove(&surveyed.node);
-        values.push(json!({
-            "name": stage.name, "kind": stage.kind.name, "key": surveyed.key, "state": surveyed.state,
-            "reason": surveyed.reason, "differences": found,
-        }));
         if arguments.json {
-            continue;
-        }
-        match (surveyed.state, found) {
-            (State::Cached, _) => {
-                let artifact = surveyed.artifact.as_ref().map(|artifact| artifact.files().display().to_string());
-                say!("{}: cached in {}", stage.name, artifact.unwrap_or_default());
-            }
-            (State::Waiting, _) => say!("{}: its key is not known yet, since it {}", stage.name, surveyed.reason),
-            (State::Ready, None) => {
-                say!("{}: {}; no other `{}` is near", stage.name, surveyed.reason, stage.kind.name)
-            }
-            (State::Ready, Some(found)) => {
-                say!("{}: differs from the nearest artifact of its kind in", stage.name);
-                found.iter().for_each(|difference| say!("  {difference}"));
-            }
+            values.push(json!({
+                "name": stage.name,
+                "kind": stage.kind.name,
+                "key": surveyed.key,
+                "state": surveyed.state,
+                "reason": surveyed.reason,
+                "differences": found,
+            }));
+        } else {
+            print(stage, surveyed, found.as_deref())?;
         }
     }
     if arguments.json {
         print_json(&values)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(
+    stage: &PlannedStage,
+    surveyed: &Surveyed,
+    differences: Option<&[String]>,
+) -> anyhow::Result<()> {
+    let (name, kind, reason) = (&stage.name, stage.kind.name, &surveyed.reason);
+    match (surveyed.state, differences) {
+        (SurveyState::Cached, _) => {
+            let folder = surveyed.artifact.as_ref().map(Artifact::files).unwrap_or_default();
+            print_line!("{name}: cached in {}", folder.display())
+        }
+        (SurveyState::Waiting, _) => print_line!("{name}: no key yet, since it {reason}"),
+        (SurveyState::Ready, None) => print_line!("{name}: {reason}; no similar `{kind}` exists"),
+        (SurveyState::Ready, Some(differences)) => {
+            print_line!("{name}: differs from the nearest artifact of its kind in")?;
+            differences.iter().try_for_each(|difference| print_line!("  {difference}"))
+        }
+    }
 }

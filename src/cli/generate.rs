@@ -1,4 +1,4 @@
-//! `generate`: a model goes on from a prompt.
+//! `generate`: responses to prompts.
 
 use serde_json::json;
 
@@ -7,66 +7,95 @@ use super::{
     output::{print_json, print_text},
 };
 use crate::{
-    language::Content,
-    model::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops, generation_settings},
+    model::{
+        GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling, Stops,
+        generation_settings,
+    },
+    rows::Content,
     seed::Seed,
 };
 
-/// What `generate` is told.
+/// Arguments of `generate`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  apeft generate models/llama --prompt 'Tell me a bio of Ada Lovelace.' --max-new 128
-  apeft generate models/llama-chat --chat --prompt 'Who was Ada Lovelace?' --n 4 --temperature 0.7 --json
+  apeft generate models/llama --prompt 'Tell me a bio of Ada Lovelace.' --max-new-tokens 128
+  apeft generate models/llama-chat --chat --prompt 'Who was Ada?' --num-samples 4 --json
   apeft generate models/llama --adapter tuned --prompt 'Q: Who? A:' --temperature 0 --stop 'Q:'")]
 pub(super) struct GenerateArguments {
     #[command(flatten)]
     pub(super) model: ModelArguments,
-    /// What to go on from; can be given several times.
+    /// Prompt; repeatable.
     #[arg(long, required = true, value_name = "TEXT")]
     pub(super) prompt: Vec<String>,
-    /// Each prompt is a user's message, for the model's chat template.
+    /// Apply the chat template: each prompt is a user message.
     #[arg(long)]
     pub(super) chat: bool,
-    /// With --chat: the system's message before it.
+    /// System prompt; needs --chat.
     #[arg(long, requires = "chat", value_name = "TEXT")]
     pub(super) system: Option<String>,
-    /// The longest answer, in tokens.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Longest response in tokens.
+    #[arg(
+        long = "max-new-tokens",
+        alias = "max-new",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(super) max_new: u32,
-    /// Divides the logits; 0 always takes the most probable token.
+    /// Sampling temperature; 0 is greedy decoding.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = temperature)]
     pub(super) temperature: f64,
-    /// Only the most probable tokens that together reach this probability can be drawn.
+    /// Nucleus sampling: the smallest set of tokens whose probabilities reach this sum.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = probability)]
     pub(super) top_p: f64,
-    /// Only so many of the most probable tokens can be drawn.
+    /// Top-k sampling: only the k most probable tokens can be drawn.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) top_k: Option<u32>,
-    /// Only tokens of at least this share of the largest probability can be drawn.
+    /// Min-p sampling: only tokens with at least this share of the largest probability.
     #[arg(long, default_value_t = 0.0, allow_negative_numbers = true, value_parser = share)]
     pub(super) min_p: f64,
-    /// Makes tokens that the text has already less probable; 1 changes nothing.
+    /// Repetition penalty, as in transformers; 1 is off.
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = penalty)]
     pub(super) repetition_penalty: f64,
-    /// An answer ends where this text would begin; can be given several times.
-    #[arg(long, value_name = "TEXT")]
+    /// Stop string, not part of the response; repeatable.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        value_parser = clap::builder::NonEmptyStringValueParser::new()
+    )]
     pub(super) stop: Vec<String>,
-    /// Answers to each prompt.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Responses per prompt.
+    #[arg(
+        long = "num-samples",
+        alias = "n",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=100_000)
+    )]
     pub(super) n: u32,
-    /// Answers that are written at once; changes speed and memory only.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Responses generated at once; affects speed and memory only.
+    #[arg(
+        long = "batch-size",
+        alias = "batch",
+        default_value_t = 64,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub(super) batch: u32,
-    /// Equal seeds give equal answers on the CPU.
+    /// Random seed; equal seeds give equal responses on the CPU.
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// One machine-readable value instead of text.
+    /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-pub(super) fn number(text: &str, right: impl Fn(f64) -> bool, expected: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|number| right(*number)).ok_or_else(|| format!("{expected} is expected"))
+pub(super) fn number(
+    text: &str,
+    right: impl Fn(f64) -> bool,
+    expected: &str,
+) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|number| right(*number))
+        .ok_or_else(|| format!("{expected} is expected"))
 }
 
 pub(super) fn temperature(text: &str) -> Result<f64, String> {
@@ -82,28 +111,28 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 fn penalty(text: &str) -> Result<f64, String> {
-    number(text, |number| number > 0.0 && number <= 100.0, "a number above 0 and up to 100")
+    number(text, |number| (1e-6..=100.0).contains(&number), "a number from 0.000001 to 100")
 }
 
-/// Draws the answers and prints them, in the order of the prompts.
+/// Samples responses and prints them in prompt order.
 ///
 /// # Errors
-/// Where the model cannot be loaded or fails.
+/// If the model cannot be loaded or fails.
 pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let (model, encoder) = arguments.model.load()?;
+    // The directory may suggest settings, and here only the command line counts.
     if let Some(note) = generation_settings(&arguments.model.model)? {
         say!("note: {note}");
     }
-    let mut requests = Vec::new();
-    let mut contents = Vec::new();
-    for (index, prompt) in arguments.prompt.iter().enumerate() {
-        let content = match arguments.chat {
-            true => Content::from_user(prompt, arguments.system.as_deref()),
-            false => Content::Text(prompt.clone()),
-        };
-        let samples = (0..arguments.n as usize).collect();
-        requests.push(Request { id: index.to_string(), prompt: encoder.prompt(&content)?, samples });
-        contents.push(content);
+    let contents: Vec<Content> =
+        arguments.prompt.iter().map(|prompt| arguments.content(prompt)).collect();
+    let mut requests = Vec::with_capacity(contents.len());
+    for (index, content) in contents.iter().enumerate() {
+        requests.push(Request {
+            id: index.to_string(),
+            prompt: encoder.prompt(content)?,
+            samples: (0..arguments.n as usize).collect(),
+        });
     }
     let generator = Generator {
         model: &model,
@@ -112,38 +141,58 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         seed: Seed::root(arguments.seed),
         stops: Some(Stops::new(&encoder.tokenizer, &arguments.stop)),
     };
-    let mut answers: Vec<Answer> = Vec::new();
+    let mut answers: Vec<GeneratedAnswer> = Vec::new();
     generator.run(&requests, |event| {
         match event {
-            Event::Answer(answer) => answers.push(answer),
-            Event::FewerAtOnce { batch, reason } => say!("warning: {reason}; going on with {batch} at once"),
+            GenerationEvent::Answer(answer) => answers.push(answer),
+            GenerationEvent::FewerAtOnce { batch, reason } => {
+                say!("warning: {reason}; continuing with {batch} at once")
+            }
         }
         Ok::<_, GenerateError>(())
     })?;
+    // Short responses end first; people expect the order of their prompts.
     answers.sort_by_key(|answer| (answer.request, answer.sample));
     let stops = Stops::new(&encoder.tokenizer, &arguments.stop);
-    let text = |answer: &Answer| -> anyhow::Result<String> {
+    let mut texts = Vec::with_capacity(answers.len());
+    for answer in &answers {
         let added = stops.text(&requests[answer.request].prompt, &answer.tokens)?;
-        Ok(encoder.answer(&contents[answer.request], added)?)
-    };
-    let texts: Vec<String> = answers.iter().map(text).collect::<Result<_, _>>()?;
-    let is_unknown = |answer: &&Answer| answer.tokens.iter().any(|token| !encoder.tokenizer.has(*token));
-    let unknown = answers.iter().filter(is_unknown).count();
+        texts.push(encoder.answer(&contents[answer.request], added)?);
+    }
+    // Embeddings are often padded beyond the tokenizer, and sampling can reach the padding.
+    let unknown = answers
+        .iter()
+        .filter(|answer| answer.tokens.iter().any(|token| !encoder.tokenizer.has(*token)))
+        .count();
     if unknown > 0 {
         let all = answers.len();
-        say!("warning: {unknown} of {all} answers have tokens that the tokenizer does not know; their text lacks them");
+        say!(
+            "warning: {unknown} of {all} responses have tokens that the tokenizer lacks; they \
+            are missing in the text"
+        );
     }
     if arguments.json {
         return print_json(&to_json(&answers, &requests, &texts));
     }
-    let line = |(answer, text): (&Answer, String)| {
+    let mut lines = String::new();
+    for (answer, text) in answers.iter().zip(texts) {
+        // A response of a base model continues its prompt; one of a chat does not.
         let prompt = if arguments.chat { "" } else { &arguments.prompt[answer.request] };
-        format!("{prompt}{text}\n")
-    };
-    print_text(&answers.iter().zip(texts).map(line).collect::<String>())
+        lines.push_str(&format!("{prompt}{text}\n"));
+    }
+    print_text(&lines)
 }
 
 impl GenerateArguments {
+    /// A prompt as the user's message, or as plain text.
+    fn content(&self, prompt: &str) -> Content {
+        if self.chat {
+            Content::from_user(prompt, self.system.as_deref())
+        } else {
+            Content::Text(prompt.to_owned())
+        }
+    }
+
     fn sampling(&self) -> Sampling {
         Sampling {
             temperature: self.temperature,
@@ -156,8 +205,12 @@ impl GenerateArguments {
     }
 }
 
-fn to_json(answers: &[Answer], requests: &[Request], texts: &[String]) -> serde_json::Value {
-    let answer = |(answer, text): (&Answer, &String)| {
+fn to_json(
+    answers: &[GeneratedAnswer],
+    requests: &[Request],
+    texts: &[String],
+) -> serde_json::Value {
+    let rows = answers.iter().zip(texts).map(|(answer, text)| {
         json!({
             "prompt_ids": requests[answer.request].prompt,
             "token_ids": answer.tokens,
@@ -165,6 +218,6 @@ fn to_json(answers: &[Answer], requests: &[Request], texts: &[String]) -> serde_
             "text": text,
             "finish": answer.finish,
         })
-    };
-    answers.iter().zip(texts).map(answer).collect()
+    });
+    rows.collect()
 }

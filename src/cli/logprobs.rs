@@ -1,4 +1,4 @@
-//! `logprobs`: how probable a model finds the answers of preference pairs.
+//! `logprobs`: log-probabilities of the completions of preference pairs.
 
 use std::path::PathBuf;
 
@@ -7,106 +7,121 @@ use serde_json::json;
 
 use super::{model::ModelArguments, output::print_text};
 use crate::{
-    language::{Content, json_lines},
-    model::{EncodedPair, or_say_what_to_lower},
-    tuning::{Answered, Savings, log_probabilities},
+    model::{EncodedPair, with_oom_hint},
+    rows::{Content, json_lines},
+    tuning::{ComputeOptions, TokenizedExample, log_probabilities},
 };
 
-/// What `logprobs` is told.
+/// Arguments of `logprobs`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   apeft logprobs models/llama --pairs pairs.jsonl
   apeft logprobs models/llama --pairs pairs.jsonl --adapter tuned --device cuda:0
 
-Rows of the file: {\"prompt\", \"chosen\", \"rejected\"}, texts or lists of messages, encoded as TRL encodes them.
-Rows of the output: {\"chosen_logp\", \"rejected_logp\", \"chosen_tokens\", \"rejected_tokens\"}, sums of natural logarithms
-over the tokens of each answer, its end included.")]
+Input rows: {\"prompt\", \"chosen\", \"rejected\"}, texts or lists of messages, encoded as in TRL.
+Output rows: {\"chosen_logp\", \"rejected_logp\", \"chosen_tokens\", \"rejected_tokens\"}; natural
+logarithms, summed over the tokens of each completion, EOS included.")]
 pub(super) struct LogprobsArguments {
     #[command(flatten)]
     pub(super) model: ModelArguments,
-    /// A file of preference pairs, one JSON object a line.
+    /// JSON-lines file of preference pairs.
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
-    /// Prompts that are texts are a user's messages and their answers the assistant's, for the model's chat template.
+    /// Apply the chat template to text prompts (user) and completions (assistant).
     #[arg(long)]
     pub(super) chat: bool,
-    /// With --chat: the system's message before each prompt.
+    /// System prompt; needs --chat.
     #[arg(long, requires = "chat", value_name = "TEXT")]
     pub(super) system: Option<String>,
-    /// Tokens that go through the model at once; changes speed and memory, and the last digits.
+    /// Tokens per forward pass; affects speed, memory and the last digits.
     #[arg(long, default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) batch_tokens: u32,
 }
 
-/// What a row must have; TRL's files and ours have more.
+/// Fields of a row; further ones are ignored.
 #[derive(Deserialize)]
-struct Row {
+struct PairRow {
     prompt: Content,
     chosen: Content,
     rejected: Content,
 }
 
-/// Scores all pairs and prints a line for each, in the order of the file.
+/// Scores all pairs and prints a line per pair, in file order.
 ///
 /// # Errors
-/// Where model or pairs cannot be read, or an answer has no tokens or does not fit.
+/// If model or pairs cannot be read, or a completion has no tokens or does not fit.
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
-    let rows: Vec<Row> = json_lines::read(&arguments.pairs)?;
+    let rows: Vec<PairRow> = json_lines::read(&arguments.pairs)?;
     if rows.is_empty() {
         anyhow::bail!("{} has no rows: a pair a line is expected", arguments.pairs.display());
     }
     let (model, encoder) = arguments.model.load()?;
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
-        let wrong = |problem: String| anyhow::anyhow!("{}: pair {}: {problem}", arguments.pairs.display(), index + 1);
         let [prompt, chosen, rejected] = arguments.contents(row);
-        let pair = encoder.pair(&prompt, &chosen, &rejected).map_err(|error| wrong(error.to_string()))?;
-        check(&pair, &model.config).map_err(wrong)?;
-        pairs.push(pair);
+        let pair = encoder.pair(&prompt, &chosen, &rejected).map_err(|error| error.to_string());
+        match pair.and_then(|pair| check(&pair, &model.config).map(|()| pair)) {
+            Ok(pair) => pairs.push(pair),
+            Err(problem) => anyhow::bail!("{}: {problem}", arguments.place_of(index)),
+        }
     }
     let moved = pairs.iter().filter(|pair| pair.moved > 0).count();
     if moved > 0 {
         say!(
-            "warning: in {moved} of {} pairs tokens reach over the end of the prompt, or the chat template writes it \
-             differently; the answer is taken to begin where the tokens differ, as TRL does",
+            "warning: in {moved} of {} pairs tokens cross the end of the prompt, or the chat \
+            template writes it differently; the completion begins at the first difference, as in \
+            TRL",
             pairs.len()
         );
     }
-    let answered = |pair: &EncodedPair| Answered {
-        prompt: pair.prompt.clone(),
-        answers: vec![pair.chosen.clone(), pair.rejected.clone()],
-    };
-    let texts: Vec<Answered> = pairs.iter().map(answered).collect();
+    let texts: Vec<TokenizedExample> = pairs
+        .iter()
+        .map(|pair| TokenizedExample {
+            prompt: pair.prompt.clone(),
+            completions: vec![pair.chosen.clone(), pair.rejected.clone()],
+        })
+        .collect();
     let device = arguments.model.place.find()?.device;
-    let score = || log_probabilities(&model, &texts, arguments.batch_tokens as usize, Savings::default(), |_| ());
-    let scored = or_say_what_to_lower(&device, "score the answers", "`--batch-tokens`", score);
-    let sum = |tokens: &Vec<f32>| tokens.iter().map(|value| f64::from(*value)).sum();
+    let (batch, options) = (arguments.batch_tokens as usize, ComputeOptions::default());
+    let scored = with_oom_hint(&device, "score the completions", "`--batch-tokens`", || {
+        log_probabilities(&model, &texts, batch, options, |_| ())
+    });
     let scored = scored.map_err(anyhow::Error::msg)?;
-    let sums: Vec<Vec<f64>> = scored.iter().map(|answers| answers.iter().map(sum).collect()).collect();
-    if let Some(index) = sums.iter().position(|sums| sums.iter().any(|sum| !sum.is_finite())) {
-        anyhow::bail!(
-            "{}: pair {}: the model's log-probabilities are not numbers: its weights are damaged, its training diverged, \
-             or `--dtype` is too narrow for them",
-            arguments.pairs.display(),
-            index + 1
-        );
-    }
-    let line = |(pair, sums): (&EncodedPair, Vec<f64>)| {
+    let mut lines = String::new();
+    for (index, (pair, answers)) in pairs.iter().zip(scored).enumerate() {
+        let [chosen, rejected] = [sum(&answers[0]), sum(&answers[1])];
+        if !chosen.is_finite() || !rejected.is_finite() {
+            anyhow::bail!(
+                "{}: the model's log-probabilities are not numbers: its weights are damaged, its \
+                training diverged, or `--dtype` is too narrow for them",
+                arguments.place_of(index)
+            );
+        }
         let row = json!({
-            "chosen_logp": sums[0],
-            "rejected_logp": sums[1],
+            "chosen_logp": chosen,
+            "rejected_logp": rejected,
             "chosen_tokens": pair.chosen.len(),
             "rejected_tokens": pair.rejected.len(),
         });
-        format!("{row}\n")
-    };
-    print_text(&pairs.iter().zip(sums).map(line).collect::<String>())
+        lines.push_str(&format!("{row}\n"));
+    }
+    print_text(&lines)
+}
+
+/// Sums in double precision, since a long text has thousands of terms.
+fn sum(tokens: &[f32]) -> f64 {
+    tokens.iter().map(|value| f64::from(*value)).sum()
 }
 
 impl LogprobsArguments {
-    /// Prompt and answers, as messages where they are to be.
-    fn contents(&self, row: &Row) -> [Content; 3] {
-        let Row { prompt, chosen, rejected } = row;
+    fn place_of(&self, index: usize) -> String {
+        format!("{}: pair {}", self.pairs.display(), index + 1)
+    }
+
+    /// Prompt and completions, as messages if requested.
+    fn contents(&self, row: &PairRow) -> [Content; 3] {
+        let PairRow { prompt, chosen, rejected } = row;
+        // Rows of messages have their roles already.
         match (self.chat, prompt, chosen, rejected) {
             (true, Content::Text(text), Content::Text(chosen), Content::Text(rejected)) => {
                 let prompt = Content::from_user(text, self.system.as_deref());
@@ -125,25 +140,31 @@ fn check(pair: &EncodedPair, config: &crate::model::ModelConfig) -> Result<(), S
     let tokens = pair.prompt.iter().chain(&pair.chosen).chain(&pair.rejected);
     if pair.prompt.is_empty() {
         return Err(match pair.moved {
-            0 => "the prompt has no tokens, and the tokenizer begins no text by itself".to_owned(),
-            _ => "nothing of the prompt is left before the answer: its tokens reach over the boundary, or the chat template \
-                  writes it differently"
+            0 => "the prompt has no tokens, and the tokenizer adds no BOS".to_owned(),
+            _ => "no token of the prompt precedes the completion: its tokens cross the boundary, \
+                or the chat template writes it differently"
                 .to_owned(),
         });
     }
-    if let Some(empty) = [("chosen", &pair.chosen), ("rejected", &pair.rejected)].iter().find(|(_, all)| all.is_empty())
+    if let Some(empty) = [("chosen", &pair.chosen), ("rejected", &pair.rejected)]
+        .iter()
+        .find(|(_, all)| all.is_empty())
     {
         return Err(format!(
-            "an answer has no tokens: `{}` must say something, or the model must have an end token (`eos_token`)",
+            "a completion has no tokens: `{}` must not be empty, or the model must have EOS \
+            (`eos_token`)",
             empty.0
         ));
     }
     if length > longest {
-        return Err(format!("it has {length} tokens with its longer answer, but the model reads at most {longest}"));
+        return Err(format!(
+            "it has {length} tokens with its longer completion, but the model has at most {longest}"
+        ));
     }
     match tokens.max().filter(|token| **token as usize >= config.vocab_size) {
         Some(token) => Err(format!(
-            "it has the token {token}, but the model has {} tokens: its tokenizer is another model's",
+            "it has the token {token}, but the model has {} tokens: the tokenizer belongs to \
+            another model",
             config.vocab_size
         )),
         None => Ok(()),

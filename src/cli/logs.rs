@@ -1,4 +1,4 @@
-//! `apeft logs`: what a stage printed.
+//! `apeft logs`: prints a stage's log.
 
 use std::{
     collections::BTreeSet,
@@ -12,26 +12,31 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-use super::common::{ExperimentsArguments, WRONG};
+use super::shared_args::{ExperimentsArguments, WRONG};
 use crate::{
     diagnostic::suggestion,
+    rows::Cell,
     schedule::{
-        event::Event,
-        journal::{self, Reader, Recorded},
+        event::RunEvent,
+        journal::{self, JournalReader, RecordedRun},
     },
 };
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft logs tuned
+  apeft logs tuned@preferences=general,seed=0 --follow
+  apeft logs tuned --run quickstart --attempt 1")]
 pub(super) struct LogsArguments {
-    /// The stage, or one of its cells.
+    /// Stage, or one of its cells.
     stage: String,
-    /// Goes on until the stage ends, through all its attempts.
+    /// Follow the log until the stage ends, through all its attempts.
     #[arg(short, long)]
     follow: bool,
-    /// A recipe's name, or a run's [default: the newest run in which the stage ran].
+    /// Run, or recipe name for its newest run [default: the newest run with this stage].
     #[arg(long)]
     run: Option<String>,
-    /// Which attempt [default: the last].
+    /// Attempt number [default: the last].
     #[arg(long, value_name = "N")]
     attempt: Option<u32>,
     #[command(flatten)]
@@ -39,58 +44,64 @@ pub(super) struct LogsArguments {
 }
 
 pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
-    for recorded in journal::runs(&arguments.experiments.experiments) {
-        if arguments.run.as_ref().is_some_and(|name| *name != recorded.run && *name != recorded.recipe) {
+    for recorded in journal::runs(arguments.experiments.there()?) {
+        if arguments
+            .run
+            .as_ref()
+            .is_some_and(|name| *name != recorded.run && *name != recorded.recipe)
+        {
             continue;
         }
         if let Some(attempt) = find(&recorded.folder, arguments)? {
-            Shown { recorded: &recorded, attempt, only: arguments.attempt.is_some() }.show(arguments.follow)?;
+            FollowedLog { recorded: &recorded, attempt, only: arguments.attempt.is_some() }
+                .show(arguments.follow)?;
             return Ok(ExitCode::SUCCESS);
         }
     }
     let started = started(arguments)?;
     let names: Vec<&str> = started.iter().map(String::as_str).collect();
     if let Some(attempt) = arguments.attempt.filter(|_| started.contains(&arguments.stage)) {
-        say!("error: no recorded run has an attempt {attempt} at `{}`", arguments.stage);
+        say!("error: no recorded run has an attempt {attempt} of `{}`", arguments.stage);
         return Ok(ExitCode::from(WRONG));
     }
-    say!("error: no recorded run has an attempt at `{}`", arguments.stage);
+    let place = arguments.experiments.experiments.display();
+    say!("error: no run in {place} has an attempt of `{}`", arguments.stage);
     say!("  = help: {}", suggestion(&arguments.stage, "stages", &names));
     Ok(ExitCode::from(WRONG))
 }
 
-/// The stages, without their cells, that some run has begun.
+/// Stages with an attempt in any run, without cells.
 fn started(arguments: &LogsArguments) -> anyhow::Result<BTreeSet<String>> {
     let mut names = BTreeSet::new();
     for recorded in journal::runs(&arguments.experiments.experiments) {
-        let mut reader = Reader::open(&recorded.folder)?;
+        let mut reader = JournalReader::open(&recorded.folder)?;
         while let Some(timed) = reader.next_with(STARTED)? {
-            if let Event::StageStarted { stage, .. } = timed.event {
-                names.insert(stage.split('@').next().unwrap_or_default().to_owned());
+            if let RunEvent::StageStarted { stage, .. } = timed.event {
+                // All cells of a stage have the same first attempt; a name is to be suggested once.
+                names.insert(Cell::parse(&stage).stage);
             }
         }
     }
     Ok(names)
 }
 
-/// How a journal writes that an attempt began.
+/// Journal name of the event that starts an attempt.
 const STARTED: &str = "stage_started";
 
-/// An attempt at a stage.
+/// An attempt of a stage.
 struct Attempt {
     stage: String,
     number: u32,
     log: PathBuf,
 }
 
-/// The last attempt at a stage in a run.
+/// The last attempt of a stage in a run.
 fn find(folder: &Path, arguments: &LogsArguments) -> anyhow::Result<Option<Attempt>> {
-    let cell = format!("{}@", arguments.stage);
     let mut last = None;
-    let mut reader = Reader::open(folder)?;
+    let mut reader = JournalReader::open(folder)?;
     while let Some(timed) = reader.next_with(STARTED)? {
-        if let Event::StageStarted { stage, attempt, log, .. } = timed.event
-            && (stage == arguments.stage || stage.starts_with(&cell))
+        if let RunEvent::StageStarted { stage, attempt, log, .. } = timed.event
+            && (stage == arguments.stage || Cell::parse(&stage).stage == arguments.stage)
             && arguments.attempt.is_none_or(|wanted| wanted == attempt)
         {
             last = Some(Attempt { stage, number: attempt, log: journal::log_of(folder, &log) });
@@ -99,83 +110,103 @@ fn find(folder: &Path, arguments: &LogsArguments) -> anyhow::Result<Option<Attem
     Ok(last)
 }
 
-/// What is shown of a run: an attempt, and the ones that follow it.
-struct Shown<'a> {
-    recorded: &'a Recorded,
+/// Shown logs: an attempt and its successors.
+struct FollowedLog<'a> {
+    recorded: &'a RecordedRun,
     attempt: Attempt,
-    /// Whether only this attempt was asked for.
+    /// Whether a specific attempt was requested.
     only: bool,
 }
 
-/// What the journal says of an attempt that is followed.
-enum Standing {
+/// State of a followed attempt.
+enum AttemptStanding {
     Running,
-    /// It ended, and the stage is tried again: perhaps it is already.
+    /// It ended and a retry follows or has begun.
     Retrying(Option<Attempt>),
     Over,
 }
 
-impl Shown<'_> {
+impl FollowedLog<'_> {
     fn show(mut self, follow: bool) -> anyhow::Result<()> {
-        let mut reader = Reader::open(&self.recorded.folder)?;
-        let mut standing = Standing::Running;
+        let mut reader = JournalReader::open(&self.recorded.folder)?;
+        let mut standing = AttemptStanding::Running;
         loop {
             let Attempt { stage, log, .. } = &self.attempt;
             say!("{stage} in {} {}: {}", self.recorded.recipe, self.recorded.run, log.display());
-            let mut file = File::open(log).with_context(|| format!("cannot read the log {}", log.display()))?;
+            let mut file = File::open(log)
+                .with_context(|| format!("cannot read the log {}", log.display()))?;
             let mut output = std::io::stdout().lock();
             loop {
-                // Asked before reading, so that the last lines are not missed.
-                standing = if follow { self.look(&mut reader, standing)? } else { Standing::Over };
+                // Checked before reading, so that the last lines are not missed.
+                standing =
+                    if follow { self.look(&mut reader, standing)? } else { AttemptStanding::Over };
+                // In pieces, since a log may be larger than memory.
                 match std::io::copy(&mut file, &mut output).and_then(|_| output.flush()) {
-                    // Whoever read it has seen enough.
+                    // A closed pipe means that the reader has seen enough.
                     Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
                     copied => copied.context("cannot write to stdout")?,
                 }
                 match standing {
-                    Standing::Over => return Ok(()),
-                    Standing::Retrying(Some(next)) => {
+                    AttemptStanding::Over => return Ok(()),
+                    AttemptStanding::Retrying(Some(next)) => {
                         self.attempt = next;
-                        standing = Standing::Running;
+                        standing = AttemptStanding::Running;
                         break;
                     }
-                    Standing::Running | Standing::Retrying(None) => std::thread::sleep(Duration::from_millis(200)),
+                    AttemptStanding::Running | AttemptStanding::Retrying(None) => {
+                        std::thread::sleep(Duration::from_millis(200))
+                    }
                 }
             }
         }
     }
 
-    /// Reads on in the journal, from where the last look ended.
-    fn look(&self, reader: &mut Reader, mut standing: Standing) -> anyhow::Result<Standing> {
+    /// Continues reading the journal.
+    fn look(
+        &self,
+        reader: &mut JournalReader,
+        mut standing: AttemptStanding,
+    ) -> anyhow::Result<AttemptStanding> {
         let alive = journal::is_alive(&self.recorded.folder);
         while let Some(timed) = reader.next_with("\"stage_")? {
             match timed.event {
-                Event::StageFinished { stage, .. } if stage == self.attempt.stage => return Ok(Standing::Over),
-                Event::StageFailed { stage, attempt, retry, .. }
+                RunEvent::StageFinished { stage, .. } if stage == self.attempt.stage => {
+                    return Ok(AttemptStanding::Over);
+                }
+                RunEvent::StageFailed { stage, attempt, retry, .. }
                     if stage == self.attempt.stage && attempt >= self.attempt.number =>
                 {
                     if !retry || self.only {
-                        return Ok(Standing::Over);
+                        return Ok(AttemptStanding::Over);
                     }
-                    standing = Standing::Retrying(None);
+                    standing = AttemptStanding::Retrying(None);
                 }
-                Event::StageStarted { stage, attempt, log, .. }
-                    if stage == self.attempt.stage && attempt > self.attempt.number && !self.only =>
+                RunEvent::StageStarted { stage, attempt, log, .. }
+                    if stage == self.attempt.stage
+                        && attempt > self.attempt.number
+                        && !self.only =>
                 {
                     let log = journal::log_of(&self.recorded.folder, &log);
-                    return Ok(Standing::Retrying(Some(Attempt { stage, number: attempt, log })));
+                    return Ok(AttemptStanding::Retrying(Some(Attempt {
+                        stage,
+                        number: attempt,
+                        log,
+                    })));
                 }
                 _ => {}
             }
         }
-        Ok(if alive { standing } else { Standing::Over })
+        Ok(if alive { standing } else { AttemptStanding::Over })
     }
 }
 
-/// The last lines of a log, of which only the end is read, each cut to what a terminal has room for.
+/// Bytes of a log's end that are searched for its last lines.
+const READ: u64 = 64 * 1024;
+/// Characters of a log line that are shown.
+const WIDEST: usize = 400;
+
+/// The last lines of a log, read from its end, each cut to a limited width.
 pub(super) fn tail(log: &Path, count: usize) -> std::io::Result<Vec<String>> {
-    const READ: u64 = 64 * 1024;
-    const WIDEST: usize = 400;
     let mut file = File::open(log)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(READ)))?;
@@ -183,11 +214,14 @@ pub(super) fn tail(log: &Path, count: usize) -> std::io::Result<Vec<String>> {
     file.take(READ).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let cut = |line: &&str| match line.char_indices().nth(WIDEST) {
+    Ok(lines[lines.len().saturating_sub(count)..].iter().map(|line| cut(line)).collect())
+}
+
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(WIDEST) {
         Some((end, _)) => format!("{} ...", &line[..end]),
-        None => (*line).to_owned(),
-    };
-    Ok(lines[lines.len().saturating_sub(count)..].iter().map(cut).collect())
+        None => line.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -198,7 +232,7 @@ mod tests {
     fn of_a_long_log_only_the_end_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        // Far larger than memory: a hole in the file, and then two lines.
+        // A sparse file much larger than memory, then two lines.
         let mut file = File::create(&path).unwrap();
         file.seek(SeekFrom::Start(1 << 42)).unwrap();
         file.write_all(format!("\none\n{}\n", "é".repeat(1000)).as_bytes()).unwrap();

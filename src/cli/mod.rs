@@ -1,4 +1,4 @@
-//! What the user may ask: one file per command.
+//! The command line, one file per command.
 
 #[macro_use]
 mod output;
@@ -7,10 +7,10 @@ mod attempt;
 mod bench;
 mod cache;
 mod collect;
-mod common;
 mod compare;
 mod convert;
 mod dag;
+#[cfg(feature = "dashboard")]
 mod dashboard;
 mod diagnostics;
 mod doctor;
@@ -18,6 +18,7 @@ mod door;
 mod explain;
 mod generate;
 mod init;
+mod kinds;
 mod logprobs;
 mod logs;
 mod model;
@@ -25,6 +26,7 @@ mod plan;
 mod report;
 mod run;
 mod schema;
+mod shared_args;
 mod status;
 mod sweep;
 mod table;

@@ -1,49 +1,53 @@
-//! What commands take that run a model: the directory, an adapter, the format and the device.
+//! Shared arguments of commands that run a model: directory, adapter, dtype and device.
 
 use std::path::PathBuf;
 
-use crate::model::{Adapter, Encoder, Place, Transformer};
+use crate::{
+    device::DeviceName,
+    model::{Adapter, DTYPES, Encoder, Placement, Transformer},
+};
 
-/// Which model, and how it runs.
+/// The model and its device.
 #[derive(Debug, clap::Args)]
 pub(super) struct ModelArguments {
-    /// A Hugging Face model directory.
+    /// Hugging Face model directory.
     pub(super) model: PathBuf,
-    /// A PEFT directory with a LoRA adapter for the model.
+    /// PEFT directory of a LoRA adapter.
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(super) place: PlaceArguments,
 }
 
-/// Where a model runs, and in which format.
+/// Device and dtype of a model.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArguments {
-    /// The format to compute in; `auto` is float32 on the CPU, bfloat16 on a GPU.
-    #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = ["auto", "float32", "bfloat16", "float16"])]
+    /// Number format of the computation; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = DTYPES.to_vec())]
     pub(super) dtype: String,
-    /// Where to run: `cpu` or `cuda:N`.
+    /// Device: `cpu` or `cuda:N`.
     #[arg(long, default_value = "cpu")]
-    pub(super) device: String,
+    pub(super) device: DeviceName,
 }
 
 impl PlaceArguments {
-    pub(super) fn find(&self) -> anyhow::Result<Place> {
-        Ok(Place::named(&self.device, &self.dtype)?)
+    pub(super) fn find(&self) -> anyhow::Result<Placement> {
+        Ok(Placement::named(self.device, &self.dtype)?)
     }
 }
 
 impl ModelArguments {
-    /// Reads the model with its adapter, and what turns texts into its tokens.
+    /// Loads the model with its adapter, and its encoder.
     pub(super) fn load(&self) -> anyhow::Result<(Transformer, Encoder)> {
-        let note = |remark: &String| say!("warning: {remark}");
         let mut model = Transformer::load(&self.model, &self.place.find()?)?;
+        let mut remarks = Vec::new();
         if let Some(adapter) = &self.adapter {
             Adapter::load(adapter, &mut model)?;
-            Adapter::remarks(adapter, &self.model)?.iter().for_each(note);
+            remarks = Adapter::remarks(adapter, &self.model)?;
         }
         let encoder = Encoder::load(&self.model, &model.config)?;
-        Transformer::remarks(&self.model)?.iter().chain(encoder.remarks()).for_each(note);
+        remarks.extend(Transformer::remarks(&self.model)?);
+        remarks.iter().chain(encoder.remarks()).for_each(|remark| say!("warning: {remark}"));
         Ok((model, encoder))
     }
 }

@@ -1,27 +1,43 @@
-//! `apeft plan`: what would run, what is cached, and why.
+//! `apeft plan`: shows which stages would run or are cached, and why.
 
-use std::process::ExitCode;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use clap::Args;
-use serde_json::json;
+use petgraph::graph::NodeIndex;
+use serde_json::{Value, json};
 
 use super::{
-    common::{CacheArguments, DAMAGED, RecipeArguments, WRONG},
     output::print_json,
+    shared_args::{CacheArguments, DAMAGED, RecipeArguments, WRONG},
     validate::show as show_problems,
 };
-use crate::schedule::{Machine, State, Survey, survey, wrong_inputs};
+use crate::{
+    endpoint::Expected,
+    plan::Plan,
+    schedule::{
+        Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls, survey, wrong_inputs,
+    },
+};
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft plan recipes/quickstart.toml
+  apeft plan recipes/quickstart.toml --set stage.tuned.beta=0.2 --seeds 0,1
+  apeft plan recipes/quickstart.toml --json
+
+`=` cached, `>` ready to run, `.` waiting for a stage that runs first; the reason follows.")]
 pub(super) struct PlanArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
     cache: CacheArguments,
-    /// Hashes every file of the store that is used, whatever its time stamps say.
+    /// Hash every file that is read from the store, even if its timestamps are unchanged.
     #[arg(long)]
     verify: bool,
-    /// Puts the plan on stdout as JSON.
+    /// Print the plan to stdout as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -39,37 +55,34 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(DAMAGED));
         }
     };
-    for (key, problem, moved_to) in &survey.damaged {
-        say!("! the artifact {} was damaged ({problem}); it lies in {} now", key.short(), moved_to.display());
+    for (key, problem) in &survey.damaged {
+        say!(
+            "! the artifact {} is damaged ({problem}); `apeft run` quarantines and remakes it",
+            key.short()
+        );
     }
-    let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached).map(|surveyed| surveyed.node);
+    let open = survey
+        .stages
+        .iter()
+        .filter(|surveyed| surveyed.state != SurveyState::Cached)
+        .map(|surveyed| surveyed.node);
+    // Cached stages read nothing, and reading all rows of the others may take a while.
     let wrong = wrong_inputs(&plan, open);
-    if !wrong.is_empty() {
-        show_problems(&wrong);
+    show_problems(&wrong);
+    if wrong.errors() > 0 {
         return Ok(ExitCode::from(WRONG));
     }
+    let calls = expected_calls(&plan, &survey, &store);
     if arguments.json {
-        let stages = survey.stages.iter().map(|surveyed| {
-            let stage = &plan.graph[surveyed.node];
-            let mut needs: Vec<&str> = plan
-                .graph
-                .neighbors_directed(surveyed.node, petgraph::Incoming)
-                .map(|need| plan.graph[need].name.as_str())
-                .collect();
-            needs.sort_unstable();
-            needs.dedup();
-            json!({
-                "name": stage.name, "kind": stage.kind.name, "key": surveyed.key, "state": surveyed.state,
-                "reason": surveyed.reason, "needs": needs,
-            })
-        });
+        let stages = survey.stages.iter().map(|surveyed| to_json(&plan, surveyed, &calls));
         print_json(&json!({"recipe": plan.recipe, "stages": stages.collect::<Vec<_>>()}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    show(&plan, &survey);
+    print(&plan, &survey, &calls)?;
     let machine = Machine::detect();
-    let open = survey.stages.iter().filter(|surveyed| surveyed.state != State::Cached);
+    let open = survey.stages.iter().filter(|surveyed| surveyed.state != SurveyState::Cached);
     for stage in open.map(|surveyed| &plan.graph[surveyed.node]) {
+        // A warning only: the run may be meant for another machine.
         if let Some(problem) = machine.lacks(stage) {
             say!("! {} cannot run on this machine: {problem}", stage.name);
         }
@@ -77,24 +90,78 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(plan: &crate::plan::Plan, survey: &Survey) {
+fn to_json(plan: &Plan, surveyed: &Surveyed, calls: &BTreeMap<NodeIndex, StageCalls>) -> Value {
+    let needs: BTreeSet<&str> = plan
+        .graph
+        .neighbors_directed(surveyed.node, petgraph::Incoming)
+        .map(|need| plan.graph[need].name.as_str())
+        .collect();
+    let stage = &plan.graph[surveyed.node];
+    json!({
+        "name": stage.name,
+        "kind": stage.kind.name,
+        "key": surveyed.key,
+        "state": surveyed.state,
+        "reason": surveyed.reason,
+        "needs": needs,
+        "calls": calls.get(&surveyed.node).map(calls_to_json),
+    })
+}
+
+fn calls_to_json(calls: &StageCalls) -> Value {
+    let expected = calls.expected.as_ref().ok();
+    json!({
+        "endpoint": calls.endpoint,
+        "model": calls.model,
+        "calls": expected.map(|expected| expected.calls),
+        "logged": expected.map(|expected| expected.logged),
+        "cost": expected.and_then(|expected| expected.cost),
+    })
+}
+
+/// What a stage asks its endpoint.
+fn calls_in_words(StageCalls { endpoint, model, expected }: &StageCalls) -> String {
+    let of = format!("of the endpoint `{endpoint}` ({model})");
+    match expected {
+        Err(why) => format!("calls {of}: {why}"),
+        Ok(Expected { calls, logged, cost }) => {
+            let cost = cost.map_or(String::new(), |cost| {
+                format!(", which cost about {cost:.2}, by the length of prompts and answers")
+            });
+            format!("{calls} calls {of}: {logged} in the log, {} to ask{cost}", calls - logged)
+        }
+    }
+}
+
+fn print(
+    plan: &Plan,
+    survey: &Survey,
+    calls: &BTreeMap<NodeIndex, StageCalls>,
+) -> anyhow::Result<()> {
     let names = survey.stages.iter().map(|surveyed| plan.graph[surveyed.node].name.chars().count());
+    // A few very long names must not push all reasons off the screen.
     let width = names.max().unwrap_or(0).min(60);
     for surveyed in &survey.stages {
         let name = &plan.graph[surveyed.node].name;
         match surveyed.state {
-            State::Cached => say!("= {name:<width$}  cached"),
-            State::Ready => say!("> {name:<width$}  ready: {}", surveyed.reason),
-            State::Waiting => say!(". {name:<width$}  waiting: {}", surveyed.reason),
+            SurveyState::Cached => print_line!("= {name:<width$}  cached"),
+            SurveyState::Ready => print_line!("> {name:<width$}  ready: {}", surveyed.reason),
+            SurveyState::Waiting => print_line!(". {name:<width$}  waiting: {}", surveyed.reason),
+        }?;
+        if let Some(calls) = calls.get(&surveyed.node) {
+            print_line!("  {:<width$}  {}", "", calls_in_words(calls))?;
         }
     }
-    let count = |state| survey.stages.iter().filter(|surveyed| surveyed.state == state).count();
-    say!(
+    print_line!(
         "{}: {} stages, {} cached, {} ready, {} waiting",
         plan.recipe,
         survey.stages.len(),
-        count(State::Cached),
-        count(State::Ready),
-        count(State::Waiting)
-    );
+        count(survey, SurveyState::Cached),
+        count(survey, SurveyState::Ready),
+        count(survey, SurveyState::Waiting)
+    )
+}
+
+fn count(survey: &Survey, state: SurveyState) -> usize {
+    survey.stages.iter().filter(|surveyed| surveyed.state == state).count()
 }

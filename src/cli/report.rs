@@ -1,26 +1,31 @@
-//! `apeft report`: writes a run's report anew.
+//! `apeft report`: rewrites a run's report.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{
-    common::{ExperimentsArguments, WRONG},
     output::print_text,
+    shared_args::{ExperimentsArguments, WRONG},
     status,
 };
 use crate::report;
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft report
+  apeft report quickstart
+
+Prints the path of `report.html` in the folder of the run.")]
 pub(super) struct ReportArguments {
-    /// A recipe's name, or a run's [default: the newest run].
+    /// Run, or recipe name for its newest run [default: the newest run].
     run: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
-    let Some(recorded) = status::find(&arguments.experiments, arguments.run.as_deref()) else {
+    let Some(recorded) = status::find(&arguments.experiments, arguments.run.as_deref())? else {
         return Ok(ExitCode::from(WRONG));
     };
     let page = report::write(&recorded.folder)?;

@@ -1,21 +1,33 @@
-//! `apeft run`: carries a recipe out; running again resumes.
+//! `apeft run`: executes a recipe; running it again resumes.
 
-use std::{collections::BTreeSet, io::IsTerminal, num::NonZero, process::ExitCode};
+use std::{collections::BTreeSet, num::NonZero, process::ExitCode};
 
 use clap::{Args, ValueEnum};
 use petgraph::graph::NodeIndex;
 
+#[cfg(feature = "dashboard")]
+use super::dashboard::Screen as Progress;
+#[cfg(not(feature = "dashboard"))]
+use super::terminal::Terminal as Progress;
 use super::{
-    common::{CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select},
-    dashboard::Screen,
     output::print_json,
-    terminal::Terminal,
+    shared_args::{
+        CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select,
+    },
 };
 use crate::{
     plan::Plan,
     report,
-    schedule::{Machine, Options, Outcome, execute},
+    schedule::{Machine, RunOptions, RunOutcome, execute},
 };
+
+/// End of its help.
+pub(super) const EXAMPLES: &str = "Examples:
+  apeft run recipes/quickstart.toml
+  apeft run recipes/quickstart.toml --set stage.tuned.beta=0.2 --until comparison
+  apeft run recipes/quickstart.toml --seeds 0,1,2 --jobs 2 --keep-going
+
+Stages whose results are in the store do not run. Run it again to resume.";
 
 #[derive(Args, Clone, Debug)]
 pub(super) struct RunArguments {
@@ -25,38 +37,38 @@ pub(super) struct RunArguments {
     pub(super) cache: CacheArguments,
     #[command(flatten)]
     pub(super) experiments: ExperimentsArguments,
-    /// At most so many stages at once [default: as many as there are cores].
+    /// Maximum number of concurrent stages [default: number of cores].
     #[arg(short, long, value_name = "N")]
     pub(super) jobs: Option<NonZero<usize>>,
-    /// After a failure, go on with everything that does not need what failed.
+    /// Continue after a failure with all stages that do not depend on it.
     #[arg(short, long)]
     pub(super) keep_going: bool,
-    /// Only this stage and what it needs; may be repeated.
+    /// Run only this stage and its dependencies; repeatable.
     #[arg(long, value_name = "STAGE")]
     pub(super) until: Vec<String>,
-    /// Only this stage itself; may be repeated.
+    /// Run only this stage, not its dependencies; repeatable.
     #[arg(long, value_name = "STAGE")]
     pub(super) only: Vec<String>,
-    /// Makes this stage's artifact anew; may be repeated.
+    /// Rerun this stage although it is cached; repeatable.
     #[arg(short, long, value_name = "STAGE")]
     pub(super) force: Vec<String>,
-    /// Who runs the stages.
+    /// Executor of the stages.
     #[arg(long, value_enum, default_value = "local")]
-    pub(super) executor: Executor,
-    /// Hashes every file of the store that is used, whatever its time stamps say.
+    pub(super) executor: ExecutorKind,
+    /// Hash every file that is read from the store, even if its timestamps are unchanged.
     #[arg(long)]
     pub(super) verify: bool,
-    /// Opens burn-train's dashboard for the training stage that runs.
-    #[arg(long)]
+    /// Show burn-train's dashboard of the running training stage.
+    #[arg(long, hide = cfg!(not(feature = "dashboard")))]
     pub(super) dashboard: bool,
-    /// Puts the outcome on stdout as JSON.
+    /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
 }
 
-/// Who runs the stages.
+/// Executor of stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Executor {
+pub(super) enum ExecutorKind {
     /// Child processes on this machine.
     Local,
 }
@@ -68,46 +80,44 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Carries the recipe out and says how it went; what is left to say is the exit status.
-pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<Outcome, ExitCode>> {
+/// Executes the recipe, prints the outcome and returns the exit status.
+pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOutcome, ExitCode>> {
+    let mut progress = Progress::open(arguments.dashboard)?;
     let plan = match arguments.recipe.plan() {
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
-    let (wanted, forced) = match (wanted(&plan, arguments), select(&plan, "--force", &arguments.force)) {
-        (Ok(wanted), Ok(forced)) => (wanted, forced),
-        (Err(code), _) | (_, Err(code)) => return Ok(Err(code)),
-    };
+    let (wanted, forced) =
+        match (wanted(&plan, arguments), select(&plan, "--force", &arguments.force)) {
+            (Ok(wanted), Ok(forced)) => (wanted, forced),
+            (Err(code), _) | (_, Err(code)) => return Ok(Err(code)),
+        };
     let store = arguments.cache.open(arguments.verify)?;
     let machine = Machine::detect();
-    let options = Options {
+    let options = RunOptions {
         jobs: arguments.jobs.map_or(machine.cpus as usize, NonZero::get),
         machine,
         keep_going: arguments.keep_going,
         wanted,
         forced,
         experiments: arguments.experiments.experiments.clone(),
-        command: std::env::args().collect(),
+        // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
     };
-    let live = std::io::stderr().is_terminal();
-    if arguments.dashboard && !(live && std::io::stdout().is_terminal()) {
-        say!("warning: `--dashboard` needs a terminal; there is none, so plain lines follow");
-    }
-    let dashboard = arguments.dashboard && live && std::io::stdout().is_terminal();
-    let mut screen = Screen::new(Terminal::new(live), dashboard);
-    let outcome = match execute(&plan, &store, &options, &mut |timed| screen.heed(timed)) {
+    let outcome = match execute(&plan, &store, &options, &mut |timed| progress.handle(timed)) {
         Ok(outcome) => outcome,
         Err(error) => {
-            screen.close().clear();
+            // Bars would overwrite the message.
+            progress.close().clear();
             say!("error: {error}");
             return Ok(Err(ExitCode::from(DAMAGED)));
         }
     };
-    screen.close().conclude(&outcome);
-    // A report that cannot be written is no reason to call the run failed.
+    progress.close().conclude(&outcome);
+    // A missing report does not fail the run.
     match report::write(&outcome.folder) {
         Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: there is no report: {error}"),
+        Err(error) => say!("warning: cannot write the report: {error}"),
     }
     if arguments.json {
         print_json(&outcome)?;
@@ -127,11 +137,11 @@ fn wanted(plan: &Plan, arguments: &RunArguments) -> Result<BTreeSet<NodeIndex>, 
     Ok(wanted)
 }
 
-/// The exit status that an outcome means.
-pub(super) fn exit_code(outcome: &Outcome) -> ExitCode {
+/// Exit status of an outcome.
+pub(super) fn exit_code(outcome: &RunOutcome) -> ExitCode {
     match outcome {
-        Outcome { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
-        Outcome { ok: true, .. } => ExitCode::SUCCESS,
+        RunOutcome { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
+        RunOutcome { ok: true, .. } => ExitCode::SUCCESS,
         _ => ExitCode::from(FAILED),
     }
 }

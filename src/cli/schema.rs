@@ -1,4 +1,4 @@
-//! `apeft schema`: what editors need to know of recipes.
+//! `apeft schema`: JSON Schema of recipes for editors.
 
 use std::process::ExitCode;
 
@@ -7,11 +7,12 @@ use clap::Args;
 use super::output::print_text;
 use crate::{recipe::json_schema, stage::registry};
 
-/// What `apeft schema` is given.
+/// Arguments of `apeft schema`.
 #[derive(Args)]
-#[command(after_help = "Example:
+#[command(after_help = "Examples:
   apeft schema > recipe.schema.json
-and as the first line of a recipe, for editors that know Taplo:
+
+First line of a recipe, for editors with Taplo:
   #:schema recipe.schema.json")]
 pub(super) struct SchemaArguments {}
 

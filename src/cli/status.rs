@@ -1,36 +1,43 @@
-//! `apeft status`: how far a run is, or how it ended.
+//! `apeft status`: progress or outcome of a run.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::ExitCode,
+};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
-    common::{ExperimentsArguments, WRONG, duration},
     output::print_json,
+    shared_args::{ExperimentsArguments, WRONG, duration},
 };
 use crate::{
+    context::StageEvent,
     schedule::{
-        event::Event,
-        journal::{self, Reader, Recorded},
+        event::{RunEvent, StageOutline, skipped},
+        journal::{self, JournalReader, RecordedRun},
     },
-    stage::Report,
 };
 
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  apeft status
+  apeft status quickstart
+  apeft status 2026-11-23T04-49-05 --json")]
 pub(super) struct StatusArguments {
-    /// A recipe's name, or a run's [default: the newest run].
+    /// Run, or recipe name for its newest run [default: the newest run].
     run: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
-    /// Puts the status on stdout as JSON.
+    /// Print the status to stdout as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// How a stage of a recorded run stands.
+/// Status of a stage of a recorded run.
 #[derive(Debug, Default, serde::Serialize)]
-struct Standing {
+struct StageStatus {
     name: String,
     state: &'static str,
     seconds: Option<f64>,
@@ -38,13 +45,13 @@ struct Standing {
 }
 
 pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
-    let Some(recorded) = find(&arguments.experiments, arguments.run.as_deref()) else {
+    let Some(recorded) = find(&arguments.experiments, arguments.run.as_deref())? else {
         return Ok(ExitCode::from(WRONG));
     };
-    // Asked before reading, so that a run that ends meanwhile is not called killed.
+    // Checked before reading, so that a run that ends meanwhile is not called killed.
     let alive = journal::is_alive(&recorded.folder);
-    let mut reader = Reader::open(&recorded.folder)?;
-    let Told { standings, began, end, interrupted } = Told::by(&mut reader)?;
+    let mut reader = JournalReader::open(&recorded.folder)?;
+    let RunStatus { stages, began, end, interrupted } = RunStatus::read(&mut reader)?;
     let state = match end {
         Some(true) => "done",
         Some(false) if interrupted => "interrupted",
@@ -54,93 +61,131 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     };
     if !began {
         let folder = recorded.folder.display();
-        say!("warning: the journal in {folder} has no beginning: the disk was full, or the run was killed at once");
+        say!(
+            "warning: the journal in {folder} has no first line: the disk was full, or the run \
+            was killed at once"
+        );
     }
+    // Without them the status may be incomplete.
     if reader.passed_over > 0 {
         let lines = reader.passed_over;
-        say!("warning: {lines} lines of the journal are of a newer version of apeft, and are passed over");
+        say!(
+            "warning: {lines} lines of the journal were written by a newer version of apeft and \
+            are ignored"
+        );
     }
     if arguments.json {
         let folder = recorded.folder.display().to_string();
         print_json(&json!({
-            "recipe": recorded.recipe, "run": recorded.run, "state": state, "folder": folder, "stages": standings,
+            "recipe": recorded.recipe,
+            "run": recorded.run,
+            "state": state,
+            "folder": folder,
+            "stages": stages,
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let width = standings.iter().map(|standing| standing.name.chars().count()).max().unwrap_or(0).min(60);
-    for Standing { name, state, seconds, words } in &standings {
+    // A few very long names must not push all reasons off the screen.
+    let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
+    for StageStatus { name, state, seconds, words } in &stages {
         let seconds = seconds.map(duration).unwrap_or_default();
-        say!("{name:<width$}  {state:<8} {seconds:>12}  {words}");
+        print_line!("{name:<width$}  {state:<8} {seconds:>12}  {words}")?;
     }
-    say!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display());
+    print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest run that is called so, or of a recipe that is.
-pub(super) fn find(experiments: &ExperimentsArguments, name: Option<&str>) -> Option<Recorded> {
-    let mut runs = journal::runs(&experiments.experiments);
-    let known = runs.iter().map(|run| run.recipe.clone()).collect::<std::collections::BTreeSet<_>>();
+/// The newest run with this name or of this recipe; prints an error if there is none.
+pub(super) fn find(
+    experiments: &ExperimentsArguments,
+    name: Option<&str>,
+) -> anyhow::Result<Option<RecordedRun>> {
+    let mut runs = journal::runs(experiments.there()?);
+    let known: BTreeSet<String> = runs.iter().map(|run| run.recipe.clone()).collect();
     runs.retain(|run| name.is_none_or(|name| name == run.recipe || name == run.run));
     if runs.is_empty() {
         let place = experiments.experiments.display();
         match name {
             Some(name) if !known.is_empty() => {
                 let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                say!("error: there is no run or recipe `{name}` in {place}; there are runs of: {known}");
+                say!(
+                    "error: there is no run or recipe `{name}` in {place}; there are runs of: \
+                    {known}"
+                );
             }
             _ => say!("error: no run is recorded in {place}; `apeft run RECIPE` makes one"),
         }
     }
-    runs.into_iter().next()
+    Ok(runs.into_iter().next())
 }
 
-/// What a journal tells.
+/// What a journal says about its run.
 #[derive(Default)]
-struct Told {
-    standings: Vec<Standing>,
+struct RunStatus {
+    stages: Vec<StageStatus>,
     /// Whether it has its first line.
     began: bool,
-    /// How the run ended, where it did.
+    /// Outcome of the run, once ended.
     end: Option<bool>,
     interrupted: bool,
 }
 
-impl Told {
-    fn by(reader: &mut Reader) -> std::io::Result<Self> {
-        let mut told = Self::default();
+impl RunStatus {
+    fn read(reader: &mut JournalReader) -> std::io::Result<Self> {
+        let mut run = Self::default();
         let mut places: BTreeMap<String, usize> = BTreeMap::new();
         while let Some(timed) = reader.next_event()? {
-            told.end = None;
-            let (stage, state, seconds, words) = match timed.event {
-                Event::RunStarted { stages, .. } => {
-                    told.began = true;
-                    places = stages.iter().enumerate().map(|(place, stage)| (stage.name.clone(), place)).collect();
-                    let waiting = |name| Standing { name, state: "waiting", ..Standing::default() };
-                    told.standings = stages.into_iter().map(|stage| waiting(stage.name)).collect();
-                    continue;
+            run.end = None;
+            match timed.event {
+                RunEvent::RunStarted { stages, .. } => {
+                    run.began = true;
+                    run.stages = stages.into_iter().map(StageStatus::waiting).collect();
+                    let names = run.stages.iter().enumerate();
+                    places = names.map(|(place, stage)| (stage.name.clone(), place)).collect();
                 }
-                Event::RunFinished { ok, .. } => {
-                    told.end = Some(ok);
-                    continue;
+                RunEvent::RunFinished { ok, .. } => run.end = Some(ok),
+                RunEvent::Interrupted => run.interrupted = true,
+                event => {
+                    if let Some(stage) = StageStatus::after(event)
+                        && let Some(place) = places.get(&stage.name)
+                    {
+                        run.stages[*place] = stage;
+                    }
                 }
-                Event::Interrupted => {
-                    told.interrupted = true;
-                    continue;
-                }
-                Event::StageCached { stage, .. } => (stage, "cached", None, String::new()),
-                Event::StageStarted { stage, reason, .. } => (stage, "running", None, reason),
-                Event::StageReported { stage, report: Report::Note { text } | Report::Warning { text } } => {
-                    (stage, "running", None, text)
-                }
-                Event::StageFinished { stage, seconds, .. } => (stage, "ran", Some(seconds), String::new()),
-                Event::StageFailed { stage, error, seconds, .. } => (stage, "failed", Some(seconds), error),
-                Event::StageSkipped { stage, because } => (stage, "skipped", None, format!("because of {because}")),
-                _ => continue,
-            };
-            if let Some(place) = places.get(&stage) {
-                told.standings[*place] = Standing { name: stage, state, seconds, words };
             }
         }
-        Ok(told)
+        Ok(run)
+    }
+}
+
+impl StageStatus {
+    fn waiting(outline: StageOutline) -> Self {
+        Self { name: outline.name, state: "waiting", ..Self::default() }
+    }
+
+    /// The status of a stage after an event of it.
+    fn after(event: RunEvent) -> Option<Self> {
+        let (name, state, seconds, words) = match event {
+            RunEvent::StageCached { stage, .. } => (stage, "cached", None, String::new()),
+            RunEvent::StageStarted { stage, reason, .. } => (stage, "running", None, reason),
+            RunEvent::StageReported {
+                stage,
+                report: StageEvent::Note { text } | StageEvent::Warning { text },
+            } => (stage, "running", None, text),
+            RunEvent::StageFinished { stage, seconds, .. } => {
+                (stage, "ran", Some(seconds), String::new())
+            }
+            RunEvent::StageFailed { stage, error, seconds, .. } => {
+                (stage, "failed", Some(seconds), error)
+            }
+            RunEvent::StageSkipped { stage, because, needs_it } => {
+                // Older journals name the failed stage alone.
+                let words = skipped(&because, needs_it.unwrap_or(true));
+                let words = words.strip_prefix("skipped ").unwrap_or(&words);
+                (stage, "skipped", None, words.to_owned())
+            }
+            _ => return None,
+        };
+        Some(Self { name, state, seconds, words })
     }
 }

@@ -1,51 +1,59 @@
-//! A report's tables as text for terminals and as Markdown.
+//! Tables as plain text and Markdown.
 
 use comfy_table::{ContentArrangement, presets};
 
-use crate::report::{Line, Table};
+use crate::report::{CellLine, TextTable};
 
-/// Tables keep to so many characters a line, so that they can be pasted anywhere.
+/// Maximum line width, so that tables can be pasted anywhere.
 const WIDTH: u16 = 100;
 
-/// For a terminal; a star follows what is marked.
-pub(super) fn text(table: &Table) -> String {
+/// The table for a terminal; marked lines end with a star.
+pub(super) fn text(table: &TextTable) -> String {
     let mut drawn = comfy_table::Table::new();
+    // Without a set width nothing is wrapped where stdout is no terminal.
     drawn.load_style(presets::UTF8_HORIZONTAL_ONLY).set_width(WIDTH);
     drawn.set_content_arrangement(ContentArrangement::Dynamic).set_header(&table.head);
-    let line = |line: &Line| format!("{}{}", line.text, if line.marked { "*" } else { "" });
-    let cell = |lines: &Vec<Line>| lines.iter().map(line).collect::<Vec<_>>().join("\n");
     for row in &table.rows {
-        drawn.add_row(row.iter().map(cell));
+        drawn.add_row(row.iter().map(|lines| {
+            let lines = lines.iter().map(
+                |CellLine { text, marked }| {
+                    if *marked { format!("{text}*") } else { text.clone() }
+                },
+            );
+            lines.collect::<Vec<_>>().join("\n")
+        }));
     }
-    let mut about = String::new();
-    let mut used = 0;
-    for word in table.about.split(' ') {
-        let length = word.chars().count();
-        let fits = used + 1 + length <= usize::from(WIDTH);
-        about.push_str(if used == 0 {
-            ""
-        } else if fits {
-            " "
-        } else {
-            "\n"
-        });
-        about.push_str(word);
-        used = if used > 0 && fits { used + 1 + length } else { length };
-    }
-    format!("{about}\n{drawn}\n")
+    format!("{}\n{drawn}\n", textwrap::fill(&table.about, usize::from(WIDTH)))
 }
 
-/// For a text that is read on the web; what is marked is bold.
-pub(super) fn markdown(table: &Table) -> String {
-    let safe = |text: &str| text.replace('|', "\\|");
-    let line = |line: &Line| if line.marked { format!("**{}**", safe(&line.text)) } else { safe(&line.text) };
-    let cell = |lines: &Vec<Line>| lines.iter().map(line).collect::<Vec<_>>().join("<br>");
-    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+/// The table as Markdown; marked lines are bold.
+pub(super) fn markdown(table: &TextTable) -> String {
     let mut all = format!("{}\n\n", table.about);
-    all.push_str(&row(table.head.iter().map(|name| safe(name)).collect()));
-    all.push_str(&row(vec!["---".to_owned(); table.head.len()]));
-    table.rows.iter().for_each(|cells| all.push_str(&row(cells.iter().map(cell).collect())));
+    all.push_str(&markdown_row(table.head.iter().map(|name| escaped(name))));
+    all.push_str(&markdown_row(table.head.iter().map(|_| "---".to_owned())));
+    for row in &table.rows {
+        all.push_str(&markdown_row(row.iter().map(|lines| markdown_cell(lines))));
+    }
     all
+}
+
+fn markdown_row(cells: impl Iterator<Item = String>) -> String {
+    format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "))
+}
+
+fn markdown_cell(lines: &[CellLine]) -> String {
+    let lines =
+        lines.iter().map(
+            |CellLine { text, marked }| {
+                if *marked { format!("**{}**", escaped(text)) } else { escaped(text) }
+            },
+        );
+    lines.collect::<Vec<_>>().join("<br>")
+}
+
+/// A text in which no character ends a cell, nor a line break the row.
+fn escaped(text: &str) -> String {
+    text.replace('|', "\\|").replace("\r\n", "<br>").replace(['\n', '\r'], "<br>")
 }
 
 #[cfg(test)]
@@ -54,11 +62,11 @@ mod tests {
 
     #[test]
     fn tables_are_drawn() {
-        let line = Line { text: "+3.4 [+2.0, +4.8]".to_owned(), marked: true };
-        let table = Table {
+        let line = CellLine { text: "+3.4 [+2.0, +4.8]".to_owned(), marked: true };
+        let table = TextTable {
             about: format!("Precision{}.", " and so on".repeat(10)),
             head: vec!["arm".to_owned(), "people".to_owned()],
-            rows: vec![vec![vec![Line::plain("a|b")], vec![Line::plain("71.2"), line]]],
+            rows: vec![vec![vec![CellLine::plain("a|b")], vec![CellLine::plain("71.2"), line]]],
         };
         expect_test::expect![[r#"
             Precision and so on and so on and so on and so on and so on and so on and so on and so on and so on and so on.
@@ -79,5 +87,13 @@ mod tests {
             ──────────────────────────
         "#]]
         .assert_eq(&text(&table));
+    }
+
+    #[test]
+    fn no_value_ends_a_markdown_cell_or_its_row() {
+        assert_eq!(
+            escaped("Be brief.\nBe kind|fair.\r\nEnd\r"),
+            "Be brief.<br>Be kind\\|fair.<br>End<br>"
+        );
     }
 }

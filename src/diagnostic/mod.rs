@@ -1,4 +1,4 @@
-//! How we say what is wrong: file, line, caret, the nearest right name.
+//! Error messages: file, line, caret and suggestions.
 
 mod limits;
 mod nearest;

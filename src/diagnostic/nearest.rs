@@ -1,11 +1,12 @@
-//! The right name that is most like a wrong one.
+//! Suggestions for misspelt names.
 
-/// The longest name, in bytes, that is compared: a comparison takes as long as the product of both lengths.
+/// Longest name in bytes that is compared; a comparison costs the product of both lengths.
 const LONGEST: usize = 300;
 
-/// The name that is most like what was written, if any is like it.
+/// The most similar name, if any is similar enough.
 pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let folded = written.to_lowercase();
+    // The distance takes time and memory in the product of both lengths.
     if folded.len() > LONGEST {
         return None;
     }
@@ -16,7 +17,10 @@ pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> O
         } else {
             strsim::normalized_damerau_levenshtein(&folded, &name.to_lowercase())
         };
-        let is_part = folded.len() >= 3 && (name.contains(&folded) || folded.contains(name) && name.len() >= 3);
+        // `max_new` for `max_new_tokens` is a large edit, but surely meant. Two letters are in too
+        // many names.
+        let is_part = folded.len() >= 3
+            && (name.contains(&folded) || folded.contains(name) && name.len() >= 3);
         let likeness = if is_part { likeness.max(0.65) } else { likeness };
         if likeness >= 0.6 && best.is_none_or(|(so_far, _)| likeness > so_far) {
             best = Some((likeness, name));
@@ -25,23 +29,24 @@ pub fn nearest<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> O
     best.map(|(_, name)| name)
 }
 
-/// The names that would have been right, in words: "`a`, `b` and `c`".
+/// The valid names as a list: "`a`, `b` and `c`".
 pub fn known<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     const SHOWN: usize = 24;
     let mut all = names.into_iter();
-    let mut names: Vec<String> = all.by_ref().take(SHOWN).map(|name| format!("`{}`", shortened(name))).collect();
+    let mut names: Vec<String> =
+        all.by_ref().take(SHOWN).map(|name| format!("`{}`", shortened(name))).collect();
     match all.count() {
         0 => {}
         left => names.push(format!("{left} more")),
     }
-    match names.split_last() {
+    match names.pop() {
         None => "none".to_owned(),
-        Some((only, [])) => only.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+        Some(only) if names.is_empty() => only,
+        Some(last) => format!("{} and {last}", names.join(", ")),
     }
 }
 
-/// A name as messages show it: of a very long one its beginning.
+/// A name as messages show it; long names are cut.
 pub fn shortened(name: &str) -> String {
     const SHOWN: usize = 200;
     match name.char_indices().nth(SHOWN) {
@@ -50,9 +55,9 @@ pub fn shortened(name: &str) -> String {
     }
 }
 
-/// One line of help for a name that is not right: the nearest one if any is near, and all of them.
+/// A help line for an unknown name: the most similar valid name, if any, and the list of all.
 ///
-/// `what` says in the plural what they are: "kinds of stage".
+/// `what` is their plural: "kinds of stage".
 pub fn suggestion(written: &str, what: &str, names: &[&str]) -> String {
     if names.is_empty() {
         return format!("there are no {what}");
@@ -71,7 +76,9 @@ mod tests {
     #[test]
     fn slips_of_the_pen_find_their_name() {
         let names = ["temperature", "max_new", "n", "top_p", "prompts"];
-        for (written, right) in [("temprature", "temperature"), ("Max_New", "max_new"), ("prompt", "prompts")] {
+        for (written, right) in
+            [("temprature", "temperature"), ("Max_New", "max_new"), ("prompt", "prompts")]
+        {
             assert_eq!(nearest(written, names), Some(right));
         }
         assert_eq!(nearest("colour", names), None);

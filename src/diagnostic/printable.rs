@@ -1,24 +1,27 @@
-//! Texts of other people on a terminal: what a terminal would obey is shown, and not done.
+//! Escapes control characters of foreign texts before they reach a terminal.
 
 use std::borrow::Cow;
 
-/// The text with every control character but the end of a line and the tabulator written out, as `\\u{1b}`; so are the
-/// characters that turn the direction of writing round, with which a text can look like another.
+/// The text with control characters (except newline and tab) and bidirectional overrides escaped,
+/// as `\\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for letter in text.chars() {
-        match is_obeyed(letter) {
-            true => shown.extend(letter.escape_unicode()),
-            false => shown.push(letter),
+        if is_obeyed(letter) {
+            shown.extend(letter.escape_unicode());
+        } else {
+            shown.push(letter);
         }
     }
     Cow::Owned(shown)
 }
 
 fn is_obeyed(letter: char) -> bool {
+    // These turn the direction of what follows, so that a reader sees another text than the
+    // program.
     let turns_round = matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     letter.is_control() && letter != '\n' && letter != '\t' || turns_round
 }

@@ -1,71 +1,78 @@
-//! What is wrong, gathered so that all of it can be said at once.
+//! Errors and warnings, collected so that all are reported at once.
 
 use super::Span;
 
-/// Whether a problem stands in the way.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Nothing runs before it is mended.
+    /// Prevents the run.
     Error,
-    /// Worth a look; things run all the same.
+    /// Does not prevent the run.
     Warning,
 }
 
-/// One thing that is wrong with what a person wrote.
+/// One error or warning about the user's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether it stands in the way.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in one sentence.
+    /// The message, one sentence.
     pub message: String,
-    /// Where; none for a file that could not be read at all.
+    /// Location; none for a file that could not be read.
     pub span: Option<Span>,
-    /// Stands beside the caret: what would be right.
+    /// Label beside the caret: the expected value.
     pub label: String,
-    /// Other places that belong to it, each with what it is.
+    /// Related locations with their labels.
     pub related: Vec<(Span, String)>,
-    /// How to mend it, a line each.
+    /// Help lines.
     pub help: Vec<String>,
 }
 
-/// So many problems are kept and shown; what is more is only counted. Nobody reads them all, and to look for the nearest right
-/// name for each would take as long as there are names and problems.
+/// Maximum number of kept problems; further ones are only counted, since suggestions cost names
+/// times problems.
 const MOST_KEPT: usize = 200;
 
-/// Everything that is wrong.
+/// All problems found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     kept: Vec<Problem>,
-    /// Errors and warnings that are not kept.
+    /// Number of errors and of warnings that were not kept.
     left_out: [usize; 2],
 }
 
 impl Problem {
-    /// Something that stands in the way.
+    /// A new error.
     pub fn error(message: impl Into<String>) -> Self {
         let (label, related, help) = (String::new(), Vec::new(), Vec::new());
-        Self { severity: Severity::Error, message: message.into(), span: None, label, related, help }
+        Self {
+            severity: Severity::Error,
+            message: message.into(),
+            span: None,
+            label,
+            related,
+            help,
+        }
     }
 
-    /// Something that is worth a look.
+    /// A new warning.
     pub fn warning(message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message) }
     }
 
-    /// Points at the place, with a label that says what would be right.
+    /// Sets the location and its label.
     pub fn at(mut self, span: &Span, label: impl Into<String>) -> Self {
         self.span = Some(span.clone());
         self.label = label.into();
         self
     }
 
-    /// Points at another place that belongs to it, with what that is.
+    /// Adds a related location with its label.
     pub fn beside(mut self, span: &Span, label: impl Into<String>) -> Self {
         self.related.push((span.clone(), label.into()));
         self
     }
 
-    /// Adds a line that says how to mend it.
+    /// Adds a help line.
     pub fn help(mut self, line: impl Into<String>) -> Self {
         self.help.push(line.into());
         self
@@ -73,28 +80,35 @@ impl Problem {
 }
 
 impl Problems {
-    /// Adds one, unless the same was said of the same place already.
+    /// Adds a problem unless an equal one has the same location.
     pub fn push(&mut self, problem: Problem) {
-        let known = |other: &Problem| other.span == problem.span && other.message == problem.message;
-        if self.kept.iter().any(known) {
+        // A matrix repeats the problems of a stage in each of its cells.
+        if self
+            .kept
+            .iter()
+            .any(|other| other.span == problem.span && other.message == problem.message)
+        {
             return;
         }
-        // What stands in the way is never left out for what does not.
-        let weaker = || self.kept.iter().rposition(|other| other.severity == Severity::Warning);
-        match (self.is_full(), problem.severity) {
-            (false, _) => self.kept.push(problem),
-            (true, Severity::Warning) => self.left_out[1] += 1,
-            (true, Severity::Error) => match weaker() {
-                Some(place) => {
-                    self.left_out[1] += 1;
-                    self.kept[place] = problem;
-                }
-                None => self.left_out[0] += 1,
-            },
+        if !self.is_full() {
+            self.kept.push(problem);
+            return;
+        }
+        if problem.severity == Severity::Warning {
+            self.left_out[1] += 1;
+            return;
+        }
+        // Warnings must not displace errors.
+        match self.kept.iter().rposition(|other| other.severity == Severity::Warning) {
+            Some(place) => {
+                self.left_out[1] += 1;
+                self.kept[place] = problem;
+            }
+            None => self.left_out[0] += 1,
         }
     }
 
-    /// Adds an error that is costly to word, and is not worded where there are too many.
+    /// Adds an error whose construction is costly; it is not constructed once the limit is reached.
     pub fn push_error(&mut self, problem: impl FnOnce() -> Problem) {
         if self.is_full() && self.kept.iter().all(|other| other.severity == Severity::Error) {
             self.left_out[0] += 1;
@@ -108,36 +122,41 @@ impl Problems {
         self.kept.len() >= MOST_KEPT
     }
 
-    /// Adds all of another list.
+    /// Appends another list.
     pub fn extend(&mut self, others: Self) {
         others.kept.into_iter().for_each(|problem| self.push(problem));
         self.left_out.iter_mut().zip(others.left_out).for_each(|(own, more)| *own += more);
     }
 
-    /// Whether there is none, not even a warning.
+    /// Whether there are neither errors nor warnings.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
     }
 
-    /// How many stand in the way.
+    /// Number of errors.
     pub fn errors(&self) -> usize {
-        self.left_out[0] + self.kept.iter().filter(|problem| problem.severity == Severity::Error).count()
+        self.left_out[0]
+            + self.kept.iter().filter(|problem| problem.severity == Severity::Error).count()
     }
 
-    /// How many are only worth a look.
+    /// Number of warnings.
     pub fn warnings(&self) -> usize {
-        self.left_out[1] + self.kept.iter().filter(|problem| problem.severity == Severity::Warning).count()
+        self.left_out[1]
+            + self.kept.iter().filter(|problem| problem.severity == Severity::Warning).count()
     }
 
-    /// How many of all are counted only.
+    /// Number of problems that were counted but not kept.
     pub fn left_out(&self) -> usize {
         self.left_out.iter().sum()
     }
 
-    /// All of them by file and position; those without a place come first.
+    /// All problems by file and position, those without a location first.
     pub fn sorted(&self) -> Vec<&Problem> {
+        // Problems without a place come first, which is where `None` sorts.
         let mut sorted: Vec<&Problem> = self.kept.iter().collect();
-        sorted.sort_by_key(|problem| problem.span.as_ref().map(|span| (&span.source.path, span.range.start)));
+        sorted.sort_by_key(|problem| {
+            problem.span.as_ref().map(|span| (&span.source.path, span.range.start))
+        });
         sorted
     }
 }

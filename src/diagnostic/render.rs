@@ -1,4 +1,4 @@
-//! Problems as text, the way rustc shows them, and as JSON for other programs.
+//! Renders problems as text in the manner of rustc, or as JSON.
 
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{Problem, Problems, Severity, Span, printable};
 
 impl Problems {
-    /// All problems with file, line and caret, by file and position; the last line counts them.
+    /// All problems with file, line and caret, sorted by position, and a last line with their
+    /// number.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut text = String::new();
@@ -21,12 +22,16 @@ impl Problems {
         text
     }
 
-    /// The same for programs: a list of objects with `severity`, `message`, `file`, `line`, `column`, `label`, `help`.
+    /// The same as JSON: objects with `severity`, `message`, `file`, `line`, `column`, `label`,
+    /// `help`.
     pub fn to_json(&self) -> Value {
         let problems = self.sorted().into_iter().map(|problem| {
             let position = problem.span.as_ref().map(Span::position);
             json!({
-                "severity": match problem.severity { Severity::Error => "error", Severity::Warning => "warning" },
+                "severity": match problem.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                },
                 "message": problem.message,
                 "file": problem.span.as_ref().map(|span| &span.source.path),
                 "line": position.map(|(line, _)| line),
@@ -39,11 +44,12 @@ impl Problems {
     }
 
     fn count(&self) -> String {
-        let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
         let counts = match (self.errors(), self.warnings()) {
             (errors, 0) => plural(errors, "error"),
             (0, warnings) => plural(warnings, "warning"),
-            (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+            (errors, warnings) => {
+                format!("{}, {}", plural(errors, "error"), plural(warnings, "warning"))
+            }
         };
         match self.left_out() {
             0 => counts,
@@ -52,18 +58,24 @@ impl Problems {
     }
 }
 
-/// A problem whose words hold nothing that a terminal would obey, and whose other places are few.
+fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The problem with control characters escaped and few related locations.
 fn shown(problem: &Problem) -> Problem {
     const MOST_RELATED: usize = 8;
-    let clean = |text: &String| printable(text).into_owned();
+    // Texts of recipes reach the terminal here, and could move its cursor or hide lines.
     let related = problem.related.iter().take(MOST_RELATED);
     Problem {
         severity: problem.severity,
-        message: clean(&problem.message),
+        message: printable(&problem.message).into_owned(),
         span: problem.span.clone(),
-        label: clean(&problem.label),
-        related: related.map(|(span, label)| (span.clone(), clean(label))).collect(),
-        help: problem.help.iter().map(clean).collect(),
+        label: printable(&problem.label).into_owned(),
+        related: related
+            .map(|(span, label)| (span.clone(), printable(label).into_owned()))
+            .collect(),
+        help: problem.help.iter().map(|line| printable(line).into_owned()).collect(),
     }
 }
 
@@ -73,12 +85,16 @@ fn group(problem: &Problem) -> Group<'_> {
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(&problem.message));
+    // Marks in one file are one snippet, so that lines between them are shown once.
     let mut elsewhere: Vec<&(Span, String)> = problem.related.iter().collect();
     if let Some(span) = &problem.span {
         let here;
-        (here, elsewhere) = elsewhere.into_iter().partition(|(other, _)| other.source == span.source);
+        (here, elsewhere) =
+            elsewhere.into_iter().partition(|(other, _)| other.source == span.source);
         let mut marks = vec![(AnnotationKind::Primary, span, problem.label.as_str())];
-        marks.extend(here.iter().map(|(other, label)| (AnnotationKind::Context, other, label.as_str())));
+        marks.extend(
+            here.iter().map(|(other, label)| (AnnotationKind::Context, other, label.as_str())),
+        );
         group = group.element(snippet(&marks));
     }
     for (span, label) in elsewhere {
@@ -87,14 +103,15 @@ fn group(problem: &Problem) -> Group<'_> {
     problem.help.iter().fold(group, |group, line| group.element(Level::HELP.message(line)))
 }
 
-/// Marks in one source: only the lines from the first to the last of them, since the renderer looks at all that it is given.
+/// Annotations in one source, cut to the lines that they span, since the renderer reads its whole
+/// input.
 fn snippet<'a>(marks: &[(AnnotationKind, &'a Span, &'a str)]) -> Snippet<'a, Annotation<'a>> {
     let source = &marks[0].1.source;
     let first = marks.iter().map(|(_, span, _)| span.range.start).min().unwrap_or_default();
     let last = marks.iter().map(|(_, span, _)| span.range.end).max().unwrap_or_default();
     let start = source.text[..first].rfind('\n').map_or(0, |newline| newline + 1);
     let end = source.text[last..].find('\n').map_or(source.text.len(), |newline| last + newline);
-    // An empty last line is no line to the renderer.
+    // The renderer does not count an empty last line.
     let (start, end) = if start == end { (0, source.text.len()) } else { (start, end) };
     let line = source.text[..start].matches('\n').count() + 1;
     let snippet = Snippet::source(&source.text[start..end]).path(&source.path).line_start(line);
@@ -116,8 +133,11 @@ mod tests {
         let mut problems = Problems::default();
         problems.push(Problem::error("`n` is 0").at(&Span::new(&source, 41..42), "at least 1"));
         problems.push(Problem::warning("unused").at(&Span::new(&source, 0..4), ""));
-        let kind = Problem::error("unknown kind `tunne`").at(&Span::new(&source, 29..36), "a kind is expected");
-        problems.push(kind.beside(&Span::new(&source, 19..20), "of this stage").help("did you mean `tune`?"));
+        let kind = Problem::error("unknown kind `tunne`")
+            .at(&Span::new(&source, 29..36), "a kind is expected");
+        problems.push(
+            kind.beside(&Span::new(&source, 19..20), "of this stage").help("did you mean `tune`?"),
+        );
         problems.push(Problem::error("cannot read `b.toml`"));
         expect![[r#"
             error: cannot read `b.toml`

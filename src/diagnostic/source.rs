@@ -1,58 +1,59 @@
-//! Texts that a person wrote, and stretches of them.
+//! Source texts and spans in them.
 
 use std::{ops::Range, sync::Arc};
 
-/// A text with the name under which a person knows it.
+/// A text and its name in messages.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// A file's path as the user wrote it, or what stands for one: `--set`.
+    /// Path as the user wrote it, or a substitute such as `--set`.
     pub path: String,
-    /// All of its text.
+    /// The whole text.
     pub text: String,
 }
 
-/// A stretch of a source: what a caret points at.
+/// A span of a source, marked by carets in messages.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Span {
-    /// Where it was written.
+    /// The source.
     pub source: Arc<Source>,
-    /// From and up to these bytes.
+    /// Byte range.
     pub range: Range<usize>,
 }
 
 impl Source {
-    /// A text under a name.
+    /// A source with this name.
     pub fn new(path: impl Into<String>, text: impl Into<String>) -> Arc<Self> {
         Arc::new(Self { path: path.into(), text: text.into() })
     }
 }
 
 impl Span {
-    /// These bytes of a source; cut where the source ends, and widened to whole letters.
+    /// A span of these bytes, clamped to the source and widened to character boundaries.
     pub fn new(source: &Arc<Source>, range: Range<usize>) -> Self {
+        // A range may come from another version of the text, or point into a character.
         let end = source.text.ceil_char_boundary(range.end.min(source.text.len()));
         let start = source.text.floor_char_boundary(range.start.min(end));
         Self { source: Arc::clone(source), range: start..end }
     }
 
-    /// All of a source.
+    /// A span of the whole source.
     pub fn whole(source: &Arc<Source>) -> Self {
         Self::new(source, 0..source.text.len())
     }
 
-    /// What was written there.
+    /// The text of the span.
     pub fn text(&self) -> &str {
         self.source.text.get(self.range.clone()).unwrap_or_default()
     }
 
-    /// Line and column of its beginning, in characters, both from 1.
+    /// Line and column of the first character, both from 1.
     pub fn position(&self) -> (usize, usize) {
         let before = self.source.text.get(..self.range.start).unwrap_or_default();
         let line = before.rsplit('\n').next().unwrap_or_default();
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
 
-    /// The first place within this one where exactly this text stands, or else all of it.
+    /// The first occurrence of a text within this span, or the whole span.
     pub fn narrowed(&self, text: &str) -> Self {
         match self.text().find(text) {
             Some(offset) => {

@@ -1,26 +1,28 @@
-//! The written format of hashes. Golden tests pin it: a change of any byte here makes every cache cold.
+//! Byte format of hashes, pinned by golden tests: changing it invalidates every cached artifact.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-/// A BLAKE3 digest; written as 64 hexadecimal digits.
+/// A BLAKE3 digest, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A text is not a digest.
+/// The text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: 64 hexadecimal digits are expected")]
 pub struct ParseDigestError(String);
 
 /// The digest of a JSON value within a domain, e.g. "key".
 ///
-/// The format: BLAKE3 in key-derivation mode with the context `apeft digest v1 <domain>` over the encoding of the value.
-/// A value is one byte for its type, then its content: `n` null; `t` true; `f` false; `i` an integer as 16 bytes, two's
-/// complement, little-endian; `d` any other number as the 8 bytes of its double, little-endian (-0 as 0); `s` a text as
-/// its length in bytes (8 bytes, little-endian) and its UTF-8; `a` a list as its length and its values; `o` an object as
-/// its length and, in the order of its names' bytes, each name (as a text without its type byte) and value.
+/// The format: BLAKE3 in key-derivation mode with the context `apeft digest v1 <domain>` over the
+/// encoding of the value. A value is one byte for its type, then its content: `n` null; `t` true;
+/// `f` false; `i` an integer as 16 bytes, two's complement, little-endian; `d` any other number as
+/// the 8 bytes of its double, little-endian (-0 as 0); `s` a text as its length in bytes (8 bytes,
+/// little-endian) and its UTF-8; `a` a list as its length and its values; `o` an object as its
+/// length and, in the order of its names' bytes, each name (as a text without its type byte) and
+/// value.
 pub fn digest_value(domain: &str, value: &Value) -> Digest {
     let mut hasher = blake3::Hasher::new_derive_key(&format!("apeft digest v1 {domain}"));
     encode(value, &mut hasher);
@@ -28,10 +30,6 @@ pub fn digest_value(domain: &str, value: &Value) -> Digest {
 }
 
 fn encode(value: &Value, hasher: &mut blake3::Hasher) {
-    let mut length = |tag: &[u8], length: usize| {
-        hasher.update(tag);
-        hasher.update(&(length as u64).to_le_bytes());
-    };
     match value {
         Value::Null => drop(hasher.update(b"n")),
         Value::Bool(true) => drop(hasher.update(b"t")),
@@ -39,20 +37,23 @@ fn encode(value: &Value, hasher: &mut blake3::Hasher) {
         Value::Number(number) => match number.as_i128() {
             Some(integer) => drop(hasher.update(b"i").update(&integer.to_le_bytes())),
             None => {
-                let double = number.as_f64().expect("a JSON number is an integer or a double") + 0.0;
+                // Equal numbers must have equal digests, and -0 equals 0.
+                let double =
+                    number.as_f64().expect("a JSON number is an integer or a double") + 0.0;
                 hasher.update(b"d").update(&double.to_le_bytes());
             }
         },
         Value::String(text) => {
-            length(b"s", text.len());
+            begin(b"s", text.len(), hasher);
             hasher.update(text.as_bytes());
         }
         Value::Array(values) => {
-            length(b"a", values.len());
+            begin(b"a", values.len(), hasher);
             values.iter().for_each(|value| encode(value, hasher));
         }
         Value::Object(fields) => {
-            length(b"o", fields.len());
+            begin(b"o", fields.len(), hasher);
+            // The order of a map depends on the features with which serde_json is built.
             let mut fields: Vec<_> = fields.iter().collect();
             fields.sort_by_key(|(name, _)| name.as_bytes());
             for (name, value) in fields {
@@ -63,13 +64,18 @@ fn encode(value: &Value, hasher: &mut blake3::Hasher) {
     }
 }
 
+/// Type and length come first, so that no two values have the same encoding.
+fn begin(tag: &[u8], length: usize, hasher: &mut blake3::Hasher) {
+    hasher.update(tag).update(&(length as u64).to_le_bytes());
+}
+
 impl Digest {
     /// The digest with these bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its first 12 digits, for people.
+    /// The first 12 digits, for display.
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
     }
@@ -92,7 +98,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match blake3::Hash::from_hex(text) {
-            Ok(hash) if text.bytes().all(|byte| !byte.is_ascii_uppercase()) => Ok(Self(*hash.as_bytes())),
+            // Keys are names of folders, of which each has only one.
+            Ok(hash) if text.bytes().all(|byte| !byte.is_ascii_uppercase()) => {
+                Ok(Self(*hash.as_bytes()))
+            }
             _ => Err(ParseDigestError(text.to_owned())),
         }
     }
@@ -150,8 +159,7 @@ mod tests {
 
     #[test]
     fn the_format_is_pinned() {
-        let value =
-            json!({"kind": "sample", "n": 10, "temperature": 0.7, "stop": ["\n", null], "flags": {"greedy": false}});
+        let value = json!({"kind": "sample", "n": 10, "temperature": 0.7, "stop": ["\n", null], "flags": {"greedy": false}});
         expect_test::expect!["8d65ddb6e943d1752221a90c214ecfb23802a7d1471683527b1b7ed2c1ed892c"]
             .assert_eq(&digest_value("key", &value).to_string());
     }

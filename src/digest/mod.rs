@@ -1,4 +1,4 @@
-//! What makes two things the same: the stable hash and its written format.
+//! Stable content hashes.
 
 mod format;
 

@@ -1,4 +1,4 @@
-//! One answer measured: a row of `responses.csv`.
+//! Measures of one response: a row of `responses.csv`.
 
 use std::collections::BTreeSet;
 
@@ -6,29 +6,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::normalise,
-    language::{Claim, Finish, Judgement, Response, Verdict},
-    verification::{Tally, TallyError, tallies},
+    rows::{Claim, FactLabel, Finish, Response, ResponseId, Verdict},
+    verification::{JudgedClaim, Tally, TallyError, tallies},
 };
 
-use super::{f1_at_k, factscore};
+use super::formula::{f1_at_k, factscore};
 
-/// What measures are defined by; it must be the same for all that is compared.
+/// Parameters of the measures; they must agree for all compared scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
-    /// Answers of at most so many facts are penalised by FActScore; 0 means never.
+pub struct ScoreSettings {
+    /// FActScore penalises responses of at most this many facts; 0 is no penalty.
     pub gamma: f64,
-    /// How many supported facts F1@K wants.
+    /// Number of supported facts that F1@K wants.
     pub k: usize,
 }
 
-/// One answer with all its measures.
+/// One response with all its measures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AnswerScore {
-    /// The answer's row.
-    pub response_id: String,
-    /// The prompt's row.
+    /// Id of the response.
+    pub response_id: ResponseId,
+    /// Id of the prompt.
     pub prompt_id: String,
-    /// Which of the prompt's answers.
+    /// Number of the response to its prompt.
     pub sample: usize,
     /// The prompt's topic.
     pub topic: String,
@@ -36,73 +36,88 @@ pub struct AnswerScore {
     pub domain: String,
     /// The prompt's split.
     pub split: String,
-    /// Facts that were checked: supported and unsupported ones.
+    /// Verified facts: supported and unsupported ones.
     pub facts: usize,
     /// Supported facts.
     pub supported: usize,
     /// Unsupported facts.
     pub unsupported: usize,
-    /// Claims with nothing to check.
+    /// Irrelevant claims.
     pub irrelevant: usize,
-    /// Supported facts, each counted once.
+    /// Undecided facts: the verifier abstained. They count in no other number of facts.
+    #[serde(default)]
+    pub undecided: usize,
+    /// Distinct supported facts.
     pub distinct_supported: usize,
-    /// Unsupported facts, each counted once.
+    /// Distinct unsupported facts.
     pub distinct_unsupported: usize,
-    /// Facts stated again in the same words.
+    /// Facts that extraction found to be repeated, or that are repeated in the same words.
     pub repeats: usize,
-    /// Whether the answer has no letter or digit.
+    /// Whether the response has no letter or digit.
     pub empty: bool,
-    /// Whether it has, but states nothing that could be checked.
+    /// Whether the response has words but no verifiable fact.
     pub abstained: bool,
-    /// Whether it was cut off.
+    /// Whether the response was truncated.
     pub unfinished: bool,
-    /// Its length in characters.
+    /// Length in characters.
     pub characters: usize,
-    /// The share of supported facts; none without facts.
+    /// Factual precision: share of supported facts; none without facts.
     pub precision: Option<f64>,
-    /// The same with each fact counted once; none without facts.
+    /// Precision over distinct facts; none without facts.
     pub deduplicated: Option<f64>,
-    /// Precision with FActScore's penalty; none without facts.
+    /// Precision with FActScore's length penalty; none without facts.
     pub factscore: Option<f64>,
     /// F1@K on distinct facts.
     pub f1_at_k: f64,
 }
 
 impl AnswerScore {
-    /// Whether all measures are numbers.
+    /// Whether all measures are finite.
     pub fn is_finite(&self) -> bool {
         let measures = [self.precision, self.deduplicated, self.factscore, Some(self.f1_at_k)];
         measures.into_iter().flatten().all(f64::is_finite)
     }
 }
 
-/// Measures all answers.
+/// Computes the measures of all responses.
 ///
 /// # Errors
-/// Where claims, verdicts and responses do not belong together.
+/// Fails where claims, verdicts and responses do not belong together.
 pub fn answer_scores(
     responses: &[Response],
     claims: &[Claim],
     verdicts: &[Verdict],
-    settings: Settings,
+    settings: ScoreSettings,
 ) -> Result<Vec<AnswerScore>, TallyError> {
     let judged = tallies(responses, claims, verdicts)?;
-    Ok(responses.iter().zip(judged).map(|(response, judged)| answer_score(response, &judged, settings)).collect())
+    Ok(responses
+        .iter()
+        .zip(judged)
+        .map(|(response, judged)| answer_score(response, &judged, settings))
+        .collect())
 }
 
-fn answer_score(response: &Response, judged: &[(&Claim, Judgement)], settings: Settings) -> AnswerScore {
+fn answer_score(
+    response: &Response,
+    judged: &[JudgedClaim<'_>],
+    settings: ScoreSettings,
+) -> AnswerScore {
     let mut tally = Tally::default();
     let mut stated = BTreeSet::new();
     let mut distinct = Tally::default();
     let mut repeats = 0;
-    for (claim, judgement) in judged {
-        tally.add(*judgement);
-        match judgement {
-            Judgement::Irrelevant => {}
+    // Repeats that extraction found are no facts of their own: more of them change no share.
+    repeats += judged.iter().filter(|judged| judged.is_repeat()).count();
+    for JudgedClaim { claim, label, .. } in judged.iter().filter(|judged| !judged.is_repeat()) {
+        tally.add(*label);
+        // A fact in the same words again is no further fact, whatever its verdict was.
+        match label {
+            FactLabel::Irrelevant | FactLabel::Undecided => {}
             _ if !stated.insert(normalise(&claim.text)) => repeats += 1,
-            judgement => distinct.add(*judgement),
+            label => distinct.add(*label),
         }
     }
+    // A model that writes only dots has not refused.
     let empty = !response.output.chars().any(char::is_alphanumeric);
     AnswerScore {
         response_id: response.id.clone(),
@@ -115,11 +130,12 @@ fn answer_score(response: &Response, judged: &[(&Claim, Judgement)], settings: S
         supported: tally.supported,
         unsupported: tally.unsupported,
         irrelevant: tally.irrelevant,
+        undecided: tally.undecided,
         distinct_supported: distinct.supported,
         distinct_unsupported: distinct.unsupported,
         repeats,
         empty,
-        abstained: !empty && tally.facts() == 0,
+        abstained: !empty && tally.facts() + tally.undecided == 0,
         unfinished: response.finish == Finish::Length,
         characters: response.output.chars().count(),
         precision: tally.precision(),
@@ -133,12 +149,13 @@ fn answer_score(response: &Response, judged: &[(&Claim, Judgement)], settings: S
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) const SETTINGS: Settings = Settings { gamma: 10.0, k: 4 };
+    pub(crate) const SETTINGS: ScoreSettings = ScoreSettings { gamma: 10.0, k: 4 };
 
-    /// An answer whose sentences are judged by these letters: S(upported), N(ot), I(rrelevant).
+    /// A response whose sentences are judged by these letters: S(upported), N(ot), I(rrelevant),
+    /// U(ndecided).
     fn scored(output: &str, sentences: &[(&str, char)]) -> AnswerScore {
         let response = Response {
-            id: "p#0".to_owned(),
+            id: "p#0".into(),
             prompt_id: "p".to_owned(),
             sample: 0,
             topic: "Ann Lee".to_owned(),
@@ -152,26 +169,23 @@ pub(super) mod tests {
             .iter()
             .enumerate()
             .map(|(index, (text, _))| Claim {
-                id: format!("p#0/{index}"),
-                response_id: "p#0".to_owned(),
+                id: format!("p#0/{index}").into(),
+                response_id: "p#0".into(),
                 text: (*text).to_owned(),
-                span: [0, 0],
                 ..Claim::default()
             })
             .collect();
-        let judgement = |letter| match letter {
-            'S' => Judgement::Supported,
-            'N' => Judgement::Unsupported,
-            _ => Judgement::Irrelevant,
-        };
         let verdicts: Vec<Verdict> = claims
             .iter()
             .zip(sentences)
-            .map(|(claim, (_, letter))| Verdict {
-                claim_id: claim.id.clone(),
-                verdict: judgement(*letter),
-                probability: 0.0,
-                evidence: Vec::new(),
+            .map(|(claim, (_, letter))| {
+                let verdict = match letter {
+                    'S' => FactLabel::Supported,
+                    'N' => FactLabel::Unsupported,
+                    'U' => FactLabel::Undecided,
+                    _ => FactLabel::Irrelevant,
+                };
+                Verdict::new(claim.id.clone(), verdict, 0.0, Vec::new())
             })
             .collect();
         answer_scores(&[response], &claims, &verdicts, SETTINGS).unwrap().remove(0)
@@ -188,13 +202,52 @@ pub(super) mod tests {
         assert!((once.f1_at_k - 2.0 * 0.5 * 0.25 / 0.75).abs() < 1e-12);
     }
 
+    /// Extraction also finds repeats in other words; they count in no share.
+    #[test]
+    fn repeats_that_extraction_found_are_no_facts() {
+        let response: Response = serde_json::from_str(
+            r#"{"id":"p#0","prompt_id":"p","sample":0,"topic":"Ann","domain":"d","prompt":"?",
+            "output":"x","finish":"stop"}"#,
+        )
+        .unwrap();
+        let claim = |number: usize, duplicate_of: Option<usize>| Claim {
+            id: response.id.claim(number),
+            response_id: response.id.clone(),
+            text: format!("Fact {number}."),
+            duplicate_of: duplicate_of.map(|first| response.id.claim(first)),
+            ..Claim::default()
+        };
+        let claims = [claim(0, None), claim(1, None), claim(2, Some(0)), claim(3, Some(0))];
+        let labels = [
+            FactLabel::Supported,
+            FactLabel::Unsupported,
+            FactLabel::Supported,
+            FactLabel::Irrelevant,
+        ];
+        let verdicts = claims
+            .iter()
+            .zip(labels)
+            .map(|(claim, label)| Verdict::new(claim.id.clone(), label, 0.5, Vec::new()));
+        let verdicts: Vec<Verdict> = verdicts.collect();
+        let found = answer_scores(std::slice::from_ref(&response), &claims, &verdicts, SETTINGS);
+        let found = found.unwrap().remove(0);
+        assert_eq!((found.facts, found.supported, found.repeats, found.irrelevant), (2, 1, 1, 1));
+        assert_eq!((found.precision, found.deduplicated), (Some(0.5), Some(0.5)));
+    }
+
     #[test]
     fn empty_answers_and_refusals_have_no_precision() {
         let empty = scored(" ...", &[]);
-        assert_eq!((empty.empty, empty.abstained, empty.precision, empty.factscore), (true, false, None, None));
+        assert_eq!(
+            (empty.empty, empty.abstained, empty.precision, empty.factscore),
+            (true, false, None, None)
+        );
         assert_eq!((empty.f1_at_k, empty.facts), (0.0, 0));
         let refusal = scored("I'm sorry.", &[("I'm sorry.", 'I')]);
-        assert_eq!((refusal.empty, refusal.abstained, refusal.irrelevant, refusal.precision), (false, true, 1, None));
+        assert_eq!(
+            (refusal.empty, refusal.abstained, refusal.irrelevant, refusal.precision),
+            (false, true, 1, None)
+        );
     }
 
     #[test]
@@ -207,8 +260,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn undecided_claims_count_apart() {
+        let mixed = scored("x", &[("A.", 'S'), ("B.", 'N'), ("C.", 'U'), ("A.", 'U')]);
+        let (facts, undecided, repeats) = (mixed.facts, mixed.undecided, mixed.repeats);
+        assert_eq!((facts, undecided, repeats, mixed.precision), (2, 2, 0, Some(0.5)));
+        let open = scored("x", &[("A.", 'U')]);
+        assert_eq!((open.abstained, open.precision, open.f1_at_k), (false, None, 0.0));
+    }
+
+    #[test]
     fn irrelevant_claims_do_not_count() {
         let mixed = scored("x", &[("A.", 'S'), ("Well?", 'I'), ("Well?", 'I')]);
-        assert_eq!((mixed.precision, mixed.facts, mixed.irrelevant, mixed.repeats), (Some(1.0), 1, 2, 0));
+        assert_eq!(
+            (mixed.precision, mixed.facts, mixed.irrelevant, mixed.repeats),
+            (Some(1.0), 1, 2, 0)
+        );
     }
 }

@@ -1,40 +1,37 @@
-//! The average over arms: two values of one variable of the matrix, over all values of the others.
+//! Averages over arms: two values of one matrix variable, over all values of the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use crate::rows::Cell;
 
 use super::{
-    ComparisonError, Label, Scored,
-    paired::{Contrast, Pair},
+    comparison::{Average, ScoredCell},
+    comparison_error::ComparisonError,
+    domain_set::distinct,
+    paired::{Contrast, PairedCells},
 };
 
-/// Which values are compared over all arms that differ in nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Average {
-    /// The variable of the matrix.
-    pub axis: String,
-    /// The values from which differences are taken; each is itself compared with those before it.
-    pub from: Vec<String>,
-}
-
-/// A contrast for each value of the variable and each value that it is compared with, in the order of the cells.
+/// A contrast for each value of the variable and each baseline value, in the order of the cells.
 ///
 /// # Errors
-/// Where no cell has the variable, or the values, or where there are no two cells to compare.
+/// Fails where no cell has the variable or the values, or no two cells can be compared.
 pub(super) fn contrasts<'a>(
     average: &Average,
-    scored: &'a [Scored],
-    labels: &[Label],
+    scored: &'a [ScoredCell],
 ) -> Result<Vec<Contrast<'a>>, ComparisonError> {
-    let Average { axis, from } = average;
+    let cells: Vec<&Cell> = scored.iter().map(|one| &one.cell).collect();
     let mut contrasts = Vec::new();
-    for value in check_average(average, labels)? {
-        for other in from.iter().take_while(|other| *other != value) {
-            let pairs = pairs(axis, value, other, scored, labels);
+    for value in check_average(average, &cells)? {
+        // Each pair of baseline values once, the later one against the earlier.
+        for other in average.before(value) {
+            let pairs = pairs(&average.axis, value, other, scored);
+            // A value that no baseline value is beside has no row, and is counted in the cautions.
             if !pairs.is_empty() {
-                let name = |value: &str| format!("{axis}={value}");
-                contrasts.push(Contrast { arm: name(value), baseline: Some(name(other)), pairs });
+                contrasts.push(Contrast {
+                    arm: format!("{}={value}", average.axis),
+                    baseline: Some(format!("{}={other}", average.axis)),
+                    pairs,
+                });
             }
         }
     }
@@ -44,67 +41,75 @@ pub(super) fn contrasts<'a>(
 /// The values of the variable, in the order of the cells.
 ///
 /// # Errors
-/// Where no cell has the variable, or the values, or where there are no two cells to compare.
-pub(super) fn check_average<'l>(
-    Average { axis, from }: &Average,
-    labels: &'l [Label],
-) -> Result<Vec<&'l str>, ComparisonError> {
-    let mut values: Vec<&str> = Vec::new();
-    for value in labels.iter().filter_map(|label| label.value(axis)) {
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
+/// Fails where no cell has the variable or the values, or no two cells can be compared.
+pub(super) fn check_average<'c>(
+    average: &Average,
+    cells: &[&'c Cell],
+) -> Result<Vec<&'c str>, ComparisonError> {
+    let Average { axis, from } = average;
+    let values = distinct(cells.iter().filter_map(|cell| cell.value(axis)));
     if values.is_empty() {
-        let mut axes: Vec<&str> =
-            labels.iter().flat_map(|label| &label.coordinates).map(|(name, _)| name.as_str()).collect();
-        axes.sort_unstable();
-        axes.dedup();
-        return Err(ComparisonError::UnknownAxis { axis: axis.clone(), known: axes.join(", ") });
+        let axes: BTreeSet<&str> =
+            cells.iter().flat_map(|cell| &cell.values).map(|(name, _)| name.as_str()).collect();
+        return Err(ComparisonError::UnknownAxis {
+            axis: axis.clone(),
+            known: axes.into_iter().collect::<Vec<_>>().join(", "),
+        });
     }
     if let Some(value) = from.iter().find(|value| !values.contains(&value.as_str())) {
         let (axis, value, known) = (axis.clone(), value.clone(), values.join(", "));
         return Err(ComparisonError::UnknownValue { axis, value, known });
     }
-    let mut beside: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
-    for (label, value) in labels.iter().filter_map(|label| Some((label, label.value(axis)?))) {
-        beside.entry(label.apart_from(axis)).or_default().insert(value);
+    // Only names are known here: whether any two cells can be compared at all.
+    let mut beside: BTreeMap<Cell, BTreeSet<&str>> = BTreeMap::new();
+    for (cell, value) in cells.iter().filter_map(|cell| Some((cell, cell.value(axis)?))) {
+        beside.entry(cell.apart_from(axis)).or_default().insert(value);
     }
-    let is_compared = |there: &BTreeSet<&str>, value: &str| {
-        from.iter().take_while(|other| *other != value).any(|other| there.contains(other.as_str()))
-    };
-    match beside.values().any(|there| there.iter().any(|value| is_compared(there, value))) {
-        true => Ok(values),
-        false => Err(ComparisonError::NothingToAverage(axis.clone())),
-    }
+    let any_is_compared = beside.values().any(|there| {
+        there.iter().any(|value| average.before(value).any(|other| there.contains(other)))
+    });
+    if any_is_compared { Ok(values) } else { Err(ComparisonError::NothingToAverage(axis.clone())) }
 }
 
-/// The cells with one value, each beside that with the other that differs in nothing else.
-fn pairs<'a>(axis: &str, value: &str, other: &str, scored: &'a [Scored], labels: &[Label]) -> Vec<Pair<'a>> {
+/// The cells with one value, each with the cell of the other value that agrees in all other
+/// variables.
+fn pairs<'a>(
+    axis: &str,
+    value: &str,
+    other: &str,
+    scored: &'a [ScoredCell],
+) -> Vec<PairedCells<'a>> {
     let mut seeds: BTreeMap<Option<&str>, usize> = BTreeMap::new();
-    let mut arms: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut arms: BTreeMap<String, usize> = BTreeMap::new();
     let mut pairs = Vec::new();
-    for (one, label) in scored.iter().zip(labels).filter(|(_, label)| label.value(axis) == Some(value)) {
-        let partner =
-            |candidate: &Label| candidate.value(axis) == Some(other) && label.differs_only_in(axis, candidate);
-        if let Some(index) = labels.iter().position(partner) {
+    for one in scored.iter().filter(|one| one.cell.value(axis) == Some(value)) {
+        if let Some(partner) = scored.iter().find(|two| is_partner(axis, other, one, two)) {
             let (next_seed, next_arm) = (seeds.len(), arms.len());
-            let seed = *seeds.entry(label.seed.as_deref()).or_insert(next_seed);
-            let arm = *arms.entry(&label.arm).or_insert(next_arm);
-            pairs.push(Pair { seed, arm, one, other: Some(&scored[index]) });
+            // The numbers that samples know seeds and arms by.
+            let seed = *seeds.entry(one.cell.seed.as_deref()).or_insert(next_seed);
+            let arm = *arms.entry(one.cell.arm()).or_insert(next_arm);
+            pairs.push(PairedCells { seed, arm, one, other: Some(partner) });
         }
     }
     pairs
 }
 
-/// How many cells have the variable, and how many of them stand beside no other for some value that they are compared
-/// with.
-pub(super) fn alone(Average { axis, from }: &Average, labels: &[Label]) -> [usize; 2] {
-    let with_value = || labels.iter().filter_map(|label| Some((label, label.value(axis)?)));
-    let lacks = |(label, value): &(&Label, &str)| {
-        from.iter().take_while(|other| other != value).any(|other| {
-            !labels.iter().any(|one| one.value(axis) == Some(other.as_str()) && label.differs_only_in(axis, one))
-        })
-    };
-    [with_value().count(), with_value().filter(lacks).count()]
+/// Whether a cell has this value and otherwise the same ones as another cell.
+fn is_partner(axis: &str, value: &str, one: &ScoredCell, candidate: &ScoredCell) -> bool {
+    candidate.cell.value(axis) == Some(value) && one.cell.differs_only_in(axis, &candidate.cell)
+}
+
+/// Number of cells with the variable, and of those without a partner for some baseline value.
+pub(super) fn alone(average: &Average, scored: &[ScoredCell]) -> (usize, usize) {
+    let axis = average.axis.as_str();
+    let (mut all, mut lacking) = (0, 0);
+    for one in scored {
+        let Some(value) = one.cell.value(axis) else { continue };
+        all += 1;
+        let has_all = average
+            .before(value)
+            .all(|other| scored.iter().any(|two| is_partner(axis, other, one, two)));
+        lacking += usize::from(!has_all);
+    }
+    (all, lacking)
 }

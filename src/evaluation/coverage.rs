@@ -1,27 +1,32 @@
-//! How often the intervals contain what they should: simulated experiments whose truth is known.
+//! Coverage of the intervals: simulated experiments with known truth.
 
 use super::{
-    Cell, Finding, Place, Question, Sample, Scored, answer::tests::SETTINGS, compare, scores, scores::tests::answer,
+    Question, Sample, SampleIndex, ScoredCell, TestedEstimate, Total, answer::tests::SETTINGS,
+    compare, scores, scores::tests::answer,
 };
-use crate::seed::{Seed, Stream};
+use crate::{
+    rows::{Cell, MeasureName},
+    seed::{Seed, Stream},
+};
 
 const TRUTH: f64 = 0.05;
 const EXPERIMENTS: usize = 2000;
 
-/// Which topics seeds have.
+/// Which topics seeds share.
 #[derive(Clone, Copy, Debug)]
 enum Topics {
-    /// All have the same.
+    /// All seeds have the same.
     Crossed,
-    /// Each has others.
+    /// Each seed has its own.
     Nested,
-    /// One half of each seed's topics is in all seeds, the other in this one.
+    /// Half of each seed's topics are in all seeds, the other half only in this one.
     HalfNested,
-    /// All have the same, with 1 to 3 answers, of which each fails to count with this probability.
+    /// The same topics in all seeds, with 1 to 3 responses, each of which fails to count with this
+    /// probability.
     Missing(f64),
 }
 
-/// A world: standard deviations between seeds, topics and answers.
+/// Standard deviations between seeds, topics and responses.
 #[derive(Clone, Copy, Debug)]
 struct World {
     seeds: usize,
@@ -34,7 +39,7 @@ struct World {
 }
 
 impl World {
-    /// Whether a topic of this number counts as the same in all seeds.
+    /// Whether a topic of this number is the same in all seeds.
     fn is_shared(self, topic: usize) -> bool {
         match self.of {
             Topics::Crossed | Topics::Missing(_) => true,
@@ -43,7 +48,7 @@ impl World {
         }
     }
 
-    /// How many values a topic has in a seed.
+    /// Number of values of a topic in a seed.
     fn answers(self, stream: &mut Stream) -> usize {
         match self.of {
             Topics::Missing(share) => {
@@ -54,7 +59,7 @@ impl World {
         }
     }
 
-    fn experiment(self, stream: &mut Stream) -> Finding {
+    fn experiment(self, stream: &mut Stream) -> TestedEstimate {
         let mut sample = Sample::new(1);
         let mut draw = |deviation: f64| -> Vec<f64> {
             (0..self.topics * self.domains).map(|_| deviation * stream.normal()).collect()
@@ -70,20 +75,20 @@ impl World {
                     } else {
                         (format!("{seed}/{topic}"), self.between_topics * stream.normal())
                     };
-                    let mut cell = Cell::default();
+                    let mut cell = Total::default();
                     for _ in 0..self.answers(stream) {
                         cell.add(TRUTH + effect + lifted + self.noise * stream.normal());
                     }
                     topics.push((name, vec![cell]));
                 }
                 let topics = topics.iter().map(|(name, cells)| (name.as_str(), cells.clone()));
-                sample.add(Place { seed, arm: 0, domain }, topics);
+                sample.add(SampleIndex { seed, arm: 0, domain }, topics);
             }
         }
         sample.means()[0].unwrap()
     }
 
-    /// The share of experiments whose interval contains the truth, and the mean width.
+    /// Share of experiments whose interval contains the truth, and mean width.
     fn coverage(self) -> (f64, f64) {
         let mut stream = Seed::root(7).split(&format!("{self:?}")).stream();
         let (mut inside, mut width) = (0, 0.0);
@@ -96,7 +101,7 @@ impl World {
     }
 }
 
-/// Between seeds, between topics, of answers.
+/// Between seeds, between topics, of responses.
 const EFFECTS: [(&str, [f64; 3]); 5] = [
     ("neither", [0.0, 0.0, 0.10]),
     ("seeds", [0.02, 0.0, 0.10]),
@@ -105,15 +110,19 @@ const EFFECTS: [(&str, [f64; 3]); 5] = [
     ("large seed effect", [0.04, 0.02, 0.10]),
 ];
 
-/// At least 91 % for any number of seeds; from five on 93 to 98 % where anything varies but answers.
+/// At least 91 % for any number of seeds; from five on 93 to 98 % if more than responses varies.
 fn check(of: Topics, [topics, domains]: [usize; 2], numbers_of_seeds: &[usize]) {
     for (name, [between_seeds, between_topics, noise]) in EFFECTS {
         for seeds in numbers_of_seeds {
-            let world = World { seeds: *seeds, topics, domains, between_seeds, between_topics, noise, of };
+            let world =
+                World { seeds: *seeds, topics, domains, between_seeds, between_topics, noise, of };
             let (inside, width) = world.coverage();
             assert!(inside >= 0.91, "{name}: {inside} of {width} in {world:?}");
             if *seeds >= 5 && name != "neither" {
-                assert!((0.93..=0.98).contains(&inside), "{name}: {inside} of {width} in {world:?}");
+                assert!(
+                    (0.93..=0.98).contains(&inside),
+                    "{name}: {inside} of {width} in {world:?}"
+                );
             }
         }
     }
@@ -140,7 +149,7 @@ fn intervals_cover_where_cells_are_missing_and_unequal() {
     check(Topics::Missing(0.4), [30, 1], &[2, 3, 5]);
 }
 
-/// Where seeds do not vary, five of them hardly cost more than knowing all standard deviations.
+/// If seeds do not vary, five of them cost hardly more than knowing all standard deviations.
 #[test]
 fn intervals_are_not_wider_than_they_need_be() {
     let world = World {
@@ -161,15 +170,25 @@ fn intervals_are_not_wider_than_they_need_be() {
 #[test]
 fn intervals_of_one_seed_cover_the_mean_of_that_seed() {
     for (topics, of) in [(3, Topics::Crossed), (60, Topics::Crossed), (20, Topics::Missing(0.3))] {
-        let world = World { seeds: 1, topics, domains: 1, between_seeds: 0.0, between_topics: 0.10, noise: 0.15, of };
+        let world = World {
+            seeds: 1,
+            topics,
+            domains: 1,
+            between_seeds: 0.0,
+            between_topics: 0.10,
+            noise: 0.15,
+            of,
+        };
         let (inside, _) = world.coverage();
         assert!((0.93..=0.97).contains(&inside), "{inside} in {world:?}");
     }
 }
 
-/// Answers before and after tuning in every seed, on the same prompts; the difference varies by seed and topic.
+/// Responses before and after tuning in every seed, on the same prompts; the difference varies by
+/// seed and topic.
 fn paired(stream: &mut Stream, seeds: usize, topics: usize) -> [f64; 4] {
-    let mut level = |deviation: f64| -> Vec<f64> { (0..topics).map(|_| deviation * stream.normal()).collect() };
+    let mut level =
+        |deviation: f64| -> Vec<f64> { (0..topics).map(|_| deviation * stream.normal()).collect() };
     let (before, gain) = (level(0.2), level(0.1));
     let mut cells = Vec::new();
     for seed in 0..seeds {
@@ -178,17 +197,25 @@ fn paired(stream: &mut Stream, seeds: usize, topics: usize) -> [f64; 4] {
             let of_topic = |topic: usize, stream: &mut Stream| {
                 let tuned = if stage == "after" { TRUTH + effect + gain[topic] } else { 0.0 };
                 let value = before[topic] + tuned + 0.1 * stream.normal();
-                super::AnswerScore { f1_at_k: value, ..answer("elements", &topic.to_string(), 0, Some(1)) }
+                super::AnswerScore {
+                    f1_at_k: value,
+                    ..answer("elements", &topic.to_string(), 0, Some(1))
+                }
             };
-            let answers: Vec<super::AnswerScore> = (0..topics).map(|topic| of_topic(topic, stream)).collect();
+            let answers: Vec<super::AnswerScore> =
+                (0..topics).map(|topic| of_topic(topic, stream)).collect();
             let scores = scores(&answers, SETTINGS, None).unwrap();
-            Scored { label: format!("{stage}@seed={seed}"), scores, answers }
+            ScoredCell { cell: Cell::parse(&format!("{stage}@seed={seed}")), scores, answers }
         });
         cells.extend(both);
     }
     let question = Question { baseline: Some("before".to_owned()), ..Question::default() };
     let comparison = compare(&cells, &question).unwrap();
-    let row = comparison.rows.iter().find(|row| row.arm == "after" && row.measure == "f1_at_k").unwrap();
+    let row = comparison
+        .rows
+        .iter()
+        .find(|row| row.arm == "after" && row.measure == MeasureName::F1AtK)
+        .unwrap();
     [row.difference, row.difference_low, row.difference_high, row.p].map(Option::unwrap)
 }
 

@@ -1,67 +1,37 @@
-//! The same from the other side: facts that a model got wrong before tuning and right after, and the other way round.
+//! Facts that a model learnt or lost in tuning, from probes before and after.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use crate::rows::{KnowledgeClass, ProbedFact};
 
-use crate::language::{Knowing, ProbedFact};
+use super::{
+    arms::arms,
+    diagnosis::{Learnt, ProbeCell},
+    diagnosis_error::DiagnosisError,
+    domain_set::{DomainSet, distinct, domain_sets},
+    interval::{TopicTotals, Total},
+    sample::{Sample, SampleIndex},
+};
 
-use super::{Cell, DiagnosisError, Estimate, Place, Sample, TopicCells, label::Label, shift::groups};
-
-/// What one probe found.
-#[derive(Clone, Debug)]
-pub struct ProbeCell {
-    /// The cell: `probe@algorithm=dpo,seed=0`.
-    pub label: String,
-    /// Its `probe.jsonl`.
-    pub facts: Vec<ProbedFact>,
-}
-
-/// What became of one domain's facts in one arm; a fact is right where at least half of the answers are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Learnt {
-    /// The arm of the probes after tuning.
-    pub arm: String,
-    /// The domain, or "out-of-domain".
-    pub domain: String,
-    /// Seeds.
-    pub seeds: usize,
-    /// Facts, over all seeds, that were wrong before although the base potentially knew them.
-    pub wrong_before: usize,
-    /// The share of these that are right after; none where there are none.
-    pub learnt: Option<Estimate>,
-    /// Facts, over all seeds, that were right before.
-    pub right_before: usize,
-    /// The share of these that are wrong after; none where there are none.
-    pub lost: Option<Estimate>,
-}
-
-/// What became of the facts, by arm and domain: each probe after tuning beside the only one before that agrees with its seed
-/// and matrix values.
+/// Changes of the facts, by arm and domain: each probe after tuning is paired with the only one
+/// before with the same seed and matrix values.
 ///
 /// # Errors
-/// Where there is no such probe, or several.
-pub fn learnt(before: &[ProbeCell], after: &[ProbeCell], in_domain: &str) -> Result<Vec<Learnt>, DiagnosisError> {
-    let mut arms: Vec<(String, Vec<&ProbeCell>)> = Vec::new();
-    for cell in after {
-        let arm = Label::parse(&cell.label).arm;
-        match arms.iter_mut().find(|(name, _)| *name == arm) {
-            Some((_, cells)) => cells.push(cell),
-            None => arms.push((arm, vec![cell])),
-        }
-    }
+/// Fails without such a probe, or with several.
+pub fn learnt(
+    before: &[ProbeCell],
+    after: &[ProbeCell],
+    in_domain: &str,
+) -> Result<Vec<Learnt>, DiagnosisError> {
     let mut found = Vec::new();
-    for (arm, cells) in arms {
-        let changes = cells.iter().map(|cell| Ok(changes(find_before(cell, before)?, cell)));
-        let changes: Vec<Vec<Change>> = changes.collect::<Result<_, DiagnosisError>>()?;
-        let mut names: Vec<&str> = Vec::new();
-        for change in changes.iter().flatten() {
-            if !names.contains(&change.domain) {
-                names.push(change.domain);
-            }
+    for (arm, members) in arms(after.iter().map(|probe| &probe.cell)) {
+        let mut changed = Vec::new();
+        for probe in members.into_iter().map(|index| &after[index]) {
+            changed.push(changes(find_before(probe, before)?, probe));
         }
-        for (group, domains) in groups(&names, Some(in_domain)) {
-            found.push(of_group(&arm, &group, &domains, &changes));
+        let names = distinct(changed.iter().flatten().map(|change: &Change| change.domain));
+        for set in domain_sets(&names, Some(in_domain)) {
+            found.push(of_set(&arm, set, &changed));
         }
     }
     Ok(found)
@@ -71,9 +41,9 @@ pub fn learnt(before: &[ProbeCell], after: &[ProbeCell], in_domain: &str) -> Res
 struct Change<'a> {
     topic: &'a str,
     domain: &'a str,
-    /// Whether it was learnt: only of facts that were wrong although potentially known.
+    /// Whether it was learnt; only for facts that were wrong although potentially known.
     learnt: Option<bool>,
-    /// Whether it was lost: only of facts that were right.
+    /// Whether it was lost; only for facts that were right.
     lost: Option<bool>,
 }
 
@@ -81,81 +51,101 @@ fn is_right(fact: &ProbedFact) -> bool {
     2 * fact.right >= fact.n
 }
 
-fn find_before<'a>(cell: &ProbeCell, before: &'a [ProbeCell]) -> Result<&'a ProbeCell, DiagnosisError> {
-    let own = Label::parse(&cell.label);
-    let agrees = |other: &&ProbeCell| {
-        let other = Label::parse(&other.label);
-        let same = |(name, value): &(String, String)| own.value(name).is_none_or(|own| own == value);
-        (other.seed.is_none() || other.seed == own.seed) && other.coordinates.iter().all(same)
-    };
-    let candidates: Vec<&ProbeCell> = before.iter().filter(agrees).collect();
-    match candidates.as_slice() {
-        [only] => Ok(only),
-        _ => {
-            let found = candidates.iter().map(|cell| cell.label.clone()).collect();
-            Err(DiagnosisError::NoSingleProbe { label: cell.label.clone(), found })
-        }
+fn find_before<'a>(
+    probe: &ProbeCell,
+    before: &'a [ProbeCell],
+) -> Result<&'a ProbeCell, DiagnosisError> {
+    // A probe of the base model without matrix values serves all arms.
+    let candidates: Vec<&ProbeCell> = before
+        .iter()
+        .filter(|other| {
+            other.cell.serves_seed_of(&probe.cell) && other.cell.agrees_with(&probe.cell)
+        })
+        .collect();
+    if let [only] = candidates.as_slice() {
+        return Ok(only);
     }
+    let found = candidates.iter().map(|other| other.cell.to_string()).collect();
+    Err(DiagnosisError::NoSingleProbe { label: probe.cell.to_string(), found })
 }
 
-/// The facts that both were asked for.
+/// The facts in both probes.
 fn changes<'a>(before: &'a ProbeCell, after: &'a ProbeCell) -> Vec<Change<'a>> {
-    let key = |fact: &'a ProbedFact| (&fact.domain, &fact.topic, &fact.id);
-    let afterwards: BTreeMap<_, &ProbedFact> = after.facts.iter().map(|fact| (key(fact), fact)).collect();
+    // Probes may ask for different facts; only those in both tell a change.
+    let afterwards: BTreeMap<_, &ProbedFact> =
+        after.facts.iter().map(|fact| (key(fact), fact)).collect();
     let asked = before.facts.iter().filter_map(|fact| Some((fact, *afterwards.get(&key(fact))?)));
     asked
         .map(|(fact, now)| Change {
             topic: &fact.topic,
             domain: &fact.domain,
-            learnt: (!is_right(fact) && fact.class == Knowing::Potential).then(|| is_right(now)),
+            // An unknown fact that is right after tuning was guessed, and not learnt.
+            learnt: (!is_right(fact) && fact.class == KnowledgeClass::Potential)
+                .then(|| is_right(now)),
             lost: is_right(fact).then(|| !is_right(now)),
         })
         .collect()
 }
 
-fn of_group(arm: &str, group: &str, domains: &[String], seeds: &[Vec<Change>]) -> Learnt {
+/// What tells facts apart.
+fn key(fact: &ProbedFact) -> (&str, &str, &str) {
+    (&fact.domain, &fact.topic, &fact.id)
+}
+
+fn of_set(arm: &str, set: DomainSet, seeds: &[Vec<Change>]) -> Learnt {
     let mut sample = Sample::new(2);
     let mut counts = [0.0; 2];
     for (seed, changes) in seeds.iter().enumerate() {
-        for (domain, name) in domains.iter().enumerate() {
-            let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
+        for (domain, name) in set.domains.iter().enumerate() {
+            let mut topics: BTreeMap<&str, TopicTotals> = BTreeMap::new();
             for change in changes.iter().filter(|change| change.domain == name) {
-                let cells = topics.entry(change.topic).or_insert_with(|| vec![Cell::default(); 2]);
-                for (cell, changed) in cells.iter_mut().zip([change.learnt, change.lost]) {
-                    changed.into_iter().for_each(|changed| cell.add(f64::from(u8::from(changed))));
+                let totals =
+                    topics.entry(change.topic).or_insert_with(|| vec![Total::default(); 2]);
+                for (total, changed) in totals.iter_mut().zip([change.learnt, change.lost]) {
+                    if let Some(changed) = changed {
+                        total.add(f64::from(u8::from(changed)));
+                    }
                 }
             }
-            topics.values().flat_map(|cells| cells.iter().enumerate()).for_each(|(of, cell)| counts[of] += cell.count);
-            sample.add(Place { seed, arm: 0, domain }, topics);
+            for totals in topics.values() {
+                counts[0] += totals[0].count;
+                counts[1] += totals[1].count;
+            }
+            sample.add(SampleIndex { seed, arm: 0, domain }, topics);
         }
     }
     let found = sample.means();
-    let estimate = |index: usize| found[index].map(|found| found.estimate);
+    let [learnt, lost] = [found[0], found[1]].map(|found| Some(found?.bounded(Some(1.0))));
     Learnt {
         arm: arm.to_owned(),
-        domain: group.to_owned(),
+        domain: set.name,
         seeds: seeds.len(),
         wrong_before: counts[0] as usize,
-        learnt: estimate(0),
+        learnt,
         right_before: counts[1] as usize,
-        lost: estimate(1),
+        lost,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::{Cell, OUT_OF_DOMAIN};
 
     fn cell(label: &str, facts: &[(&str, &str, &str, usize)]) -> ProbeCell {
         let fact = |(index, (domain, topic, class, right)): (usize, &(&str, &str, &str, usize))| {
-            let class = if *class == "unknown" { Knowing::Unknown } else { Knowing::Potential };
+            let class = if *class == "unknown" {
+                KnowledgeClass::Unknown
+            } else {
+                KnowledgeClass::Potential
+            };
             ProbedFact { class, ..ProbedFact::answered(domain, topic, index, 10, *right) }
         };
-        ProbeCell { label: label.to_owned(), facts: facts.iter().enumerate().map(fact).collect() }
+        ProbeCell { cell: Cell::parse(label), facts: facts.iter().enumerate().map(fact).collect() }
     }
 
-    /// Of three facts that were wrong one was not known at all, and of the others one was learnt; of two that were right
-    /// one was lost.
+    /// Of three facts that were wrong one was not known at all, and of the others one was learnt;
+    /// of two that were right one was lost.
     #[test]
     fn what_was_potentially_known_is_learnt_and_what_was_right_can_be_lost() {
         let before = [cell(
@@ -185,15 +175,22 @@ mod tests {
         assert_eq!((&*people.arm, &*people.domain, people.seeds), ("probed@a=x", "people", 1));
         assert_eq!((people.wrong_before, people.right_before), (2, 2));
         assert_eq!((people.learnt.unwrap().mean, people.lost.unwrap().mean), (0.5, 0.5));
-        assert_eq!((&*found[2].domain, found[2].learnt.unwrap().mean, found[2].lost), ("out-of-domain", 0.0, None));
+        assert_eq!(
+            (&*found[2].domain, found[2].learnt.unwrap().mean, found[2].lost),
+            (OUT_OF_DOMAIN, 0.0, None)
+        );
     }
 
     #[test]
     fn probes_are_compared_seed_by_seed() {
         let fact = [("people", "Ann", "potential", 4)];
         let before = [cell("probe@seed=0", &fact), cell("probe@seed=1", &fact)];
-        assert_eq!(learnt(&before, &[cell("probed@a=x,seed=1", &fact)], "people").unwrap()[0].wrong_before, 1);
-        let error = learnt(&before, &[cell("probed@seed=7", &fact)], "people").unwrap_err().to_string();
+        assert_eq!(
+            learnt(&before, &[cell("probed@a=x,seed=1", &fact)], "people").unwrap()[0].wrong_before,
+            1
+        );
+        let error =
+            learnt(&before, &[cell("probed@seed=7", &fact)], "people").unwrap_err().to_string();
         assert!(error.starts_with("`probed@seed=7` has no probe in `probes_before`"), "{error}");
     }
 }

@@ -1,35 +1,69 @@
-//! How factual answers are, at home and away.
+//! Factuality metrics, in-domain and out-of-domain.
 
+mod agreement;
 mod answer;
+mod arms;
 mod average;
+mod calibration;
 mod caution;
+mod classification;
+mod compare;
 mod comparison;
+mod comparison_error;
 #[cfg(test)]
 mod coverage;
+mod diagnose;
 mod diagnosis;
+mod diagnosis_error;
+mod domain_set;
+mod formula;
 mod interval;
-mod label;
 mod learnt;
+mod logistic;
 mod measure;
 mod paired;
+mod question;
+mod reason;
 mod sample;
 mod scores;
 mod shift;
 mod significance;
 mod warning;
 
-pub use answer::{AnswerScore, Settings, answer_scores};
-pub use average::Average;
-pub use comparison::{Arm, Comparison, ComparisonError, ComparisonRow, Question, Scored, check_question, compare};
-pub use diagnosis::{
-    ArmDiagnosis, Diagnosis, DiagnosisError, DiagnosisRow, DomainDiagnosis, Matched, Rule, ShiftCell, Verdict, diagnose,
+pub use agreement::{
+    AGREEMENT_MEASURES, AgreementCounts, AgreementError, AgreementMeasure, AgreementMeasureName,
+    AgreementRow, AgreementSection, AgreementSettings, AgreementTables, AnnotatedResponse,
+    ClaimAgreement, ComparedUnit, ConfusionRow, Disagreement, Grouping, HumanAgreement,
+    IrrelevantFacts, LabelError, LabelledFact, ResponseAgreement, SystemOrder, SystemPrecision,
+    ToolOutput, agreement, annotated_responses, kendall,
 };
-pub use interval::{Cell, Estimate, Finding, TopicCells};
-pub use label::Label;
-pub use learnt::{Learnt, ProbeCell, learnt};
-pub use measure::{MEASURES, Measure, f1_at_k, factscore};
-pub use sample::{Compare, Place, Sample};
+pub use answer::{AnswerScore, ScoreSettings, answer_scores};
+pub use calibration::{
+    CalibrationCurve, CalibrationError, CalibrationMethod, CalibrationQuality, FittedCalibration,
+    LabelledOdds, calibrate,
+};
+pub use classification::{
+    Confusion, ReliabilityBin, Scored, Threshold, auroc, best_threshold, brier_score,
+    calibration_error, mean_absolute_error, pearson, reliability, spearman,
+};
+pub use compare::compare;
+pub use comparison::{
+    Average, ComparedArm, Comparison, ComparisonRow, Question, ScoredCell, SuspectGain, Warning,
+};
+pub use comparison_error::ComparisonError;
+pub use diagnose::diagnose;
+pub use diagnosis::{
+    ArmDiagnosis, Away, Diagnosis, DiagnosisRow, DomainDiagnosis, DomainVerdict, Learnt, Matched,
+    ProbeCell, Rule, ShiftCell,
+};
+pub use diagnosis_error::DiagnosisError;
+pub use formula::{f1_at_k, factscore};
+pub use interval::{Estimate, TestedEstimate, TopicTotals, Total};
+pub use learnt::learnt;
+pub use logistic::{LogisticFit, fit_logistic, probability_of};
+pub use measure::{MEASURES, Measure};
+pub use question::check_question;
+pub use sample::{Compare, Sample, SampleIndex};
 pub use scores::{DomainScores, Scores, ScoresError, scores};
 pub use shift::{SHIFT_MEASURES, Shift, ShiftError, ShiftMeasure, ShiftRow, shift};
 pub use significance::holm;
-pub use warning::{Warning, Way};

@@ -1,53 +1,50 @@
-//! An arm, or the average of several, beside its baseline on the same prompts: a row for each measure.
+//! An arm, or an average of arms, against its baseline on the same prompts: a row per measure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    AnswerScore, Cell, ComparisonError, ComparisonRow, Finding, MEASURES, Measure, Place, Sample, Scored, TopicCells,
+    AnswerScore, MEASURES, Measure,
+    comparison::{ComparisonRow, ScoredCell},
+    comparison_error::ComparisonError,
+    domain_set::DomainSet,
+    interval::{TestedEstimate, TopicTotals, Total},
+    sample::{Sample, SampleIndex},
     scores::topics,
 };
 
-/// A cell, and the one that it is compared with.
-pub(super) struct Pair<'a> {
-    /// The number of its seed.
+/// A cell and its baseline cell.
+pub(super) struct PairedCells<'a> {
+    /// Number of its seed.
     pub(super) seed: usize,
-    /// The number of its arm.
+    /// Number of its arm.
     pub(super) arm: usize,
     /// The cell.
-    pub(super) one: &'a Scored,
-    /// The other.
-    pub(super) other: Option<&'a Scored>,
+    pub(super) one: &'a ScoredCell,
+    /// The baseline cell.
+    pub(super) other: Option<&'a ScoredCell>,
 }
 
-/// Domains that stand in a table under one name.
-pub(super) struct Group {
-    /// The name.
-    pub(super) name: String,
-    /// The domains, each weighing the same.
-    pub(super) domains: Vec<String>,
-}
-
-/// What the rows of a table are about.
+/// An arm or average against a baseline.
 pub(super) struct Contrast<'a> {
-    /// The arm, or what is averaged.
+    /// The arm, or the average.
     pub(super) arm: String,
-    /// What differences are taken from.
+    /// The baseline.
     pub(super) baseline: Option<String>,
     /// The cells whose values are averaged.
-    pub(super) pairs: Vec<Pair<'a>>,
+    pub(super) pairs: Vec<PairedCells<'a>>,
 }
 
 impl Contrast<'_> {
-    /// The rows of one group of domains.
+    /// The rows of one set of domains.
     ///
     /// # Errors
-    /// Where an arm and its baseline have no prompt in common.
-    pub(super) fn rows(&self, group: &Group) -> Result<Vec<ComparisonRow>, ComparisonError> {
+    /// Fails where an arm and its baseline have no prompt in common.
+    pub(super) fn rows(&self, set: &DomainSet) -> Result<Vec<ComparisonRow>, ComparisonError> {
         let (mut stated, mut apart) = (Sample::new(MEASURES.len()), Sample::new(MEASURES.len()));
-        for Pair { seed, arm, one, other } in &self.pairs {
+        for PairedCells { seed, arm, one, other } in &self.pairs {
             let mut in_common = false;
-            for (domain, name) in group.domains.iter().enumerate() {
-                let place = Place { seed: *seed, arm: *arm, domain };
+            for (domain, name) in set.domains.iter().enumerate() {
+                let place = SampleIndex { seed: *seed, arm: *arm, domain };
                 stated.add(place, topics(&one.answers, name));
                 if let Some(other) = other {
                     let differences = differences(&one.answers, &other.answers, name);
@@ -55,39 +52,47 @@ impl Contrast<'_> {
                     apart.add(place, differences);
                 }
             }
+            // Some prompts in common suffice; differences are of those alone.
             let Some(other) = other.filter(|_| !in_common) else { continue };
-            if one.answers.iter().any(|answer| answer.domain == group.name) {
-                return Err(ComparisonError::OtherPrompts(one.label.clone(), other.label.clone()));
+            // Only for a single domain: in a set another domain may have prompts in common.
+            if one.answers.iter().any(|answer| answer.domain == set.name) {
+                return Err(ComparisonError::OtherPrompts(
+                    one.cell.to_string(),
+                    other.cell.to_string(),
+                ));
             }
         }
         let (means, differences) = (stated.means(), apart.means());
-        let rows = (0..MEASURES.len())
-            .filter_map(|index| Some(self.row(group, &MEASURES[index], means[index]?, differences[index])));
+        let rows = (0..MEASURES.len()).filter_map(|index| {
+            Some(self.row(set, &MEASURES[index], means[index]?, differences[index]))
+        });
         Ok(rows.collect())
     }
 
     fn row(
         &self,
-        Group { name, domains }: &Group,
+        DomainSet { name, domains }: &DomainSet,
         measure: &Measure,
-        found: Finding,
-        difference: Option<Finding>,
+        found: TestedEstimate,
+        difference: Option<TestedEstimate>,
     ) -> ComparisonRow {
-        let of_group = |answer: &&AnswerScore| domains.contains(&answer.domain);
+        let stated = found.bounded(measure.most);
+        let answers = self.pairs.iter().flat_map(|pair| &pair.one.answers);
         let arms: BTreeSet<usize> = self.pairs.iter().map(|pair| pair.arm).collect();
-        // Differences that are all equal, and not 0, say nothing of how they would vary: neither p-value nor interval.
+        // Constant differences other than 0 do not show how they would vary: neither p-value nor
+        // interval.
         let certain = difference.filter(|difference| difference.p.is_some());
         ComparisonRow {
             arm: self.arm.clone(),
             baseline: self.baseline.clone(),
             domain: name.clone(),
-            measure: measure.name.to_owned(),
+            measure: measure.name,
             arms: arms.len(),
             seeds: found.seeds,
-            answers: self.pairs.iter().map(|pair| pair.one.answers.iter().filter(of_group).count()).sum(),
-            mean: found.estimate.mean,
-            low: found.estimate.low,
-            high: found.estimate.high,
+            answers: answers.filter(|answer| domains.contains(&answer.domain)).count(),
+            mean: stated.mean,
+            low: stated.low,
+            high: stated.high,
             difference: difference.map(|difference| difference.estimate.mean),
             difference_low: certain.and_then(|difference| difference.estimate.low),
             difference_high: certain.and_then(|difference| difference.estimate.high),
@@ -96,35 +101,41 @@ impl Contrast<'_> {
         }
     }
 
-    /// How many seeds there are.
+    /// Number of seeds.
     pub(super) fn seeds(&self) -> usize {
         self.pairs.iter().map(|pair| pair.seed).collect::<BTreeSet<usize>>().len()
     }
 
-    /// How many prompts there are in all cells that are compared, and for how many of them the other cell has no answer.
-    pub(super) fn prompts(&self) -> [usize; 2] {
-        let mut found = [0, 0];
-        for Pair { one, other, .. } in &self.pairs {
+    /// Number of prompts in all compared cells, and of those without a response of the baseline.
+    pub(super) fn prompts(&self) -> (usize, usize) {
+        let (mut all, mut alone) = (0, 0);
+        for PairedCells { one, other, .. } in &self.pairs {
             let Some(other) = other else { continue };
             let [own, known] = [*one, *other].map(|cell| -> BTreeSet<&str> {
                 cell.answers.iter().map(|answer| answer.prompt_id.as_str()).collect()
             });
-            found[0] += own.len();
-            found[1] += own.difference(&known).count();
+            all += own.len();
+            alone += own.difference(&known).count();
         }
-        found
+        (all, alone)
     }
 }
 
-/// By topic: the differences of the means of each prompt that both have answers to.
-fn differences<'a>(one: &'a [AnswerScore], other: &[AnswerScore], domain: &str) -> BTreeMap<&'a str, TopicCells> {
+/// By topic: the differences of the means of each prompt that both have responses to.
+fn differences<'a>(
+    one: &'a [AnswerScore],
+    other: &[AnswerScore],
+    domain: &str,
+) -> BTreeMap<&'a str, TopicTotals> {
     let (one, other) = (prompts(one, domain), prompts(other, domain));
-    let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
+    let mut topics: BTreeMap<&str, TopicTotals> = BTreeMap::new();
     for (prompt, (topic, cells)) in &one {
         let Some((_, others)) = other.get(prompt) else { continue };
-        let totals = topics.entry(topic).or_insert_with(|| vec![Cell::default(); MEASURES.len()]);
+        let totals = topics.entry(topic).or_insert_with(|| vec![Total::default(); MEASURES.len()]);
         for (total, (cell, other)) in totals.iter_mut().zip(cells.iter().zip(others)) {
+            // A prompt on which one of both states no fact has no precision to compare.
             if cell.count > 0.0 && other.count > 0.0 {
+                // By prompt, so that difficult prompts cancel out.
                 total.add(cell.sum / cell.count - other.sum / other.count);
             }
         }
@@ -132,12 +143,16 @@ fn differences<'a>(one: &'a [AnswerScore], other: &[AnswerScore], domain: &str) 
     topics
 }
 
-/// By prompt: its topic, and the sums of all measures over its answers.
-fn prompts<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&'a str, (&'a str, TopicCells)> {
+/// By prompt: its topic, and the sums of all measures over its responses.
+fn prompts<'a>(
+    answers: &'a [AnswerScore],
+    domain: &str,
+) -> BTreeMap<&'a str, (&'a str, TopicTotals)> {
     let mut prompts = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.domain == domain) {
         let entry = prompts.entry(answer.prompt_id.as_str());
-        let (_, cells) = entry.or_insert_with(|| (answer.topic.as_str(), vec![Cell::default(); MEASURES.len()]));
+        let (_, cells) = entry
+            .or_insert_with(|| (answer.topic.as_str(), vec![Total::default(); MEASURES.len()]));
         for (cell, measure) in cells.iter_mut().zip(MEASURES) {
             if let Some(value) = (measure.value)(answer) {
                 cell.add(value);

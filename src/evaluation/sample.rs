@@ -1,71 +1,96 @@
-//! What seeds gave topic by topic, and how sure means over it are: seeds and topics are two crossed random factors.
+//! Means over seeds and topics as two crossed random factors, with their uncertainty.
 //!
-//! A mean is that over arms, of the mean over domains, of the mean over seeds, of the mean over answers. It is
-//! linearised: each topic in each seed moves it by a share `u`, its weight times what it lies above its domain's mean.
-//! The sums of `u` by seed and by topic give the variance that each factor brings; what both count, the remainder of
-//! seeds and topics, is taken off once. Where every topic is in every seed with the same number of answers, this is the
-//! classical variance (MS_seeds + MS_topics - MS_remainder) / (S T), with Satterthwaite's degrees of freedom
-//! (Satterthwaite 1946; Searle, Casella and McCulloch 1992); otherwise it is the two-way cluster-robust one (Cameron,
-//! Gelbach and Miller 2011), corrected for few seeds and topics. It is never less than either factor's own, or the
-//! remainder's: one that seems not to vary does not pay back.
+//! A mean is taken over responses, then seeds, then domains, then arms. It is linearised: each
+//! topic in each seed moves it by a share `u`, its weight times its distance from its domain's
+//! mean. The sums of `u` by seed and by topic give the variance of each factor; their common part,
+//! the remainder of seeds and topics, is subtracted once. If every topic is in every seed with the
+//! same number of responses, this is the classical variance (MS_seeds + MS_topics - MS_remainder) /
+//! (S T), with Satterthwaite's degrees of freedom (Satterthwaite 1946; Searle, Casella and
+//! McCulloch 1992); otherwise it is the two-way cluster-robust one (Cameron, Gelbach and Miller
+//! 2011), corrected for few seeds and topics. It is never less than either factor's own, or the
+//! remainder's: a factor without apparent variance does not lower it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    Cell, TopicCells,
-    interval::{Finding, Variance},
-};
+use super::interval::{TestedEstimate, TopicTotals, Total, Variance};
 
-/// Where topics come from.
+/// Where values of a sample belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// The number of the seed.
+pub struct SampleIndex {
+    /// Number of the seed.
     pub seed: usize,
-    /// The number of the arm.
+    /// Number of the arm.
     pub arm: usize,
-    /// The number of the domain.
+    /// Number of the domain.
     pub domain: usize,
 }
 
-/// What seeds gave, by arm, domain and topic: a cell for each measure. A topic of the same name in the same domain is
-/// the same in all seeds and arms.
+/// Values by seed, arm, domain and topic: a total for each measure. A topic of the same name in the
+/// same domain is the same in all seeds and arms.
 #[derive(Clone, Debug)]
 pub struct Sample {
     measures: usize,
     /// By domain, the number of each topic.
     topics: Vec<BTreeMap<String, usize>>,
-    rows: Vec<(usize, Place)>,
-    /// As many for each row as there are measures.
-    cells: Vec<Cell>,
+    rows: Vec<(usize, SampleIndex)>,
+    /// For each row as many as there are measures.
+    totals: Vec<Total>,
 }
 
 /// One arm in one domain, by one measure.
 #[derive(Clone, Debug)]
-struct Group {
+struct DomainMean {
     /// By seed.
-    totals: Vec<Cell>,
-    /// The mean over seeds, of those that have any.
+    totals: Vec<Total>,
+    /// Mean over the seeds with values.
     mean: f64,
-    /// How many seeds have any.
+    /// Number of seeds with values.
     seeds: usize,
-    /// By how much what is estimated moves with this mean.
+    /// Slope of the estimate in this mean.
     slope: f64,
+}
+
+impl DomainMean {
+    /// The mean of the seeds' means; none without values.
+    fn over_seeds(totals: Vec<Total>) -> Option<Self> {
+        let mut over_seeds = Total::default();
+        totals.iter().filter_map(Total::mean).for_each(|mean| over_seeds.add(mean));
+        let (mean, seeds) = (over_seeds.mean()?, over_seeds.count as usize);
+        Some(Self { mean, seeds, slope: 0.0, totals })
+    }
+
+    /// How far a seed moves the estimate, corrected for the few seeds that the mean is of; none
+    /// for a seed without values.
+    fn above(&self, seed: usize) -> Option<f64> {
+        let mean = self.totals[seed].mean()?;
+        let seeds = self.seeds as f64;
+        Some(self.slope * (mean - self.mean) / seeds * (seeds / (seeds - 1.0)).sqrt())
+    }
+}
+
+/// The means that the estimate depends on.
+fn moving(groups: &[Vec<Option<DomainMean>>]) -> impl Iterator<Item = &DomainMean> {
+    groups.iter().flatten().flatten().filter(|group| group.slope != 0.0)
 }
 
 /// Which of two means a domain belongs to.
 type Side = fn(usize) -> usize;
 
-/// What is made of two means, with its slopes in them.
+/// A function of two means, with its slopes.
 pub type Compare = fn([Option<f64>; 2]) -> Option<(f64, [f64; 2])>;
 
 impl Sample {
     /// A sample of nothing.
     pub fn new(measures: usize) -> Self {
-        Self { measures, topics: Vec::new(), rows: Vec::new(), cells: Vec::new() }
+        Self { measures, topics: Vec::new(), rows: Vec::new(), totals: Vec::new() }
     }
 
     /// Adds the topics of one domain in one arm and seed.
-    pub fn add<'a>(&mut self, place: Place, topics: impl IntoIterator<Item = (&'a str, TopicCells)>) {
+    pub fn add<'a>(
+        &mut self,
+        place: SampleIndex,
+        topics: impl IntoIterator<Item = (&'a str, TopicTotals)>,
+    ) {
         if self.topics.len() <= place.domain {
             self.topics.resize(place.domain + 1, BTreeMap::new());
         }
@@ -76,37 +101,53 @@ impl Sample {
                 known.len() - 1
             });
             self.rows.push((topic, place));
-            self.cells.extend(cells.into_iter().take(self.measures));
+            self.totals.extend(cells.into_iter().take(self.measures));
         }
     }
 
-    /// For each measure the mean; none where nothing counts.
-    pub fn means(&self) -> Vec<Option<Finding>> {
+    /// The mean of each measure; none where nothing counts.
+    pub fn means(&self) -> Vec<Option<TestedEstimate>> {
         self.contrasts(|_| 0, |[all, _]| Some((all?, [1.0, 0.0])))
     }
 
-    /// For each measure what `compare` makes of the mean of the domains that `side` calls 0, and of those that it calls
-    /// 1.
-    pub fn contrasts(&self, side: Side, compare: Compare) -> Vec<Option<Finding>> {
+    /// For each measure, `compare` applied to the mean of the domains on side 0 and of those on
+    /// side 1.
+    pub fn contrasts(&self, side: Side, compare: Compare) -> Vec<Option<TestedEstimate>> {
+        // Sorted once for all measures: values of one topic must be neighbours.
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.sort_by_key(|row| (self.rows[*row].1.domain, self.rows[*row].0, self.rows[*row].1));
         (0..self.measures).map(|measure| self.contrast(measure, &order, side, compare)).collect()
     }
 
-    fn contrast(&self, measure: usize, order: &[usize], side: Side, compare: Compare) -> Option<Finding> {
+    fn contrast(
+        &self,
+        measure: usize,
+        order: &[usize],
+        side: Side,
+        compare: Compare,
+    ) -> Option<TestedEstimate> {
         let mut groups = self.groups(measure);
         let value = weigh(&mut groups, side, compare)?;
-        let moving = || groups.iter().flatten().flatten().filter(|group| group.slope != 0.0);
-        let counts = |seed: &usize| moving().any(|group| group.totals[*seed].count > 0.0);
-        let seeds = (0..self.seeds()).filter(counts).count();
-        let fewest = moving().map(|group| group.seeds).min().unwrap_or(0);
+        // Only means that the estimate depends on say how sure it is.
+        let moving: Vec<&DomainMean> = moving(&groups).collect();
+        let seeds = (0..self.seeds())
+            .filter(|seed| moving.iter().any(|group| group.totals[*seed].count > 0.0))
+            .count();
+        let fewest = moving.iter().map(|group| group.seeds).min().unwrap_or(0);
         let topics = self.by_topic(measure, order, &groups);
         let variance = match topics {
+            // One seed: the interval is of that seed's own mean, over topics.
             Some(topics) if seeds == 1 => Some(topics.all),
+            // A domain in a single seed leaves open how it varies over seeds.
             Some(topics) if fewest > 1 => Some(two_way(by_seed(&groups, fewest), topics)),
             _ => None,
         };
-        Some(Finding::new(value, fewest, variance)).filter(|found| found.estimate.mean.is_finite())
+        let found = TestedEstimate {
+            topics: self.topics(measure, &groups),
+            ..TestedEstimate::new(value, fewest, variance)
+        };
+        // A value that is not a number must not reach a table as an empty field.
+        Some(found).filter(|found| found.estimate.mean.is_finite())
     }
 
     fn seeds(&self) -> usize {
@@ -114,35 +155,55 @@ impl Sample {
     }
 
     /// By arm and domain.
-    fn groups(&self, measure: usize) -> Vec<Vec<Option<Group>>> {
+    fn groups(&self, measure: usize) -> Vec<Vec<Option<DomainMean>>> {
         let arms = self.rows.iter().map(|(_, place)| place.arm + 1).max().unwrap_or(0);
-        let mut totals = vec![vec![vec![Cell::default(); self.seeds()]; self.topics.len()]; arms];
-        for (row, (_, Place { seed, arm, domain })) in self.rows.iter().enumerate() {
-            let cell = self.cells[row * self.measures + measure];
+        let mut totals = vec![vec![vec![Total::default(); self.seeds()]; self.topics.len()]; arms];
+        for (row, (_, SampleIndex { seed, arm, domain })) in self.rows.iter().enumerate() {
+            let cell = self.totals[row * self.measures + measure];
             let total = &mut totals[*arm][*domain][*seed];
             total.sum += cell.sum;
             total.count += cell.count;
         }
-        let group = |totals: Vec<Cell>| {
-            let mut over_seeds = Cell::default();
-            totals.iter().filter_map(Cell::mean).for_each(|mean| over_seeds.add(mean));
-            Some(Group { mean: over_seeds.mean()?, seeds: over_seeds.count as usize, slope: 0.0, totals })
-        };
-        totals.into_iter().map(|domains| domains.into_iter().map(group).collect()).collect()
+        totals
+            .into_iter()
+            .map(|domains| domains.into_iter().map(DomainMean::over_seeds).collect())
+            .collect()
     }
 
-    /// What topics bring; none where a domain has a single one.
-    fn by_topic(&self, measure: usize, order: &[usize], groups: &[Vec<Option<Group>>]) -> Option<ByTopic> {
-        let topic = |row: &usize| (self.rows[*row].1.domain, self.rows[*row].0);
-        let domains = order.chunk_by(|one, other| topic(one).0 == topic(other).0);
-        let mut found = ByTopic { all: Variance { value: 0.0, freedom: 0.0 }, shared: 0.0, remainder: 0.0 };
+    /// The fewest topics of any domain in which the measure counts, times the number of these
+    /// domains.
+    fn topics(&self, measure: usize, groups: &[Vec<Option<DomainMean>>]) -> usize {
+        let mut counted: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+        for (row, (topic, SampleIndex { arm, domain, .. })) in self.rows.iter().enumerate() {
+            let moves = groups[*arm][*domain].as_ref().is_some_and(|group| group.slope != 0.0);
+            if moves && self.totals[row * self.measures + measure].count > 0.0 {
+                counted.entry(*domain).or_default().insert(*topic);
+            }
+        }
+        counted.len() * counted.values().map(BTreeSet::len).min().unwrap_or(0)
+    }
+
+    /// Variance from topics; none if a domain has a single one.
+    fn by_topic(
+        &self,
+        measure: usize,
+        order: &[usize],
+        groups: &[Vec<Option<DomainMean>>],
+    ) -> Option<ByTopic> {
+        let domains = order.chunk_by(|one, other| self.topic(*one).0 == self.topic(*other).0);
+        let mut found =
+            ByTopic { all: Variance { value: 0.0, freedom: 0.0 }, shared: 0.0, remainder: 0.0 };
         let mut spread = 0.0;
         for rows in domains {
-            let domain = topic(&rows[0]).0;
+            let (domain, _) = self.topic(rows[0]);
             let of_domain = groups.iter().filter_map(|arm| arm[domain].as_ref());
-            let seeds = of_domain.filter(|group| group.slope != 0.0).map(|group| group.seeds).max().unwrap_or(0);
+            let seeds = of_domain
+                .filter(|group| group.slope != 0.0)
+                .map(|group| group.seeds)
+                .max()
+                .unwrap_or(0);
             let mut tally = DomainTally { seeds: seeds as f64, ..DomainTally::default() };
-            for rows in rows.chunk_by(|one, other| topic(one) == topic(other)) {
+            for rows in rows.chunk_by(|one, other| self.topic(*one) == self.topic(*other)) {
                 tally.add(&self.shares(measure, rows, groups));
             }
             if tally.weight > 0.0 {
@@ -160,22 +221,37 @@ impl Sample {
         (found.all.freedom > 0.0).then_some(found)
     }
 
-    /// By seed, what one topic has in it; seeds in which it does not count are left out.
-    fn shares(&self, measure: usize, rows: &[usize], groups: &[Vec<Option<Group>>]) -> Vec<Share> {
-        let seed = |row: &usize| self.rows[*row].1.seed;
+    /// Domain and topic of a row.
+    fn topic(&self, row: usize) -> (usize, usize) {
+        let (topic, SampleIndex { domain, .. }) = self.rows[row];
+        (domain, topic)
+    }
+
+    /// Values of one topic by seed, without seeds in which it does not count.
+    fn shares(
+        &self,
+        measure: usize,
+        rows: &[usize],
+        groups: &[Vec<Option<DomainMean>>],
+    ) -> Vec<TopicShare> {
         let mut shares = Vec::new();
-        for rows in rows.chunk_by(|one, other| seed(one) == seed(other)) {
-            let mut share = Share::default();
+        for rows in rows.chunk_by(|one, other| self.rows[*one].1.seed == self.rows[*other].1.seed) {
+            let mut share = TopicShare::default();
             for row in rows {
-                let (Place { seed, arm, domain }, cell) =
-                    (self.rows[*row].1, self.cells[row * self.measures + measure]);
-                let Some(group) = groups[arm][domain].as_ref().filter(|group| group.slope != 0.0) else { continue };
+                let (SampleIndex { seed, arm, domain }, cell) =
+                    (self.rows[*row].1, self.totals[row * self.measures + measure]);
+                let Some(group) = groups[arm][domain].as_ref().filter(|group| group.slope != 0.0)
+                else {
+                    continue;
+                };
                 let total = group.totals[seed];
                 if cell.count > 0.0 {
+                    // Each seed weighs the same, whatever number of responses counted in it.
                     let weight = 1.0 / (group.seeds as f64 * total.count);
                     share.weight += weight * cell.count;
                     share.above += group.slope * weight * (cell.sum - cell.count * group.mean);
-                    share.above_seed += group.slope * weight * (cell.sum - cell.count * total.sum / total.count);
+                    share.above_seed +=
+                        group.slope * weight * (cell.sum - cell.count * total.sum / total.count);
                 }
             }
             if share.weight > 0.0 {
@@ -186,18 +262,23 @@ impl Sample {
     }
 }
 
-/// The means of both sides, compared; each group learns by how much it moves that.
-fn weigh(groups: &mut [Vec<Option<Group>>], side: Side, compare: Compare) -> Option<f64> {
+/// The means of both sides, compared; each group gets its slope.
+fn weigh(groups: &mut [Vec<Option<DomainMean>>], side: Side, compare: Compare) -> Option<f64> {
     let mut means = [None, None];
     let mut weights = groups.iter().map(|arm| vec![0.0; arm.len()]).collect::<Vec<_>>();
     for (number, mean) in means.iter_mut().enumerate() {
-        let of_side = |arm: &[Option<Group>]| -> Vec<usize> {
-            (0..arm.len()).filter(|domain| side(*domain) == number && arm[*domain].is_some()).collect()
-        };
-        let domains: Vec<Vec<usize>> = groups.iter().map(|arm| of_side(arm)).collect();
+        let domains: Vec<Vec<usize>> = groups
+            .iter()
+            .map(|arm| {
+                (0..arm.len())
+                    .filter(|domain| side(*domain) == number && arm[*domain].is_some())
+                    .collect()
+            })
+            .collect();
         let arms = domains.iter().filter(|domains| !domains.is_empty()).count() as f64;
         for (arm, domains) in domains.iter().enumerate() {
             for domain in domains {
+                // Domains weigh the same within an arm, arms the same among each other.
                 weights[arm][*domain] = 1.0 / (arms * domains.len() as f64);
                 let own = groups[arm][*domain].as_ref().map_or(0.0, |group| group.mean);
                 *mean = Some(mean.unwrap_or(0.0) + weights[arm][*domain] * own);
@@ -215,49 +296,49 @@ fn weigh(groups: &mut [Vec<Option<Group>>], side: Side, compare: Compare) -> Opt
     Some(value)
 }
 
-/// What seeds bring: the spread of their means.
-fn by_seed(groups: &[Vec<Option<Group>>], fewest: usize) -> Variance {
-    let groups: Vec<&Group> = groups.iter().flatten().flatten().filter(|group| group.slope != 0.0).collect();
+/// Variance from seeds: the spread of their means.
+fn by_seed(groups: &[Vec<Option<DomainMean>>], fewest: usize) -> Variance {
+    let groups: Vec<&DomainMean> = moving(groups).collect();
     let seeds = groups.iter().map(|group| group.totals.len()).max().unwrap_or(0);
-    let above = |seed: usize| -> f64 {
-        let share = |group: &&Group| {
-            let mean = group.totals[seed].mean()?;
-            let seeds = group.seeds as f64;
-            Some(group.slope * (mean - group.mean) / seeds * (seeds / (seeds - 1.0)).sqrt())
-        };
-        groups.iter().filter_map(share).sum()
-    };
-    Variance { value: (0..seeds).map(|seed| above(seed).powi(2)).sum(), freedom: fewest as f64 - 1.0 }
+    let mut value = 0.0;
+    for seed in 0..seeds {
+        let above: f64 = groups.iter().filter_map(|group| group.above(seed)).sum();
+        value += above.powi(2);
+    }
+    Variance { value, freedom: fewest as f64 - 1.0 }
 }
 
-/// What topics bring.
+/// Variance from topics.
 struct ByTopic {
-    /// All that varies between topics.
+    /// All variance between topics.
     all: Variance,
-    /// Of that, what does not already vary between seeds because they have other topics.
+    /// The part that does not already vary between seeds with other topics.
     shared: f64,
     /// The remainder of seeds and topics in `shared`, which varies between seeds too.
     remainder: f64,
 }
 
-/// The variance of a mean over seeds and topics. Its degrees of freedom are those of the sum before either factor's own
-/// is taken for it: where seeds seem not to vary, few of them do not show that they do not.
+/// The variance of a mean over seeds and topics. Its degrees of freedom are those of the sum before
+/// either factor's own is taken for it: where seeds seem not to vary, few of them do not show that
+/// they do not.
 fn two_way(seeds: Variance, ByTopic { all, shared, remainder }: ByTopic) -> Variance {
+    // Both sums have the remainder in them; taken once, it may exceed them by chance.
     let sum = (seeds.value + shared - remainder).max(0.0);
     let spread = seeds.value.powi(2) / seeds.freedom
         + shared.powi(2) / all.freedom
         + remainder.powi(2) / (seeds.freedom * all.freedom);
     let least = seeds.freedom.min(all.freedom);
+    // Satterthwaite's formula can fall below both factors' own, which would be wider than either.
     let freedom = if spread > 0.0 { (sum.powi(2) / spread).max(least) } else { least };
     Variance { value: sum.max(seeds.value).max(shared).max(remainder), freedom }
 }
 
-/// What one topic has in one seed.
+/// One topic in one seed.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
-    /// Its share of the answers.
+struct TopicShare {
+    /// Share of the responses.
     weight: f64,
-    /// By how much it moves what is estimated.
+    /// Its influence on the estimate.
     above: f64,
     /// The same, from its seed's own mean.
     above_seed: f64,
@@ -266,7 +347,7 @@ struct Share {
 /// The topics of one domain.
 #[derive(Clone, Debug, Default)]
 struct DomainTally {
-    /// How many seeds have the domain.
+    /// Number of seeds with the domain.
     seeds: f64,
     /// The sums of the topics' weights, of their squares, and so on.
     weight: f64,
@@ -278,9 +359,8 @@ struct DomainTally {
 }
 
 impl DomainTally {
-    fn add(&mut self, shares: &[Share]) {
-        let sum = |of: &dyn Fn(&Share) -> f64| shares.iter().map(of).sum::<f64>();
-        let weight = sum(&|share| share.weight);
+    fn add(&mut self, shares: &[TopicShare]) {
+        let weight: f64 = shares.iter().map(|share| share.weight).sum();
         if weight <= 0.0 {
             return;
         }
@@ -290,27 +370,30 @@ impl DomainTally {
             power *= weight;
             *total += power;
         }
-        let squares = sum(&|share| share.weight.powi(2));
-        let above = sum(&|share| share.above).powi(2);
-        // A topic in one seed alone varies with that seed; one in all of them, with the same weight, varies apart from
-        // them.
-        let alone = match self.seeds > 1.0 {
-            true => self.seeds / (self.seeds - 1.0) * (squares / weight.powi(2) - 1.0 / self.seeds),
-            false => 0.0,
+        let squares: f64 = shares.iter().map(|share| share.weight.powi(2)).sum();
+        let above = shares.iter().map(|share| share.above).sum::<f64>().powi(2);
+        // A topic in one seed alone varies with that seed; one in all of them, with the same
+        // weight, varies apart from them.
+        let alone = if self.seeds > 1.0 {
+            self.seeds / (self.seeds - 1.0) * (squares / weight.powi(2) - 1.0 / self.seeds)
+        } else {
+            0.0
         };
         let apart = (1.0 - alone).clamp(0.0, 1.0);
         self.all += above;
         self.shared += apart * above;
         if shares.len() > 1 {
-            let mean = sum(&|share| share.above_seed) / weight;
-            let rest = sum(&|share| (share.above_seed - share.weight * mean).powi(2));
-            let cubes = sum(&|share| share.weight.powi(3));
+            let mean = shares.iter().map(|share| share.above_seed).sum::<f64>() / weight;
+            let rest: f64 =
+                shares.iter().map(|share| (share.above_seed - share.weight * mean).powi(2)).sum();
+            let cubes: f64 = shares.iter().map(|share| share.weight.powi(3)).sum();
             let seen = squares - 2.0 * cubes / weight + (squares / weight).powi(2);
             self.remainder += apart * rest * squares / seen;
         }
     }
 
-    /// All, shared and remainder, corrected for the mean's being that of the same topics; none for a single topic.
+    /// All, shared and remainder, corrected for the mean's being that of the same topics; none for
+    /// a single topic.
     fn variances(&self) -> Option<(Variance, f64, f64)> {
         let mut unit = self.weight;
         let [second, third, fourth, fifth] = [0, 1, 2, 3].map(|index| {
@@ -321,10 +404,12 @@ impl DomainTally {
         if seen < 1e-12 {
             return None;
         }
-        let spread = fourth + 4.0 * second * fourth - 4.0 * fifth + second.powi(4) - 4.0 * second * second * third
+        let spread = fourth + 4.0 * second * fourth - 4.0 * fifth + second.powi(4)
+            - 4.0 * second * second * third
             + 2.0 * third * third;
         let correction = second / seen;
-        let all = Variance { value: correction * self.all, freedom: (seen * seen / spread).max(1.0) };
+        let all =
+            Variance { value: correction * self.all, freedom: (seen * seen / spread).max(1.0) };
         Some((all, correction * self.shared, correction * self.remainder))
     }
 }
@@ -335,14 +420,17 @@ mod tests {
     use crate::evaluation::Estimate;
 
     /// One value for each topic, named by its number.
-    fn topics(values: &[f64]) -> Vec<(String, TopicCells)> {
-        let cell = |value: &f64| vec![Cell { sum: *value, count: 1.0 }];
+    fn topics(values: &[f64]) -> Vec<(String, TopicTotals)> {
+        let cell = |value: &f64| vec![Total { sum: *value, count: 1.0 }];
         values.iter().enumerate().map(|(topic, value)| (topic.to_string(), cell(value))).collect()
     }
 
     fn add(sample: &mut Sample, [seed, arm, domain]: [usize; 3], values: &[f64]) {
         let topics = topics(values);
-        sample.add(Place { seed, arm, domain }, topics.iter().map(|(name, cells)| (name.as_str(), cells.clone())));
+        sample.add(
+            SampleIndex { seed, arm, domain },
+            topics.iter().map(|(name, cells)| (name.as_str(), cells.clone())),
+        );
     }
 
     /// By seed, the values of the topics, which are the same in all seeds.
@@ -352,42 +440,55 @@ mod tests {
         sample
     }
 
-    fn only(sample: &Sample) -> Finding {
+    fn only(sample: &Sample) -> TestedEstimate {
         sample.means()[0].unwrap()
     }
 
-    fn near(found: Finding, mean: f64, [low, high]: [f64; 2], p: f64) {
+    fn near(found: TestedEstimate, mean: f64, [low, high]: [f64; 2], p: f64) {
         let [found_low, found_high] = found.estimate.interval().unwrap();
-        for (found, expected) in
-            [(found.estimate.mean, mean), (found_low, low), (found_high, high), (found.p.unwrap(), p)]
-        {
+        for (found, expected) in [
+            (found.estimate.mean, mean),
+            (found_low, low),
+            (found_high, high),
+            (found.p.unwrap(), p),
+        ] {
             assert!((found - expected).abs() < 1e-10, "{found} is not {expected}");
         }
     }
 
-    /// By hand: seeds have the means 1.5 and 4.5, topics 2 and 4, so that the mean squares are 2 (1.5^2 + 1.5^2) = 9
-    /// and 2 (1 + 1) = 4; the remainders are +-.5, their mean square 1. The variance is (9 + 4 - 1) / 4 = 3 with 12^2 /
-    /// (9^2 + 4^2 + 1^2) = 144 / 98 degrees of freedom.
+    /// By hand: seeds have the means 1.5 and 4.5, topics 2 and 4, so that the mean squares are 2
+    /// (1.5^2 + 1.5^2) = 9 and 2 (1 + 1) = 4; the remainders are +-.5, their mean square 1. The
+    /// variance is (9 + 4 - 1) / 4 = 3 with 12^2 / (9^2 + 4^2 + 1^2) = 144 / 98 degrees of freedom.
     #[test]
     fn two_seeds_and_two_topics_by_hand() {
-        let by_hand = Finding::new(3.0, 2, Some(Variance { value: 3.0, freedom: 144.0 / 98.0 }));
+        let by_hand =
+            TestedEstimate::new(3.0, 2, Some(Variance { value: 3.0, freedom: 144.0 / 98.0 }));
         let [low, high] = by_hand.estimate.interval().unwrap();
         near(only(&crossed(&[&[1.0, 2.0], &[3.0, 6.0]])), 3.0, [low, high], by_hand.p.unwrap());
     }
 
-    /// Mean squares .055833, .154167 and .0125 of `anova_lm(ols("y ~ C(s) + C(t)"))` of statsmodels 0.15.0; interval
-    /// and p by SciPy 1.17 from their variance .0164583 and 4.1028219 degrees of freedom.
+    /// Mean squares .055833, .154167 and .0125 of `anova_lm(ols("y ~ C(s) + C(t)"))` of statsmodels
+    /// 0.15.0; interval and p by SciPy 1.17 from their variance .0164583 and 4.1028219 degrees of
+    /// freedom.
     #[test]
     fn three_seeds_and_four_topics_by_statsmodels() {
-        let sample = crossed(&[&[0.2, 0.5, 0.4, 0.9], &[0.3, 0.7, 0.4, 0.8], &[0.6, 0.6, 0.7, 1.0]]);
-        near(only(&sample), 0.5916666666666667, [0.238969420986279, 0.9443639123470544], 0.00935844150678391);
+        let sample =
+            crossed(&[&[0.2, 0.5, 0.4, 0.9], &[0.3, 0.7, 0.4, 0.8], &[0.6, 0.6, 0.7, 1.0]]);
+        near(
+            only(&sample),
+            0.5916666666666667,
+            [0.238969420986279, 0.9443639123470544],
+            0.00935844150678391,
+        );
     }
 
-    const ONE_SEED: ([f64; 2], f64) = ([-0.0795834411373455, 0.8395834411373455], 0.0833357094752621);
-    const NESTED: ([f64; 2], f64) = ([-0.4652052178110789, 1.1318718844777456], 0.21432579868161386);
+    const ONE_SEED: ([f64; 2], f64) =
+        ([-0.0795834411373455, 0.8395834411373455], 0.0833357094752621);
+    const NESTED: ([f64; 2], f64) =
+        ([-0.4652052178110789, 1.1318718844777456], 0.21432579868161386);
 
-    /// `scipy.stats.ttest_1samp` of SciPy 1.17 over the topics of one seed, and over the means of seeds that share no
-    /// topic.
+    /// `scipy.stats.ttest_1samp` of SciPy 1.17 over the topics of one seed, and over the means of
+    /// seeds that share no topic.
     #[test]
     fn one_factor_alone_is_students_t() {
         let values = [0.2, 0.5, 0.4, 0.9, -0.1];
@@ -395,9 +496,11 @@ mod tests {
         let mut nested = Sample::new(1);
         for (seed, values) in [[0.1, 0.3], [0.5, 0.9], [-0.2, 0.4]].iter().enumerate() {
             let topics = topics(values);
-            let names: Vec<String> = topics.iter().map(|(name, _)| format!("{seed}/{name}")).collect();
-            let topics = names.iter().zip(&topics).map(|(name, (_, cells))| (name.as_str(), cells.clone()));
-            nested.add(Place { seed, arm: 0, domain: 0 }, topics);
+            let names: Vec<String> =
+                topics.iter().map(|(name, _)| format!("{seed}/{name}")).collect();
+            let topics =
+                names.iter().zip(&topics).map(|(name, (_, cells))| (name.as_str(), cells.clone()));
+            nested.add(SampleIndex { seed, arm: 0, domain: 0 }, topics);
         }
         near(only(&nested), 1.0 / 3.0, NESTED.0, NESTED.1);
     }
@@ -408,20 +511,30 @@ mod tests {
         assert_eq!(bare(&crossed(&[&[0.5]])), (None, None));
         assert_eq!(bare(&crossed(&[&[0.5], &[0.7]])), (None, None));
         let mut answers = Sample::new(1);
-        answers.add(Place { seed: 0, arm: 0, domain: 0 }, [("tin", vec![Cell { sum: 50.0, count: 100.0 }])]);
+        answers.add(
+            SampleIndex { seed: 0, arm: 0, domain: 0 },
+            [("tin", vec![Total { sum: 50.0, count: 100.0 }])],
+        );
         assert_eq!(only(&answers).estimate, Estimate::bare(0.5));
         let mut domains = crossed(&[&[0.1, 0.3, 0.4]]);
         add(&mut domains, [0, 0, 1], &[0.5]);
         assert_eq!(bare(&domains), (None, None), "one domain of one topic");
         let mut torn = crossed(&[&[0.1, 0.3], &[0.2, 0.5]]);
         add(&mut torn, [0, 0, 1], &[0.5, 0.6]);
-        assert_eq!((bare(&torn), only(&torn).seeds), ((None, None), 1), "one domain in one of two seeds");
+        assert_eq!(
+            (bare(&torn), only(&torn).seeds),
+            ((None, None), 1),
+            "one domain in one of two seeds"
+        );
     }
 
     #[test]
     fn what_varies_has_a_width_and_what_does_not_has_none() {
         let opposed = only(&crossed(&[&[0.0, 1.0], &[1.0, 0.0]]));
-        assert!(opposed.estimate.low.unwrap() < 0.0, "seeds and topics agree, their cells do not: {opposed:?}");
+        assert!(
+            opposed.estimate.low.unwrap() < 0.0,
+            "seeds and topics agree, their cells do not: {opposed:?}"
+        );
         let zero = only(&crossed(&[&[0.0; 3], &[0.0; 3]]));
         assert_eq!((zero.estimate.interval(), zero.p), (Some([0.0, 0.0]), Some(1.0)));
         let same = only(&crossed(&[&[0.1 + 0.2; 3], &[0.3; 3]]));
@@ -429,12 +542,12 @@ mod tests {
         assert_eq!(crossed(&[&[f64::NAN, 1.0]]).means(), [None]);
         assert_eq!(Sample::new(2).means(), [None, None]);
         let mut nothing = Sample::new(1);
-        nothing.add(Place { seed: 0, arm: 0, domain: 0 }, [("tin", vec![Cell::default()])]);
+        nothing.add(SampleIndex { seed: 0, arm: 0, domain: 0 }, [("tin", vec![Total::default()])]);
         assert_eq!(nothing.means(), [None]);
     }
 
-    /// One seed lacks the second domain: its mean is that of the other seed, and the domains weigh the same all the
-    /// same.
+    /// One seed lacks the second domain: its mean is that of the other seed, and domains have the
+    /// same weight nevertheless.
     #[test]
     fn domains_and_arms_weigh_the_same_where_a_seed_lacks_one() {
         let mut sample = crossed(&[&[0.0, 0.2], &[0.2, 0.4]]);
@@ -445,17 +558,21 @@ mod tests {
         assert!((only(&arms).estimate.mean - (0.2 + 0.9) / 2.0).abs() < 1e-12);
     }
 
-    /// Two arms whose gains on each topic are opposite have an average that does not vary.
+    /// Two arms with opposite gains on each topic have a constant average.
     #[test]
     fn arms_share_their_topics() {
         let mut sample = crossed(&[&[0.5, -0.5, 0.1]]);
         add(&mut sample, [0, 1, 0], &[-0.5, 0.5, -0.1]);
-        assert_eq!((only(&sample).estimate.interval(), only(&sample).p), (Some([0.0, 0.0]), Some(1.0)));
+        assert_eq!(
+            (only(&sample).estimate.interval(), only(&sample).p),
+            (Some([0.0, 0.0]), Some(1.0))
+        );
     }
 
-    /// By hand: means of 1 and 3 at home, 3 and 5 here, over two seeds in which topics are equal. The ratio of the
-    /// means is 2; seeds move it by (3 - 2 * 1) / 2 = .5 and (5 - 2 * 3) / 2 = -.5, so that its variance is (.25 + .25)
-    /// / 2 = .25 with one degree of freedom. The difference is the same in both seeds.
+    /// By hand: means of 1 and 3 in-domain, 3 and 5 here, over two seeds in which topics are equal.
+    /// The ratio of the means is 2; seeds move it by (3 - 2 * 1) / 2 = .5 and (5 - 2 * 3) / 2 =
+    /// -.5, so that its variance is (.25 + .25) / 2 = .25 with one degree of freedom. The
+    /// difference is the same in both seeds.
     #[test]
     fn two_sets_are_compared_seed_by_seed() {
         let mut sample = crossed(&[&[1.0; 4], &[3.0; 4]]);
@@ -468,8 +585,12 @@ mod tests {
         });
         let reach = 12.706204736174694 * 0.5;
         let [low, high] = ratio[0].unwrap().estimate.interval().unwrap();
-        assert!((low - (2.0 - reach)).abs() < 1e-9 && (high - (2.0 + reach)).abs() < 1e-9, "{ratio:?}");
-        let apart = sample.contrasts(side, |[one, other]| Some((other? - one?, [-1.0, 1.0])))[0].unwrap();
+        assert!(
+            (low - (2.0 - reach)).abs() < 1e-9 && (high - (2.0 + reach)).abs() < 1e-9,
+            "{ratio:?}"
+        );
+        let apart =
+            sample.contrasts(side, |[one, other]| Some((other? - one?, [-1.0, 1.0])))[0].unwrap();
         assert_eq!((apart.estimate.mean, apart.estimate.interval()), (2.0, Some([2.0, 2.0])));
         assert_eq!(sample.contrasts(side, |_| None), [None]);
     }

@@ -1,21 +1,29 @@
-//! Scores of a file of answers: each measure in each domain, and away from home.
+//! Scores of a file of responses: each measure by domain, and out-of-domain.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerScore, Cell, Estimate, MEASURES, Place, Sample, Settings, TopicCells};
+use crate::rows::MeasureName;
 
-/// What `scores.json` holds.
+use super::{
+    AnswerScore, Estimate, MEASURES, ScoreSettings,
+    domain_set::{DomainSet, distinct, domain_sets},
+    interval::{TopicTotals, Total},
+    sample::{Sample, SampleIndex},
+};
+
+/// Content of `scores.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scores {
-    /// What the measures are defined by.
-    pub settings: Settings,
-    /// The domain that was tuned on; none where nothing was said.
+    /// Parameters of the measures.
+    pub settings: ScoreSettings,
+    /// The in-domain domain, if given.
     pub in_domain: Option<String>,
-    /// Each domain of the answers, in the order of the file.
+    /// Each domain of the responses, in the order of the file.
     pub domains: Vec<DomainScores>,
-    /// The mean over all domains but the in-domain one, each weighing the same; none where there is no such domain.
+    /// Mean over all domains except the in-domain one, with equal weights; none without such a
+    /// domain.
     pub out_of_domain: Option<DomainScores>,
 }
 
@@ -24,89 +32,88 @@ pub struct Scores {
 pub struct DomainScores {
     /// The domain's name; "out-of-domain" for their mean.
     pub domain: String,
-    /// Answers.
+    /// Number of responses.
     pub answers: usize,
-    /// Different topics.
+    /// Number of topics.
     pub topics: usize,
-    /// Each measure of [`MEASURES`] by name, its interval over topics, of this one set of answers; a measure for which
-    /// no answer counts is missing.
-    pub measures: BTreeMap<String, Estimate>,
+    /// Each measure of [`MEASURES`] by name, with its interval over topics, for this set of
+    /// responses; measures without counted responses are missing.
+    pub measures: BTreeMap<MeasureName, Estimate>,
 }
 
-/// Why answers cannot be scored.
+/// Why responses cannot be scored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScoresError {
-    /// There are no answers.
-    #[error("there are no answers to score")]
+    /// There are no responses.
+    #[error("no responses to score")]
     NoAnswers,
-    /// No answer is of the in-domain domain.
-    #[error("`in_domain` is `{in_domain}`, but the answers are of: {domains}")]
+    /// The in-domain domain has no responses.
+    #[error("`in_domain` is `{in_domain}`, but the responses are of: {domains}")]
     UnknownDomain {
-        /// What was said.
+        /// The name in the recipe.
         in_domain: String,
-        /// What there is.
+        /// The domains of the responses.
         domains: String,
     },
 }
 
-/// The name of the mean over the domains that were not tuned on.
-pub(super) const OUT_OF_DOMAIN: &str = "out-of-domain";
-
-/// Scores answers by domain.
+/// Scores responses by domain.
 ///
 /// # Errors
-/// Where there are no answers, or none in the in-domain domain.
-pub fn scores(answers: &[AnswerScore], settings: Settings, in_domain: Option<&str>) -> Result<Scores, ScoresError> {
-    let names = domain_names(answers);
+/// Fails without responses, or without in-domain responses.
+pub fn scores(
+    answers: &[AnswerScore],
+    settings: ScoreSettings,
+    in_domain: Option<&str>,
+) -> Result<Scores, ScoresError> {
+    let names = distinct(answers.iter().map(|answer| &*answer.domain));
     if names.is_empty() {
         return Err(ScoresError::NoAnswers);
     }
     if let Some(unknown) = in_domain.filter(|domain| !names.contains(domain)) {
-        return Err(ScoresError::UnknownDomain { in_domain: unknown.to_owned(), domains: names.join(", ") });
+        return Err(ScoresError::UnknownDomain {
+            in_domain: unknown.to_owned(),
+            domains: names.join(", "),
+        });
     }
-    let domains = names.iter().map(|name| domain_scores(name, answers, &[name])).collect();
-    let others: Vec<&str> = names.into_iter().filter(|name| in_domain.is_some_and(|home| home != *name)).collect();
-    let out_of_domain = (!others.is_empty()).then(|| domain_scores(OUT_OF_DOMAIN, answers, &others));
+    let mut domains: Vec<DomainScores> =
+        domain_sets(&names, in_domain).into_iter().map(|set| domain_scores(set, answers)).collect();
+    // Each domain has a set of its own; one more set is that of all others.
+    let out_of_domain = if domains.len() > names.len() { domains.pop() } else { None };
     Ok(Scores { settings, in_domain: in_domain.map(str::to_owned), domains, out_of_domain })
 }
 
-/// The domains of answers, in the order in which they first occur.
-pub(super) fn domain_names(answers: &[AnswerScore]) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for answer in answers {
-        if !names.contains(&answer.domain.as_str()) {
-            names.push(&answer.domain);
-        }
-    }
-    names
-}
-
-fn domain_scores(name: &str, answers: &[AnswerScore], domains: &[&str]) -> DomainScores {
+fn domain_scores(DomainSet { name, domains }: DomainSet, answers: &[AnswerScore]) -> DomainScores {
     let mut sample = Sample::new(MEASURES.len());
     let mut count = 0;
     for (domain, name) in domains.iter().enumerate() {
         let topics = topics(answers, name);
         count += topics.len();
-        sample.add(Place { seed: 0, arm: 0, domain }, topics);
+        sample.add(SampleIndex { seed: 0, arm: 0, domain }, topics);
     }
     DomainScores {
-        domain: name.to_owned(),
-        answers: answers.iter().filter(|answer| domains.contains(&answer.domain.as_str())).count(),
+        domain: name,
+        answers: answers.iter().filter(|answer| domains.contains(&answer.domain)).count(),
         topics: count,
         measures: MEASURES
             .iter()
             .zip(sample.means())
-            .filter_map(|(measure, found)| Some((measure.name.to_owned(), found?.estimate)))
+            .filter_map(|(measure, found)| Some((measure.name, found?.bounded(measure.most))))
             .collect(),
     }
 }
 
-/// The topics of a domain by name, with the sums of all measures over their answers.
-pub(super) fn topics<'a>(answers: &'a [AnswerScore], domain: &str) -> BTreeMap<&'a str, TopicCells> {
-    let mut topics: BTreeMap<&str, TopicCells> = BTreeMap::new();
+/// The topics of a domain by name, with the sums of all measures over their responses.
+pub(super) fn topics<'a>(
+    answers: &'a [AnswerScore],
+    domain: &str,
+) -> BTreeMap<&'a str, TopicTotals> {
+    let mut topics: BTreeMap<&str, TopicTotals> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.domain == domain) {
-        let cells = topics.entry(&answer.topic).or_insert_with(|| vec![Cell::default(); MEASURES.len()]);
+        let cells =
+            topics.entry(&answer.topic).or_insert_with(|| vec![Total::default(); MEASURES.len()]);
         for (cell, measure) in cells.iter_mut().zip(MEASURES) {
+            // A response that does not count leaves the total as it is, unlike a 0.
             if let Some(value) = (measure.value)(answer) {
                 cell.add(value);
             }
@@ -120,12 +127,17 @@ pub(super) mod tests {
     use super::*;
     use crate::evaluation::answer::tests::SETTINGS;
 
-    /// An answer of two facts, so many of them supported.
-    pub(crate) fn answer(domain: &str, topic: &str, sample: usize, supported: Option<usize>) -> AnswerScore {
+    /// A response of two facts with this number of supported ones.
+    pub(crate) fn answer(
+        domain: &str,
+        topic: &str,
+        sample: usize,
+        supported: Option<usize>,
+    ) -> AnswerScore {
         let facts = if supported.is_some() { 2 } else { 0 };
         let supported = supported.unwrap_or(0);
         AnswerScore {
-            response_id: format!("{domain}/{topic}#{sample}"),
+            response_id: format!("{domain}/{topic}#{sample}").into(),
             prompt_id: format!("{domain}/{topic}"),
             sample,
             topic: topic.to_owned(),
@@ -135,6 +147,7 @@ pub(super) mod tests {
             supported,
             unsupported: facts - supported,
             irrelevant: 0,
+            undecided: 0,
             distinct_supported: supported,
             distinct_unsupported: facts - supported,
             repeats: 0,
@@ -165,11 +178,17 @@ pub(super) mod tests {
         assert_eq!(names, ["people", "countries", "elements"]);
         let people = &scores.domains[0];
         assert_eq!((people.answers, people.topics), (3, 2));
-        assert_eq!(people.measures["precision"], Estimate::bare(0.75), "Bo states no fact");
-        assert!((people.measures["responding"].mean - 2.0 / 3.0).abs() < 1e-12);
-        assert!(!people.measures.contains_key("factscore"));
+        assert_eq!(
+            people.measures[&MeasureName::Precision],
+            Estimate::bare(0.75),
+            "Bo states no fact"
+        );
+        assert!((people.measures[&MeasureName::Responding].mean - 2.0 / 3.0).abs() < 1e-12);
+        assert!(!people.measures.contains_key(&MeasureName::Factscore));
         let away = scores.out_of_domain.as_ref().unwrap();
-        assert!((away.measures["precision"].mean - (0.5 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
+        assert!(
+            (away.measures[&MeasureName::Precision].mean - (0.5 + 2.0 / 3.0) / 2.0).abs() < 1e-12
+        );
         assert_eq!((away.answers, away.topics), (4, 4));
         let text = serde_json::to_string(&scores).unwrap();
         assert_eq!(serde_json::from_str::<Scores>(&text).unwrap(), scores);
@@ -178,7 +197,8 @@ pub(super) mod tests {
     #[test]
     fn wrong_calls_are_told() {
         assert_eq!(scores(&[], SETTINGS, None), Err(ScoresError::NoAnswers));
-        let error = scores(&[answer("people", "Ann", 0, None)], SETTINGS, Some("peple")).unwrap_err();
-        assert_eq!(error.to_string(), "`in_domain` is `peple`, but the answers are of: people");
+        let error =
+            scores(&[answer("people", "Ann", 0, None)], SETTINGS, Some("peple")).unwrap_err();
+        assert_eq!(error.to_string(), "`in_domain` is `peple`, but the responses are of: people");
     }
 }

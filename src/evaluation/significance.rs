@@ -1,12 +1,13 @@
-//! Many comparisons: p-values corrected where several are looked at.
+//! Multiple comparisons: corrected p-values.
 
-/// Corrects p-values of one family so that the chance of any false finding among them is that of one (Holm 1979).
+/// Corrects p-values of one family for the family-wise error rate (Holm 1979).
 pub fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|one, other| p_values[*one].total_cmp(&p_values[*other]));
     let mut corrected = vec![0.0; p_values.len()];
     let mut least: f64 = 0.0;
     for (rank, index) in order.into_iter().enumerate() {
+        // A less significant difference must not get a smaller corrected p-value.
         least = least.max((p_values.len() - rank) as f64 * p_values[index]).min(1.0);
         corrected[index] = least;
     }
@@ -17,7 +18,8 @@ pub fn holm(p_values: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
 
-    /// Holm's own procedure by hand: 4 x .01, 3 x .0134, 2 x .03, 1 x .04 at least as large as what stands before.
+    /// Holm's own procedure by hand: 4 x .01, 3 x .0134, 2 x .03, 1 x .04 at least as large as what
+    /// stands before.
     #[test]
     fn many_comparisons_are_corrected() {
         let corrected = holm(&[0.04, 0.01, 0.03, 0.0134]);

@@ -1,22 +1,51 @@
 //! Abbreviations: words whose full stop does not end a sentence.
 
-/// What stands before a name, a number or a further word: a sentence goes on after it, unless a word of [`STARTERS`] follows.
+/// Words before a name, a number or a further word: the sentence continues, unless a word of
+/// [`STARTERS`] follows.
 const ABBREVIATIONS: &[&str] = &[
-    "mr", "mrs", "ms", "mx", "dr", "drs", "prof", "st", "ste", "jr", "sr", "vs", "v", "e.g", "i.e", "eg", "ie", "cf",
-    "viz", "vol", "vols", "fig", "figs", "approx", "ca", "inc", "ltd", "co", "corp", "bros", "plc", "llc", "assn",
-    "dept", "univ", "inst", "gen", "col", "lt", "sgt", "cpl", "pvt", "maj", "adm", "brig", "cmdr", "cdr", "capt",
-    "comdr", "cpt", "rev", "revd", "hon", "gov", "sen", "rep", "reps", "sens", "pres", "supt", "atty", "insp", "det",
-    "mme", "mlle", "mons", "messrs", "msgr", "fr", "sra", "srta", "dott", "ing", "mt", "mts", "ft", "op", "opp", "nos",
-    "pp", "pg", "ch", "chap", "sec", "ed", "eds", "trans", "rev", "repr", "abr", "ave", "blvd", "rd", "hwy", "sq",
-    "apt", "bldg", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue",
-    "tues", "wed", "thu", "thur", "thurs", "fri", "b", "d", "c", "r", "fl", "née", "al", "ph.d", "b.sc", "m.sc",
-    "d.phil", "d.sc", "b.eng", "m.eng", "m.phil", "ll.b", "ll.m", "ed.d", "est", "incl", "misc", "orig", "pop", "min",
-    "max", "tel", "ext", "esq", "calif", "conn", "mass", "penn", "ill", "wash", "colo", "ariz", "fla", "mich", "minn",
-    "tenn", "okla", "ont", "que", "lib", "mgr", "dir", "asst", "intl", "natl", "arr", "feat", "ft", "prod",
+    "mr", "mrs", "ms", "mx", "dr", "drs", "prof", "st", "ste", "jr", "sr", "vs", "v", "e.g", "i.e",
+    "eg", "ie", "cf", "viz", "vol", "vols", "fig", "figs", "approx", "ca", "inc", "ltd", "co",
+    "corp", "bros", "plc", "llc", "assn", "dept", "univ", "inst", "gen", "col", "lt", "sgt", "cpl",
+    "pvt", "maj", "adm", "brig", "cmdr", "cdr", "capt", "comdr", "cpt", "rev", "revd", "hon",
+    "gov", "sen", "rep", "reps", "sens", "pres", "supt", "atty", "insp", "det", "mme", "mlle",
+    "mons", "messrs", "msgr", "fr", "sra", "srta", "dott", "ing", "mt", "mts", "ft", "op", "opp",
+    "nos", "pp", "pg", "ch", "chap", "sec", "ed", "eds", "trans", "rev", "repr", "abr", "ave",
+    "blvd", "rd", "hwy", "sq", "apt", "bldg", "jan", "feb", "mar", "apr", "jun", "jul", "aug",
+    "sep", "sept", "oct", "nov", "dec", "mon", "tue", "tues", "wed", "thu", "thur", "thurs", "fri",
+    "b", "d", "c", "r", "fl", "née", "al", "ph.d", "b.sc", "m.sc", "d.phil", "d.sc", "b.eng",
+    "m.eng", "m.phil", "ll.b", "ll.m", "ed.d", "est", "incl", "misc", "orig", "pop", "min", "max",
+    "tel", "ext", "esq", "calif", "conn", "mass", "penn", "ill", "wash", "colo", "ariz", "fla",
+    "mich", "minn", "tenn", "okla", "ont", "que", "lib", "mgr", "dir", "asst", "intl", "natl",
+    "arr", "feat", "ft", "prod",
 ];
 
-/// Abbreviations that end a sentence as often as not: one goes on where a lower-case word or a number follows.
+/// Abbreviations before a number only, since they are also words or initials.
+const BEFORE_NUMBERS: &[&str] = &["no", "art", "sec", "p", "pt", "rs", "n", "nr", "para", "rn"];
+
+/// Abbreviations that may end a sentence: it continues if a lower-case word or a number follows.
 const ENDINGS: &[&str] = &["etc", "a.m", "p.m", "bc", "ad"];
+
+/// Words after an hour that belong to it: `5 a.m. Monday`.
+const AFTER_HOURS: &[&str] = &[
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "est",
+    "edt",
+    "cst",
+    "pst",
+    "pdt",
+    "gmt",
+    "utc",
+    "cet",
+    "bst",
+    "eastern",
+    "pacific",
+];
 
 /// Words that, with a capital, begin a sentence even after an abbreviation or an initial.
 const STARTERS: &[&str] = &[
@@ -106,13 +135,13 @@ const STARTERS: &[&str] = &[
     "could",
 ];
 
-/// Abbreviations that in lower case are words as well, and go on only where a number follows.
+/// Abbreviations that are also words in lower case; the sentence continues only before a number.
 const WORDS_TOO: &[&str] = &[
-    "ill", "mass", "wash", "fig", "pop", "max", "min", "ed", "mar", "mon", "gen", "rep", "trans", "ext", "det", "dir",
-    "lib", "arr", "ing", "prod", "col", "co", "sen", "ch", "inst", "fri",
+    "ill", "mass", "wash", "fig", "pop", "max", "min", "ed", "mar", "mon", "gen", "rep", "trans",
+    "ext", "det", "dir", "lib", "arr", "ing", "prod", "col", "co", "sen", "ch", "inst", "fri",
 ];
 
-/// What a single letter numbers, rather than begins a name: `World War I`, `vitamin C`.
+/// Words numbered by a single letter, which is then no initial: `World War I`, `vitamin C`.
 const NUMBERED: &[&str] = &[
     "war",
     "vitamin",
@@ -165,25 +194,42 @@ const AFTER_ORDINALS: &[&str] = &[
     "jahrhunderts",
 ];
 
-/// Whether a sentence goes on after this word and a full stop, with these words before and after it.
+/// Whether a sentence continues after this word and a full stop, given the words before and after.
 pub(super) fn goes_on(before: &str, word: &str, next: &str) -> bool {
+    // Capitals tell nothing about the abbreviation itself: `St.`, `st.` and `ST.` are one.
     let (lower, next_lower) = (word.to_lowercase(), next.to_lowercase());
-    let number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
     let starts = STARTERS.contains(&next_lower.as_str());
     let small = word.chars().all(char::is_lowercase);
+    // `Ph.D` has two letters in a part, and stands in the list instead.
     let initials = !word.is_empty()
-        && word
-            .split('.')
-            .all(|part| part.chars().count() == 1 && !number(part) && part.chars().all(char::is_alphabetic));
-    match () {
-        () if number(word) => word.len() <= 2 && AFTER_ORDINALS.contains(&next_lower.as_str()),
-        () if matches!(lower.as_str(), "no" | "art" | "sec" | "p" | "pt" | "rs" | "n" | "nr" | "para" | "rn") => {
-            number(next) || (initials && word.chars().all(char::is_uppercase) && !starts && !next.is_empty())
-        }
-        () if ENDINGS.contains(&lower.as_str()) => number(next),
-        () if small && WORDS_TOO.contains(&lower.as_str()) => number(next),
-        () if initials && NUMBERED.contains(&before.to_lowercase().as_str()) => false,
-        () if initials => !starts && !next.is_empty(),
-        () => ABBREVIATIONS.contains(&lower.as_str()) && !starts && !next.is_empty(),
+        && word.split('.').all(|part| {
+            part.chars().count() == 1 && !is_number(part) && part.chars().all(char::is_alphabetic)
+        });
+    let lower = lower.as_str();
+    if is_number(word) {
+        // `in 1905. May`: years are no ordinals.
+        word.len() <= 2 && AFTER_ORDINALS.contains(&next_lower.as_str())
+    } else if BEFORE_NUMBERS.contains(&lower) {
+        // `No. 5`, but `No. It is`; in capitals they may be initials as well: `P. Ray`.
+        is_number(next)
+            || (initials && word.chars().all(char::is_uppercase) && !starts && !next.is_empty())
+    } else if ENDINGS.contains(&lower) || (small && WORDS_TOO.contains(&lower)) {
+        let hour = matches!(lower, "a.m" | "p.m");
+        is_number(next) || (hour && AFTER_HOURS.contains(&next_lower.as_str()))
+    // `World War I.` ends a sentence that `J. I.` would not.
+    } else if initials && NUMBERED.contains(&before.to_lowercase().as_str()) {
+        false
+    } else {
+        (initials || ABBREVIATIONS.contains(&lower)) && !starts && !next.is_empty()
     }
+}
+
+/// Whether a word with a capital begins a sentence whatever comes before.
+pub(super) fn starts(word: &str) -> bool {
+    word.chars().count() > 1 && STARTERS.contains(&word.to_lowercase().as_str())
+}
+
+/// Whether a word is digits only.
+pub(super) fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_digit())
 }

@@ -1,7 +1,13 @@
 //! Marks inside lines: emphasis, code, links, citations, tags and entities.
 
-/// Hands on the letters of a line, from and up to these places, that are no marks, each with its place.
-pub(super) fn inline(letters: &[char], start: usize, end: usize, push: &mut impl FnMut(char, usize)) {
+/// Hands on the letters of a line, from and up to these places, that are no marks, each with its
+/// place.
+pub(super) fn inline(
+    letters: &[char],
+    start: usize,
+    end: usize,
+    push: &mut impl FnMut(char, usize),
+) {
     let mut index = start;
     while index < end {
         let rest = &letters[index..end];
@@ -42,7 +48,9 @@ enum Mark {
 
 fn mark(rest: &[char], before: Option<char>) -> Option<Mark> {
     match rest[0] {
-        '\\' if rest.get(1).is_some_and(char::is_ascii_punctuation) => Some(Mark::Letter(rest[1], 2)),
+        '\\' if rest.get(1).is_some_and(char::is_ascii_punctuation) => {
+            Some(Mark::Letter(rest[1], 2))
+        }
         '!' if rest.get(1) == Some(&'[') => match link(&rest[1..])? {
             Mark::Shown { length, .. } => Some(Mark::Skip(length + 1)),
             _ => None,
@@ -50,6 +58,7 @@ fn mark(rest: &[char], before: Option<char>) -> Option<Mark> {
         '[' | '\u{3010}' => citation(rest).or_else(|| link(rest)),
         '<' => tag(rest),
         '&' => entity(rest),
+        // Code in a sentence is a word of it, unlike a block of code.
         '`' => Some(Mark::Skip(1)),
         '~' if rest.get(1) == Some(&'~') => Some(Mark::Skip(2)),
         mark @ ('*' | '_') => emphasis(rest, before, mark),
@@ -63,8 +72,12 @@ fn citation(rest: &[char]) -> Option<Mark> {
     let length = rest.iter().take(40).position(|c| *c == close)?;
     let inner: String = rest[1..length].iter().collect();
     let numbers = inner.chars().any(|c| c.is_ascii_digit())
-        && inner.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-' | '\u{2013}' | '^' | ';'));
-    let note = inner.starts_with('^') || matches!(inner.as_str(), "citation needed" | "source" | "note");
+        && inner
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, ',' | ' ' | '-' | '\u{2013}' | '^' | ';'));
+    let note =
+        inner.starts_with('^') || matches!(inner.as_str(), "citation needed" | "source" | "note");
+    // A citation may be a link itself: `[1](https://...)`.
     let followed = rest.get(length + 1) == Some(&'(');
     ((numbers || note || close == '\u{3011}') && inner.len() < 40).then_some(())?;
     let target = followed.then(|| link(rest)).flatten();
@@ -97,10 +110,16 @@ fn link(rest: &[char]) -> Option<Mark> {
 fn tag(rest: &[char]) -> Option<Mark> {
     let named = rest.get(1).is_some_and(|c| c.is_ascii_alphabetic())
         || (rest.get(1) == Some(&'/') && rest.get(2).is_some_and(char::is_ascii_alphabetic));
+    // A lone `<` must not swallow the rest of a response.
     let length = rest.iter().take(120).position(|c| *c == '>').filter(|_| named)?;
-    let name: String = rest[1..length].iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '/').collect();
+    let name: String =
+        rest[1..length].iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '/').collect();
     let breaks = ["br", "br/", "p", "/p", "li", "/li", "div", "/div", "/h1", "/h2", "/h3"];
-    Some(if breaks.contains(&name.to_lowercase().as_str()) { Mark::Break(length + 1) } else { Mark::Skip(length + 1) })
+    Some(if breaks.contains(&name.to_lowercase().as_str()) {
+        Mark::Break(length + 1)
+    } else {
+        Mark::Skip(length + 1)
+    })
 }
 
 fn entity(rest: &[char]) -> Option<Mark> {
@@ -124,10 +143,15 @@ fn entity(rest: &[char]) -> Option<Mark> {
 fn emphasis(rest: &[char], before: Option<char>, mark: char) -> Option<Mark> {
     let length = rest.iter().take_while(|c| **c == mark).count();
     let after = rest.get(length);
-    let spaced = |letter: Option<&char>| letter.is_none_or(|c| c.is_whitespace());
-    let touches = !(spaced(before.as_ref()) && spaced(after));
-    let inside_word = before.is_some_and(char::is_alphanumeric) && after.is_some_and(|c| c.is_alphanumeric());
+    let touches =
+        before.is_some_and(|c| !c.is_whitespace()) || after.is_some_and(|c| !c.is_whitespace());
+    let inside_word =
+        before.is_some_and(char::is_alphanumeric) && after.is_some_and(|c| c.is_alphanumeric());
     let is_mark = touches && (length >= 2 || !inside_word) && !(mark == '_' && inside_word);
-    let is_grade = length == 1 && mark == '*' && before.is_some_and(|c| c.is_ascii_uppercase()) && !rest.contains(&' ');
+    // At the end of a line a star after a capital is a grade: `A*`.
+    let is_grade = length == 1
+        && mark == '*'
+        && before.is_some_and(|c| c.is_ascii_uppercase())
+        && !rest.contains(&' ');
     (is_mark && !is_grade).then_some(Mark::Skip(length))
 }

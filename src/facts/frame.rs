@@ -1,8 +1,8 @@
-//! What an answer says of its own sentences: that they are false, or nothing that counts.
+//! Frames: a response's words about its own sentences, such as that they are false.
 
 use super::{token::Token, verb::is_copula};
 
-/// Words that say of a sentence that it is false.
+/// Words that call a sentence false.
 const DENIALS: &[&str] = &[
     "false",
     "falsely",
@@ -30,11 +30,11 @@ const DENIALS: &[&str] = &[
     "refuted",
     "nonsense",
 ];
-/// Words that say so where nothing else is said.
+/// Words that do so if nothing else is said.
 const DENIALS_ALONE: &[&str] = &["not", "lie", "lies", "fiction", "fake"];
-/// What is said of a true sentence, and denied after `not`.
+/// Words that call a sentence true, and false after `not`.
 const TRUTH: &[&str] = &["true", "correct", "right", "accurate", "so", "case", "fact", "facts"];
-/// Words of headings over what is false: `Common myths about her`.
+/// Words of headings over false statements: `Common myths about her`.
 const OF_HEADINGS: &[&str] = &[
     "common",
     "popular",
@@ -53,10 +53,10 @@ const OF_HEADINGS: &[&str] = &[
     "beliefs",
     "facts",
 ];
-/// The longest sentence that takes back the one before it.
+/// Maximum words of a retraction.
 const LONGEST_RETRACTION: usize = 7;
 
-/// What stands before a fact and adds nothing to it, if a comma follows.
+/// Openings without content, if a comma follows.
 const OPENINGS: &[&str] = &[
     "however",
     "sadly",
@@ -83,7 +83,7 @@ const OPENINGS: &[&str] = &[
     "as we know",
     "to be sure",
 ];
-/// The same before a clause without a comma.
+/// Openings without content before a clause without comma.
 const CLAUSE_OPENINGS: &[&str] = &[
     "but",
     "and",
@@ -100,40 +100,54 @@ const CLAUSE_OPENINGS: &[&str] = &[
     "as you know",
 ];
 
-/// Whether words say of the sentences after them that they are false: `The following is false`, `Myths`, `Not`.
+/// Whether words call the next sentences false: `The following is false`, `Myths`, `Not`.
 pub(super) fn denies(words: &[Token]) -> bool {
-    let is = |token: &Token, list: &[&str]| list.contains(&token.word.as_str());
-    let negated = |index: usize| words[index + 1..].iter().take(4).any(|token| is(token, TRUTH));
-    words.iter().any(|token| is(token, DENIALS))
-        || (words.len() == 1 && is(&words[0], DENIALS_ALONE))
-        || (0..words.len()).any(|index| is(&words[index], &["not", "never", "none"]) && negated(index))
+    words.iter().any(|token| token.is_one_of(DENIALS))
+        || (words.len() == 1 && words[0].is_one_of(DENIALS_ALONE))
+        || (0..words.len()).any(|index| negates_truth(&words[index..]))
 }
 
-/// Whether a heading stands over what is false.
+/// Whether words begin with a negation of truth: `not entirely true`.
+fn negates_truth(words: &[Token]) -> bool {
+    words[0].is_one_of(&["not", "never", "none"])
+        && words[1..].iter().take(4).any(|token| token.is_one_of(TRUTH))
+}
+
+/// Whether a heading is over false statements.
 pub(super) fn is_denying_heading(words: &[Token]) -> bool {
     denies(words)
-        && words
-            .iter()
-            .all(|token| [DENIALS, OF_HEADINGS].iter().any(|list| list.contains(&token.word.as_str())) || token.article)
+        && words.iter().all(|token| {
+            [DENIALS, OF_HEADINGS].iter().any(|list| token.is_one_of(list)) || token.article
+        })
 }
 
-/// Whether a sentence takes back the one before it: `That is false.`, `None of this is true.`
+/// Whether a sentence retracts the previous one: `That is false.`, `None of this is true.`
 pub(super) fn retracts(words: &[Token]) -> bool {
-    let leading = words.iter().take_while(|token| matches!(token.word.as_str(), "no" | "but" | "actually")).count();
+    let leading = words
+        .iter()
+        .take_while(|token| matches!(token.word.as_str(), "no" | "but" | "actually"))
+        .count();
     let words = &words[leading..];
-    let word = |index: usize| words.get(index).map_or("", |token| token.word.as_str());
-    let refers = matches!(word(0), "that" | "this" | "it" | "these" | "those" | "both" | "all" | "none" | "nothing");
+    let first = words.first().map_or("", |token| token.word.as_str());
+    let refers = matches!(
+        first,
+        "that" | "this" | "it" | "these" | "those" | "both" | "all" | "none" | "nothing"
+    );
     // `It was a hoax` may say so of the topic.
-    let of_topic =
-        word(0) == "it" && words.iter().any(|token| matches!(token.word.as_str(), "hoax" | "myth" | "nonsense"));
-    let says = (words.len() <= 3 || words.iter().any(|token| is_copula(&token.word))) && refers && !of_topic;
-    let is_lie = words.iter().any(|token| matches!(token.word.as_str(), "lie" | "lies" | "fiction"));
-    let is_alone = words.len() == 1 && (word(0) == "not" || DENIALS.contains(&word(0)));
-    let jokes = words.len() == 2 && word(0) == "just" && matches!(word(1), "kidding" | "joking");
+    let of_topic = first == "it"
+        && words.iter().any(|token| matches!(token.word.as_str(), "hoax" | "myth" | "nonsense"));
+    let says = (words.len() <= 3 || words.iter().any(|token| is_copula(&token.word)))
+        && refers
+        && !of_topic;
+    let is_lie =
+        words.iter().any(|token| matches!(token.word.as_str(), "lie" | "lies" | "fiction"));
+    let is_alone = words.len() == 1 && (first == "not" || DENIALS.contains(&first));
+    let jokes = words.len() == 2 && first == "just" && words[1].is_one_of(&["kidding", "joking"]);
+    // A longer sentence says something of its own, which is checked as such.
     words.len() <= LONGEST_RETRACTION && (is_alone || jokes || (says && (denies(words) || is_lie)))
 }
 
-/// How many words at the beginning add nothing to the fact: `However,`, `It is known that`.
+/// Number of opening words without content: `However,`, `It is known that`.
 pub(super) fn opening(words: &[Token]) -> usize {
     let mut from = 0;
     while let Some(length) = one_opening(&words[from..]) {
@@ -143,21 +157,33 @@ pub(super) fn opening(words: &[Token]) -> usize {
 }
 
 fn one_opening(words: &[Token]) -> Option<usize> {
-    let begins = |opening: &str| {
-        let parts: Vec<&str> = opening.split(' ').collect();
-        let own = words.iter().take(parts.len()).map(|token| token.word.as_str());
-        (words.len() > parts.len() && own.eq(parts.iter().copied())).then_some(parts.len())
-    };
-    let comma = |length: &usize| words[*length].mark == Some(',') && words[1..*length].iter().all(|w| w.mark.is_none());
-    let plain =
-        |length: &usize| words[1..=*length].iter().all(|token| token.mark.is_none()) && is_subject(&words[*length]);
-    let closed = OPENINGS.iter().filter_map(|opening| begins(opening)).find(comma);
-    closed.or_else(|| CLAUSE_OPENINGS.iter().filter_map(|opening| begins(opening)).find(plain))
+    // With a comma any sentence may follow; without one, only what can be a subject.
+    let before_comma =
+        OPENINGS.iter().filter_map(|opening| length_of(opening, words)).find(|length| {
+            words[*length].mark == Some(',') && words[1..*length].iter().all(|w| w.mark.is_none())
+        });
+    before_comma.or_else(|| {
+        CLAUSE_OPENINGS.iter().filter_map(|opening| length_of(opening, words)).find(|length| {
+            words[1..=*length].iter().all(|token| token.mark.is_none())
+                && is_subject(&words[*length])
+        })
+    })
+}
+
+/// Number of words of an opening, if these words begin with it and do not end there.
+fn length_of(opening: &str, words: &[Token]) -> Option<usize> {
+    let parts = opening.split(' ');
+    let length = parts.clone().count();
+    let own = words.iter().take(length).map(|token| token.word.as_str());
+    (words.len() > length && own.eq(parts)).then_some(length)
 }
 
 /// Whether a clause may begin with this word.
 fn is_subject(token: &Token) -> bool {
     token.capital
         || token.article
-        || matches!(token.word.as_str(), "she" | "he" | "it" | "they" | "her" | "his" | "its" | "their")
+        || matches!(
+            token.word.as_str(),
+            "she" | "he" | "it" | "they" | "her" | "his" | "its" | "their"
+        )
 }

@@ -1,50 +1,56 @@
-//! Answers without their markup: what readers are shown as sentences, and where each letter stands in the answer.
+//! Removes markup from responses: the visible prose, with the position of each letter in the
+//! response.
 
 use super::{
-    emphasis::inline, frame::is_denying_heading, other::is_other_person, segment::BLOCK, struck::without_struck,
-    token::tokens, topic::Topic, unicode::is_invisible,
+    emphasis::inline, frame::is_denying_heading, other::is_other_person, scan::tokens,
+    segment::BLOCK, struck::without_struck, topic::Topic, unicode::is_invisible, verb::is_verb,
 };
 
-/// The prose of an answer.
+/// The prose of a response.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Prose {
-    /// Its letters; [`BLOCK`] parts blocks such as the points of a list.
+    /// Its letters; [`BLOCK`] separates blocks such as the points of a list.
     pub(super) letters: Vec<char>,
-    /// The character (not byte) of the answer that each letter is.
+    /// Index of each letter among the response's characters (not bytes).
     pub(super) places: Vec<usize>,
 }
 
-/// A line of an answer.
-struct Line {
+/// A line of a response.
+struct AnswerLine {
     /// Its first character, without white space and marks of quotations.
     start: usize,
     /// The character after its last one.
     end: usize,
     text: String,
-    /// Whether a mark of a list or quotation was left out before it.
+    /// Whether a list or quotation mark before it was removed.
     marked: bool,
 }
 
-/// A heading has at most so many words.
+/// Maximum words of a heading.
 const LONGEST_HEADING: usize = 8;
 
-/// The prose of an answer: headings, tables, rules and code are left out, and so are the marks of lists, quotations,
+/// The prose of a response, without headings, tables, rules, code, and marks of lists, quotations,
 /// emphasis, links and citations.
 pub(super) fn prose(answer: &str) -> Prose {
+    // First, since what is struck out may span lines and contain any mark.
     let letters = without_struck(answer.chars().collect());
     let lines = lines(&letters);
     let kept = kept(&lines);
     let mut prose = Prose::default();
     for (index, line) in lines.iter().enumerate() {
         if !kept[index] {
+            // A dropped line still separates: two paragraphs are no sentence.
             prose.push(BLOCK, line.start);
             if speaks_of_what_follows(&line.text) {
-                let title = line.text.trim_matches(|c: char| matches!(c, '#' | '*' | '_' | ':') || c.is_whitespace());
+                let title = line.text.trim_matches(|c: char| {
+                    matches!(c, '#' | '*' | '_' | ':') || c.is_whitespace()
+                });
                 title.chars().chain([':', '\n']).for_each(|letter| prose.push(letter, line.start));
             }
             continue;
         }
         let (start, marked) = after_list_mark(&letters, line);
+        // Points of a list often end without a full stop.
         if marked || line.marked || line.text.is_empty() {
             prose.push(BLOCK, start);
         }
@@ -63,92 +69,118 @@ impl Prose {
     }
 }
 
-fn lines(letters: &[char]) -> Vec<Line> {
+fn lines(letters: &[char]) -> Vec<AnswerLine> {
     let mut lines = Vec::new();
     let mut from = 0;
     while from <= letters.len() {
-        let length =
-            letters[from..].iter().take_while(|c| !matches!(c, '\n' | '\u{2028}' | '\u{2029}' | '\u{85}')).count();
+        let length = letters[from..]
+            .iter()
+            .take_while(|c| !matches!(c, '\n' | '\u{2028}' | '\u{2029}' | '\u{85}'))
+            .count();
         let end = from + length;
         let mut start = from;
         let mut marked = false;
-        while start < end && (letters[start].is_whitespace() || letters[start] == '>' || is_invisible(letters[start])) {
+        while start < end
+            && (letters[start].is_whitespace()
+                || letters[start] == '>'
+                || is_invisible(letters[start]))
+        {
             marked |= letters[start] == '>';
             start += 1;
         }
         let text: String = letters[start..end].iter().collect();
-        lines.push(Line { start, end, text: text.trim_end().to_owned(), marked });
+        lines.push(AnswerLine { start, end, text: text.trim_end().to_owned(), marked });
         from = end + 1;
     }
     lines
 }
 
 /// Which lines are prose.
-fn kept(lines: &[Line]) -> Vec<bool> {
+fn kept(lines: &[AnswerLine]) -> Vec<bool> {
     let mut kept = Vec::with_capacity(lines.len());
     let mut fence: Option<char> = None;
     let mut in_table = false;
     for (index, line) in lines.iter().enumerate() {
         let text = line.text.as_str();
-        let marks = |mark: char| text.chars().take_while(|c| *c == mark).count();
-        let fences = ['`', '~'].into_iter().find(|mark| marks(*mark) >= 3);
+        let fences =
+            ['`', '~'].into_iter().find(|mark| text.chars().take_while(|c| c == mark).count() >= 3);
         if let Some(open) = fence {
+            // A fence is closed by its own kind only; the other kind is code inside it.
             if fences == Some(open) && text.chars().all(|c| c == open) {
                 fence = None;
             }
             kept.push(false);
             continue;
         }
+        // `` ```code``` `` in one line opens nothing.
         if let Some(mark) = fences.filter(|mark| !text.trim_start_matches(*mark).contains(*mark)) {
             fence = Some(mark);
             kept.push(false);
             continue;
         }
         let next = lines.get(index + 1).map_or("", |next| next.text.as_str());
+        // Rows of a table may lack outer bars once it has begun.
         in_table = !text.is_empty() && is_row(text, in_table, next);
+        // A line below a whole sentence is a rule across the page.
         let rules_next = is_underline(next) && !text.is_empty() && !ends_sentence(text);
         let before = index.checked_sub(1).map_or("", |before| lines[before].text.as_str());
-        let heads = is_heading(text) || rules_next || is_title(text, before, &lines[index + 1..], line.marked);
+        let heads = is_heading(text)
+            || rules_next
+            || is_title(text, before, &lines[index + 1..], line.marked);
         kept.push(!in_table && !heads && !is_rule(text));
     }
     kept
 }
 
-/// Whether a line is a row of a table: it begins with a bar, or has bars beside a row that rules it off.
+/// Whether a line is a row of a table: it begins with a bar, or has bars beside a row that rules it
+/// off.
 fn is_row(text: &str, in_table: bool, next: &str) -> bool {
-    let is_ruling = |text: &str| {
-        text.contains('-') && text.contains('|') && text.chars().all(|c| matches!(c, '|' | '-' | ':' | '+' | ' '))
-    };
     let bars = text.matches('|').count();
-    (text.starts_with('|') && bars >= 2) || (bars >= 1 && (in_table || is_ruling(next))) || is_ruling(text)
+    (text.starts_with('|') && bars >= 2)
+        || (bars >= 1 && (in_table || is_ruling(next)))
+        || is_ruling(text)
+}
+
+/// Whether a line rules off the head of a table: `|---|:--|`.
+fn is_ruling(text: &str) -> bool {
+    text.contains('-')
+        && text.contains('|')
+        && text.chars().all(|c| matches!(c, '|' | '-' | ':' | '+' | ' '))
 }
 
 /// A heading by its mark, or a line that is nothing but bold.
 fn is_heading(text: &str) -> bool {
     let marks = text.chars().take_while(|c| *c == '#').count();
-    let by_mark = (1..=6).contains(&marks) && text[marks..].chars().next().is_none_or(char::is_whitespace);
-    let html = ["<h1", "<h2", "<h3", "<h4", "<h5", "<h6"].iter().any(|tag| text.to_lowercase().starts_with(tag));
+    let by_mark =
+        (1..=6).contains(&marks) && text[marks..].chars().next().is_none_or(char::is_whitespace);
+    let html = ["<h1", "<h2", "<h3", "<h4", "<h5", "<h6"]
+        .iter()
+        .any(|tag| text.to_lowercase().starts_with(tag));
     let bold = ["**", "__"].iter().any(|mark| {
-        let inner = text.strip_prefix(mark).and_then(|rest| rest.trim_end_matches(':').strip_suffix(mark));
-        inner.is_some_and(|inner| !inner.is_empty() && !inner.contains(mark) && !ends_sentence(inner))
+        let inner =
+            text.strip_prefix(mark).and_then(|rest| rest.trim_end_matches(':').strip_suffix(mark));
+        inner.is_some_and(|inner| {
+            !inner.is_empty() && !inner.contains(mark) && !ends_sentence(inner)
+        })
     });
     by_mark || html || bold
 }
 
-/// Whether a heading says that what follows is false, or the first one is the name of a person, who may not be the topic.
+/// Whether a heading calls the text below false, or the first one names a person, who may not be
+/// the topic.
 fn speaks_of_what_follows(text: &str) -> bool {
     let words = tokens(text);
     let is_name = text.starts_with("# ") && is_other_person(&words, &Topic::default());
     is_denying_heading(&words) || is_name
 }
 
-/// A short line by itself, with text below it, that does not read as a sentence: `Early life`.
-fn is_title(text: &str, before: &str, rest: &[Line], marked: bool) -> bool {
+/// A short separate line with text below it that is not a sentence: `Early life`.
+fn is_title(text: &str, before: &str, rest: &[AnswerLine], marked: bool) -> bool {
     let alone = before.is_empty() && rest.first().is_some_and(|next| next.text.is_empty());
     let goes_on = rest.iter().any(|line| !line.text.is_empty());
     let words = text.split_whitespace().count();
     let starts = text.chars().next().is_some_and(char::is_uppercase);
-    let has_verb = text.split_whitespace().skip(1).any(super::verb::is_verb);
+    let has_verb = text.split_whitespace().skip(1).any(is_verb);
     alone
         && goes_on
         && starts
@@ -175,7 +207,7 @@ fn is_rule(text: &str) -> bool {
 }
 
 /// Where a line's text begins after the mark of a list, and whether there is one.
-fn after_list_mark(letters: &[char], line: &Line) -> (usize, bool) {
+fn after_list_mark(letters: &[char], line: &AnswerLine) -> (usize, bool) {
     let mut start = line.start;
     let mut marked = false;
     while let Some(length) = list_mark(&letters[start..line.end]) {
@@ -190,30 +222,42 @@ fn after_list_mark(letters: &[char], line: &Line) -> (usize, bool) {
 
 /// How long the mark of a list is that begins here: `-`, `3.`, `(a)`, `[x]`.
 pub(super) fn list_mark(text: &[char]) -> Option<usize> {
-    let spaced = |length: usize| text.get(length).is_none_or(|c| c.is_whitespace()).then_some(length);
     match text.first()? {
-        '-' | '*' | '+' | '\u{2013}' | '\u{2014}' | '\u{2022}' | '\u{2023}' | '\u{25e6}' | '\u{25aa}' | '\u{25ab}'
-        | '\u{25cf}' | '\u{25cb}' | '\u{25a0}' | '\u{2043}' | '\u{b7}' | '\u{25ba}' | '\u{25b6}' | '\u{2192}'
-        | '\u{27a2}' => spaced(1),
+        '-' | '*' | '+' | '\u{2013}' | '\u{2014}' | '\u{2022}' | '\u{2023}' | '\u{25e6}'
+        | '\u{25aa}' | '\u{25ab}' | '\u{25cf}' | '\u{25cb}' | '\u{25a0}' | '\u{2043}'
+        | '\u{b7}' | '\u{25ba}' | '\u{25b6}' | '\u{2192}' | '\u{27a2}' => spaced(text, 1),
         '\u{2460}'..='\u{2473}' => Some(1),
-        '[' if matches!(text.get(1), Some(' ' | 'x' | 'X')) && text.get(2) == Some(&']') => spaced(3),
+        '[' if matches!(text.get(1), Some(' ' | 'x' | 'X')) && text.get(2) == Some(&']') => {
+            spaced(text, 3)
+        }
         '(' => {
             let inner = text[1..].iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
             let label: String = text[1..=inner].iter().collect();
-            (is_label(&label) && text.get(inner + 1) == Some(&')')).then(|| spaced(inner + 2)).flatten()
+            (is_label(&label) && text.get(inner + 1) == Some(&')'))
+                .then(|| spaced(text, inner + 2))
+                .flatten()
         }
         _ => {
             let inner = text.iter().take(5).take_while(|c| c.is_ascii_alphanumeric()).count();
             let label: String = text[..inner].iter().collect();
-            let digits = (1..=2).contains(&label.len()) && label.bytes().all(|c| c.is_ascii_digit());
+            let digits =
+                (1..=2).contains(&label.len()) && label.bytes().all(|c| c.is_ascii_digit());
             let small = is_label(&label) && label.bytes().all(|c| c.is_ascii_lowercase());
+            // `J. Stone` is a name, `b. She sang` the second point.
             match text.get(inner)? {
-                ')' if is_label(&label) => spaced(inner + 1),
-                '.' if digits || small || is_before_pronoun(&label, &text[inner + 1..]) => spaced(inner + 1),
+                ')' if is_label(&label) => spaced(text, inner + 1),
+                '.' if digits || small || is_before_pronoun(&label, &text[inner + 1..]) => {
+                    spaced(text, inner + 1)
+                }
                 _ => None,
             }
         }
     }
+}
+
+/// The length of a mark if white space or the end of the line follows it.
+fn spaced(text: &[char], length: usize) -> Option<usize> {
+    text.get(length).is_none_or(|c| c.is_whitespace()).then_some(length)
 }
 
 /// Whether a capital numbers a point and is no initial: `A. She sang`.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::normal::words;
+
 /// Names that can be looked for in texts.
 #[derive(Clone, Debug, Default)]
 pub struct NameIndex {
@@ -13,7 +15,7 @@ pub struct NameIndex {
 
 /// A name that a text contains.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Named<'a> {
+pub struct NameMatch<'a> {
     /// The names of this normal form; at least one.
     pub names: &'a [String],
     /// Its first word in the text.
@@ -27,7 +29,7 @@ impl<S: Into<String>> FromIterator<S> for NameIndex {
         let mut index = Self::default();
         for name in names {
             let name = name.into();
-            let words = super::words(&name);
+            let words = words(&name);
             if !words.is_empty() {
                 index.longest = index.longest.max(words.len());
                 index.names.entry(words.join(" ")).or_default().push(name);
@@ -38,8 +40,10 @@ impl<S: Into<String>> FromIterator<S> for NameIndex {
 }
 
 impl NameIndex {
-    /// The longest name at the beginning of these normal words, else the longest anywhere (the first of equals).
-    pub fn find(&self, words: &[String]) -> Option<Named<'_>> {
+    /// The longest name at the beginning of these normal words, else the longest anywhere (the
+    /// first of equals).
+    pub fn find(&self, words: &[String]) -> Option<NameMatch<'_>> {
+        // A claim begins with what it is about; names later in it are part of what it says.
         self.at(words, 0).or_else(|| {
             let found = (1..words.len()).filter_map(|start| self.at(words, start));
             found.reduce(|best, other| if other.length > best.length { other } else { best })
@@ -47,11 +51,12 @@ impl NameIndex {
     }
 
     /// The longest name at the word `start`.
-    fn at(&self, words: &[String], start: usize) -> Option<Named<'_>> {
+    fn at(&self, words: &[String], start: usize) -> Option<NameMatch<'_>> {
         let most = self.longest.min(words.len().saturating_sub(start));
+        // The longest first: `Guinea-Bissau` is not about Guinea.
         (1..=most).rev().find_map(|length| {
             let names = self.names.get(&words[start..start + length].join(" "))?;
-            Some(Named { names, start, length })
+            Some(NameMatch { names, start, length })
         })
     }
 }
@@ -59,14 +64,20 @@ impl NameIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::facts::words;
 
     #[test]
     fn the_longest_name_at_the_start_wins() {
-        let index: NameIndex =
-            ["Guinea", "Guinea-Bissau", "Niger", "Nigeria", "lead", "Marie Curie", "Papua New Guinea"]
-                .into_iter()
-                .collect();
+        let index: NameIndex = [
+            "Guinea",
+            "Guinea-Bissau",
+            "Niger",
+            "Nigeria",
+            "lead",
+            "Marie Curie",
+            "Papua New Guinea",
+        ]
+        .into_iter()
+        .collect();
         let found = |text: &str| index.find(&words(text)).map(|named| named.names[0].clone());
         assert_eq!(found("Guinea-Bissau's capital is Bissau.").unwrap(), "Guinea-Bissau");
         assert_eq!(found("Guinea's capital is Conakry.").unwrap(), "Guinea");

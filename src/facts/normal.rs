@@ -1,20 +1,21 @@
-//! One spelling for what means the same: case, punctuation, articles, possessives and the form of dates do not count.
+//! Normal forms: case, punctuation, articles, possessives and date formats are ignored.
 
-use super::token::tokens;
+use super::scan::tokens;
 
 /// The words of a text in their normal form.
 ///
-/// Letters as Unicode composes them, in lower case; an apostrophe with what follows it at the end of a word (`France's`) is
-/// dropped, other apostrophes join (`N'Djamena`); `wasn't` is `was not`; hyphens part words except before a number; initials
-/// are one word (`J. R.` as `jr`); numbers are written one way (`1,000` and `1 thousand` as `1000`, `3.0` as `3`, `$5` as
-/// `5 dollars`), dates too (`7 November 1867` as `1867-11-07`); `the`, `a`, `an` are dropped, but not a capital `A` inside
-/// a text (vitamin A). Scripts without spaces have a word for each letter.
+/// Letters as Unicode composes them, in lower case; an apostrophe with what follows it at the end
+/// of a word (`France's`) is dropped, other apostrophes join (`N'Djamena`); `wasn't` is `was not`;
+/// hyphens part words except before a number; initials are one word (`J. R.` as `jr`); numbers are
+/// written one way (`1,000` and `1 thousand` as `1000`, `3.0` as `3`, `$5` as `5 dollars`), dates
+/// too (`7 November 1867` as `1867-11-07`); `the`, `a`, `an` are dropped, but not a capital `A`
+/// inside a text (vitamin A). Scripts without spaces have a word for each letter.
 pub fn words(text: &str) -> Vec<String> {
     tokens(text).into_iter().filter(|token| !token.article).map(|token| token.word).collect()
 }
 
-/// The words of a text in their normal form, one space between them: two texts that say the same in other spelling are
-/// equal.
+/// The words of a text in their normal form, one space between them: two texts that say the same in
+/// other spelling are equal.
 pub fn normalise(text: &str) -> String {
     words(text).join(" ")
 }
@@ -53,9 +54,14 @@ mod tests {
 
     #[test]
     fn numbers_and_dates_are_written_one_way() {
-        for date in
-            ["7 November 1867", "November 7, 1867", "Nov. 7, 1867", "1867-11-07", "7th of November, 1867", "7 Nov 1867"]
-        {
+        for date in [
+            "7 November 1867",
+            "November 7, 1867",
+            "Nov. 7, 1867",
+            "1867-11-07",
+            "7th of November, 1867",
+            "7 Nov 1867",
+        ] {
             assert_eq!(normalise(date), "1867-11-07", "{date}");
         }
         assert_eq!(normalise("in November 1867"), "in 1867-11");
@@ -74,7 +80,10 @@ mod tests {
         ] {
             assert_eq!(normalise(one), normalise(two), "{one}");
         }
-        assert_eq!(words("1903,1911 and 1905\u{2013}1906"), ["1903", "1911", "and", "1905", "1906"]);
+        assert_eq!(
+            words("1903,1911 and 1905\u{2013}1906"),
+            ["1903", "1911", "and", "1905", "1906"]
+        );
     }
 
     #[test]

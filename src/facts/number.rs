@@ -1,4 +1,4 @@
-//! Numbers, units and dates written one way.
+//! Normal forms of numbers, units and dates.
 
 use super::token::Token;
 
@@ -37,7 +37,8 @@ const CURRENCIES: [(&str, &str); 4] =
     [("$", "dollars"), ("\u{20ac}", "euros"), ("\u{a3}", "pounds"), ("\u{a5}", "yen")];
 
 /// Powers of ten by name.
-const POWERS: [(&str, usize); 4] = [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
+const POWERS: [(&str, usize); 4] =
+    [("thousand", 3), ("million", 6), ("billion", 9), ("trillion", 12)];
 
 /// Small numbers by name; `one` is left out, since it is a pronoun as often.
 const NAMES: [(&str, &str); 27] = [
@@ -70,14 +71,16 @@ const NAMES: [(&str, &str); 27] = [
     ("zero", "0"),
 ];
 
-/// Words whose numbers, units and dates are written one way.
+/// Words with normalised numbers, units and dates.
 pub(super) fn joined(tokens: Vec<Token>) -> Vec<Token> {
+    // In this order: the units of a number and the days of a date must be whole numbers.
     dates(units(thousands(tokens)))
 }
 
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
-    digits.starts_with(|c: char| c.is_ascii_digit()) && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
+    digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
 fn is_digits(word: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
@@ -87,16 +90,19 @@ fn is_digits(word: &str, lengths: std::ops::RangeInclusive<usize>) -> bool {
 /// Numbers without the commas and spaces of thousands, decimals of zeros and names of powers.
 fn thousands(tokens: Vec<Token>) -> Vec<Token> {
     let mut found: Vec<Token> = Vec::with_capacity(tokens.len());
-    // How the last number is written: a group of three digits after a space goes on with it.
+    // Format of the last number: a group of three digits after a space continues it.
     let mut groups = false;
     for mut token in tokens {
         let follows = token.mark.is_none();
         if let Some((_, digits)) = NAMES.iter().find(|(name, _)| *name == token.word) {
             token.word = (*digits).to_owned();
         }
-        token.word = plain(&token.word);
+        // After names of numbers, so that `two thousand` and `2 thousand` agree.
+        if token.word.contains([',', '.']) {
+            token.word = plain(&token.word);
+        }
         let last = found.last_mut().filter(|last| follows && is_number(&last.word));
-        let power = POWERS.iter().find(|(name, _)| *name == token.word);
+        let power = last.as_ref().and_then(|_| POWERS.iter().find(|(name, _)| *name == token.word));
         match (last, power) {
             (Some(last), Some((_, zeros))) => {
                 last.word = shifted(&last.word, *zeros);
@@ -121,14 +127,21 @@ fn thousands(tokens: Vec<Token>) -> Vec<Token> {
 
 /// A number without the commas of its thousands, and without decimals that are all zeros.
 fn plain(word: &str) -> String {
-    let decimals = word.rfind(',').filter(|at| word.len() - at <= 3 && is_number(&word.replace(',', "")));
+    let decimals =
+        word.rfind(',').filter(|at| word.len() - at <= 3 && is_number(&word.replace(',', "")));
+    // A comma before one or two digits parts decimals, before three thousands.
     let number = match decimals {
         Some(at) => format!("{}.{}", &word[..at], &word[at + 1..]),
         None => word.replace(',', ""),
     };
     match number.split_once('.') {
+        Some(("", decimals)) if decimals.bytes().all(|c| c.is_ascii_digit()) => {
+            format!("0{number}")
+        }
         Some((whole, decimals))
-            if is_number(&number) && !decimals.is_empty() && decimals.bytes().all(|c| c == b'0') =>
+            if is_number(&number)
+                && !decimals.is_empty()
+                && decimals.bytes().all(|c| c == b'0') =>
         {
             whole.to_owned()
         }
@@ -145,7 +158,11 @@ fn shifted(number: &str, zeros: usize) -> String {
         None => digits.insert(digits.len() + zeros - decimals.len(), '.'),
     }
     let trimmed = digits.trim_start_matches('0');
-    if trimmed.is_empty() || trimmed.starts_with('.') { format!("0{trimmed}") } else { trimmed.to_owned() }
+    if trimmed.is_empty() || trimmed.starts_with('.') {
+        format!("0{trimmed}")
+    } else {
+        trimmed.to_owned()
+    }
 }
 
 /// Units after numbers in their short form, those of money after the amount.
@@ -162,22 +179,27 @@ fn units(tokens: Vec<Token>) -> Vec<Token> {
         if is_number(number)
             && let Some(unit) = unit(ending)
         {
+            // `5km` is two words in one.
             let (number, word) = (without_last_zeros(number), unit.to_owned());
             found.push(Token { word: number, ..token.clone() });
             found.push(Token { word, mark: None, ..token });
             continue;
         }
+        // `m` and `g` are letters elsewhere.
         let after_number = found.last().is_some_and(|last| is_number(&last.word));
         if after_number
             && token.mark.is_none()
             && let Some(unit) = unit(&token.word)
         {
             token.word = unit.to_owned();
-            found.last_mut().into_iter().for_each(|last| last.word = without_last_zeros(&last.word));
+            if let Some(last) = found.last_mut() {
+                last.word = without_last_zeros(&last.word);
+            }
         }
         if token.word == "%" {
             continue; // without a number it is no unit
         }
+        // The sign stands before the amount, the word after it: `$5` as `5 dollars`.
         let amount = money.take().filter(|_| is_number(&token.word));
         let unit = amount.map(|name| Token { word: name.to_owned(), mark: None, ..token.clone() });
         found.push(token);
@@ -188,27 +210,36 @@ fn units(tokens: Vec<Token>) -> Vec<Token> {
 
 /// A measured number without the zeros at the end of its decimals: `1.80 m` as `1.8 m`.
 fn without_last_zeros(number: &str) -> String {
-    match number.contains('.') {
-        true => number.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => number.to_owned(),
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        number.to_owned()
     }
 }
 
 fn unit(word: &str) -> Option<&'static str> {
-    UNITS.iter().find(|(short, long)| *short == word || long.contains(&word)).map(|(short, _)| *short)
+    UNITS
+        .iter()
+        .find(|(short, long)| *short == word || long.contains(&word))
+        .map(|(short, _)| *short)
 }
 
 /// The number of a month by its name, or by the beginning of its name with a capital.
 fn month(token: &Token) -> Option<usize> {
-    let named = |(_, month): &(usize, &&str)| {
-        **month == token.word || month[..3] == token.word || (token.word == "sept" && **month == "september")
-    };
-    MONTHS.iter().enumerate().find(named).filter(|_| token.capital).map(|(index, _)| index + 1)
+    // In lower case `may` and `march` are verbs.
+    let word = token.word.as_str();
+    let found = MONTHS.iter().position(|month| {
+        *month == word || month[..3] == *word || (word == "sept" && *month == "september")
+    });
+    found.filter(|_| token.capital).map(|index| index + 1)
 }
 
 /// The day of a month, an ordinal or not.
 fn day(token: &Token) -> Option<usize> {
-    let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| token.word.strip_suffix(end)).unwrap_or(&token.word);
+    let digits = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|end| token.word.strip_suffix(end))
+        .unwrap_or(&token.word);
     let day = is_digits(digits, 1..=2).then(|| digits.parse().ok()).flatten()?;
     (1..=31).contains(&day).then_some(day)
 }
@@ -218,18 +249,24 @@ fn year(token: &Token) -> Option<&str> {
 }
 
 /// Dates as one word: `1867-11-07`, `1867-11`, `--11-07`.
-fn dates(tokens: Vec<Token>) -> Vec<Token> {
+fn dates(mut tokens: Vec<Token>) -> Vec<Token> {
     let mut found: Vec<Token> = Vec::with_capacity(tokens.len());
     let mut index = 0;
     while index < tokens.len() {
         match date(&tokens[index..]) {
             Some((word, length)) => {
                 let end = tokens[index + length - 1].end;
-                found.push(Token { word, end, article: false, capital: false, ..tokens[index].clone() });
+                found.push(Token {
+                    word,
+                    end,
+                    article: false,
+                    capital: false,
+                    ..tokens[index].clone()
+                });
                 index += length;
             }
             None => {
-                found.push(tokens[index].clone());
+                found.push(std::mem::take(&mut tokens[index]));
                 index += 1;
             }
         }
@@ -239,13 +276,11 @@ fn dates(tokens: Vec<Token>) -> Vec<Token> {
 
 /// The date that begins here, and how many words it has.
 fn date(tokens: &[Token]) -> Option<(String, usize)> {
-    let joins = |token: &&Token| matches!(token.mark, None | Some(','));
-    let at = |index: usize| tokens.get(index).filter(|token| index == 0 || joins(token));
-    let year_at = |index: usize| at(index).and_then(year);
-    let first = at(0)?;
+    let first = tokens.first()?;
+    // A month and a number are a day unless the number has a year's length.
     if let Some(number) = month(first) {
-        let day = at(1).and_then(day);
-        return match (day, year_at(1), year_at(2)) {
+        let day = date_part(tokens, 1).and_then(day);
+        return match (day, year_at(tokens, 1), year_at(tokens, 2)) {
             (Some(day), _, Some(year)) => Some((format!("{year}-{number:02}-{day:02}"), 3)),
             (Some(day), _, None) => Some((format!("--{number:02}-{day:02}"), 2)),
             (None, Some(year), _) => Some((format!("{year}-{number:02}"), 2)),
@@ -253,12 +288,21 @@ fn date(tokens: &[Token]) -> Option<(String, usize)> {
         };
     }
     let day = day(first)?;
-    let place = if at(1)?.word == "of" { 2 } else { 1 };
-    let number = month(at(place)?)?;
-    Some(match year_at(place + 1) {
+    let place = if date_part(tokens, 1)?.word == "of" { 2 } else { 1 };
+    let number = month(date_part(tokens, place)?)?;
+    Some(match year_at(tokens, place + 1) {
         Some(year) => (format!("{year}-{number:02}-{day:02}"), place + 2),
         None => (format!("--{number:02}-{day:02}"), place + 1),
     })
+}
+
+/// A word of a date after its first one: no mark but a comma is before it.
+fn date_part(tokens: &[Token], index: usize) -> Option<&Token> {
+    tokens.get(index).filter(|token| matches!(token.mark, None | Some(',')))
+}
+
+fn year_at(tokens: &[Token], index: usize) -> Option<&str> {
+    date_part(tokens, index).and_then(year)
 }
 
 /// Whether a number, a year or a date is meant.
@@ -266,26 +310,27 @@ pub fn is_measure(word: &str) -> bool {
     word.contains(|c: char| c.is_ascii_digit())
 }
 
-/// Whether what a text says of a date says this too: the day tells the month and the year.
+/// Whether a date in a text implies this date: the day implies the month and the year.
 pub fn tells(known: &str, claimed: &str) -> bool {
     if known == claimed {
         return true;
     }
-    let part = |date: &str| -> Option<[String; 3]> {
-        let rest = date.strip_prefix("--");
-        let mut parts: Vec<&str> = rest.unwrap_or(date).split('-').collect();
-        if rest.is_some() {
-            parts.insert(0, "");
-        }
-        parts.resize(3, "");
-        let ok = (parts[0].is_empty() || is_digits(parts[0], 3..=4))
-            && parts[1..].iter().all(|part| part.is_empty() || is_digits(part, 2..=2));
-        ok.then(|| [parts[0].to_owned(), parts[1].to_owned(), parts[2].to_owned()])
-    };
-    match (part(known), part(claimed)) {
-        (Some(known), Some(claimed)) => {
-            known.iter().zip(&claimed).all(|(known, claimed)| claimed.is_empty() || known == claimed)
-        }
+    match (date_parts(known), date_parts(claimed)) {
+        (Some(known), Some(claimed)) => known
+            .iter()
+            .zip(&claimed)
+            .all(|(known, claimed)| claimed.is_empty() || known == claimed),
         _ => false,
     }
+}
+
+/// Year, month and day of a date, empty where it has none.
+fn date_parts(date: &str) -> Option<[&str; 3]> {
+    let of_year = date.strip_prefix("--");
+    let mut rest = of_year.unwrap_or(date).split('-');
+    let year = if of_year.is_some() { "" } else { rest.next().unwrap_or("") };
+    let parts = [year, rest.next().unwrap_or(""), rest.next().unwrap_or("")];
+    let is_date = (year.is_empty() || is_digits(year, 3..=4))
+        && parts[1..].iter().all(|part| part.is_empty() || is_digits(part, 2..=2));
+    is_date.then_some(parts)
 }

@@ -1,6 +1,9 @@
-//! Texts into sentences, by rules: abbreviations, initials and decimals do not end one.
+//! Sentence splitting by rules: abbreviations, initials and decimals do not end a sentence.
 
-use super::{abbreviation::goes_on, unicode::is_unspaced};
+use super::{
+    abbreviation::{goes_on, is_number, starts},
+    unicode::is_unspaced,
+};
 
 /// A sentence of a text, without the white space around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,16 +16,20 @@ pub struct Sentence {
     pub text: String,
 }
 
-/// Parts what belongs to different blocks, such as two points of a list: no sentence goes on over it.
+/// Separator of blocks, such as two points of a list; no sentence crosses it.
 pub(super) const BLOCK: char = '\u{2029}';
 
 /// Marks that close a quotation, a bracket or an emphasis after a sentence.
-const CLOSING: &[char] =
-    &['"', '\'', '\u{201d}', '\u{2019}', ')', ']', '\u{bb}', '\u{300d}', '\u{300f}', '\u{ff09}', '*', '_'];
+const CLOSING: &[char] = &[
+    '"', '\'', '\u{201d}', '\u{2019}', ')', ']', '\u{bb}', '\u{300d}', '\u{300f}', '\u{ff09}', '*',
+    '_',
+];
 /// Marks that open one.
-const OPENING: &[char] = &['"', '\'', '(', '[', '\u{201c}', '\u{2018}', '\u{ab}', '\u{300c}', '\u{300e}', '*', '_'];
+const OPENING: &[char] =
+    &['"', '\'', '(', '[', '\u{201c}', '\u{2018}', '\u{ab}', '\u{300c}', '\u{300e}', '*', '_'];
 
-/// Splits a text at line ends and after full stops, question and exclamation marks that end a sentence.
+/// Splits a text at line ends and after full stops, question and exclamation marks that end a
+/// sentence.
 pub fn sentences(text: &str) -> Vec<Sentence> {
     let letters: Vec<char> = text.chars().collect();
     ranges(&letters)
@@ -33,14 +40,15 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
 
 /// Where the sentences of a text are.
 pub(super) fn ranges(letters: &[char]) -> Vec<(usize, usize)> {
-    // A text without any capital does not tell by them where a sentence begins.
+    // In a text without capitals they do not mark the beginning of sentences.
     let cased = letters.iter().any(|letter| letter.is_uppercase());
     let mut ranges = Vec::new();
     let mut start = 0;
     let mut index = 0;
     while index < letters.len() {
         let mut end = index + 1;
-        let mut ends = letters[index] == BLOCK || (letters[index] == '\n' && !is_wrapped(letters, index));
+        let mut ends =
+            letters[index] == BLOCK || (letters[index] == '\n' && !is_wrapped(letters, index));
         if is_full(letters[index]) {
             while letters.get(end).is_some_and(|c| CLOSING.contains(c)) {
                 end += 1;
@@ -63,9 +71,19 @@ pub(super) fn ranges(letters: &[char]) -> Vec<(usize, usize)> {
     ranges
 }
 
-/// Whether this ends a sentence wherever it stands, as in Chinese and Japanese.
+/// Whether this always ends a sentence, as in Chinese and Japanese.
 fn is_full(letter: char) -> bool {
-    matches!(letter, '\u{3002}' | '\u{ff0e}' | '\u{ff61}' | '\u{ff01}' | '\u{ff1f}' | '\u{964}' | '\u{6d4}' | '\u{61f}')
+    matches!(
+        letter,
+        '\u{3002}'
+            | '\u{ff0e}'
+            | '\u{ff61}'
+            | '\u{ff01}'
+            | '\u{ff1f}'
+            | '\u{964}'
+            | '\u{6d4}'
+            | '\u{61f}'
+    )
 }
 
 fn is_stop(letter: char) -> bool {
@@ -78,7 +96,10 @@ fn after_stops(letters: &[char], mut end: usize) -> usize {
         let spaces = letters[end..].iter().take_while(|c| matches!(c, ' ' | '\u{a0}')).count();
         match letters.get(end) {
             Some(c) if is_stop(*c) || CLOSING.contains(c) => end += 1,
-            Some(_) if spaces > 0 && letters.get(end + spaces).is_some_and(|c| is_stop(*c)) => end += spaces + 1,
+            // `. . .` is one mark, written with spaces.
+            Some(_) if spaces > 0 && letters.get(end + spaces).is_some_and(|c| is_stop(*c)) => {
+                end += spaces + 1
+            }
             _ => return end,
         }
     }
@@ -88,26 +109,35 @@ fn after_stops(letters: &[char], mut end: usize) -> usize {
 fn after_citations(letters: &[char], mut end: usize) -> usize {
     loop {
         let open = end + letters[end..].iter().take_while(|c| matches!(c, ' ' | '\u{a0}')).count();
-        let digits = letters[(open + 1).min(letters.len())..].iter().take_while(|c| c.is_ascii_digit()).count();
+        let digits = letters[(open + 1).min(letters.len())..]
+            .iter()
+            .take_while(|c| c.is_ascii_digit())
+            .count();
         let close = open + 1 + digits;
-        if letters.get(open) != Some(&'[') || !(1..=3).contains(&digits) || letters.get(close) != Some(&']') {
+        if letters.get(open) != Some(&'[')
+            || !(1..=3).contains(&digits)
+            || letters.get(close) != Some(&']')
+        {
             return end;
         }
         end = close + 1;
     }
 }
 
-/// A line is broken for its width from about so many characters on.
+/// Approximate minimum length of a line that is wrapped.
 const WRAPPED_FROM: usize = 40;
 /// Words that no line of its own begins with.
-const GOING_ON: &[&str] =
-    &["in", "on", "at", "of", "and", "or", "but", "to", "for", "from", "by", "with", "as", "that", "who", "which"];
+const GOING_ON: &[&str] = &[
+    "in", "on", "at", "of", "and", "or", "but", "to", "for", "from", "by", "with", "as", "that",
+    "who", "which",
+];
 
-/// Whether a line end only breaks a sentence that goes on below: one line end, before it a word or a comma, after it a
-/// small letter, and either the line was full or the next one begins with a word that goes on.
+/// Whether a line end is inside a sentence: one line end, before it a word or a comma, after it a
+/// small letter, and either the line was full or the next one begins with a continuation word.
 fn is_wrapped(letters: &[char], at: usize) -> bool {
     let before = letters[..at].iter().rev().find(|c| !matches!(c, ' ' | '\t' | '\r'));
-    let below: String = letters[at + 1..].iter().skip_while(|c| matches!(c, ' ' | '\t' | '\r')).take(8).collect();
+    let below: String =
+        letters[at + 1..].iter().skip_while(|c| matches!(c, ' ' | '\t' | '\r')).take(8).collect();
     let length = letters[..at].iter().rev().take_while(|c| **c != '\n' && **c != BLOCK).count();
     let word = below.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
     before.is_some_and(|c| c.is_alphanumeric() || *c == ',')
@@ -115,18 +145,23 @@ fn is_wrapped(letters: &[char], at: usize) -> bool {
         && (length >= WRAPPED_FROM || GOING_ON.contains(&word))
 }
 
-/// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes, `Oslo. "She` does not come here.
+/// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes,
+/// `Oslo. "She` does not come here.
 fn without_opening(letters: &[char], mark: usize, end: usize) -> usize {
+    // A mark before a space closes; one that touches the next word may open it.
     let touches = letters.get(end).is_some_and(|c| c.is_alphanumeric());
-    let opens = |c: &char| matches!(c, '"' | '\'' | '*' | '_');
-    match touches && end > mark + 1 && opens(&letters[end - 1]) {
-        true if letters[mark + 1..end].iter().filter(|c| opens(c)).count() == 1
-            && !is_open(letters, mark, letters[end - 1]) =>
-        {
-            end - 1
-        }
-        _ => end,
-    }
+    let opens = touches
+        && end > mark + 1
+        && may_open(letters[end - 1])
+        // Of two marks, as in `."*She`, one closes; which one cannot be told.
+        && letters[mark + 1..end].iter().filter(|c| may_open(**c)).count() == 1
+        && !is_open(letters, mark, letters[end - 1]);
+    if opens { end - 1 } else { end }
+}
+
+/// Whether a mark looks the same where it opens and where it closes.
+fn may_open(letter: char) -> bool {
+    matches!(letter, '"' | '\'' | '*' | '_')
 }
 
 /// Whether this mark was opened, and not closed, in the line before.
@@ -135,7 +170,12 @@ fn is_open(letters: &[char], before: usize, mark: char) -> bool {
     line.filter(|c| **c == mark).count() % 2 == 1
 }
 
-fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, ranges: &mut Vec<(usize, usize)>) {
+fn push_trimmed(
+    letters: &[char],
+    mut start: usize,
+    mut end: usize,
+    ranges: &mut Vec<(usize, usize)>,
+) {
     while start < end && letters[start].is_whitespace() {
         start += 1;
     }
@@ -147,19 +187,27 @@ fn push_trimmed(letters: &[char], mut start: usize, mut end: usize, ranges: &mut
     }
 }
 
-/// Whether the mark at `mark`, whose closing quotes and brackets reach up to `end`, ends the sentence begun at `start`.
+/// Whether the mark at `mark`, whose closing quotes and brackets reach up to `end`, ends the
+/// sentence begun at `start`.
 fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased: bool) -> bool {
     let Some(&after) = letters.get(end) else { return true };
     let next: String = letters[end..]
         .iter()
-        .skip_while(|c| c.is_whitespace() || OPENING.contains(c) || matches!(c, '-' | '\u{2013}' | '\u{2014}'))
+        .skip_while(|c| {
+            c.is_whitespace() || OPENING.contains(c) || matches!(c, '-' | '\u{2013}' | '\u{2014}')
+        })
         .take_while(|c| c.is_alphanumeric())
         .collect();
     if !after.is_whitespace() {
         return after == '[' && after_citations(letters, end) > end
             || ends_without_space(letters, start, mark, end, &next);
     }
-    let is_left_out = letters[..mark].iter().rev().find(|c| !is_stop(**c)).is_some_and(|c| matches!(c, '[' | '('));
+    // `[...]` leaves words out, and the sentence goes on.
+    let is_left_out = letters[..mark]
+        .iter()
+        .rev()
+        .find(|c| !is_stop(**c))
+        .is_some_and(|c| matches!(c, '[' | '('));
     if is_left_out || (cased && next.chars().next().is_some_and(char::is_lowercase)) {
         return false;
     }
@@ -168,29 +216,32 @@ fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased:
         if matches!(next.as_str(), "Inc" | "Corp" | "Ltd") {
             return false;
         }
-        let year = letters[end..].iter().skip_while(|c| c.is_whitespace()).take(2).collect::<String>();
+        let year =
+            letters[end..].iter().skip_while(|c| c.is_whitespace()).take(2).collect::<String>();
         return !(year.starts_with('(') && year.ends_with(|c: char| c.is_ascii_digit()));
     }
     let token = word_before(letters, start, mark);
     if is_before_time(&token, &letters[end..]) {
         return false;
     }
-    let number = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
-    let first_word = letters[start..mark].iter().skip_while(|c| c.is_whitespace()).all(|c| !c.is_whitespace());
-    let numbered_item = number(&token) && first_word && !next.is_empty();
+    let first_word =
+        letters[start..mark].iter().skip_while(|c| c.is_whitespace()).all(|c| !c.is_whitespace());
+    let numbered_item = is_number(&token) && first_word && !next.is_empty();
     // Without capitals, no word shows that it begins a sentence after an abbreviation.
-    let next = if cased || number(&next) { &next } else { "x" };
+    let next = if cased || is_number(&next) { &next } else { "x" };
     !numbered_item && !goes_on(&second_last(letters, start, mark), &token, next)
 }
 
-/// Whether a sentence goes on after an hour: `5 p.m. Paris time`.
+/// Whether a sentence continues after an hour: `5 p.m. Paris time`.
 fn is_before_time(word: &str, after: &[char]) -> bool {
     let next: String = after.iter().take(40).collect();
     let words: Vec<&str> = next.split_whitespace().take(3).collect();
-    let is_zone = |index: usize| {
-        words.get(index).is_some_and(|word| word.trim_end_matches(['.', ',']).eq_ignore_ascii_case("time"))
-    };
-    matches!(word.to_lowercase().as_str(), "p.m" | "a.m") && (is_zone(1) || is_zone(2))
+    // The first word is the zone: `Paris time`, `Central European time`.
+    let ends_in_time = words
+        .iter()
+        .skip(1)
+        .any(|word| word.trim_end_matches(['.', ',']).eq_ignore_ascii_case("time"));
+    matches!(word.to_lowercase().as_str(), "p.m" | "a.m") && ends_in_time
 }
 
 /// The word before the one that ends at a full stop.
@@ -202,15 +253,17 @@ fn second_last(letters: &[char], start: usize, mark: usize) -> String {
 
 /// The word that ends at a full stop, with the full stops inside it.
 fn word_before(letters: &[char], start: usize, mark: usize) -> String {
-    let before: String = letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).collect();
+    let before: String =
+        letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).collect();
     let token: String = before.chars().rev().collect();
     let from = token.rfind(|c: char| !(c.is_alphanumeric() || c == '.')).map_or(0, |at| at + 1);
     let from = (from..token.len()).find(|at| token.is_char_boundary(*at)).unwrap_or(token.len());
     token[from..].trim_start_matches('.').to_owned()
 }
 
-/// Whether a sentence ends where no space follows: `in Oslo.She died`. A small letter or digit comes before and a capital
-/// with small letters after, so that initials, addresses and decimals stay whole.
+/// Whether a sentence ends where no space follows: `in Oslo.She died`. A small letter or digit
+/// comes before and a capital with small letters after, so that initials, addresses and decimals
+/// stay whole.
 fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, next: &str) -> bool {
     if letters.get(end).is_some_and(|c| is_unspaced(*c)) {
         return true;
@@ -219,15 +272,41 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
     let token = word_before(letters, start, mark);
     let opens = letters.get(end).is_some_and(|c| OPENING.contains(c));
     let mut follows = next.chars();
-    let is_word = follows.next().is_some_and(char::is_uppercase) && follows.next().is_none_or(char::is_lowercase);
+    let is_word = follows.next().is_some_and(char::is_uppercase)
+        && follows.next().is_none_or(char::is_lowercase);
+    // `U.S.A` has single letters after its stops.
     let is_short = next.chars().count() == 1 && !matches!(next, "A" | "I");
-    let ends_word = before.is_lowercase() || before.is_ascii_digit() || CLOSING.contains(&before);
+    // `AT&T.She`
+    let spelt = letters[start..mark].iter().rev().take_while(|c| c.is_alphanumeric() || **c == '&');
+    let is_acronym = !token.contains('.')
+        && spelt.clone().count() > 1
+        && spelt.clone().all(|c| !c.is_lowercase());
+    let ends_acronym = is_acronym && starts(next);
+    let ends_word = ends_acronym
+        || before.is_lowercase()
+        || before.is_ascii_digit()
+        || CLOSING.contains(&before);
     let is_plain = !token.contains('.')
-        && (token.chars().count() > 2 || letters[mark] != '.' || before.is_ascii_digit() || end > mark + 1);
-    let in_address = letters[end..].iter().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'))
-        || letters[start..mark].iter().rev().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'));
+        && (ends_acronym
+            || token.chars().count() > 2
+            || letters[mark] != '.'
+            || before.is_ascii_digit()
+            || end > mark + 1);
+    let in_address =
+        letters[end..].iter().take_while(|c| !c.is_whitespace()).any(|c| matches!(c, '/' | '@'))
+            || letters[start..mark]
+                .iter()
+                .rev()
+                .take_while(|c| !c.is_whitespace())
+                .any(|c| matches!(c, '/' | '@'));
     let marked = letters[mark] != '.' || !goes_on("", &token, next);
-    is_word && !is_short && ends_word && is_plain && !in_address && marked && (!opens || letters[mark] == '.')
+    is_word
+        && !is_short
+        && ends_word
+        && is_plain
+        && !in_address
+        && marked
+        && (!opens || letters[mark] == '.')
 }
 
 #[cfg(test)]
@@ -240,15 +319,24 @@ mod tests {
         assert_eq!(texts, expected);
         let letters: Vec<char> = text.chars().collect();
         for sentence in &found {
-            assert_eq!(letters[sentence.start..sentence.end].iter().collect::<String>(), sentence.text);
+            assert_eq!(
+                letters[sentence.start..sentence.end].iter().collect::<String>(),
+                sentence.text
+            );
         }
     }
 
     #[test]
     fn plain_sentences() {
-        check(" She was born in 1867. She died in 1934.", &["She was born in 1867.", "She died in 1934."]);
+        check(
+            " She was born in 1867. She died in 1934.",
+            &["She was born in 1867.", "She died in 1934."],
+        );
         check("One!  Two? Three", &["One!", "Two?", "Three"]);
-        check("É vrai. \u{201c}Ça va.\u{201d} Oui.", &["É vrai.", "\u{201c}Ça va.\u{201d}", "Oui."]);
+        check(
+            "É vrai. \u{201c}Ça va.\u{201d} Oui.",
+            &["É vrai.", "\u{201c}Ça va.\u{201d}", "Oui."],
+        );
         check(" \n \n", &[]);
         check("", &[]);
         check("first line\nsecond line", &["first line", "second line"]);
@@ -294,7 +382,15 @@ mod tests {
             check(one, &[one]);
         }
         check("She earned a Ph.D. She left.", &["She earned a Ph.D.", "She left."]);
-        check("She sang, danced, etc. Later she left.", &["She sang, danced, etc.", "Later she left."]);
+        check("It rose at 5 a.m. Monday. It set.", &["It rose at 5 a.m. Monday.", "It set."]);
+        check("It rose at 5 a.m. It set.", &["It rose at 5 a.m.", "It set."]);
+        check("She left AT&T.She ran NASA.In it", &["She left AT&T.", "She ran NASA.", "In it"]);
+        check("F. W. (Bill) Holm sang.", &["F. W. (Bill) Holm sang."]);
+        check("She ran U.S.A. Inc. in AT&T.net.", &["She ran U.S.A. Inc. in AT&T.net."]);
+        check(
+            "She sang, danced, etc. Later she left.",
+            &["She sang, danced, etc.", "Later she left."],
+        );
     }
 
     #[test]
@@ -330,7 +426,10 @@ mod tests {
     #[test]
     fn no_space_after_the_stop() {
         check("Born in Oslo.She died.She is.", &["Born in Oslo.", "She died.", "She is."]);
-        check("It ended in 1934.She left!He stayed?Yes.", &["It ended in 1934.", "She left!", "He stayed?", "Yes."]);
+        check(
+            "It ended in 1934.She left!He stayed?Yes.",
+            &["It ended in 1934.", "She left!", "He stayed?", "Yes."],
+        );
         check("She said \"No.\"He left.", &["She said \"No.\"", "He left."]);
         for whole in [
             "See www.Example.com/About.Us now.",
@@ -344,8 +443,14 @@ mod tests {
 
     #[test]
     fn other_scripts() {
-        check("\u{739b}\u{4e3d}\u{3002}\u{5979}\u{ff01}", &["\u{739b}\u{4e3d}\u{3002}", "\u{5979}\u{ff01}"]);
-        check("\u{300c}\u{739b}\u{3002}\u{300d}\u{4e3d}", &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"]);
+        check(
+            "\u{739b}\u{4e3d}\u{3002}\u{5979}\u{ff01}",
+            &["\u{739b}\u{4e3d}\u{3002}", "\u{5979}\u{ff01}"],
+        );
+        check(
+            "\u{300c}\u{739b}\u{3002}\u{300d}\u{4e3d}",
+            &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"],
+        );
         check("Wrapped\nin lines.\nNext", &["Wrapped\nin lines.", "Next"]);
     }
 }

@@ -1,10 +1,13 @@
-//! The subject of a sentence named, so that it can be judged without the answer.
+//! Names the subject of a sentence, so that the claim is self-contained.
 
 use std::cmp::Ordering;
 
 use super::{
-    Topic,
-    token::{Token, tokens},
+    number::is_measure,
+    preposition::PREPOSITIONS,
+    scan::tokens,
+    token::Token,
+    topic::Topic,
     unicode::shown,
     verb::{is_auxiliary, is_copula, is_verb},
 };
@@ -12,37 +15,15 @@ use super::{
 /// Pronouns with their possessives, by whom they stand for.
 const PRONOUNS: [[&str; 2]; 4] = [["she", "her"], ["he", "his"], ["it", "its"], ["they", "their"]];
 
-/// Words that begin what comes before the subject: `In 1903, she ...`, `Born in Oslo, she ...`, `Some of her ...`.
+/// Words whose number tells whether the topic is a woman or a man.
+const SHE: &[&str] = &["she", "her", "hers", "herself"];
+const HE: &[&str] = &["he", "his", "him", "himself"];
+
+/// Words beside prepositions that begin what comes before the subject: `In 1903, she ...`, `Born in
+/// Oslo, she ...`, `Some of her ...`.
 const LEADING: &[&str] = &[
-    "in",
-    "on",
-    "at",
-    "by",
-    "for",
-    "from",
-    "with",
-    "after",
-    "before",
-    "during",
     "when",
     "while",
-    "as",
-    "since",
-    "until",
-    "throughout",
-    "under",
-    "over",
-    "among",
-    "between",
-    "despite",
-    "besides",
-    "beyond",
-    "following",
-    "upon",
-    "through",
-    "towards",
-    "without",
-    "within",
     "because",
     "although",
     "though",
@@ -62,10 +43,7 @@ const LEADING: &[&str] = &[
     "that",
     "this",
     "both",
-    "to",
     "of",
-    "like",
-    "unlike",
     "instead",
     "some",
     "many",
@@ -79,7 +57,6 @@ const LEADING: &[&str] = &[
     "still",
     "aside",
     "apart",
-    "along",
     "prior",
     "due",
     "according",
@@ -99,12 +76,20 @@ const LEADING: &[&str] = &[
     "yet",
     "even",
     "early",
-    "while",
-    "about",
-    "around",
     "nor",
     "only",
 ];
+
+/// Whether a word begins what comes before the subject.
+pub(super) fn leads(word: &str) -> bool {
+    LEADING.contains(&word) || PREPOSITIONS.contains(&word)
+}
+
+/// Whether `they` are people in general: `They say that she sang`.
+fn is_report(words: &[Token]) -> bool {
+    words.get(1).is_some_and(|word| word.is_one_of(&["say", "said", "claim", "claimed", "believe"]))
+        && words.iter().any(|word| word.word == "that")
+}
 
 /// What can come between `it is` and a clause of its own.
 const EXPLETIVES: &[&str] = &[
@@ -163,30 +148,57 @@ const EXPLETIVES: &[&str] = &[
     "only",
 ];
 
-/// Who the pronouns of an answer stand for.
+/// Nouns that can come between `it is a` and a clause of its own.
+const EXPLETIVE_NOUNS: &[&str] = &[
+    "myth",
+    "misconception",
+    "fact",
+    "lie",
+    "falsehood",
+    "hoax",
+    "rumour",
+    "rumor",
+    "legend",
+    "claim",
+    "belief",
+    "theory",
+    "secret",
+    "mystery",
+    "coincidence",
+    "pity",
+    "shame",
+    "surprise",
+    "wonder",
+    "accident",
+];
+
+/// The pronouns that mean the topic.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pronouns {
     allowed: [bool; 4],
 }
 
 impl Pronouns {
-    /// The pronouns that the sentences of an answer begin with tell whether its topic is a person; where they tell neither,
-    /// any `she` or `he` does. Of those two the more frequent one is the topic. A capital inside a sentence is no pronoun
-    /// (`Its symbol is He`).
+    /// The pronouns that the sentences of a response begin with tell whether its topic is a person;
+    /// where they tell neither, any `she` or `he` does. Of those two the more frequent one is the
+    /// topic. A capital inside a sentence is no pronoun (`Its symbol is He`).
     pub(super) fn of(sentences: &[Vec<Token>]) -> Self {
-        let is_said = |index: usize, token: &Token| index == 0 || !token.capital || token.mark.is_some();
-        let count = |words: &[&str]| -> usize {
-            let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
-            said.filter(|(index, token)| is_said(*index, token) && words.contains(&token.word.as_str())).count()
-        };
+        // A capital inside a sentence is a name or a symbol: `Its symbol is He`.
+        let said: Vec<&Token> = sentences
+            .iter()
+            .flat_map(|sentence| sentence.iter().enumerate())
+            .filter(|(index, token)| *index == 0 || !token.capital || token.mark.is_some())
+            .map(|(_, token)| token)
+            .collect();
         // Where both are as frequent, the first one is the topic: `She married Pierre. He sang.`
         let of_person = ["she", "her", "hers", "he", "his", "him"];
-        let said = sentences.iter().flat_map(|sentence| sentence.iter().enumerate());
-        let first = said
-            .filter(|(index, token)| is_said(*index, token))
-            .find_map(|(_, token)| of_person.iter().position(|word| *word == token.word));
-        let (she, he) = (count(&["she", "her", "hers", "herself"]), count(&["he", "his", "him", "himself"]));
-        let leading: Vec<bool> = sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
+        let first =
+            said.iter().find_map(|token| of_person.iter().position(|word| *word == token.word));
+        let she = said.iter().filter(|token| token.is_one_of(SHE)).count();
+        let he = said.iter().filter(|token| token.is_one_of(HE)).count();
+        // Sentences begin with their topic; inside them pronouns stand for anybody.
+        let leading: Vec<bool> =
+            sentences.iter().filter_map(|sentence| leads_with_person(sentence)).collect();
         let persons = leading.iter().filter(|is_person| **is_person).count();
         let person = match persons.cmp(&(leading.len() - persons)) {
             Ordering::Greater => true,
@@ -196,7 +208,9 @@ impl Pronouns {
         let (is_she, is_he) = match she.cmp(&he) {
             Ordering::Greater => (true, false),
             Ordering::Less => (false, true),
-            Ordering::Equal => (first.is_none_or(|word| word < 3), first.is_none_or(|word| word >= 3)),
+            Ordering::Equal => {
+                (first.is_none_or(|word| word < 3), first.is_none_or(|word| word >= 3))
+            }
         };
         Self { allowed: [person && is_she, person && is_he, !person, !person] }
     }
@@ -208,43 +222,50 @@ impl Pronouns {
         self
     }
 
-    /// Whether the answer speaks of its topic as of a person.
+    /// Whether the response's pronouns treat its topic as a person.
     pub(super) fn are_of_person(self) -> bool {
         self.allowed[0] || self.allowed[1]
     }
 
     /// Whether a word stands for the topic, and whether it possesses.
     pub(super) fn stands(self, word: &str) -> Option<bool> {
-        PRONOUNS.iter().zip(self.allowed).filter(|(_, allowed)| *allowed).find_map(|([subject, owner], _)| {
-            (word == *subject).then_some(false).or_else(|| (word == *owner).then_some(true))
-        })
+        PRONOUNS.iter().zip(self.allowed).filter(|(_, allowed)| *allowed).find_map(
+            |([subject, owner], _)| {
+                (word == *subject).then_some(false).or_else(|| (word == *owner).then_some(true))
+            },
+        )
     }
 }
 
-/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with neither, or with
-/// `they`, who may be others in both cases.
+/// Whether a sentence begins with the pronoun of a person, or of a thing; none where it begins with
+/// neither, or with `they`, who may be others in both cases.
 fn leads_with_person(sentence: &[Token]) -> Option<bool> {
+    // `Early life: She was born` begins with a frame.
     let framed = sentence.iter().take(6).position(|token| matches!(token.mark, Some(':' | '-')));
-    let said = |from: usize| match sentence.get(from)?.word.as_str() {
+    begins_with_person(sentence).or_else(|| begins_with_person(&sentence[framed?..]))
+}
+
+/// Whether words begin with the pronoun of a person, or of a thing.
+fn begins_with_person(words: &[Token]) -> Option<bool> {
+    match words.first()?.word.as_str() {
         "she" | "her" | "he" | "his" => Some(true),
-        "it" if is_expletive(&sentence[from..]) => None,
+        "it" if is_expletive(words) => None,
         "it" | "its" => Some(false),
         _ => None,
-    };
-    said(0).or_else(|| said(framed?))
+    }
 }
 
-/// A sentence with the topic's name in place of the pronoun, or part of its name, that is the subject.
+/// A sentence with the topic's name in place of the pronoun, or part of its name, that is the
+/// subject.
 pub(super) fn with_subject(sentence: &str, topic: &Topic, pronouns: Pronouns) -> String {
     let letters: Vec<char> = sentence.chars().collect();
-    let unchanged = || shown(letters.iter().copied());
-    if !topic.is_known() {
-        return unchanged();
-    }
-    let words = tokens(sentence);
-    let Some((first, length, form)) = subject(&words, topic, pronouns) else { return unchanged() };
+    let words = if topic.is_known() { tokens(sentence) } else { Vec::new() };
+    let Some((first, length, form)) = subject(&words, topic, pronouns) else {
+        return shown(sentence.chars());
+    };
     let (start, end) = (words[first].start, words[first + length - 1].end);
     let name = topic.name();
+    // A name may have an apostrophe of its own; only pronouns are contracted.
     let verb = (length == 1).then(|| contraction(&letters[start..end], &words, first)).flatten();
     let named = match (form, verb) {
         (Form::Owner, _) => format!("{name}'s"),
@@ -255,16 +276,17 @@ pub(super) fn with_subject(sentence: &str, topic: &Topic, pronouns: Pronouns) ->
     shown(before.chain(named.chars()).chain(letters[end..].iter().copied()))
 }
 
-/// How the subject is said.
+/// Form of the subject.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Form {
     Subject,
     Owner,
 }
 
-/// The words to be replaced: where they begin, how many they are, and what stands for them.
+/// The words to replace: start, number, and replacement.
 fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize, usize, Form)> {
     let first = words.iter().position(|token| !token.article && token.word != "late").unwrap_or(0);
+    // `The late Ann Lee` has two words before the name.
     if let Some(length) = topic.mention(words, 0).or_else(|| topic.mention(words, first)) {
         let first = if topic.mention(words, 0).is_some() { 0 } else { first };
         let last = &words[first + length - 1];
@@ -272,80 +294,106 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
         if first > 0 && words[first - 1].word == "late" {
             return Some((0, first + length, form));
         }
-        let whole = Topic::whole(topic, &words[first..first + length]);
-        return (!whole).then_some((first, length, form));
+        let is_whole = topic.is_whole_name(&words[first..first + length]);
+        return (!is_whole).then_some((first, length, form));
     }
     let from = match words.first()?.word.as_str() {
         "it" if is_expletive(words) => clause_after_expletive(words)?,
+        "they" if is_report(words) => clause_after_expletive(words)?,
         _ => 0,
     };
     let mentioned = (0..words.len()).any(|index| topic.mention(words, index).is_some());
-    let stands = |index: usize| pronouns.stands(&words[index].word).map(|owner| (index, owner));
-    let form = |(index, owner): (usize, bool)| {
-        let owns = (owner && !is_object(words, index)) || words[index].possessive;
-        (index, 1, if owns { Form::Owner } else { Form::Subject })
-    };
-    if let Some(found) = stands(from) {
-        return Some(form(found));
-    }
+    let of_topic: Vec<(usize, bool)> = (from..words.len())
+        .filter_map(|index| Some((index, pronouns.stands(&words[index].word)?)))
+        .collect();
     let leads = from > 0 || is_leading(words);
-    if !leads || mentioned {
-        return None;
-    }
-    let nominative = (from..words.len()).filter_map(stands).find(|(_, owner)| !owner);
-    nominative.or_else(|| (from..words.len()).find_map(stands)).map(form)
+    let found = match of_topic.first() {
+        Some(first) if first.0 == from => first,
+        // In `Born to her parents in Oslo, she`, the subject is `she`.
+        Some(first) if leads && !mentioned => {
+            of_topic.iter().find(|(_, owner)| !owner).unwrap_or(first)
+        }
+        _ => return None,
+    };
+    let (index, owner) = *found;
+    let owns = (owner && !is_object(words, index)) || words[index].possessive;
+    Some((index, 1, if owns { Form::Owner } else { Form::Subject }))
 }
 
-/// Whether `her` stands for herself, and not before what is hers: `a street named after her`.
+/// Whether `her` is an object and not a possessive: `a street named after her`.
 fn is_object(words: &[Token], index: usize) -> bool {
-    words[index].word == "her"
+    // `Her most famous book` begins with an owner.
+    index > 0
+        && words[index].word == "her"
         && words.get(index + 1).is_none_or(|next| {
             next.mark.is_some()
                 || next.article
                 || is_auxiliary(&next.word)
-                || LEADING.contains(&next.word.as_str())
-                || matches!(next.word.as_str(), "down" | "up" | "back" | "away" | "off" | "out" | "into")
+                || leads(&next.word)
+                || matches!(
+                    next.word.as_str(),
+                    "down" | "up" | "back" | "away" | "off" | "out" | "into"
+                )
         })
 }
 
 /// Whether a sentence begins with something before its subject.
 fn is_leading(words: &[Token]) -> bool {
     let first = words[0].word.as_str();
-    LEADING.contains(&first)
+    leads(first)
+        // `Recently` and `Having` lead; short words such as `Ely` do not.
         || (first.len() > 4 && (first.ends_with("ly") || first.ends_with("ing")))
         || (words[0].capital && is_verb(first) && !is_auxiliary(first))
         || (first.len() > 3 && first.ends_with("ed"))
-        || super::number::is_measure(first)
+        || is_measure(first)
 }
 
-/// Whether a sentence begins with an `it` that stands for a clause, or lifts out a part of one: `It is said that she`,
-/// `It was in 1903 that she`.
+/// Whether a sentence begins with an `it` that stands for a clause, or lifts out a part of one: `It
+/// is said that she`, `It was in 1903 that she`.
 pub fn is_expletive(words: &[Token]) -> bool {
     if words.len() < 2 || words[0].word != "it" {
         return false;
     }
-    let after =
-        words.iter().skip(1).position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
+    let after = words
+        .iter()
+        .skip(1)
+        .position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
     let Some(after) = after.map(|index| index + 1) else { return false };
-    let seems = matches!(words[1].word.as_str(), "seems" | "appears" | "seemed" | "appeared" | "turns" | "happens");
+    let seems = matches!(
+        words[1].word.as_str(),
+        "seems" | "appears" | "seemed" | "appeared" | "turns" | "happens"
+    );
     let copula = after > 1;
-    let clause =
-        words[after..].iter().any(|token| matches!(token.word.as_str(), "that" | "who" | "whether" | "to" | "if"));
-    let lifted = |token: &Token| {
-        matches!(
-            token.word.as_str(),
-            "in" | "on" | "at" | "during" | "after" | "with" | "for" | "through" | "from" | "not"
-        ) || EXPLETIVES.contains(&token.word.as_str())
-            || (token.capital && !token.article)
-            || super::number::is_measure(&token.word)
-    };
+    let clause = words[after..]
+        .iter()
+        .any(|token| matches!(token.word.as_str(), "that" | "who" | "whether" | "to" | "if"));
     let supposes = words[1].word == "would" && words.get(2).is_some_and(|token| token.word == "be");
-    supposes || clause && ((copula && lifted(&words[after])) || seems)
+    supposes
+        || clause
+            && ((copula && (is_lifted(&words[after]) || has_expletive_noun(&words[after..])))
+                || seems)
+}
+
+/// Whether a word after `it is` belongs to a clause of its own, or is lifted out of one.
+fn is_lifted(token: &Token) -> bool {
+    token.is_one_of(&["in", "on", "at", "during", "after", "with", "for", "through", "from", "not"])
+        || token.is_one_of(EXPLETIVES)
+        || (token.capital && !token.article)
+        || is_measure(&token.word)
+}
+
+/// Whether words begin with a noun that a clause explains: `a common myth that`. A noun of another
+/// kind has a relative clause: `It is a novel that she wrote`.
+fn has_expletive_noun(words: &[Token]) -> bool {
+    let link = words.iter().position(|token| token.is_one_of(&["that", "whether"]));
+    let noun = link.and_then(|link| link.checked_sub(1)).map(|at| &words[at]);
+    noun.is_some_and(|noun| noun.is_one_of(EXPLETIVE_NOUNS))
 }
 
 /// Where the clause begins that an expletive stands for.
 fn clause_after_expletive(words: &[Token]) -> Option<usize> {
-    let link = words.iter().position(|token| matches!(token.word.as_str(), "that" | "whether" | "if"))?;
+    let link =
+        words.iter().position(|token| matches!(token.word.as_str(), "that" | "whether" | "if"))?;
     (link + 1 < words.len()).then_some(link + 1)
 }
 
@@ -365,13 +413,5 @@ fn contraction(letters: &[char], words: &[Token], index: usize) -> Option<&'stat
         "d" if next == "been" || next.ends_with("ed") => Some("had"),
         "d" => Some("would"),
         _ => None,
-    }
-}
-
-impl Topic {
-    /// Whether these words are its whole name, or a spelling of it with other initials or articles.
-    fn whole(&self, words: &[Token]) -> bool {
-        let own: Vec<&str> = words.iter().filter(|token| !token.article).map(|token| token.word.as_str()).collect();
-        own.join(" ") == super::normalise(self.name())
     }
 }

@@ -1,16 +1,18 @@
-//! Whom an answer is about, and how texts mention it: by its name, a part of it, or without what tells it from others.
+//! Topics and their mentions: the name, a part of it, or the name without its qualifier.
 
 use super::{
-    capitalised,
-    token::{Token, tokens},
-    unicode::{shown, unaccented},
+    normal::normalise,
+    preposition::PREPOSITIONS,
+    scan::tokens,
+    token::Token,
+    unicode::{capitalised, shown, unaccented},
     verb::is_verb,
 };
 
 /// Whom or what a text is about.
 #[derive(Clone, Debug, Default)]
 pub struct Topic {
-    /// Its name as sentences have it, without what stands in parentheses after it.
+    /// Its name in sentences, without the part in parentheses.
     name: String,
     /// The words that mention it, the longest first.
     mentions: Vec<Mention>,
@@ -23,12 +25,13 @@ struct Mention {
     is_short: bool,
 }
 
-/// What follows the name of a person and is often left out.
+/// Suffixes of persons' names that are often omitted.
 const SUFFIXES: &[&str] = &["jr", "sr", "ii", "iii", "iv", "phd", "md", "esq"];
-/// What stands before a last name and belongs to it.
-const PARTICLES: &[&str] =
-    &["van", "von", "de", "der", "den", "del", "di", "da", "du", "la", "le", "el", "al", "bin", "ibn"];
-/// What stands before a name and is no part of it.
+/// Particles that belong to a last name.
+const PARTICLES: &[&str] = &[
+    "van", "von", "de", "der", "den", "del", "di", "da", "du", "la", "le", "el", "al", "bin", "ibn",
+];
+/// Words before a name that are not part of it.
 const TITLES: &[&str] = &["dr", "mr", "mrs", "ms", "prof", "professor", "sir"];
 
 /// The same in capitals only, since small they are words of the sentence.
@@ -59,32 +62,21 @@ const CAPITAL_TITLES: &[&str] = &[
 
 /// Ranks before a first name, which alone name nobody.
 const RANKS: &[&str] = &[
-    "prince", "princess", "king", "queen", "saint", "st", "pope", "lord", "lady", "count", "countess", "duke",
-    "duchess", "baron", "baroness", "emperor", "empress", "sir", "dr", "the", "new", "north", "south", "east", "west",
-    "san", "los",
+    "prince", "princess", "king", "queen", "saint", "st", "pope", "lord", "lady", "count",
+    "countess", "duke", "duchess", "baron", "baroness", "emperor", "empress", "sir", "dr", "the",
+    "new", "north", "south", "east", "west", "san", "los",
 ];
-/// Names of one word that sentences use otherwise, and that count only in capitals: `The Who`, `It`.
+/// Names of one word that sentences use otherwise, and that count only in capitals: `The Who`,
+/// `It`.
 const STANDING_FOR_OTHERS: &[&str] = &[
-    "who", "it", "them", "her", "him", "us", "she", "he", "they", "you", "we", "this", "that", "which", "what", "one",
-    "yes", "no", "if", "so", "in", "on", "at", "as", "i", "a", "the",
+    "who", "it", "them", "her", "him", "us", "she", "he", "they", "you", "we", "this", "that",
+    "which", "what", "one", "yes", "no", "if", "so", "in", "on", "at", "as", "i", "a", "the",
 ];
 
-/// Words that begin a sentence with a capital and are no names.
+/// Words beside prepositions that begin a sentence with a capital and are no names.
 const SMALL: &[&str] = &[
-    "in",
-    "on",
-    "at",
-    "by",
-    "for",
-    "from",
-    "with",
-    "after",
-    "before",
-    "during",
     "when",
     "while",
-    "as",
-    "since",
     "and",
     "but",
     "or",
@@ -98,14 +90,10 @@ const SMALL: &[&str] = &[
     "if",
     "however",
     "both",
-    "like",
-    "unlike",
-    "to",
     "of",
     "that",
     "this",
     "once",
-    "until",
     "did",
     "was",
     "is",
@@ -116,14 +104,6 @@ const SMALL: &[&str] = &[
     "overall",
     "originally",
     "according",
-    "under",
-    "over",
-    "throughout",
-    "within",
-    "without",
-    "between",
-    "near",
-    "around",
     "where",
     "who",
     "not",
@@ -143,8 +123,6 @@ const SMALL: &[&str] = &[
     "could",
     "should",
     "do",
-    "despite",
-    "among",
     "historically",
     "currently",
     "modern",
@@ -160,11 +138,12 @@ fn spelt(name: &str) -> Vec<Token> {
     tokens(name).into_iter().filter(|token| !token.article).collect()
 }
 
-/// The words of a name without accents, articles and suffixes such as `Jr.`, and where its last name begins: a hyphen parts
-/// words, so that is all that is written with the last word.
+/// The words of a name without accents, articles and suffixes such as `Jr.`, and where its last
+/// name begins: a hyphen parts words, so that is all that is written with the last word.
 fn name_words(name: &str) -> (Vec<String>, usize) {
     let found = spelt(name);
     let mut words: Vec<String> = found.iter().map(|token| plain(&token.word)).collect();
+    // Articles leave `Jr.` out more often than not.
     let ending = words.iter().rev().take_while(|word| SUFFIXES.contains(&word.as_str())).count();
     words.truncate(words.len() - ending);
     let mut last = words.len().saturating_sub(1);
@@ -179,7 +158,8 @@ fn plain(word: &str) -> String {
     if word.is_ascii() { word.to_owned() } else { unaccented(word) }
 }
 
-/// A name without what tells it from others: `Ann Lee` for `Ann Lee (painter)` and for `Ann Lee, painter`.
+/// A name without what tells it from others: `Ann Lee` for `Ann Lee (painter)` and for `Ann Lee,
+/// painter`.
 pub fn bare(name: &str) -> &str {
     let name = name.trim();
     match name.strip_suffix(')').and_then(|rest| rest.rfind('(')) {
@@ -195,15 +175,22 @@ impl Topic {
         let mut topic = Self { name: capitalised(&name), mentions: Vec::new() };
         let words = spelt(&name).into_iter().map(|token| plain(&token.word)).collect::<Vec<_>>();
         topic.add(&words, words.len() == 1 && STANDING_FOR_OTHERS.contains(&words[0].as_str()));
-        // `Cleveland, Ohio`, `John Ray, Baron Ray of Oslo`: what comes before the comma is the name as well.
+        // `Cleveland, Ohio`, `John Ray, Baron Ray of Oslo`: what comes before the comma is the name
+        // as well.
         let core = core(&name);
         let (words, last) = name_words(core);
+        // Parts of a name count in capitals only: the painter `Stone` is no stone.
         topic.add(&words, core.len() < name.len() || words.len() < 2);
         if words.len() >= 2 && !words.iter().any(|word| word == "of") {
+            // `Ann Lee` for `Ann Mary Lee`.
             if last > 1 {
                 topic.add(&[words[..1].to_vec(), words[last..].to_vec()].concat(), true);
             }
-            let particles = words[1..last].iter().rev().take_while(|word| PARTICLES.contains(&word.as_str())).count();
+            let particles = words[1..last]
+                .iter()
+                .rev()
+                .take_while(|word| PARTICLES.contains(&word.as_str()))
+                .count();
             topic.add(&words[last - particles..], true);
             topic.add(&words[last..], true);
         }
@@ -219,8 +206,9 @@ impl Topic {
             if !words.iter().any(|word| word == "of") {
                 topic.add(&words[1..], true);
             }
-            let given =
-                words[..last].iter().filter(|word| word.chars().count() > 2 && !PARTICLES.contains(&word.as_str()));
+            let given = words[..last]
+                .iter()
+                .filter(|word| word.chars().count() > 2 && !PARTICLES.contains(&word.as_str()));
             given.for_each(|word| topic.add(std::slice::from_ref(word), true));
         }
         topic.sorted()
@@ -242,39 +230,48 @@ impl Topic {
         &self.name
     }
 
+    /// Whether these words are its whole name, or a spelling of it with other initials or articles.
+    pub(super) fn is_whole_name(&self, words: &[Token]) -> bool {
+        let own: Vec<&str> =
+            words.iter().filter(|token| !token.article).map(|token| token.word.as_str()).collect();
+        own.join(" ") == normalise(&self.name)
+    }
+
     /// Whether there is a name.
     pub fn is_known(&self) -> bool {
         !self.mentions.is_empty()
     }
 
-    /// How many words from here on mention it, a title before the name among them; none where they do not. A part of its
-    /// name counts only in capitals, and where no other name is written before it: `Pierre Curie` is not `Curie`.
+    /// How many words from here on mention it, a title before the name among them; none where they
+    /// do not. A part of its name counts only in capitals, and where no other name is written
+    /// before it: `Pierre Curie` is not `Curie`.
     pub fn mention(&self, tokens: &[Token], start: usize) -> Option<usize> {
         let title = usize::from(tokens.get(start).is_some_and(is_title));
-        self.named(tokens, start)
-            .or_else(|| (title == 1).then(|| self.named(tokens, start + 1)).flatten().map(|n| n + 1))
+        // A title may be part of the name itself: `Lady Gaga`.
+        self.named(tokens, start).or_else(|| {
+            (title == 1).then(|| self.named(tokens, start + 1)).flatten().map(|n| n + 1)
+        })
     }
 
     fn named(&self, tokens: &[Token], start: usize) -> Option<usize> {
         self.mentions.iter().find_map(|mention| {
             let length = matched(tokens, start, &mention.words)?;
-            let own = || tokens[start..start + length].iter().filter(|token| !token.article);
-            let is_name =
-                own().all(|token| token.capital || token.word == "of" || PARTICLES.contains(&token.word.as_str()));
-            let last = &tokens[start + length - 1];
-            let goes_on = |next: &Token| {
-                let is_rest = SUFFIXES.contains(&next.word.as_str()) || is_verb(&next.word);
-                next.capital && next.mark.is_none() && !last.possessive && !is_rest
+            let is_name = tokens[start..start + length].iter().all(|token| {
+                token.article || token.capital || token.word == "of" || token.is_one_of(PARTICLES)
+            });
+            let is_owner = tokens[start + length - 1].possessive;
+            let becomes_anothers = is_name
+                && tokens.get(start + length).is_some_and(|next| !is_owner && is_more_name(next));
+            let is_anothers =
+                follows_name(tokens, start) || (mention.words.len() == 1 && becomes_anothers);
+            let mentions = if mention.is_short {
+                is_name && !is_anothers
+            } else {
+                // `Guinea` is not `Equatorial Guinea` (lower-case words are no names), nor `Ada
+                // Quill Street` Ada Quill.
+                !(becomes_anothers || (mention.could_be_part() && is_name && is_anothers))
             };
-            let becomes_anothers = is_name && tokens.get(start + length).is_some_and(goes_on);
-            let is_anothers = follows_name(tokens, start) || (mention.words.len() == 1 && becomes_anothers);
-            match mention.is_short {
-                true => is_name && !is_anothers,
-                // `Guinea` is not `Equatorial Guinea`, but what is written small is no name of others.
-                // nor is `Ada Quill Street` Ada Quill.
-                false => !(becomes_anothers || (mention.could_be_part() && is_name && is_anothers)),
-            }
-            .then_some(length)
+            mentions.then_some(length)
         })
     }
 }
@@ -286,6 +283,12 @@ impl Mention {
     }
 }
 
+/// Whether a word after a name belongs to it, so that it is a longer name.
+fn is_more_name(next: &Token) -> bool {
+    let is_rest = next.is_one_of(SUFFIXES) || is_verb(&next.word);
+    next.capital && next.mark.is_none() && !is_rest
+}
+
 /// Whether another word of a name is written before this one: `Pierre Curie`.
 fn follows_name(tokens: &[Token], start: usize) -> bool {
     let Some(before) = start.checked_sub(1).map(|index| &tokens[index]) else { return false };
@@ -295,7 +298,8 @@ fn follows_name(tokens: &[Token], start: usize) -> bool {
         && !before.article
         && !before.dotted
         && !is_title(before)
-        && (start > 1 || !SMALL.contains(&before.word.as_str()))
+        // The first word of a sentence has a capital whatever it is.
+        && (start > 1 || ![SMALL, PREPOSITIONS].iter().any(|list| before.is_one_of(list)))
 }
 
 /// Whether a word stands before a name and is no part of it.
@@ -314,14 +318,21 @@ fn is_joined(name: &str, one: &Token, two: &Token) -> bool {
     two.start == one.end + 1 && name.chars().nth(one.end).is_some_and(|c| !c.is_whitespace())
 }
 
+/// Whether a word is an initial inside a name.
+fn is_initial(token: &Token) -> bool {
+    token.dotted && token.capital && token.mark.is_none() && token.word.len() == 1
+}
+
 /// How many of these tokens are the words, articles passed over.
 fn matched(tokens: &[Token], start: usize, words: &[String]) -> Option<usize> {
     let mut index = start;
     for (number, word) in words.iter().enumerate() {
-        let is_initial = |token: &Token| {
-            token.dotted && token.capital && token.mark.is_none() && token.word.len() == 1 && *word != token.word
-        };
-        while number > 0 && tokens.get(index).is_some_and(|token| token.article || is_initial(token)) {
+        // `Sam J. Reed` mentions Sam Reed.
+        while number > 0
+            && tokens
+                .get(index)
+                .is_some_and(|token| token.article || (is_initial(token) && *word != token.word))
+        {
             index += 1;
         }
         let token = tokens.get(index).filter(|token| !token.article && is_word(token, word))?;
@@ -348,7 +359,8 @@ mod tests {
         while index < found.len() {
             let length = topic.mention(&found, index);
             if let Some(length) = length {
-                let words: Vec<&str> = found[index..index + length].iter().map(|token| token.word.as_str()).collect();
+                let words: Vec<&str> =
+                    found[index..index + length].iter().map(|token| token.word.as_str()).collect();
                 mentions.push(words.join(" "));
             }
             index += length.unwrap_or(1);
@@ -368,16 +380,28 @@ mod tests {
         );
         assert_eq!(mentioned("J. R. Stone", "J.R. Stone was Stone."), ["jr stone", "stone"]);
         assert_eq!(mentioned("Ana Lee-Ray", "Lee-Ray is no Ray."), ["lee ray"]);
-        assert_eq!(mentioned("Michael Holm (painter)", "Michael Holm, whom Holm met"), ["michael holm", "holm"]);
+        assert_eq!(
+            mentioned("Michael Holm (painter)", "Michael Holm, whom Holm met"),
+            ["michael holm", "holm"]
+        );
         assert_eq!(mentioned("Vincent van Gogh", "Then van Gogh painted."), ["van gogh"]);
         assert_eq!(mentioned("The Band", "the Band and the band"), ["band", "band"]);
     }
 
     #[test]
     fn names_with_accents_commas_and_first_names() {
-        assert_eq!(mentioned("Regina Mart\u{ed}nez", "Martinez met Mart\u{ed}nez."), ["martinez", "mart\u{ed}nez"]);
-        assert_eq!(mentioned("John Ray, Baron Ray of Oslo", "John Ray and Ray left Oslo."), ["john ray", "ray"]);
-        assert_eq!(mentioned("Guinea", "Guinea borders Equatorial Guinea and Guinea-Bissau."), ["guinea"]);
+        assert_eq!(
+            mentioned("Regina Mart\u{ed}nez", "Martinez met Mart\u{ed}nez."),
+            ["martinez", "mart\u{ed}nez"]
+        );
+        assert_eq!(
+            mentioned("John Ray, Baron Ray of Oslo", "John Ray and Ray left Oslo."),
+            ["john ray", "ray"]
+        );
+        assert_eq!(
+            mentioned("Guinea", "Guinea borders Equatorial Guinea and Guinea-Bissau."),
+            ["guinea"]
+        );
         assert_eq!(mentioned("Republic of Ede", "The Democratic Republic of Ede"), [""; 0]);
         assert_eq!(mentioned("hydrogen", "Liquid hydrogen is hydrogen."), ["hydrogen", "hydrogen"]);
         assert_eq!(mentioned("The Who", "The Who, who met Who."), ["who", "who"]);

@@ -1,11 +1,12 @@
-//! Which words are verbs, as far as a list and endings tell; enough to see where one statement ends and the next begins.
+//! Which words are verbs, as far as a list and endings tell; enough to see where one statement ends
+//! and the next begins.
 
 /// Forms of `be`, which say the same in both directions.
 const COPULAS: &[&str] = &["is", "was", "are", "were", "be", "been", "being"];
 /// Other auxiliaries.
 const AUXILIARIES: &[&str] = &[
-    "has", "have", "had", "does", "do", "did", "will", "would", "can", "could", "may", "might", "must", "shall",
-    "should",
+    "has", "have", "had", "does", "do", "did", "will", "would", "can", "could", "may", "might",
+    "must", "shall", "should",
 ];
 /// Forms that no ending shows.
 const FORMS: &[&str] = &[
@@ -193,8 +194,9 @@ const FORMS: &[&str] = &[
 ];
 /// Words that end like verbs and are none.
 const OTHERS: &[&str] = &[
-    "red", "bed", "seed", "need", "speed", "breed", "hundred", "sacred", "united", "indeed", "weed", "feed", "deed",
-    "reed", "shed", "sled", "wicked", "naked", "beloved", "aged", "nobed", "biped", "media",
+    "red", "bed", "seed", "need", "speed", "breed", "hundred", "sacred", "united", "indeed",
+    "weed", "feed", "deed", "reed", "shed", "sled", "wicked", "naked", "beloved", "aged", "nobed",
+    "biped", "media",
 ];
 
 /// Whether a word is a form of `be`.
@@ -207,10 +209,14 @@ pub fn is_verb(word: &str) -> bool {
     is_copula(word)
         || AUXILIARIES.contains(&word)
         || FORMS.contains(&word)
-        || (word.len() > 3 && word.ends_with("ed") && !OTHERS.contains(&word) && !word.starts_with(char::is_uppercase))
+        // Most regular verbs end in `ed`; what else does is listed.
+        || (word.len() > 3
+            && word.ends_with("ed")
+            && !OTHERS.contains(&word)
+            && !word.starts_with(char::is_uppercase))
 }
 
-/// Whether a word is an auxiliary, and so says nothing by itself.
+/// Whether a word is an auxiliary, without meaning of its own.
 pub fn is_auxiliary(word: &str) -> bool {
     is_copula(word) || AUXILIARIES[..6].contains(&word)
 }

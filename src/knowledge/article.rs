@@ -1,27 +1,25 @@
 //! Articles of knowledge as JSON lines: a title and a text, or the parts of a text.
 
-use std::path::Path;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::language::json_lines::{self, JsonLinesError};
-
-/// A title and what is known of it.
+/// A row of `knowledge.jsonl`: a title and what is known of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Article {
-    /// Whom or what it is about.
+    /// The topic.
     pub title: String,
     /// Plain sentences; a list of texts is joined by line ends.
     #[serde(deserialize_with = "text_or_parts")]
     pub text: String,
+    /// Other titles that lead to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<String>,
 }
 
-/// Reads a file of `{"title": ..., "text": ...}` rows, whose text may be a list (as FActScore's dumps have it).
-///
-/// # Errors
-/// Names the file, and the line that is no article.
-pub fn read_articles(path: &Path) -> Result<Vec<Article>, JsonLinesError> {
-    json_lines::read(path)
+impl Article {
+    /// An article without redirects.
+    pub fn new(title: &str, text: &str) -> Self {
+        Self { title: title.to_owned(), text: text.to_owned(), redirects: Vec::new() }
+    }
 }
 
 fn text_or_parts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -1,73 +1,96 @@
-//! The memory of this machine, as far as this process may have it: a container's share is often smaller.
+//! Memory available to this process: a container's limit is often below the machine's.
 
 use std::{fs, path::Path};
 
 /// Bytes of memory.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HostMemory {
-    /// The most that may ever be taken, where anything says so.
+    /// Limit, if any.
     pub limit: Option<u64>,
-    /// What is free, or would be made free.
+    /// Free or reclaimable memory.
     pub free: Option<u64>,
 }
 
-/// Asks the kernel and every control group that this process is in.
+/// Reads it from the kernel and from every control group of this process.
 pub fn host_memory() -> HostMemory {
     read(Path::new("/"))
 }
 
+// The crate sysinfo counts page cache as used (weights that were just read would leave no memory
+// free), and reports nothing where the path of a group is the host's, as inside a container.
 fn read(root: &Path) -> HostMemory {
     let meminfo = fs::read_to_string(root.join("proc/meminfo")).unwrap_or_default();
-    let field = |name: &str| {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
-    };
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let mut shares: Vec<Share> = Vec::new();
-    for line in groups.lines() {
-        // "0::/path" of the second version, "7:memory:/path" of the first.
-        let mut parts = line.splitn(3, ':').skip(1);
-        let (Some(kinds), Some(path)) = (parts.next(), parts.next()) else { continue };
-        let path = Path::new(path.trim_start_matches('/'));
-        // Inside a container the path may be the host's, of which only the top is seen.
-        let places = path.ancestors();
-        if kinds.is_empty() {
-            shares.extend(places.filter_map(|place| Share::second(&root.join("sys/fs/cgroup").join(place))));
-        } else if kinds.split(',').any(|kind| kind == "memory") {
-            shares.extend(places.filter_map(|place| Share::first(&root.join("sys/fs/cgroup/memory").join(place))));
-        }
-    }
-    let limits = shares.iter().map(|share| share.limit);
-    let left = shares.iter().map(|share| share.limit.saturating_sub(share.used));
+    let groups: Vec<ControlGroup> = groups.lines().flat_map(|line| limited(root, line)).collect();
+    let limits = groups.iter().map(|group| group.limit);
+    let left = groups.iter().map(|group| group.limit.saturating_sub(group.used));
     HostMemory {
-        limit: field("MemTotal").into_iter().chain(limits).min(),
-        free: field("MemAvailable").into_iter().chain(left).min(),
+        limit: field(&meminfo, "MemTotal").into_iter().chain(limits).min(),
+        free: field(&meminfo, "MemAvailable").into_iter().chain(left).min(),
     }
 }
 
-/// What a control group may take, and what it holds that it would not give back.
-struct Share {
+/// A field of `/proc/meminfo` in bytes.
+fn field(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
+}
+
+/// The limited groups that a line of `/proc/self/cgroup` names: a group and all that it is part of.
+fn limited(root: &Path, line: &str) -> Vec<ControlGroup> {
+    // "0::/path" of the second version, "7:memory:/path" of the first.
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (Some(kinds), Some(path)) = (parts.next(), parts.next()) else { return Vec::new() };
+    let (folder, version) = if kinds.is_empty() {
+        (root.join("sys/fs/cgroup"), &VERSION_2)
+    } else if kinds.split(',').any(|kind| kind == "memory") {
+        (root.join("sys/fs/cgroup/memory"), &VERSION_1)
+    } else {
+        return Vec::new();
+    };
+    // Inside a container the path may be the host's, with only the root visible.
+    let path = Path::new(path.trim_start_matches('/'));
+    path.ancestors().filter_map(|place| ControlGroup::read(&folder.join(place), version)).collect()
+}
+
+/// File and field names of a version of control groups.
+struct GroupFiles {
+    limit: &'static str,
+    used: &'static str,
+    /// Field of `memory.stat`.
+    unused_cache: &'static str,
+}
+
+const VERSION_1: GroupFiles = GroupFiles {
+    limit: "memory.limit_in_bytes",
+    used: "memory.usage_in_bytes",
+    unused_cache: "total_inactive_file",
+};
+const VERSION_2: GroupFiles =
+    GroupFiles { limit: "memory.max", used: "memory.current", unused_cache: "inactive_file" };
+
+/// Limit of a control group, and its memory that cannot be reclaimed.
+struct ControlGroup {
     limit: u64,
     used: u64,
 }
 
-impl Share {
-    fn second(folder: &Path) -> Option<Self> {
-        Self::read(folder, "memory.max", "memory.current", "inactive_file")
-    }
-
-    fn first(folder: &Path) -> Option<Self> {
-        Self::read(folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-    }
-
-    /// Pages of files that nobody uses, such as weights that were read, are given back when memory runs short.
-    fn read(folder: &Path, limit: &str, used: &str, inactive: &str) -> Option<Self> {
-        let number = |name: &str| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-        let limit = number(limit)?;
+impl ControlGroup {
+    /// None without a limit.
+    fn read(folder: &Path, files: &GroupFiles) -> Option<Self> {
+        let limit = number(&folder.join(files.limit))?;
+        let used = number(&folder.join(files.used)).unwrap_or(0);
         let statistics = fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
-        let inactive = statistics.lines().find_map(|line| line.strip_prefix(inactive)?.trim().parse::<u64>().ok());
-        Some(Self { limit, used: number(used).unwrap_or(0).saturating_sub(inactive.unwrap_or(0)) })
+        // Unused page cache, such as weights that were read, is reclaimed when memory runs short.
+        let reclaimed = statistics
+            .lines()
+            .find_map(|line| line.strip_prefix(files.unused_cache)?.trim().parse::<u64>().ok());
+        Some(Self { limit, used: used.saturating_sub(reclaimed.unwrap_or(0)) })
     }
+}
+
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -84,7 +107,8 @@ mod tests {
         read(root.path())
     }
 
-    const MEMINFO: (&str, &str) = ("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\n");
+    const MEMINFO: (&str, &str) =
+        ("proc/meminfo", "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\n");
 
     #[test]
     fn without_groups_it_is_what_the_machine_has() {

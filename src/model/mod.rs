@@ -5,28 +5,36 @@ mod device;
 pub mod directory;
 mod files;
 pub mod generation;
+mod gguf;
 mod gpus;
 mod host_memory;
+mod memory_budget;
 #[cfg(test)]
 mod parity;
-mod room;
+mod prefix;
 mod softmax;
-pub mod speed;
 pub mod text;
 
 pub use architecture::{
-    Architecture, Block, ConfigError, Linear, LowRank, ModelConfig, NumberFormat, Packed, Rotary, RotaryScaling,
-    SlidingWindow, Text, Transformer, Yarn, target_log_probabilities,
+    Architecture, Block, ConfigError, Linear, LowRank, ModelConfig, NumberFormat, Packed, Rotary,
+    RotaryScaling, SharedPrefix, SlidingWindow, Transformer, Yarn, parameter,
+    target_log_probabilities,
 };
-pub use device::{DeviceError, Place, arithmetic, device, is_built_for_gpus};
+pub use device::{DTYPES, DeviceError, Placement, arithmetic, device, is_built_for_gpus, is_cpu};
 pub use directory::{
-    Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions, generation_settings,
+    Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,
+    generation_settings,
 };
-pub use generation::{Answer, Event, GenerateError, Generator, Request, Sampling, Stops};
-pub use gpus::gpus;
+pub use generation::{
+    GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling, Stops,
+};
+pub use gguf::GgufModel;
+pub use gpus::{gpu_models, gpus};
 pub use host_memory::{HostMemory, host_memory};
-pub use room::or_say_what_to_lower;
+pub use memory_budget::with_oom_hint;
+pub use prefix::{BranchScorer, Prefix};
 pub use softmax::{TokenProbabilities, token_probabilities};
 pub use text::{
-    BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer, TokenizerError,
+    BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer,
+    TokenizerError,
 };

@@ -5,37 +5,42 @@ use rayon::prelude::*;
 
 use super::device::is_cpu;
 
-/// What is known of rows of logits, each with a token that stands there.
+/// Statistics of rows of logits, each with one token.
 pub struct TokenProbabilities {
-    /// The logarithm of the token's probability.
+    /// Log-probability of the token.
     pub log_probabilities: Vec<f32>,
     /// Whether the token is the most probable one.
-    pub is_likeliest: Vec<bool>,
+    pub is_top_token: Vec<bool>,
     /// The entropy of each row, in nats.
     pub entropies: Vec<f32>,
     /// The mean logit of each row.
     pub mean_logits: Vec<f32>,
-    /// Of all tokens [rows, vocabulary], float32.
+    /// Probabilities of all tokens [rows, vocabulary], float32.
     pub probabilities: Tensor<2>,
 }
 
-/// Sums are kept in so many parts, so that they run in vectors.
+/// Number of partial sums, so that they are vectorised.
 const LANES: usize = 16;
-/// Logits this far below the largest have no probability in float32.
+/// Logits this far below the largest have probability 0 in float32.
 const LOWEST: f32 = -104.0;
 
-/// The probabilities of rows of logits [rows, vocabulary], off the tape, and those of one token in each row.
+/// The probabilities of rows of logits [rows, vocabulary], without autodiff, and those of one token
+/// per row.
 ///
-/// On the CPU each row is passed over twice, on all threads; the numbers do not depend on how many there are.
+/// On the CPU each row is traversed twice, on all threads; the numbers do not depend on their
+/// count.
 pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilities {
     let (device, [rows, vocabulary]) = (logits.device(), logits.dims());
     if is_cpu(&device) {
         let mut values: Vec<f32> = floats(logits);
-        let of_rows: Vec<OfRow> =
-            values.par_chunks_mut(vocabulary).zip(tokens).map(|(row, token)| softmax(row, *token as usize)).collect();
+        let of_rows: Vec<OfRow> = values
+            .par_chunks_mut(vocabulary)
+            .zip(tokens)
+            .map(|(row, token)| softmax(row, *token as usize))
+            .collect();
         return TokenProbabilities {
             log_probabilities: of_rows.iter().map(|row| row.log_probability).collect(),
-            is_likeliest: of_rows.iter().map(|row| row.is_likeliest).collect(),
+            is_top_token: of_rows.iter().map(|row| row.is_top_token).collect(),
             entropies: of_rows.iter().map(|row| row.entropy).collect(),
             mean_logits: of_rows.iter().map(|row| row.mean_logit).collect(),
             probabilities: Tensor::from_data(TensorData::new(values, [rows, vocabulary]), &device),
@@ -43,39 +48,50 @@ pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilit
     }
     let logits = logits.cast(DType::F32);
     let mean_logits = floats(logits.clone().mean_dim(1));
+    // Elsewhere in whole tensors: fetching the logits would take longer than all of this.
     let shifted = logits.clone() - logits.max_dim(1);
     let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens.to_vec(), [rows]), &device);
     let at_token = shifted.clone().gather(1, tokens.reshape([rows, 1]));
     let exponentials = shifted.clone().exp();
     let sums = exponentials.clone().sum_dim(1);
-    // What has no probability adds nothing, however low its logit is.
+    // Tokens of probability 0 add nothing, however low their logit.
     let expected = (exponentials.clone() * shifted.clamp_min(LOWEST)).sum_dim(1) / sums.clone();
     let entropies = floats(sums.clone().log() - expected);
     let log_probabilities = floats(at_token.clone() - sums.clone().log());
-    let is_likeliest = floats(at_token).into_iter().map(|logit| logit == 0.0).collect();
-    TokenProbabilities { log_probabilities, is_likeliest, entropies, mean_logits, probabilities: exponentials / sums }
+    let is_top_token = floats(at_token).into_iter().map(|logit| logit == 0.0).collect();
+    TokenProbabilities {
+        log_probabilities,
+        is_top_token,
+        entropies,
+        mean_logits,
+        probabilities: exponentials / sums,
+    }
 }
 
 fn floats(values: Tensor<2>) -> Vec<f32> {
     values.cast(DType::F32).into_data().try_to_vec().expect("they were just cast to float32")
 }
 
-/// What is known of one row.
+/// Statistics of one row.
 struct OfRow {
     log_probability: f32,
-    is_likeliest: bool,
+    is_top_token: bool,
     entropy: f32,
     mean_logit: f32,
 }
 
 /// Turns a row of logits into probabilities.
 fn softmax(row: &mut [f32], token: usize) -> OfRow {
-    let highest = row.iter().fold(f32::NEG_INFINITY, |highest, logit| if *logit > highest { *logit } else { highest });
+    let highest = row
+        .iter()
+        .fold(f32::NEG_INFINITY, |highest, logit| if *logit > highest { *logit } else { highest });
     let at_token = row[token] - highest;
+    // Sums in lanes, each added in its own order, so that they do not depend on the machine's
+    // vectors.
     let (mut sums, mut weighted, mut plain) = ([0.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
     for lanes in row.chunks_mut(LANES) {
         for (lane, value) in lanes.iter_mut().enumerate() {
-            // The function of up to 0 hides what is no number.
+            // The exponential for numbers up to 0 would hide NaN.
             let below = *value - highest;
             *value = if below.is_nan() { f32::NAN } else { exponential(below) };
             sums[lane] += *value;
@@ -88,26 +104,31 @@ fn softmax(row: &mut [f32], token: usize) -> OfRow {
     row.iter_mut().for_each(|value| *value *= scale);
     OfRow {
         log_probability: at_token - sum.ln(),
-        is_likeliest: at_token == 0.0,
+        is_top_token: at_token == 0.0,
         entropy: sum.ln() - weighted * scale,
         mean_logit: highest + plain / row.len() as f32,
     }
 }
 
-/// The exponential of a number up to 0, to within 2 units of the last place, and the same on every machine: Cody and
-/// Waite's reduction and a polynomial, in steps that a compiler turns into vectors.
+/// The exponential of a number up to 0, to within 2 units of the last place, and the same on every
+/// machine: Cody and Waite's reduction and a polynomial, in steps that a compiler turns into
+/// vectors.
 pub(super) fn exponential(number: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let number = number.max(-87.0);
+    // Adding 1.5 * 2^23 rounds to a whole number, and leaves that number in the low bits.
     let shifted = number * std::f32::consts::LOG2_E + ROUND;
     let whole = shifted - ROUND;
+    // The logarithm of 2 in two parts: the first has few digits, so that its products are exact.
     let rest = number - whole * 0.693_359_4 + whole * 2.121_944_4e-4;
     let mut polynomial = 1.987_569_1e-4;
     for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5] {
         polynomial = polynomial * rest + coefficient;
     }
     let value = polynomial * rest * rest + rest + 1.0;
-    let power = f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    let power =
+        f32::from_bits(shifted.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23);
+    // The power of 2 would have no exponent of a normal number.
     let small = number <= -87.0;
     if small { 0.0 } else { value * power }
 }
@@ -131,8 +152,9 @@ mod tests {
     #[test]
     fn probabilities_are_those_of_a_softmax() {
         let (rows, vocabulary) = (5, 333);
-        let logits: Vec<f32> =
-            (0..rows * vocabulary).map(|index| ((index * 7919) % 1013) as f32 / 40.0 - 12.0).collect();
+        let logits: Vec<f32> = (0..rows * vocabulary)
+            .map(|index| ((index * 7919) % 1013) as f32 / 40.0 - 12.0)
+            .collect();
         let tokens = [0, 7, 332, 100, 200];
         let found = token_probabilities(
             Tensor::from_data(TensorData::new(logits.clone(), [rows, vocabulary]), &Device::flex()),
@@ -146,11 +168,18 @@ mod tests {
             assert!((f64::from(found.log_probabilities[row]) - expected).abs() < 3e-6);
             let probability = f64::from(probabilities[row * vocabulary + *token as usize]);
             assert!((probability - expected.exp()).abs() < 1e-6 * expected.exp());
-            assert_eq!(found.is_likeliest[row], logits.iter().all(|logit| *logit <= logits[*token as usize]));
+            assert_eq!(
+                found.is_top_token[row],
+                logits.iter().all(|logit| *logit <= logits[*token as usize])
+            );
             let log_probability = |logit: &f32| f64::from(*logit) - sum.ln();
-            let entropy: f64 = logits.iter().map(|logit| -log_probability(logit).exp() * log_probability(logit)).sum();
+            let entropy: f64 = logits
+                .iter()
+                .map(|logit| -log_probability(logit).exp() * log_probability(logit))
+                .sum();
             assert!((f64::from(found.entropies[row]) - entropy).abs() < 1e-5);
-            let mean = logits.iter().map(|logit| f64::from(*logit)).sum::<f64>() / vocabulary as f64;
+            let mean =
+                logits.iter().map(|logit| f64::from(*logit)).sum::<f64>() / vocabulary as f64;
             assert!((f64::from(found.mean_logits[row]) - mean).abs() < 1e-5);
         }
         let broken = Tensor::from_data([[0.0f32, f32::NAN, 1.0]], &Device::flex());

@@ -1,31 +1,40 @@
-//! In words, why two artifacts have different keys.
+//! Explains why two artifacts have different keys.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use serde_json::Value;
 
 use super::fingerprint::{Fingerprint, FingerprintInput};
 
-/// What differs from the earlier fingerprint to the later one, a sentence each: "`beta` 0.1 -> 0.2".
+/// Differences from the earlier to the later fingerprint, one sentence each: "`beta` 0.1 -> 0.2".
 pub fn differences(earlier: &Fingerprint, later: &Fingerprint) -> Vec<String> {
     let mut words = Vec::new();
-    let mut compare = |what: &str, earlier: String, later: String| {
-        if earlier != later {
-            words.push(format!("{what} {earlier} -> {later}"));
-        }
-    };
-    compare("key format", earlier.schema.to_string(), later.schema.to_string());
-    compare("kind", format!("`{}`", earlier.kind), format!("`{}`", later.kind));
-    compare("kind version", earlier.version.to_string(), later.version.to_string());
-    let names: BTreeSet<&String> = earlier.parameters.keys().chain(later.parameters.keys()).collect();
+    words.extend(difference("key format", earlier.schema, later.schema));
+    words.extend(difference("kind", quoted(&earlier.kind), quoted(&later.kind)));
+    words.extend(difference("kind version", earlier.version, later.version));
+    let names: BTreeSet<&String> =
+        earlier.parameters.keys().chain(later.parameters.keys()).collect();
     for name in names {
-        compare(&format!("`{name}`"), shown(earlier.parameters.get(name)), shown(later.parameters.get(name)));
+        let [before, after] = [earlier, later].map(|key| shown(key.parameters.get(name)));
+        words.extend(difference(&quoted(name), before, after));
     }
-    let text = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
-    compare("seed", text(earlier.seed.map(|seed| seed.to_string())), text(later.seed.map(|seed| seed.to_string())));
-    compare("backend", text(earlier.backend.clone()), text(later.backend.clone()));
+    words.extend(difference("seed", or_none(earlier.seed), or_none(later.seed)));
+    let [before, after] = [earlier, later].map(|key| or_none(key.backend.as_ref()));
+    words.extend(difference("backend", before, after));
     words.extend(input_differences(&earlier.inputs, &later.inputs));
     words
+}
+
+fn difference<T: PartialEq + Display>(what: &str, earlier: T, later: T) -> Option<String> {
+    (earlier != later).then(|| format!("{what} {earlier} -> {later}"))
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{name}`")
+}
+
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
 }
 
 fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -> Vec<String> {
@@ -37,15 +46,17 @@ fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -
         }
     }
     for name in names {
-        let of = |inputs: &'_ [FingerprintInput]| -> Vec<FingerprintInput> {
-            inputs.iter().filter(|input| input.name == name).cloned().collect()
-        };
-        let (earlier, later) = (of(earlier), of(later));
+        let [earlier, later] = [earlier, later]
+            .map(|inputs| inputs.iter().filter(|input| input.name == name).collect::<Vec<_>>());
         match (earlier.len(), later.len()) {
             (0, _) => words.push(format!("input `{name}` is new")),
             (_, 0) => words.push(format!("input `{name}` is gone")),
-            (before, after) if before != after => words.push(format!("input `{name}`: {before} artifacts -> {after}")),
-            _ => words.extend(earlier.iter().zip(&later).filter_map(|(earlier, later)| one_input(earlier, later))),
+            (before, after) if before != after => {
+                words.push(format!("input `{name}`: {before} artifacts -> {after}"))
+            }
+            _ => words.extend(
+                earlier.iter().zip(&later).filter_map(|(earlier, later)| one_input(earlier, later)),
+            ),
         }
     }
     words
@@ -54,14 +65,14 @@ fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -
 fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<String> {
     let name = &later.name;
     let of = later.label.as_ref().map_or(String::new(), |label| format!(" of `{label}`"));
-    let label = |input: &FingerprintInput| input.label.clone().unwrap_or_else(|| "none".to_owned());
     if earlier.r#type != later.r#type {
         Some(format!("input `{name}`{of} is read as {} -> {}", earlier.r#type, later.r#type))
     } else if earlier.label != later.label {
-        Some(format!("input `{name}` comes from `{}` -> `{}`", label(earlier), label(later)))
+        let [before, after] = [earlier, later].map(|input| or_none(input.label.as_ref()));
+        Some(format!("input `{name}` comes from `{before}` -> `{after}`"))
     } else if earlier.extension != later.extension {
-        let ending = |input: &FingerprintInput| input.extension.clone().unwrap_or_else(|| "none".to_owned());
-        Some(format!("input `{name}`{of} is a file with another ending: {} -> {}", ending(earlier), ending(later)))
+        let [before, after] = [earlier, later].map(|input| or_none(input.extension.as_ref()));
+        Some(format!("input `{name}`{of} is a file with another ending: {before} -> {after}"))
     } else if earlier.digest != later.digest {
         Some(format!("input `{name}`{of} has other contents"))
     } else {
@@ -69,7 +80,7 @@ fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<Str
     }
 }
 
-/// A parameter's value, shortened where it is long.
+/// A parameter's value, shortened if long.
 fn shown(value: Option<&Value>) -> String {
     const MOST: usize = 80;
     let text = value.map_or_else(|| "nothing".to_owned(), Value::to_string);
@@ -90,7 +101,13 @@ mod tests {
     fn input(name: &str, byte: u8, label: Option<&str>) -> FingerprintInput {
         let digest = Digest::from_bytes([byte; 32]);
         let label = label.map(str::to_owned);
-        FingerprintInput { name: name.into(), r#type: "scores".into(), digest, extension: None, label }
+        FingerprintInput {
+            name: name.into(),
+            r#type: "scores".into(),
+            digest,
+            extension: None,
+            label,
+        }
     }
 
     #[test]
@@ -99,19 +116,31 @@ mod tests {
             schema: 1,
             kind: "tune".into(),
             version: 1,
-            parameters: [("beta", json!(0.1)), ("text", json!("x".repeat(200))), ("old", json!(1)), ("same", json!(1))]
-                .map(|(name, value)| (name.to_owned(), value))
-                .into(),
-            inputs: vec![input("a", 1, None), input("b", 1, Some("x")), input("c", 1, Some("y")), input("d", 1, None)],
+            parameters: [
+                ("beta", json!(0.1)),
+                ("text", json!("x".repeat(200))),
+                ("old", json!(1)),
+                ("same", json!(1)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+            inputs: vec![
+                input("a", 1, None),
+                input("b", 1, Some("x")),
+                input("c", 1, Some("y")),
+                input("d", 1, None),
+            ],
             seed: Some(0),
             backend: Some("cpu".into()),
         };
         assert_eq!(differences(&earlier, &earlier), Vec::<String>::new());
         let mut later = earlier.clone();
-        (later.schema, later.kind, later.version, later.seed, later.backend) = (2, "tone".into(), 2, Some(1), None);
-        later.parameters = [("beta", json!(0.2)), ("text", json!([])), ("new", json!(true)), ("same", json!(1))]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into();
+        (later.schema, later.kind, later.version, later.seed, later.backend) =
+            (2, "tone".into(), 2, Some(1), None);
+        later.parameters =
+            [("beta", json!(0.2)), ("text", json!([])), ("new", json!(true)), ("same", json!(1))]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
         later.inputs = vec![
             input("a", 2, None),
             input("b", 2, Some("x")),
@@ -121,7 +150,9 @@ mod tests {
         ];
         let mut more = later.clone();
         more.inputs.push(input("f", 3, None));
-        let words = differences(&earlier, &later).join("\n") + "\n" + &differences(&later, &more).join("\n");
+        let words = differences(&earlier, &later).join("\n")
+            + "\n"
+            + &differences(&later, &more).join("\n");
         expect![[r#"
             key format 1 -> 2
             kind `tune` -> `tone`

@@ -1,17 +1,23 @@
-//! Pictures of a plan as text for other programs to draw.
+//! The plan as Mermaid or Graphviz text.
 
 use std::fmt::Write;
 
 use super::graph::{Plan, PlannedStage};
 
 impl Plan {
-    /// The plan in Mermaid's language, arrows from what is needed to what needs it.
+    /// The plan in Mermaid's language; arrows point from input to consumer.
     pub fn mermaid(&self) -> String {
-        let escape = |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let escape =
+            |text: &str| text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
         let mut text = "flowchart TD\n".to_owned();
         for index in &self.order {
             let (name, kind) = label(&self.graph[*index]);
-            let line = format!("    n{}[\"{}<br/><i>{}</i>\"]\n", index.index(), escape(&name), escape(kind));
+            let line = format!(
+                "    n{}[\"{}<br/><i>{}</i>\"]\n",
+                index.index(),
+                escape(&name),
+                escape(kind)
+            );
             text.push_str(&line);
         }
         for (from, to) in self.edges() {
@@ -20,13 +26,17 @@ impl Plan {
         text
     }
 
-    /// The plan in Graphviz's language, arrows from what is needed to what needs it.
+    /// The plan in Graphviz's language; arrows point from input to consumer.
     pub fn dot(&self) -> String {
-        let escape = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
         let mut text = format!("digraph \"{}\" {{\n    node [shape=box];\n", escape(&self.recipe));
         for index in &self.order {
             let (name, kind) = label(&self.graph[*index]);
-            let line = format!("    n{} [label=\"{}\\n{}\"];\n", index.index(), escape(&name), escape(kind));
+            let line = format!(
+                "    n{} [label=\"{}\\n{}\"];\n",
+                index.index(),
+                escape(&name),
+                escape(kind)
+            );
             text.push_str(&line);
         }
         for (from, to) in self.edges() {
@@ -37,9 +47,15 @@ impl Plan {
     }
 
     fn edges(&self) -> impl Iterator<Item = (usize, usize)> {
-        let ends = |edge| self.graph.edge_endpoints(edge).map(|(from, to)| (from.index(), to.index()));
+        let ends =
+            |edge| self.graph.edge_endpoints(edge).map(|(from, to)| (from.index(), to.index()));
         self.graph.edge_indices().filter_map(ends)
     }
+}
+
+/// A text within quotes of Graphviz's language.
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn label(stage: &PlannedStage) -> (String, &str) {
@@ -50,7 +66,7 @@ fn label(stage: &PlannedStage) -> (String, &str) {
 mod tests {
     use expect_test::expect;
 
-    use crate::plan::example::plan_text;
+    use crate::plan::test_support::plan_text;
 
     #[test]
     fn pictures_show_every_stage_and_need() {

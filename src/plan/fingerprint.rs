@@ -1,4 +1,4 @@
-//! What an artifact depends on, in a form that people can read; its digest is the artifact's key.
+//! Everything an artifact depends on, in readable form; its digest is the artifact's key.
 
 use std::collections::BTreeMap;
 
@@ -7,95 +7,114 @@ use serde_json::Value;
 
 use super::graph::{PlannedInput, PlannedStage};
 use crate::{
+    context::backend,
     digest::{Digest, digest_value},
-    stage::backend,
+    rows::Cell,
 };
 
-/// The version of this struct's meaning; part of every key.
+/// Version of this struct's meaning; part of every key.
 ///
-/// 1: the first. 2: the backend says with what a processor adds up; a file's ending enters beside its digest.
+/// 1: first version. 2: the backend names vector unit and block length; a file's extension is part
+/// of the key.
 const SCHEMA: u32 = 2;
 
-/// Everything that can change the bytes of an artifact, and nothing else. It is kept beside the artifact as JSON.
+/// Exactly what can change the bytes of an artifact; stored beside it as JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fingerprint {
-    /// The version of the fingerprint's own meaning.
+    /// Version of the fingerprint's own meaning.
     pub schema: u32,
-    /// The kind of stage.
+    /// Kind of stage.
     pub kind: String,
-    /// The kind's version.
+    /// Version of the kind.
     pub version: u32,
-    /// The parameters that matter to the result, defaults filled in.
+    /// Parameters that affect the result, defaults filled in.
     pub parameters: BTreeMap<String, Value>,
-    /// What it reads, in the order of the kind's declaration and then of the recipe.
+    /// Inputs in the order of the kind's declaration, then of the recipe.
     pub inputs: Vec<FingerprintInput>,
-    /// The seed, where the kind draws at random.
+    /// Seed of a seeded kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Where the kind runs on a device: `cuda`, or what sums depend on, as `cpu+avx512+k512`.
+    /// Backend of a kind that runs on a device: `cuda`, or a CPU with all that sums depend on, as
+    /// `cpu+avx512+k512`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
 
-/// What a stage reads, by its contents.
+/// An input, by content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FingerprintInput {
-    /// The field's name.
+    /// Field name.
     pub name: String,
-    /// The type of artifact that it is read as.
+    /// Artifact type that the input is read as.
     pub r#type: String,
-    /// The digest of that type's files.
+    /// Digest of that type's files.
     pub digest: Digest,
-    /// For a file that the recipe names: the ending of its name, by which some are told apart (`.jsonl`, `.db`).
+    /// File extension of an external file, which selects its format (`.jsonl`, `.db`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extension: Option<String>,
-    /// For a kind that gathers: the name of the cell it comes from.
+    /// Name of the source cell, for a fan-in kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
 }
 
-/// What an input is, as far as it matters to the key.
+/// The part of an input that enters the key.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Content {
-    /// The digest of the files that it is read as.
+pub struct InputContent {
+    /// Digest of the files that are read.
     pub digest: Digest,
-    /// Of a single file: the ending of its name.
+    /// Extension of a single file.
     pub extension: Option<String>,
 }
 
-impl Fingerprint {
-    /// The fingerprint of a stage, given what each of its inputs is, in their order.
-    ///
-    /// # Panics
-    /// Where there are not as many contents as inputs.
-    pub fn of(stage: &PlannedStage, contents: &[Content]) -> Self {
-        assert_eq!(contents.len(), stage.inputs.len(), "each input of `{}` has one content", stage.name);
-        let in_key = stage.kind.parameters.iter().filter(|parameter| parameter.in_key);
-        let parameters = in_key.filter_map(|parameter| {
-            stage.parameters.get(parameter.name).map(|value| (parameter.name.to_owned(), value.clone()))
-        });
-        let input = |(input, content): (&PlannedInput, &Content)| FingerprintInput {
+impl FingerprintInput {
+    fn of((input, content): (&PlannedInput, &InputContent)) -> Self {
+        Self {
             name: input.name.to_owned(),
             r#type: input.accepts.name.to_owned(),
             digest: content.digest,
             extension: content.extension.clone(),
-            label: input.label.clone(),
-        };
-        let backend = stage.device.as_deref().map(backend);
+            label: input.cell.as_ref().map(Cell::to_string),
+        }
+    }
+}
+
+impl Fingerprint {
+    /// The fingerprint of a stage with these input contents, in input order.
+    ///
+    /// # Panics
+    /// If the numbers of contents and inputs differ.
+    pub fn of(stage: &PlannedStage, contents: &[InputContent]) -> Self {
+        assert_eq!(
+            contents.len(),
+            stage.inputs.len(),
+            "each input of `{}` has one content",
+            stage.name
+        );
+        // A batch size that only affects speed must not invalidate any artifact.
+        let in_key = stage.kind.parameters.iter().filter(|parameter| parameter.in_key);
+        let parameters = in_key.filter_map(|parameter| {
+            let value = stage.parameters.get(parameter.name)?;
+            let value = match parameter.table {
+                Some(form) => form.in_key(value),
+                None => value.clone(),
+            };
+            Some((parameter.name.to_owned(), value))
+        });
         Self {
             schema: SCHEMA,
             kind: stage.kind.name.to_owned(),
             version: stage.kind.version,
             parameters: parameters.collect(),
-            inputs: stage.inputs.iter().zip(contents).map(input).collect(),
+            inputs: stage.inputs.iter().zip(contents).map(FingerprintInput::of).collect(),
             seed: stage.seed,
-            backend,
+            backend: stage.device.map(backend),
         }
     }
 
     /// The artifact's key.
     pub fn key(&self) -> Digest {
-        let value = serde_json::to_value(self).expect("a fingerprint has only text keys and finite numbers");
+        let value = serde_json::to_value(self)
+            .expect("a fingerprint has only text keys and finite numbers");
         digest_value("key", &value)
     }
 }
@@ -105,7 +124,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::plan::{Plan, example::plan_text};
+    use crate::plan::{Plan, test_support::plan_text};
 
     const RECIPE: &str = r#"
         [stage.base]
@@ -119,10 +138,10 @@ mod tests {
 
     fn fingerprint(plan: &Plan, name: &str) -> Fingerprint {
         let stage = plan.graph.node_weights().find(|stage| stage.stage == name).unwrap();
-        let content = Content { digest: Digest::from_bytes([7; 32]), extension: None };
-        let contents: Vec<Content> = stage.inputs.iter().map(|_| content.clone()).collect();
+        let content = InputContent { digest: Digest::from_bytes([7; 32]), extension: None };
+        let contents: Vec<InputContent> = stage.inputs.iter().map(|_| content.clone()).collect();
         let fingerprint = Fingerprint::of(stage, &contents);
-        // What the processor of this test is must not matter to what is pinned.
+        // Pinned keys must not depend on this machine's processor.
         let backend = fingerprint.backend.map(|backend| match backend.strip_prefix("cpu+") {
             Some(_) => "cpu+avx512+k512".to_owned(),
             None => backend,
@@ -210,7 +229,8 @@ mod tests {
             input(|input| input.extension = Some("db".to_owned())),
             input(|input| input.label = Some("a".to_owned())),
         ];
-        let all: std::collections::BTreeSet<Digest> = keys.iter().chain(&fingerprints).copied().collect();
+        let all: std::collections::BTreeSet<Digest> =
+            keys.iter().chain(&fingerprints).copied().collect();
         assert_eq!(all.len(), keys.len() + fingerprints.len());
     }
 
@@ -234,6 +254,9 @@ mod tests {
         assert_eq!(key(RECIPE, &[]), key(reordered, &[]));
         assert_eq!(key(RECIPE, &[]), key(RECIPE, &["seeds=[0]", "name=other"]));
         assert_eq!(key(RECIPE, &["stage.tuned.beta=1"]), key(RECIPE, &["stage.tuned.beta=1.0"]));
-        assert_eq!(key(RECIPE, &["stage.tuned.device=cuda:0"]), key(RECIPE, &["stage.tuned.device=cuda:1"]));
+        assert_eq!(
+            key(RECIPE, &["stage.tuned.device=cuda:0"]),
+            key(RECIPE, &["stage.tuned.device=cuda:1"])
+        );
     }
 }

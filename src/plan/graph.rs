@@ -1,14 +1,16 @@
-//! The plan: a directed graph of stages, ready to run.
+//! The plan: a directed graph of stages.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
+    device::DeviceName,
     diagnostic::{Problems, Span},
     recipe::schema::{ArtifactType, Kind},
+    rows::Cell,
 };
 
 /// A recipe with matrix and seeds expanded, defaults filled in and inputs linked.
@@ -16,69 +18,71 @@ use crate::{
 pub struct Plan {
     /// The recipe's `name`.
     pub recipe: String,
-    /// Stages; an edge runs from what is needed to what needs it.
+    /// Stages; edges point from input to consumer.
     pub graph: DiGraph<PlannedStage, ()>,
-    /// All stages, each after everything that it needs; ties in the order of the recipe.
+    /// All stages in topological order; ties in the order of the recipe.
     pub order: Vec<NodeIndex>,
-    /// The resolved recipe as TOML text, for the run's folder.
+    /// The resolved recipe as TOML, for the run's folder.
     pub resolved: String,
-    /// What is worth a look in the recipe but does not stand in the way.
+    /// Warnings of the recipe.
     pub warnings: Problems,
 }
 
 /// One node of the plan.
 #[derive(Clone, Debug)]
 pub struct PlannedStage {
-    /// Unique in the plan: `tuned@algorithm=dpo,seed=0`.
+    /// Unique name in the plan: `tuned@algorithm=dpo,seed=0`.
     pub name: String,
-    /// The recipe's stage that it is a cell of: `tuned`.
+    /// Stage of the recipe: `tuned`.
     pub stage: String,
-    /// Its coordinates in matrix and seeds: only those on which it depends.
-    pub cell: BTreeMap<String, Value>,
-    /// What kind of stage it is.
+    /// The stage with the matrix values and the seed that it depends on.
+    pub cell: Cell,
+    /// Kind of stage.
     pub kind: &'static Kind,
-    /// The kind's parameters, defaults filled in.
+    /// Parameters of the kind, defaults filled in.
     pub parameters: BTreeMap<String, Value>,
-    /// What it reads, in the order of the kind's declaration.
+    /// Inputs in the order of the kind's declaration.
     pub inputs: Vec<PlannedInput>,
-    /// The seed, where the kind draws at random.
+    /// Seed of a seeded kind.
     pub seed: Option<u64>,
-    /// `cpu` or `cuda:N`, where the kind runs on a device.
-    pub device: Option<String>,
-    /// What it occupies while it runs.
+    /// Device, for kinds that run on one.
+    pub device: Option<DeviceName>,
+    /// Resources that the stage reserves.
     pub resources: Resources,
-    /// How often it is tried again after a failure.
+    /// Maximum number of retries after failures.
     pub retries: u32,
-    /// How long one attempt may take.
+    /// Maximum duration of one attempt.
     pub timeout: Option<Duration>,
+    /// Spans of the stage's fields; `kind` is always present.
+    pub places: Arc<BTreeMap<&'static str, Span>>,
 }
 
-/// One thing that a stage reads.
+/// One input of a stage.
 #[derive(Clone, Debug)]
 pub struct PlannedInput {
-    /// The field's name.
+    /// Field name.
     pub name: &'static str,
-    /// What it is read as; only this type's files enter the key.
+    /// Type that the input is read as; only that type's files enter the key.
     pub accepts: &'static ArtifactType,
-    /// Where it comes from.
-    pub source: Source,
-    /// Where the recipe names it; none for what a composite wires together.
+    /// Producer.
+    pub source: InputSource,
+    /// Span in the recipe; none for wires of a composite.
     pub span: Option<Span>,
-    /// For a kind that gathers: the name of the cell it comes from, which enters the key since the result shows it.
-    pub label: Option<String>,
+    /// The source cell of a fan-in kind; its name is part of the key, since results contain it.
+    pub cell: Option<Cell>,
 }
 
-/// Where an input comes from.
+/// Producer of an input.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum InputSource {
     /// A stage of the same plan.
     Stage(NodeIndex),
-    /// A file or folder that exists already; absolute.
+    /// An existing file or folder; absolute.
     Path(PathBuf),
 }
 
-impl Source {
-    /// The stage, where it is one.
+impl InputSource {
+    /// The stage, unless it is a file.
     pub fn stage(&self) -> Option<NodeIndex> {
         match self {
             Self::Stage(node) => Some(*node),
@@ -87,13 +91,14 @@ impl Source {
     }
 }
 
-/// What a stage occupies while it runs; never part of a key.
+/// Resources that a running stage reserves; never part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Resources {
-    /// Processor cores; 0 where nothing was said: all for a kind that computes on the CPU's cores, otherwise one.
+    /// CPU cores; 0 stands for the default: all cores for kinds that compute on the CPU, otherwise
+    /// one.
     pub cpus: u32,
-    /// Bytes of memory; 0 where nothing was said.
+    /// Bytes of memory; 0 if not specified.
     pub memory: u64,
-    /// Whole GPUs, whose numbers are handed on.
+    /// Whole GPUs, passed on by number.
     pub gpus: u32,
 }

@@ -1,21 +1,24 @@
-//! What will be done: the recipe with everything resolved, as a graph. Pure: no file is opened here.
+//! The recipe with everything resolved, as a graph. Pure: no file is opened here.
 
-mod common;
+mod arms;
 mod difference;
 mod draw;
-#[cfg(test)]
-mod example;
+mod execution_options;
 mod expand;
 mod fingerprint;
 mod graph;
 mod order;
+mod resolve;
 mod resolved;
 mod select;
-mod settle;
 mod space;
+mod tables;
+#[cfg(test)]
+mod test_support;
 mod unit;
+mod unnamed;
 
 pub use difference::differences;
 pub use expand::plan;
-pub use fingerprint::{Content, Fingerprint, FingerprintInput};
-pub use graph::{Plan, PlannedInput, PlannedStage, Resources, Source};
+pub use fingerprint::{Fingerprint, FingerprintInput, InputContent};
+pub use graph::{InputSource, Plan, PlannedInput, PlannedStage, Resources};

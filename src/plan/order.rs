@@ -1,4 +1,4 @@
-//! The order of units: each after what it needs, and which of them need each other in a circle.
+//! Topological order of units, and detection of cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,27 +8,33 @@ use petgraph::{
 };
 
 use super::{
-    settle::{Settlement, Target},
+    resolve::{ResolvedStage, Target},
     unit::Units,
 };
 use crate::diagnostic::{Problem, Problems, Span};
 
-/// For each unit the units that it can refer to, with the place of the first reference.
-type Needs = Vec<BTreeMap<usize, Option<Span>>>;
+/// The units that each unit may refer to, with the span of the first reference.
+type References = Vec<BTreeMap<usize, Option<Span>>>;
 
-/// The indices of all units, each after everything that it can refer to; ties in the order of the recipe.
-pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problems: &mut Problems) -> Vec<usize> {
-    let mut needs: Needs = vec![BTreeMap::new(); units.list.len()];
-    for (index, settlement) in settlements.iter().enumerate() {
-        for link in settlement.by_cell.values().flat_map(|settled| &settled.links) {
+/// Indices of all units in topological order; ties in the order of the recipe.
+pub(super) fn order_units(
+    units: &Units<'_>,
+    resolved_stages: &[ResolvedStage],
+    problems: &mut Problems,
+) -> Vec<usize> {
+    let mut needs: References = vec![BTreeMap::new(); units.list.len()];
+    for (index, resolved_stage) in resolved_stages.iter().enumerate() {
+        for link in resolved_stage.by_cell.values().flat_map(|resolved| &resolved.links) {
             if let Target::Unit(target) = link.target {
                 needs[index].entry(target).or_insert_with(|| link.span.clone());
             }
         }
     }
+    // petgraph's toposort breaks ties by its traversal; plans and pages show the recipe's order.
     let mut order = Vec::new();
     let mut waiting: Vec<usize> = needs.iter().map(BTreeMap::len).collect();
-    let mut ready: BTreeSet<usize> = (0..needs.len()).filter(|index| waiting[*index] == 0).collect();
+    let mut ready: BTreeSet<usize> =
+        (0..needs.len()).filter(|index| waiting[*index] == 0).collect();
     let mut needed_by: Vec<Vec<usize>> = vec![Vec::new(); needs.len()];
     for (index, needs) in needs.iter().enumerate() {
         needs.keys().for_each(|needed| needed_by[*needed].push(index));
@@ -42,7 +48,7 @@ pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problem
             }
         }
     }
-    // What only waits for a circle is in none itself.
+    // Units that only depend on a cycle are not part of it.
     let mut graph = DiGraph::<(), ()>::new();
     let nodes: Vec<NodeIndex> = needs.iter().map(|_| graph.add_node(())).collect();
     for (index, needs) in needs.iter().enumerate() {
@@ -60,11 +66,11 @@ pub(super) fn order_units(units: &Units<'_>, settlements: &[Settlement], problem
     order
 }
 
-/// So many stages of a circle are shown.
+/// Maximum number of stages of a cycle that are shown.
 const SHOWN: usize = 24;
 
-/// The shortest way from a unit back to itself, if there is one.
-fn circle_from(start: usize, needs: &Needs) -> Option<Vec<usize>> {
+/// The shortest path from a unit back to itself, if any.
+fn circle_from(start: usize, needs: &References) -> Option<Vec<usize>> {
     let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(unit) = queue.pop_front() {
@@ -86,17 +92,18 @@ fn circle_from(start: usize, needs: &Needs) -> Option<Vec<usize>> {
     None
 }
 
-fn describe(circle: &[usize], needs: &Needs, units: &Units<'_>) -> Problem {
-    let name = |index: &usize| &*units.list[*index].name;
-    let mut path: Vec<&str> = circle.iter().take(SHOWN).map(name).collect();
+fn describe(circle: &[usize], needs: &References, units: &Units<'_>) -> Problem {
+    let mut path: Vec<&str> =
+        circle.iter().take(SHOWN).map(|index| &*units.list[*index].name).collect();
     if circle.len() > SHOWN {
         path.push("...");
     }
-    path.push(name(&circle[0]));
-    let mut problem = Problem::error(format!("these stages need each other in a circle: {}", path.join(" -> ")));
+    path.push(&units.list[circle[0]].name);
+    let mut problem = Problem::error(format!("these stages form a cycle: {}", path.join(" -> ")));
     for (position, index) in circle.iter().enumerate().take(SHOWN) {
         let next = &circle[(position + 1) % circle.len()];
-        let label = format!("`{}` needs `{}`", name(index), name(next));
+        let [one, other] = [index, next].map(|index| &units.list[*index].name);
+        let label = format!("`{one}` needs `{other}`");
         let Some(span) = &needs[*index][next] else { continue };
         problem = match problem.span {
             None => problem.at(span, label),

@@ -1,10 +1,12 @@
-//! The resolved recipe as TOML: everything in one file, defaults written out, paths absolute; planning it gives the same plan.
+//! The resolved recipe as one TOML file with defaults and absolute paths; planning it gives the
+//! same plan.
 
 use serde_json::Value;
 
+use super::space::WHEN;
 use crate::recipe::{
-    Data, Node, Recipe, StageText, Table, resolve_path,
-    schema::{Catalogue, Word},
+    Data, Entry, Node, Recipe, StageText, Table, resolve_path,
+    schema::{Catalogue, KindOrComposite},
 };
 
 /// The text of the resolved recipe.
@@ -17,49 +19,91 @@ pub(super) fn resolved(recipe: &Recipe, catalogue: &Catalogue) -> String {
         text.push_str("\n[matrix]\n");
         write_table(&recipe.matrix_text, &mut text);
     }
+    for entry in &recipe.endpoints {
+        write_endpoint(entry, catalogue, &mut text);
+    }
     for stage in &recipe.stages {
-        let Some(word) = stage.fields.value("kind").and_then(Node::as_text).and_then(|kind| catalogue.find(kind))
+        let Some(declared) = stage
+            .fields
+            .value("kind")
+            .and_then(Node::as_text)
+            .and_then(|kind| catalogue.find(kind))
         else {
             continue;
         };
         text.push_str(&format!("\n[stage.{}]\n", key(&stage.name)));
-        write_stage(stage, &word, recipe, &mut text);
+        write_stage(stage, &declared, recipe, &mut text);
+        write_arms(stage, &declared, &mut text);
     }
-    // What a part of a composite takes from its own kind's defaults cannot be written into the composite's stage.
+    // Defaults of a part's own kind cannot be expressed in the stage of its composite.
     for entry in &recipe.defaults {
         let in_composite = catalogue.composites.iter().any(|composite| {
             composite.parts.iter().any(|part| part.kind.name == entry.key)
-                && recipe
-                    .stages
-                    .iter()
-                    .any(|stage| stage.fields.value("kind").and_then(Node::as_text) == Some(composite.name))
+                && recipe.stages.iter().any(|stage| {
+                    stage.fields.value("kind").and_then(Node::as_text) == Some(composite.name)
+                })
         });
-        if let (true, Some(table), Some(word)) = (in_composite, entry.value.as_table(), catalogue.find(&entry.key)) {
+        if let (true, Some(table), Some(declared)) =
+            (in_composite, entry.value.as_table(), catalogue.find(&entry.key))
+        {
             text.push_str(&format!("\n[defaults.{}]\n", key(&entry.key)));
-            table.0.iter().for_each(|entry| write_field(&entry.key, &entry.value, &word, &mut text));
+            table
+                .0
+                .iter()
+                .for_each(|entry| write_field(&entry.key, &entry.value, &declared, &mut text));
         }
     }
     text
 }
 
-fn write_stage(stage: &StageText, word: &Word, recipe: &Recipe, text: &mut String) {
-    let name = match word {
-        Word::Kind(kind) => kind.name,
-        Word::Composite(composite) => composite.name,
+/// A table that stages name, with its defaults.
+fn write_endpoint(entry: &Entry, catalogue: &Catalogue, text: &mut String) {
+    let Some(table) = entry.value.as_table() else { return };
+    text.push_str(&format!("\n[endpoint.{}]\n", key(&entry.key)));
+    write_table(table, text);
+    let parameters = catalogue.table("endpoint").map_or(&[][..], |form| form.parameters);
+    for parameter in parameters.iter().filter(|known| table.get(known.name).is_none()) {
+        if let Some(value) = parameter.default_value() {
+            text.push_str(&format!("{} = {}\n", key(parameter.name), escaped(&value)));
+        }
+    }
+}
+
+fn write_stage(stage: &StageText, declared: &KindOrComposite, recipe: &Recipe, text: &mut String) {
+    let name = match declared {
+        KindOrComposite::Kind(kind) => kind.name,
+        KindOrComposite::Composite(composite) => composite.name,
     };
-    for entry in &stage.fields.0 {
-        write_field(&entry.key, &entry.value, word, text);
+    for entry in stage.fields.0.iter().filter(|entry| entry.key != WHEN) {
+        write_field(&entry.key, &entry.value, declared, text);
     }
-    let defaults = recipe.defaults.iter().find(|entry| entry.key == name).and_then(|entry| entry.value.as_table());
-    let written = |field: &str| stage.fields.get(field).is_some();
-    for entry in defaults.iter().flat_map(|table| &table.0).filter(|entry| !written(&entry.key)) {
-        write_field(&entry.key, &entry.value, word, text);
+    let defaults = recipe
+        .defaults
+        .iter()
+        .find(|entry| entry.key == name)
+        .and_then(|entry| entry.value.as_table());
+    for entry in defaults.iter().flat_map(|table| &table.0) {
+        if stage.fields.get(&entry.key).is_none() {
+            write_field(&entry.key, &entry.value, declared, text);
+        }
     }
-    let Word::Kind(kind) = word else { return };
+    // Defaults of the kinds are written out, so that the file keeps its meaning when they change.
+    let KindOrComposite::Kind(kind) = declared else { return };
     for parameter in kind.parameters {
-        let is_default = !written(parameter.name) && defaults.is_none_or(|table| table.get(parameter.name).is_none());
+        let is_default = stage.fields.get(parameter.name).is_none()
+            && defaults.is_none_or(|table| table.get(parameter.name).is_none());
         if let (true, Some(value)) = (is_default, parameter.default_value()) {
             text.push_str(&format!("{} = {}\n", key(parameter.name), escaped(&value)));
+        }
+    }
+}
+
+fn write_arms(stage: &StageText, declared: &KindOrComposite, text: &mut String) {
+    let arms = stage.fields.value(WHEN).and_then(Node::as_table);
+    for arm in arms.iter().flat_map(|arms| &arms.0) {
+        text.push_str(&format!("\n[stage.{}.when.{}]\n", key(&stage.name), key(&arm.key)));
+        for field in arm.value.as_table().iter().flat_map(|own| &own.0) {
+            write_field(&field.key, &field.value, declared, text);
         }
     }
 }
@@ -70,20 +114,26 @@ fn write_table(table: &Table, text: &mut String) {
     }
 }
 
-fn write_field(name: &str, value: &Node, word: &Word, text: &mut String) {
-    let is_file = |text: &str| word.parameters().iter().any(|known| known.name == name && known.is_file(text));
-    let value = match word.inputs().iter().find(|input| input.name == name) {
+fn write_field(name: &str, value: &Node, declared: &KindOrComposite, text: &mut String) {
+    let parameters = declared.parameters();
+    let parameter = parameters.iter().find(|known| known.name == name);
+    let is_file = value
+        .as_text()
+        .is_some_and(|text| parameter.is_some_and(|parameter| parameter.is_file(text)));
+    let value = match declared.inputs().iter().find(|input| input.name == name) {
         Some(input) => inline(&absolute(value, input.is_path)),
-        None if value.as_text().is_some_and(is_file) => inline(&absolute(value, true)),
+        None if is_file => inline(&absolute(value, true)),
         None => inline(value),
     };
     text.push_str(&format!("{} = {value}\n", key(name)));
 }
 
-/// An input's value with its paths absolute.
+/// An input's value with absolute paths.
 fn absolute(node: &Node, is_path: bool) -> Node {
     let data = match &node.data {
-        Data::Text(path) if is_path => Data::Text(resolve_path(path, &node.span).display().to_string()),
+        Data::Text(path) if is_path => {
+            Data::Text(resolve_path(path, &node.span).display().to_string())
+        }
         Data::List(list) => Data::List(list.iter().map(|node| absolute(node, is_path)).collect()),
         Data::Table(table) => {
             let mut table = table.clone();
@@ -103,18 +153,25 @@ fn inline(node: &Node) -> String {
         Data::Flag(flag) => flag.to_string(),
         Data::List(list) => format!("[{}]", list.iter().map(inline).collect::<Vec<_>>().join(", ")),
         Data::Table(table) => {
-            let entries = table.0.iter().map(|entry| format!("{} = {}", key(&entry.key), inline(&entry.value)));
+            let entries = table
+                .0
+                .iter()
+                .map(|entry| format!("{} = {}", key(&entry.key), inline(&entry.value)));
             format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
         }
     }
 }
 
-/// A default as TOML; a `${` in it is no variable.
+/// A default as TOML, with `${` escaped.
 fn escaped(value: &Value) -> String {
     match value {
         Value::String(text) => quoted(&text.replace("${", "$${")),
-        Value::Array(list) => format!("[{}]", list.iter().map(escaped).collect::<Vec<_>>().join(", ")),
-        Value::Number(number) if number.is_f64() => toml::Value::Float(number.as_f64().unwrap_or_default()).to_string(),
+        Value::Array(list) => {
+            format!("[{}]", list.iter().map(escaped).collect::<Vec<_>>().join(", "))
+        }
+        Value::Number(number) if number.is_f64() => {
+            toml::Value::Float(number.as_f64().unwrap_or_default()).to_string()
+        }
         other => other.to_string(),
     }
 }
@@ -124,6 +181,7 @@ fn quoted(text: &str) -> String {
 }
 
 fn key(name: &str) -> String {
-    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
-    if !name.is_empty() && name.chars().all(is_bare) { name.to_owned() } else { quoted(name) }
+    let is_bare = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if is_bare { name.to_owned() } else { quoted(name) }
 }

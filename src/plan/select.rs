@@ -1,4 +1,4 @@
-//! Parts of a plan, by the names that `--until`, `--only` and `--force` give.
+//! Selects stages by the names given to `--until`, `--only` and `--force`.
 
 use std::collections::BTreeSet;
 
@@ -10,31 +10,38 @@ use petgraph::{
 use super::graph::{Plan, PlannedStage};
 use crate::diagnostic::{self, Problem, Problems, Span, suggestion};
 
+impl PlannedStage {
+    /// Whether a name means this cell: its own, its stage's, or that of its composite.
+    fn is_named(&self, name: &str) -> bool {
+        let is_part = self.stage.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        self.stage == name || self.name == name || is_part
+    }
+}
+
 impl Plan {
-    /// The stages that some names mean: a stage of the recipe with all of its cells and parts, or a single cell.
+    /// The stages selected by names: a stage of the recipe with all cells and parts, or a single
+    /// cell.
     ///
-    /// `flag` is where the names come from: "--until".
+    /// `flag` is the option that the names come from: "--until".
     ///
     /// # Errors
-    /// Where a name means no stage.
+    /// If a name selects no stage.
     pub fn select(&self, flag: &str, names: &[String]) -> Result<BTreeSet<NodeIndex>, Problems> {
         let mut selected = BTreeSet::new();
         let mut problems = Problems::default();
         for name in names {
-            let is_meant = |stage: &PlannedStage| {
-                let is_part = stage.stage.strip_prefix(&**name).is_some_and(|rest| rest.starts_with('/'));
-                stage.stage == *name || stage.name == *name || is_part
-            };
             let before = selected.len();
-            selected.extend(self.order.iter().filter(|node| is_meant(&self.graph[**node])));
-            if selected.len() == before && !self.graph.node_weights().any(is_meant) {
+            selected.extend(self.order.iter().filter(|node| self.graph[**node].is_named(name)));
+            if selected.len() == before
+                && !self.graph.node_weights().any(|stage| stage.is_named(name))
+            {
                 problems.push(self.unknown(flag, name));
             }
         }
         if problems.is_empty() { Ok(selected) } else { Err(problems) }
     }
 
-    /// These stages and all that they need, however far back.
+    /// These stages and all their ancestors.
     pub fn with_needs(&self, stages: &BTreeSet<NodeIndex>) -> BTreeSet<NodeIndex> {
         let needs = Reversed(&self.graph);
         let mut search = Dfs::empty(needs);
@@ -58,6 +65,8 @@ impl Plan {
         }
         let span = Span::whole(&diagnostic::Source::new(flag, name));
         let problem = Problem::error(format!("there is no stage `{name}`"));
-        problem.at(&span, "the name of a stage is expected").help(suggestion(name, "stages", &names))
+        problem
+            .at(&span, "the name of a stage is expected")
+            .help(suggestion(name, "stages", &names))
     }
 }

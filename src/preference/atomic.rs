@@ -1,103 +1,112 @@
-//! Atomic preference pairs: of a fact that the model potentially knows, one sentence that states it over one that
-//! contradicts it, both the model's own.
+//! Atomic pairs: for a fact that the model potentially knows, a sentence of the model that states
+//! it, chosen over one that contradicts it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde::Deserialize;
 
 use crate::{
     facts::{normalise, words},
-    language::{
-        Content, Evidence, Finish, Judgement, Knowing, Level, Pair, ProbedFact, Prompt, PromptForm, Reply, StatedFact,
+    rows::{
+        AnswerLabel, CharSpan, Content, FactLabel, Finish, KnowledgeClass, Level, Pair, PairSide,
+        PairSubject, ProbedFact, Prompt, PromptForm, StatedFact,
     },
     seed::{Seed, Stream},
-    verification::{TallyError, tallies},
+    verification::{JudgedClaim, TallyError},
 };
 
-use super::{Answers, Protection, asked::Asked, draw::draw};
+use super::{answers::Answers, asked::ProbedQuestions, draw::draw, protect::Protection};
 
-/// How many words a sentence has at least: topic, verb and value.
+/// Minimum words of a sentence: topic, verb and value.
 const LEAST_WORDS: usize = 3;
 
-/// What the sentences of a pair answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Prompt of the pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum AtomicForm {
-    /// The question for the fact; the answer ends there.
+    /// The question for the fact; the sentence is the whole completion.
     Question,
-    /// The prompt for a paragraph about the topic, which the sentence begins.
+    /// The prompt for a paragraph about the topic; the sentence is its beginning.
     Paragraph,
 }
 
-/// Which pairs are wanted.
+/// Selection of pairs.
 #[derive(Clone, Debug)]
 pub struct AtomicMining {
-    /// What the sentences answer.
-    pub form: AtomicForm,
+    /// Prompt of a pair.
+    pub prompt_form: AtomicForm,
     /// Only facts of these classes.
-    pub classes: Vec<Knowing>,
+    pub classes: Vec<KnowledgeClass>,
     /// Only facts of these splits; topics of all others are protected.
     pub splits: Vec<String>,
-    /// At most so many pairs of one fact.
-    pub at_most_per_fact: usize,
-    /// At most so many pairs in all.
-    pub at_most: Option<usize>,
+    /// Maximum pairs per fact.
+    pub max_pairs_per_fact: usize,
+    /// Maximum pairs in total.
+    pub max_pairs: Option<usize>,
     /// Whether these are drawn evenly over attributes and topics.
     pub balance: bool,
 }
 
-/// Atomic pairs, and what was counted on the way.
+/// Atomic pairs, with counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Atoms {
     /// The pairs, in the order of the facts.
     pub pairs: Vec<Pair>,
-    /// Facts of the wanted classes and splits.
+    /// Facts of the selected classes and splits.
     pub facts: usize,
     /// Facts that gave a pair.
     pub facts_used: usize,
     /// Topics of these facts.
     pub topics: usize,
-    /// Pairs left out since a sentence names a protected topic, by topic.
+    /// Pairs left out because a sentence names a protected topic, by topic.
     pub left_out: BTreeMap<String, usize>,
 }
 
-/// Why no pairs can be mined.
+/// Why pairs cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AtomicError {
     /// Rows do not fit together.
     #[error(transparent)]
     Tally(#[from] TallyError),
-    /// No fact has a wanted split.
-    #[error("no probed fact is of the splits {wanted}; the facts' splits are: {found}")]
+    /// No fact has a selected split.
+    #[error("no probed fact is in the splits {wanted}; the facts' splits are: {found}")]
     NoFacts {
-        /// What was wanted.
+        /// The selected splits.
         wanted: String,
-        /// What there is.
+        /// The splits of the facts.
         found: String,
     },
-    /// A topic that is evaluated on would be tuned on.
-    #[error("`{0}` is a topic of a split that is not tuned on: facts about it must not become pairs")]
+    /// A protected topic would be tuned on.
+    #[error("`{0}` is a protected topic: facts about it must not become pairs")]
     Protected(String),
     /// The topic has no prompt for a paragraph.
-    #[error("no prompt asks for a paragraph about `{0}`, which the form `paragraph` needs")]
+    #[error(
+        "no prompt asks for a paragraph about `{0}`, which `prompt_form = \"paragraph\"` needs"
+    )]
     NoParagraph(String),
 }
 
-/// A sentence that states a fact, or contradicts it.
-struct Sentence {
-    id: String,
-    text: String,
-    span: [usize; 2],
+/// A sentence that states or contradicts a fact.
+struct FactSentence<'a> {
+    /// Id of the response, or of the claim.
+    id: &'a str,
+    text: Cow<'a, str>,
+    span: CharSpan,
     is_right: bool,
 }
 
-/// Mines pairs of single facts. The sentences are the probe's answers, or where `sentences` are given those of long
-/// answers (or rewritings) that are of a probed fact.
+/// Mines pairs of single facts. The sentences are the probe's answers, or with `sentences` those of
+/// long responses (or rewritings) that belong to a probed fact.
 ///
-/// Of a fact each pair is different, and each contradicting sentence is used before one is used again.
+/// The pairs of a fact are distinct, and each contradicting sentence is used before one is used
+/// again.
 ///
 /// # Errors
-/// Where rows do not fit together, no fact can be used, or a used fact's topic is protected.
+/// Fails where rows do not fit together, no fact can be used, or a used fact's topic is protected.
 pub fn mine_atomic(
     facts: &[ProbedFact],
     prompts: &[Prompt],
@@ -107,19 +116,19 @@ pub fn mine_atomic(
 ) -> Result<Atoms, AtomicError> {
     let seed = seed.split("atomic");
     let protection = Protection::of_other_splits(prompts, &mining.splits);
-    let said: Vec<Vec<Sentence>> = match sentences {
-        None => facts.iter().map(|fact| own_answers(fact, mining.form)).collect(),
+    let said: Vec<Vec<FactSentence<'_>>> = match sentences {
+        None => facts.iter().map(|fact| own_answers(fact, mining.prompt_form)).collect(),
         Some(answers) => own_sentences(facts, answers)?,
     };
-    let mut mined = Atoms::default();
-    let (mut by_fact, mut topics) = (Vec::new(), BTreeSet::new());
-    let mut of_splits = facts.iter().zip(said).filter(|(fact, _)| mining.splits.contains(&fact.split)).peekable();
-    if of_splits.peek().is_none() {
-        let found: BTreeSet<String> = facts.iter().map(|fact| format!("`{}`", fact.split)).collect();
-        let found = if found.is_empty() { "none".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(", ") };
-        return Err(AtomicError::NoFacts { wanted: format!("`{}`", mining.splits.join("`, `")), found });
+    if !facts.iter().any(|fact| mining.splits.contains(&fact.split)) {
+        return Err(no_facts(facts, &mining.splits));
     }
+    let mut mined = Atoms::default();
+    let mut by_fact = Vec::new();
+    let of_splits = facts.iter().zip(said).filter(|(fact, _)| mining.splits.contains(&fact.split));
     for (fact, said) in of_splits {
+        // A fact of a test topic among those for tuning is a mistake of the prompts, not a row to
+        // leave out.
         if protection.covers(&fact.topic) {
             return Err(AtomicError::Protected(fact.topic.clone()));
         }
@@ -127,156 +136,208 @@ pub fn mine_atomic(
             continue;
         }
         mined.facts += 1;
-        let prompt = match mining.form {
-            AtomicForm::Question => fact.question.clone(),
+        let prompt = match mining.prompt_form {
+            AtomicForm::Question => Cow::Borrowed(&fact.question),
             AtomicForm::Paragraph => paragraph(fact, prompts)?,
         };
-        let mut pairs = pairs_of(fact, &prompt, said, mining, &mut seed.split("fact").split(&fact.id).stream());
+        // A stream of its own, so that more facts leave the pairs of this one unchanged.
+        let mut stream = seed.split("fact").split(&fact.id).stream();
+        let mut pairs = pairs_of(fact, &prompt, said, &mut stream);
+        // In a paragraph more sentences follow, so that EOS after this one would be wrong.
+        pairs.iter_mut().for_each(|pair| pair.ends = mining.prompt_form == AtomicForm::Question);
         pairs.retain(|pair| match protection.violated(pair) {
             None => true,
             Some((name, _)) => {
-                *mined.left_out.entry(name).or_default() += 1;
+                *mined.left_out.entry(name.to_owned()).or_default() += 1;
                 false
             }
         });
-        pairs.truncate(mining.at_most_per_fact);
+        // After the protection, so that pairs that are left out take nobody's place.
+        pairs.truncate(mining.max_pairs_per_fact);
         by_fact.push(pairs);
     }
     let mut stream = seed.split("all").stream();
     if mining.balance {
-        mined.pairs = balanced(by_fact, mining.at_most, &mut stream);
+        mined.pairs = balanced(by_fact, mining.max_pairs, &mut stream);
     } else {
         mined.pairs = by_fact.concat();
-        draw(&mut mined.pairs, mining.at_most, &mut stream);
+        draw(&mut mined.pairs, mining.max_pairs, &mut stream);
     }
-    topics.extend(mined.pairs.iter().map(|pair| &pair.topic));
-    mined.topics = topics.len();
-    let used: BTreeSet<_> = mined.pairs.iter().map(|pair| (&pair.topic, &pair.attribute, &pair.prompt)).collect();
-    mined.facts_used = used.len();
+    mined.count();
     Ok(mined)
 }
 
-/// The probe's answers to one fact that make a single claim, in a whole sentence.
-fn own_answers(fact: &ProbedFact, form: AtomicForm) -> Vec<Sentence> {
+impl Atoms {
+    /// Counts the topics and facts of the pairs.
+    fn count(&mut self) {
+        let topics: BTreeSet<&String> = self.pairs.iter().map(|pair| &pair.topic).collect();
+        let facts: BTreeSet<_> =
+            self.pairs.iter().map(|pair| (&pair.topic, &pair.attribute, &pair.prompt)).collect();
+        (self.topics, self.facts_used) = (topics.len(), facts.len());
+    }
+}
+
+/// The error that no fact has a selected split, with those that facts have.
+fn no_facts(facts: &[ProbedFact], splits: &[String]) -> AtomicError {
+    let found: BTreeSet<String> = facts.iter().map(|fact| format!("`{}`", fact.split)).collect();
+    let found = if found.is_empty() {
+        "none".to_owned()
+    } else {
+        found.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    AtomicError::NoFacts { wanted: format!("`{}`", splits.join("`, `")), found }
+}
+
+/// The probe's answers to one fact that consist of a single claim in a whole sentence.
+fn own_answers(fact: &ProbedFact, form: AtomicForm) -> Vec<FactSentence<'_>> {
+    // A second claim would be preferred or rejected along with the fact, right or wrong.
     let single = fact.answers.iter().filter(|answer| {
         answer.claims == 1
             && answer.finish == Finish::Stop
-            && answer.reply != Reply::Other
+            && answer.reply != AnswerLabel::Other
             && is_sentence(&answer.claim)
     });
-    let sentence = |answer: &crate::language::ProbedAnswer| {
-        let (text, span) = match form {
-            AtomicForm::Question => (answer.output.clone(), answer.span),
-            AtomicForm::Paragraph => cut_out(&answer.output, answer.span),
-        };
-        Sentence { id: answer.id.clone(), text, span, is_right: answer.reply == Reply::Right }
-    };
-    single.map(sentence).collect()
+    single
+        .map(|answer| {
+            let (text, span) = match form {
+                AtomicForm::Question => (Cow::Borrowed(answer.output.as_str()), answer.span),
+                AtomicForm::Paragraph => cut_out(&answer.output, answer.span),
+            };
+            let is_right = answer.reply == AnswerLabel::Right;
+            FactSentence { id: answer.id.as_str(), text, span, is_right }
+        })
+        .collect()
 }
 
-/// The sentences of judged answers, by the probed fact that they are of, about the same topic.
-fn own_sentences(facts: &[ProbedFact], answers: Answers) -> Result<Vec<Vec<Sentence>>, TallyError> {
-    let judged = tallies(answers.responses, answers.claims, answers.verdicts)?;
-    let evidence: BTreeMap<&str, &[Evidence]> =
-        answers.verdicts.iter().map(|verdict| (verdict.claim_id.as_str(), verdict.evidence.as_slice())).collect();
-    let asked = Asked::new(facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())));
-    let mut said: Vec<Vec<Sentence>> = facts.iter().map(|_| Vec::new()).collect();
-    for (response, judged) in answers.responses.iter().zip(judged) {
-        for (claim, judgement) in judged.into_iter().filter(|(claim, _)| is_sentence(&claim.text)) {
-            let found = asked.of(&claim.text, evidence[claim.id.as_str()]);
-            let Some(index) = found.filter(|index| facts[*index].topic == response.topic) else { continue };
-            if judgement != Judgement::Irrelevant {
-                let (text, span) = cut_out(&response.output, claim.span);
-                let is_right = judgement == Judgement::Supported;
-                said[index].push(Sentence { id: claim.id.clone(), text, span, is_right });
+/// The sentences of verified responses by their probed fact, about the same topic.
+fn own_sentences<'a>(
+    facts: &[ProbedFact],
+    answers: Answers<'a>,
+) -> Result<Vec<Vec<FactSentence<'a>>>, TallyError> {
+    let asked =
+        ProbedQuestions::new(facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())));
+    let mut said: Vec<Vec<FactSentence<'_>>> = facts.iter().map(|_| Vec::new()).collect();
+    for (response, judged) in answers.responses.iter().zip(answers.judged()?) {
+        for JudgedClaim { claim, label, evidence } in judged {
+            let is_decided = matches!(label, FactLabel::Supported | FactLabel::Unsupported);
+            if !is_decided || !is_sentence(&claim.text) {
+                continue;
             }
+            // Evidence of another topic's article may answer a question about that topic.
+            let found = asked.of(&claim.text, evidence);
+            let Some(index) = found.filter(|index| facts[*index].topic == response.topic) else {
+                continue;
+            };
+            let (text, span) = if claim.spans.is_empty() {
+                cut_out(&response.output, claim.span)
+            } else {
+                // Pieces are no sentence, but the claim is one.
+                placed(&response.output, &claim.text)
+            };
+            let is_right = label == FactLabel::Supported;
+            said[index].push(FactSentence { id: claim.id.as_str(), text, span, is_right });
         }
     }
     Ok(said)
 }
 
-/// Whether a claim is a whole sentence rather than a bare value or something cut off.
+/// Whether a claim is a whole sentence, not a bare value or truncated.
 fn is_sentence(claim: &str) -> bool {
     claim.trim_end().ends_with(['.', '!', '\u{201d}', '"']) && words(claim).len() >= LEAST_WORDS
 }
 
-/// A sentence of an answer as the answer's first one: after the white space that the answer begins with.
-fn cut_out(output: &str, [from, to]: [usize; 2]) -> (String, [usize; 2]) {
+/// A sentence of a response as its first one: with the white space at the response's beginning.
+fn cut_out<'a>(output: &str, span: CharSpan) -> (Cow<'a, str>, CharSpan) {
+    placed(output, &span.of(output))
+}
+
+/// A sentence with the white space at a response's beginning.
+fn placed<'a>(output: &str, sentence: &str) -> (Cow<'a, str>, CharSpan) {
+    // Tokenizers merge the space into the first word: without it the tokens would be others than
+    // those that the model writes.
     let space: String = output.chars().take_while(|letter| letter.is_whitespace()).collect();
     let start = space.chars().count();
-    let sentence: String = output.chars().skip(from).take(to - from).collect();
-    (format!("{space}{sentence}"), [start, start + to - from])
+    let placed = CharSpan::new(start, start + sentence.chars().count());
+    (Cow::Owned(format!("{space}{sentence}")), placed)
 }
 
-/// The prompt for a paragraph about a fact's topic, as messages where the question was asked in messages.
-fn paragraph(fact: &ProbedFact, prompts: &[Prompt]) -> Result<Content, AtomicError> {
-    let is_its = |prompt: &&Prompt| prompt.form == PromptForm::Paragraph && prompt.topic == fact.topic;
-    let prompt = prompts.iter().find(is_its).ok_or_else(|| AtomicError::NoParagraph(fact.topic.clone()))?;
-    Ok(match (&fact.question, &prompt.prompt) {
-        (Content::Messages(asked), Content::Text(text)) => {
-            let mut messages = asked.clone();
-            if let Some(last) = messages.last_mut() {
-                last.content.clone_from(text);
-            }
-            Content::Messages(messages)
-        }
-        (_, prompt) => prompt.clone(),
-    })
+/// The prompt for a paragraph about a fact's topic, as messages where the question was asked in
+/// messages.
+fn paragraph<'a>(
+    fact: &ProbedFact,
+    prompts: &'a [Prompt],
+) -> Result<Cow<'a, Content>, AtomicError> {
+    let found = prompts
+        .iter()
+        .find(|prompt| prompt.form == PromptForm::Paragraph && prompt.topic == fact.topic);
+    let prompt = found.ok_or_else(|| AtomicError::NoParagraph(fact.topic.clone()))?;
+    let (Content::Messages(asked), Content::Text(text)) = (&fact.question, &prompt.prompt) else {
+        return Ok(Cow::Borrowed(&prompt.prompt));
+    };
+    // The system message of the question stays, as the model saw it.
+    let mut messages = asked.clone();
+    if let Some(last) = messages.last_mut() {
+        last.content.clone_from(text);
+    }
+    Ok(Cow::Owned(Content::Messages(messages)))
 }
 
-/// All different pairs of a fact in random order, each contradicting sentence once before any comes again.
+/// All distinct pairs of a fact in random order, each contradicting sentence once before any is
+/// repeated.
 fn pairs_of(
     fact: &ProbedFact,
     prompt: &Content,
-    said: Vec<Sentence>,
-    mining: &AtomicMining,
+    said: Vec<FactSentence<'_>>,
     stream: &mut Stream,
 ) -> Vec<Pair> {
     let mut seen = BTreeSet::new();
+    // Sentences that differ in spelling only would give pairs that weigh a fact twice.
     let different = said.into_iter().filter(|sentence| seen.insert(normalise(&sentence.text)));
-    let (mut right, mut wrong): (Vec<Sentence>, Vec<Sentence>) = different.partition(|sentence| sentence.is_right);
+    let (mut right, mut wrong): (Vec<FactSentence<'_>>, Vec<FactSentence<'_>>) =
+        different.partition(|sentence| sentence.is_right);
     stream.shuffle(&mut right);
     stream.shuffle(&mut wrong);
+    let subject = PairSubject {
+        topic: &fact.topic,
+        domain: &fact.domain,
+        attribute: fact.attribute.as_deref(),
+    };
     let mut pairs = Vec::new();
     for round in 0..right.len() {
         for (index, rejected) in wrong.iter().enumerate() {
+            // Shifted by one in each round, so that no pair repeats and all are used alike.
             let chosen = &right[(index + round) % right.len()];
-            pairs.push(Pair {
-                prompt: prompt.clone(),
-                chosen: prompt.answer(chosen.text.clone()),
-                rejected: prompt.answer(rejected.text.clone()),
-                level: Level::Atomic,
-                topic: fact.topic.clone(),
-                domain: fact.domain.clone(),
-                attribute: fact.attribute.clone(),
-                chosen_id: chosen.id.clone(),
-                rejected_id: rejected.id.clone(),
-                chosen_score: 1.0,
-                rejected_score: 0.0,
-                chosen_facts: vec![StatedFact { span: chosen.span, supported: true }],
-                rejected_facts: vec![StatedFact { span: rejected.span, supported: false }],
-                weight: 1.0,
-                ends: mining.form == AtomicForm::Question,
-            });
+            let facts = [chosen, rejected]
+                .map(|side| StatedFact { span: side.span, supported: side.is_right });
+            let chosen =
+                PairSide { id: chosen.id, text: &chosen.text, score: 1.0, facts: &facts[..1] };
+            let rejected =
+                PairSide { id: rejected.id, text: &rejected.text, score: 0.0, facts: &facts[1..] };
+            pairs.push(Pair::new(prompt, Level::Atomic, subject, chosen, rejected));
         }
     }
     pairs
 }
 
-/// So many pairs, the attributes taking turns; whose turn it is gives a pair of the topic that has the fewest so far, of
-/// its fact that has the fewest so far, chance deciding among equals. All pairs where fewer are not wanted.
-fn balanced(by_fact: Vec<Vec<Pair>>, at_most: Option<usize>, stream: &mut Stream) -> Vec<Pair> {
+/// This many pairs, round-robin over attributes. Each turn takes a pair of the topic with the
+/// fewest so far, of its fact with the fewest so far, with random ties. All pairs where no maximum
+/// applies.
+fn balanced(by_fact: Vec<Vec<Pair>>, max_pairs: Option<usize>, stream: &mut Stream) -> Vec<Pair> {
+    // `min_by_key` takes the first of equals: a random order makes ties random.
     let mut order: Vec<usize> = (0..by_fact.len()).collect();
     stream.shuffle(&mut order);
     let mut groups: BTreeMap<(&str, Option<&str>), Vec<usize>> = BTreeMap::new();
     for index in order {
         if let Some(first) = by_fact[index].first() {
-            groups.entry((first.domain.as_str(), first.attribute.as_deref())).or_default().push(index);
+            groups
+                .entry((first.domain.as_str(), first.attribute.as_deref()))
+                .or_default()
+                .push(index);
         }
     }
     let mut taken = vec![0; by_fact.len()];
     let mut of_topic: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut left = at_most.unwrap_or(usize::MAX).min(by_fact.iter().map(Vec::len).sum());
+    let mut left = max_pairs.unwrap_or(usize::MAX).min(by_fact.iter().map(Vec::len).sum());
     while left > 0 {
         for members in groups.values() {
             let open = members.iter().filter(|index| taken[**index] < by_fact[**index].len());
@@ -297,33 +358,41 @@ fn balanced(by_fact: Vec<Vec<Pair>>, at_most: Option<usize>, stream: &mut Stream
 pub(super) mod tests {
     use super::*;
     use crate::{
-        language::{Claim, ProbedAnswer, Response},
         preference::asked::tests::{question, verdict},
+        rows::{Claim, ProbedAnswer, Response},
     };
 
     const MINING: AtomicMining = AtomicMining {
-        form: AtomicForm::Question,
+        prompt_form: AtomicForm::Question,
         classes: Vec::new(),
         splits: Vec::new(),
-        at_most_per_fact: 3,
-        at_most: None,
+        max_pairs_per_fact: 3,
+        max_pairs: None,
         balance: true,
     };
 
     fn mining() -> AtomicMining {
-        AtomicMining { classes: vec![Knowing::Potential], splits: vec!["tune".to_owned()], ..MINING }
+        AtomicMining {
+            classes: vec![KnowledgeClass::Potential],
+            splits: vec!["tune".to_owned()],
+            ..MINING
+        }
     }
 
     /// A potentially known fact with right (R) and contradicting (C) answers, by value.
-    pub(crate) fn fact(topic: &str, attribute: &str, answers: &[(Reply, &str)]) -> ProbedFact {
-        let answer = |(index, (reply, value)): (usize, &(Reply, &str))| ProbedAnswer {
-            id: format!("{topic}/{attribute}#{index}"),
+    pub(crate) fn fact(
+        topic: &str,
+        attribute: &str,
+        answers: &[(AnswerLabel, &str)],
+    ) -> ProbedFact {
+        let answer = |(index, (reply, value)): (usize, &(AnswerLabel, &str))| ProbedAnswer {
+            id: format!("{topic}/{attribute}#{index}").into(),
             output: format!(" She {attribute} {value}."),
             finish: Finish::Stop,
             reply: *reply,
             claims: 1,
             claim: format!("{topic} {attribute} {value}."),
-            span: [1, 7 + attribute.len() + value.len()],
+            span: CharSpan::new(1, 7 + attribute.len() + value.len()),
             judgement: None,
         };
         ProbedFact {
@@ -335,7 +404,7 @@ pub(super) mod tests {
             question: format!("What {attribute} {topic}?").into(),
             truth: vec![format!("{topic} {attribute} right.")],
             claim: None,
-            class: Knowing::Potential,
+            class: KnowledgeClass::Potential,
             n: answers.len(),
             right: 1,
             contradicting: 1,
@@ -353,11 +422,16 @@ pub(super) mod tests {
             form: PromptForm::Paragraph,
             ..question(topic, "x", split, &[])
         };
-        vec![paragraph("Ann", "tune"), paragraph("Bo", "tune"), paragraph("Cy", "test"), paragraph("radium", "test")]
+        vec![
+            paragraph("Ann", "tune"),
+            paragraph("Bo", "tune"),
+            paragraph("Cy", "test"),
+            paragraph("radium", "test"),
+        ]
     }
 
-    const R: Reply = Reply::Right;
-    const C: Reply = Reply::Contradicting;
+    const R: AnswerLabel = AnswerLabel::Right;
+    const C: AnswerLabel = AnswerLabel::Contradicting;
 
     fn texts(atoms: &Atoms) -> Vec<(String, String)> {
         atoms.pairs.iter().map(|pair| (pair.chosen.text(), pair.rejected.text())).collect()
@@ -365,31 +439,53 @@ pub(super) mod tests {
 
     #[test]
     fn right_answers_are_chosen_over_different_contradicting_ones() {
-        let said = [(R, "art"), (R, "art"), (C, "law"), (C, "law"), (C, "war"), (Reply::Other, "x"), (C, "tea")];
-        let found = mine_atomic(&[fact("Ann", "knew", &said)], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
-        let mut rejected: Vec<String> = texts(&found).into_iter().map(|(_, rejected)| rejected).collect();
+        let said = [
+            (R, "art"),
+            (R, "art"),
+            (C, "law"),
+            (C, "law"),
+            (C, "war"),
+            (AnswerLabel::Other, "x"),
+            (C, "tea"),
+        ];
+        let found =
+            mine_atomic(&[fact("Ann", "knew", &said)], &prompts(), None, &mining(), &Seed::root(0))
+                .unwrap();
+        let mut rejected: Vec<String> =
+            texts(&found).into_iter().map(|(_, rejected)| rejected).collect();
         rejected.sort();
         assert_eq!(rejected, [" She knew law.", " She knew tea.", " She knew war."]);
         assert!(texts(&found).iter().all(|(chosen, _)| chosen == " She knew art."));
         let pair = &found.pairs[0];
-        assert_eq!((pair.prompt.text(), pair.ends, pair.level), ("What knew Ann?".to_owned(), true, Level::Atomic));
-        assert_eq!((pair.chosen_facts[0].span, pair.attribute.as_deref()), ([1, 14], Some("knew")));
+        assert_eq!(
+            (pair.prompt.text(), pair.ends, pair.level),
+            ("What knew Ann?".to_owned(), true, Level::Atomic)
+        );
+        assert_eq!(
+            (pair.chosen_facts[0].span, pair.attribute.as_deref()),
+            (CharSpan::new(1, 14), Some("knew"))
+        );
         assert_eq!((found.facts, found.facts_used, found.topics), (1, 1, 1));
-        let two = AtomicMining { at_most_per_fact: 2, ..mining() };
+        let two = AtomicMining { max_pairs_per_fact: 2, ..mining() };
         let facts = [fact("Ann", "knew", &[(R, "a b"), (R, "c"), (C, "d")])];
         let found = texts(&mine_atomic(&facts, &prompts(), None, &two, &Seed::root(0)).unwrap());
-        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 2, "one contradicting answer against both right ones");
+        assert_eq!(
+            found.iter().collect::<BTreeSet<_>>().len(),
+            2,
+            "one contradicting answer against both right ones"
+        );
     }
 
     #[test]
     fn only_sentences_of_single_facts_of_wanted_classes_are_used() {
         let mut known = fact("Ann", "knew", &[(R, "art"), (C, "law")]);
-        known.class = Knowing::Known;
+        known.class = KnowledgeClass::Known;
         let mut broken = fact("Ann", "saw", &[(R, "art"), (C, "law"), (C, "war"), (C, "tea")]);
         broken.answers[1].finish = Finish::Length;
         broken.answers[2].claims = 2;
         broken.answers[3].claim = "Tea.".to_owned();
-        let found = mine_atomic(&[known, broken], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
+        let found =
+            mine_atomic(&[known, broken], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
         assert_eq!((found.pairs.len(), found.facts, found.facts_used), (0, 1, 0));
     }
 
@@ -398,11 +494,15 @@ pub(super) mod tests {
         let mut asked = fact("Ann", "knew", &[(R, "art"), (C, "law")]);
         asked.question = Content::from_user("What?", Some("Be brief."));
         asked.answers[0].output = " Well: She knew art.".to_owned();
-        asked.answers[0].span = [7, 20];
-        let paragraph = AtomicMining { form: AtomicForm::Paragraph, ..mining() };
-        let found = mine_atomic(&[asked.clone()], &prompts(), None, &paragraph, &Seed::root(0)).unwrap();
+        asked.answers[0].span = CharSpan::new(7, 20);
+        let paragraph = AtomicMining { prompt_form: AtomicForm::Paragraph, ..mining() };
+        let found =
+            mine_atomic(&[asked.clone()], &prompts(), None, &paragraph, &Seed::root(0)).unwrap();
         assert_eq!(texts(&found), [(" She knew art.".to_owned(), " She knew law.".to_owned())]);
-        assert_eq!(found.pairs[0].prompt, Content::from_user("Tell me about Ann.", Some("Be brief.")));
+        assert_eq!(
+            found.pairs[0].prompt,
+            Content::from_user("Tell me about Ann.", Some("Be brief."))
+        );
         assert!(!found.pairs[0].ends);
         let nobody = mine_atomic(&[asked], &[], None, &paragraph, &Seed::root(0));
         assert_eq!(nobody, Err(AtomicError::NoParagraph("Ann".to_owned())));
@@ -413,7 +513,7 @@ pub(super) mod tests {
         let facts = [fact("Ann", "knew", &[]), fact("Ann", "saw", &[])];
         let output = " Bards say: She knew right. She knew law. She saw x.";
         let response = Response {
-            id: "Ann#0".to_owned(),
+            id: "Ann#0".into(),
             prompt_id: "Ann".to_owned(),
             sample: 0,
             topic: "Ann".to_owned(),
@@ -423,31 +523,38 @@ pub(super) mod tests {
             output: output.to_owned(),
             finish: Finish::Length,
         };
-        let claims: Vec<Claim> = crate::facts::extract("Ann#0", "Ann", output);
+        let claims: Vec<Claim> = crate::facts::extract(&"Ann#0".into(), "Ann", output);
         let verdicts = [
-            verdict("Ann#0/0", Judgement::Supported, &["Ann knew right."]),
-            verdict("Ann#0/1", Judgement::Unsupported, &["Ann knew right."]),
-            verdict("Ann#0/2", Judgement::Unsupported, &["Ann saw right."]),
+            verdict("Ann#0/0", FactLabel::Supported, &["Ann knew right."]),
+            verdict("Ann#0/1", FactLabel::Unsupported, &["Ann knew right."]),
+            verdict("Ann#0/2", FactLabel::Unsupported, &["Ann saw right."]),
         ];
         let answers = Answers { responses: &[response], claims: &claims, verdicts: &verdicts };
-        let found = mine_atomic(&facts, &prompts(), Some(answers), &mining(), &Seed::root(0)).unwrap();
+        let found =
+            mine_atomic(&facts, &prompts(), Some(answers), &mining(), &Seed::root(0)).unwrap();
         assert_eq!(texts(&found), [(" She knew right.".to_owned(), " She knew law.".to_owned())]);
-        assert_eq!((found.pairs[0].chosen_facts[0].span, found.pairs[0].rejected_id.as_str()), ([1, 16], "Ann#0/1"));
+        assert_eq!(
+            (found.pairs[0].chosen_facts[0].span, found.pairs[0].rejected_id.as_str()),
+            (CharSpan::new(1, 16), "Ann#0/1")
+        );
     }
 
-    /// Two attributes of two topics, three pairs each: the first four pairs are of four facts, whatever the seed.
+    /// Two attributes of two topics, three pairs each: the first four pairs are of four facts, for
+    /// any seed.
     #[test]
     fn attributes_and_topics_take_turns() {
         let said = [(R, "art"), (C, "law"), (C, "war"), (C, "tea")];
-        let mut facts: Vec<ProbedFact> = ["knew", "saw"].map(|attribute| fact("Ann", attribute, &said)).to_vec();
+        let mut facts: Vec<ProbedFact> =
+            ["knew", "saw"].map(|attribute| fact("Ann", attribute, &said)).to_vec();
         facts.extend(["knew", "saw"].map(|attribute| fact("Bo", attribute, &said)));
-        let mined = |at_most: usize, balance: bool, seed: u64| {
-            let mining = AtomicMining { at_most: Some(at_most), balance, ..mining() };
+        let mined = |max_pairs: usize, balance: bool, seed: u64| {
+            let mining = AtomicMining { max_pairs: Some(max_pairs), balance, ..mining() };
             mine_atomic(&facts, &prompts(), None, &mining, &Seed::root(seed)).unwrap()
         };
         for seed in 0..5 {
             let four = mined(4, true, seed);
-            let places: BTreeSet<_> = four.pairs.iter().map(|pair| (&pair.topic, &pair.attribute)).collect();
+            let places: BTreeSet<_> =
+                four.pairs.iter().map(|pair| (&pair.topic, &pair.attribute)).collect();
             assert_eq!(places.len(), 4, "each topic and each attribute once: {places:?}");
             assert_eq!(mined(4, true, seed), four);
         }
@@ -457,16 +564,21 @@ pub(super) mod tests {
     #[test]
     fn topics_of_the_evaluation_stop_the_run_by_name() {
         let smuggled = fact("Cy", "knew", &[(R, "art"), (C, "law")]);
-        let error = mine_atomic(&[smuggled], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
+        let error =
+            mine_atomic(&[smuggled], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "`Cy` is a topic of a split that is not tuned on: facts about it must not become pairs"
+            "`Cy` is a protected topic: facts about it must not become pairs"
         );
         let naming = fact("Ann", "knew", &[(R, "radium"), (C, "law")]);
         let found = mine_atomic(&[naming], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
         assert_eq!((found.pairs.len(), found.left_out["radium"]), (0, 1));
         let held_out = ProbedFact { split: "test".to_owned(), ..fact("Cy", "knew", &[]) };
-        let error = mine_atomic(&[held_out], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
-        assert_eq!(error.to_string(), "no probed fact is of the splits `tune`; the facts' splits are: `test`");
+        let error =
+            mine_atomic(&[held_out], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no probed fact is in the splits `tune`; the facts' splits are: `test`"
+        );
     }
 }

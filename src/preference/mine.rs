@@ -1,125 +1,137 @@
-//! General preferences: answers to one prompt, the more precise one chosen, or each by itself with its label.
+//! General pairs from responses to one prompt, the more precise one chosen; or labelled
+//! completions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Deserialize;
+
 use crate::{
-    language::{
-        Claim, Content, Finish, Judgement, LabelledAnswer, Level, Pair, ProbedFact, Prompt, Response, StatedFact,
-        Verdict,
+    rows::{
+        Content, Finish, LabelledAnswer, Level, Pair, PairSide, PairSubject, ProbedFact, Prompt,
+        Response, StatedFact,
     },
-    seed::Seed,
-    verification::{TallyError, tallies},
+    seed::{Seed, Stream},
+    verification::{JudgedClaim, TallyError},
 };
 
 use super::{
-    Protection, Reward,
+    answers::Answers,
     draw::{ROUNDING, draw},
-    reward::Rewards,
+    pieces::pieces,
+    protect::Protection,
+    reward::{Reward, Rewards},
 };
 
-/// Answers with all that was found out about them.
-#[derive(Clone, Copy, Debug)]
-pub struct Answers<'a> {
-    /// The answers.
-    pub responses: &'a [Response],
-    /// What they claim.
-    pub claims: &'a [Claim],
-    /// Whether it holds.
-    pub verdicts: &'a [Verdict],
-}
-
-/// What answers become.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Rows {
-    /// Pairs of a better and a worse answer.
+/// Format of mined rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum PreferenceFormat {
+    /// Pairs of a chosen and a rejected completion.
     Pairs,
-    /// Rows of their own, wanted from this reward on.
-    Answers {
-        /// The least reward of a wanted answer.
-        good: f64,
-    },
+    /// Labelled completions.
+    Answers,
 }
 
-/// Which rows are wanted.
+/// Selection of rows.
 #[derive(Clone, Debug)]
 pub struct Mining {
-    /// By what answers are ranked.
+    /// Reward that ranks responses.
     pub reward: Reward,
-    /// What they become.
-    pub rows: Rows,
-    /// The chosen answer's score is higher by at least so much, and higher at all.
-    pub margin: f64,
-    /// At most so many rows of one prompt, drawn at random.
-    pub at_most_per_prompt: Option<usize>,
-    /// At most so many rows in all, drawn at random.
-    pub at_most: Option<usize>,
-    /// Only answers to prompts of these splits are used.
+    /// Format of the rows.
+    pub preference_format: PreferenceFormat,
+    /// Reward from which on a single response is desirable.
+    pub desirable_threshold: f64,
+    /// Minimum difference in reward between chosen and rejected completion; it is always above 0.
+    pub min_margin: f64,
+    /// Maximum rows per prompt, drawn at random.
+    pub max_rows_per_prompt: Option<usize>,
+    /// Maximum rows in total, drawn at random.
+    pub max_rows: Option<usize>,
+    /// Splits of the prompts.
     pub splits: Vec<String>,
-    /// Whether only answers that ended by themselves may be chosen or wanted, since tuning puts an end after what it learns.
-    pub finished: bool,
-    /// Whether a chosen answer must state at least as many facts as the rejected one: precision alone prefers saying less.
-    pub as_many_facts: bool,
+    /// Whether chosen and desirable completions must end with EOS, since tuning also trains on EOS.
+    pub require_eos: bool,
+    /// Whether a chosen completion must state at least as many facts as the rejected one: precision
+    /// alone prefers short responses.
+    pub require_as_many_facts: bool,
 }
 
-/// Pairs, and what was counted on the way.
+/// Mined rows, with counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mined {
-    /// The pairs, in the order of the answers.
+    /// The pairs, in the order of the responses.
     pub pairs: Vec<Pair>,
-    /// Answers by themselves, where these were wanted.
+    /// Labelled completions, in that format.
     pub labelled: Vec<LabelledAnswer>,
-    /// Answers that were used.
+    /// Responses that were used.
     pub answers: usize,
-    /// Answers that state no fact that was checked.
+    /// Responses without a verified fact.
     pub factless: usize,
-    /// Answers without a probed fact, and so without a reward.
+    /// Responses without a probed fact, and so without a reward.
     pub unrewarded: usize,
     /// Prompts that gave a row.
     pub prompts: usize,
     /// Prompts that were used.
     pub prompts_used: usize,
-    /// Rows left out since an answer names a protected topic, by topic.
+    /// Rows left out because a completion names a protected topic, by topic.
     pub left_out: BTreeMap<String, usize>,
-    /// Topics that no row may name.
+    /// Protected topics.
     pub protected: BTreeSet<String>,
-    /// The mean length of the chosen answers in characters; precision goes with length.
+    /// Mean length of the chosen completions in characters; precision correlates with length.
     pub chosen_length: f64,
-    /// The mean length of the rejected answers.
+    /// Mean length of the rejected completions.
     pub rejected_length: f64,
 }
 
-/// Why no pairs can be mined.
+/// Why rows cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MineError {
     /// Rows do not fit together.
     #[error(transparent)]
     Tally(#[from] TallyError),
-    /// No answer has a wanted split.
-    #[error("no answer is of the splits {wanted}; the answers' splits are: {found}")]
+    /// No response has a selected split.
+    #[error("no response is in the splits {wanted}; the responses' splits are: {found}")]
     NoAnswers {
-        /// What was wanted.
+        /// The selected splits.
         wanted: String,
-        /// What there is.
+        /// The splits of the responses.
         found: String,
     },
-    /// A topic that is tested on would be tuned on.
-    #[error("`{0}` is a topic of the split `test`: answers about it must not become pairs")]
+    /// A protected topic would be tuned on.
+    #[error("`{0}` is a protected topic (split `test`): responses about it must not become pairs")]
     TestTopic(String),
 }
 
-/// One answer that may become part of a pair.
+/// One response that may become part of a pair.
 struct Candidate<'a> {
     response: &'a Response,
     score: f64,
+    /// How many facts it states.
+    stated: usize,
+    /// Their pieces.
     facts: Vec<StatedFact>,
     names: Option<&'a str>,
 }
 
-/// Mines pairs or single answers. Topics of `prompts` that are no topics of the used answers are protected: rows that name
-/// one in an answer are left out. `probed` is what rewards without a reference come from.
+impl Candidate<'_> {
+    fn side(&self) -> PairSide<'_> {
+        PairSide {
+            id: self.response.id.as_str(),
+            text: &self.response.output,
+            score: self.score,
+            facts: &self.facts,
+        }
+    }
+}
+
+/// Mines pairs or labelled completions. Topics of `prompts` without used responses are protected:
+/// rows that name one in a completion are left out. `probed` is the basis of rewards without
+/// knowledge.
 ///
 /// # Errors
-/// Where rows do not fit together, no answer can be used, or a used answer's topic is held out for tests.
+/// Fails where rows do not fit together, no response can be used, or a used response's topic is
+/// protected.
 pub fn mine(
     prompts: &[Prompt],
     answers: Answers,
@@ -127,25 +139,35 @@ pub fn mine(
     mining: &Mining,
     seed: &Seed,
 ) -> Result<Mined, MineError> {
-    let judged = tallies(answers.responses, answers.claims, answers.verdicts)?;
+    let judged = answers.judged()?;
     let used = used_answers(prompts, answers.responses, &mining.splits)?;
-    let topics: BTreeSet<&str> = used.iter().map(|index| answers.responses[*index].topic.as_str()).collect();
-    let tested = prompts.iter().find(|prompt| prompt.split == "test" && topics.contains(prompt.topic.as_str()));
+    // Protected are the topics that are not tuned on, and not those of a split: what is asked of
+    // another topic must stay unknown, whatever its prompts are called.
+    let topics: BTreeSet<&str> =
+        used.iter().map(|index| answers.responses[*index].topic.as_str()).collect();
+    let tested = prompts
+        .iter()
+        .find(|prompt| prompt.split == "test" && topics.contains(prompt.topic.as_str()));
     if let Some(prompt) = tested {
         return Err(MineError::TestTopic(prompt.topic.clone()));
     }
-    let others = prompts.iter().map(|prompt| prompt.topic.as_str()).filter(|topic| !topics.contains(topic));
-    let mut mined = Mined { protected: others.map(str::to_owned).collect(), answers: used.len(), ..Mined::default() };
+    let others =
+        prompts.iter().map(|prompt| prompt.topic.as_str()).filter(|topic| !topics.contains(topic));
+    let mut mined = Mined {
+        protected: others.map(str::to_owned).collect(),
+        answers: used.len(),
+        ..Mined::default()
+    };
     let protection: Protection = mined.protected.iter().cloned().collect();
-    let rewards = Rewards::new(mining.reward, probed, answers.verdicts);
+    let rewards = Rewards::new(mining.reward, probed);
 
     let mut by_prompt: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
+    // The order of the responses, which a map of ids would lose.
     let mut order = Vec::new();
     for index in used {
-        let response = &answers.responses[index];
-        let is_fact = |(_, judgement): &(&Claim, Judgement)| *judgement != Judgement::Irrelevant;
-        mined.factless += usize::from(!judged[index].iter().any(is_fact));
-        let Some(score) = rewards.of(&judged[index]) else {
+        let (response, judged) = (&answers.responses[index], &judged[index]);
+        mined.factless += usize::from(!judged.iter().any(JudgedClaim::is_fact));
+        let Some(score) = rewards.of(judged) else {
             mined.unrewarded += 1;
             continue;
         };
@@ -154,145 +176,158 @@ pub fn mine(
             order.push(response.prompt_id.as_str());
         }
         let names = protection.named(&response.output, &response.topic);
-        let facts = judged[index].iter().filter(|judged| is_fact(judged));
-        let fact = |(claim, judgement): &(&Claim, Judgement)| StatedFact {
-            span: claim.span,
-            supported: *judgement == Judgement::Supported,
-        };
-        candidates.push(Candidate { response, score, facts: facts.map(fact).collect(), names });
+        let stated = judged.iter().filter(|judged| judged.is_fact() && !judged.is_repeat()).count();
+        candidates.push(Candidate { response, score, stated, facts: pieces(judged), names });
     }
     mined.prompts_used = order.len();
     for prompt in order {
         let mut stream = seed.split("prompt").split(prompt).stream();
-        match mining.rows {
-            Rows::Pairs => {
-                let mut pairs = pairs(&by_prompt[prompt], mining, &mut mined.left_out);
-                draw(&mut pairs, mining.at_most_per_prompt, &mut stream);
-                mined.pairs.extend(pairs);
-            }
-            Rows::Answers { good } => {
-                let mut labelled = labelled(&by_prompt[prompt], good, mining.finished, &mut mined.left_out);
-                draw(&mut labelled, mining.at_most_per_prompt, &mut stream);
-                mined.labelled.extend(labelled);
-            }
-        }
+        mined.add(&by_prompt[prompt], mining, &mut stream);
     }
-    draw(&mut mined.pairs, mining.at_most, &mut seed.split("all").stream());
-    draw(&mut mined.labelled, mining.at_most, &mut seed.split("all").stream());
+    // One of the lists is empty, so that both may draw from the same stream.
+    draw(&mut mined.pairs, mining.max_rows, &mut seed.split("all").stream());
+    draw(&mut mined.labelled, mining.max_rows, &mut seed.split("all").stream());
     describe(&mut mined);
     Ok(mined)
 }
 
-/// The answers whose prompt has a wanted split.
-fn used_answers(prompts: &[Prompt], responses: &[Response], wanted: &[String]) -> Result<Vec<usize>, MineError> {
+impl Mined {
+    /// Adds the rows of one prompt's responses.
+    fn add(&mut self, candidates: &[Candidate], mining: &Mining, stream: &mut Stream) {
+        match mining.preference_format {
+            PreferenceFormat::Pairs => {
+                let mut pairs = pairs(candidates, mining, &mut self.left_out);
+                draw(&mut pairs, mining.max_rows_per_prompt, stream);
+                self.pairs.extend(pairs);
+            }
+            PreferenceFormat::Answers => {
+                let mut labelled = labelled(candidates, mining, &mut self.left_out);
+                draw(&mut labelled, mining.max_rows_per_prompt, stream);
+                self.labelled.extend(labelled);
+            }
+        }
+    }
+}
+
+/// The responses whose prompt has a selected split.
+fn used_answers(
+    prompts: &[Prompt],
+    responses: &[Response],
+    wanted: &[String],
+) -> Result<Vec<usize>, MineError> {
     let splits: BTreeMap<&str, &str> =
         prompts.iter().map(|prompt| (prompt.id.as_str(), prompt.split.as_str())).collect();
-    let split = |response: &Response| match response.split.as_str() {
-        "" => splits.get(response.prompt_id.as_str()).copied().unwrap_or_default().to_owned(),
-        split => split.to_owned(),
-    };
-    let used: Vec<usize> = (0..responses.len()).filter(|index| wanted.contains(&split(&responses[*index]))).collect();
+    // Responses of other programs may have no split of their own.
+    let of_responses: Vec<&str> = responses
+        .iter()
+        .map(|response| match response.split.as_str() {
+            "" => splits.get(response.prompt_id.as_str()).copied().unwrap_or_default(),
+            split => split,
+        })
+        .collect();
+    let used: Vec<usize> = (0..responses.len())
+        .filter(|index| wanted.iter().any(|wanted| wanted == of_responses[*index]))
+        .collect();
     if used.is_empty() {
-        let found: BTreeSet<String> = responses.iter().map(|response| format!("`{}`", split(response))).collect();
-        let found = if found.is_empty() { "none".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(", ") };
+        let found: BTreeSet<String> =
+            of_responses.iter().map(|split| format!("`{split}`")).collect();
+        let found = if found.is_empty() {
+            "none".to_owned()
+        } else {
+            found.into_iter().collect::<Vec<_>>().join(", ")
+        };
         return Err(MineError::NoAnswers { wanted: format!("`{}`", wanted.join("`, `")), found });
     }
     Ok(used)
 }
 
-/// All pairs of one prompt's answers that are far enough apart.
-fn pairs(candidates: &[Candidate], mining: &Mining, left_out: &mut BTreeMap<String, usize>) -> Vec<Pair> {
+/// All pairs of one prompt's responses with a sufficient difference in reward.
+fn pairs(
+    candidates: &[Candidate],
+    mining: &Mining,
+    left_out: &mut BTreeMap<String, usize>,
+) -> Vec<Pair> {
     let mut pairs = Vec::new();
-    for better in candidates.iter().filter(|one| !mining.finished || one.response.finish == Finish::Stop) {
+    for better in
+        candidates.iter().filter(|one| !mining.require_eos || one.response.finish == Finish::Stop)
+    {
         for worse in candidates {
+            // Equal shares such as 1/3 and 2/6 may differ in their last digit.
             let apart = better.score - worse.score;
             let same_text = better.response.output == worse.response.output;
-            let says_less = mining.as_many_facts && better.facts.len() < worse.facts.len();
-            if apart <= ROUNDING || apart + ROUNDING < mining.margin || same_text || says_less {
+            let says_less = mining.require_as_many_facts && better.stated < worse.stated;
+            if apart <= ROUNDING || apart + ROUNDING < mining.min_margin || same_text || says_less {
                 continue;
             }
+            // Counted only where the pair would have been made, so that the number is what the
+            // protection cost.
             if let Some(name) = better.names.or(worse.names) {
                 *left_out.entry(name.to_owned()).or_default() += 1;
                 continue;
             }
-            pairs.push(Pair {
-                prompt: better.response.prompt.clone(),
-                chosen: better.response.prompt.answer(better.response.output.clone()),
-                rejected: better.response.prompt.answer(worse.response.output.clone()),
-                level: Level::General,
-                topic: better.response.topic.clone(),
-                domain: better.response.domain.clone(),
-                attribute: None,
-                chosen_id: better.response.id.clone(),
-                rejected_id: worse.response.id.clone(),
-                chosen_score: better.score,
-                rejected_score: worse.score,
-                chosen_facts: better.facts.clone(),
-                rejected_facts: worse.facts.clone(),
-                weight: 1.0,
-                ends: true,
-            });
+            let Response { prompt, topic, domain, .. } = better.response;
+            let subject = PairSubject { topic, domain, attribute: None };
+            pairs.push(Pair::new(prompt, Level::General, subject, better.side(), worse.side()));
         }
     }
     pairs
 }
 
-/// One prompt's answers with their labels.
+/// One prompt's responses with their labels.
 fn labelled(
     candidates: &[Candidate],
-    good: f64,
-    finished: bool,
+    mining: &Mining,
     left_out: &mut BTreeMap<String, usize>,
 ) -> Vec<LabelledAnswer> {
     let mut rows = Vec::new();
     for Candidate { response, score, names, .. } in candidates {
-        let label = score + ROUNDING >= good;
-        if label && finished && response.finish != Finish::Stop {
+        let label = score + ROUNDING >= mining.desirable_threshold;
+        if label && mining.require_eos && response.finish != Finish::Stop {
+            // As an undesirable completion it may stay: its missing EOS is not rewarded.
             continue;
         }
         if let Some(name) = names {
             *left_out.entry((*name).to_owned()).or_default() += 1;
             continue;
         }
-        rows.push(LabelledAnswer {
-            prompt: response.prompt.clone(),
-            completion: response.prompt.answer(response.output.clone()),
-            label,
-            topic: response.topic.clone(),
-            domain: response.domain.clone(),
-            id: response.id.clone(),
-            score: *score,
-        });
+        rows.push(LabelledAnswer::new(response, label, *score));
     }
     rows
 }
 
-/// Counts what the rows are.
+/// Counts the rows.
 fn describe(mined: &mut Mined) {
-    let count = mined.pairs.len().max(1) as f64;
-    let length = |content: fn(&Pair) -> &Content| {
-        mined.pairs.iter().map(|pair| content(pair).text().trim().chars().count()).sum::<usize>() as f64 / count
-    };
-    mined.chosen_length = length(|pair| &pair.chosen);
-    mined.rejected_length = length(|pair| &pair.rejected);
-    let prompts = mined.pairs.iter().map(|pair| &pair.prompt).chain(mined.labelled.iter().map(|row| &row.prompt));
+    mined.chosen_length = mean_length(mined.pairs.iter().map(|pair| &pair.chosen));
+    mined.rejected_length = mean_length(mined.pairs.iter().map(|pair| &pair.rejected));
+    let prompts = mined
+        .pairs
+        .iter()
+        .map(|pair| &pair.prompt)
+        .chain(mined.labelled.iter().map(|row| &row.prompt));
     mined.prompts = prompts.collect::<BTreeSet<_>>().len();
+}
+
+/// Mean length of responses in characters; 0 without responses.
+fn mean_length<'a>(answers: impl ExactSizeIterator<Item = &'a Content>) -> f64 {
+    let count = answers.len().max(1) as f64;
+    answers.map(|answer| answer.text().trim().chars().count()).sum::<usize>() as f64 / count
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::PromptForm;
+    use crate::rows::{CharSpan, Claim, FactLabel, PromptForm, ResponseId, Verdict};
 
     const MINING: Mining = Mining {
         reward: Reward::Precision,
-        rows: Rows::Pairs,
-        margin: 0.1,
-        at_most_per_prompt: None,
-        at_most: None,
+        preference_format: PreferenceFormat::Pairs,
+        desirable_threshold: 0.5,
+        min_margin: 0.1,
+        max_rows_per_prompt: None,
+        max_rows: None,
         splits: Vec::new(),
-        finished: true,
-        as_many_facts: false,
+        require_eos: true,
+        require_as_many_facts: false,
     };
 
     fn prompt(topic: &str, split: &str) -> Prompt {
@@ -309,12 +344,16 @@ mod tests {
         }
     }
 
-    /// Answers about Ann: text, supported facts and facts in all.
-    fn mined(prompts: &[Prompt], answers: &[(&str, usize, usize)], mining: &Mining) -> Result<Mined, MineError> {
+    /// Responses about Ann: text, supported facts and facts in all.
+    fn mined(
+        prompts: &[Prompt],
+        answers: &[(&str, usize, usize)],
+        mining: &Mining,
+    ) -> Result<Mined, MineError> {
         let (mut responses, mut claims, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
         for (sample, (output, supported, facts)) in answers.iter().enumerate() {
             responses.push(Response {
-                id: format!("Ann#{sample}"),
+                id: format!("Ann#{sample}").into(),
                 prompt_id: "Ann".to_owned(),
                 sample,
                 topic: "Ann".to_owned(),
@@ -325,65 +364,94 @@ mod tests {
                 finish: if output.ends_with('.') { Finish::Stop } else { Finish::Length },
             });
             for fact in 0..*facts {
-                let id = format!("Ann#{sample}/{fact}");
-                let verdict = if fact < *supported { Judgement::Supported } else { Judgement::Unsupported };
-                verdicts.push(Verdict { claim_id: id.clone(), verdict, probability: 0.0, evidence: Vec::new() });
+                let response_id = ResponseId::of_sample("Ann", sample);
+                let id = response_id.claim(fact);
+                let verdict =
+                    if fact < *supported { FactLabel::Supported } else { FactLabel::Unsupported };
+                verdicts.push(Verdict::new(id.clone(), verdict, 0.0, Vec::new()));
                 claims.push(Claim {
                     id,
-                    response_id: format!("Ann#{sample}"),
+                    response_id,
                     text: "x".to_owned(),
-                    span: [0, 1],
+                    span: CharSpan::new(0, 1),
                     ..Claim::default()
                 });
             }
         }
         let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-        let splits = if mining.splits.is_empty() { vec!["tune".to_owned()] } else { mining.splits.clone() };
+        let splits =
+            if mining.splits.is_empty() { vec!["tune".to_owned()] } else { mining.splits.clone() };
         mine(prompts, answers, &[], &Mining { splits, ..mining.clone() }, &Seed::root(0))
     }
 
     fn ids(mined: &Mined) -> Vec<(usize, usize)> {
         let number = |id: &str| id.strip_prefix("Ann#").unwrap().parse().unwrap();
-        mined.pairs.iter().map(|pair| (number(&pair.chosen_id), number(&pair.rejected_id))).collect()
+        mined
+            .pairs
+            .iter()
+            .map(|pair| (number(&pair.chosen_id), number(&pair.rejected_id)))
+            .collect()
     }
 
     #[test]
     fn pairs_are_ordered_by_precision_with_a_margin() {
-        let answers = [("a.", 5, 5), ("b.", 3, 5), ("c.", 3, 5), ("d.", 0, 0), ("a.", 0, 5), ("e", 5, 5)];
+        let answers =
+            [("a.", 5, 5), ("b.", 3, 5), ("c.", 3, 5), ("d.", 0, 0), ("a.", 0, 5), ("e", 5, 5)];
         let found = mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap();
         assert_eq!(ids(&found), [(0, 1), (0, 2), (0, 3), (1, 3), (1, 4), (2, 3), (2, 4)]);
         assert_eq!(
-            (found.prompts, found.answers, found.pairs[0].chosen_score, found.pairs[0].rejected_score),
+            (
+                found.prompts,
+                found.answers,
+                found.pairs[0].chosen_score,
+                found.pairs[0].rejected_score
+            ),
             (1, 6, 1.0, 0.6)
         );
-        let wide = mined(&[prompt("Ann", "tune")], &answers, &Mining { margin: 0.5, ..MINING }).unwrap();
+        let wide = mined(&[prompt("Ann", "tune")], &answers, &Mining { min_margin: 0.5, ..MINING })
+            .unwrap();
         assert_eq!(ids(&wide), [(0, 3), (1, 3), (1, 4), (2, 3), (2, 4)]);
-        let unfinished =
-            mined(&[prompt("Ann", "tune")], &answers, &Mining { finished: false, margin: 0.9, ..MINING }).unwrap();
+        let unfinished = mined(
+            &[prompt("Ann", "tune")],
+            &answers,
+            &Mining { require_eos: false, min_margin: 0.9, ..MINING },
+        )
+        .unwrap();
         assert_eq!(ids(&unfinished), [(0, 3), (5, 3), (5, 4)]);
-        let tenth = mined(&[prompt("Ann", "tune")], &[("a.", 6, 10), ("b.", 5, 10)], &MINING).unwrap();
+        let tenth =
+            mined(&[prompt("Ann", "tune")], &[("a.", 6, 10), ("b.", 5, 10)], &MINING).unwrap();
         assert_eq!(ids(&tenth), [(0, 1)], "0.6 - 0.5 is a margin of 0.1 in spite of rounding");
     }
 
     #[test]
     fn saying_less_does_not_win_where_as_many_facts_are_wanted() {
         let answers = [("a.", 2, 2), ("b.", 3, 5), ("c.", 1, 5)];
-        let fair = Mining { as_many_facts: true, ..MINING };
-        assert_eq!(ids(&mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap()), [(0, 1), (0, 2), (1, 2)]);
+        let fair = Mining { require_as_many_facts: true, ..MINING };
+        assert_eq!(
+            ids(&mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap()),
+            [(0, 1), (0, 2), (1, 2)]
+        );
         assert_eq!(ids(&mined(&[prompt("Ann", "tune")], &answers, &fair).unwrap()), [(1, 2)]);
     }
 
     #[test]
     fn draws_keep_their_number() {
-        let answers: Vec<(String, usize)> = (0..10).map(|index| (format!("{index}."), index)).collect();
+        let answers: Vec<(String, usize)> =
+            (0..10).map(|index| (format!("{index}."), index)).collect();
         let answers: Vec<(&str, usize, usize)> =
             answers.iter().map(|(text, right)| (text.as_str(), *right, 9)).collect();
         let all = mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap();
         assert_eq!(all.pairs.len(), 45);
-        let some =
-            mined(&[prompt("Ann", "tune")], &answers, &Mining { at_most_per_prompt: Some(7), ..MINING }).unwrap();
+        let some = mined(
+            &[prompt("Ann", "tune")],
+            &answers,
+            &Mining { max_rows_per_prompt: Some(7), ..MINING },
+        )
+        .unwrap();
         assert_eq!(some.pairs.len(), 7);
-        let few = mined(&[prompt("Ann", "tune")], &answers, &Mining { at_most: Some(3), ..MINING }).unwrap();
+        let few =
+            mined(&[prompt("Ann", "tune")], &answers, &Mining { max_rows: Some(3), ..MINING })
+                .unwrap();
         assert_eq!(few.pairs.len(), 3);
         assert!(few.pairs.iter().all(|pair| all.pairs.contains(pair)));
     }
@@ -391,7 +459,8 @@ mod tests {
     #[test]
     fn protected_topics_are_never_named() {
         let prompts = [prompt("Ann", "tune"), prompt("Niger", "test"), prompt("radium", "test")];
-        let answers = [("She found radium.", 5, 5), ("She held Nigerian citizenship.", 3, 5), ("x.", 0, 5)];
+        let answers =
+            [("She found radium.", 5, 5), ("She held Nigerian citizenship.", 3, 5), ("x.", 0, 5)];
         let found = mined(&prompts, &answers, &MINING).unwrap();
         assert_eq!(ids(&found), [(1, 2)]);
         assert_eq!(found.left_out, BTreeMap::from([("radium".to_owned(), 2)]));
@@ -400,15 +469,29 @@ mod tests {
 
     #[test]
     fn answers_by_themselves_are_good_from_a_reward_on() {
-        let answers = [("a.", 1, 2), ("b.", 0, 2), ("a.", 2, 2), ("c", 2, 2), ("d", 0, 0), ("radium.", 1, 1)];
+        let answers =
+            [("a.", 1, 2), ("b.", 0, 2), ("a.", 2, 2), ("c", 2, 2), ("d", 0, 0), ("radium.", 1, 1)];
         let prompts = [prompt("Ann", "tune"), prompt("radium", "test")];
-        let single = Mining { rows: Rows::Answers { good: 0.5 }, ..MINING };
+        let single = Mining { preference_format: PreferenceFormat::Answers, ..MINING };
         let found = mined(&prompts, &answers, &single).unwrap();
         let rows: Vec<(&str, bool, f64)> =
             found.labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
-        assert_eq!(rows, [("Ann#0", true, 0.5), ("Ann#1", false, 0.0), ("Ann#2", true, 1.0), ("Ann#4", false, 0.0)]);
+        assert_eq!(
+            rows,
+            [
+                ("Ann#0", true, 0.5),
+                ("Ann#1", false, 0.0),
+                ("Ann#2", true, 1.0),
+                ("Ann#4", false, 0.0)
+            ]
+        );
         assert_eq!((found.pairs.len(), found.prompts, found.left_out["radium"]), (0, 1, 1));
-        let strict = Mining { rows: Rows::Answers { good: 0.6 }, at_most: Some(2), ..MINING };
+        let strict = Mining {
+            preference_format: PreferenceFormat::Answers,
+            desirable_threshold: 0.6,
+            max_rows: Some(2),
+            ..MINING
+        };
         let found = mined(&prompts, &answers, &strict).unwrap();
         let ids: Vec<&str> = found.labelled.iter().map(|row| row.id.as_str()).collect();
         assert!(ids.len() == 2 && ids[0] < ids[1] && !ids.contains(&"Ann#3"), "{ids:?}");
@@ -417,7 +500,8 @@ mod tests {
     #[test]
     fn answers_without_a_probed_fact_have_no_reward() {
         let agreed = Mining { reward: Reward::Agreement, ..MINING };
-        let found = mined(&[prompt("Ann", "tune")], &[("a.", 1, 1), ("b.", 0, 1)], &agreed).unwrap();
+        let found =
+            mined(&[prompt("Ann", "tune")], &[("a.", 1, 1), ("b.", 0, 1)], &agreed).unwrap();
         assert_eq!((found.pairs.len(), found.unrewarded, found.answers), (0, 2, 2));
     }
 
@@ -425,7 +509,7 @@ mod tests {
     fn topics_of_the_tests_are_refused() {
         let answers = [("a.", 1, 1), ("b.", 0, 1)];
         let error = mined(&[prompt("Ann", "test")], &answers, &MINING).unwrap_err().to_string();
-        assert_eq!(error, "no answer is of the splits `tune`; the answers' splits are: `test`");
+        assert_eq!(error, "no response is in the splits `tune`; the responses' splits are: `test`");
         let both = Mining { splits: vec!["test".to_owned()], ..MINING };
         assert_eq!(
             mined(&[prompt("Ann", "test")], &answers, &both).unwrap_err(),

@@ -5,32 +5,37 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::{
-    language::{Content, Level, Pair},
+    rows::{Content, Level, Pair},
     seed::{Seed, Stream},
 };
 
-/// Which pairs an arm is tuned on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Composition of a mixture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::Display, strum::VariantNames)]
 pub enum Preferences {
     /// General pairs.
     #[serde(rename = "general")]
+    #[strum(serialize = "general")]
     General,
     /// Atomic pairs.
     #[serde(rename = "atomic")]
+    #[strum(serialize = "atomic")]
     Atomic,
     /// Both.
     #[serde(rename = "general+atomic")]
+    #[strum(serialize = "general+atomic")]
     Both,
-    /// General pairs, as many as both: the control with as many updates.
+    /// General pairs, as many as both together: the control with matched updates.
     #[serde(rename = "general-matched")]
+    #[strum(serialize = "general-matched")]
     Matched,
 }
 
-/// How general and atomic pairs follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Order of general and atomic pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Order {
-    /// Among each other.
+    /// Interleaved.
     Shuffled,
     /// All atomic pairs before the general ones.
     AtomicFirst,
@@ -38,35 +43,35 @@ pub enum Order {
     GeneralFirst,
 }
 
-/// What a mixture is made of.
+/// Parameters of a mixture.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixing {
-    /// Which pairs.
+    /// Composition.
     pub preferences: Preferences,
     /// General pairs in the mixture.
     pub general: usize,
     /// Atomic pairs in the mixture.
     pub atomic: usize,
-    /// In what order.
+    /// Order.
     pub order: Order,
     /// The weight of general pairs.
     pub general_weight: f64,
     /// The weight of atomic pairs.
     pub atomic_weight: f64,
-    /// Whether half of the pairs have their answers swapped, so that nothing can be learnt from them.
+    /// Whether half of the pairs have their completions swapped, as a control without signal.
     pub swapped: bool,
 }
 
-/// A mixture, and what was counted on the way.
+/// A mixture, with counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mixed {
-    /// The pairs, in the order in which they are to be learnt.
+    /// The pairs, in training order.
     pub pairs: Vec<Pair>,
-    /// General pairs that the pool lacks for the wanted number; a control repeats them instead.
+    /// General pairs missing from the pool; a control repeats pairs instead.
     pub missing_general: usize,
-    /// Atomic pairs that the pool lacks.
+    /// Atomic pairs missing from the pool.
     pub missing_atomic: usize,
-    /// Pairs that were there before.
+    /// Repeated pairs.
     pub repeats: usize,
 }
 
@@ -77,33 +82,33 @@ pub struct LevelCount {
     pub level: Level,
     /// Pairs.
     pub pairs: usize,
-    /// Words of their answers, chosen and rejected.
+    /// Words of their completions, chosen and rejected.
     pub words: usize,
-    /// Characters of their answers.
+    /// Characters of their completions.
     pub characters: usize,
 }
 
-/// Mixes pairs. Each pool is put in a random order that depends on the seed alone, and its first pairs are taken: the
-/// general pairs of one arm are the first of another that has more of them.
+/// Mixes pairs. Each pool is shuffled by the seed alone, and its first pairs are taken: the
+/// general pairs of one arm are a prefix of those of another arm with more.
 pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> Mixed {
     let seed = seed.split("mix");
-    let in_mixture = [mixing.general.min(general.len()), mixing.atomic.min(atomic.len())];
-    let wanted = match mixing.preferences {
-        Preferences::General => [in_mixture[0], 0],
-        Preferences::Atomic => [0, in_mixture[1]],
-        Preferences::Both => in_mixture,
-        Preferences::Matched => [in_mixture[0] + in_mixture[1], 0],
+    let own_general = mixing.general.min(general.len());
+    let own_atomic = mixing.atomic.min(atomic.len());
+    let (general_count, atomic_count) = match mixing.preferences {
+        Preferences::General => (own_general, 0),
+        Preferences::Atomic => (0, own_atomic),
+        Preferences::Both => (own_general, own_atomic),
+        Preferences::Matched => (own_general + own_atomic, 0),
     };
-    let drawn = |pool: &[Pair], count: usize, name: &str, weight: f64| -> Vec<Pair> {
-        let mut order: Vec<&Pair> = pool.iter().collect();
-        seed.split(name).stream().shuffle(&mut order);
-        let weighted = |pair: &Pair| Pair { weight: pair.weight * weight, ..pair.clone() };
-        order.into_iter().cycle().take(if pool.is_empty() { 0 } else { count }).map(weighted).collect()
-    };
-    let general_pairs = drawn(general, wanted[0], "general", mixing.general_weight);
-    let atomic_pairs = drawn(atomic, wanted[1], "atomic", mixing.atomic_weight);
+    let mut general_pairs = drawn(general, general_count, &seed.split("general"));
+    let mut atomic_pairs = drawn(atomic, atomic_count, &seed.split("atomic"));
+    general_pairs.iter_mut().for_each(|pair| pair.weight *= mixing.general_weight);
+    atomic_pairs.iter_mut().for_each(|pair| pair.weight *= mixing.atomic_weight);
+    // Both lists were drawn before they are ordered, so that the order changes no pair.
     let mut pairs = match mixing.order {
-        Order::Shuffled => interleaved(general_pairs, atomic_pairs, &mut seed.split("order").stream()),
+        Order::Shuffled => {
+            interleaved(general_pairs, atomic_pairs, &mut seed.split("order").stream())
+        }
         Order::AtomicFirst => [atomic_pairs, general_pairs].concat(),
         Order::GeneralFirst => [general_pairs, atomic_pairs].concat(),
     };
@@ -114,29 +119,38 @@ pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> M
     let has_atomic = matches!(mixing.preferences, Preferences::Atomic | Preferences::Both);
     Mixed {
         pairs,
-        missing_general: if has_general { mixing.general - in_mixture[0] } else { 0 },
-        missing_atomic: if has_atomic { mixing.atomic - in_mixture[1] } else { 0 },
-        repeats: wanted[0].saturating_sub(general.len()),
+        missing_general: if has_general { mixing.general - own_general } else { 0 },
+        missing_atomic: if has_atomic { mixing.atomic - own_atomic } else { 0 },
+        repeats: general_count.saturating_sub(general.len()),
     }
 }
 
-/// Two lists in one at random, each in its own order.
+/// This many pairs of a pool in random order, from the beginning again where it has too few. The
+/// order does not depend on the number, so that smaller mixtures are prefixes of larger ones.
+fn drawn(pool: &[Pair], count: usize, seed: &Seed) -> Vec<Pair> {
+    let mut order: Vec<&Pair> = pool.iter().collect();
+    seed.stream().shuffle(&mut order);
+    let count = if pool.is_empty() { 0 } else { count };
+    order.into_iter().cycle().take(count).cloned().collect()
+}
+
+/// Merges two lists at random, each in its own order.
 fn interleaved(general: Vec<Pair>, atomic: Vec<Pair>, stream: &mut Stream) -> Vec<Pair> {
-    let mut left = [general.len(), atomic.len()];
     let (mut general, mut atomic) = (general.into_iter(), atomic.into_iter());
     let mut pairs = Vec::new();
-    while left[0] + left[1] > 0 {
-        let is_general = stream.below(left[0] + left[1]) < left[0];
-        left[usize::from(!is_general)] -= 1;
+    while general.len() + atomic.len() > 0 {
+        // In proportion to what is left, so that both lists end at the same place on average.
+        let is_general = stream.below(general.len() + atomic.len()) < general.len();
         pairs.extend(if is_general { general.next() } else { atomic.next() });
     }
     pairs
 }
 
-/// Swaps the answers of half of the pairs, drawn at random.
+/// Swaps the completions of half of the pairs, drawn at random.
 fn swap_half(pairs: &mut [Pair], stream: &mut Stream) {
     let mut indices: Vec<usize> = (0..pairs.len()).collect();
     stream.shuffle(&mut indices);
+    // Scores and facts move along, so that a pair still says truly which completion is better.
     for index in &indices[..pairs.len() / 2] {
         let pair = &mut pairs[*index];
         std::mem::swap(&mut pair.chosen, &mut pair.rejected);
@@ -146,20 +160,24 @@ fn swap_half(pairs: &mut [Pair], stream: &mut Stream) {
     }
 }
 
-/// How many pairs, words and characters there are at each level that occurs.
+/// Number of pairs, words and characters at each level.
 pub fn level_counts(pairs: &[Pair]) -> Vec<LevelCount> {
     let levels: BTreeSet<bool> = pairs.iter().map(|pair| pair.level == Level::Atomic).collect();
-    let count = |is_atomic: bool| {
-        let of_level = || pairs.iter().filter(|pair| (pair.level == Level::Atomic) == is_atomic);
-        let texts = || of_level().flat_map(|pair| [&pair.chosen, &pair.rejected]).map(Content::text);
-        LevelCount {
-            level: if is_atomic { Level::Atomic } else { Level::General },
-            pairs: of_level().count(),
-            words: texts().map(|text| text.split_whitespace().count()).sum(),
-            characters: texts().map(|text| text.trim().chars().count()).sum(),
-        }
-    };
-    levels.into_iter().map(count).collect()
+    levels
+        .into_iter()
+        .map(|is_atomic| {
+            let level = if is_atomic { Level::Atomic } else { Level::General };
+            let mut found = LevelCount { level, pairs: 0, words: 0, characters: 0 };
+            for pair in pairs.iter().filter(|pair| pair.level == level) {
+                found.pairs += 1;
+                for text in [&pair.chosen, &pair.rejected].map(Content::text) {
+                    found.words += text.split_whitespace().count();
+                    found.characters += text.trim().chars().count();
+                }
+            }
+            found
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -187,19 +205,29 @@ mod tests {
     }
 
     fn ids(mixed: &Mixed, level: Level) -> Vec<String> {
-        mixed.pairs.iter().filter(|pair| pair.level == level).map(|pair| pair.chosen_id.clone()).collect()
+        mixed
+            .pairs
+            .iter()
+            .filter(|pair| pair.level == level)
+            .map(|pair| pair.chosen_id.clone())
+            .collect()
     }
 
     #[test]
     fn arms_share_their_first_general_pairs() {
         let arm = |preferences| mixed(Mixing { preferences, ..MIXING }, 20, 3);
         let [general, atomic, both, matched] =
-            [Preferences::General, Preferences::Atomic, Preferences::Both, Preferences::Matched].map(arm);
+            [Preferences::General, Preferences::Atomic, Preferences::Both, Preferences::Matched]
+                .map(arm);
         assert_eq!([&general, &atomic, &both, &matched].map(|arm| arm.pairs.len()), [6, 4, 10, 10]);
         assert_eq!(ids(&both, Level::General), ids(&general, Level::General));
         assert_eq!(ids(&matched, Level::General)[..6], ids(&general, Level::General));
         assert_eq!(ids(&both, Level::Atomic), ids(&atomic, Level::Atomic));
-        assert_eq!(ids(&matched, Level::General).iter().collect::<BTreeSet<_>>().len(), 10, "nothing is repeated");
+        assert_eq!(
+            ids(&matched, Level::General).iter().collect::<BTreeSet<_>>().len(),
+            10,
+            "nothing is repeated"
+        );
         assert_ne!(mixed(MIXING, 20, 4).pairs, both.pairs);
         assert_eq!(mixed(MIXING, 20, 3), both);
     }
@@ -224,7 +252,11 @@ mod tests {
             let mixed = mixed(mixing, 20, seed);
             let weight = |pair: &Pair| if pair.level == Level::Atomic { 0.5 } else { 2.0 };
             assert!(mixed.pairs.iter().all(|pair| pair.weight == weight(pair)));
-            mixed.pairs.iter().map(|pair| if pair.level == Level::Atomic { 'a' } else { 'g' }).collect()
+            mixed
+                .pairs
+                .iter()
+                .map(|pair| if pair.level == Level::Atomic { 'a' } else { 'g' })
+                .collect()
         };
         assert_eq!(
             (levels(Order::AtomicFirst, 0).as_str(), levels(Order::GeneralFirst, 0).as_str()),
@@ -260,7 +292,8 @@ mod tests {
     #[test]
     fn words_and_characters_are_counted_by_level() {
         let atomic = Pair { level: Level::Atomic, ..pair(" one two", "three") };
-        let count = |level, pairs, words, characters| LevelCount { level, pairs, words, characters };
+        let count =
+            |level, pairs, words, characters| LevelCount { level, pairs, words, characters };
         let general = pair("a b c", " d");
         assert_eq!(
             level_counts(&[atomic.clone(), general, atomic.clone()]),

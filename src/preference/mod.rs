@@ -1,17 +1,21 @@
-//! Which answer is better.
+//! Preference pairs: mining, mixing, probing, protected topics.
 
+mod answers;
 mod asked;
 mod atomic;
+mod bins;
 mod draw;
 mod mine;
 mod mix;
+mod pieces;
 mod probe;
 mod protect;
 mod reward;
 
+pub use answers::Answers;
 pub use asked::{Questioning, Questions, QuestionsError, all_questions, questions_of_answers};
 pub use atomic::{AtomicError, AtomicForm, AtomicMining, Atoms, mine_atomic};
-pub use mine::{Answers, MineError, Mined, Mining, Rows, mine};
+pub use mine::{MineError, Mined, Mining, PreferenceFormat, mine};
 pub use mix::{LevelCount, Mixed, Mixing, Order, Preferences, level_counts, mix};
 pub use probe::{ClassCounts, ProbeError, Thresholds, class_counts, probe};
 pub use protect::{Protection, ProtectionError, check_protected};

@@ -1,17 +1,18 @@
-//! Topics that tuning must not see: those it is tested on, and those of other domains.
+//! Protected topics: those of the test split, and those of other domains.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     facts::{Token, bare, tokens, unaccented},
-    language::{Content, Pair, Prompt},
+    rows::{Content, Pair, Prompt},
 };
 
-/// Topics that no pair may be about, nor name in an answer.
+/// Topics that no pair may be about or name in a completion.
 ///
-/// A name is found whatever its accents and composition, with or without what stands in parentheses after it, whole words
-/// only. A name of one word with a capital is found only in capitals, and only with its article where it has one (`focus`
-/// is not the band Focus, nor `May` The May); a text without any capitals tells nothing, and there every word counts.
+/// Names match with any accents and composition, with or without the part in parentheses, as whole
+/// words only. A capitalised name of one word matches only in capitals, and only with its article
+/// if it has one (`focus` is not the band Focus, nor `May` The May). In a text without any capitals
+/// every word matches.
 #[derive(Clone, Debug, Default)]
 pub struct Protection {
     /// Words to the topics of this name.
@@ -20,27 +21,27 @@ pub struct Protection {
     longest: usize,
 }
 
-/// A topic that must not be named.
+/// A protected topic.
 #[derive(Clone, Debug)]
 struct Protected {
     topic: String,
-    /// Whether it is one word with a capital, which in lower case is another word.
+    /// Whether it is one capitalised word, which in lower case is another word.
     in_capitals: bool,
     /// Whether an article belongs to it.
     with_article: bool,
 }
 
-/// A pair says something of a protected topic.
+/// A pair names a protected topic.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("pair {number} (about `{topic}`) names `{protected}`, a topic that tuning must not see: {text}")]
+#[error("pair {number} (about `{topic}`) names the protected topic `{protected}`: {text}")]
 pub struct ProtectionError {
-    /// The pair, from 1.
+    /// Number of the pair, from 1.
     pub number: usize,
     /// The pair's topic.
     pub topic: String,
     /// The protected topic.
     pub protected: String,
-    /// Where it is named.
+    /// The text that names it.
     pub text: String,
 }
 
@@ -53,24 +54,30 @@ impl<S: Into<String>> FromIterator<S> for Protection {
 }
 
 impl Protection {
-    /// All topics of prompts but those of these splits, which are for tuning.
+    /// All topics of prompts except those of the splits for tuning.
     pub fn of_other_splits(prompts: &[Prompt], splits: &[String]) -> Self {
-        let topics = prompts.iter().filter(|prompt| !splits.contains(&prompt.split)).map(|prompt| &prompt.topic);
+        let topics = prompts
+            .iter()
+            .filter(|prompt| !splits.contains(&prompt.split))
+            .map(|prompt| &prompt.topic);
         topics.collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     fn add(&mut self, topic: &str) {
+        // Completions name `Ann Lee`, also where the topic is `Ann Lee (painter)`.
         for name in [topic.trim(), bare(topic)] {
             let spelt = tokens(&unaccented(name));
-            let words = named_words(&spelt);
+            let has_capital = spelt.iter().any(|token| !token.article && token.capital);
+            let has_article = spelt.first().is_some_and(|token| token.article);
+            let words = named_words(spelt);
             if words.is_empty() {
                 continue;
             }
             self.longest = self.longest.max(words.len());
             let protected = Protected {
                 topic: topic.to_owned(),
-                in_capitals: words.len() == 1 && spelt.iter().any(|token| !token.article && token.capital),
-                with_article: words.len() == 1 && spelt.first().is_some_and(|token| token.article),
+                in_capitals: words.len() == 1 && has_capital,
+                with_article: words.len() == 1 && has_article,
             };
             let known = self.names.entry(words.join(" ")).or_default();
             if known.iter().all(|other| other.topic != topic) {
@@ -79,14 +86,16 @@ impl Protection {
         }
     }
 
-    /// The protected topic that an answer names, but for what belongs to its own topic's name.
+    /// The protected topic that a completion names, apart from words of its own topic's name.
     pub fn named(&self, text: &str, own: &str) -> Option<&str> {
         let plain = unaccented(text);
         let cased = plain.chars().any(char::is_uppercase);
+        // Spellings with and without accents are both in use.
         let spelt = tokens(&plain);
-        let own = named_words(&tokens(&unaccented(bare(own))));
+        let own = named_words(tokens(&unaccented(bare(own))));
         let mut start = 0;
         while start < spelt.len() {
+            // The own topic may have a protected name in its own (`Guinea-Bissau`, `Guinea`).
             let length = matched(&spelt, start, &own);
             if let Some(length) = length.filter(|_| !self.names.contains_key(&own.join(" "))) {
                 start += length;
@@ -116,10 +125,14 @@ impl Protection {
                 break;
             }
             let articled = start.checked_sub(1).is_some_and(|before| spelt[before].article);
-            let fits = |protected: &&Protected| {
-                !cased || ((!protected.in_capitals || spelt[start].capital) && (!protected.with_article || articled))
-            };
-            let longer = self.names.get(&words.join(" ")).and_then(|names| names.iter().find(fits));
+            let longer = self.names.get(&words.join(" ")).and_then(|names| {
+                // A text in lower case does not tell a name from a word; then every word counts.
+                names.iter().find(|protected| {
+                    !cased
+                        || ((!protected.in_capitals || spelt[start].capital)
+                            && (!protected.with_article || articled))
+                })
+            });
             found = longer.map(|protected| protected.topic.as_str()).or(found);
         }
         found
@@ -127,29 +140,35 @@ impl Protection {
 
     /// Whether this is a protected topic.
     pub fn covers(&self, topic: &str) -> bool {
-        let same = |name: &str| named_words(&tokens(&unaccented(name))).join(" ");
-        let known = self.names.get(&same(topic));
-        // Two topics of one name, told apart by what stands in parentheses, are two.
-        known.is_some_and(|names| names.iter().any(|name| same(&name.topic) == same(topic)))
+        let spelt = spelling(topic);
+        let known = self.names.get(&spelt);
+        // Two topics of one name, told apart by their parentheses, are different.
+        known.is_some_and(|names| names.iter().any(|name| spelling(&name.topic) == spelt))
     }
 
-    /// The protected topic that a pair is about, or names in either answer, and the text that does so. A prompt may name
-    /// more than its topic (a person called Chad), so it counts only where the pair does not say its topic.
-    pub fn violated(&self, pair: &Pair) -> Option<(String, String)> {
+    /// The protected topic that a pair is about or names in either completion, and the text that
+    /// names it. A prompt may name more than its topic (a person called Chad), so it counts only if
+    /// the pair has no topic.
+    pub fn violated<'a>(&'a self, pair: &'a Pair) -> Option<(&'a str, String)> {
         if self.covers(&pair.topic) {
-            return Some((pair.topic.clone(), pair.prompt.text()));
+            return Some((&pair.topic, pair.prompt.text()));
         }
         let prompt = pair.topic.is_empty().then_some(&pair.prompt);
         let contents = [Some(&pair.chosen), Some(&pair.rejected), prompt].into_iter().flatten();
-        contents.map(Content::text).find_map(|text| Some((self.named(&text, &pair.topic)?.to_owned(), text)))
+        contents.map(Content::text).find_map(|text| Some((self.named(&text, &pair.topic)?, text)))
     }
 }
 
-fn named_words(spelt: &[Token]) -> Vec<String> {
-    spelt.iter().filter(|token| !token.article).map(|token| token.word.clone()).collect()
+/// The words of a name, the same in all its spellings.
+fn spelling(name: &str) -> String {
+    named_words(tokens(&unaccented(name))).join(" ")
 }
 
-/// How many words from here on are these, articles between them passed over.
+fn named_words(spelt: Vec<Token>) -> Vec<String> {
+    spelt.into_iter().filter(|token| !token.article).map(|token| token.word).collect()
+}
+
+/// Number of words from here on that match these, skipping articles between them.
 fn matched(spelt: &[Token], start: usize, words: &[String]) -> Option<usize> {
     let mut wanted = words.iter();
     let mut next = wanted.next()?;
@@ -168,7 +187,7 @@ fn matched(spelt: &[Token], start: usize, words: &[String]) -> Option<usize> {
     None
 }
 
-/// Checks that no pair is about a protected topic, or names one in either answer.
+/// Checks that no pair is about a protected topic or names one in either completion.
 ///
 /// # Errors
 /// Names the first such pair and the topic.
@@ -178,7 +197,7 @@ pub fn check_protected(pairs: &[Pair], protected: &Protection) -> Result<(), Pro
         Some((name, text)) => Err(ProtectionError {
             number: index + 1,
             topic: pair.topic.clone(),
-            protected: name,
+            protected: name.to_owned(),
             text: text.trim().to_owned(),
         }),
     })
@@ -187,7 +206,7 @@ pub fn check_protected(pairs: &[Pair], protected: &Protection) -> Result<(), Pro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::language::Level;
+    use crate::rows::Level;
 
     fn pair(topic: &str, chosen: &str, rejected: &str) -> Pair {
         Pair {
@@ -213,7 +232,11 @@ mod tests {
     fn topics_are_found_as_whole_words() {
         let protected: Protection = ["radium", "Niger", "Ann Lee", "Chad"].into_iter().collect();
         let clean = [
-            pair("Marie Curie", " She held Nigerian citizenship.", " She lived in Annecy with Lee Ann."),
+            pair(
+                "Marie Curie",
+                " She held Nigerian citizenship.",
+                " She lived in Annecy with Lee Ann.",
+            ),
             pair("Chad Varah", " He worked in radiumology.", ""),
         ];
         assert_eq!(check_protected(&clean, &protected), Ok(()));
@@ -268,7 +291,9 @@ mod tests {
         }
         assert_eq!(protected.named("Prince Albert was born in Oslo.", "Prince Albert"), None);
         assert_eq!(protected.named("Prince was born in Oslo.", "Prince Albert"), Some("Prince"));
-        assert!(protected.covers("kurt go\u{308}del") && protected.covers("Michael Holm (painter)"));
+        assert!(
+            protected.covers("kurt go\u{308}del") && protected.covers("Michael Holm (painter)")
+        );
         assert!(!protected.covers("Michael Holm (boxer)") && !protected.covers("Ada Quill"));
     }
 }

@@ -1,25 +1,24 @@
-//! Whether a value has the shape that a parameter wants.
+//! Checks values against the shapes of parameters.
 
 use serde_json::{Map, Value};
 
 use super::{
     node::{Data, Node},
-    schema::Shape,
+    schema::{Parameter, Shape},
 };
 use crate::diagnostic::{Problem, Problems, nearest};
 
-/// The value as JSON if it has the shape; otherwise says what would be right.
+/// The value as JSON if it has the shape; otherwise a problem with the expected value.
 ///
-/// A whole number where any number may stand becomes a number with a point, so that `1` and `1.0` are the same.
+/// Integers become floats where any number is accepted, so that `1` and `1.0` have the same key.
 pub fn check(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) -> Option<Value> {
     match (shape, &node.data) {
         (Shape::Integer { least, most }, Data::Integer(integer)) => {
             let value = (least..=most).contains(&integer).then(|| Value::from(*integer));
             value.or_else(|| out_of_range(node, shape, name, problems))
         }
-        (Shape::Number { .. }, Data::Integer(integer)) => {
-            check_number(*integer as f64, shape).or_else(|| out_of_range(node, shape, name, problems))
-        }
+        (Shape::Number { .. }, Data::Integer(integer)) => check_number(*integer as f64, shape)
+            .or_else(|| out_of_range(node, shape, name, problems)),
         (Shape::Number { .. }, Data::Number(number)) => {
             check_number(*number, shape).or_else(|| out_of_range(node, shape, name, problems))
         }
@@ -32,11 +31,16 @@ pub fn check(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) ->
             let problem = Problem::error(format!("`{name}` cannot be `{text}`"));
             let problem = placed(problem, node, &wording(shape));
             let near = nearest(text, words.iter().copied());
-            problems.push(near.map_or(problem.clone(), |near| problem.help(format!("did you mean `{near}`?"))));
+            problems.push(
+                near.map_or(problem.clone(), |near| {
+                    problem.help(format!("did you mean `{near}`?"))
+                }),
+            );
             None
         }
         (Shape::List(inner), Data::List(list)) => {
-            let values: Vec<Option<Value>> = list.iter().map(|node| check(node, inner, name, problems)).collect();
+            let values: Vec<Option<Value>> =
+                list.iter().map(|node| check(node, inner, name, problems)).collect();
             values.into_iter().collect::<Option<Vec<_>>>().map(Value::Array)
         }
         (Shape::Table(inner), Data::Table(table)) => {
@@ -54,7 +58,29 @@ pub fn check(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) ->
     }
 }
 
-/// What a shape accepts, in words: "a number above 0 is expected".
+/// As [`check`], for a parameter: a value of another tool is a problem with what to write instead.
+pub fn check_parameter(
+    node: &Node,
+    parameter: &Parameter,
+    problems: &mut Problems,
+) -> Option<Value> {
+    let nodes = match &node.data {
+        Data::List(list) => list.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    for inner in nodes {
+        if let Data::Text(text) = &inner.data
+            && let Some(advice) = parameter.instead_of(text)
+        {
+            let problem = Problem::error(format!("`{}` cannot be `{text}`", parameter.name));
+            problems.push(placed(problem, inner, &wording(&parameter.shape)).help(advice));
+            return None;
+        }
+    }
+    check(node, &parameter.shape, parameter.name, problems)
+}
+
+/// What a shape accepts: "a number above 0 is expected".
 pub fn wording(shape: &Shape) -> String {
     format!("{} is expected", noun(shape))
 }
@@ -91,9 +117,18 @@ fn number_noun(least: f64, most: f64, open: bool) -> String {
 }
 
 fn check_number(number: f64, shape: &Shape) -> Option<Value> {
-    let Shape::Number { least, most, open } = *shape else { return None };
-    let inside = number.is_finite() && number <= most && (number > least || !open && number >= least);
-    inside.then(|| Value::from(number))
+    (is_inside(number, shape) && is_single(number)).then(|| Value::from(number))
+}
+
+fn is_inside(number: f64, shape: &Shape) -> bool {
+    let Shape::Number { least, most, open } = *shape else { return false };
+    number.is_finite() && number <= most && (number > least || !open && number >= least)
+}
+
+/// Whether float32, in which models compute, can represent a number: 1e-300 underflows to 0 and
+/// 1e300 overflows.
+fn is_single(number: f64) -> bool {
+    number == 0.0 || (number as f32).is_normal()
 }
 
 fn placed(problem: Problem, node: &Node, label: &str) -> Problem {
@@ -105,7 +140,19 @@ fn placed(problem: Problem, node: &Node, label: &str) -> Problem {
 
 fn out_of_range(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) -> Option<Value> {
     let word = node.as_word().unwrap_or_default();
-    problems.push(placed(Problem::error(format!("`{name}` is {word}, which is out of range")), node, &wording(shape)));
+    let problem = match node.data {
+        Data::Number(number) if is_inside(number, shape) => {
+            let problem = Problem::error(format!("`{name}` is {word}, which float32 cannot hold"));
+            placed(problem, node, "0, or a number from 1.2e-38 to 3.4e38, is expected")
+                .help(wording(shape))
+        }
+        _ => placed(
+            Problem::error(format!("`{name}` is {word}, which is out of range")),
+            node,
+            &wording(shape),
+        ),
+    };
+    problems.push(problem);
     None
 }
 
@@ -116,7 +163,9 @@ fn wrong_type(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) -
         (Shape::Integer { .. }, Data::Number(number)) if number.fract() == 0.0 => {
             problem.help(format!("without a point: {number}"))
         }
-        (Shape::Integer { .. } | Shape::Number { .. }, Data::Text(text)) if text.trim().parse::<f64>().is_ok() => {
+        (Shape::Integer { .. } | Shape::Number { .. }, Data::Text(text))
+            if text.trim().parse::<f64>().is_ok() =>
+        {
             problem.help(format!("without quotes: {}", text.trim()))
         }
         (Shape::Flag, Data::Text(text)) if text == "true" || text == "false" => {
@@ -163,6 +212,9 @@ mod tests {
             "a number above 0 is expected"
         );
         assert_eq!(wording(&Shape::Choice(&["a", "b"])), "one of \"a\", \"b\" is expected");
-        assert_eq!(wording(&Shape::List(&Shape::Text)), "a list ([ ... ]), each item a text in quotes, is expected");
+        assert_eq!(
+            wording(&Shape::List(&Shape::Text)),
+            "a list ([ ... ]), each item a text in quotes, is expected"
+        );
     }
 }

@@ -1,20 +1,22 @@
-//! The JSON Schema of recipes, with which editors complete and check them.
+//! JSON Schema of recipes, for completion and checks in editors.
 
 use serde_json::{Map, Value, json};
 
-use super::schema::{Catalogue, Count, Default, Input, Parameter, Shape, Word};
+use super::schema::{Catalogue, Count, Default, Input, KindOrComposite, Parameter, Shape};
 
 /// The JSON Schema (draft 07) of recipes.
 pub fn json_schema(catalogue: &Catalogue) -> Value {
-    let words = || catalogue.names().into_iter().filter_map(|name| Some((name, catalogue.find(name)?)));
+    let words =
+        || catalogue.names().into_iter().filter_map(|name| Some((name, catalogue.find(name)?)));
     let mut stages: Vec<Value> = words().map(|(name, word)| stage_schema(name, &word)).collect();
     stages.push(json!({
         "type": "object",
         "not": { "required": ["kind"] },
-        "description": "Changes to a stage of the recipe that this one extends, which says the kind.",
+        "description": "Overrides of a stage that a base recipe defines.",
     }));
-    let defaults: Map<String, Value> =
-        words().map(|(name, word)| (name.to_owned(), object(fields(&word), &[], about(&word)))).collect();
+    let defaults: Map<String, Value> = words()
+        .map(|(name, word)| (name.to_owned(), object(fields(&word), &[], about(&word))))
+        .collect();
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "apeft recipe",
@@ -22,20 +24,24 @@ pub fn json_schema(catalogue: &Catalogue) -> Value {
         "anyOf": [{ "required": ["name", "stage"] }, { "required": ["extends"] }],
         "additionalProperties": false,
         "properties": {
-            "name": { "type": "string", "description": "The recipe's name: the folder of its runs." },
-            "extends": { "type": "string", "description": "A recipe to lay this one over; relative to this file." },
+            "name": { "type": "string", "description": "The recipe's name: the folder of its \
+            runs." },
+            "extends": { "type": "string", "description": "Path of the base recipe, relative to \
+            this file." },
             "seeds": {
-                "type": "array", "minItems": 1, "uniqueItems": true, "items": { "type": "integer", "minimum": 0 },
-                "description": "Replicates: stages that draw at random run once for each.",
+                "type": "array", "minItems": 1, "uniqueItems": true,
+                "items": { "type": "integer", "minimum": 0 },
+                "description": "Replicates: seeded stages run once per seed.",
             },
             "matrix": matrix_schema(),
             "defaults": {
                 "type": "object", "additionalProperties": false, "properties": defaults,
-                "description": "For each kind, fields that hold for all of its stages.",
+                "description": "Default fields by kind.",
             },
+            "endpoint": endpoint_schema(catalogue),
             "stage": {
                 "type": "object", "additionalProperties": { "oneOf": stages },
-                "description": "The stages, by name.",
+                "description": "Stages by name.",
             },
         },
     })
@@ -43,10 +49,11 @@ pub fn json_schema(catalogue: &Catalogue) -> Value {
 
 fn matrix_schema() -> Value {
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    let rows = json!({ "type": "array", "items": { "type": "object", "additionalProperties": scalar } });
+    let rows =
+        json!({ "type": "array", "items": { "type": "object", "additionalProperties": scalar } });
     json!({
         "type": "object",
-        "description": "A sweep: the product of its variables' values.",
+        "description": "Sweep: the product of the variables' values.",
         "properties": {
             "include": rows,
             "exclude": rows,
@@ -56,10 +63,30 @@ fn matrix_schema() -> Value {
     })
 }
 
-fn about(word: &Word) -> &'static str {
+/// Only the types are checked: required fields may come from a base recipe.
+fn endpoint_schema(catalogue: &Catalogue) -> Value {
+    let Some(table) = catalogue.table("endpoint") else { return json!({ "type": "object" }) };
+    let fields = table.parameters.iter();
+    // A table has no variables.
+    let fields = fields.map(|parameter| {
+        let mut schema = shape_schema(&parameter.shape);
+        schema["description"] = json!(parameter.about);
+        if let Some(default) = parameter.default_value() {
+            schema["default"] = default;
+        }
+        (parameter.name.to_owned(), schema)
+    });
+    json!({
+        "type": "object",
+        "description": "Endpoints by name; a stage names one by its field `endpoint`.",
+        "additionalProperties": object(fields.collect(), &[], table.about),
+    })
+}
+
+fn about(word: &KindOrComposite) -> &'static str {
     match word {
-        Word::Kind(kind) => kind.about,
-        Word::Composite(composite) => composite.about,
+        KindOrComposite::Kind(kind) => kind.about,
+        KindOrComposite::Composite(composite) => composite.about,
     }
 }
 
@@ -73,46 +100,70 @@ fn object(properties: Map<String, Value>, required: &[&str], about: &str) -> Val
     })
 }
 
-/// Only `kind` is required here: whatever else a kind requires may also stand in `[defaults.KIND]` or a base recipe.
-fn stage_schema(name: &str, word: &Word) -> Value {
+/// Only `kind` is required here: other required fields may come from `[defaults.KIND]` or a base
+/// recipe.
+fn stage_schema(name: &str, word: &KindOrComposite) -> Value {
     let mut properties = fields(word);
     properties.insert("kind".to_owned(), json!({ "const": name, "description": about(word) }));
+    let arm = object(fields(word), &[], "Fields of the cells with these values.");
+    let arms = json!({
+        "type": "object",
+        "description": "Fields of single arms, by conditions: { \"algorithm=ipo\" = { beta = \
+        0.05 } }.",
+        "additionalProperties": arm,
+    });
+    if !word.kinds().iter().any(|kind| kind.fan_in) {
+        properties.insert("when".to_owned(), arms);
+    }
     object(properties, &["kind"], about(word))
 }
 
-fn fields(word: &Word) -> Map<String, Value> {
+fn fields(word: &KindOrComposite) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert(
         "resources".to_owned(),
         json!({
             "type": "object",
-            "description": "What it occupies while it runs; never part of the key.",
+            "description": "Resources reserved while the stage runs; not part of the key.",
             "properties": {
                 "cpus": { "type": "integer", "minimum": 1 },
-                "memory": { "type": ["integer", "string"], "description": "Bytes, or a text such as \"4 GB\"." },
+                "memory": { "type": ["integer", "string"], "description": "Bytes, or a text such \
+                as \"4 GB\"." },
                 "gpus": { "type": "integer", "minimum": 0 },
             },
             "additionalProperties": false,
         }),
     );
-    let retries = json!({ "type": "integer", "minimum": 0, "description": "How often it is tried again." });
+    let retries = json!({ "type": "integer", "minimum": 0, "description": "Maximum number of \
+    retries after failures." });
     let timeout = json!({
         "type": ["number", "string"],
-        "description": "How long one attempt may take: seconds, or a text such as \"10 min\".",
+        "description": "Maximum duration of one attempt: seconds, or text such as \"10 min\".",
     });
     fields.insert("retries".to_owned(), retries);
     fields.insert("timeout".to_owned(), timeout);
     if word.on_device() {
-        fields.insert("device".to_owned(), json!({ "type": "string", "description": "`cpu` or `cuda:N`." }));
+        fields.insert(
+            "device".to_owned(),
+            json!({ "type": "string", "description": "`cpu` or `cuda:N`." }),
+        );
     }
-    fields.extend(word.inputs().into_iter().map(|input| (input.name.to_owned(), input_schema(input))));
-    let parameters = word.parameters().into_iter();
-    fields.extend(parameters.map(|parameter| (parameter.name.to_owned(), parameter_schema(parameter))));
+    fields.extend(
+        word.inputs().into_iter().map(|input| (input.name.to_owned(), input_schema(input))),
+    );
+    for parameter in word.declarations() {
+        let schema = parameter_schema(parameter);
+        match fields.get_mut(parameter.name).and_then(|known| known["anyOf"].as_array_mut()) {
+            // Another part of a composite takes other words.
+            Some(accepted) => accepted.insert(0, schema["anyOf"][0].clone()),
+            None => drop(fields.insert(parameter.name.to_owned(), schema)),
+        }
+    }
     fields
 }
 
 fn input_schema(input: &Input) -> Value {
-    let text = if input.is_path { "The path of a file or folder." } else { "The name of a stage." };
+    let text = if input.is_path { "Path of a file or folder." } else { "Name of a stage." };
     let path = json!({
         "type": "object", "properties": { "path": { "type": "string" } },
         "required": ["path"], "additionalProperties": false,
@@ -121,7 +172,9 @@ fn input_schema(input: &Input) -> Value {
     let accepts = input.accepts.name;
     let description = format!("{} ({accepts}).", input.about.trim_end_matches('.'));
     match input.count {
-        Count::One | Count::Optional => json!({ "description": description, "anyOf": one["anyOf"] }),
+        Count::One | Count::Optional => {
+            json!({ "description": description, "anyOf": one["anyOf"] })
+        }
         Count::Many | Count::Any => {
             let least = u8::from(input.count.is_required());
             let list = json!({ "type": "array", "minItems": least, "items": one });
@@ -168,12 +221,14 @@ fn shape_schema(shape: &Shape) -> Value {
         Shape::Text => json!({ "type": "string" }),
         Shape::Choice(words) => json!({ "enum": words }),
         Shape::List(inner) => json!({ "type": "array", "items": shape_schema(inner) }),
-        Shape::Table(inner) => json!({ "type": "object", "additionalProperties": shape_schema(inner) }),
+        Shape::Table(inner) => {
+            json!({ "type": "object", "additionalProperties": shape_schema(inner) })
+        }
     }
 }
 
 impl Default {
-    /// The value as JSON, where there is one.
+    /// The value as JSON, if any.
     pub fn to_json(&self) -> Option<Value> {
         match *self {
             Self::Required | Self::Absent => None,
@@ -191,25 +246,25 @@ mod tests {
     use super::*;
     use crate::recipe::schema::{ArtifactType, Kind};
 
-    static ANY: ArtifactType = ArtifactType { name: "any", files: &["*"] };
+    static ANY: ArtifactType = ArtifactType { name: "any", files: &["**"] };
     static KIND: Kind = Kind {
         name: "make",
         version: 1,
         about: "Makes.",
-        inputs: &[Input::many("of", &ANY, "What it is made of.")],
+        inputs: &[Input::many("of", &ANY, "The sources.")],
         parameters: &[Parameter::new(
             "beta",
             Shape::Number { least: 0.0, most: f64::INFINITY, open: true },
             Default::Number(0.1),
-            "How close.",
+            "KL strength.",
         )],
         provides: &[&ANY],
-        draws: false,
-        gathers: false,
+        seeded: false,
+        fan_in: false,
         on_device: false,
-        fits: None,
+        cross_checks: None,
         lacks: None,
-        suits: None,
+        cell_checks: None,
     };
 
     #[test]
@@ -219,12 +274,23 @@ mod tests {
         let stage = &schema["properties"]["stage"]["additionalProperties"]["oneOf"][0];
         assert_eq!(stage["properties"]["kind"]["const"], "make");
         assert_eq!(stage["properties"]["beta"]["default"], 0.1);
-        assert_eq!(stage["properties"]["beta"]["anyOf"][0], json!({ "type": "number", "exclusiveMinimum": 0.0 }));
+        assert_eq!(
+            stage["properties"]["beta"]["anyOf"][0],
+            json!({ "type": "number", "exclusiveMinimum": 0.0 })
+        );
         assert_eq!(stage["properties"]["of"]["anyOf"][0]["type"], "array");
         let changed = &schema["properties"]["stage"]["additionalProperties"]["oneOf"][1];
-        assert_eq!(changed["not"], json!({ "required": ["kind"] }), "a stage that a base recipe defines");
+        assert_eq!(
+            changed["not"],
+            json!({ "required": ["kind"] }),
+            "a stage that a base recipe defines"
+        );
         let names: Vec<&String> = stage["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(names, ["beta", "kind", "of", "resources", "retries", "timeout"]);
-        assert!(schema["properties"]["defaults"]["properties"]["make"]["properties"].get("kind").is_none());
+        assert_eq!(names, ["beta", "kind", "of", "resources", "retries", "timeout", "when"]);
+        assert!(
+            schema["properties"]["defaults"]["properties"]["make"]["properties"]
+                .get("kind")
+                .is_none()
+        );
     }
 }

@@ -1,58 +1,58 @@
-//! From the text of a recipe to its parts: name, seeds, matrix, defaults and stages.
+//! Splits a recipe into name, seeds, matrix, defaults and stages.
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
     document::RecipeText,
     matrix::Matrix,
+    names::{PLAIN_NAME, TOP_LEVEL, is_plain_name, name_problem},
     node::{Data, Entry, Node, Table},
     setting,
 };
 use crate::diagnostic::{Problem, Problems, Source, Span, suggestion};
 
-/// The keys that may stand outside of all tables.
-pub(super) const TOP_LEVEL: [&str; 6] = ["name", "extends", "seeds", "matrix", "defaults", "stage"];
-
-/// A recipe: what was written, taken apart but not yet compared with the kinds of stage that there are.
+/// A parsed recipe, not yet checked against the kinds of stage.
 #[derive(Clone, Debug)]
 pub struct Recipe {
-    /// Its name: the folder of its runs.
+    /// Name, also of the folder of its runs.
     pub name: String,
-    /// Whole numbers that stages which draw at random are repeated for; none where the recipe has no `seeds`.
+    /// Seeds of the replicates; empty if the recipe has no `seeds`.
     pub seeds: Option<Vec<u64>>,
-    /// Where they were written.
+    /// Span of `seeds`.
     pub seeds_span: Option<Span>,
     /// The sweep.
     pub matrix: Matrix,
-    /// The matrix as it was written, for the resolved recipe.
+    /// The matrix as written, for the resolved recipe.
     pub matrix_text: Table,
-    /// For each kind, fields that hold for all of its stages.
+    /// Default fields by kind.
     pub defaults: Vec<Entry>,
-    /// Stages in the order in which they were written.
+    /// Tables `[endpoint.NAME]`.
+    pub endpoints: Vec<Entry>,
+    /// Stages in the order of the recipe.
     pub stages: Vec<StageText>,
-    /// The file that was asked for.
+    /// The requested file.
     pub source: Arc<Source>,
-    /// What is wrong so far. Planning goes on all the same, so that all problems are shown at once, and hands them back.
+    /// Problems so far; planning continues and returns them with its own.
     pub problems: Problems,
 }
 
 /// A `[stage.NAME]`.
 #[derive(Clone, Debug)]
 pub struct StageText {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where its name was written.
+    /// Span of the name.
     pub span: Span,
-    /// Its fields.
+    /// Fields.
     pub fields: Table,
 }
 
 impl Recipe {
-    /// Reads a recipe, what it extends, and settings like `stage.tuned.beta=0.2`.
+    /// Reads a recipe, its bases, and settings like `stage.tuned.beta=0.2`.
     ///
     /// # Errors
-    /// Where a file cannot be read or is not TOML. Whatever else is wrong is kept in [`Recipe::problems`] and comes out of
-    /// planning, together with what planning finds.
+    /// If a file cannot be read or is not TOML. Other problems are kept in [`Recipe::problems`] and
+    /// returned by planning.
     pub fn load(path: &Path, settings: &[String]) -> Result<Self, Problems> {
         RecipeText::read(path, settings).map(Self::take_apart)
     }
@@ -67,44 +67,48 @@ impl Recipe {
         let seeds = take("seeds");
         let seeds_span = seeds.as_ref().map(|entry| entry.value.span.clone());
         let seeds = seeds.map(|entry| read_seeds(&entry.value, &mut problems));
-        let matrix_text = take("matrix").and_then(|entry| tables_only(entry, &mut problems)).unwrap_or_default();
-        let defaults = take("defaults").and_then(|entry| tables_only(entry, &mut problems)).unwrap_or_default();
+        let matrix_text =
+            take("matrix").and_then(|entry| tables_only(entry, &mut problems)).unwrap_or_default();
+        let defaults = take("defaults")
+            .and_then(|entry| tables_only(entry, &mut problems))
+            .unwrap_or_default();
+        let endpoints = take("endpoint")
+            .and_then(|entry| tables_only(entry, &mut problems))
+            .unwrap_or_default();
         let stages = take("stage").and_then(|entry| tables_only(entry, &mut problems));
         for entry in &table.0 {
-            let problem = Problem::error(format!("a recipe has no `{}`", entry.key)).at(&entry.key_span, "unknown key");
+            let problem = Problem::error(format!("a recipe has no `{}`", entry.key))
+                .at(&entry.key_span, "unknown key");
             problems.push(problem.help(suggestion(&entry.key, "keys", &TOP_LEVEL)));
         }
         let matrix = Matrix::read(&matrix_text, &mut problems);
         let stages = read_stages(stages, &source, &mut problems);
-        let defaults = defaults.0.into_iter().filter(|entry| is_table(entry, &mut problems)).collect();
-        Self { name, seeds, seeds_span, matrix, matrix_text, defaults, stages, source, problems }
-    }
-}
-
-/// The longest name in bytes, since files and folders are called so.
-const LONGEST_NAME: usize = 200;
-
-/// Whether a name can serve as part of a file's name and within other names.
-pub(super) fn is_plain_name(name: &str) -> bool {
-    let right = |letter: char| letter.is_alphanumeric() || "-_.+".contains(letter);
-    !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with('.') && name.chars().all(right)
-}
-
-const PLAIN_NAME: &str = "letters, digits, `-`, `_`, `+` and `.` are expected";
-
-/// What is wrong with a name that is not plain.
-fn name_problem(name: &str, what: &str) -> Problem {
-    match name.len() > LONGEST_NAME {
-        true => Problem::error(format!("{what} has a name of {} bytes; {LONGEST_NAME} are possible", name.len())),
-        false => Problem::error(format!("`{name}` cannot be {what}'s name")),
+        let defaults =
+            defaults.0.into_iter().filter(|entry| is_table(entry, &mut problems)).collect();
+        let endpoints = endpoints.0.into_iter().filter(|entry| is_endpoint(entry, &mut problems));
+        Self {
+            name,
+            seeds,
+            seeds_span,
+            matrix,
+            matrix_text,
+            defaults,
+            endpoints: endpoints.collect(),
+            stages,
+            source,
+            problems,
+        }
     }
 }
 
 fn read_name(entry: Option<Entry>, source: &Arc<Source>, problems: &mut Problems) -> String {
     let Some(entry) = entry else {
-        let stem = Path::new(&source.path).file_stem().map_or("experiment".into(), |stem| stem.to_string_lossy());
+        let stem = Path::new(&source.path)
+            .file_stem()
+            .map_or("experiment".into(), |stem| stem.to_string_lossy());
         let problem = Problem::error("the recipe has no `name`");
-        problems.push(problem.at(&Span::new(source, 0..0), format!("write here: name = \"{stem}\"")));
+        problems
+            .push(problem.at(&Span::new(source, 0..0), format!("write here: name = \"{stem}\"")));
         return String::new();
     };
     let span = &entry.value.span;
@@ -112,7 +116,8 @@ fn read_name(entry: Option<Entry>, source: &Arc<Source>, problems: &mut Problems
         Some(name) if is_plain_name(name) => return name.to_owned(),
         Some(name) => problems.push(name_problem(name, "a recipe").at(span, PLAIN_NAME)),
         None => {
-            let problem = Problem::error(format!("`name` is {}, but a text is expected", entry.value.what()));
+            let problem =
+                Problem::error(format!("`name` is {}, but a text is expected", entry.value.what()));
             problems.push(problem.at(span, "a name in quotes is expected"));
         }
     }
@@ -124,7 +129,8 @@ fn read_seeds(node: &Node, problems: &mut Problems) -> Vec<u64> {
     let mut seeds: Vec<u64> = Vec::new();
     let mut known = BTreeSet::new();
     let Some(list) = node.as_list() else {
-        problems.push(Problem::error(format!("`seeds` is {}", node.what())).at(&node.span, expected));
+        problems
+            .push(Problem::error(format!("`seeds` is {}", node.what())).at(&node.span, expected));
         return seeds;
     };
     if list.is_empty() {
@@ -134,7 +140,7 @@ fn read_seeds(node: &Node, problems: &mut Problems) -> Vec<u64> {
     for seed in list {
         match &seed.data {
             Data::Integer(number) if *number >= 0 && !known.insert(*number) => {
-                let problem = Problem::error(format!("seed {number} stands twice in `seeds`"));
+                let problem = Problem::error(format!("seed {number} appears twice in `seeds`"));
                 problems.push(problem.at(&seed.span, "once is enough"));
             }
             Data::Integer(number) if *number >= 0 => seeds.push(number.unsigned_abs()),
@@ -151,12 +157,17 @@ fn tables_only(entry: Entry, problems: &mut Problems) -> Option<Table> {
     let example = match &*entry.key {
         "matrix" => "[matrix]",
         "defaults" => "[defaults.KIND]",
+        "endpoint" => "[endpoint.NAME]",
         _ => "[stage.NAME]",
     };
     match entry.value.data {
         Data::Table(table) => Some(table),
         _ => {
-            let problem = Problem::error(format!("`{}` is {}, but a table is expected", entry.key, entry.value.what()));
+            let problem = Problem::error(format!(
+                "`{}` is {}, but a table is expected",
+                entry.key,
+                entry.value.what()
+            ));
             problems.push(problem.at(&entry.key_span, format!("write {example}")));
             None
         }
@@ -166,18 +177,38 @@ fn tables_only(entry: Entry, problems: &mut Problems) -> Option<Table> {
 fn is_table(entry: &Entry, problems: &mut Problems) -> bool {
     let is_table = entry.value.as_table().is_some();
     if !is_table {
-        let problem = Problem::error(format!("the defaults of `{}` are {}", entry.key, entry.value.what()));
+        let problem =
+            Problem::error(format!("the defaults of `{}` are {}", entry.key, entry.value.what()));
         let label = format!("a table is expected: [defaults.{}]", entry.key);
         problems.push(problem.at(&entry.key_span, label));
     }
     is_table
 }
 
-fn read_stages(table: Option<Table>, source: &Arc<Source>, problems: &mut Problems) -> Vec<StageText> {
+fn is_endpoint(entry: &Entry, problems: &mut Problems) -> bool {
+    if !is_plain_name(&entry.key) {
+        problems.push(name_problem(&entry.key, "an endpoint").at(&entry.key_span, PLAIN_NAME));
+    }
+    let is_table = entry.value.as_table().is_some();
+    if !is_table {
+        let problem =
+            Problem::error(format!("the endpoint `{}` is {}", entry.key, entry.value.what()));
+        let label = format!("a table is expected: [endpoint.{}]", entry.key);
+        problems.push(problem.at(&entry.key_span, label));
+    }
+    is_table
+}
+
+fn read_stages(
+    table: Option<Table>,
+    source: &Arc<Source>,
+    problems: &mut Problems,
+) -> Vec<StageText> {
     let written = table.map_or(Vec::new(), |table| table.0);
     if written.is_empty() {
         let start = Span::new(source, 0..0);
-        let problem = Problem::error("the recipe has no stage").at(&start, "at least one [stage.NAME] is expected");
+        let problem = Problem::error("the recipe has no stage")
+            .at(&start, "at least one [stage.NAME] is expected");
         problems.push(problem.help("`apeft init FOLDER` writes a recipe to start from"));
     }
     let mut stages = Vec::new();
@@ -190,7 +221,12 @@ fn read_stages(table: Option<Table>, source: &Arc<Source>, problems: &mut Proble
             Data::Table(fields) => stages.push(StageText { name: key, span: key_span, fields }),
             _ if setting::is_setting(&key_span) => {
                 let problem = Problem::error(format!("stage `{key}` is {what}"));
-                problems.push(problem.at(&key_span, format!("a field of it is expected: stage.{key}.FIELD=VALUE")));
+                problems.push(
+                    problem.at(
+                        &key_span,
+                        format!("a field of it is expected: stage.{key}.FIELD=VALUE"),
+                    ),
+                );
             }
             _ => {
                 let problem = Problem::error(format!("stage `{key}` is {what}"));

@@ -1,42 +1,42 @@
-//! The sweep: the cells that `[matrix]` spans.
+//! The sweep: the cells of `[matrix]`.
 //!
-//! Each key is a variable with its values; the cells are their product, the first variable changing slowest. Variables
-//! that `zip` names together advance together. `exclude` takes away the cells that agree with one of its tables in all
-//! that the table says. `include` adds cells, each of its tables saying the value of every variable; a matrix of nothing
-//! but `include` is a list of cells.
+//! Each key is a variable with its values. Cells are the product of the variables; the first
+//! variable changes slowest. `zip` groups advance together. `exclude` removes the cells that match
+//! a table in all its keys. `include` adds cells, each with a value for every variable; a matrix
+//! with only `include` is a list of cells.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    load::is_plain_name,
+    names::is_plain_name,
     node::{Data, Entry, Node, Table},
 };
 use crate::diagnostic::{Problem, Problems, Span, suggestion};
 
-/// The most cells that a matrix may have, seeds included.
+/// Maximum number of cells, seeds included.
 pub const MOST_CELLS: usize = 1_000_000;
 
-/// A sweep. Without a matrix it has no variable, and one cell.
+/// A sweep. Without a matrix it has no variable and one cell.
 #[derive(Clone, Debug)]
 pub struct Matrix {
-    /// Its variables, in the order in which they were written.
+    /// Variables in the order of the recipe.
     pub variables: Vec<Variable>,
-    /// Its cells: for each variable the index of a value.
+    /// Cells: for each variable the index of a value.
     pub cells: Vec<Vec<u32>>,
-    /// Where each variable stands, by name.
+    /// Index of each variable by name.
     places: BTreeMap<String, usize>,
 }
 
-/// What a sweep varies.
+/// A variable of the sweep.
 #[derive(Clone, Debug)]
 pub struct Variable {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Where its name was written.
+    /// Span of the name.
     pub span: Span,
-    /// Its values: texts, numbers or truth values.
+    /// Values: texts, numbers or flags.
     pub values: Vec<Node>,
-    /// Where each value stands, by its word.
+    /// Index of each value by its text.
     places: BTreeMap<String, usize>,
 }
 
@@ -49,8 +49,9 @@ impl Matrix {
         for entry in variables {
             matrix.add(read_variable(entry, problems));
         }
-        let rows =
-            |key: &str, problems: &mut Problems| table.get(key).map_or(Vec::new(), |entry| rows(entry, problems));
+        let rows = |key: &str, problems: &mut Problems| {
+            table.get(key).map_or(Vec::new(), |entry| rows(entry, problems))
+        };
         let (include, exclude) = (rows("include", problems), rows("exclude", problems));
         let is_list = matrix.variables.is_empty() && !include.is_empty();
         let groups = matrix.groups(table.value("zip"), problems);
@@ -62,6 +63,7 @@ impl Matrix {
             matrix.multiply(&groups, table, problems);
         }
         matrix.exclude(&exclude, problems);
+        // A set, because a list of 100,000 included cells would be searched for each of them.
         let mut known: BTreeSet<Vec<u32>> = matrix.cells.iter().cloned().collect();
         for row in include {
             if let Some(cell) = matrix.include(row, is_list && known.is_empty(), problems)
@@ -73,7 +75,9 @@ impl Matrix {
         if matrix.cells.is_empty() && problems.errors() == errors {
             let entry = table.get("exclude").or(table.0.first());
             let problem = Problem::error("the matrix has no cell left");
-            problems.push(entry.map_or(problem.clone(), |entry| problem.at(&entry.key_span, "this takes all away")));
+            problems.push(entry.map_or(problem.clone(), |entry| {
+                problem.at(&entry.key_span, "this takes all away")
+            }));
         }
         matrix
     }
@@ -99,7 +103,7 @@ impl Matrix {
         found
     }
 
-    /// The variables that advance together, by the first of each group.
+    /// Variables that advance together, by the first of each group.
     fn groups(&self, zip: Option<&Node>, problems: &mut Problems) -> Vec<Vec<usize>> {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         let mut zipped = BTreeSet::new();
@@ -107,21 +111,28 @@ impl Matrix {
             let mut group: Vec<usize> = Vec::new();
             for name in expect_list(list, "[[\"a\", \"b\"]]", problems) {
                 let Some(text) = name.as_text() else {
-                    problems
-                        .push(Problem::error("`zip` lists names of variables").at(&name.span, "a name is expected"));
+                    problems.push(
+                        Problem::error("`zip` lists names of variables")
+                            .at(&name.span, "a name is expected"),
+                    );
                     continue;
                 };
                 let Some(index) = self.find((text, &name.span), problems) else { continue };
                 if !zipped.insert(index) {
                     problems.push(
-                        Problem::error(format!("`{text}` stands twice in `zip`")).at(&name.span, "once is enough"),
+                        Problem::error(format!("`{text}` appears twice in `zip`"))
+                            .at(&name.span, "once is enough"),
                     );
                 }
-                let (first, this) = (group.first().map_or(index, |first| *first), &self.variables[index]);
+                let (first, this) =
+                    (group.first().map_or(index, |first| *first), &self.variables[index]);
                 let (expected, found) = (self.variables[first].values.len(), this.values.len());
                 if expected != found {
                     let first = &self.variables[first];
-                    let problem = Problem::error(format!("`{text}` cannot advance together with `{}`", first.name));
+                    let problem = Problem::error(format!(
+                        "`{text}` cannot advance together with `{}`",
+                        first.name
+                    ));
                     let problem = problem.at(&this.span, format!("this has {found} values"));
                     problems.push(problem.beside(&first.span, format!("this has {expected}")));
                 }
@@ -129,7 +140,11 @@ impl Matrix {
             }
             groups.push(group);
         }
-        groups.extend((0..self.variables.len()).filter(|index| !zipped.contains(index)).map(|index| vec![index]));
+        groups.extend(
+            (0..self.variables.len())
+                .filter(|index| !zipped.contains(index))
+                .map(|index| vec![index]),
+        );
         groups.retain(|group| !group.is_empty());
         groups.sort_by_key(|group| group.iter().copied().min());
         groups
@@ -139,8 +154,11 @@ impl Matrix {
         let lengths = groups.iter().map(|group| self.variables[group[0]].values.len());
         let count = lengths.clone().fold(1usize, usize::saturating_mul);
         if count > MOST_CELLS {
-            let problem = Problem::error(format!("the matrix has {count} cells; {MOST_CELLS} are possible"));
-            problems.push(table.0.first().map_or(problem.clone(), |entry| problem.at(&entry.key_span, "")));
+            let problem =
+                Problem::error(format!("the matrix has {count} cells; {MOST_CELLS} are possible"));
+            problems.push(
+                table.0.first().map_or(problem.clone(), |entry| problem.at(&entry.key_span, "")),
+            );
             return;
         }
         self.cells = vec![vec![0; self.variables.len()]];
@@ -156,9 +174,10 @@ impl Matrix {
         }
     }
 
-    /// Takes the cells away that agree with a row in all that it says.
+    /// Removes the cells that match a row in all its keys.
     fn exclude(&mut self, rows: &[&Table], problems: &mut Problems) {
-        // By the variables that rows name: their values.
+        // Values by the variables that rows name: each cell is looked up once per set of variables,
+        // not once per row, of which generated recipes have thousands.
         let mut excluded: BTreeMap<Vec<usize>, BTreeSet<Vec<u32>>> = BTreeMap::new();
         for row in rows {
             let wanted = row.0.iter().map(|entry| self.excluded(entry, problems));
@@ -175,16 +194,24 @@ impl Matrix {
         });
     }
 
-    /// Which variable and which of its values an entry of an excluded row means.
-    fn excluded(&self, Entry { key, key_span, value }: &Entry, problems: &mut Problems) -> Option<(usize, u32)> {
+    /// The variable and value index that an entry of `exclude` names.
+    fn excluded(
+        &self,
+        Entry { key, key_span, value }: &Entry,
+        problems: &mut Problems,
+    ) -> Option<(usize, u32)> {
         let variable = self.find((key, key_span), problems)?;
         let word = value.as_word().unwrap_or_else(|| value.what().to_owned());
-        let found = self.variables[variable].places.get(&word).filter(|_| value.as_word().is_some());
+        let found =
+            self.variables[variable].places.get(&word).filter(|_| value.as_word().is_some());
         if found.is_none() {
             problems.push_error(|| {
-                let known: Vec<String> = self.variables[variable].values.iter().filter_map(Node::as_word).collect();
+                let known: Vec<String> =
+                    self.variables[variable].values.iter().filter_map(Node::as_word).collect();
                 let known: Vec<&str> = known.iter().map(String::as_str).collect();
-                let problem = Problem::error(format!("`{key}` never is `{word}`, so that nothing is excluded"));
+                let problem = Problem::error(format!(
+                    "`{key}` has no value `{word}`, so nothing is excluded"
+                ));
                 let help = suggestion(&word, &format!("values of `{key}`"), &known);
                 problem.at(&value.span, format!("a value of `{key}` is expected")).help(help)
             });
@@ -192,8 +219,14 @@ impl Matrix {
         found.map(|index| (variable, *index as u32))
     }
 
-    /// The cell that a row adds, with values that no cell had before.
-    fn include(&mut self, row: &Table, is_first: bool, problems: &mut Problems) -> Option<Vec<u32>> {
+    /// The cell of an `include` row; its new values are added to the variables.
+    fn include(
+        &mut self,
+        row: &Table,
+        is_first: bool,
+        problems: &mut Problems,
+    ) -> Option<Vec<u32>> {
+        // Without any variable the first row declares them; later rows must name the same.
         let is_first = is_first && self.variables.is_empty();
         let mut cell = vec![u32::MAX; self.variables.len()];
         for entry in &row.0 {
@@ -210,8 +243,10 @@ impl Matrix {
         }
         if let Some(left_out) = cell.iter().position(|value| *value == u32::MAX) {
             let name = &self.variables[left_out].name;
-            let problem = Problem::error(format!("this cell of `include` says nothing of `{name}`"));
-            let span = row.0.first().map_or(&self.variables[left_out].span, |entry| &entry.key_span);
+            let problem =
+                Problem::error(format!("this row of `include` has no value for `{name}`"));
+            let span =
+                row.0.first().map_or(&self.variables[left_out].span, |entry| &entry.key_span);
             problems.push(problem.at(span, "the value of every variable is expected"));
             return None;
         }
@@ -225,9 +260,10 @@ impl Variable {
         Self { name, span, values: Vec::new(), places: BTreeMap::new() }
     }
 
-    /// Where a value stands, which is added if it is new.
+    /// Index of a value, which is added if new.
     fn place(&mut self, value: &Node) -> usize {
-        let place = *self.places.entry(value.as_word().unwrap_or_default()).or_insert(self.values.len());
+        let place =
+            *self.places.entry(value.as_word().unwrap_or_default()).or_insert(self.values.len());
         if place == self.values.len() {
             self.values.push(value.clone());
         }
@@ -238,7 +274,10 @@ impl Variable {
 fn check_name(entry: &Entry, problems: &mut Problems) {
     if !is_plain_name(&entry.key) || entry.key == "seed" {
         let problem = Problem::error(format!("`{}` cannot be a variable's name", entry.key));
-        problems.push(problem.at(&entry.key_span, "letters, digits, `-` and `_` are expected, and not `seed`"));
+        problems.push(
+            problem
+                .at(&entry.key_span, "letters, digits, `-` and `_` are expected, and not `seed`"),
+        );
     }
 }
 
@@ -258,9 +297,13 @@ fn read_variable(entry: &Entry, problems: &mut Problems) -> Variable {
         let place = variable.place(value);
         if place < before {
             let word = value.as_word().unwrap_or_default();
-            let problem = Problem::error(format!("`{word}` stands twice among the values of `{}`", entry.key));
+            let problem = Problem::error(format!(
+                "`{word}` appears twice among the values of `{}`",
+                entry.key
+            ));
             let first = &variable.values[place].span;
-            problems.push(problem.at(&value.span, "the second time").beside(first, "the first time"));
+            problems
+                .push(problem.at(&value.span, "the second time").beside(first, "the first time"));
         }
     }
     variable
@@ -269,7 +312,8 @@ fn read_variable(entry: &Entry, problems: &mut Problems) -> Variable {
 fn is_scalar(value: &Node, name: &str, problems: &mut Problems) -> bool {
     let is_scalar = !matches!(value.data, Data::List(_) | Data::Table(_));
     if !is_scalar {
-        let problem = Problem::error(format!("{} cannot be a value of the matrix's `{name}`", value.what()));
+        let problem =
+            Problem::error(format!("{} cannot be a value of the matrix's `{name}`", value.what()));
         problems.push(problem.at(&value.span, "a text, a number or a truth value is expected"));
     }
     is_scalar
@@ -277,7 +321,7 @@ fn is_scalar(value: &Node, name: &str, problems: &mut Problems) -> bool {
 
 fn expect_list<'a>(node: &'a Node, example: &str, problems: &mut Problems) -> &'a [Node] {
     node.as_list().unwrap_or_else(|| {
-        let problem = Problem::error(format!("{} stands where a list is expected", node.what()));
+        let problem = Problem::error(format!("{} is given instead of a list", node.what()));
         problems.push(problem.at(&node.span, format!("a list is expected, e.g. {example}")));
         &[]
     })
@@ -290,8 +334,13 @@ fn rows<'a>(entry: &'a Entry, problems: &mut Problems) -> Vec<&'a Table> {
         match row.as_table() {
             Some(table) => rows.push(table),
             None => {
-                let problem = Problem::error(format!("`{}` lists tables, but this is {}", entry.key, row.what()));
-                problems.push(problem.at(&row.span, format!("a table is expected, e.g. {example}")));
+                let problem = Problem::error(format!(
+                    "`{}` lists tables, but this is {}",
+                    entry.key,
+                    row.what()
+                ));
+                problems
+                    .push(problem.at(&row.span, format!("a table is expected, e.g. {example}")));
             }
         }
     }

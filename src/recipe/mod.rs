@@ -1,22 +1,26 @@
-//! What the user wrote: recipe files, read with the position of every value.
+//! Recipe files, read with the position of every value.
 
 pub mod schema;
 
 mod check;
 mod document;
 mod editor;
-mod fit;
 mod load;
 mod matrix;
+mod names;
 mod node;
+mod reference;
 mod setting;
+mod syntax;
 mod template;
 
-pub use check::{check, wording};
+pub use check::{check, check_parameter, wording};
 pub use document::{missing_file, resolve_path};
 pub use editor::json_schema;
 pub use load::{Recipe, StageText};
 pub use matrix::{MOST_CELLS, Matrix, Variable};
+pub use names::is_plain_name;
 pub use node::{Data, Entry, Node, Table};
+pub use reference::{InputReference, KindReference, ParameterReference};
 pub use setting::is_setting;
 pub use template::{Piece, fill, pieces};

@@ -1,4 +1,4 @@
-//! The tree of a recipe's values, each with the place where it was written.
+//! The tree of a recipe's values with their spans.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,63 +10,63 @@ use toml::{
 
 use crate::diagnostic::{Problem, Problems, Source, Span};
 
-/// A value.
+/// A value with its span.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// What it is.
+    /// The value.
     pub data: Data,
-    /// Where it was written.
+    /// Its span.
     pub span: Span,
-    /// Where a variable stood here: the matrix value that it took.
+    /// Span of the matrix value that replaced a variable here.
     pub origin: Option<Span>,
 }
 
-/// What a value is.
+/// The kinds of value.
 #[derive(Clone, Debug)]
 pub enum Data {
-    /// A text.
+    /// A string.
     Text(String),
-    /// A whole number.
+    /// An integer.
     Integer(i64),
-    /// Any other number.
+    /// A float.
     Number(f64),
-    /// `true` or `false`.
+    /// A boolean.
     Flag(bool),
-    /// A list.
+    /// An array.
     List(Vec<Node>),
     /// A table.
     Table(Table),
 }
 
-/// Keys with their values, in the order in which they were written.
+/// Entries in the order of the recipe.
 #[derive(Clone, Debug, Default)]
 pub struct Table(pub Vec<Entry>);
 
 /// A key with its value.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The key.
+    /// Key.
     pub key: String,
-    /// Where the key was written.
+    /// Span of the key.
     pub key_span: Span,
-    /// The value.
+    /// Value.
     pub value: Node,
 }
 
-/// How TOML is read: from where, from which byte of it, and what is wrong with it.
-pub(super) struct Reading<'a> {
+/// State of the TOML reader: source, byte offset and problems.
+pub(super) struct TomlReader<'a> {
     pub(super) source: &'a Arc<Source>,
     pub(super) offset: usize,
     pub(super) problems: &'a mut Problems,
 }
 
 impl Node {
-    /// A value that was written there.
+    /// A value with this span.
     pub fn new(data: Data, span: Span) -> Self {
         Self { data, span, origin: None }
     }
 
-    /// The text, where it is one.
+    /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         match &self.data {
             Data::Text(text) => Some(text),
@@ -74,7 +74,16 @@ impl Node {
         }
     }
 
-    /// The table, where it is one.
+    /// The number, if it is one.
+    pub fn as_number(&self) -> Option<f64> {
+        match self.data {
+            Data::Integer(integer) => Some(integer as f64),
+            Data::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The table, if it is one.
     pub fn as_table(&self) -> Option<&Table> {
         match &self.data {
             Data::Table(table) => Some(table),
@@ -82,7 +91,7 @@ impl Node {
         }
     }
 
-    /// The list, where it is one.
+    /// The list, if it is one.
     pub fn as_list(&self) -> Option<&[Node]> {
         match &self.data {
             Data::List(list) => Some(list),
@@ -90,7 +99,7 @@ impl Node {
         }
     }
 
-    /// What it is, in words: "a text".
+    /// Type of the value as messages name it: "a text".
     pub fn what(&self) -> &'static str {
         match &self.data {
             Data::Text(_) => "a text",
@@ -102,18 +111,21 @@ impl Node {
         }
     }
 
-    /// As a name shows it: a text without quotes, a number in its shortest form. None for lists and tables.
+    /// The value in cell names: texts unquoted, numbers in shortest form; none for lists and
+    /// tables.
     pub fn as_word(&self) -> Option<String> {
         match &self.data {
             Data::Text(text) => Some(text.clone()),
             Data::Integer(integer) => Some(integer.to_string()),
-            Data::Number(number) => Some(Number::from_f64(*number).map_or(number.to_string(), |json| json.to_string())),
+            Data::Number(number) => {
+                Some(Number::from_f64(*number).map_or(number.to_string(), |json| json.to_string()))
+            }
             Data::Flag(flag) => Some(flag.to_string()),
             Data::List(_) | Data::Table(_) => None,
         }
     }
 
-    /// As JSON; a number that JSON cannot hold (infinite, not a number) becomes null.
+    /// The value as JSON; infinities and NaN become null.
     pub fn to_json(&self) -> Value {
         match &self.data {
             Data::Text(text) => Value::String(text.clone()),
@@ -128,7 +140,7 @@ impl Node {
         }
     }
 
-    /// Calls a function on every text of this value, however deep.
+    /// Calls a function on every text of this value, recursively.
     pub fn each_text(&self, visit: &mut impl FnMut(&str, &Span)) {
         match &self.data {
             Data::Text(text) => visit(text, &self.span),
@@ -140,18 +152,19 @@ impl Node {
 }
 
 impl Table {
-    /// The entry under a key.
+    /// The entry of a key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.key == key)
     }
 
-    /// The value under a key.
+    /// The value of a key.
     pub fn value(&self, key: &str) -> Option<&Node> {
         self.get(key).map(|entry| &entry.value)
     }
 
-    /// Lays another table over this one: tables merge, anything else replaces what was there.
+    /// Merges another table into this one; anything but a table replaces the old value.
     pub fn merge(&mut self, later: Self) {
+        // An index of keys: merging 10,000 settings into a list of fields would be quadratic.
         let mut places: BTreeMap<String, usize> =
             self.0.iter().enumerate().map(|(place, own)| (own.key.clone(), place)).collect();
         for entry in later.0 {
@@ -172,12 +185,12 @@ impl Table {
     }
 }
 
-impl Reading<'_> {
+impl TomlReader<'_> {
     fn span(&self, range: std::ops::Range<usize>) -> Span {
         Span::new(self.source, range.start + self.offset..range.end + self.offset)
     }
 
-    /// Takes over a table, its keys in the order of the file.
+    /// Converts a table, keys in file order.
     pub(super) fn table(&mut self, table: &DeTable<'_>) -> Table {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
@@ -189,23 +202,26 @@ impl Reading<'_> {
         Table(entries.collect())
     }
 
-    /// Takes over a value.
+    /// Converts a value.
     pub(super) fn node(&mut self, value: &Spanned<DeValue<'_>>) -> Node {
         let span = self.span(value.span());
         let data = match value.get_ref() {
             DeValue::String(text) => Data::Text(text.to_string()),
-            DeValue::Integer(integer) => match i64::from_str_radix(integer.as_str(), integer.radix()) {
-                Ok(integer) => Data::Integer(integer),
-                Err(_) => {
-                    let problem = Problem::error(format!("`{integer}` is too large for a whole number"));
-                    self.problems.push(problem.at(&span, format!("at most {}", i64::MAX)));
-                    Data::Integer(0)
+            DeValue::Integer(integer) => {
+                match i64::from_str_radix(integer.as_str(), integer.radix()) {
+                    Ok(integer) => Data::Integer(integer),
+                    Err(_) => {
+                        let problem =
+                            Problem::error(format!("`{integer}` is too large for a whole number"));
+                        self.problems.push(problem.at(&span, format!("at most {}", i64::MAX)));
+                        Data::Integer(0)
+                    }
                 }
-            },
+            }
             DeValue::Float(float) => Data::Number(float.as_str().parse().unwrap_or(f64::NAN)),
             DeValue::Boolean(flag) => Data::Flag(*flag),
             DeValue::Datetime(time) => {
-                let problem = Problem::error("dates and times are no values of recipes");
+                let problem = Problem::error("dates and times are not supported");
                 self.problems.push(problem.at(&span, format!("as a text: \"{time}\"")));
                 Data::Text(time.to_string())
             }

@@ -1,24 +1,24 @@
-//! Settings of the command line, `--set stage.tuned.beta=0.2`, as a table to lay over a recipe.
+//! Command-line settings, `--set stage.tuned.beta=0.2`, as a table that is merged into a recipe.
 
 use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    document::syntax_problem,
-    load::TOP_LEVEL,
-    node::{Data, Entry, Node, Reading, Table},
+    names::TOP_LEVEL,
+    node::{Data, Entry, Node, Table, TomlReader},
+    syntax::syntax_problem,
 };
 use crate::diagnostic::{Problem, Problems, Source, Span, suggestion};
 
-/// What stands for a file's name in problems of settings.
+/// Source name of settings in messages.
 const SET: &str = "--set";
 
 /// Reads all settings; later ones win.
 pub(super) fn parse(settings: &[String], problems: &mut Problems) -> Table {
     let mut all = Table::default();
     for setting in settings {
-        // Each is a source of its own, so that a problem shows the setting that the user wrote and no other.
+        // One source per setting, so that messages show only the wrong one.
         if let Some(entry) = parse_one(&Source::new(SET, setting.as_str()), problems) {
             all.merge(Table(vec![entry]));
         }
@@ -33,8 +33,9 @@ pub fn is_setting(span: &Span) -> bool {
 
 fn parse_one(source: &Arc<Source>, problems: &mut Problems) -> Option<Entry> {
     let setting = &source.text;
-    let example = "for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set matrix.algorithm=[\"dpo\"]";
-    let Some((path, value)) = setting.split_once('=') else {
+    let example = "for example --set stage.tuned.beta=0.2, --set seeds=[0,1] or --set \
+    matrix.algorithm=[\"dpo\"]";
+    let Some((path, value)) = assignment(setting) else {
         let problem = Problem::error(format!("`{setting}` sets nothing"));
         problems.push(problem.at(&Span::whole(source), "PATH=VALUE is expected").help(example));
         return None;
@@ -48,19 +49,37 @@ fn parse_one(source: &Arc<Source>, problems: &mut Problems) -> Option<Entry> {
     check_top_level(&entry, problems)?;
     let value = parse_value(source, path.len() + 1, value, problems)?;
     if matches!(&value.data, Data::Table(table) if table.0.is_empty()) && depth(&entry) < 3 {
-        let problem = Problem::error(format!("`{setting}` sets nothing: a table without fields changes none"));
-        problems.push(problem.at(&Span::whole(source), "the path of a field is expected").help(example));
+        let problem = Problem::error(format!(
+            "`{setting}` sets nothing: a table without fields changes none"
+        ));
+        problems.push(
+            problem.at(&Span::whole(source), "the path of a field is expected").help(example),
+        );
         return None;
     }
     Some(place(entry, value))
 }
 
-/// The keys of a path, one in the other.
+/// Path and value; a key in quotes may have `=`, as the conditions of arms have.
+fn assignment(setting: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    for (place, letter) in setting.char_indices() {
+        match (letter, quote) {
+            ('=', None) => return Some((&setting[..place], &setting[place + 1..])),
+            ('"' | '\'', None) => quote = Some(letter),
+            (_, Some(open)) if letter == open => quote = None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The keys of a path, outermost first.
 fn parse_path(source: &Arc<Source>, path: &str, problems: &mut Problems) -> Option<Entry> {
     let assignment = format!("{path}=0");
     let keys = DeTable::parse(&assignment).ok()?;
-    let entry = Reading { source, offset: 0, problems }.table(keys.get_ref()).0.pop()?;
-    // A comment, or the header of a table, is TOML too, but no path.
+    let entry = TomlReader { source, offset: 0, problems }.table(keys.get_ref()).0.pop()?;
+    // Comments and table headers are valid TOML, but no paths.
     let mut last = &entry;
     while let Data::Table(table) = &last.value.data {
         last = table.0.last()?;
@@ -68,7 +87,7 @@ fn parse_path(source: &Arc<Source>, path: &str, problems: &mut Problems) -> Opti
     Some(entry)
 }
 
-/// How many keys a path has.
+/// Number of keys of a path.
 fn depth(entry: &Entry) -> usize {
     1 + entry.value.as_table().and_then(|table| table.0.first()).map_or(0, depth)
 }
@@ -76,16 +95,17 @@ fn depth(entry: &Entry) -> usize {
 fn check_top_level(entry: &Entry, problems: &mut Problems) -> Option<()> {
     let settable: Vec<&str> = TOP_LEVEL.iter().copied().filter(|key| *key != "extends").collect();
     let problem = match &*entry.key {
-        "extends" => Problem::error("`extends` cannot be set: it says which files are read"),
+        "extends" => Problem::error("`extends` cannot be set on the command line"),
         key if settable.contains(&key) => return Some(()),
         key => Problem::error(format!("a recipe has no `{key}`")),
     };
     let help = suggestion(&entry.key, "beginnings of a path", &settable);
-    problems.push(problem.at(&entry.key_span, "the path of a recipe's field is expected").help(help));
+    problems
+        .push(problem.at(&entry.key_span, "the path of a recipe's field is expected").help(help));
     None
 }
 
-/// Puts a value where the path of keys ends.
+/// Inserts a value at a path of keys.
 fn place(mut entry: Entry, value: Node) -> Entry {
     entry.value = match entry.value.data {
         Data::Table(mut table) => {
@@ -97,18 +117,26 @@ fn place(mut entry: Entry, value: Node) -> Entry {
     entry
 }
 
-/// TOML where it is TOML, otherwise the text as it stands; what opens a list, table or text must also close it.
-fn parse_value(source: &Arc<Source>, offset: usize, written: &str, problems: &mut Problems) -> Option<Node> {
+/// The value as TOML if valid, otherwise as plain text; text that opens a list, table or string
+/// must also close it.
+fn parse_value(
+    source: &Arc<Source>,
+    offset: usize,
+    written: &str,
+    problems: &mut Problems,
+) -> Option<Node> {
     let text = written.trim();
     let offset = offset + (written.len() - written.trim_start().len());
     let span = Span::new(source, offset..offset + text.len());
     match DeValue::parse(text) {
         Ok(value) if !matches!(value.get_ref(), DeValue::Datetime(_)) => {
-            Some(Reading { source, offset, problems }.node(&value))
+            Some(TomlReader { source, offset, problems }.node(&value))
         }
         Err(error) if text.starts_with(['[', '{', '"', '\'']) => {
-            let problem = syntax_problem(source, offset, &error).at(&span, "a value in TOML is expected");
-            problems.push(problem.help("quotes may need quotes: --set 'matrix.algorithm=[\"dpo\"]'"));
+            let problem =
+                syntax_problem(source, offset, &error).at(&span, "a value in TOML is expected");
+            problems
+                .push(problem.help("quotes may need quotes: --set 'matrix.algorithm=[\"dpo\"]'"));
             None
         }
         _ => Some(Node::new(Data::Text(text.to_owned()), span)),
@@ -162,15 +190,16 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is written: no panic, not even where problems are shown, and what sets nothing is said.
+        /// Any input: no panic, not even in rendering, and settings without effect are reported.
         #[test]
-        fn any_setting_is_read_or_refused(path in "[a-z.#\"\\[\\] \u{e4}\n=]{0,12}", value in any::<String>()) {
+        fn any_setting_is_read_or_refused(path in "[a-z.#\"\\[\\] \
+        \u{e4}\n=]{0,12}", value in any::<String>()) {
             let (table, problems) = read(&format!("{path}={value}"));
             prop_assert!(!table.0.is_empty() || problems.errors() > 0);
             problems.render(true);
         }
 
-        /// A value that is set is the value that was written.
+        /// Round trip of a set value.
         #[test]
         fn a_text_comes_back(text in any::<String>()) {
             let (table, problems) = read(&format!("stage.a.note={}", toml::Value::String(text.clone())));

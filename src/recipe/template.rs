@@ -1,23 +1,24 @@
-//! Variables in texts: `${matrix.algorithm}`, `${seed}`; `$${` stands for a `${` that is none.
+//! Variables in texts: `${matrix.algorithm}`, `${seed}`; `$${` is an escaped `${`.
 
 use super::node::{Data, Entry, Node, Table};
 
 /// A part of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
-    /// Stands for itself.
+    /// Literal text.
     Literal(&'a str),
-    /// The name between `${` and `}`.
+    /// Name between `${` and `}`.
     Variable(&'a str),
-    /// A `${` without its `}`.
+    /// A `${` without `}`.
     Unclosed(&'a str),
 }
 
-/// The parts of a text.
+/// Splits a text into parts.
 pub fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.find("${") {
+        // `$${` is a literal `${`, as in Docker Compose.
         if rest[..dollar].ends_with('$') {
             pieces.extend([Piece::Literal(&rest[..dollar - 1]), Piece::Literal("${")]);
             rest = &rest[dollar + 2..];
@@ -36,15 +37,22 @@ pub fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// A value with each variable replaced; a text that is one variable and nothing else takes over the variable's type.
+/// The value with all variables replaced; a text that is exactly one variable takes the variable's
+/// type.
 pub fn fill<'a>(node: &Node, lookup: &impl Fn(&str) -> Option<&'a Node>) -> Node {
     let data = match &node.data {
         Data::Text(text) if text.contains("${") => {
             let pieces = pieces(text);
+            // Only a lone variable keeps its type, so that `batch_size = "${matrix.size}"` is a
+            // number.
             if let [Piece::Variable(name)] = pieces[..]
                 && let Some(value) = lookup(name)
             {
-                return Node { data: value.data.clone(), span: node.span.clone(), origin: Some(value.span.clone()) };
+                return Node {
+                    data: value.data.clone(),
+                    span: node.span.clone(),
+                    origin: Some(value.span.clone()),
+                };
             }
             let words = pieces.iter().map(|piece| match piece {
                 Piece::Literal(text) | Piece::Unclosed(text) => (*text).to_owned(),
@@ -77,8 +85,14 @@ mod tests {
         assert_eq!(pieces("a"), [Literal("a")]);
         assert_eq!(pieces(""), []);
         assert_eq!(pieces("${seed}"), [Variable("seed")]);
-        assert_eq!(pieces("p-${ matrix.x }.q"), [Literal("p-"), Variable("matrix.x"), Literal(".q")]);
-        assert_eq!(pieces("echo $${HOME} $5"), [Literal("echo "), Literal("${"), Literal("HOME} $5")]);
+        assert_eq!(
+            pieces("p-${ matrix.x }.q"),
+            [Literal("p-"), Variable("matrix.x"), Literal(".q")]
+        );
+        assert_eq!(
+            pieces("echo $${HOME} $5"),
+            [Literal("echo "), Literal("${"), Literal("HOME} $5")]
+        );
         assert_eq!(pieces("a${b"), [Literal("a"), Unclosed("${b")]);
     }
 
@@ -86,8 +100,9 @@ mod tests {
     fn one_variable_alone_keeps_its_type_and_others_are_spliced() {
         let span = Span::whole(&Source::new("x", "0.5"));
         let value = Node::new(Data::Number(0.5), span.clone());
-        let fill_text =
-            |text: &str| fill(&Node::new(Data::Text(text.into()), span.clone()), &|_| Some(&value)).to_json();
+        let fill_text = |text: &str| {
+            fill(&Node::new(Data::Text(text.into()), span.clone()), &|_| Some(&value)).to_json()
+        };
         assert_eq!(fill_text("${seed}"), 0.5);
         assert_eq!(fill_text("beta-${seed}"), "beta-0.5");
         assert_eq!(fill_text("$${seed}"), "${seed}");

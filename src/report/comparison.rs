@@ -1,20 +1,23 @@
-//! What a comparison found: the main table, the averages over arms, wins that are none, and all measures.
+//! Sections of a comparison: main table, averages over arms, suspect gains, and all measures.
 
 use maud::{Markup, html};
 
 use super::{
     chart::{self, Dot, Series},
     history::History,
-    table::{Table, averages, grid, headlines, short},
+    table::{TextTable, averages, find, grid, headlines, short},
 };
-use crate::evaluation::{Comparison, ComparisonRow};
+use crate::{
+    evaluation::{Comparison, ComparisonRow},
+    rows::MeasureName,
+};
 
-/// What a run compared.
+/// Comparisons of a run.
 #[derive(Debug, Default)]
 pub struct Comparisons<'a> {
-    /// By the names of their stages.
+    /// By stage name.
     pub found: Vec<(&'a str, Comparison)>,
-    /// Those that cannot be read, and why.
+    /// Errors of comparisons that cannot be read.
     pub problems: Vec<String>,
 }
 
@@ -42,31 +45,37 @@ pub(super) fn compared(comparisons: &[(&str, Comparison)]) -> Markup {
             (chart(comparison))
             @for warning in &comparison.warnings { p.failed { (warning.text) } }
             @for caution in &comparison.cautions { p.failed { (caution) } }
+            // Its rows would bury the main table.
             details { summary { "All domains, more measures" } (measures(comparison)) }
         }
     }
 }
 
-/// Precision of each arm at home, away and on all domains.
+/// Precision of each arm: in-domain, out-of-domain and over all domains.
 fn chart(comparison: &Comparison) -> Markup {
     let groups: Vec<String> = headlines(comparison).into_iter().map(str::to_owned).collect();
-    let dot = |arm: &str, domain: &String| {
-        let is_it = |row: &&ComparisonRow| row.arm == arm && row.domain == *domain && row.measure == "precision";
-        let row = comparison.rows.iter().find(is_it)?;
-        Some(Dot { mean: row.mean, interval: row.low.zip(row.high).map(|(low, high)| [low, high]) })
-    };
+    // An arm that was not scored in a domain has a gap there.
     let series: Vec<Series> = comparison
         .arms
         .iter()
         .map(|arm| Series {
             name: arm.name.clone(),
-            dots: groups.iter().map(|domain| dot(&arm.name, domain)).collect(),
+            dots: groups.iter().map(|domain| dot(comparison, &arm.name, domain)).collect(),
         })
         .collect();
-    chart::dots("precision of each arm, with 95 % intervals over seeds and topics", &groups, &series)
+    chart::dots(
+        "precision of each arm, with 95 % intervals over seeds and topics",
+        &groups,
+        &series,
+    )
 }
 
-fn table(table: &Table) -> Markup {
+fn dot(comparison: &Comparison, arm: &str, domain: &str) -> Option<Dot> {
+    let row = find(comparison, arm, domain, MeasureName::Precision)?;
+    Some(Dot { mean: row.mean, interval: row.low.zip(row.high).map(|(low, high)| [low, high]) })
+}
+
+fn table(table: &TextTable) -> Markup {
     html! {
         p { (table.about) }
         table {
@@ -89,20 +98,20 @@ fn table(table: &Table) -> Markup {
     }
 }
 
-/// The measures that stand in the long table.
-const COMPARED: &[&str] = &[
-    "precision",
-    "deduplicated",
-    "factscore",
-    "f1_at_k",
-    "facts",
-    "distinct_supported",
-    "distinct_unsupported",
-    "repeats",
-    "responding",
+/// Measures of the long table.
+const COMPARED: &[MeasureName] = &[
+    MeasureName::Precision,
+    MeasureName::Deduplicated,
+    MeasureName::Factscore,
+    MeasureName::F1AtK,
+    MeasureName::Facts,
+    MeasureName::DistinctSupported,
+    MeasureName::DistinctUnsupported,
+    MeasureName::Repeats,
+    MeasureName::Responding,
 ];
 
-/// The mean of each arm, and its difference from the baseline, by measure and domain.
+/// Mean of each arm and its difference from the baseline, by measure and domain.
 fn measures(comparison: &Comparison) -> Markup {
     let mut domains: Vec<&str> = Vec::new();
     for row in &comparison.rows {
@@ -110,20 +119,23 @@ fn measures(comparison: &Comparison) -> Markup {
             domains.push(&row.domain);
         }
     }
-    let find = |arm: &str, domain: &str, measure: &str| {
-        comparison.rows.iter().find(|row| row.arm == arm && row.domain == domain && row.measure == measure)
-    };
     html! {
-        p { "Means with 95 % intervals over seeds and topics (where there is one seed, over topics alone: they say nothing of other seeds); differences bold where the interval excludes zero." }
+        p { "Means with 95 % intervals over seeds and topics (over topics only with a single \
+        seed). Differences are bold if the interval excludes zero." }
         table {
-            thead { tr { th { "arm" } th { "measure" } @for domain in &domains { th { (domain) } } } }
+            thead { tr {
+                th { "arm" } th { "measure" }
+                @for domain in &domains { th { (domain) } }
+            } }
             tbody {
                 @for arm in &comparison.arms {
                     @for measure in COMPARED {
                         tr {
                             td { code { (arm.name) } }
                             td { (measure) }
-                            @for domain in &domains { td { (cell(find(&arm.name, domain, measure))) } }
+                            @for domain in &domains {
+                                td { (cell(find(comparison, &arm.name, domain, *measure))) }
+                            }
                         }
                     }
                 }

@@ -1,4 +1,4 @@
-//! Why: how far each arm shifted in each domain, what that did to the score, and the verdicts.
+//! Diagnosis: token shift of each arm by domain, the change of precision, and the verdicts.
 
 use maud::{Markup, html};
 
@@ -6,16 +6,25 @@ use super::{
     chart::{self, Cloud, Dot, Series},
     history::History,
 };
-use crate::evaluation::{ArmDiagnosis, Diagnosis, DomainDiagnosis, Estimate, Learnt};
+use crate::{
+    evaluation::{ArmDiagnosis, Diagnosis, DomainDiagnosis, Estimate, Learnt},
+    rows::ShiftMeasureName,
+};
 
-/// What the table shows of each domain.
-const SHOWN: &[(&str, &str)] =
-    &[("unshifted", "unshifted"), ("marginal", "marginal"), ("shifted", "shifted"), ("kl", "KL, nats a token")];
+/// Columns of the table.
+const SHOWN: &[(ShiftMeasureName, &str)] = &[
+    (ShiftMeasureName::Unshifted, "unshifted"),
+    (ShiftMeasureName::Marginal, "marginal"),
+    (ShiftMeasureName::Shifted, "shifted"),
+    (ShiftMeasureName::Kl, "KL, nats/token"),
+];
 
-/// A section for each diagnosis that the run left.
+/// A section for each diagnosis of the run.
 pub(super) fn diagnoses(history: &History) -> Markup {
     let found = history.stages.iter();
-    let found = found.filter_map(|stage| Some((&stage.outline.name, stage.parse::<Diagnosis>("diagnosis.json")?)));
+    let found = found.filter_map(|stage| {
+        Some((&stage.outline.name, stage.parse::<Diagnosis>("diagnosis.json")?))
+    });
     html! {
         @for (name, diagnosis) in found {
             h2 { "Shift" }
@@ -39,41 +48,51 @@ fn title(diagnosis: &Diagnosis, domain: &str) -> String {
 
 fn charts(diagnosis: &Diagnosis) -> Markup {
     let mut domains: Vec<&str> = Vec::new();
+    // Arms may have been measured on different domains; first seen, first drawn.
     for domain in diagnosis.arms.iter().flat_map(|arm| &arm.domains) {
         if !domains.contains(&domain.domain.as_str()) {
             domains.push(&domain.domain);
         }
     }
     let groups: Vec<String> = domains.iter().map(|domain| title(diagnosis, domain)).collect();
-    let by_domain = |measure: &str| -> Vec<Series> {
-        let dot = |arm: &ArmDiagnosis, domain: &str| {
-            let found = arm.domains.iter().find(|found| found.domain == domain)?;
-            found.shift.get(measure).map(|found| Dot { mean: found.mean, interval: found.interval() })
-        };
-        let series = |arm: &ArmDiagnosis| Series {
-            name: arm.name.clone(),
-            dots: domains.iter().map(|domain| dot(arm, domain)).collect(),
-        };
-        diagnosis.arms.iter().map(series).collect()
-    };
-    let cloud = |domain: &&str| Cloud {
-        name: title(diagnosis, domain),
-        points: diagnosis.arms.iter().filter_map(|arm| point(arm, domain)).collect(),
-    };
-    let clouds: Vec<Cloud> = domains.iter().map(cloud).collect();
+    let clouds: Vec<Cloud> = domains
+        .iter()
+        .map(|domain| Cloud {
+            name: title(diagnosis, domain),
+            points: diagnosis.arms.iter().filter_map(|arm| point(arm, domain)).collect(),
+        })
+        .collect();
     html! {
         div.charts {
-            (chart::dots("share of tokens that are not the base's first choice, by domain", &groups, &by_domain("moved")))
-            (chart::dots("KL divergence from the base by domain, in nats a token", &groups, &by_domain("kl")))
-            (chart::scatter("change of precision (upwards) against KL divergence (to the right), a point an arm", &clouds))
+            (chart::dots("share of tokens that are not the base model's first choice, by \
+            domain", &groups, &by_domain(diagnosis, &domains, ShiftMeasureName::Moved)))
+            (chart::dots("KL divergence from the base model by domain, in nats per \
+            token", &groups, &by_domain(diagnosis, &domains, ShiftMeasureName::Kl)))
+            (chart::scatter("change of precision (y) against KL divergence (x), one point per \
+            arm", &clouds))
         }
     }
 }
 
-/// An arm's shift and change of precision in a domain, with its name.
+/// A measure of each arm by domain.
+fn by_domain(diagnosis: &Diagnosis, domains: &[&str], measure: ShiftMeasureName) -> Vec<Series> {
+    let series = diagnosis.arms.iter().map(|arm| Series {
+        name: arm.name.clone(),
+        dots: domains.iter().map(|domain| dot(arm, domain, measure)).collect(),
+    });
+    series.collect()
+}
+
+fn dot(arm: &ArmDiagnosis, domain: &str, measure: ShiftMeasureName) -> Option<Dot> {
+    let found = arm.domains.iter().find(|found| found.domain == domain)?;
+    let estimate = found.shift.get(&measure)?;
+    Some(Dot { mean: estimate.mean, interval: estimate.interval() })
+}
+
+/// An arm's KL divergence and change of precision in a domain, with its name.
 fn point(arm: &ArmDiagnosis, domain: &str) -> Option<(String, f64, f64)> {
     let found = arm.domains.iter().find(|found| found.domain == domain)?;
-    Some((arm.name.clone(), found.shift.get("kl")?.mean, found.change?.mean))
+    Some((arm.name.clone(), found.shift.get(&ShiftMeasureName::Kl)?.mean, found.change?.mean))
 }
 
 fn number(estimate: Option<&Estimate>) -> Markup {
@@ -92,10 +111,6 @@ fn number(estimate: Option<&Estimate>) -> Markup {
 }
 
 fn table(diagnosis: &Diagnosis) -> Markup {
-    let reaches = |domain: &DomainDiagnosis| {
-        let away = domain.away.as_ref()?;
-        away.matched.ratio.get(&diagnosis.rule.by).copied()
-    };
     html! {
         table {
             thead { tr {
@@ -110,10 +125,16 @@ fn table(diagnosis: &Diagnosis) -> Markup {
                             td { code { (arm.name) } }
                             td { (title(diagnosis, &domain.domain)) }
                             td { (domain.tokens) }
-                            @for (measure, _) in SHOWN { td { (number(domain.shift.get(*measure))) } }
-                            td { (number(reaches(domain).as_ref())) }
+                            @for (measure, _) in SHOWN {
+                                td { (number(domain.shift.get(measure))) }
+                            }
+                            td { (number(share_of_in_domain(diagnosis, domain))) }
                             td { (number(domain.change.as_ref())) }
-                            td { @if let Some(away) = &domain.away { b { (away.verdict.words()) } } }
+                            // The in-domain rows are what the others are compared with, and have no
+                            // verdict.
+                            td {
+                                @if let Some(away) = &domain.away { b { (away.verdict.words()) } }
+                            }
                         }
                     }
                 }
@@ -122,12 +143,22 @@ fn table(diagnosis: &Diagnosis) -> Markup {
     }
 }
 
+/// The shift of an out-of-domain domain as a share of the in-domain one.
+fn share_of_in_domain<'a>(
+    diagnosis: &Diagnosis,
+    domain: &'a DomainDiagnosis,
+) -> Option<&'a Estimate> {
+    domain.away.as_ref()?.matched.ratio.get(&diagnosis.rule.shift_measure)
+}
+
 fn verdicts(diagnosis: &Diagnosis) -> Markup {
     html! {
         ul {
             @for arm in &diagnosis.arms {
                 @for domain in &arm.domains {
-                    @if let Some(away) = &domain.away { li { code { (arm.name) } " in " (domain.domain) ": " (away.reason) } }
+                    @if let Some(away) = &domain.away {
+                        li { code { (arm.name) } " in " (domain.domain) ": " (away.reason) }
+                    }
                 }
             }
         }
@@ -138,7 +169,8 @@ fn facts(facts: &[Learnt]) -> Markup {
     html! {
         table {
             thead { tr {
-                th { "arm" } th { "domain" } th { "wrong before, potentially known" } th { "share right after" }
+                th { "arm" } th { "domain" } th { "wrong before, potentially \
+                known" } th { "share right after" }
                 th { "right before" } th { "share wrong after" }
             } }
             tbody {

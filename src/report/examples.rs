@@ -1,28 +1,31 @@
-//! The most telling answers: the same prompt before tuning and after it, where the precision changes most.
+//! Example responses: prompts whose precision changes most by tuning, before and after.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
 use super::{
-    answers::{Judged, judged, marked},
+    answers::{JudgedResponses, judged, marked, prompt},
     history::History,
     table::Places,
 };
-use crate::evaluation::{AnswerScore, Comparison};
+use crate::{
+    evaluation::{AnswerScore, Comparison},
+    rows::{MeasureName, ResponseId},
+};
 
-/// At most so many arms stand below a prompt, beside the baseline.
+/// Maximum number of arms shown below a prompt, beside the baseline.
 const MOST_ARMS: usize = 4;
 
-/// An arm's answers of one seed.
-struct Shown<'a> {
+/// Responses of an arm for one seed.
+struct ArmExample<'a> {
     arm: &'a str,
-    scores: BTreeMap<String, AnswerScore>,
-    judged: Judged,
+    scores: BTreeMap<ResponseId, AnswerScore>,
+    judged: JudgedResponses,
 }
 
-/// For the arm that gains most: the prompts on which it gains most at home and away, and the one on which it loses most, with
-/// the answers of its baseline and of the arms beside it. Nothing where there is no such arm.
+/// For the best arm: its largest gains in-domain and out-of-domain, and its largest loss, with the
+/// responses of the baseline and of neighbouring arms.
 pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) -> Markup {
     let found = comparisons.iter().find_map(|(name, comparison)| {
         let best = best(comparison)?;
@@ -32,12 +35,17 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
     let Some((name, comparison, best, baseline)) = found else {
         return html! { p { "No arm was compared with a baseline in this run." } };
     };
+    // The baseline first, then neighbours for contrast, and the best arm last.
     let mut names = vec![baseline];
     let beside = Places::new(comparison).beside(comparison, best);
-    names.extend(beside.into_iter().filter(|arm| *arm != baseline && *arm != best).take(MOST_ARMS - 1));
+    names.extend(
+        beside.into_iter().filter(|arm| *arm != baseline && *arm != best).take(MOST_ARMS - 1),
+    );
     names.push(best);
-    let seed = comparison.arms.iter().find(|arm| arm.name == best).and_then(|arm| arm.seeds.first());
-    let (mut shown, mut problems): (Vec<Shown>, Vec<String>) = (Vec::new(), Vec::new());
+    // One seed, since texts have no mean.
+    let seed =
+        comparison.arms.iter().find(|arm| arm.name == best).and_then(|arm| arm.seeds.first());
+    let (mut shown, mut problems): (Vec<ArmExample>, Vec<String>) = (Vec::new(), Vec::new());
     for arm in &names {
         match find(history, arm, seed.map(String::as_str)) {
             Some(Ok(found)) => shown.push(found),
@@ -48,26 +56,31 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
     if !problems.is_empty() {
         return html! { @for problem in &problems { p.failed { (problem) } } };
     }
-    let (Some(before), Some(after)) =
-        (shown.iter().find(|shown| shown.arm == baseline), shown.iter().find(|shown| shown.arm == best))
-    else {
-        return html! { p { "The answers of the compared arms are not there any more." } };
+    let (Some(before), Some(after)) = (
+        shown.iter().find(|shown| shown.arm == baseline),
+        shown.iter().find(|shown| shown.arm == best),
+    ) else {
+        return html! { p { "The responses of the compared arms are no longer in the store." } };
     };
     html! {
-        p { "From " code { (name) } ": the prompts on which the precision of " code { (best) } ", the arm that gains most, rises most above that of "
-            code { (baseline) } " at home and away, and the one on which it falls most"
+        p { "From " code { (name) } ": the prompts on which " code { (best) } ", the arm with \
+        the largest gain, gains most precision over"
+            code { (baseline) } " in-domain and out-of-domain, and the one on which it loses most"
             @if let Some(seed) = seed { ", in seed " (seed) } "; "
-            mark.supported { "supported" } " " mark.unsupported { "not supported" } "." }
+            mark.supported { "supported" } " " mark.unsupported { "unsupported" } "." }
         @let telling = telling(&before.scores, &after.scores, comparison.in_domain.as_deref());
-        @if telling.is_empty() { p { "No answer became more or less precise." } }
+        @if telling.is_empty() { p { "No response changed in precision." } }
         @for id in telling {
             div.answer {
                 @if let Some(response) = before.judged.response(&id) {
-                    p.prompt { (response.prompt.text()) span.small { " " (response.domain) " · " (response.id) } }
+                    (prompt(response))
                 }
-                @for Shown { arm, scores, judged } in &shown {
-                    @if let (Some(score), Some(response)) = (scores.get(&id), judged.response(&id)) {
-                        p { code { (arm) } span.small { " " (score.supported) " of " (score.facts) " facts right" } br;
+                @for ArmExample { arm, scores, judged } in &shown {
+                    @let found = scores.get(&id).zip(judged.response(&id));
+                    @if let Some((score, response)) = found {
+                        p { code { (arm) }
+                            span.small { " " (score.supported) " of " (score.facts) " facts right" }
+                            br;
                             (marked(response, judged)) }
                     }
                 }
@@ -76,12 +89,16 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
     }
 }
 
-/// The arm whose precision over all domains rises most.
+/// The arm with the largest gain in precision over all domains.
 fn best(comparison: &Comparison) -> Option<&str> {
+    // Means over domains come last, and the one over all domains is the very last.
     let last = comparison.rows.last()?.domain.as_str();
-    let gains = comparison.rows.iter().filter(|row| row.domain == last && row.measure == "precision");
+    let gains = comparison
+        .rows
+        .iter()
+        .filter(|row| row.domain == last && row.measure == MeasureName::Precision);
     let gains = gains.filter_map(|row| Some((row.difference?, row.arm.as_str())));
-    // Of equal gains the first counts.
+    // The first of equal gains wins.
     gains
         .fold(None, |best: Option<(f64, &str)>, one| match best {
             Some(best) if best.0 >= one.0 => Some(best),
@@ -90,43 +107,69 @@ fn best(comparison: &Comparison) -> Option<&str> {
         .map(|(_, arm)| arm)
 }
 
-/// The answers of an arm; nothing where they are not there.
-fn find<'a>(history: &History, arm: &'a str, seed: Option<&str>) -> Option<Result<Shown<'a>, String>> {
-    let seeded = seed.map(|seed| format!("{arm}{}seed={seed}", if arm.contains('@') { ',' } else { '@' }));
-    let stage = history
-        .stages
-        .iter()
-        .find(|stage| Some(&stage.outline.name) == seeded.as_ref() || stage.outline.name == arm)?;
+/// The responses of an arm, if they are in the store.
+fn find<'a>(
+    history: &History,
+    arm: &'a str,
+    seed: Option<&str>,
+) -> Option<Result<ArmExample<'a>, String>> {
+    // An arm without seeds has one cell for all of them.
+    let stage = history.stages.iter().find(|stage| {
+        stage.cell.arm() == arm && stage.cell.seed.as_deref().is_none_or(|own| Some(own) == seed)
+    })?;
     let file = stage.file("responses.csv")?;
     let judging = history.needed(stage, "verdicts.jsonl")?;
     let judged = judged(history, judging)?;
     let scores = csv::Reader::from_path(&file).and_then(|mut table| table.deserialize().collect());
-    let scores = scores.map_err(|error| format!("the answers of `{arm}` cannot be shown: {}: {error}", file.display()));
+    let scores = scores.map_err(|error| {
+        format!("cannot show the responses of `{arm}`: {}: {error}", file.display())
+    });
     Some(scores.and_then(|scores: Vec<AnswerScore>| {
         let scores = scores.into_iter().map(|score| (score.response_id.clone(), score)).collect();
-        Ok(Shown { arm, scores, judged: judged? })
+        Ok(ArmExample { arm, scores, judged: judged? })
     }))
 }
 
-/// The answers (by id) whose precision rises most at home and away, then the one whose precision falls most; of equal ones
-/// those that state more facts, then the first by id.
+/// A response whose precision changed.
+struct PrecisionChange<'a> {
+    id: &'a ResponseId,
+    domain: &'a str,
+    rise: f64,
+    /// Number of facts before and after.
+    facts: usize,
+}
+
+/// The ids of the largest in-domain and out-of-domain gains, then of the largest loss; ties go to
+/// more facts, then to the smaller id.
 fn telling(
-    before: &BTreeMap<String, AnswerScore>,
-    after: &BTreeMap<String, AnswerScore>,
+    before: &BTreeMap<ResponseId, AnswerScore>,
+    after: &BTreeMap<ResponseId, AnswerScore>,
     home: Option<&str>,
-) -> Vec<String> {
-    let change = |(id, after): (&String, &AnswerScore)| {
-        let before = before.get(id)?;
-        Some((after.precision? - before.precision?, after.facts + before.facts, after.domain.clone(), id.clone()))
-    };
-    let mut changes: Vec<(f64, usize, String, String)> = after.iter().filter_map(change).collect();
-    changes.sort_by(|one, other| other.0.total_cmp(&one.0).then(other.1.cmp(&one.1)).then(one.3.cmp(&other.3)));
-    let rises = |change: &&(f64, usize, String, String)| change.0 > 0.0;
-    let at_home = changes.iter().filter(rises).find(|change| home == Some(&change.2));
-    let away = changes.iter().filter(rises).find(|change| home != Some(&change.2));
-    let deepest = changes.last().map_or(0.0, |change| change.0);
-    let falls = changes.iter().filter(|change| change.0 < 0.0).find(|change| change.0 <= deepest);
-    at_home.into_iter().chain(away).chain(falls).map(|change| change.3.clone()).collect()
+) -> Vec<ResponseId> {
+    let mut changes: Vec<PrecisionChange> = after
+        .iter()
+        .filter_map(|(id, after)| {
+            let before = before.get(id)?;
+            Some(PrecisionChange {
+                id,
+                domain: &after.domain,
+                rise: after.precision? - before.precision?,
+                facts: after.facts + before.facts,
+            })
+        })
+        .collect();
+    changes.sort_by(|one, other| {
+        let by_rise = other.rise.total_cmp(&one.rise);
+        by_rise.then(other.facts.cmp(&one.facts)).then(one.id.cmp(other.id))
+    });
+    let mut rises = changes.iter().filter(|change| change.rise > 0.0);
+    let in_domain = rises.clone().find(|change| home == Some(change.domain));
+    let out_of_domain = rises.find(|change| home != Some(change.domain));
+    // Of equal losses the first has most facts; the last in order has fewest.
+    let deepest = changes.last().map_or(0.0, |change| change.rise);
+    let falls = changes.iter().filter(|change| change.rise < 0.0);
+    let loss = falls.into_iter().find(|change| change.rise <= deepest);
+    [in_domain, out_of_domain, loss].into_iter().flatten().map(|change| change.id.clone()).collect()
 }
 
 #[cfg(test)]
@@ -134,9 +177,9 @@ mod tests {
     use super::*;
     use crate::report::table::tests::comparison;
 
-    fn score(id: &str, domain: &str, supported: usize, facts: usize) -> (String, AnswerScore) {
+    fn score(id: &str, domain: &str, supported: usize, facts: usize) -> (ResponseId, AnswerScore) {
         let score = AnswerScore {
-            response_id: id.to_owned(),
+            response_id: id.into(),
             prompt_id: id.to_owned(),
             sample: 0,
             topic: id.to_owned(),
@@ -146,6 +189,7 @@ mod tests {
             supported,
             unsupported: facts - supported,
             irrelevant: 0,
+            undecided: 0,
             distinct_supported: supported,
             distinct_unsupported: facts - supported,
             repeats: 0,
@@ -158,7 +202,7 @@ mod tests {
             factscore: None,
             f1_at_k: 0.0,
         };
-        (id.to_owned(), score)
+        (id.into(), score)
     }
 
     #[test]
@@ -181,8 +225,8 @@ mod tests {
             score("f", "elements", 0, 4),
             score("g", "elements", 2, 2),
         ]);
-        assert_eq!(telling(&before, &after, Some("people")), ["b", "d", "f"]);
-        assert_eq!(telling(&before, &before, Some("people")), [""; 0]);
+        assert_eq!(telling(&before, &after, Some("people")), ["b", "d", "f"].map(ResponseId::from));
+        assert_eq!(telling(&before, &before, Some("people")), []);
     }
 
     #[test]

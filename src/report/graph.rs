@@ -1,17 +1,17 @@
-//! The graph of stages, drawn in layers from what needs nothing to what all the rest leads to.
+//! The graph of stages, drawn in layers from the sources.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::history::{History, Outcome, StageHistory};
+use super::history::{History, StageEnding, StageHistory};
 
 const BOX: (f64, f64) = (170.0, 40.0);
 const GAP: (f64, f64) = (46.0, 14.0);
-/// A drawing of more stages than this says less than the table beneath it.
+/// Larger graphs are less readable than the table below.
 const MOST_STAGES: usize = 120;
 
-/// The drawing; nothing for a very large plan.
+/// The drawing, unless the plan is too large.
 pub(super) fn graph(history: &History) -> Markup {
     let stages = &history.stages;
     if stages.len() > MOST_STAGES {
@@ -20,14 +20,24 @@ pub(super) fn graph(history: &History) -> Markup {
     let places = places(stages);
     let width = places.iter().map(|(x, _)| x + BOX.0).fold(0.0, f64::max) + 4.0;
     let height = places.iter().map(|(_, y)| y + BOX.1).fold(0.0, f64::max) + 4.0;
-    let by_name: BTreeMap<&str, usize> =
-        stages.iter().enumerate().map(|(index, stage)| (stage.outline.name.as_str(), index)).collect();
+    // Journals name the inputs of a stage.
+    let by_name: BTreeMap<&str, usize> = stages
+        .iter()
+        .enumerate()
+        .map(|(index, stage)| (stage.outline.name.as_str(), index))
+        .collect();
     let edges = stages.iter().enumerate().flat_map(|(to, stage)| {
-        stage.outline.needs.iter().filter_map(|need| by_name.get(need.as_str())).map(move |from| (*from, to))
+        stage
+            .outline
+            .needs
+            .iter()
+            .filter_map(|need| by_name.get(need.as_str()))
+            .map(move |from| (*from, to))
     });
     html! {
         div.graph {
-            svg viewBox=(format!("0 0 {width} {height}")) style=(format!("width:{width}px")) role="img"
+            svg viewBox=(format!("0 0 {width} \
+            {height}")) style=(format!("width:{width}px")) role="img"
                 aria-label="the graph of stages" {
                 @for (from, to) in edges { path d=(edge(places[from], places[to])) class="edge" {} }
                 @for (stage, (x, y)) in stages.iter().zip(&places) { (node(stage, *x, *y)) }
@@ -36,12 +46,14 @@ pub(super) fn graph(history: &History) -> Markup {
     }
 }
 
-/// The upper left corner of each stage's box: a column by the longest way to it, a row by its order there.
+/// Upper left corner of each stage's box: the column is the longest path to it, the row its order
+/// there.
 fn places(stages: &[StageHistory]) -> Vec<(f64, f64)> {
     let mut layers: BTreeMap<&str, usize> = BTreeMap::new();
     let mut filled: BTreeMap<usize, usize> = BTreeMap::new();
     let mut places = Vec::new();
     for stage in stages {
+        // Topological order: all inputs have their layer already.
         let needs = stage.outline.needs.iter().filter_map(|need| layers.get(need.as_str()));
         let layer = needs.max().map_or(0, |layer| layer + 1);
         layers.insert(&stage.outline.name, layer);
@@ -61,12 +73,13 @@ fn edge(from: (f64, f64), to: (f64, f64)) -> String {
 
 fn node(stage: &StageHistory, x: f64, y: f64) -> Markup {
     let name = &stage.outline.name;
+    // The box holds about 24 letters.
     let shown = match name.chars().count() {
         0..=24 => name.clone(),
         _ => format!("{}…", name.chars().take(23).collect::<String>()),
     };
     let state = match stage.outcome {
-        Outcome::Ran => format!("{} · {:.1} s", stage.outline.kind, stage.seconds),
+        StageEnding::Ran => format!("{} · {:.1} s", stage.outline.kind, stage.seconds),
         outcome => format!("{} · {}", stage.outline.kind, outcome.word()),
     };
     html! {

@@ -1,4 +1,4 @@
-//! A run as its journal tells it: what became of each stage.
+//! Outcome of each stage of a run, read from its journal.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,55 +9,58 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use crate::{
+    context::StageEvent,
+    rows::Cell,
     schedule::{
-        INTERRUPTION,
-        event::{Event, StageOutline, Timed},
-        journal::{self, Reader},
+        event::{RunEvent, StageOutline, Timed, skipped},
+        journal::{self, JournalReader},
     },
-    stage::Report,
 };
 
-/// A run, told from its events.
+/// A run, reconstructed from its events.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The run's identifier.
+    /// Identifier.
     pub run: String,
-    /// The recipe's name.
+    /// Recipe name.
     pub recipe: String,
-    /// The command line.
+    /// Command line.
     pub command: Vec<String>,
-    /// The program's version.
+    /// Version of apeft.
     pub version: String,
-    /// When it began, in milliseconds since the Unix epoch.
+    /// Start, in milliseconds since the Unix epoch.
     pub began: u64,
-    /// How long it took, in seconds; nothing where it was killed.
+    /// Duration in seconds; none for a killed run.
     pub seconds: Option<f64>,
-    /// Its stages, each after what it needs.
+    /// Stages in topological order.
     pub stages: Vec<StageHistory>,
-    /// Artifacts that were found damaged: key and problem.
+    /// Damaged artifacts: key and problem.
     pub damaged: Vec<(String, String)>,
-    /// Lines of its journal that a newer version wrote.
+    /// Number of journal lines written by a newer version.
     pub passed_over: usize,
-    /// Where each stage stands, by its name.
+    /// Index of each stage by name.
     places: BTreeMap<String, usize>,
 }
 
-/// What became of a stage.
+/// How a stage ended.
 #[derive(Debug)]
 pub struct StageHistory {
-    /// Its name, kind and needs.
+    /// Name, kind and inputs.
     pub outline: StageOutline,
+    /// Its cell, parsed from its name: journals have nothing else.
+    pub cell: Cell,
     /// How it ended.
-    pub outcome: Outcome,
-    /// Seconds of the last attempt; for what was there, of the earlier run that made it, and 0 where none is known.
+    pub outcome: StageEnding,
+    /// Seconds of the last attempt; for a cached stage those of the run that made it, or 0 if
+    /// unknown.
     pub seconds: f64,
-    /// The artifact's key.
+    /// Key.
     pub key: String,
-    /// The folder of its files.
+    /// Folder of the artifact's files.
     pub artifact: Option<PathBuf>,
-    /// Sentences that it said.
+    /// Notes.
     pub notes: Vec<String>,
-    /// Sentences that a person should read.
+    /// Warnings.
     pub warnings: Vec<String>,
     /// Why it ran, or why it failed.
     pub reason: String,
@@ -65,22 +68,22 @@ pub struct StageHistory {
 
 /// How a stage ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StageEnding {
     /// The run ended before it.
     Waiting,
-    /// The run was killed meanwhile.
+    /// The run was killed while it ran.
     Running,
-    /// It left its artifact.
+    /// It ran and succeeded.
     Ran,
-    /// Its artifact was there.
+    /// Its artifact was in the store.
     Cached,
     /// It failed.
     Failed,
-    /// Something that it needs failed.
+    /// An input failed, or the run stopped first.
     Skipped,
 }
 
-impl Outcome {
+impl StageEnding {
     /// The outcome in one word.
     pub fn word(self) -> &'static str {
         match self {
@@ -95,12 +98,12 @@ impl Outcome {
 }
 
 impl History {
-    /// Reads a run's journal, an event at a time, and finds its artifacts where they lie now.
+    /// Reads a run's journal event by event, and locates its artifacts.
     ///
     /// # Errors
-    /// Where the journal cannot be read.
+    /// If the journal cannot be read.
     pub fn read(run: &Path) -> io::Result<Self> {
-        let mut reader = Reader::open(run)?;
+        let mut reader = JournalReader::open(run)?;
         let mut history = Self::default();
         while let Some(timed) = reader.next_event()? {
             history.note(timed);
@@ -111,7 +114,7 @@ impl History {
         Ok(history)
     }
 
-    /// Tells a run from its events, in their order.
+    /// Reconstructs a run from its events.
     pub fn tell(events: impl IntoIterator<Item = Timed>) -> Self {
         let mut history = Self::default();
         events.into_iter().for_each(|timed| history.note(timed));
@@ -121,13 +124,27 @@ impl History {
 
     fn note(&mut self, Timed { at, event }: Timed) {
         match event {
-            Event::RunStarted { run, recipe, command, version, stages } => {
-                let places = stages.iter().enumerate().map(|(place, stage)| (stage.name.clone(), place)).collect();
+            RunEvent::RunStarted { run, recipe, command, version, stages } => {
+                // Sweeps have thousands of stages, and a journal several events of each.
+                let places = stages
+                    .iter()
+                    .enumerate()
+                    .map(|(place, stage)| (stage.name.clone(), place))
+                    .collect();
                 let stages = stages.into_iter().map(StageHistory::new).collect();
-                *self = Self { run, recipe, command, version, began: at, stages, places, ..Self::default() };
+                *self = Self {
+                    run,
+                    recipe,
+                    command,
+                    version,
+                    began: at,
+                    stages,
+                    places,
+                    ..Self::default()
+                };
             }
-            Event::ArtifactDamaged { key, problem, .. } => self.damaged.push((key, problem)),
-            Event::RunFinished { seconds, .. } => self.seconds = Some(seconds),
+            RunEvent::ArtifactDamaged { key, problem, .. } => self.damaged.push((key, problem)),
+            RunEvent::RunFinished { seconds, .. } => self.seconds = Some(seconds),
             event => {
                 if let Some(place) = stage_of(&event).and_then(|stage| self.places.get(stage)) {
                     self.stages[*place].note(event);
@@ -136,30 +153,27 @@ impl History {
         }
     }
 
-    /// Says of each skipped stage why: what it needs failed, or the run stopped before its turn.
+    /// Sets the reason of each skipped stage: a failed input, or the end of the run.
     fn conclude(&mut self) {
-        // Stages come after what they need; so one pass finds all that a failure reaches.
+        // Topological order lets one pass propagate failures.
         let mut reached: BTreeSet<usize> = BTreeSet::new();
         for place in 0..self.stages.len() {
             let stage = &self.stages[place];
             let needs = stage.outline.needs.iter().filter_map(|need| self.places.get(need));
             let needs_failed = needs.clone().any(|need| reached.contains(need));
-            if stage.outcome == Outcome::Failed || needs_failed {
+            if stage.outcome == StageEnding::Failed || needs_failed {
                 reached.insert(place);
             }
-            if stage.outcome == Outcome::Skipped {
-                let because = &stage.reason;
-                self.stages[place].reason = match because.as_str() {
-                    INTERRUPTION => "the run was interrupted before its turn".to_owned(),
-                    _ if needs_failed => format!("it needs what `{because}` was to make, and that failed"),
-                    _ => format!("the run stopped before its turn, since `{because}` failed"),
-                };
+            if stage.outcome == StageEnding::Skipped {
+                self.stages[place].reason = skipped(&stage.reason, needs_failed);
             }
         }
     }
 
-    /// Finds the artifacts of a run whose project was moved or copied since: a store keeps its place beside the runs.
+    /// Locates artifacts of a run whose project was moved or copied: the store keeps its path
+    /// relative to the runs.
     fn locate(&mut self, run: &Path) {
+        // Only an absolute path has all folders above it, where the store may lie.
         let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
         let mut moved: Option<(PathBuf, PathBuf)> = None;
         let mut sought = 0;
@@ -167,10 +181,13 @@ impl History {
             if artifact.is_dir() {
                 continue;
             }
-            let there = |(from, to): &(PathBuf, PathBuf)| Some(to.join(artifact.strip_prefix(from).ok()?));
-            match moved.as_ref().and_then(there).filter(|there| there.is_dir()) {
+            // Most artifacts moved together, so the first find serves the others.
+            let there = moved
+                .as_ref()
+                .and_then(|(from, to)| Some(to.join(artifact.strip_prefix(from).ok()?)));
+            match there.filter(|there| there.is_dir()) {
                 Some(there) => *artifact = there,
-                // Artifacts that were collected are nowhere; a few of them tell as much as all.
+                // Collected artifacts are not found; a few samples suffice.
                 None if sought < 20 => {
                     sought += 1;
                     if let Some((from, to)) = find_moved(artifact, &run) {
@@ -183,21 +200,26 @@ impl History {
         }
     }
 
-    /// What was there and whose making no journal has told of yet, by key.
+    /// Cached stages whose duration is still unknown, by key.
     pub(super) fn unexplained(&self) -> BTreeMap<String, Vec<usize>> {
         let mut cached: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let unknown = |stage: &StageHistory| stage.outcome == Outcome::Cached && stage.seconds == 0.0;
-        for (place, stage) in self.stages.iter().enumerate().filter(|(_, stage)| unknown(stage)) {
-            cached.entry(stage.key.clone()).or_default().push(place);
+        for (place, stage) in self.stages.iter().enumerate() {
+            if stage.outcome == StageEnding::Cached && stage.seconds == 0.0 {
+                cached.entry(stage.key.clone()).or_default().push(place);
+            }
         }
         cached
     }
 
-    /// Takes over from another run how long it took to make what this one found there.
+    /// Copies durations of cached stages from the run that made them.
     ///
     /// # Errors
-    /// Where its journal cannot be read.
-    pub(super) fn recall(&mut self, run: &Path, unexplained: &mut BTreeMap<String, Vec<usize>>) -> io::Result<()> {
+    /// If that run's journal cannot be read.
+    pub(super) fn recall(
+        &mut self,
+        run: &Path,
+        unexplained: &mut BTreeMap<String, Vec<usize>>,
+    ) -> io::Result<()> {
         let mut known: BTreeMap<String, f64> = BTreeMap::new();
         journal::each_artifact(run, |_, key, seconds| {
             if let Some(seconds) = seconds.filter(|_| unexplained.contains_key(&key)) {
@@ -211,7 +233,7 @@ impl History {
         Ok(())
     }
 
-    /// Among what a stage needs, the one that left a file of this name.
+    /// The input stage that provides a file of this name.
     pub(super) fn needed(&self, stage: &StageHistory, file: &str) -> Option<&StageHistory> {
         let mut places: Vec<usize> =
             stage.outline.needs.iter().filter_map(|need| self.places.get(need).copied()).collect();
@@ -220,11 +242,11 @@ impl History {
     }
 }
 
-/// Where a folder below `run` or one of the folders above it has the same way as in the recorded path: what the path began
-/// with then, and what it begins with now.
+/// The recorded and the current prefix of a path whose remainder lies below `run` or one of its
+/// parents.
 fn find_moved(recorded: &Path, run: &Path) -> Option<(PathBuf, PathBuf)> {
     let parts: Vec<_> = recorded.components().collect();
-    // At least the store's own folders, down to the key, must be the same.
+    // At least the store's own folders, down to the key, must match.
     let longest_ways = 1..parts.len().saturating_sub(STORE_DEPTH);
     longest_ways.into_iter().find_map(|from| {
         let way: PathBuf = parts[from..].iter().collect();
@@ -233,17 +255,17 @@ fn find_moved(recorded: &Path, run: &Path) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// `v1/artifacts/ab/abc.../files`: what lies between a store and an artifact's files.
+/// `v1/artifacts/ab/abc.../files`: the path from a store to an artifact's files.
 const STORE_DEPTH: usize = 5;
 
-fn stage_of(event: &Event) -> Option<&str> {
+fn stage_of(event: &RunEvent) -> Option<&str> {
     match event {
-        Event::StageCached { stage, .. }
-        | Event::StageStarted { stage, .. }
-        | Event::StageReported { stage, .. }
-        | Event::StageFinished { stage, .. }
-        | Event::StageFailed { stage, .. }
-        | Event::StageSkipped { stage, .. } => Some(stage),
+        RunEvent::StageCached { stage, .. }
+        | RunEvent::StageStarted { stage, .. }
+        | RunEvent::StageReported { stage, .. }
+        | RunEvent::StageFinished { stage, .. }
+        | RunEvent::StageFailed { stage, .. }
+        | RunEvent::StageSkipped { stage, .. } => Some(stage),
         _ => None,
     }
 }
@@ -251,8 +273,9 @@ fn stage_of(event: &Event) -> Option<&str> {
 impl StageHistory {
     fn new(outline: StageOutline) -> Self {
         Self {
+            cell: Cell::parse(&outline.name),
             outline,
-            outcome: Outcome::Waiting,
+            outcome: StageEnding::Waiting,
             seconds: 0.0,
             key: String::new(),
             artifact: None,
@@ -262,47 +285,62 @@ impl StageHistory {
         }
     }
 
-    /// A JSON file that it left; nothing where it left none, and what is wrong with one that cannot be read.
+    /// Name of the cell.
+    pub fn name(&self) -> &str {
+        &self.outline.name
+    }
+
+    /// A JSON file of the stage; none if absent, an error if unreadable.
     pub fn parse<T: DeserializeOwned>(&self, name: &str) -> Option<Result<T, String>> {
         let file = self.file(name)?;
         let parsed = fs::read(&file).map_err(|error| error.to_string());
-        let parsed = parsed.and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
+        let parsed = parsed
+            .and_then(|text| serde_json::from_slice(&text).map_err(|error| error.to_string()));
         let stage = &self.outline.name;
         Some(parsed.map_err(|error| {
-            format!("what `{stage}` left cannot be shown: {}: {error}; another version may have made it, and `apeft run --force {stage}` makes it anew", file.display())
+            format!(
+                "cannot show the result of `{stage}`: {}: {error}; if another version made \
+            it, remake it with `apeft run --force {stage}`",
+                file.display()
+            )
         }))
     }
 
-    /// A file that it left.
+    /// A file of the stage.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
         let file = self.artifact.as_ref()?.join(name);
         file.is_file().then_some(file)
     }
 
-    fn note(&mut self, event: Event) {
+    fn note(&mut self, event: RunEvent) {
         match event {
-            Event::StageCached { key, artifact, seconds, .. } => {
-                self.outcome = Outcome::Cached;
-                (self.key, self.artifact, self.seconds) = (key, Some(artifact.into()), seconds.unwrap_or(0.0));
+            RunEvent::StageCached { key, artifact, seconds, .. } => {
+                self.outcome = StageEnding::Cached;
+                (self.key, self.artifact, self.seconds) =
+                    (key, Some(artifact.into()), seconds.unwrap_or(0.0));
             }
-            Event::StageStarted { key, reason, .. } => {
-                self.outcome = Outcome::Running;
+            RunEvent::StageStarted { key, reason, .. } => {
+                self.outcome = StageEnding::Running;
                 (self.key, self.reason) = (key, reason);
             }
-            Event::StageFinished { key, artifact, seconds, .. } => {
-                self.outcome = Outcome::Ran;
+            RunEvent::StageFinished { key, artifact, seconds, .. } => {
+                self.outcome = StageEnding::Ran;
                 (self.key, self.artifact, self.seconds) = (key, Some(artifact.into()), seconds);
             }
-            Event::StageFailed { error, seconds, .. } => {
-                self.outcome = Outcome::Failed;
+            RunEvent::StageFailed { error, seconds, .. } => {
+                self.outcome = StageEnding::Failed;
                 (self.reason, self.seconds) = (error, seconds);
             }
-            Event::StageSkipped { because, .. } => {
-                self.outcome = Outcome::Skipped;
+            RunEvent::StageSkipped { because, .. } => {
+                self.outcome = StageEnding::Skipped;
                 self.reason = because;
             }
-            Event::StageReported { report: Report::Note { text }, .. } => self.notes.push(text),
-            Event::StageReported { report: Report::Warning { text }, .. } => self.warnings.push(text),
+            RunEvent::StageReported { report: StageEvent::Note { text }, .. } => {
+                self.notes.push(text)
+            }
+            RunEvent::StageReported { report: StageEvent::Warning { text }, .. } => {
+                self.warnings.push(text)
+            }
             _ => {}
         }
     }
@@ -311,41 +349,60 @@ impl StageHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::INTERRUPTION;
 
     fn outline(name: &str, needs: &[&str]) -> StageOutline {
         let needs = needs.iter().map(|need| (*need).to_owned()).collect();
         StageOutline { name: name.to_owned(), kind: "command".to_owned(), needs }
     }
 
-    fn started(stages: Vec<StageOutline>) -> Event {
+    fn started(stages: Vec<StageOutline>) -> RunEvent {
         let text = |text: &str| text.to_owned();
-        Event::RunStarted { run: text("r"), recipe: text("r"), command: vec![], version: text("0"), stages }
+        RunEvent::RunStarted {
+            run: text("r"),
+            recipe: text("r"),
+            command: vec![],
+            version: text("0"),
+            stages,
+        }
     }
 
-    fn skipped(stage: &str, because: &str) -> Event {
-        Event::StageSkipped { stage: stage.to_owned(), because: because.to_owned() }
+    fn skipped(stage: &str, because: &str) -> RunEvent {
+        RunEvent::StageSkipped {
+            stage: stage.to_owned(),
+            because: because.to_owned(),
+            needs_it: None,
+        }
     }
 
-    fn tell(events: Vec<Event>) -> History {
+    fn tell(events: Vec<RunEvent>) -> History {
         History::tell(events.into_iter().map(|event| Timed { at: 0, event }))
     }
 
     #[test]
     fn a_skipped_stage_says_whether_it_needs_what_failed() {
-        let stages = || vec![outline("a", &[]), outline("b", &["a"]), outline("c", &["b"]), outline("d", &[])];
-        let failed = Event::StageFailed {
+        let stages = || {
+            vec![outline("a", &[]), outline("b", &["a"]), outline("c", &["b"]), outline("d", &[])]
+        };
+        let failed = RunEvent::StageFailed {
             stage: "a".to_owned(),
             attempt: 1,
             error: "no".to_owned(),
             retry: false,
             seconds: 1.0,
         };
-        let told = tell(vec![started(stages()), failed, skipped("b", "a"), skipped("c", "a"), skipped("d", "a")]);
+        let told = tell(vec![
+            started(stages()),
+            failed,
+            skipped("b", "a"),
+            skipped("c", "a"),
+            skipped("d", "a"),
+        ]);
         let reasons: Vec<&str> = told.stages.iter().map(|stage| stage.reason.as_str()).collect();
-        let needs = "it needs what `a` was to make, and that failed";
-        assert_eq!(reasons, ["no", needs, needs, "the run stopped before its turn, since `a` failed"]);
+        let needs = "skipped because of a";
+        assert_eq!(reasons, ["no", needs, needs, "not started: the run stopped after a failed"]);
         let told = tell(vec![started(stages()), skipped("d", INTERRUPTION)]);
-        assert_eq!(told.stages[3].reason, "the run was interrupted before its turn");
+        assert_eq!(told.stages[3].reason, "not started: the run was interrupted");
     }
 
     #[test]
@@ -357,7 +414,7 @@ mod tests {
         let run = folder.path().join("new/place/experiments/quick/run");
         fs::create_dir_all(&run).unwrap();
         let before = format!("/old/place/cache/v1/artifacts/ab/{key}/files");
-        let cached = |stage: &str, artifact: String| Event::StageCached {
+        let cached = |stage: &str, artifact: String| RunEvent::StageCached {
             stage: stage.to_owned(),
             key: key.clone(),
             artifact,
@@ -365,10 +422,16 @@ mod tests {
         };
         let gone = format!("/old/place/cache/v1/artifacts/cd/{}/files", "cd".repeat(32));
         let stages = vec![outline("a", &[]), outline("b", &[]), outline("c", &[])];
-        let events = vec![started(stages), cached("a", gone.clone()), cached("b", before.clone()), cached("c", before)];
+        let events = vec![
+            started(stages),
+            cached("a", gone.clone()),
+            cached("b", before.clone()),
+            cached("c", before),
+        ];
         let mut told = tell(events);
         told.locate(&run);
-        let found: Vec<PathBuf> = told.stages.iter().map(|stage| stage.artifact.clone().unwrap()).collect();
+        let found: Vec<PathBuf> =
+            told.stages.iter().map(|stage| stage.artifact.clone().unwrap()).collect();
         assert_eq!(found, [PathBuf::from(gone), now.clone(), now]);
     }
 
@@ -376,22 +439,30 @@ mod tests {
     fn what_a_run_found_there_took_as_long_as_the_newest_run_that_made_it() {
         let folder = tempfile::tempdir().unwrap();
         let journal = |name: &str, seconds: f64| {
-            let event =
-                Event::StageFinished { stage: "a".to_owned(), key: "k".to_owned(), artifact: String::new(), seconds };
+            let event = RunEvent::StageFinished {
+                stage: "a".to_owned(),
+                key: "k".to_owned(),
+                artifact: String::new(),
+                seconds,
+            };
             let run = folder.path().join(name);
             fs::create_dir(&run).unwrap();
-            fs::write(run.join("events.jsonl"), serde_json::to_string(&Timed { at: 0, event }).unwrap() + "\n")
-                .unwrap();
+            fs::write(
+                run.join("events.jsonl"),
+                serde_json::to_string(&Timed { at: 0, event }).unwrap() + "\n",
+            )
+            .unwrap();
             run
         };
         let (newer, older) = (journal("2", 2.0), journal("1", 1.0));
-        let found = |stage: &str| Event::StageCached {
+        let found = |stage: &str| RunEvent::StageCached {
             stage: stage.to_owned(),
             key: "k".to_owned(),
             artifact: String::new(),
             seconds: None,
         };
-        let mut told = tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);
+        let mut told =
+            tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);
         let mut unexplained = told.unexplained();
         told.recall(&newer, &mut unexplained).unwrap();
         assert!(unexplained.is_empty());

@@ -1,5 +1,6 @@
-//! What we tell people of a run: one page that needs nothing beside itself.
+//! The report of a run: one self-contained page.
 
+mod agreement;
 mod answers;
 mod chart;
 mod comparison;
@@ -14,6 +15,6 @@ mod scores;
 mod table;
 
 pub use comparison::{Comparisons, comparisons};
-pub use history::{History, Outcome, StageHistory};
+pub use history::{History, StageEnding, StageHistory};
 pub use page::{ReportError, write};
-pub use table::{Line, Table, arms, averages, grid};
+pub use table::{CellLine, TextTable, arms, averages, grid};

@@ -1,4 +1,4 @@
-//! The page: sections in the order of the questions that one asks of a run.
+//! The page and its sections.
 
 use std::{
     fs, io,
@@ -14,15 +14,15 @@ use super::{
     curves::curves,
     examples::examples,
     graph::graph,
-    history::{History, Outcome},
+    history::{History, StageEnding},
     scores::scores,
 };
 use crate::schedule::journal;
 
-/// Once so many bytes of other runs' journals were read, what they have not told stays unknown.
+/// Maximum bytes of other runs' journals that are read for durations.
 const READ: u64 = 16 << 20;
 
-/// Why there is no report.
+/// Why no report was written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}: {source}", path = .path.display())]
 pub struct ReportError {
@@ -31,17 +31,20 @@ pub struct ReportError {
     source: io::Error,
 }
 
-/// Writes `report.html` into a run's folder, from its journal and the artifacts that it names.
+impl ReportError {
+    fn of(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self { what, path, source }
+    }
+}
+
+/// Writes `report.html` into a run's folder, from its journal and artifacts.
 ///
 /// # Errors
-/// Where the journal cannot be read or the page not be written.
+/// If the journal cannot be read or the page cannot be written.
 pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
-    let failed = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| ReportError { what, path, source }
-    };
-    let mut history = History::read(run).map_err(failed("read the journal in", run))?;
-    // A sweep that was interrupted and went on has its costs in several journals: the newest that knows of one counts.
+    let mut history = History::read(run).map_err(ReportError::of("read the journal in", run))?;
+    // A resumed sweep has its costs in several journals; the newest that has a cost wins.
     let mut unexplained = history.unexplained();
     let mut read = 0;
     for other in journal::siblings(run) {
@@ -53,11 +56,14 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
             tracing::debug!("{}: {error}", other.display());
         }
     }
+    // A run on a full disk may lack its recipe, and still has a report.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
     let path = run.join("report.html");
     let draft = run.join(".report.html");
-    fs::write(&draft, page(&history, &recipe).into_string()).map_err(failed("write", &draft))?;
-    fs::rename(&draft, &path).map_err(failed("write", &path))?;
+    fs::write(&draft, page(&history, &recipe).into_string())
+        .map_err(ReportError::of("write", &draft))?;
+    // Renamed when it is complete, since a browser may show the old one.
+    fs::rename(&draft, &path).map_err(ReportError::of("write", &path))?;
     Ok(path)
 }
 
@@ -77,15 +83,17 @@ fn page(history: &History, recipe: &str) -> Markup {
                 (summary(history))
                 h2 { "Comparison" }
                 @for problem in &problems { p.failed { (problem) } }
+                // A comparison that cannot be read is no lack of comparisons.
                 @if !comparisons.is_empty() || problems.is_empty() { (compared(&comparisons)) }
-                h2 { "Telling answers" }
+                h2 { "Example responses" }
                 (examples(history, &comparisons))
                 h2 { "Cost" }
                 (cost(history))
                 h2 { "Scores" }
                 (scores(history))
+                (super::agreement::agreements(history))
                 (super::diagnosis::diagnoses(history))
-                h2 { "Answers" }
+                h2 { "Responses" }
                 (answers(history))
                 h2 { "Stages" }
                 (graph(history))
@@ -95,11 +103,14 @@ fn page(history: &History, recipe: &str) -> Markup {
                 h2 { "Recipe" }
                 pre { (recipe) }
                 h2 { "Again" }
-                p { "Repeat it with " code { (history.command.join(" ")) } ", apeft " (history.version) "; the same tables as text with "
+                p { "Repeat it with " code { (history.command.join(" ")) } ", apeft "
+                    (history.version) "; the same tables as text with "
                     code { "apeft compare " (history.run) } "." }
                 details {
                     summary { "Keys of all artifacts" }
-                    pre { @for stage in &history.stages { (stage.key) "  " (stage.outline.name) "\n" } }
+                    pre {
+                        @for stage in &history.stages { (stage.key) "  " (stage.name()) "\n" }
+                    }
                 }
             }
         }
@@ -107,35 +118,50 @@ fn page(history: &History, recipe: &str) -> Markup {
 }
 
 fn summary(history: &History) -> Markup {
-    let count = |outcome| history.stages.iter().filter(|stage| stage.outcome == outcome).count();
-    let parts = [Outcome::Ran, Outcome::Cached, Outcome::Failed, Outcome::Skipped, Outcome::Running, Outcome::Waiting];
-    let counted: Vec<String> = parts
-        .into_iter()
-        .filter(|outcome| count(*outcome) > 0)
-        .map(|outcome| format!("{} {}", count(outcome), outcome.word()))
-        .collect();
+    let mut counted = Vec::new();
+    for outcome in [
+        StageEnding::Ran,
+        StageEnding::Cached,
+        StageEnding::Failed,
+        StageEnding::Skipped,
+        StageEnding::Running,
+        StageEnding::Waiting,
+    ] {
+        let count = history.stages.iter().filter(|stage| stage.outcome == outcome).count();
+        if count > 0 {
+            counted.push(format!("{count} {}", outcome.word()));
+        }
+    }
     html! {
         p {
             (history.stages.len()) " stages: " (counted.join(", ")) "."
             @match history.seconds {
                 Some(seconds) => { " It took " (format!("{seconds:.1}")) " s." }
-                None => { " It did not end by itself." }
+                None => { " It was killed." }
             }
         }
         @if history.passed_over > 0 {
-            p.failed { (history.passed_over) " lines of its journal are of a newer version of apeft, and are left out." }
+            p.failed { (history.passed_over) " lines of its journal were written by a newer \
+            version of apeft and are ignored." }
         }
         @for stage in &history.stages {
-            @for warning in &stage.warnings { p.failed { code { (stage.outline.name) } ": " (warning) } }
+            @for warning in &stage.warnings {
+                p.failed { code { (stage.name()) } ": " (warning) }
+            }
         }
-        @for (key, problem) in &history.damaged { p.failed { "The artifact " code { (key) } " was damaged: " (problem) } }
+        @for (key, problem) in &history.damaged {
+            p.failed { "The artifact " code { (key) } " was damaged: " (problem) }
+        }
     }
 }
 
 fn stages(history: &History) -> Markup {
     html! {
         table {
-            thead { tr { th { "stage" } th { "kind" } th { "outcome" } th { "seconds to make it" } th { "key" } th { "what it said" } } }
+            thead { tr {
+                th { "stage" } th { "kind" } th { "outcome" } th { "seconds" } th { "key" }
+                th { "notes" }
+            } }
             tbody {
                 @for stage in &history.stages {
                     tr class=(stage.outcome.word()) {
@@ -145,7 +171,11 @@ fn stages(history: &History) -> Markup {
                         td { @if stage.seconds > 0.0 { (format!("{:.1}", stage.seconds)) } }
                         td { code { (stage.key.get(..12).unwrap_or_default()) } }
                         td {
-                            @if stage.outcome == Outcome::Failed || stage.outcome == Outcome::Skipped { (stage.reason) }
+                            @let is_missing =
+                                matches!(stage.outcome, StageEnding::Failed | StageEnding::Skipped);
+                            @if is_missing {
+                                (stage.reason)
+                            }
                             @for note in &stage.notes { (note) br; }
                         }
                     }
@@ -163,7 +193,8 @@ code, pre { font: 13px/1.45 ui-monospace, monospace }
 pre { overflow-x: auto; padding: 1em; border: 1px solid var(--line); border-radius: 6px }
 .small { font-size: 12px; color: var(--dim) }
 table { border-collapse: collapse; font-size: 13px; display: block; overflow-x: auto }
-th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top }
+th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); \
+vertical-align: top }
 .charts { display: flex; flex-wrap: wrap; gap: 1em }
 figure { margin: 0; width: 560px; max-width: 100% }
 figcaption { font-size: 13px; color: var(--dim) }
@@ -180,6 +211,7 @@ svg text.small { fill: var(--dim) }
 .graph .skipped rect, .graph .waiting rect { stroke-dasharray: 4 3 }
 .edge { fill: none; stroke: var(--dim) }
 .failed { color: var(--bad) }
+.diagonal { stroke: var(--dim); stroke-dasharray: 4 3 }
 .answer { border-left: 3px solid var(--line); padding-left: 1em; margin: 1em 0 }
 .answer p { margin: .2em 0 }
 .prompt { font-weight: 600 }
@@ -187,43 +219,56 @@ mark { background: none; color: inherit; border-bottom: 3px solid var(--dim) }
 mark.supported { border-color: var(--good) }
 mark.unsupported { border-color: var(--bad); border-bottom-style: double }
 mark.irrelevant { border-color: var(--dim); border-bottom-style: dotted }
+mark.undecided { border-color: var(--dim); border-bottom-style: dashed }
 ";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{Event, StageOutline, Timed};
+    use crate::schedule::event::{RunEvent, StageOutline, Timed};
 
-    /// As many steps as stages, and not as their square, which would take minutes here.
+    /// Time linear in the number of stages; quadratic time would take minutes here.
     #[test]
     fn a_run_of_many_stages_finds_in_earlier_runs_how_long_they_took() {
         const STAGES: usize = 20_000;
         let folder = tempfile::tempdir().unwrap();
         let name = |stage: usize| format!("s{stage}");
-        let journal = |run: &str, event: fn(String, String) -> Event| {
-            let outline = |stage| StageOutline { name: name(stage), kind: "command".to_owned(), needs: Vec::new() };
+        let journal = |run: &str, event: fn(String, String) -> RunEvent| {
+            let outline = |stage| StageOutline {
+                name: name(stage),
+                kind: "command".to_owned(),
+                needs: Vec::new(),
+            };
             let stages = (0..STAGES).map(outline).collect();
             let (recipe, version) = ("r".to_owned(), "0".to_owned());
-            let started = Event::RunStarted { run: run.to_owned(), recipe, command: Vec::new(), version, stages };
+            let started = RunEvent::RunStarted {
+                run: run.to_owned(),
+                recipe,
+                command: Vec::new(),
+                version,
+                stages,
+            };
             let events = (0..STAGES).map(|stage| event(name(stage), format!("{stage:064x}")));
             let lines = [started].into_iter().chain(events).map(|event| Timed { at: 1, event });
-            let lines: String = lines.map(|timed| serde_json::to_string(&timed).unwrap() + "\n").collect();
+            let lines: String =
+                lines.map(|timed| serde_json::to_string(&timed).unwrap() + "\n").collect();
             fs::create_dir(folder.path().join(run)).unwrap();
             fs::write(folder.path().join(run).join("events.jsonl"), lines).unwrap();
         };
-        journal("2026-01-01T00-00-00", |stage, key| Event::StageFinished {
+        journal("2026-01-01T00-00-00", |stage, key| RunEvent::StageFinished {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
             seconds: 7.5,
         });
-        journal("2026-01-02T00-00-00", |stage, key| Event::StageCached {
+        journal("2026-01-02T00-00-00", |stage, key| RunEvent::StageCached {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
             seconds: None,
         });
-        let page = fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();
+        let page =
+            fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();
         assert_eq!(page.matches("<td>7.5</td>").count(), STAGES);
     }
 }

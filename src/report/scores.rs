@@ -1,4 +1,4 @@
-//! The scores of every cell by domain, as a chart and a table.
+//! Scores of every cell by domain, as a chart and a table.
 
 use maud::{Markup, html};
 
@@ -6,26 +6,29 @@ use super::{
     chart::{self, Dot, Series},
     history::History,
 };
-use crate::evaluation::{DomainScores, Estimate, Scores};
+use crate::{
+    evaluation::{DomainScores, Estimate, Scores},
+    rows::MeasureName,
+};
 
-/// What the table shows of each domain; precision never stands without what could buy it.
-const SHOWN: &[(&str, &str)] = &[
-    ("precision", "precision"),
-    ("deduplicated", "repeats counted once"),
-    ("factscore", "FActScore"),
-    ("f1_at_k", "F1@K"),
-    ("facts", "facts an answer"),
-    ("distinct_supported", "different right facts"),
-    ("distinct_unsupported", "different wrong facts"),
-    ("repeats", "repeats"),
-    ("responding", "share with facts"),
-    ("characters", "characters"),
+/// Columns of the table; precision is shown with the measures that could have bought it.
+const SHOWN: &[(MeasureName, &str)] = &[
+    (MeasureName::Precision, "precision"),
+    (MeasureName::Deduplicated, "deduplicated"),
+    (MeasureName::Factscore, "FActScore"),
+    (MeasureName::F1AtK, "F1@K"),
+    (MeasureName::Facts, "facts per response"),
+    (MeasureName::DistinctSupported, "distinct supported facts"),
+    (MeasureName::DistinctUnsupported, "distinct unsupported facts"),
+    (MeasureName::Repeats, "repeats"),
+    (MeasureName::Responding, "share with facts"),
+    (MeasureName::Characters, "characters"),
 ];
 
-/// A chart of more cells than this says less than the comparison's.
+/// Larger charts are less readable than the comparison's.
 const MOST_CHARTED: usize = 8;
 
-/// A chart of precision and a table of measures, a row for each stage that left scores.
+/// A chart of precision and a table of measures, one row per scored stage.
 pub(super) fn scores(history: &History) -> Markup {
     let (mut scored, mut problems): (Vec<(&str, Scores)>, Vec<String>) = (Vec::new(), Vec::new());
     for stage in &history.stages {
@@ -36,12 +39,13 @@ pub(super) fn scores(history: &History) -> Markup {
         }
     }
     if scored.is_empty() && problems.is_empty() {
-        return html! { p { "No answers were scored in this run." } };
+        return html! { p { "No responses were scored in this run." } };
     }
     html! {
         @for problem in &problems { p.failed { (problem) } }
         @if scored.is_empty() {}
         @else if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
+        // Rows of hundreds of cells would bury the rest of the page.
         @else { details { summary { "The scores of " (scored.len()) " cells" } (table(&scored)) } }
     }
 }
@@ -51,18 +55,16 @@ fn domains(scores: &Scores) -> impl Iterator<Item = &DomainScores> {
 }
 
 fn title(scores: &Scores, domain: &str) -> String {
-    match scores.in_domain.as_deref() == Some(domain) {
-        true => format!("{domain} (in-domain)"),
-        false => domain.to_owned(),
+    if scores.in_domain.as_deref() == Some(domain) {
+        format!("{domain} (in-domain)")
+    } else {
+        domain.to_owned()
     }
 }
 
 fn chart(scored: &[(&str, Scores)]) -> Markup {
+    // All cells of a run are scored on the same domains.
     let names: Vec<&str> = domains(&scored[0].1).map(|scores| scores.domain.as_str()).collect();
-    let dot = |scores: &Scores, name: &str| {
-        let found = domains(scores).find(|scores| scores.domain == name)?;
-        found.measures.get("precision").map(|estimate| Dot { mean: estimate.mean, interval: estimate.interval() })
-    };
     let series: Vec<Series> = scored
         .iter()
         .map(|(name, scores)| Series {
@@ -72,10 +74,16 @@ fn chart(scored: &[(&str, Scores)]) -> Markup {
         .collect();
     let groups: Vec<String> = names.iter().map(|name| title(&scored[0].1, name)).collect();
     chart::dots(
-        "precision by domain, with 95 % intervals over topics, which say nothing of other seeds",
+        "precision by domain, with 95 % intervals over topics (not over seeds)",
         &groups,
         &series,
     )
+}
+
+fn dot(scores: &Scores, domain: &str) -> Option<Dot> {
+    let found = domains(scores).find(|scores| scores.domain == domain)?;
+    let precision = found.measures.get(&MeasureName::Precision)?;
+    Some(Dot { mean: precision.mean, interval: precision.interval() })
 }
 
 fn estimate(estimate: Option<&Estimate>) -> Markup {
@@ -96,7 +104,10 @@ fn estimate(estimate: Option<&Estimate>) -> Markup {
 fn table(scored: &[(&str, Scores)]) -> Markup {
     html! {
         table {
-            thead { tr { th { "arm" } th { "domain" } th { "answers" } @for (_, title) in SHOWN { th { (title) } } } }
+            thead { tr {
+                th { "arm" } th { "domain" } th { "responses" }
+                @for (_, title) in SHOWN { th { (title) } }
+            } }
             tbody {
                 @for (name, scores) in scored {
                     @for domain in domains(scores) {
@@ -104,7 +115,9 @@ fn table(scored: &[(&str, Scores)]) -> Markup {
                             td { code { (name) } }
                             td { (title(scores, &domain.domain)) }
                             td { (domain.answers) }
-                            @for (measure, _) in SHOWN { td { (estimate(domain.measures.get(*measure))) } }
+                            @for (measure, _) in SHOWN {
+                                td { (estimate(domain.measures.get(measure))) }
+                            }
                         }
                     }
                 }

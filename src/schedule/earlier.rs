@@ -1,4 +1,5 @@
-//! What earlier runs of a recipe made or found: from it follows why a stage runs, and how long it took to make what is there.
+//! Artifacts of earlier runs of a recipe: they explain why a stage runs, and how long cached stages
+//! took.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +10,22 @@ use crate::{
     store::Store,
 };
 
-/// At most so many of the newest runs are asked, lest a recipe become slower with each of its runs.
+/// Maximum number of journals read, newest first.
 const ASKED: usize = 16;
-/// And no more of them once so many bytes of their journals were read.
+/// Maximum total bytes of journals read.
 const READ: u64 = 16 << 20;
 
-/// What the newest runs of a recipe said of their artifacts.
+/// Artifacts named by the newest runs of a recipe.
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
-    /// The key of each stage's last artifact, by the stage's name.
+    /// Key of each stage's last artifact, by stage name.
     keys: BTreeMap<String, Digest>,
-    /// How long an attempt took, by the key of what it made.
+    /// Seconds of the attempt that made an artifact, by key.
     seconds: BTreeMap<Digest, f64>,
 }
 
 impl Earlier {
-    /// Reads the journals of the newest runs before this one; what cannot be read is left out.
+    /// Reads the journals of the newest earlier runs; unreadable ones are ignored.
     pub(super) fn read(journal: &Journal) -> Self {
         let mut earlier = Self::default();
         let mut read = 0;
@@ -35,6 +36,7 @@ impl Earlier {
             read += journal::size(&run);
             let told = journal::each_artifact(&run, |stage, key, seconds| {
                 let Ok(key) = key.parse::<Digest>() else { return };
+                // Newest run first: what is known already is newer.
                 earlier.keys.entry(stage).or_insert(key);
                 if let Some(seconds) = seconds {
                     earlier.seconds.entry(key).or_insert(seconds);
@@ -47,13 +49,18 @@ impl Earlier {
         earlier
     }
 
-    /// How long the attempt took that made an artifact, where an earlier run knows.
+    /// Seconds of the attempt that made an artifact, if an earlier run recorded them.
     pub(super) fn seconds(&self, key: &Digest) -> Option<f64> {
         self.seconds.get(key).copied()
     }
 
-    /// What differs from the stage's last artifact; nothing where it had none, or the store has it no more.
-    pub(super) fn differences(&self, store: &Store, stage: &str, wanted: &Fingerprint) -> Option<Vec<String>> {
+    /// Differences from the stage's last artifact, if it is still in the store.
+    pub(super) fn differences(
+        &self,
+        store: &Store,
+        stage: &str,
+        wanted: &Fingerprint,
+    ) -> Option<Vec<String>> {
         let record = store.record(self.keys.get(stage)?)?;
         let last: Fingerprint = serde_json::from_value(record).ok()?;
         let found = differences(&last, wanted);

@@ -1,136 +1,152 @@
-//! What can happen in a run: one enum, written to the journal; terminal and report are its readers.
+//! Events of a run: written to the journal, read by terminal and report.
 
 use serde::{Deserialize, Serialize};
 
-use crate::stage::Report;
+use crate::context::StageEvent;
+
+/// `because` of stages skipped by a signal.
+pub const INTERRUPTION: &str = "the interruption";
 
 /// An event with its time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Timed {
     /// Milliseconds since the Unix epoch.
     pub at: u64,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: RunEvent,
 }
 
-/// What happened.
+/// An event of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event {
-    /// The first line of every journal.
+pub enum RunEvent {
+    /// First line of every journal.
     RunStarted {
-        /// The run's identifier; also its folder's name.
+        /// Identifier of the run and name of its folder.
         run: String,
-        /// The recipe's name.
+        /// Recipe name.
         recipe: String,
-        /// The command line, for whoever repeats it.
+        /// Command line, to repeat the run.
         command: Vec<String>,
-        /// The program's version.
+        /// Version of apeft.
         version: String,
-        /// All stages of the plan, each after what it needs.
+        /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
     },
-    /// The result was there already.
+    /// The artifact was in the store.
     StageCached {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// The artifact's key.
+        /// Key.
         key: String,
-        /// The artifact's folder.
+        /// Folder of the artifact.
         artifact: String,
-        /// How long it took to make it, where an earlier run knows.
+        /// Seconds it took to make, if an earlier run recorded them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds: Option<f64>,
     },
     /// An attempt began.
     StageStarted {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// The key that its artifact will have.
+        /// Key of the future artifact.
         key: String,
-        /// 1 for the first.
+        /// Attempt number, from 1.
         attempt: u32,
-        /// The child's process.
+        /// Process id of the child.
         pid: u32,
-        /// The file with its output.
+        /// Log file.
         log: String,
         /// Why it runs: "no artifact yet", "`beta` 0.1 -> 0.2", ...
         reason: String,
     },
-    /// A stage said how far it is, or what it measured; progress goes to the terminal only, the rest to the journal too.
+    /// Progress, note or metric of a stage; progress goes to the terminal only, the rest to the
+    /// journal too.
     StageReported {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// What it said.
-        report: Report,
+        /// The stage's event.
+        report: StageEvent,
     },
-    /// An attempt left its artifact.
+    /// An attempt succeeded.
     StageFinished {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// The artifact's key.
+        /// Key.
         key: String,
-        /// The artifact's folder.
+        /// Folder of the artifact.
         artifact: String,
-        /// How long the attempt took.
+        /// Seconds of the attempt.
         seconds: f64,
     },
     /// An attempt failed.
     StageFailed {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// 1 for the first.
+        /// Attempt number, from 1.
         attempt: u32,
-        /// What went wrong, in words.
+        /// Error message.
         error: String,
-        /// Whether it is tried again.
+        /// Whether another attempt follows.
         retry: bool,
-        /// How long the attempt took.
+        /// Seconds of the attempt.
         seconds: f64,
     },
-    /// It was not tried, since something that it needs failed.
+    /// The stage was skipped: an input failed, or the run stopped first.
     StageSkipped {
-        /// The stage's name.
+        /// Stage name.
         stage: String,
-        /// The failed stage.
+        /// The failed stage, or the interruption.
         because: String,
+        /// Whether the stage depends on it; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        needs_it: Option<bool>,
     },
-    /// An artifact did not match its manifest; it was moved aside and is made again.
+    /// An artifact did not match its manifest; it was quarantined and is remade.
     ArtifactDamaged {
-        /// Its key.
+        /// Key.
         key: String,
         /// What did not match.
         problem: String,
-        /// Where it lies now.
+        /// Path after quarantine.
         moved_to: String,
     },
     /// Ctrl-C, or a termination signal.
     Interrupted,
-    /// The last line of a journal whose run was not killed.
+    /// Last line of a journal, unless the run was killed.
     RunFinished {
         /// Whether every stage has its artifact.
         ok: bool,
-        /// Stages that ran.
+        /// Number of stages that ran.
         executed: usize,
-        /// Stages that were there already.
+        /// Number of cached stages.
         cached: usize,
-        /// Stages that failed.
+        /// Number of failed stages.
         failed: usize,
-        /// Stages that were not tried.
+        /// Number of skipped stages.
         skipped: usize,
-        /// How long the run took.
+        /// Seconds of the run.
         seconds: f64,
     },
 }
 
-/// A stage as a journal's first line lists it.
+/// Why a stage was skipped: a failed input, a failure elsewhere, or the interruption.
+pub fn skipped(because: &str, needs_it: bool) -> String {
+    match because {
+        INTERRUPTION => "not started: the run was interrupted".to_owned(),
+        _ if needs_it => format!("skipped because of {because}"),
+        _ => format!("not started: the run stopped after {because} failed"),
+    }
+}
+
+/// A stage in a journal's first line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StageOutline {
-    /// Its name, with its cell.
+    /// Name of the cell.
     pub name: String,
-    /// Its kind.
+    /// Kind.
     pub kind: String,
-    /// The names of the stages that it needs.
+    /// Names of its input stages.
     pub needs: Vec<String>,
 }

@@ -1,16 +1,18 @@
-//! Whether what an attempt reads is what its key says, from the first look to the seal.
+//! Verifies that the inputs of an attempt match its key, from start to commit.
 
 use std::{path::PathBuf, thread};
 
-use super::attempt::Job;
+use serde::Deserialize;
+
+use super::job::AttemptJob;
 use crate::{
     digest::Digest,
     plan::Fingerprint,
     recipe::schema::Kind,
-    store::{Draft, Snapshot, Store, StoreError, Times},
+    store::{Draft, EVERY_FILE, Snapshot, Store, StoreError, Times},
 };
 
-/// The inputs of an attempt, each as it was when the attempt began.
+/// Inputs of an attempt as they were at its start.
 pub(super) struct Watch {
     inputs: Vec<Watched>,
 }
@@ -19,24 +21,28 @@ struct Watched {
     name: String,
     path: PathBuf,
     files: &'static [&'static str],
-    /// Its contents as the key has them.
+    /// Digest in the key.
     digest: Digest,
-    /// Whether it lies in the store, where nobody has any business to write.
+    /// Whether it lies in the store, where nobody else may write.
     is_artifact: bool,
-    /// Nothing where an artifact has no file of the type that it is read as.
+    /// None if an artifact has no file of the accepted type.
     seen: Option<Snapshot>,
 }
 
 impl Watch {
-    /// Looks at everything that an attempt is to read.
+    /// Takes a snapshot of all inputs.
     ///
     /// # Errors
-    /// Names the input that is gone, or is another than the key says.
-    pub(super) fn begin(store: &Store, job: &Job, kind: &Kind) -> Result<Self, String> {
-        let record: Fingerprint = serde_json::from_value(job.record.clone())
-            .map_err(|error| format!("the record of the key cannot be read: {error}"))?;
+    /// Names an input that is missing or differs from the key.
+    pub(super) fn begin(store: &Store, job: &AttemptJob, kind: &Kind) -> Result<Self, String> {
+        let record: Fingerprint = Fingerprint::deserialize(&job.record)
+            .map_err(|error| format!("cannot read the key file: {error}"))?;
+        // The artifact would be served under this key, so the job must be of it.
         if record.inputs.len() != job.inputs.len() || record.key() != job.key {
-            return Err("the attempt was told of other inputs than its key has".to_owned());
+            return Err(
+                "internal error (please report): the attempt's inputs differ from its key's"
+                    .to_owned(),
+            );
         }
         let mut inputs = Vec::with_capacity(job.inputs.len());
         for (input, known) in job.inputs.iter().zip(&record.inputs) {
@@ -44,7 +50,7 @@ impl Watch {
             let mut watched = Watched {
                 name: input.name.clone(),
                 path: input.path.clone(),
-                files: declared.map_or(&["*"], |declared| declared.accepts.files),
+                files: declared.map_or(EVERY_FILE, |declared| declared.accepts.files),
                 digest: known.digest,
                 is_artifact: input.path.starts_with(&job.store),
                 seen: None,
@@ -56,20 +62,24 @@ impl Watch {
         Ok(Self { inputs })
     }
 
-    /// Lets a draft begin from these inputs; says whether checkpoints had to go, since they were made from others.
+    /// Binds a draft to these inputs; returns whether checkpoints of other inputs were discarded.
     pub(super) fn admit(&self, draft: &Draft) -> Result<bool, StoreError> {
-        let times = |input: &Watched| Some(input.seen.as_ref()?.times(input.is_artifact));
-        let times: Vec<Vec<Times>> = self.inputs.iter().filter_map(times).collect();
+        let times: Vec<Vec<Times>> = self
+            .inputs
+            .iter()
+            .filter_map(|input| Some(input.seen.as_ref()?.times(input.is_artifact)))
+            .collect();
         draft.begin(&times)
     }
 
-    /// Looks again, once all was read.
+    /// Compares the inputs with the snapshot after the work.
     ///
     /// # Errors
-    /// Names what was written meanwhile, even if it is the same again.
+    /// Names an input that was written meanwhile, even if its content is equal again.
     pub(super) fn end(&self, store: &Store) -> Result<(), String> {
         self.inputs.iter().try_for_each(|input| {
             let now = input.look(store)?;
+            // Equal contents do not suffice: what was read in between may have differed.
             if let (Some(before), Some(now)) = (&input.seen, &now)
                 && let Some(path) = before.written_since(now)
             {
@@ -81,8 +91,8 @@ impl Watch {
 }
 
 impl Watched {
-    /// A look after which every change shows. It waits for the clock of the disk where a file was written just now; an
-    /// artifact is not waited for: its contents are compared once more in the end.
+    /// A snapshot after which every change is detectable. Waits for the file system's clock after a
+    /// recent write; not for artifacts, whose contents are compared again at the end.
     fn settled(&self, store: &Store) -> Result<Option<Snapshot>, String> {
         let mut seen = self.look(store)?;
         let wait = seen.as_ref().map(Snapshot::unsettled_for).unwrap_or_default();
@@ -96,6 +106,7 @@ impl Watched {
     fn look(&self, store: &Store) -> Result<Option<Snapshot>, String> {
         match store.snapshot(&self.path, self.files) {
             Ok(seen) => Ok(Some(seen)),
+            // An artifact may lack a type of file that it could provide; a path was named for it.
             Err(StoreError::Nothing { .. }) if self.is_artifact => Ok(None),
             Err(error) => Err(format!("the input `{}`: {error}", self.name)),
         }
@@ -103,7 +114,9 @@ impl Watched {
 
     fn compare(&self, seen: Option<&Snapshot>) -> Result<(), String> {
         match seen {
-            Some(seen) if seen.digest() != self.digest => Err(self.written(&self.path.display().to_string())),
+            Some(seen) if seen.digest() != self.digest => {
+                Err(self.written(&self.path.display().to_string()))
+            }
             _ => Ok(()),
         }
     }
@@ -111,10 +124,13 @@ impl Watched {
     fn written(&self, path: &str) -> String {
         let name = &self.name;
         let advice = if self.is_artifact {
-            "a stage must not write into what it reads; a fresh run makes it again"
+            "a stage must not write into its inputs; run again to remake it"
         } else {
-            "run again when nothing writes to it"
+            "run again while nothing writes to it"
         };
-        format!("the input `{name}` changed during the run: {path} was written after its digest was taken; {advice}")
+        format!(
+            "the input `{name}` changed during the run: {path} was written after its digest was \
+            taken; {advice}"
+        )
     }
 }

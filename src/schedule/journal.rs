@@ -1,4 +1,4 @@
-//! The journal of a run: its folder, its events as JSON lines, and reading them back.
+//! Journal of a run: its folder, and its events as JSON lines.
 
 use std::{
     cmp::Reverse,
@@ -9,68 +9,70 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::event::{Event, Timed};
-use crate::{digest::Digest, stage::Report};
+use super::event::{RunEvent, Timed};
+use crate::{context::StageEvent, digest::Digest};
 
-/// A run's folder and its growing list of events. What cannot be recorded is warned of once and breaks nothing.
+/// The folder of a run and its journal. Write errors are warned of once and never fail the run.
 #[derive(Debug)]
 pub struct Journal {
-    /// The run's identifier: when it began, in UTC.
+    /// Identifier of the run: its start in UTC.
     pub run: String,
     /// `experiments/<recipe>/<run>`.
     pub folder: PathBuf,
     file: Option<File>,
-    /// The last line may be torn, since the disk was full.
+    /// Whether a full disk may have torn the last line.
     torn: bool,
 }
 
-/// A journal that may still grow, read from its beginning and then from where the last look ended.
+/// A reader of a possibly growing journal, which continues from its last position.
 #[derive(Debug)]
-pub struct Reader {
+pub struct JournalReader {
     file: BufReader<File>,
     line: Vec<u8>,
-    /// Lines of events that this version does not know: a newer one wrote them.
+    /// Number of lines with events of a newer version.
     pub passed_over: usize,
 }
 
-/// The keys that the runs in a folder name.
+/// Keys named by the runs in a folder.
 #[derive(Debug, Default)]
-pub struct Named {
-    /// Those of the last runs of each recipe, and of runs under way.
+pub struct NamedKeys {
+    /// Keys of the last runs of each recipe, and of running ones.
     pub recent: BTreeSet<Digest>,
-    /// Those of all runs.
+    /// Keys of all runs.
     pub all: BTreeSet<Digest>,
-    /// How many runs there are.
+    /// Number of runs.
     pub runs: usize,
 }
 
-/// A journal's file in the folder of its run.
+/// File name of the journal.
 const EVENTS: &str = "events.jsonl";
 
-/// The link to the newest run of a recipe.
+/// Link to the newest run of a recipe.
 const LATEST: &str = "latest";
 
-/// A run that was recorded.
+/// A recorded run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recorded {
-    /// The recipe's name.
+pub struct RecordedRun {
+    /// Recipe name.
     pub recipe: String,
-    /// The run's identifier.
+    /// Identifier of the run.
     pub run: String,
-    /// Its folder.
+    /// Folder of the run.
     pub folder: PathBuf,
 }
 
 impl Journal {
-    /// Makes the folder of a new run, with the resolved recipe in it, and points `latest` to it. Each of these can fail
-    /// without the others; only without a folder is there no journal.
+    /// Makes the folder of a new run with the resolved recipe, and points `latest` to it. Each step
+    /// may fail independently; without a folder there is no journal.
     pub fn create(experiments: &Path, recipe: &str, resolved: &str) -> Self {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-        let mut journal = Self { run: began.clone(), folder: parent.join(&began), file: None, torn: false };
+        let mut journal =
+            Self { run: began.clone(), folder: parent.join(&began), file: None, torn: false };
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
@@ -84,7 +86,10 @@ impl Journal {
             ("`latest` does not point to it", journal.point_latest(&parent)),
         ] {
             if let Err(error) = done {
-                tracing::warn!("the run is recorded in {}, but {what}: {error}", journal.folder.display());
+                tracing::warn!(
+                    "the run is recorded in {}, but {what}: {error}",
+                    journal.folder.display()
+                );
             }
         }
         journal
@@ -92,6 +97,7 @@ impl Journal {
 
     fn begin(&mut self, parent: &Path, began: &str) -> io::Result<File> {
         fs::create_dir_all(parent)?;
+        // Two runs may begin in the same second.
         let mut count = 1;
         while let Err(error) = fs::create_dir(&self.folder) {
             if error.kind() != io::ErrorKind::AlreadyExists {
@@ -102,66 +108,76 @@ impl Journal {
             self.folder = parent.join(&self.run);
         }
         let file = File::create(self.folder.join(EVENTS))?;
-        // Held as long as the run lives, so that others can tell; where there are no locks, they cannot.
+        // Locked while the run lives, so that others can tell; impossible without file locks.
         if let Err(error) = file.lock() {
             tracing::warn!("`status` cannot tell whether this run is alive: {error}");
         }
         Ok(file)
     }
 
-    /// Points the link `latest` to this run. What is no link is somebody's, and stays.
+    /// Points the link `latest` to this run. Anything but a link belongs to the user and is kept.
     fn point_latest(&self, parent: &Path) -> io::Result<()> {
         let latest = parent.join(LATEST);
         match fs::symlink_metadata(&latest) {
             Ok(kind) if !kind.is_symlink() => {
-                return Err(io::Error::other("something else than a link has that name, and is left alone"));
+                return Err(io::Error::other(
+                    "its name is taken by a file or folder, which is kept",
+                ));
             }
             _ => {}
         }
+        // Renamed over the old one, so that there is a link at any time.
         let link = parent.join(format!(".{LATEST}-{}", self.run));
         std::os::unix::fs::symlink(&self.run, &link)?;
         fs::rename(&link, latest).inspect_err(|_| drop(fs::remove_file(&link)))
     }
 
-    /// Writes an event down, progress excepted. What a full disk swallowed is lost, but not what comes after it.
+    /// Appends an event, except progress. A full disk loses events, but no later ones.
     pub fn record(&mut self, event: &Timed) {
-        if matches!(&event.event, Event::StageReported { report: Report::Progress { .. }, .. }) {
+        if matches!(
+            &event.event,
+            RunEvent::StageReported { report: StageEvent::Progress { .. }, .. }
+        ) {
             return;
         }
         let Some(file) = &mut self.file else { return };
+        // In one write with its newline; after half a line, on a line of its own.
         let line = serde_json::to_string(event).expect("plain data can be written") + "\n";
         let line = if self.torn { format!("\n{line}") } else { line };
         match file.write_all(line.as_bytes()) {
             Ok(()) => self.torn = false,
             Err(error) if !self.torn => {
-                tracing::warn!("an event of the run is not recorded in {}: {error}", self.folder.display());
+                tracing::warn!(
+                    "an event of the run is not recorded in {}: {error}",
+                    self.folder.display()
+                );
                 self.torn = true;
             }
             Err(_) => {}
         }
     }
 
-    /// The file for the output of an attempt.
+    /// Log file of an attempt.
     pub fn log(&self, stage: &str, attempt: u32) -> PathBuf {
         self.folder.join("logs").join(format!("{}.{attempt}.log", safe_name(stage)))
     }
 }
 
-impl Reader {
+impl JournalReader {
     /// Opens the journal of a run.
     ///
     /// # Errors
-    /// Where there is none.
+    /// If there is none.
     pub fn open(folder: &Path) -> io::Result<Self> {
         let file = BufReader::new(File::open(folder.join(EVENTS))?);
         Ok(Self { file, line: Vec::new(), passed_over: 0 })
     }
 
-    /// The next event; nothing at what is the end by now, after which it may be asked again. Torn lines are left out, as
-    /// are lines of later versions.
+    /// The next event, or none at the current end, after which it may be called again. Torn lines
+    /// and lines of newer versions are skipped.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn next_event(&mut self) -> io::Result<Option<Timed>> {
         while self.next_line()? {
             if let Ok(event) = serde_json::from_slice(&self.line) {
@@ -171,22 +187,24 @@ impl Reader {
             self.passed_over += usize::from(is_an_event(&self.line));
             self.line.clear();
         }
-        // Without the end of its line an event may be whole all the same; what is cut off is no JSON.
+        // An event may be complete without its newline; a torn one is no valid JSON.
         let last = serde_json::from_slice(&self.line).ok();
         last.is_some().then(|| self.line.clear());
         Ok(last)
     }
 
-    /// The same of events of which a word is known that stands in their lines; the others are not parsed.
+    /// The next event whose line contains a certain word; other lines are not parsed.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn next_with(&mut self, word: &str) -> io::Result<Option<Timed>> {
         while self.next_line()? {
-            // The name of the event stands near the beginning of its line.
+            // The event's name is near the beginning of its line.
             let head = &self.line[..self.line.len().min(HEAD)];
             let first = word.as_bytes().first();
-            let found = head.windows(word.len()).any(|window| window.first() == first && window == word.as_bytes());
+            let found = head
+                .windows(word.len())
+                .any(|window| window.first() == first && window == word.as_bytes());
             let event = found.then(|| serde_json::from_slice(&self.line).ok()).flatten();
             self.line.clear();
             if event.is_some() {
@@ -196,26 +214,26 @@ impl Reader {
         Ok(None)
     }
 
-    /// Reads on to the end of a line; nothing where there is none yet.
+    /// Reads to the end of a line; none if it is incomplete.
     fn next_line(&mut self) -> io::Result<bool> {
         self.file.read_until(b'\n', &mut self.line)?;
         Ok(self.line.ends_with(b"\n"))
     }
 }
 
-/// So much of a line is looked at for the name of its event.
+/// Number of bytes searched for the event's name.
 const HEAD: usize = 256;
 
 fn is_an_event(line: &[u8]) -> bool {
     serde_json::from_slice::<Value>(line).is_ok_and(|line| line.get("event").is_some())
 }
 
-/// The events of a run; a torn last line is left out, as are lines of later versions.
+/// The events of a run, without a torn last line and lines of newer versions.
 ///
 /// # Errors
-/// Where there is no journal.
+/// If there is no journal.
 pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
-    let mut reader = Reader::open(folder)?;
+    let mut reader = JournalReader::open(folder)?;
     let mut events = Vec::new();
     while let Some(event) = reader.next_event()? {
         events.push(event);
@@ -223,36 +241,46 @@ pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
     Ok(events)
 }
 
-/// Whether the process that records a run still lives.
+/// Whether the process that records a run is alive.
 pub fn is_alive(folder: &Path) -> bool {
-    File::open(folder.join(EVENTS)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    // The lock of a dead process is gone, unlike its id in a file.
+    File::open(folder.join(EVENTS))
+        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
-/// Where a log lies that a run left, also after its folder was moved.
+/// Path of a run's log, also after its folder was moved.
 pub fn log_of(folder: &Path, recorded: &str) -> PathBuf {
     let beside = Path::new(recorded).file_name().map(|name| folder.join("logs").join(name));
     beside.filter(|log| log.exists()).unwrap_or_else(|| PathBuf::from(recorded))
 }
 
-/// The keys that the runs in a folder used or were about to make, and which of them the last runs of each recipe did.
+/// Keys used or about to be made by the runs in a folder, and those of the last runs of each
+/// recipe.
 ///
 /// # Errors
-/// Where something of it cannot be read: nobody knows then what its runs need.
-pub fn named(experiments: &Path, last: usize) -> io::Result<Named> {
-    let mut named = Named::default();
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+/// If anything cannot be read, since the keys in use are unknown then.
+pub fn named(experiments: &Path, last: usize) -> io::Result<NamedKeys> {
+    let mut named = NamedKeys::default();
+    let mut counts: BTreeMap<String, [usize; 2]> = BTreeMap::new();
+    // Newest first, so that the first N of a recipe are its last runs.
     let mut found = list(experiments)?;
     sort(&mut found);
     for recorded in found {
-        let keys = keys(&recorded.folder).map_err(|error| {
-            io::Error::new(error.kind(), format!("{}: {error}", recorded.folder.join(EVENTS).display()))
+        let (keys, is_finished) = keys(&recorded.folder).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("{}: {error}", recorded.folder.join(EVENTS).display()),
+            )
         })?;
         named.runs += 1;
         let is_copy = recorded.run == LATEST;
-        let count = counts.entry(recorded.recipe).or_default();
-        *count += usize::from(!is_copy);
-        // A copy that took the place of the link `latest` is somebody's wish to keep it.
-        if *count <= last || is_copy || is_alive(&recorded.folder) {
+        let [runs, finished] = counts.entry(recorded.recipe).or_default();
+        *runs += usize::from(!is_copy);
+        *finished += usize::from(!is_copy && is_finished);
+        // A copy in place of the link `latest` is meant to be kept. Failed runs displace no
+        // finished one, but are counted: a recipe that never finishes must not fill the disk.
+        let is_recent = *runs <= last || is_finished && *finished <= last;
+        if is_recent || is_copy || is_alive(&recorded.folder) {
             named.recent.extend(&keys);
         }
         named.all.extend(keys);
@@ -260,68 +288,78 @@ pub fn named(experiments: &Path, last: usize) -> io::Result<Named> {
     Ok(named)
 }
 
-/// All keys that a journal names, also in lines of newer versions and in a torn one.
-fn keys(folder: &Path) -> io::Result<BTreeSet<Digest>> {
-    let mut reader = Reader::open(folder)?;
-    let mut keys = BTreeSet::new();
+/// All keys in a journal, including lines of newer versions and torn ones, and whether the run
+/// finished without a failure.
+fn keys(folder: &Path) -> io::Result<(BTreeSet<Digest>, bool)> {
+    let mut reader = JournalReader::open(folder)?;
+    let (mut keys, mut is_finished) = (BTreeSet::new(), false);
+    // The last line may lack its newline, and is searched too.
     let mut more = true;
     while more {
         more = reader.next_line()?;
         let line = String::from_utf8_lossy(&reader.line);
+        // Searched as text: keys of events that this version does not know are in use too.
         let fields = line.split("\"key\"").skip(1).filter_map(|rest| {
             let value = rest.trim_start_matches([':', ' ']).strip_prefix('"')?;
             value.split('"').next()?.parse::<Digest>().ok()
         });
         keys.extend(fields);
+        is_finished |= line.contains("\"run_finished\"") && line.contains("\"ok\":true");
         reader.line.clear();
     }
-    Ok(keys)
+    Ok((keys, is_finished))
 }
 
-/// Hands over stage and key of each artifact that a run made or found, and how long it took to make it where that is known.
+/// Passes on stage, key and, if known, seconds of each artifact that a run made or found.
 ///
 /// # Errors
-/// Where the journal cannot be read.
-pub fn each_artifact(folder: &Path, mut note: impl FnMut(String, String, Option<f64>)) -> io::Result<()> {
-    let mut reader = Reader::open(folder)?;
+/// If the journal cannot be read.
+pub fn each_artifact(
+    folder: &Path,
+    mut note: impl FnMut(String, String, Option<f64>),
+) -> io::Result<()> {
+    let mut reader = JournalReader::open(folder)?;
+    // Only events of stages have artifacts; a journal is mostly metrics.
     while let Some(timed) = reader.next_with("\"stage_")? {
         match timed.event {
-            Event::StageFinished { stage, key, seconds, .. } => note(stage, key, Some(seconds)),
-            Event::StageCached { stage, key, seconds, .. } => note(stage, key, seconds),
+            RunEvent::StageFinished { stage, key, seconds, .. } => note(stage, key, Some(seconds)),
+            RunEvent::StageCached { stage, key, seconds, .. } => note(stage, key, seconds),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Bytes of a run's journal.
+/// Size of a run's journal in bytes.
 pub fn size(folder: &Path) -> u64 {
     fs::metadata(folder.join(EVENTS)).map_or(0, |metadata| metadata.len())
 }
 
-/// The folders of the other runs of a run's recipe, newest first.
+/// Folders of other runs of the same recipe, newest first.
 pub fn siblings(run: &Path) -> Vec<PathBuf> {
     let Some(parent) = run.parent() else { return Vec::new() };
     let recipe = parent.file_name().unwrap_or_default().to_string_lossy();
     let mut others = list_recipe(&recipe, parent).unwrap_or_default();
+    // A copy in place of the link would be one of the others a second time.
     others.retain(|other| other.run != LATEST && Some(other.run.as_ref()) != run.file_name());
     sort(&mut others);
     others.into_iter().map(|other| other.folder).collect()
 }
 
 /// All recorded runs, newest first.
-pub fn runs(experiments: &Path) -> Vec<Recorded> {
+pub fn runs(experiments: &Path) -> Vec<RecordedRun> {
     let mut runs = list(experiments).unwrap_or_default();
-    // A copy that took the place of the link would seem the newest for ever.
+    // A copy in place of the link would always seem the newest.
     runs.retain(|recorded| recorded.run != LATEST);
     sort(&mut runs);
     runs
 }
 
-/// All recorded runs; none where there is no such folder.
-fn list(experiments: &Path) -> io::Result<Vec<Recorded>> {
+/// All recorded runs; none if the folder is missing.
+fn list(experiments: &Path) -> io::Result<Vec<RecordedRun>> {
     let mut runs = Vec::new();
     let recipes = match folders(experiments) {
+        // Nothing has run here yet.
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         listed => listed?,
     };
@@ -332,25 +370,28 @@ fn list(experiments: &Path) -> io::Result<Vec<Recorded>> {
 }
 
 /// The recorded runs of one recipe.
-fn list_recipe(recipe: &str, path: &Path) -> io::Result<Vec<Recorded>> {
+fn list_recipe(recipe: &str, path: &Path) -> io::Result<Vec<RecordedRun>> {
     let mut runs = Vec::new();
     for (run, folder) in folders(path)? {
         match fs::metadata(folder.join(EVENTS)) {
+            // Without a journal it is no run. One that cannot be looked at may be a run, whose keys
+            // are in use.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             found => {
                 found?;
-                runs.push(Recorded { recipe: recipe.to_owned(), run, folder });
+                runs.push(RecordedRun { recipe: recipe.to_owned(), run, folder });
             }
         }
     }
     Ok(runs)
 }
 
-/// The folders in a folder, links left out.
+/// Subfolders, without links.
 fn folders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let mut folders = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
+        // A link such as `latest` would count its run twice.
         if entry.file_type()?.is_dir() {
             folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
         }
@@ -358,9 +399,9 @@ fn folders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     Ok(folders)
 }
 
-/// Newest first: by their names, which are times; but where a clock was set back, the run that `latest` points to is the
-/// newest of its recipe nevertheless.
-fn sort(runs: &mut [Recorded]) {
+/// Newest first by name, which is a time; the target of `latest` comes first, in case a clock was
+/// set back.
+fn sort(runs: &mut [RecordedRun]) {
     let mut newest: BTreeMap<String, String> = BTreeMap::new();
     for run in runs.iter() {
         let name = newest.entry(run.recipe.clone()).or_default();
@@ -368,19 +409,22 @@ fn sort(runs: &mut [Recorded]) {
             name.clone_from(&run.run);
         }
     }
-    let pointed = |run: &Recorded| {
-        let link = run.folder.parent().and_then(|parent| fs::read_link(parent.join(LATEST)).ok());
-        link.is_some_and(|link| link.file_name().is_some_and(|name| name == run.run.as_str()))
-    };
-    let rank = |run: &Recorded| {
-        let pointed = pointed(run);
-        let (time, count) = age(if pointed { &newest[&run.recipe] } else { &run.run });
-        (time.to_owned(), count, pointed)
-    };
-    runs.sort_by_cached_key(|run| (Reverse(rank(run)), run.recipe.clone()));
+    runs.sort_by_cached_key(|run| {
+        let is_latest = run.is_latest();
+        let (time, count) = age(if is_latest { &newest[&run.recipe] } else { &run.run });
+        (Reverse((time.to_owned(), count, is_latest)), run.recipe.clone())
+    });
 }
 
-/// A run's identifier as time and number, since `-10` comes after `-2`.
+impl RecordedRun {
+    /// Whether the link `latest` of its recipe points to it.
+    fn is_latest(&self) -> bool {
+        let link = self.folder.parent().and_then(|parent| fs::read_link(parent.join(LATEST)).ok());
+        link.is_some_and(|link| link.file_name().is_some_and(|name| name == self.run.as_str()))
+    }
+}
+
+/// A run's identifier as time and number, so that `-10` follows `-2`.
 fn age(run: &str) -> (&str, u32) {
     const TIME: usize = "2026-11-23T04-49-05".len();
     match (run.get(..TIME), run.get(TIME + 1..)) {
@@ -389,38 +433,30 @@ fn age(run: &str) -> (&str, u32) {
     }
 }
 
-/// The same name, as that of one file.
+/// A stage name as a file name.
 pub fn safe_name(name: &str) -> String {
-    let safe =
-        |character: char| if character.is_alphanumeric() || "@=,.-_+".contains(character) { character } else { '_' };
-    let text: String = name.chars().map(safe).collect();
+    let text =
+        name.replace(|letter: char| !letter.is_alphanumeric() && !"@=,.-_+".contains(letter), "_");
     let text = if text.starts_with('.') { format!("_{text}") } else { text };
+    // File systems allow 255 bytes, and attempts append to the name.
     if text == name && text.len() <= 120 {
         return text;
     }
-    // Others might be the same but for what was replaced.
+    // A digest keeps replaced names distinct.
     let short: String = text.chars().take(60).collect();
     format!("{short}-{}", &blake3::hash(name.as_bytes()).to_hex()[..8])
 }
 
 /// Time since the Unix epoch.
 pub fn now() -> Duration {
+    // A clock before 1970 must not end a run.
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// A time as `2026-11-23T04-49-05`, in UTC (the days as in Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// A UTC time as `2026-11-23T04-49-05`: without colons, which some file systems refuse.
 fn utc(since: Duration) -> String {
-    let seconds = since.as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}-{:02}-{:02}", second / 3600, second / 60 % 60, second % 60)
+    let time = Timestamp::try_from(UNIX_EPOCH + since).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H-%M-%S").to_string()
 }
 
 #[cfg(test)]
@@ -450,9 +486,10 @@ mod tests {
     #[test]
     fn a_torn_line_is_left_out_and_runs_come_newest_first() {
         let folder = tempfile::tempdir().unwrap();
-        let mut journals: Vec<Journal> = (0..3).map(|_| Journal::create(folder.path(), "quick", "name = 1")).collect();
+        let mut journals: Vec<Journal> =
+            (0..3).map(|_| Journal::create(folder.path(), "quick", "name = 1")).collect();
         for journal in &mut journals {
-            journal.record(&Timed { at: 1, event: Event::Interrupted });
+            journal.record(&Timed { at: 1, event: RunEvent::Interrupted });
         }
         let found = runs(folder.path());
         assert_eq!(
@@ -481,13 +518,23 @@ mod tests {
                 fs::write(latest.join("events.jsonl"), "").unwrap();
             }
             let mut journal = Journal::create(folder.path(), "quick", "name = 1");
-            journal.record(&Timed { at: 1, event: Event::Interrupted });
+            journal.record(&Timed { at: 1, event: RunEvent::Interrupted });
             assert_eq!(read(&journal.folder).unwrap().len(), 1);
-            assert!(journal.folder.join("logs").is_dir() && journal.folder.join("recipe.toml").is_file());
+            assert!(
+                journal.folder.join("logs").is_dir()
+                    && journal.folder.join("recipe.toml").is_file()
+            );
             let kept = if file { fs::read_to_string(&latest).unwrap() } else { String::new() };
             assert!(kept == "a note" || latest.join("events.jsonl").is_file());
-            assert_eq!(runs(folder.path()).iter().map(|run| &run.run).collect::<Vec<_>>(), [&journal.run]);
-            assert_eq!(fs::read_dir(folder.path().join("quick")).unwrap().count(), 2, "no half link is left");
+            assert_eq!(
+                runs(folder.path()).iter().map(|run| &run.run).collect::<Vec<_>>(),
+                [&journal.run]
+            );
+            assert_eq!(
+                fs::read_dir(folder.path().join("quick")).unwrap().count(),
+                2,
+                "no half link is left"
+            );
         }
     }
 
@@ -497,21 +544,34 @@ mod tests {
         fs::create_dir(folder.path().join("quick")).unwrap();
         std::os::unix::fs::symlink("gone", folder.path().join("quick/latest")).unwrap();
         let journal = Journal::create(folder.path(), "quick", "");
-        assert_eq!(fs::read_link(folder.path().join("quick/latest")).unwrap(), Path::new(&journal.run));
+        assert_eq!(
+            fs::read_link(folder.path().join("quick/latest")).unwrap(),
+            Path::new(&journal.run)
+        );
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_hide_the_newest_run() {
         let folder = tempfile::tempdir().unwrap();
-        for run in ["2031-01-01T00-00-00", "2031-01-01T00-00-00-2", "2031-01-01T00-00-00-10", "2020-01-01T00-00-00"] {
+        for run in [
+            "2031-01-01T00-00-00",
+            "2031-01-01T00-00-00-2",
+            "2031-01-01T00-00-00-10",
+            "2020-01-01T00-00-00",
+        ] {
             let path = folder.path().join("quick").join(run);
             fs::create_dir_all(&path).unwrap();
             fs::write(path.join("events.jsonl"), "").unwrap();
         }
-        std::os::unix::fs::symlink("2020-01-01T00-00-00", folder.path().join("quick/latest")).unwrap();
+        std::os::unix::fs::symlink("2020-01-01T00-00-00", folder.path().join("quick/latest"))
+            .unwrap();
         let names: Vec<String> = runs(folder.path()).into_iter().map(|run| run.run).collect();
-        let expected =
-            ["2020-01-01T00-00-00", "2031-01-01T00-00-00-10", "2031-01-01T00-00-00-2", "2031-01-01T00-00-00"];
+        let expected = [
+            "2020-01-01T00-00-00",
+            "2031-01-01T00-00-00-10",
+            "2031-01-01T00-00-00-2",
+            "2031-01-01T00-00-00",
+        ];
         assert_eq!(names, expected);
     }
 
@@ -524,18 +584,28 @@ mod tests {
                 "{{\"at\":1,\"event\":\"stage_cached\",\"stage\":\"a\",\"key\":\"{}\",\"artifact\":\"x\"}}",
                 key("a")
             ),
-            format!("{{\"at\": 2, \"event\": \"stage_mailed\", \"key\": \"{}\", \"to\": 3}}", key("b")),
+            format!(
+                "{{\"at\": 2, \"event\": \"stage_mailed\", \"key\": \"{}\", \"to\": 3}}",
+                key("b")
+            ),
             "\u{fffd}\0 junk".to_owned(),
-            format!("{{\"at\":4,\"event\":\"stage_started\",\"stage\":\"c\",\"key\":\"{}\",\"att", key("c")),
+            format!(
+                "{{\"at\":4,\"event\":\"stage_started\",\"stage\":\"c\",\"key\":\"{}\",\"att",
+                key("c")
+            ),
         ];
         let run = folder.path().join("quick/2026-01-01T00-00-00");
         fs::create_dir_all(&run).unwrap();
         fs::write(run.join("events.jsonl"), text.join("\n")).unwrap();
         let named = named(folder.path(), 1).unwrap();
-        let expected: BTreeSet<Digest> = ["a", "b", "c"].map(|digit| key(digit).parse().unwrap()).into();
+        let expected: BTreeSet<Digest> =
+            ["a", "b", "c"].map(|digit| key(digit).parse().unwrap()).into();
         assert_eq!((named.runs, &named.all, &named.recent), (1, &expected, &expected));
-        let mut reader = Reader::open(&run).unwrap();
-        assert!(matches!(reader.next_event().unwrap().unwrap().event, Event::StageCached { .. }));
+        let mut reader = JournalReader::open(&run).unwrap();
+        assert!(matches!(
+            reader.next_event().unwrap().unwrap().event,
+            RunEvent::StageCached { .. }
+        ));
         assert!(reader.next_event().unwrap().is_none());
         assert_eq!(reader.passed_over, 1, "a line of a newer version is counted, junk is not");
     }
@@ -544,9 +614,9 @@ mod tests {
     fn a_reader_goes_on_where_the_journal_ended() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(folder.path(), "quick", "");
-        let mut reader = Reader::open(&journal.folder).unwrap();
+        let mut reader = JournalReader::open(&journal.folder).unwrap();
         assert!(reader.next_event().unwrap().is_none());
-        journal.record(&Timed { at: 1, event: Event::Interrupted });
+        journal.record(&Timed { at: 1, event: RunEvent::Interrupted });
         assert_eq!(reader.next_event().unwrap().unwrap().at, 1);
         let file = journal.file.as_mut().unwrap();
         file.write_all(b"{\"at\":2,\"event\":").unwrap();
@@ -560,13 +630,16 @@ mod tests {
     fn an_event_that_a_full_disk_swallowed_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
         let mut journal = Journal::create(folder.path(), "quick", "");
-        let event = |at| Timed { at, event: Event::Interrupted };
+        let event = |at| Timed { at, event: RunEvent::Interrupted };
         journal.record(&event(1));
         let good = journal.file.replace(File::options().write(true).open("/dev/full").unwrap());
         journal.record(&event(2));
         journal.file = good;
         journal.record(&event(3));
-        assert_eq!(read(&journal.folder).unwrap().iter().map(|event| event.at).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(
+            read(&journal.folder).unwrap().iter().map(|event| event.at).collect::<Vec<_>>(),
+            [1, 3]
+        );
     }
 
     #[test]
@@ -574,6 +647,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("experiments"), "a file").unwrap();
         let mut journal = Journal::create(&folder.path().join("experiments"), "quick", "");
-        journal.record(&Timed { at: 1, event: Event::Interrupted });
+        journal.record(&Timed { at: 1, event: RunEvent::Interrupted });
     }
 }

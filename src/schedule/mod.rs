@@ -1,21 +1,28 @@
-//! In what order, and what happened: the queue, attempts in child processes, and the journal of events.
+//! Executes a plan: queue, attempts in child processes, and the journal of events.
 
 pub mod attempt;
 mod child;
+mod dispatcher;
 mod earlier;
-mod ending;
 pub mod event;
+mod examiner;
 mod execute;
+mod executor;
+mod expected_calls;
+mod input_checks;
 mod inputs;
+pub mod job;
 pub mod journal;
 mod nearest;
-mod reading;
-mod run;
+mod outcome;
 mod slots;
+mod state;
 mod survey;
 
-pub use ending::INTERRUPTION;
-pub use execute::{Ending, Options, Outcome, StageOutcome, execute};
-pub use reading::wrong_inputs;
+pub use event::INTERRUPTION;
+pub use execute::execute;
+pub use expected_calls::{StageCalls, expected_calls};
+pub use input_checks::wrong_inputs;
+pub use outcome::{Ending, RunOptions, RunOutcome, StageOutcome};
 pub use slots::{Machine, not_built_for};
-pub use survey::{State, Survey, Surveyed, explain, survey};
+pub use survey::{Survey, SurveyState, Surveyed, explain, survey};

@@ -1,4 +1,4 @@
-//! Why a stage runs: what differs from the artifact that is nearest to what it would leave.
+//! Explains why a stage runs by the differences from the most similar artifact.
 
 use std::{collections::BTreeMap, hash::BuildHasher};
 
@@ -9,13 +9,14 @@ use crate::{
     store::Store,
 };
 
-/// Of a kind's artifacts at most so many are compared field by field, the newest first.
+/// Maximum number of artifacts of a kind that are compared field by field, newest first.
 const COMPARED: usize = 50;
 
-/// So many of the newest artifacts are looked at for the reason why a stage runs, lest a large store delay the first stage.
+/// Maximum number of artifacts that are read for the reason, so that a large store does not delay
+/// the first stage.
 pub(super) const LOOKED_AT: usize = 1000;
 
-/// The fingerprints of all artifacts, arranged so that those which differ in one field are found at once.
+/// Fingerprints of all artifacts, indexed to find those that differ in one field.
 #[derive(Debug, Default)]
 pub(super) struct Nearest {
     known: Vec<Fingerprint>,
@@ -25,17 +26,23 @@ pub(super) struct Nearest {
 }
 
 impl Nearest {
-    /// The fingerprints of the newest artifacts of a store, at most `most`; what cannot be read is passed over.
+    /// Fingerprints of at most `most` newest artifacts of a store; unreadable ones are skipped.
     pub(super) fn read(store: &Store, most: usize) -> Self {
-        Self::arrange(store.newest_records(most).into_iter().filter_map(|record| serde_json::from_value(record).ok()))
+        Self::arrange(
+            store
+                .newest_records(most)
+                .into_iter()
+                .filter_map(|record| serde_json::from_value(record).ok()),
+        )
     }
 
-    /// Arranges fingerprints, the newest first.
+    /// Indexes fingerprints, given newest first.
     fn arrange(found: impl Iterator<Item = Fingerprint>) -> Self {
         let mut nearest = Self::default();
         for (index, fingerprint) in found.enumerate() {
             let hashes = hashes(&fingerprint);
             let sum = sum(&hashes);
+            // A sum does not depend on the order of fields, so that one can be taken out of it.
             for hash in hashes {
                 nearest.all_but_one.entry(sum.wrapping_sub(hash)).or_insert(index);
             }
@@ -45,28 +52,34 @@ impl Nearest {
         nearest
     }
 
-    /// What differs from the nearest artifact of the same kind; nothing where no artifact is near, which is one that shares
-    /// at least half of its fields.
+    /// Differences from the most similar artifact of the same kind; none unless it shares at least
+    /// half of the fields.
     pub(super) fn differences(&self, wanted: &Fingerprint) -> Option<Vec<String>> {
         let wanted_hashes = hashes(wanted);
         let sum = sum(&wanted_hashes);
-        // Where only the kind differs, another kind would be found.
-        let of_kind = |index: &&usize| self.known[**index].kind == wanted.kind;
-        let by_one =
-            wanted_hashes.iter().find_map(|hash| self.all_but_one.get(&sum.wrapping_sub(*hash)).filter(of_kind));
-        let near = by_one.copied().or_else(|| {
-            let same = self.by_kind.get(&wanted.kind)?.iter().take(COMPARED);
-            let shared =
-                |index: &usize| hashes(&self.known[*index]).iter().filter(|hash| wanted_hashes.contains(hash)).count();
-            let (most, index) = same.map(|index| (shared(index), index)).rev().max_by_key(|(shared, _)| *shared)?;
-            (most * 2 >= wanted_hashes.len()).then_some(*index)
-        })?;
-        let found = differences(&self.known[near], wanted);
+        let by_one = wanted_hashes.iter().find_map(|hash| {
+            let known = &self.known[*self.all_but_one.get(&sum.wrapping_sub(*hash))?];
+            // If only the kind differs, another kind would match.
+            (known.kind == wanted.kind).then_some(known)
+        });
+        let near = by_one.or_else(|| self.most_shared(&wanted.kind, &wanted_hashes))?;
+        let found = differences(near, wanted);
         (!found.is_empty()).then_some(found)
+    }
+
+    /// The artifact of a kind that shares most fields, if at least half of them.
+    fn most_shared(&self, kind: &str, wanted: &[u64]) -> Option<&Fingerprint> {
+        let same = self.by_kind.get(kind)?.iter().take(COMPARED).map(|index| &self.known[*index]);
+        let counted = same.map(|known| {
+            (hashes(known).iter().filter(|hash| wanted.contains(hash)).count(), known)
+        });
+        // Reversed, since `max_by_key` takes the last of equals and the first is the newest.
+        let (most, known) = counted.rev().max_by_key(|(shared, _)| *shared)?;
+        (most * 2 >= wanted.len()).then_some(known)
     }
 }
 
-/// A hash of each field with its name; they only serve to compare within one process.
+/// A hash of each field with its name, for comparisons within one process.
 fn hashes(fingerprint: &Fingerprint) -> Vec<u64> {
     let record = serde_json::to_value(fingerprint).expect("plain data can be written");
     let mut fields = Vec::new();
@@ -77,11 +90,14 @@ fn hashes(fingerprint: &Fingerprint) -> Vec<u64> {
 
 fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) {
     match value {
-        Value::Object(table) => table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, fields)),
+        Value::Object(table) => {
+            table.iter().for_each(|(key, value)| flatten(&format!("{name}.{key}"), value, fields))
+        }
+        // An input with another digest and extension differs in one field.
         Value::Array(list) if name == ".inputs" => {
-            list.iter()
-                .enumerate()
-                .for_each(|(index, value)| fields.push((format!("{name}.{index}"), value.to_string())));
+            list.iter().enumerate().for_each(|(index, value)| {
+                fields.push((format!("{name}.{index}"), value.to_string()))
+            });
         }
         value => fields.push((name.to_owned(), value.to_string())),
     }
@@ -108,9 +124,13 @@ mod tests {
     fn the_nearest_is_of_the_same_kind_and_differs_in_least() {
         let many = (0..500).map(|steps| fingerprint("tune", 0.5, 1000 + steps, 7));
         let known = [fingerprint("tune", 0.1, 100, 0), fingerprint("probe", 0.2, 100, 0)];
-        // The one that differs in one field is the oldest, far behind those that are compared field by field.
+        // The artifact that differs in one field is older than all that are compared field by
+        // field.
         let nearest = Nearest::arrange(many.chain(known));
-        assert_eq!(nearest.differences(&fingerprint("tune", 0.2, 100, 0)).unwrap(), ["`beta` 0.1 -> 0.2"]);
+        assert_eq!(
+            nearest.differences(&fingerprint("tune", 0.2, 100, 0)).unwrap(),
+            ["`beta` 0.1 -> 0.2"]
+        );
         assert_eq!(nearest.differences(&fingerprint("mine", 0.2, 100, 0)), None);
         let two = nearest.differences(&fingerprint("tune", 0.5, 10, 1)).unwrap();
         assert_eq!(two.len(), 2, "{two:?}");
@@ -118,6 +138,9 @@ mod tests {
 
     #[test]
     fn without_artifacts_nothing_is_near() {
-        assert_eq!(Nearest::arrange(std::iter::empty()).differences(&fingerprint("tune", 0.1, 1, 0)), None);
+        assert_eq!(
+            Nearest::arrange(std::iter::empty()).differences(&fingerprint("tune", 0.1, 1, 0)),
+            None
+        );
     }
 }

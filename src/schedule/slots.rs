@@ -1,13 +1,16 @@
-//! What the machine has to give: places, cores, memory and GPUs, each handed to one attempt at a time.
+//! Resources of the machine: slots, cores, memory and GPUs, assigned to attempts.
 
 use std::{collections::BTreeSet, num::NonZero};
 
 use crate::{
+    context,
+    device::DeviceName,
+    endpoint,
     plan::{Plan, PlannedStage},
     stage,
 };
 
-/// What is free.
+/// Free resources.
 #[derive(Debug)]
 pub(super) struct Slots {
     places: usize,
@@ -17,73 +20,90 @@ pub(super) struct Slots {
     machine: Machine,
 }
 
-/// What there is.
+/// Resources of the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Machine {
-    /// Processor cores.
+    /// CPU cores.
     pub cpus: u32,
     /// Bytes of memory.
     pub memory: u64,
-    /// The names of GPUs as `CUDA_VISIBLE_DEVICES` lists them.
+    /// GPU names as in `CUDA_VISIBLE_DEVICES`.
     pub gpus: Vec<String>,
-    /// Whether this program can use them.
+    /// Whether this executable supports them.
     pub built_for_gpus: bool,
 }
 
-/// What one attempt occupies.
+/// Resources of one attempt.
 #[derive(Debug, Default)]
 pub(super) struct Grant {
     cpus: u32,
     memory: u64,
     gpus: Vec<usize>,
-    /// What `CUDA_VISIBLE_DEVICES` is for the child, where it has GPUs of its own.
+    /// `CUDA_VISIBLE_DEVICES` of the child, if it has GPUs of its own.
     pub(super) visible: Option<String>,
-    /// The device that the child sees.
-    pub(super) device: String,
+    /// Device in the child's numbering.
+    pub(super) device: DeviceName,
 }
 
 impl Machine {
-    /// Asks the machine.
+    /// Detects the machine's resources.
     pub fn detect() -> Self {
         Self {
             cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
-            memory: stage::host_memory().limit.unwrap_or(u64::MAX),
-            gpus: stage::gpus(),
-            built_for_gpus: stage::is_built_for_gpus(),
+            memory: context::host_memory().limit.unwrap_or(u64::MAX),
+            gpus: context::gpus(),
+            built_for_gpus: context::is_built_for_gpus(),
         }
     }
 
-    /// Why a stage can never run here, if so.
+    /// Why a stage can never run on this machine.
     pub fn lacks(&self, stage: &PlannedStage) -> Option<String> {
         let there = self.gpus.len();
         let wanted = stage.resources.gpus as usize;
-        let device = stage.device.as_deref().unwrap_or("cpu");
+        let device = stage.device.unwrap_or_default();
         if on_gpu(stage) && !self.built_for_gpus {
             return Some(not_built(device));
         }
+        // Known before anything runs, where the kernel would end the stage after hours.
+        let least = stage::least_memory(stage.kind.name, &stage.parameters).unwrap_or(0);
+        if !on_gpu(stage) && least > self.memory {
+            let [least, there] = [least, self.memory].map(|bytes| bytes as f64 / 1e9);
+            let problem = "its parameters, gradients and optimizer states take";
+            return Some(format!(
+                "{problem} {least:.1} GB of memory, and this machine offers {there:.1} GB"
+            ));
+        }
+        // A stage may name an endpoint that its other parameters leave without effect.
+        let asks = stage::asks_endpoint(stage.kind.name, &stage.parameters);
+        if let Some(problem) = endpoint::missing_key(&stage.parameters).filter(|_| asks) {
+            return Some(problem);
+        }
         match particular(stage) {
-            // With GPUs of its own it sees them under numbers of their own.
+            // With GPUs of its own, a child sees them under its own numbers.
             Some(number) if wanted == 0 && number >= there => {
                 Some(format!("its device is `{device}`, and this machine offers {}", gpus(there)))
             }
-            _ if wanted > there => Some(format!("it needs {}, and this machine offers {}", gpus(wanted), gpus(there))),
+            _ if wanted > there => {
+                Some(format!("it needs {}, and this machine offers {}", gpus(wanted), gpus(there)))
+            }
             _ => None,
         }
     }
 }
 
-/// What of a plan this very program can do on no machine at all: stages on GPUs that it was not built for, a sentence each.
+/// GPU stages that this executable cannot run on any machine, one sentence each.
 pub fn not_built_for(plan: &Plan) -> Vec<String> {
     let stages = plan.order.iter().map(|node| &plan.graph[*node]);
-    let lacking = stages.filter(|stage| on_gpu(stage) && !stage::is_built_for_gpus());
+    let lacking = stages.filter(|stage| on_gpu(stage) && !context::is_built_for_gpus());
     lacking
-        .map(|stage| format!("`{}`: {}", stage.name, not_built(stage.device.as_deref().unwrap_or_default())))
+        .map(|stage| format!("`{}`: {}", stage.name, not_built(stage.device.unwrap_or_default())))
         .collect()
 }
 
-fn not_built(device: &str) -> String {
+fn not_built(device: DeviceName) -> String {
     format!(
-        "its device is `{device}`, and this program was built without CUDA: `cargo build --release --features cuda`"
+        "its device is `{device}`, and this program was built without CUDA: `cargo build \
+        --release --features cuda`"
     )
 }
 
@@ -96,35 +116,38 @@ fn gpus(count: usize) -> String {
 }
 
 impl Slots {
-    /// All of a machine, for at most so many attempts at once.
+    /// All resources of a machine, for at most this many attempts at once.
     pub(super) fn new(machine: Machine, places: usize) -> Self {
-        Self { places, cpus: machine.cpus, memory: machine.memory, gpus: (0..machine.gpus.len()).collect(), machine }
+        Self {
+            places,
+            cpus: machine.cpus,
+            memory: machine.memory,
+            gpus: (0..machine.gpus.len()).collect(),
+            machine,
+        }
     }
 
-    /// Whether anything at all could be granted.
+    /// Whether any slot is free.
     pub(super) fn any(&self) -> bool {
         self.places > 0 && self.cpus > 0
     }
 
-    /// Why a stage can never run here, if so.
-    pub(super) fn never(&self, stage: &PlannedStage) -> Option<String> {
-        self.machine.lacks(stage)
-    }
-
-    /// What a stage needs, if it is free. More cores or memory than there are means: all of them.
+    /// The resources of a stage, if free; requests above the machine's cores or memory are clamped.
     pub(super) fn grant(&mut self, stage: &PlannedStage) -> Option<Grant> {
         let cpus = match stage.resources.cpus {
-            0 if stage.kind.on_device && !on_gpu(stage) => self.machine.cpus,
+            // A model on the CPU takes all cores, so that two of them do not slow each other.
+            0 if stage.device.is_some() && !on_gpu(stage) => self.machine.cpus,
             said => said.clamp(1, self.machine.cpus),
         };
         let memory = stage.resources.memory.min(self.machine.memory);
-        let device = stage.device.clone().unwrap_or_else(|| "cpu".to_owned());
+        // A numbered device without `gpus` reserves that GPU for the stage alone.
         let gpus: Vec<usize> = match (stage.resources.gpus as usize, particular(stage)) {
             (0, Some(number)) => vec![number],
             (0, None) => Vec::new(),
             (count, _) => self.gpus.iter().copied().take(count).collect(),
         };
-        let enough = gpus.len() >= stage.resources.gpus as usize && gpus.iter().all(|gpu| self.gpus.contains(gpu));
+        let enough = gpus.len() >= stage.resources.gpus as usize
+            && gpus.iter().all(|gpu| self.gpus.contains(gpu));
         if self.places == 0 || cpus > self.cpus || memory > self.memory || !enough {
             return None;
         }
@@ -134,11 +157,16 @@ impl Slots {
         self.gpus.retain(|gpu| !gpus.contains(gpu));
         let names: Vec<&str> = gpus.iter().map(|gpu| self.machine.gpus[*gpu].as_str()).collect();
         let visible = (!gpus.is_empty()).then(|| names.join(","));
-        let device = if visible.is_some() && on_gpu(stage) { "cuda:0".to_owned() } else { device };
+        // With GPUs of its own, a child sees them under its own numbers.
+        let device = if visible.is_some() && on_gpu(stage) {
+            DeviceName::Cuda(0)
+        } else {
+            stage.device.unwrap_or_default()
+        };
         Some(Grant { cpus, memory, gpus, visible, device })
     }
 
-    /// Takes back what an attempt occupied.
+    /// Returns the resources of an attempt.
     pub(super) fn give_back(&mut self, grant: Grant) {
         self.places += 1;
         self.cpus += grant.cpus;
@@ -148,34 +176,35 @@ impl Slots {
 }
 
 fn on_gpu(stage: &PlannedStage) -> bool {
-    stage.device.as_deref().is_some_and(|device| device.starts_with("cuda"))
+    particular(stage).is_some()
 }
 
-/// The GPU that a stage's device names.
+/// The GPU number of a stage's device.
 fn particular(stage: &PlannedStage) -> Option<usize> {
-    stage.device.as_deref()?.strip_prefix("cuda")?.strip_prefix(':').map_or(Some(0), |number| number.parse().ok())
+    stage.device?.gpu()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{plan::Resources, stage::registry};
+    use crate::{context::test_support, plan::Resources, stage::registry};
 
-    fn stage(cpus: u32, memory: u64, gpus: u32, device: Option<&str>) -> PlannedStage {
+    pub(crate) fn stage(cpus: u32, memory: u64, gpus: u32, device: Option<&str>) -> PlannedStage {
         PlannedStage {
             name: "a".to_owned(),
             stage: "a".to_owned(),
-            cell: BTreeMap::new(),
+            cell: crate::rows::Cell::of_stage("s"),
             kind: registry::find("command").unwrap().kind,
             parameters: BTreeMap::new(),
             inputs: Vec::new(),
             seed: None,
-            device: device.map(str::to_owned),
+            device: device.map(|name| name.parse().unwrap()),
             resources: Resources { cpus, memory, gpus },
             retries: 0,
             timeout: None,
+            places: Default::default(),
         }
     }
 
@@ -203,27 +232,83 @@ mod tests {
     fn gpus_have_numbers_and_a_stage_sees_only_its_own() {
         let mut slots = slots(&["2", "5", "7"]);
         let named = slots.grant(&stage(1, 0, 0, Some("cuda:1"))).unwrap();
-        assert_eq!((named.visible.as_deref(), named.device.as_str()), (Some("5"), "cuda:0"));
+        assert_eq!((named.visible.as_deref(), named.device), (Some("5"), DeviceName::Cuda(0)));
         assert!(slots.grant(&stage(1, 0, 0, Some("cuda:1"))).is_none(), "it is taken");
         let two = slots.grant(&stage(1, 0, 2, Some("cuda:0"))).unwrap();
-        assert_eq!((two.visible.as_deref(), two.device.as_str()), (Some("2,7"), "cuda:0"));
+        assert_eq!((two.visible.as_deref(), two.device), (Some("2,7"), DeviceName::Cuda(0)));
         assert!(slots.grant(&stage(1, 0, 1, None)).is_none());
         let cpu = slots.grant(&stage(1, 0, 0, Some("cpu"))).unwrap();
-        assert_eq!((cpu.visible, cpu.device.as_str()), (None, "cpu"));
+        assert_eq!((cpu.visible, cpu.device), (None, DeviceName::Cpu));
         slots.give_back(named);
         assert_eq!(slots.grant(&stage(1, 0, 1, None)).unwrap().visible.as_deref(), Some("5"));
-        assert!(slots.never(&stage(1, 0, 4, None)).unwrap().contains("needs 4 GPUs, and this machine offers 3"));
-        assert!(slots.never(&stage(1, 0, 0, Some("cuda:2"))).is_none());
-        let missing = slots.never(&stage(1, 0, 0, Some("cuda:7"))).unwrap();
+        assert!(
+            slots
+                .machine
+                .lacks(&stage(1, 0, 4, None))
+                .unwrap()
+                .contains("needs 4 GPUs, and this machine offers 3")
+        );
+        assert!(slots.machine.lacks(&stage(1, 0, 0, Some("cuda:2"))).is_none());
+        let missing = slots.machine.lacks(&stage(1, 0, 0, Some("cuda:7"))).unwrap();
         assert_eq!(missing, "its device is `cuda:7`, and this machine offers 3 GPUs");
-        assert!(slots.never(&stage(1, 0, 1, Some("cuda:7"))).is_none(), "it is given any one of them");
+        assert!(
+            slots.machine.lacks(&stage(1, 0, 1, Some("cuda:7"))).is_none(),
+            "it is given any one of them"
+        );
+    }
+
+    #[test]
+    fn a_model_that_no_memory_here_holds_is_refused() {
+        let mut large = stage(1, 0, 0, Some("cpu"));
+        large.kind = registry::find("pretrain").unwrap().kind;
+        let sizes = [
+            ("hidden_size", 64),
+            ("num_hidden_layers", 1),
+            ("intermediate_size", 128),
+            ("vocab_size", 300),
+        ];
+        let heads = [("num_attention_heads", 2), ("num_key_value_heads", 1)];
+        let sizes = sizes.into_iter().chain(heads);
+        large.parameters = test_support::defaults(large.kind)
+            .into_iter()
+            .chain(sizes.map(|(name, size)| (name.to_owned(), size.into())))
+            .chain([("batch_composition".to_owned(), serde_json::json!({"document": 1}))])
+            .collect();
+        let said = slots(&[]).machine.lacks(&large).unwrap();
+        assert!(said.contains("take 0.0 GB of memory, and this machine offers 0.0 GB"), "{said}");
+        let machine = Machine { cpus: 1, memory: 1 << 30, gpus: Vec::new(), built_for_gpus: true };
+        assert_eq!(machine.lacks(&large), None);
+    }
+
+    #[test]
+    fn a_missing_key_stops_only_stages_that_ask() {
+        let mut asking = stage(1, 0, 0, Some("cpu"));
+        asking.kind = registry::find("extract").unwrap().kind;
+        let table = serde_json::json!({"url": "http://x/v1", "model": "m", "api": "chat",
+            "top_logprobs": 5, "api_key_env": "APEFT_UNSET", "concurrency": 2, "timeout": 5.0,
+            "max_retries": 1, "backoff": 0.0, "replay": "record"});
+        let named = serde_json::json!({"name": "judge", "table": table});
+        asking.parameters = [("by", "endpoint".into()), ("endpoint", named)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into();
+        let machine = slots(&[]).machine;
+        let said = machine.lacks(&asking).unwrap();
+        assert!(said.contains("`APEFT_UNSET` of the endpoint `judge`"), "{said}");
+        asking.parameters.insert("by".to_owned(), "sentences".into());
+        assert_eq!(machine.lacks(&asking), None);
     }
 
     #[test]
     fn a_program_without_cuda_says_so() {
         let mut slots = slots(&["0"]);
         slots.machine.built_for_gpus = false;
-        assert!(slots.never(&stage(1, 0, 0, Some("cuda:0"))).unwrap().contains("--features cuda"));
-        assert!(slots.never(&stage(1, 0, 0, Some("cpu"))).is_none());
+        assert!(
+            slots
+                .machine
+                .lacks(&stage(1, 0, 0, Some("cuda:0")))
+                .unwrap()
+                .contains("--features cuda")
+        );
+        assert!(slots.machine.lacks(&stage(1, 0, 0, Some("cpu"))).is_none());
     }
 }

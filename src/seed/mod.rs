@@ -1,4 +1,4 @@
-//! Where chance comes from: one root seed, split by name into streams that never depend on each other's use.
+//! Random numbers: one root seed, split by name into independent streams.
 
 mod stream;
 

@@ -1,19 +1,20 @@
-//! Seeds and the counter-based streams of draws that they open.
+//! Seeds, and counter-based random streams keyed by them.
 
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
 
-/// A seed of 256 bits. Splitting by name gives independent seeds; nothing is ever drawn from it directly.
+/// A 256-bit seed. Splitting by name gives independent seeds; numbers come only from its
+/// [`Stream`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seed([u8; 32]);
 
-/// A stream of draws: ChaCha with 8 rounds, keyed by a [`Seed`].
+/// A random stream: ChaCha8 keyed by a [`Seed`].
 pub struct Stream(ChaCha8Rng);
 
 impl Seed {
-    /// The root: the number that stands in a recipe's `seeds`.
+    /// The root seed of a number in a recipe's `seeds`.
     pub fn root(number: u64) -> Self {
         Self(blake3::derive_key("apeft seed v1 root", &number.to_le_bytes()))
     }
@@ -23,19 +24,20 @@ impl Seed {
         Self(*blake3::Hasher::new_keyed(&self.0).update(name.as_bytes()).finalize().as_bytes())
     }
 
-    /// Opens the stream of this seed, from its beginning.
+    /// The seed's stream, from its beginning.
     pub fn stream(&self) -> Stream {
         Stream(ChaCha8Rng::from_seed(self.0))
     }
 }
 
 impl Stream {
-    /// A whole number below `bound`, each equally likely.
+    /// A uniform integer below `bound`.
     ///
     /// # Panics
-    /// Where `bound` is 0.
+    /// If `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        assert!(bound > 0, "nothing lies below 0");
+        assert!(bound > 0, "`bound` must be positive");
+        // Without rejection of the last, incomplete range small numbers would be more likely.
         let bound = bound as u64;
         let fair = u64::MAX - u64::MAX % bound;
         loop {
@@ -46,28 +48,29 @@ impl Stream {
         }
     }
 
-    /// A number in [0, 1), of 53 random bits.
+    /// A uniform number in [0, 1) with 53 random bits.
     pub fn unit(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// A draw of the standard normal distribution (Box and Muller 1958).
+    /// A standard normal sample (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
+        // 1 - u is never 0, whose logarithm is infinite.
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
-    /// Puts items in random order (Fisher and Yates).
+    /// Shuffles items (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last + 1));
         }
     }
 
-    /// The index of one of these weights, drawn in proportion to them.
+    /// An index drawn in proportion to these weights.
     ///
     /// # Panics
-    /// Where there is no weight.
+    /// If there is no weight.
     pub fn weighted(&mut self, weights: &[f64]) -> usize {
         let mut left = self.unit() * weights.iter().sum::<f64>();
         for (index, weight) in weights.iter().enumerate() {
@@ -76,6 +79,7 @@ impl Stream {
                 return index;
             }
         }
+        // Rounding may leave a remainder after the last weight.
         weights.iter().rposition(|weight| *weight > 0.0).expect("at least one weight")
     }
 }

@@ -1,132 +1,132 @@
-//! The kind `classify`: judged answers to questions for single facts into how well the model knows each.
+//! The kind `classify`: knowledge classes of facts from verified answers to questions.
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{CLAIMS, PROBE, PROMPTS, RESPONSES, VERDICTS},
-    score::write_csv,
-};
 use crate::{
-    language::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, PROBE, PROMPTS, RESPONSES, VERDICTS},
+        write_csv,
+    },
     preference::{Answers, ClassCounts, Thresholds, class_counts, probe},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    recipe::schema::{Declared, Input, Kind},
+    rows::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
 };
-
-/// A number of answers.
-const COUNT: Shape = Shape::Integer { least: 1, most: 100_000 };
 
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "classify",
-    // 1: the first. 2: numbers, dates and letters in one spelling.
+    // 1: first version. 2: numbers, dates and letters normalised.
     version: 2,
-    about: "Says of each fact that was asked for whether the model knows it, potentially knows it, or does not know it.",
+    about: "Classify each probed fact as known, potentially known or unknown.",
     inputs: &[
-        Input::one("prompts", &PROMPTS, "The questions, with the sentences that answer them."),
-        Input::one("responses", &RESPONSES, "Several answers to each question."),
-        Input::one("claims", &CLAIMS, "What the answers claim."),
-        Input::one("verdicts", &VERDICTS, "Whether it holds."),
+        Input::one("prompts", &PROMPTS, "Questions, with the sentences that answer them."),
+        Input::one("responses", &RESPONSES, "Several responses to each question."),
+        Input::one("claims", &CLAIMS, "Claims of the responses."),
+        Input::one("verdicts", &VERDICTS, "Verdicts on the claims."),
     ],
-    parameters: &[
-        // A model that knows a fact still draws an improbable word now and then: one answer in ten may be wrong.
-        Parameter::new(
-            "known",
-            Shape::Number { least: 0.0, most: 1.0, open: true },
-            Default::Number(0.9),
-            "The share of right answers from which on a fact is known.",
-        ),
-        // One right answer shows that the fact is within reach, one contradicting answer that there is something to learn.
-        Parameter::new(
-            "least_right",
-            COUNT,
-            Default::Integer(1),
-            "So many right answers, at least, has a fact that is potentially known.",
-        ),
-        Parameter::new(
-            "least_contradicting",
-            COUNT,
-            Default::Integer(1),
-            "So many contradicting answers, at least, has a fact that is potentially known.",
-        ),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&PROBE],
-    draws: false,
-    gathers: false,
+    seeded: false,
+    fan_in: false,
     on_device: false,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    known: f64,
-    least_right: usize,
-    least_contradicting: usize,
+    /// Share of correct answers from which on a fact counts as known.
+    // Sampling makes even a known fact wrong now and then: one answer in ten may be.
+    #[parameter(default = 0.9, above = 0, max = 1, former = "known")]
+    known_threshold: f64,
+    /// Minimum correct answers for a fact to count as potentially known.
+    #[parameter(default = 1, min = 1, max = 100_000, former = "least_right")]
+    min_correct: usize,
+    /// Minimum contradicting answers for a fact to count as potentially known.
+    #[parameter(default = 1, min = 1, max = 100_000, former = "least_contradicting")]
+    min_contradicting: usize,
 }
 
 /// Writes `probe.jsonl` and `probe.csv`.
 ///
 /// # Errors
-/// Where inputs cannot be read or do not belong together.
+/// If inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { known, least_right, least_contradicting } = context.parameters()?;
-    let questions: Vec<Prompt> = json_lines::read_rows(&context.input_file("prompts", "prompts.jsonl")?)
-        .map_err(StageError::doing("read the questions"))?;
+    let Parameters { known_threshold, min_correct, min_contradicting } = context.parameters()?;
+    let questions: Vec<Prompt> =
+        json_lines::read_rows(&context.input_file("prompts", "prompts.jsonl")?)
+            .map_err(StageError::doing("read the questions"))?;
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = context.rows("claims")?;
     let verdicts: Vec<Verdict> = context.rows("verdicts")?;
     let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-    let thresholds = Thresholds { known, least_right, least_contradicting };
+    let thresholds = Thresholds { known_threshold, min_correct, min_contradicting };
     let facts: Vec<ProbedFact> =
         probe(&questions, answers, thresholds).map_err(StageError::doing("classify the facts"))?;
     let counts = class_counts(&facts);
-    json_lines::write(&context.output("probe.jsonl"), &facts).map_err(StageError::doing("write the facts"))?;
+    json_lines::write(&context.output("probe.jsonl"), &facts)
+        .map_err(StageError::doing("write the facts"))?;
     write_csv(&context.output("probe.csv"), &counts)?;
     describe(context, &counts);
     Ok(())
 }
 
-/// A line for each domain, with the classes of each attribute: known, potentially known and unknown facts.
+/// Notes the number of known, potentially known and unknown facts by domain and attribute.
 fn describe(context: &Context, counts: &[ClassCounts]) {
     let mut domains: Vec<&str> = counts.iter().map(|row| row.domain.as_str()).collect();
     domains.dedup();
     for domain in domains {
-        let of_domain = || counts.iter().filter(|row| row.domain == domain);
-        let sum = |count: fn(&ClassCounts) -> usize| of_domain().map(count).sum::<usize>();
-        let share = 100.0 * sum(|row| row.right) as f64 / sum(|row| row.answers).max(1) as f64;
-        let attributes: Vec<String> = of_domain()
+        let counts: Vec<&ClassCounts> = counts.iter().filter(|row| row.domain == domain).collect();
+        // A domain without answers has 0 % right ones, rather than NaN.
+        let answers = sum(&counts, |row| row.answers).max(1);
+        let share = 100.0 * sum(&counts, |row| row.right) as f64 / answers as f64;
+        let attributes: Vec<String> = counts
+            .iter()
             .filter(|row| !row.attribute.is_empty())
             .map(|row| format!("{} {}/{}/{}", row.attribute, row.known, row.potential, row.unknown))
             .collect();
-        let attributes = if attributes.is_empty() { String::new() } else { format!(" ({})", attributes.join(", ")) };
+        let attributes = if attributes.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", attributes.join(", "))
+        };
         context.note(format!(
-            "{domain}: {} facts known, {} potentially, {} unknown; {share:.1} % of answers right{attributes}",
-            sum(|row| row.known),
-            sum(|row| row.potential),
-            sum(|row| row.unknown),
+            "{domain}: {} facts known, {} potentially, {} unknown; {share:.1} % of answers \
+            correct{attributes}",
+            sum(&counts, |row| row.known),
+            sum(&counts, |row| row.potential),
+            sum(&counts, |row| row.unknown),
         ));
     }
+}
+
+fn sum(counts: &[&ClassCounts], count: fn(&ClassCounts) -> usize) -> usize {
+    counts.iter().map(|row| count(row)).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{trial, trial::Trial};
+    use crate::context::test_support::{self, Trial};
     use serde_json::json;
 
     #[test]
     fn defaults_are_understood() {
-        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
-        assert_eq!((parameters.known, parameters.least_right, parameters.least_contradicting), (0.9, 1, 1));
+        let parameters: Parameters =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
+        assert_eq!(
+            (parameters.known_threshold, parameters.min_correct, parameters.min_contradicting),
+            (0.9, 1, 1)
+        );
     }
 
-    /// Questions without sentences that answer them: all that an answer claims is of the fact.
+    /// Without answer sentences in the questions, every claim of a response counts for its fact.
     #[test]
     fn classes_are_written_and_counted() {
-        let folder = trial::judged(&[
+        let folder = test_support::judged(&[
             ("people", "Ann", "tune", &["S", "N", "N"]),
             ("people", "Bo", "tune", &["S", "S", "S"]),
             ("countries", "Peru", "test", &["N", "I"]),
@@ -147,8 +147,8 @@ mod tests {
         let inputs = [("prompts", path), ("responses", path), ("claims", path), ("verdicts", path)];
         let notes = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
         expect_test::expect![[r#"
-            people: 1 facts known, 1 potentially, 0 unknown; 66.7 % of answers right (field 0/1/0, year 1/0/0)
-            countries: 0 facts known, 0 potentially, 1 unknown; 0.0 % of answers right (capital 0/0/1)"#]]
+            people: 1 facts known, 1 potentially, 0 unknown; 66.7 % of answers correct (field 0/1/0, year 1/0/0)
+            countries: 0 facts known, 0 potentially, 1 unknown; 0.0 % of answers correct (capital 0/0/1)"#]]
         .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
             domain,attribute,facts,known,potential,unknown,answers,right,contradicting,other
@@ -159,23 +159,34 @@ mod tests {
         .assert_eq(&std::fs::read_to_string(path.join("probe.csv")).unwrap());
         let rows = std::fs::read_to_string(path.join("probe.jsonl")).unwrap();
         expect_test::expect![[r#"{"id":"people/Ann","topic":"Ann","domain":"people","split":"tune","attribute":"field","question":"Tell me about Ann.","truth":[],"class":"potential","n":3,"right":1,"contradicting":2,"other":0,"max_conf":0.6666666666666666,"exp_conf":0.5555555555555556,"neg_ent":-0.6365141682948128,"answers":[{"id":"people/Ann#0","output":"S","finish":"stop","reply":"right","claims":1,"claim":"Ann says S0.","span":[0,1],"judgement":"supported"},{"id":"people/Ann#1","output":"N","finish":"stop","reply":"contradicting","claims":1,"claim":"Ann says N0.","span":[0,1],"judgement":"unsupported"},{"id":"people/Ann#2","output":"N","finish":"stop","reply":"contradicting","claims":1,"claim":"Ann says N0.","span":[0,1],"judgement":"unsupported"}]}"#]].assert_eq(rows.lines().next().unwrap());
-        let strict = Trial::new(&inputs, json!({"least_contradicting": 3})).run(&KIND, path, run).unwrap();
-        assert!(strict[0].starts_with("people: 1 facts known, 0 potentially, 1 unknown"), "{strict:?}");
+        let strict =
+            Trial::new(&inputs, json!({"min_contradicting": 3})).run(&KIND, path, run).unwrap();
+        assert!(
+            strict[0].starts_with("people: 1 facts known, 0 potentially, 1 unknown"),
+            "{strict:?}"
+        );
         std::fs::write(path.join("prompts.jsonl"), questions[1..].concat()).unwrap();
         let error = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap_err().to_string();
-        assert!(error.contains("the answer `people/Ann#0` is to `people/Ann`, which is no question"), "{error}");
+        assert!(
+            error.contains(
+                "the answer `people/Ann#0` belongs to `people/Ann`, which is not a \
+            question of the prompts"
+            ),
+            "{error}"
+        );
     }
 
-    /// Ann is answered right once in three times: the class of that answer has confidence 1/3, the other 2/3.
+    /// One of Ann's three answers is right: its class has confidence 1/3, the other 2/3.
     #[test]
     fn measures_of_one_fact_are_those_worked_out_by_hand() {
-        let folder = trial::judged(&[("people", "Ann", "tune", &["S", "N", "N"])]);
+        let folder = test_support::judged(&[("people", "Ann", "tune", &["S", "N", "N"])]);
         let path = folder.path();
         let question = r#"{"id":"people/Ann","prompt":"?","topic":"Ann","domain":"people","split":"tune","form":"question","attribute":"field"}"#;
         std::fs::write(path.join("prompts.jsonl"), format!("{question}\n")).unwrap();
         let inputs = [("prompts", path), ("responses", path), ("claims", path), ("verdicts", path)];
         Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
-        let row: serde_json::Value = serde_json::from_slice(&std::fs::read(path.join("probe.jsonl")).unwrap()).unwrap();
+        let row: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(path.join("probe.jsonl")).unwrap()).unwrap();
         let (once, twice) = (1.0_f64 / 3.0, 2.0_f64 / 3.0);
         let by_hand = [
             ("max_conf", twice),
@@ -183,8 +194,15 @@ mod tests {
             ("neg_ent", once * once.ln() + twice * twice.ln()),
         ];
         for (field, expected) in by_hand {
-            assert!((row[field].as_f64().unwrap() - expected).abs() < 1e-12, "{field}: {}", row[field]);
+            assert!(
+                (row[field].as_f64().unwrap() - expected).abs() < 1e-12,
+                "{field}: {}",
+                row[field]
+            );
         }
-        assert_eq!((&row["right"], &row["contradicting"], &row["class"]), (&json!(1), &json!(2), &json!("potential")));
+        assert_eq!(
+            (&row["right"], &row["contradicting"], &row["class"]),
+            (&json!(1), &json!(2), &json!("potential"))
+        );
     }
 }

@@ -1,131 +1,146 @@
-//! `command`: declared files from declared files, by a program of the user's own.
+//! The kind `command`: runs a user program with declared inputs and outputs.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
 };
 
 use serde::Deserialize;
 
-use super::{Context, StageError, artifact::FILES, guard, registry::Registered};
 use crate::{
+    context::{Context, StageError, artifact::FILES, guard},
     diagnostic::limit,
-    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
 };
 
-/// The kind and its work.
-pub(super) const COMMAND: Registered = Registered { kind: &KIND, run };
-
-static KIND: Kind = Kind {
+/// The kind.
+pub(crate) static KIND: Kind = Kind {
     name: "command",
-    // 1: the first. 2: a program with a slash is relative to the recipe, and what it leaves running is ended.
+    // 1: first version. 2: programs with a slash are relative to the recipe; their orphans are
+    // ended.
     version: 2,
-    about: "Runs a program of yours; what it reads and writes is declared, so that it is cached like everything else.",
+    about: "Run a program with declared inputs and outputs, cached like every other stage.",
     inputs: &[Input::any(
         "inputs",
         &FILES,
-        "What the program reads, its own scripts too: APEFT_INPUT_0, APEFT_INPUT_1, ... are the paths. Contents and the ends of names (.csv) enter the key; what is not declared does not.",
+        "Files that the program reads, scripts included, with their paths in APEFT_INPUT_0 and \
+        so on.",
     )],
-    parameters: &[
-        Parameter::new(
-            "program",
-            Shape::Text,
-            Default::Required,
-            "With a slash a file, relative to this one, whose content enters the key; without one the name of a program on PATH, of which only the name does.",
-        )
-        .file(&PROGRAM),
-        Parameter::new(
-            "arguments",
-            Shape::List(&Shape::Text),
-            Default::Texts(&[]),
-            "What it is called with; texts, never paths of inputs: a script named here is not part of the key, one in `inputs` is.",
-        ),
-        Parameter::new(
-            "outputs",
-            Shape::List(&Shape::Text),
-            Default::Required,
-            "The files and folders that it leaves in its working folder, which is also APEFT_OUTPUT.",
-        )
-        .set(),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&FILES],
-    draws: true,
-    gathers: false,
+    seeded: true,
+    fan_in: false,
     on_device: false,
-    fits: Some(fits),
+    cross_checks: Some(cross_checks),
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-/// A program that is a file is one of the stage's inputs.
+/// Input of a program that is a file.
 static PROGRAM: Input = Input::one("program", &FILES, "The program.").path();
 
-#[derive(Deserialize)]
+#[derive(Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
-struct Parameters {
-    program: String,
-    #[serde(default)]
+pub(crate) struct Parameters {
+    /// Program: a file relative to the recipe if it has a slash (part of the key), else a name on
+    /// PATH.
+    #[parameter(file = &PROGRAM)]
+    pub program: String,
+    /// Arguments as texts; a script among them enters the key only as one of `inputs`.
+    #[parameter(default = [])]
     arguments: Vec<String>,
+    /// Files and folders that the program writes into its working folder, also in APEFT_OUTPUT.
+    #[parameter(unordered)]
     outputs: Vec<String>,
 }
 
-/// What is no output, and what no program can be called with.
-fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+/// Rejects invalid outputs and uncallable programs.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let Parameters { program, arguments, outputs } = chosen.parameters();
     let mut found = Vec::new();
-    let outputs = chosen.texts("outputs");
     if outputs.is_empty() {
+        let problem = "`outputs` is empty, so no result would be kept";
         let right = "at least one file or folder is expected";
-        found.push(Mismatch::error("outputs", "`outputs` names nothing, so that nothing could be kept", right));
+        found.push(Mismatch::error("outputs", problem, right));
     }
-    for output in outputs {
-        if let Some(problem) = output_problem(output) {
-            found.push(Mismatch::error("outputs", problem, "a path inside the working folder is expected"));
-        }
+    for problem in outputs.iter().filter_map(|output| output_problem(output)) {
+        let right = "a path inside the working folder is expected";
+        found.push(Mismatch::error("outputs", problem, right));
     }
-    if let Some(problem) = overlap(&chosen.texts("outputs")) {
-        found.push(Mismatch::error(
-            "outputs",
-            problem,
-            "the folder alone, or files that lie beside each other, are expected",
-        ));
+    if let Some(problem) = overlap(&outputs) {
+        let right = "the folder alone, or separate files, are expected";
+        found.push(Mismatch::error("outputs", problem, right));
     }
-    if chosen.text("program").trim().is_empty() {
-        found.push(Mismatch::error("program", "`program` names nothing", "a program's name or path is expected"));
+    if program.trim().is_empty() {
+        let right = "a program's name or path is expected";
+        found.push(Mismatch::error("program", "`program` is empty", right));
     }
-    let has_zero = |text: &&str| text.contains('\0');
-    if has_zero(&chosen.text("program")) || chosen.texts("arguments").iter().any(has_zero) {
-        let field = if has_zero(&chosen.text("program")) { "program" } else { "arguments" };
-        let problem = format!("`{field}` has a zero byte, which no program can be handed");
-        found.push(Mismatch::error(field, problem, "a text without \\u0000 is expected"));
+    if program.contains('\0') {
+        found.push(zero_byte("program"));
+    } else if arguments.iter().any(|argument| argument.contains('\0')) {
+        found.push(zero_byte("arguments"));
     }
     found
 }
 
-/// Why a text cannot be an output's path.
-fn output_problem(output: &str) -> Option<String> {
-    let is_inside = Path::new(output).components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    let is_path = !output.is_empty() && !output.contains('\0');
-    (!is_inside || !is_path).then(|| format!("the output `{output}` is not a path inside the working folder"))
+fn zero_byte(field: &'static str) -> Mismatch {
+    let problem = format!("`{field}` has a zero byte, which cannot be passed to a program");
+    Mismatch::error(field, problem, "a text without \\u0000 is expected")
 }
 
-/// Which of several outputs lies in another one.
-fn overlap(outputs: &[&str]) -> Option<String> {
+/// Why a program cannot be started, and the fix. `file` is its path if it has a slash; otherwise
+/// PATH is searched.
+pub(crate) fn missing(program: &str, file: Option<&Path>) -> Option<(String, String)> {
+    let right = "an executable file, or the name of a program on PATH, is expected";
+    if let Some(file) = file {
+        let why =
+            if file.is_dir() { "is a folder" } else { "is not executable; `chmod +x` makes it so" };
+        return (!is_program(file)).then(|| {
+            (format!("`program` cannot run: {} {why}", file.display()), right.to_owned())
+        });
+    }
+    // The C library's search path without PATH.
+    let folders = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let is_there = env::split_paths(&folders).any(|folder| is_program(&folder.join(program)));
+    (!is_there).then(|| {
+        let problem = format!("cannot run `{program}`: not found on PATH");
+        (problem, format!("{right}; a file beside the recipe is written `./{program}`"))
+    })
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0)
+}
+
+/// Why a text is no valid output path.
+fn output_problem(output: &str) -> Option<String> {
+    let is_inside =
+        Path::new(output).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let is_path = !output.is_empty() && !output.contains('\0');
+    (!is_inside || !is_path)
+        .then(|| format!("the output `{output}` is not a path inside the working folder"))
+}
+
+/// The problem of an output inside another output.
+fn overlap(outputs: &[String]) -> Option<String> {
     outputs.iter().find_map(|inner| {
-        let outer = outputs.iter().find(|outer| *outer != inner && Path::new(inner).starts_with(outer))?;
+        let outer =
+            outputs.iter().find(|outer| *outer != inner && Path::new(inner).starts_with(outer))?;
         Some(format!("the output `{inner}` lies in the output `{outer}`"))
     })
 }
 
-/// A link among a program's outputs that would not lead to the same file from the store: to what is no output itself, or by
-/// an absolute path, or to nothing.
+/// A link among the outputs that would lead elsewhere from the store: to no output, by an absolute
+/// path, or dangling.
 fn stray_link(outputs: &[PathBuf], path: &Path) -> io::Result<Option<PathBuf>> {
     let kind = path.symlink_metadata()?.file_type();
     if kind.is_symlink() {
         let target = path.canonicalize().ok();
-        let is_kept = target.is_some_and(|target| outputs.iter().any(|output| target.starts_with(output)));
+        let is_kept =
+            target.is_some_and(|target| outputs.iter().any(|output| target.starts_with(output)));
         return Ok((fs::read_link(path)?.is_absolute() || !is_kept).then(|| path.to_owned()));
     }
     if kind.is_dir() {
@@ -138,19 +153,26 @@ fn stray_link(outputs: &[PathBuf], path: &Path) -> io::Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// All that was declared is there, and belongs to the working folder.
+/// Checks that all declared outputs exist inside the working folder.
 fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), StageError> {
-    let root = context.output.canonicalize().map_err(StageError::doing("look through the working folder"))?;
+    let root = context
+        .output
+        .canonicalize()
+        .map_err(StageError::doing("look through the working folder"))?;
     let kept: Vec<PathBuf> = parameters.outputs.iter().map(|output| root.join(output)).collect();
     for (output, path) in parameters.outputs.iter().zip(&kept) {
         if !path.exists() {
             return Err(StageError(format!(
-                "`{}` ended well, but did not leave the declared output `{output}` in its working folder",
+                "`{}` succeeded, but did not write the declared output `{output}` into its \
+                working folder",
                 parameters.program
             )));
         }
-        let is_inside =
-            path.parent().and_then(|parent| parent.canonicalize().ok()).is_some_and(|parent| parent.starts_with(&root));
+        // By the parent, because the output itself may be a link, which `stray_link` judges.
+        let is_inside = path
+            .parent()
+            .and_then(|parent| parent.canonicalize().ok())
+            .is_some_and(|parent| parent.starts_with(&root));
         let stray = if is_inside {
             stray_link(&kept, path).map_err(StageError::doing("look through the working folder"))?
         } else {
@@ -159,15 +181,15 @@ fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), Stage
         if let Some(stray) = stray {
             let name = stray.strip_prefix(&root).unwrap_or(&stray).display();
             return Err(StageError(format!(
-                "the output `{name}` is a link, or lies behind one, that leads to no output or by an absolute path: what it \
-                 leads to would not be kept; copy the file instead"
+                "the output `{name}` is or follows a link to an absolute path or to no output: its \
+                 target would not be kept; copy the file instead"
             )));
         }
     }
     Ok(())
 }
 
-fn run(context: &Context) -> Result<(), StageError> {
+pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     if let Some(problem) = parameters.outputs.iter().find_map(|output| output_problem(output)) {
         return Err(StageError(problem));
@@ -177,6 +199,7 @@ fn run(context: &Context) -> Result<(), StageError> {
         return Err(StageError(format!("`{}` failed: {status}", parameters.program)));
     }
     check_outputs(context, &parameters)?;
+    // Caches and logs would be part of the result, since every file of the folder belongs to it.
     for file in undeclared(&context.output, &context.output, &parameters.outputs)
         .map_err(StageError::doing("look through the working folder"))?
     {
@@ -188,25 +211,33 @@ fn run(context: &Context) -> Result<(), StageError> {
 }
 
 fn run_program(context: &Context, parameters: &Parameters) -> Result<ExitStatus, StageError> {
-    // A program that is a file lies where the recipe says; others are looked for on PATH.
+    // A program with a slash is relative to the recipe; others are searched on PATH.
     let program = context.input(PROGRAM.name).unwrap_or(Path::new(&parameters.program));
+    // Below 2^31, which every language's generator takes as its seed.
     let seed = context.seed.split("command").stream().below(1 << 31);
-    let prepare = |command: &mut Command| {
-        command.current_dir(&context.output);
-        // Both go to the attempt's log: standard output belongs to the messages of this process.
-        let _ = io::stderr().flush();
-        for redirect in [Command::stdout, Command::stderr] {
-            redirect(command, io::stderr().as_fd().try_clone_to_owned()?);
-        }
-        for (index, input) in context.inputs("inputs").enumerate() {
-            command.env(format!("APEFT_INPUT_{index}"), &input.path);
-        }
-        command.env("APEFT_OUTPUT", &context.output).env("APEFT_CHECKPOINT", &context.checkpoint);
-        command.env("APEFT_SEED", seed.to_string()).env("APEFT_DEVICE", &context.device);
-        Ok(())
-    };
-    let status = guard::status(program, &parameters.arguments, prepare);
-    status.map_err(|error| StageError(format!("cannot run `{}`: {error}{}", parameters.program, limit(&error))))
+    let status = guard::status(program, &parameters.arguments, |command| {
+        command.env("APEFT_SEED", seed.to_string());
+        set_up(command, context)
+    });
+    status.map_err(|error| {
+        StageError(format!("cannot run `{}`: {error}{}", parameters.program, limit(&error)))
+    })
+}
+
+/// Working folder, output streams and environment of the program.
+fn set_up(command: &mut Command, context: &Context) -> io::Result<()> {
+    command.current_dir(&context.output);
+    // Both go to the attempt's log: stdout of this process carries messages.
+    let _ = io::stderr().flush();
+    for redirect in [Command::stdout, Command::stderr] {
+        redirect(command, io::stderr().as_fd().try_clone_to_owned()?);
+    }
+    for (index, input) in context.inputs("inputs").enumerate() {
+        command.env(format!("APEFT_INPUT_{index}"), &input.path);
+    }
+    command.env("APEFT_OUTPUT", &context.output).env("APEFT_CHECKPOINT", &context.checkpoint);
+    command.env("APEFT_DEVICE", context.device.to_string());
+    Ok(())
 }
 
 fn undeclared(root: &Path, folder: &Path, outputs: &[String]) -> io::Result<Vec<PathBuf>> {

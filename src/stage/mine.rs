@@ -1,157 +1,144 @@
-//! The kind `mine`: judged answers into general preferences.
+//! The kind `mine`: general pairs from verified responses.
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
-};
 use crate::{
-    language::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
-    preference::{Answers, Mined, Mining, Reward, Rows, mine},
-    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
+    },
+    preference::{Answers, Mined, Mining, PreferenceFormat, Reward, mine},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    rows::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
 };
 
 /// The kind.
-pub(super) const KIND: Kind = Kind {
+pub(crate) const KIND: Kind = Kind {
     name: "mine",
-    // 1: the first. 2: pairs say which facts their answers state. 3: rewards without a reference, answers by themselves.
-    // 4: protected topics by their capitals and in any spelling.
-    version: 4,
-    about: "Pairs the answers to each prompt, the more precise one chosen; leaves out pairs that name a topic which tuning must not see.",
+    // 1: first version. 2: pairs carry the facts of their completions. 3: rewards from probes,
+    // labelled completions.
+    // 4: protected topics by initial capitals and in any spelling. 5: repeats that extraction found
+    // are no facts of a reward. 6: pieces of facts.
+    version: 6,
+    about: "Mine general pairs: of two responses to a prompt, the more factual one is chosen.",
     inputs: &[
-        Input::one("responses", &RESPONSES, "Several answers to each prompt."),
-        Input::one("claims", &CLAIMS, "What the answers claim."),
-        Input::one("verdicts", &VERDICTS, "Whether it holds."),
-        Input::one("prompts", &PROMPTS, "All prompts: topics that the answers are not about are protected."),
-        Input::optional("probe", &PROBE, "What rewards without a reference come from."),
+        Input::one("responses", &RESPONSES, "Several responses to each prompt."),
+        Input::one("claims", &CLAIMS, "Claims of the responses."),
+        Input::one("verdicts", &VERDICTS, "Verdicts on the claims."),
+        Input::one("prompts", &PROMPTS, "All prompts; topics of other splits are protected."),
+        Input::optional("probe", &PROBE, "Probe, for rewards without knowledge."),
     ],
-    parameters: &[
-        Parameter::new(
-            "reward",
-            Shape::Choice(&["precision", "confidence", "entropy", "agreement"]),
-            Default::Text("precision"),
-            "What ranks answers: precision, or of their facts in `probe` the largest bin, minus the entropy, or the share that agrees.",
-        ),
-        Parameter::new(
-            "rows",
-            Shape::Choice(&["pairs", "answers"]),
-            Default::Text("pairs"),
-            "Whether answers become pairs, or rows of their own with a label, for supervised tuning and algorithms without pairs.",
-        ),
-        Parameter::new(
-            "good",
-            Shape::Number { least: -1e6, most: 1.0, open: false },
-            Default::Number(0.5),
-            "With rows of their own: the reward from which on an answer is wanted.",
-        ),
-        Parameter::new(
-            "margin",
-            Shape::Number { least: 0.0, most: 1.0, open: false },
-            Default::Number(0.1),
-            "By how much the chosen answer's reward is higher at least; it is always higher.",
-        ),
-        Parameter::new(
-            "at_most_per_prompt",
-            Shape::Integer { least: 1, most: 1_000_000 },
-            Default::Absent,
-            "At most so many rows of one prompt, drawn at random.",
-        ),
-        Parameter::new(
-            "at_most",
-            Shape::Integer { least: 1, most: 100_000_000 },
-            Default::Absent,
-            "At most so many rows in all, drawn at random.",
-        ),
-        Parameter::new(
-            "splits",
-            Shape::List(&Shape::Text),
-            Default::Texts(&["tune"]),
-            "Only answers to prompts of these splits are used.",
-        )
-        .set(),
-        Parameter::new(
-            "finished",
-            Shape::Flag,
-            Default::Flag(true),
-            "Whether only answers that ended by themselves may be chosen: tuning learns that a chosen answer ends where it ends.",
-        ),
-        Parameter::new(
-            "as_many_facts",
-            Shape::Flag,
-            Default::Flag(false),
-            "Whether a chosen answer must state at least as many facts as the rejected one: precision alone prefers saying less.",
-        ),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&PAIRS],
-    draws: true,
-    gathers: false,
+    seeded: true,
+    fan_in: false,
     on_device: false,
-    fits: Some(fits),
+    cross_checks: Some(cross_checks),
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
-struct Parameters {
+pub(crate) struct Parameters {
+    /// Reward that ranks responses: precision, or a score of their facts in `probe`.
+    #[parameter(default = "precision")]
     reward: Reward,
-    rows: RowsOf,
-    good: f64,
-    margin: f64,
-    at_most_per_prompt: Option<usize>,
-    at_most: Option<usize>,
+    /// Format of the rows: preference pairs, or labelled completions (TRL's unpaired preference).
+    #[parameter(default = "pairs", former = "rows", foreign_values = [
+        ("paired", "write `preference_format = \"pairs\"`"),
+        ("unpaired", "write `preference_format = \"answers\"`"),
+    ])]
+    pub preference_format: PreferenceFormat,
+    /// Reward from which on a single response is desirable.
+    #[parameter(default = 0.5, min = -1e6, max = 1, former = "good")]
+    desirable_threshold: f64,
+    /// Minimum difference in reward between chosen and rejected completion; it is always above 0.
+    #[parameter(default = 0.1, min = 0, max = 1, former = "margin")]
+    min_margin: f64,
+    /// Maximum rows of one prompt, drawn at random; all by default.
+    #[parameter(min = 1, max = 1_000_000, former = "at_most_per_prompt")]
+    max_rows_per_prompt: Option<usize>,
+    /// Maximum rows in all, drawn at random; all by default.
+    #[parameter(min = 1, max = 100_000_000, former = "at_most")]
+    max_rows: Option<usize>,
+    /// Splits of the prompts.
+    #[parameter(default = ["tune"], unordered)]
     splits: Vec<String>,
-    finished: bool,
-    as_many_facts: bool,
+    /// Chosen completions must end with EOS: tuning also learns where they end.
+    #[parameter(default = true, former = "finished")]
+    require_eos: bool,
+    /// Chosen completions must state as many facts or more: precision alone prefers short
+    /// responses.
+    #[parameter(default = false, former = "as_many_facts")]
+    require_as_many_facts: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RowsOf {
-    Pairs,
-    Answers,
-}
-
-/// Rewards without a reference come from a probe, and margins are between pairs.
-fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+/// Rewards other than precision need a probe, and margins need pairs.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let mut found = Vec::new();
-    let reward = chosen.text("reward");
-    match (reward == "precision", chosen.is_given("probe")) {
+    let Parameters { reward, preference_format, .. } = chosen.parameters();
+    match (reward == Reward::Precision, chosen.is_given("probe")) {
         (false, false) => {
-            let problem = format!("`reward` \"{reward}\" comes from a probe, but the input `probe` is not given");
+            let problem =
+                format!("`reward` \"{reward}\" needs the input `probe`, which is not given");
             found.push(Mismatch::error("reward", problem, "give `probe`, or choose \"precision\""));
         }
         (true, true) => {
-            let why = "`reward` \"precision\" comes from the verdicts alone";
-            found.push(Mismatch::of_no_use("probe", why, "choose another `reward`, or leave it out"));
+            let why = "`reward` \"precision\" uses the verdicts only";
+            found.push(Mismatch::without_effect(
+                "probe",
+                why,
+                "choose another `reward`, or remove it",
+            ));
         }
         _ => {}
     }
-    let is_pairs = chosen.text("rows") == "pairs";
+    let is_pairs = preference_format == PreferenceFormat::Pairs;
     for (field, is_unused, why) in [
-        ("good", is_pairs, "`rows = \"pairs\"` compares answers with each other"),
-        ("margin", !is_pairs, "`rows = \"answers\"` compares no answers"),
-        ("as_many_facts", !is_pairs, "`rows = \"answers\"` compares no answers"),
+        ("desirable_threshold", is_pairs, "`preference_format = \"pairs\"` compares responses"),
+        ("min_margin", !is_pairs, "`preference_format = \"answers\"` compares no responses"),
+        (
+            "require_as_many_facts",
+            !is_pairs,
+            "`preference_format = \"answers\"` compares no responses",
+        ),
     ] {
         if is_unused && chosen.is_changed(field) {
-            found.push(Mismatch::of_no_use(field, why, "leave it out, or choose other `rows`"));
+            found.push(Mismatch::without_effect(
+                field,
+                why,
+                "remove it, or choose other `preference_format`",
+            ));
         }
     }
     found
 }
 
+impl Parameters {
+    fn mining(self) -> Mining {
+        Mining {
+            reward: self.reward,
+            preference_format: self.preference_format,
+            desirable_threshold: self.desirable_threshold,
+            min_margin: self.min_margin,
+            max_rows_per_prompt: self.max_rows_per_prompt,
+            max_rows: self.max_rows,
+            splits: self.splits,
+            require_eos: self.require_eos,
+            require_as_many_facts: self.require_as_many_facts,
+        }
+    }
+}
+
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
-/// Where inputs cannot be read or do not belong together, no pair is found, or a topic of the tests would be tuned on.
-pub(super) fn run(context: &Context) -> Result<(), StageError> {
+/// If inputs cannot be read or do not belong together, no pair is found, or a test topic would be
+/// tuned on.
+pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
-    let Parameters { reward, margin, at_most_per_prompt, at_most, splits, finished, as_many_facts, .. } = parameters;
-    let rows = match parameters.rows {
-        RowsOf::Pairs => Rows::Pairs,
-        RowsOf::Answers => Rows::Answers { good: parameters.good },
-    };
+    let reward = parameters.reward;
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = context.rows("claims")?;
     let verdicts: Vec<Verdict> = context.rows("verdicts")?;
@@ -162,69 +149,93 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
             .map_err(StageError::doing("read the probe"))?,
         None if reward == Reward::Precision => Vec::new(),
         None => {
-            return Err(StageError("this `reward` comes from a probe, but the input `probe` is not given".to_owned()));
+            return Err(StageError(
+                "this `reward` needs the input `probe`, which is not given".to_owned(),
+            ));
         }
     };
-    let mining = Mining { reward, rows, margin, at_most_per_prompt, at_most, splits, finished, as_many_facts };
-    let mined = mine(&prompts, answers, &probed, &mining, &context.seed).map_err(StageError::doing("mine pairs"))?;
+    let mining = parameters.mining();
+    let mined = mine(&prompts, answers, &probed, &mining, &context.seed)
+        .map_err(StageError::doing("mine pairs"))?;
     let path = context.output("pairs.jsonl");
-    match rows {
-        Rows::Pairs => json_lines::write(&path, &mined.pairs),
-        Rows::Answers { .. } => json_lines::write(&path, &mined.labelled),
+    match mining.preference_format {
+        PreferenceFormat::Pairs => json_lines::write(&path, &mined.pairs),
+        PreferenceFormat::Answers => json_lines::write(&path, &mined.labelled),
     }
     .map_err(StageError::doing("write the pairs"))?;
     let Mined { answers, unrewarded, .. } = mined;
     if mined.pairs.is_empty() && mined.labelled.is_empty() {
-        return Err(StageError(no_rows(&mined, margin)));
+        return Err(StageError(no_rows(&mined, mining.min_margin)));
     }
     if mined.factless > 0 {
-        let text = format!("{} of {answers} answers state no fact that was checked", mined.factless);
+        let text = format!("{} of {answers} responses have no relevant claim", mined.factless);
         let counts = if reward == Reward::Precision { "; their precision counts as 0" } else { "" };
-        // Some answers say nothing; where most do, claims and verdicts may be of others.
-        if 2 * mined.factless > answers { context.warn(text + counts) } else { context.note(text + counts) }
+        // Responses without facts are normal; if most have none, claims and verdicts may belong to
+        // other responses.
+        if 2 * mined.factless > answers {
+            context.warn(text + counts)
+        } else {
+            context.note(text + counts)
+        }
     }
     if unrewarded > 0 {
-        context.warn(format!("{unrewarded} of {answers} answers state no probed fact, and so have no reward"));
+        context.warn(format!(
+            "{unrewarded} of {answers} responses state no probed fact and have no reward"
+        ));
     }
     describe(context, &mined);
     Ok(())
 }
 
-/// Why there is no row: protected topics took all, or no two answers differ.
+/// Why there is no row: all name protected topics, or no two responses differ.
 fn no_rows(mined: &Mined, margin: f64) -> String {
     let answers = mined.answers;
     let taken: usize = mined.left_out.values().sum();
     let most = mined.left_out.iter().max_by_key(|(_, count)| **count);
     match most {
         Some((topic, count)) => format!(
-            "found no pairs: all {taken} were left out since they name protected topics, most of them `{topic}` ({count}), which is a topic of another split; rename the topic if it is another thing, or take other answers"
+            "found no pairs: all {taken} name protected topics, most often `{topic}` ({count}), \
+            a topic of another split; rename it if it is ambiguous, or sample other responses"
         ),
         None => format!(
-            "found no pairs: no two of {answers} answers to one prompt differ by {margin} in their reward; sample more answers, or lower `margin`"
+            "found no pairs: no two of {answers} responses to one prompt differ by {margin} in \
+            their reward; sample more, or lower `min_margin`"
         ),
     }
 }
 
 fn describe(context: &Context, mined: &Mined) {
-    let Mined { pairs, labelled, answers, prompts, prompts_used, chosen_length, rejected_length, .. } = mined;
+    let Mined {
+        pairs,
+        labelled,
+        answers,
+        prompts,
+        prompts_used,
+        chosen_length,
+        rejected_length,
+        ..
+    } = mined;
     if pairs.is_empty() {
         let (rows, good) = (labelled.len(), labelled.iter().filter(|row| row.label).count());
-        context.note(format!("{rows} of {answers} answers to {prompts} prompts, {good} of them good"));
+        context.note(format!(
+            "{rows} of {answers} responses to {prompts} prompts, {good} of them desirable"
+        ));
     } else {
         context.note(format!(
-            "{} pairs of {prompts} prompts, from {answers} answers to {prompts_used} prompts",
+            "{} pairs of {prompts} prompts, from {answers} responses to {prompts_used} prompts",
             pairs.len()
         ));
         context.note(format!(
-            "chosen answers have {chosen_length:.1} characters on average, rejected ones {rejected_length:.1}"
+            "chosen completions have {chosen_length:.1} characters on average, rejected ones \
+            {rejected_length:.1}"
         ));
     }
     let left_out: usize = mined.left_out.values().sum();
     let names: Vec<&str> = mined.left_out.keys().take(10).map(String::as_str).collect();
-    let which = if names.is_empty() { String::new() } else { format!(", among them {}", names.join(", ")) };
+    let which = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     context.note(format!(
-        "{left_out} {} left out since they name one of {} protected topics{which}",
-        if pairs.is_empty() { "answers" } else { "pairs" },
+        "{left_out} {} excluded that name one of {} protected topics{which}",
+        if pairs.is_empty() { "responses" } else { "pairs" },
         mined.protected.len()
     ));
 }
@@ -233,21 +244,27 @@ fn describe(context: &Context, mined: &Mined) {
 mod tests {
     use super::*;
     use crate::{
-        language::{Pair, PromptForm},
-        stage::{trial, trial::Trial},
+        context::test_support::{self, Trial},
+        rows::{Pair, PromptForm},
     };
     use serde_json::json;
 
     #[test]
     fn defaults_are_understood() {
-        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
-        assert_eq!((parameters.margin, parameters.at_most, parameters.splits), (0.1, None, vec!["tune".to_owned()]));
+        let parameters: Parameters =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
+        assert_eq!(
+            (parameters.min_margin, parameters.max_rows, parameters.splits),
+            (0.1, None, vec!["tune".to_owned()])
+        );
     }
 
     #[test]
     fn pairs_are_written_and_counted() {
-        let folder =
-            trial::judged(&[("people", "Ann", "tune", &["SS", "SN", "NN"]), ("countries", "Peru", "test", &["SN"])]);
+        let folder = test_support::judged(&[
+            ("people", "Ann", "tune", &["SS", "SN", "NN"]),
+            ("countries", "Peru", "test", &["SN"]),
+        ]);
         let path = folder.path();
         let prompt = |id: &str, topic: &str, split: &str| Prompt {
             id: id.to_owned(),
@@ -260,41 +277,56 @@ mod tests {
             answers: Vec::new(),
             claim: None,
         };
-        let prompts = [prompt("people/Ann", "Ann", "tune"), prompt("countries/Peru", "Peru", "test")];
+        let prompts =
+            [prompt("people/Ann", "Ann", "tune"), prompt("countries/Peru", "Peru", "test")];
         json_lines::write(&path.join("prompts.jsonl"), &prompts).unwrap();
         let inputs = [("responses", path), ("claims", path), ("verdicts", path), ("prompts", path)];
         let notes = Trial::new(&inputs, json!({})).run(&KIND, path, run).unwrap();
         expect_test::expect![[r#"
-            3 pairs of 1 prompts, from 3 answers to 1 prompts
-            chosen answers have 2.0 characters on average, rejected ones 2.0
-            0 pairs left out since they name one of 1 protected topics"#]]
+            3 pairs of 1 prompts, from 3 responses to 1 prompts
+            chosen completions have 2.0 characters on average, rejected ones 2.0
+            0 pairs excluded that name one of 1 protected topics"#]]
         .assert_eq(&notes.join("\n"));
         let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
-        assert_eq!((pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()), ("people/Ann#0", "people/Ann#2"));
-        let single = Trial::new(&inputs, json!({"rows": "answers", "good": 0.6})).run(&KIND, path, run).unwrap();
-        assert_eq!(single[0], "3 of 3 answers to 1 prompts, 1 of them good");
+        assert_eq!(
+            (pairs[1].chosen_id.as_str(), pairs[1].rejected_id.as_str()),
+            ("people/Ann#0", "people/Ann#2")
+        );
+        let single = Trial::new(
+            &inputs,
+            json!({"preference_format": "answers", "desirable_threshold": 0.6}),
+        )
+        .run(&KIND, path, run)
+        .unwrap();
+        assert_eq!(single[0], "3 of 3 responses to 1 prompts, 1 of them desirable");
         expect_test::expect![[r#"
             {"prompt":"Tell me about Ann.","completion":"SS","label":true,"topic":"Ann","domain":"people","id":"people/Ann#0","score":1.0}
             {"prompt":"Tell me about Ann.","completion":"SN","label":false,"topic":"Ann","domain":"people","id":"people/Ann#1","score":0.5}
             {"prompt":"Tell me about Ann.","completion":"NN","label":false,"topic":"Ann","domain":"people","id":"people/Ann#2","score":0.0}
         "#]]
             .assert_eq(&std::fs::read_to_string(path.join("pairs.jsonl")).unwrap());
-        let unprobed = Trial::new(&inputs, json!({"reward": "entropy"})).run(&KIND, path, run).unwrap_err();
-        assert!(unprobed.to_string().contains("the input `probe` is not given"), "{unprobed}");
-        let none = Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
-        assert!(none.to_string().contains("no answer is of the splits `validate`"), "{none}");
+        let unprobed =
+            Trial::new(&inputs, json!({"reward": "entropy"})).run(&KIND, path, run).unwrap_err();
+        assert!(
+            unprobed.to_string().contains("the input `probe`, which is not given"),
+            "{unprobed}"
+        );
+        let none =
+            Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
+        assert!(none.to_string().contains("no response is in the splits `validate`"), "{none}");
     }
 
-    /// SS is 2 of 2 right, SN 1 of 2, NN none: rewards 1, 0.5 and 0, so that a margin of 0.6 leaves one pair.
+    /// Rewards: SS 1, SN 0.5, NN 0; a margin of 0.6 leaves one pair.
     #[test]
     fn rewards_are_shares_of_right_facts() {
-        let folder = trial::judged(&[("people", "Ann", "tune", &["SS", "SN", "NN"])]);
+        let folder = test_support::judged(&[("people", "Ann", "tune", &["SS", "SN", "NN"])]);
         let path = folder.path();
-        let prompt = r#"{"id":"people/Ann","prompt":"?","topic":"Ann","domain":"people","split":"tune"}"#;
+        let prompt =
+            r#"{"id":"people/Ann","prompt":"?","topic":"Ann","domain":"people","split":"tune"}"#;
         std::fs::write(path.join("prompts.jsonl"), format!("{prompt}\n")).unwrap();
         let inputs = [("responses", path), ("claims", path), ("verdicts", path), ("prompts", path)];
         let mined = |margin: f64| {
-            Trial::new(&inputs, json!({"margin": margin})).run(&KIND, path, run).unwrap();
+            Trial::new(&inputs, json!({"min_margin": margin})).run(&KIND, path, run).unwrap();
             let pairs: Vec<Pair> = json_lines::read(&path.join("pairs.jsonl")).unwrap();
             let mut scores: Vec<(f64, f64)> =
                 pairs.iter().map(|pair| (pair.chosen_score, pair.rejected_score)).collect();

@@ -1,130 +1,115 @@
-//! The kind `mine-atomic`: facts that a model potentially knows into preference pairs of single sentences.
+//! The kind `mine-atomic`: atomic pairs of facts that a model potentially knows.
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
-};
 use crate::{
-    language::{Claim, Knowing, ProbedFact, Prompt, Response, Verdict, json_lines},
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
+    },
     preference::{Answers, AtomicForm, AtomicMining, Atoms, mine_atomic},
-    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    rows::{Claim, KnowledgeClass, ProbedFact, Prompt, Response, Row, Verdict, json_lines},
 };
 
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "mine-atomic",
-    // 1: the first. 2: protected topics by their capitals and in any spelling.
-    version: 2,
-    about: "Pairs sentences that state a fact which the model potentially knows with sentences that contradict it, both its own.",
+    // 1: first version. 2: protected topics by initial capitals and in any spelling. 3: claims
+    // that are parts of sentences.
+    version: 3,
+    about: "Mine atomic pairs: two sentences of the model about a potentially known fact, right \
+    and wrong.",
     inputs: &[
-        Input::one("probe", &PROBE, "How well the model knows each fact."),
-        Input::one("prompts", &PROMPTS, "All prompts: topics of other splits are protected."),
-        Input::optional("responses", &RESPONSES, "Long answers, where their sentences are used."),
-        Input::optional("rewritings", &RESPONSES, "Rewritings of facts by a model, where these are used."),
-        Input::optional("claims", &CLAIMS, "What the long answers or the rewritings claim."),
-        Input::optional("verdicts", &VERDICTS, "Whether it holds."),
+        Input::one("probe", &PROBE, "Knowledge class of each fact."),
+        Input::one("prompts", &PROMPTS, "All prompts; topics of other splits are protected."),
+        Input::optional("responses", &RESPONSES, "Long responses, for source \"sentences\"."),
+        Input::optional(
+            "rewritings",
+            &RESPONSES,
+            "Rewritings of facts by a model, for source \"rewritings\".",
+        ),
+        Input::optional("claims", &CLAIMS, "Claims of these responses or rewritings."),
+        Input::optional("verdicts", &VERDICTS, "Verdicts on the claims."),
     ],
-    parameters: &[
-        Parameter::new(
-            "source",
-            Shape::Choice(&["samples", "sentences", "rewritings"]),
-            Default::Text("samples"),
-            "Where sentences come from: the probe's answers, the long answers (`responses`), or `rewritings`.",
-        ),
-        Parameter::new(
-            "form",
-            Shape::Choice(&["question", "paragraph"]),
-            Default::Text("question"),
-            "What a sentence answers: the question, or the prompt for a paragraph, which it begins without ending it.",
-        ),
-        Parameter::new(
-            "classes",
-            Shape::List(&Shape::Choice(&["known", "potential", "unknown"])),
-            Default::Texts(&["potential"]),
-            "Only facts of these classes are used.",
-        )
-        .set(),
-        // As many contradicting answers as the prototype of the quickstart's world had of one fact.
-        Parameter::new(
-            "at_most_per_fact",
-            Shape::Integer { least: 1, most: 100_000 },
-            Default::Integer(3),
-            "At most so many pairs of one fact, each of a different contradicting sentence where there are so many.",
-        ),
-        Parameter::new(
-            "at_most",
-            Shape::Integer { least: 1, most: 100_000_000 },
-            Default::Absent,
-            "At most so many pairs in all.",
-        ),
-        Parameter::new(
-            "balance",
-            Shape::Flag,
-            Default::Flag(true),
-            "Whether these take turns by attribute and topic, rather than being drawn from all pairs alike.",
-        ),
-        Parameter::new(
-            "splits",
-            Shape::List(&Shape::Text),
-            Default::Texts(&["tune"]),
-            "Only facts of these splits are used; a fact about a topic of another split is an error.",
-        )
-        .set(),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&PAIRS],
-    draws: true,
-    gathers: false,
+    seeded: true,
+    fan_in: false,
     on_device: false,
-    fits: Some(fits),
+    cross_checks: Some(cross_checks),
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    source: Source,
-    form: AtomicForm,
-    classes: Vec<Knowing>,
-    at_most_per_fact: usize,
-    at_most: Option<usize>,
+    /// Source of the sentences: the probe's answers, long responses (`responses`) or `rewritings`.
+    #[parameter(default = "samples")]
+    source: SentenceSource,
+    /// Prompt of a pair: the question, or the paragraph prompt, whose completion stays open (no
+    /// EOS).
+    #[parameter(default = "question", former = "form")]
+    prompt_form: AtomicForm,
+    /// Knowledge classes of the facts.
+    #[parameter(default = ["potential"], unordered)]
+    classes: Vec<KnowledgeClass>,
+    /// Maximum pairs of one fact, each with another contradicting sentence if there are enough.
+    #[parameter(default = 3, min = 1, max = 100_000, former = "at_most_per_fact")]
+    max_pairs_per_fact: usize,
+    /// Maximum pairs in all; all by default.
+    #[parameter(min = 1, max = 100_000_000, former = "at_most")]
+    max_pairs: Option<usize>,
+    /// Balanced draw: attributes and topics take turns under `max_pairs`.
+    #[parameter(default = true)]
     balance: bool,
+    /// Splits of the facts; facts about topics of other splits are errors.
+    #[parameter(default = ["tune"], unordered)]
     splits: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, strum::Display, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
-enum Source {
+#[strum(serialize_all = "snake_case")]
+enum SentenceSource {
     Samples,
     Sentences,
     Rewritings,
 }
 
-/// Sentences of answers need these answers, judged.
-fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    let source = chosen.text("source");
+/// Sentences of responses need these responses with verdicts.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let Parameters { source, .. } = chosen.parameters();
     let needed: &[&str] = match source {
-        "sentences" => &["responses", "claims", "verdicts"],
-        "rewritings" => &["rewritings", "claims", "verdicts"],
-        _ => &[],
+        SentenceSource::Samples => &[],
+        SentenceSource::Sentences => &["responses", "claims", "verdicts"],
+        SentenceSource::Rewritings => &["rewritings", "claims", "verdicts"],
     };
     let mut found = Vec::new();
     for input in needed.iter().filter(|input| !chosen.is_given(input)) {
-        let problem = format!("`source` \"{source}\" needs the input `{input}`, which is not given");
-        found.push(Mismatch::error("source", problem, format!("a line `{input} = ...` is expected")));
+        let problem =
+            format!("`source` \"{source}\" needs the input `{input}`, which is not given");
+        found.push(Mismatch::error(
+            "source",
+            problem,
+            format!("a line `{input} = ...` is expected"),
+        ));
     }
     for input in ["responses", "rewritings", "claims", "verdicts"] {
         if chosen.is_given(input) && !needed.contains(&input) {
-            let why = format!("`source` \"{source}\" does not read it");
-            found.push(Mismatch::of_no_use(input, &why, "leave it out, or choose another `source`"));
+            let why = format!("`source` \"{source}\" does not use it");
+            found.push(Mismatch::without_effect(
+                input,
+                &why,
+                "remove it, or choose another `source`",
+            ));
         }
     }
     found
 }
 
-/// Answers with their claims and verdicts.
+/// Responses with their claims and verdicts.
 struct Judged {
     responses: Vec<Response>,
     claims: Vec<Claim>,
@@ -134,84 +119,113 @@ struct Judged {
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
-/// Where inputs cannot be read or do not belong together, no pair is found, or a topic of the evaluation would be tuned on.
+/// If inputs cannot be read or do not belong together, no pair is found, or a test topic would be
+/// tuned on.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { source, form, classes, at_most_per_fact, at_most, balance, splits } = context.parameters()?;
-    let facts: Vec<ProbedFact> = json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
-        .map_err(StageError::doing("read the probe"))?;
+    let parameters: Parameters = context.parameters()?;
+    let Parameters { source, prompt_form, classes, .. } = parameters;
+    let Parameters { max_pairs_per_fact, max_pairs, balance, splits, .. } = parameters;
+    let facts: Vec<ProbedFact> =
+        json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
+            .map_err(StageError::doing("read the probe"))?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
     let said = match source {
-        Source::Samples => None,
-        Source::Sentences => Some(judged(context, "responses")?),
-        Source::Rewritings => Some(judged(context, "rewritings")?),
+        SentenceSource::Samples => None,
+        SentenceSource::Sentences => Some(judged(context, "responses")?),
+        SentenceSource::Rewritings => Some(judged(context, "rewritings")?),
     };
-    let sentences = said.as_ref().map(|Judged { responses, claims, verdicts }| Answers { responses, claims, verdicts });
-    let mining = AtomicMining { form, classes, splits, at_most_per_fact, at_most, balance };
+    let sentences = said.as_ref().map(|Judged { responses, claims, verdicts }| Answers {
+        responses,
+        claims,
+        verdicts,
+    });
+    let mining =
+        AtomicMining { prompt_form, classes, splits, max_pairs_per_fact, max_pairs, balance };
     let atoms = mine_atomic(&facts, &prompts, sentences, &mining, &context.seed)
         .map_err(StageError::doing("mine atomic pairs"))?;
     if atoms.pairs.is_empty() {
-        let of_class = |class| facts.iter().filter(|fact| fact.class == class).count();
+        let classes = [KnowledgeClass::Known, KnowledgeClass::Potential, KnowledgeClass::Unknown];
+        let [known, potential, unknown] =
+            classes.map(|class| facts.iter().filter(|fact| fact.class == class).count());
         return Err(StageError(format!(
-            "found no pairs: of {} probed facts {} are known, {} potentially known and {} unknown; ask more often (`n`), or use other `classes`",
+            "found no pairs: of {} probed facts {known} are known, {potential} potentially known \
+            and {unknown} unknown; raise `num_samples`, or use other `classes`",
             facts.len(),
-            of_class(Knowing::Known),
-            of_class(Knowing::Potential),
-            of_class(Knowing::Unknown),
         )));
     }
-    json_lines::write(&context.output("pairs.jsonl"), &atoms.pairs).map_err(StageError::doing("write the pairs"))?;
+    json_lines::write(&context.output("pairs.jsonl"), &atoms.pairs)
+        .map_err(StageError::doing("write the pairs"))?;
     let Atoms { pairs, facts, facts_used, topics, left_out } = atoms;
-    context.note(format!("{} atomic pairs of {facts_used} of {facts} facts, about {topics} topics", pairs.len()));
+    context.note(format!(
+        "{} atomic pairs of {facts_used} of {facts} facts, about {topics} topics",
+        pairs.len()
+    ));
     if !left_out.is_empty() {
+        // Ten show which topics these are; a domain may have thousands.
         let names: Vec<&str> = left_out.keys().take(10).map(String::as_str).collect();
         let count: usize = left_out.values().sum();
-        context.note(format!("{count} pairs left out since a sentence names a protected topic: {}", names.join(", ")));
+        context.note(format!(
+            "{count} pairs excluded that name a protected topic: {}",
+            names.join(", ")
+        ));
     }
     Ok(())
 }
 
-/// Reads judged answers, which the recipe may have left out.
+/// Reads verified responses, which are optional inputs.
 fn judged(context: &Context, input: &str) -> Result<Judged, StageError> {
-    let file = |input: &str, file: &str| {
-        let needs = "this `source` needs the answers with their `claims` and `verdicts`";
-        context.input_file(input, file).map_err(|error| StageError(format!("{error}; {needs}")))
-    };
-    let read = format!("read the {input}");
     Ok(Judged {
-        responses: json_lines::read_rows(&file(input, "responses.jsonl")?).map_err(StageError::doing(read))?,
-        claims: json_lines::read_rows(&file("claims", "claims.jsonl")?)
-            .map_err(StageError::doing("read the claims"))?,
-        verdicts: json_lines::read_rows(&file("verdicts", "verdicts.jsonl")?)
-            .map_err(StageError::doing("read the verdicts"))?,
+        responses: judged_rows(context, input, "responses.jsonl")?,
+        claims: judged_rows(context, "claims", "claims.jsonl")?,
+        verdicts: judged_rows(context, "verdicts", "verdicts.jsonl")?,
     })
+}
+
+fn judged_rows<T: Row>(context: &Context, input: &str, file: &str) -> Result<Vec<T>, StageError> {
+    let path = context.input_file(input, file).map_err(|error| {
+        let needs = "this `source` needs responses with `claims` and `verdicts`";
+        StageError(format!("{error}; {needs}"))
+    })?;
+    json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {input}")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{classify, mix, trial, trial::Trial};
+    use crate::{
+        context::test_support::{self, Trial},
+        stage::{classify, mix},
+    };
     use serde_json::{Value, json};
     use std::fs;
 
     #[test]
     fn defaults_are_understood() {
-        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
-        assert_eq!((parameters.form, parameters.classes), (AtomicForm::Question, vec![Knowing::Potential]));
+        let parameters: Parameters =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
+        assert_eq!(
+            (parameters.prompt_form, parameters.classes),
+            (AtomicForm::Question, vec![KnowledgeClass::Potential])
+        );
     }
 
-    /// A probe of Ann (tuned on) and Peru (evaluated on), whose answers are the trial's claims.
+    /// A probe of Ann (tune) and Peru (test), whose answers are the claims of the test support.
     fn probed() -> tempfile::TempDir {
-        let folder =
-            trial::judged(&[("people", "Ann", "tune", &["S", "N", "N"]), ("countries", "Peru", "test", &["S", "N"])]);
+        let folder = test_support::judged(&[
+            ("people", "Ann", "tune", &["S", "N", "N"]),
+            ("countries", "Peru", "test", &["S", "N"]),
+        ]);
         let path = folder.path();
         let prompt = |id: &str, topic: &str, split: &str, form: &str| {
             format!(
                 "{}\n",
-                json!({"id": id, "prompt": "?", "topic": topic, "domain": "", "split": split, "form": form})
+                json!({"id": id, "prompt": "?", "topic": topic, "domain": "", "split": split, "prompt_form": form})
             )
         };
-        let questions =
-            [prompt("people/Ann", "Ann", "tune", "question"), prompt("countries/Peru", "Peru", "test", "question")];
+        let questions = [
+            prompt("people/Ann", "Ann", "tune", "question"),
+            prompt("countries/Peru", "Peru", "test", "question"),
+        ];
         fs::write(path.join("prompts.jsonl"), questions.concat()).unwrap();
         let inputs = [("prompts", path), ("responses", path), ("claims", path), ("verdicts", path)];
         Trial::new(&inputs, json!({})).run(&classify::KIND, path, classify::run).unwrap();
@@ -220,38 +234,54 @@ mod tests {
 
     fn mined(folder: &tempfile::TempDir, parameters: Value) -> Result<Vec<String>, StageError> {
         let path = folder.path();
-        let inputs = ["probe", "prompts", "responses", "claims", "verdicts"].map(|name| (name, path));
+        let inputs =
+            ["probe", "prompts", "responses", "claims", "verdicts"].map(|name| (name, path));
         Trial::new(&inputs, parameters).run(&KIND, &path.join("atomic"), run)
     }
 
     #[test]
     fn pairs_are_written() {
         let folder = probed();
-        assert_eq!(mined(&folder, json!({})).unwrap(), ["1 atomic pairs of 1 of 1 facts, about 1 topics"]);
+        assert_eq!(
+            mined(&folder, json!({})).unwrap(),
+            ["1 atomic pairs of 1 of 1 facts, about 1 topics"]
+        );
         expect_test::expect![[r#"
             {"prompt":"Tell me about Ann.","chosen":"S","rejected":"N","level":"atomic","topic":"Ann","domain":"","chosen_id":"people/Ann#0","rejected_id":"people/Ann#1","chosen_score":1.0,"rejected_score":0.0,"chosen_facts":[{"span":[0,1],"supported":true}],"rejected_facts":[{"span":[0,1],"supported":false}]}
         "#]].assert_eq(&fs::read_to_string(folder.path().join("atomic/pairs.jsonl")).unwrap());
         let none = mined(&folder, json!({"classes": ["known"]})).unwrap_err().to_string();
-        assert!(none.contains("of 2 probed facts 0 are known, 2 potentially known and 0 unknown"), "{none}");
+        assert!(
+            none.contains("of 2 probed facts 0 are known, 2 potentially known and 0 unknown"),
+            "{none}"
+        );
         let missing = mined(&folder, json!({"source": "rewritings"})).unwrap_err().to_string();
-        assert!(missing.contains("the input `rewritings` was not given; this `source` needs"), "{missing}");
+        assert!(
+            missing.contains("the input `rewritings` was not given; this `source` needs"),
+            "{missing}"
+        );
     }
 
-    /// An entity of the evaluation, smuggled into what is tuned on, stops the run with its name.
+    /// A test topic that slips into the tuning data fails the stage with its name.
     #[test]
     fn a_smuggled_topic_of_the_evaluation_stops_mining_and_mixing() {
         let folder = probed();
         let path = folder.path();
         let probe = fs::read_to_string(path.join("probe.jsonl")).unwrap();
-        fs::write(path.join("probe.jsonl"), probe.replace("\"split\":\"test\"", "\"split\":\"tune\"")).unwrap();
+        fs::write(
+            path.join("probe.jsonl"),
+            probe.replace("\"split\":\"test\"", "\"split\":\"tune\""),
+        )
+        .unwrap();
         let error = mined(&folder, json!({})).unwrap_err().to_string();
-        assert!(error.contains("`Peru` is a topic of a split that is not tuned on"), "{error}");
+        assert!(error.contains("`Peru` is a protected topic"), "{error}");
 
         fs::write(path.join("probe.jsonl"), probe).unwrap();
         mined(&folder, json!({})).unwrap();
         let atomic = path.join("atomic/pairs.jsonl");
-        let inputs = [("general", atomic.as_path()), ("atomic", atomic.as_path()), ("prompts", path)];
-        let mixed = || Trial::new(&inputs, json!({})).run(&mix::KIND, &path.join("mixed"), mix::run);
+        let inputs =
+            [("general", atomic.as_path()), ("atomic", atomic.as_path()), ("prompts", path)];
+        let mixed =
+            || Trial::new(&inputs, json!({})).run(&mix::KIND, &path.join("mixed"), mix::run);
         mixed().unwrap();
         let pairs = fs::read_to_string(&atomic).unwrap();
         for smuggled in [
@@ -261,7 +291,7 @@ mod tests {
             assert_ne!(smuggled, pairs);
             fs::write(&atomic, smuggled).unwrap();
             let error = mixed().unwrap_err().to_string();
-            assert!(error.contains("names `Peru`, a topic that tuning must not see"), "{error}");
+            assert!(error.contains("names the protected topic `Peru`"), "{error}");
         }
     }
 }

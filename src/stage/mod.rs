@@ -1,40 +1,32 @@
-//! Where science meets engine: one file per kind of stage.
+//! Kinds of stage, one file each.
 
-pub mod artifact;
-mod backend;
+mod agree;
+mod asked;
+mod calibrate;
 mod classify;
-mod command;
+pub(crate) mod command;
 mod compare;
-mod context;
-mod diagnose;
+pub(crate) mod diagnose;
 mod evaluate;
 mod extract;
-mod facts;
-pub mod guard;
-mod import;
-mod input_rows;
-mod label_balance;
-mod mine;
+pub(crate) mod facts;
+pub(crate) mod import;
+pub(crate) mod knowledge;
+mod labels;
+pub(crate) mod mine;
 mod mine_atomic;
 mod mix;
-mod model_remarks;
-mod optimisation;
-mod preference_rows;
-mod pretrain;
+pub(crate) mod pretrain;
 mod probe;
 mod questions;
-mod reference;
+pub(crate) mod reference;
 pub mod registry;
-mod row_findings;
-mod sample;
-mod score;
-mod shift;
-#[cfg(test)]
-mod trial;
-mod tune;
-mod tune_parameters;
+mod retrieve;
+pub(crate) mod sample;
+pub(crate) mod score;
+pub(crate) mod shift;
+pub(crate) mod tune;
 mod verify;
 
-pub use backend::{HostMemory, backend, gpus, host_memory, is_built_for_gpus};
-pub use context::{Context, InputPath, Report, StageError};
-pub use input_rows::check_input;
+pub use asked::{asks_endpoint, endpoint_calls};
+pub use pretrain::least_memory;

@@ -1,122 +1,115 @@
-//! The kind `questions`: what answers claim, or all that is known, into questions for single facts.
+//! The kind `questions`: single-fact questions from claims or prompts.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{CLAIMS, PAIRS, PROMPTS, VERDICTS},
-};
 use crate::{
-    language::{
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, PAIRS, PROMPTS, VERDICTS},
+    },
+    preference::{Questioning, Questions, all_questions, questions_of_answers},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    rows::{
         Claim, Pair, Prompt, Verdict,
         json_lines::{self, JsonLinesError, read_rows},
     },
-    preference::{Questioning, Questions, all_questions, questions_of_answers},
-    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
 };
 
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "questions",
-    // 1: the first. 2: numbers, dates and letters in one spelling.
+    // 1: first version. 2: numbers, dates and letters normalised.
     version: 2,
-    about: "Asks for each fact that the answers of pairs claim, right or wrong, or for all facts of the prompts.",
+    about: "Make a question for each fact that pairs claim, right or wrong, or for all facts of \
+    the prompts.",
     inputs: &[
-        Input::optional("pairs", &PAIRS, "The general pairs whose answers claim the facts."),
-        Input::optional("claims", &CLAIMS, "What these answers claim."),
-        Input::optional("verdicts", &VERDICTS, "What was found of these claims."),
+        Input::optional("pairs", &PAIRS, "General pairs whose completions claim the facts."),
+        Input::optional("claims", &CLAIMS, "Claims of these completions."),
+        Input::optional("verdicts", &VERDICTS, "Verdicts on these claims."),
         Input::optional(
             "prompts",
             &PROMPTS,
-            "Questions for single facts; without any, each different claim becomes one.",
+            "Single-fact questions; without them, each distinct claim becomes a question.",
         ),
     ],
-    parameters: &[
-        Parameter::new(
-            "of",
-            Shape::Choice(&["answers", "all"]),
-            Default::Text("answers"),
-            "Whether facts are asked for that the answers of pairs claim, or all questions of the prompts.",
-        ),
-        Parameter::new(
-            "question",
-            Shape::Text,
-            Default::Text(
-                "Somebody says of {topic}: \"{claim}\" This may be true or false. State the true fact about {topic} in one short sentence that names {topic}.",
-            ),
-            "How a claim is asked about where the prompts have no questions; {topic} and {claim} are filled in.",
-        ),
-        Parameter::new(
-            "questions",
-            Shape::Table(&Shape::Text),
-            Default::Absent,
-            "Other wordings of the prompts' questions, by attribute; {topic} is filled in.",
-        ),
-        Parameter::new(
-            "splits",
-            Shape::List(&Shape::Text),
-            Default::Texts(&["tune"]),
-            "Only facts of these splits are asked for.",
-        )
-        .set(),
-        Parameter::new(
-            "domains",
-            Shape::List(&Shape::Text),
-            Default::Absent,
-            "Only facts of these domains are asked for.",
-        )
-        .set(),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&PROMPTS],
-    draws: false,
-    gathers: false,
+    seeded: false,
+    fan_in: false,
     on_device: false,
-    fits: Some(fits),
+    cross_checks: Some(cross_checks),
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Debug, Deserialize)]
+/// Default question for a claim.
+const QUESTION: &str = "Somebody says of {topic}: \"{claim}\" This may be true or false. State \
+the true fact about {topic} in one \
+     short sentence that names {topic}.";
+
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    of: Of,
-    question: String,
+    /// Facts to ask for: those that the completions of `pairs` claim, or all questions of
+    /// `prompts`.
+    #[parameter(default = "answers", former = "of")]
+    question_source: QuestionSource,
+    /// Question for a claim where `prompts` has none; {topic} and {claim} are filled in.
+    #[parameter(default = QUESTION, former = "question")]
+    question_template: String,
+    /// Other wordings of the questions in `prompts`, by attribute; {topic} is filled in.
     #[serde(default)]
-    questions: BTreeMap<String, String>,
+    #[parameter(former = "questions")]
+    question_templates: BTreeMap<String, String>,
+    /// Splits of the facts.
+    #[parameter(default = ["tune"], unordered)]
     splits: Vec<String>,
+    /// Domains of the facts; all by default.
+    #[parameter(unordered)]
     domains: Option<Vec<String>>,
 }
 
-#[derive(Debug, PartialEq, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize, strum::Display, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
-enum Of {
+#[strum(serialize_all = "snake_case")]
+enum QuestionSource {
     Answers,
     All,
 }
 
-/// Facts that answers claim need these answers, judged; all questions are those of the prompts.
-fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    let of = chosen.text("of");
+/// Facts of claims need verified responses; otherwise the questions come from the prompts.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let Parameters { question_source, question_templates, .. } = chosen.parameters();
     let judged = ["pairs", "claims", "verdicts"];
-    let needed: &[&str] = if of == "answers" { &judged } else { &["prompts"] };
+    let needed: &[&str] = match question_source {
+        QuestionSource::Answers => &judged,
+        QuestionSource::All => &["prompts"],
+    };
     let mut found = Vec::new();
     for input in needed.iter().filter(|input| !chosen.is_given(input)) {
-        let problem = format!("`of` \"{of}\" needs the input `{input}`, which is not given");
-        found.push(Mismatch::error("of", problem, format!("a line `{input} = ...` is expected")));
+        let problem = format!(
+            "`question_source` \"{question_source}\" needs the input `{input}`, which is not given"
+        );
+        let right = format!("a line `{input} = ...` is expected");
+        found.push(Mismatch::error("question_source", problem, right));
     }
-    for input in judged.into_iter().filter(|input| of != "answers" && chosen.is_given(input)) {
-        let why = "`of` \"all\" asks all questions of the prompts";
-        found.push(Mismatch::of_no_use(input, why, "leave it out, or set `of = \"answers\"`"));
+    if !question_templates.is_empty() && !chosen.is_given("prompts") {
+        let why = "without `prompts` there are no questions to reword";
+        let right = "give `prompts`, or remove it";
+        found.push(Mismatch::without_effect("question_templates", why, right));
     }
-    if chosen.has("questions") && !chosen.is_given("prompts") {
-        let why = "without `prompts` there are no questions to word";
-        found.push(Mismatch::of_no_use("questions", why, "give `prompts`, or leave it out"));
-    }
-    if chosen.is_changed("question") && of == "all" {
-        let why = "`of` \"all\" asks the questions of the prompts";
-        found.push(Mismatch::of_no_use("question", why, "leave it out, or set `of = \"answers\"`"));
+    if question_source == QuestionSource::All {
+        let right = "remove it, or set `question_source = \"answers\"`";
+        for input in judged.into_iter().filter(|input| chosen.is_given(input)) {
+            let why = "`question_source` \"all\" uses all questions of the prompts";
+            found.push(Mismatch::without_effect(input, why, right));
+        }
+        if chosen.is_changed("question_template") {
+            let why = "`question_source` \"all\" uses the questions of the prompts";
+            found.push(Mismatch::without_effect("question_template", why, right));
+        }
     }
     found
 }
@@ -124,39 +117,52 @@ fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 /// Writes `prompts.jsonl`.
 ///
 /// # Errors
-/// Where an input is missing or cannot be read, rows do not belong together, or no question is left.
+/// If an input is missing or cannot be read, rows do not belong together, or no question is left.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { of, question, questions, splits, domains } = context.parameters()?;
-    let questioning = Questioning { splits, domains, question, questions };
+    let Parameters { question_source, question_template, question_templates, splits, domains } =
+        context.parameters()?;
+    let questioning = Questioning { splits, domains, question_template, question_templates };
     let prompts: Vec<Prompt> = match context.inputs("prompts").next() {
-        Some(_) => read_rows(&file(context, "prompts", &of)?).map_err(reading("prompts"))?,
+        Some(_) => {
+            read_rows(&file(context, "prompts", &question_source)?).map_err(reading("prompts"))?
+        }
         None => Vec::new(),
     };
-    let found = match of {
-        Of::All => all_questions(&prompts, &questioning),
-        Of::Answers => {
-            let pairs: Vec<Pair> = json_lines::read(&file(context, "pairs", &of)?).map_err(reading("pairs"))?;
-            let claims: Vec<Claim> = read_rows(&file(context, "claims", &of)?).map_err(reading("claims"))?;
-            let verdicts: Vec<Verdict> = read_rows(&file(context, "verdicts", &of)?).map_err(reading("verdicts"))?;
+    let found = match question_source {
+        QuestionSource::All => all_questions(&prompts, &questioning),
+        QuestionSource::Answers => {
+            let pairs: Vec<Pair> = json_lines::read(&file(context, "pairs", &question_source)?)
+                .map_err(reading("pairs"))?;
+            let claims: Vec<Claim> = read_rows(&file(context, "claims", &question_source)?)
+                .map_err(reading("claims"))?;
+            let verdicts: Vec<Verdict> = read_rows(&file(context, "verdicts", &question_source)?)
+                .map_err(reading("verdicts"))?;
             questions_of_answers(&prompts, &pairs, &claims, &verdicts, &questioning)
         }
     };
-    let Questions { prompts, claims, unasked } = found.map_err(StageError::doing("ask for facts"))?;
-    json_lines::write(&context.output("prompts.jsonl"), &prompts).map_err(StageError::doing("write the questions"))?;
-    context.note(match of {
-        Of::All => format!("{} questions", prompts.len()),
-        Of::Answers => {
-            format!("{} questions for what {claims} claims state; {unasked} are of no such fact", prompts.len())
+    let Questions { prompts, claims, unasked } =
+        found.map_err(StageError::doing("make questions"))?;
+    json_lines::write(&context.output("prompts.jsonl"), &prompts)
+        .map_err(StageError::doing("write the questions"))?;
+    context.note(match question_source {
+        QuestionSource::All => format!("{} questions", prompts.len()),
+        QuestionSource::Answers => {
+            format!(
+                "{} questions for {claims} claims; {unasked} claims match no question",
+                prompts.len()
+            )
         }
     });
     Ok(())
 }
 
-/// The file of an input, which the recipe may have left out.
-fn file(context: &Context, input: &str, of: &Of) -> Result<PathBuf, StageError> {
+/// File of an optional input.
+fn file(context: &Context, input: &str, of: &QuestionSource) -> Result<PathBuf, StageError> {
     context.input_file(input, &format!("{input}.jsonl")).map_err(|error| match of {
-        Of::Answers => StageError(format!("{error}; facts that answers claim need `pairs`, `claims` and `verdicts`")),
-        Of::All => error,
+        QuestionSource::Answers => StageError(format!(
+            "{error}; facts that completions claim need `pairs`, `claims` and `verdicts`"
+        )),
+        QuestionSource::All => error,
     })
 }
 
@@ -167,14 +173,18 @@ fn reading(input: &str) -> impl FnOnce(JsonLinesError) -> StageError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{trial, trial::Trial};
+    use crate::context::test_support::{self, Trial};
     use serde_json::json;
     use std::fs;
 
     #[test]
     fn defaults_are_understood() {
-        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
-        assert_eq!((parameters.of, parameters.splits), (Of::Answers, vec!["tune".to_owned()]));
+        let parameters: Parameters =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
+        assert_eq!(
+            (parameters.question_source, parameters.splits),
+            (QuestionSource::Answers, vec!["tune".to_owned()])
+        );
     }
 
     #[test]
@@ -196,21 +206,27 @@ mod tests {
         let output = path.join("output");
         let asked = |inputs: &[(&str, &std::path::Path)], parameters| {
             let notes = Trial::new(inputs, parameters).run(&KIND, &output, run)?;
-            Ok::<_, StageError>((notes.concat(), fs::read_to_string(output.join("prompts.jsonl")).unwrap()))
+            Ok::<_, StageError>((
+                notes.concat(),
+                fs::read_to_string(output.join("prompts.jsonl")).unwrap(),
+            ))
         };
-        let (note, rows) = asked(&all, json!({"questions": {"birthplace": "{topic} comes from?"}})).unwrap();
-        assert_eq!(note, "1 questions for what 2 claims state; 1 are of no such fact");
+        let (note, rows) =
+            asked(&all, json!({"question_templates": {"birthplace": "{topic} comes from?"}}))
+                .unwrap();
+        assert_eq!(note, "1 questions for 2 claims; 1 claims match no question");
         expect_test::expect![[r#"
             {"id":"q0","prompt":"Ann comes from?","topic":"Ann","domain":"people","split":"tune","form":"question","attribute":"birthplace","answers":["Ann was born in Oslo."]}
         "#]].assert_eq(&rows);
-        let (note, rows) = asked(&all[..3], json!({"question": "Is it so? {claim}"})).unwrap();
-        assert_eq!(note, "2 questions for what 2 claims state; 0 are of no such fact");
+        let (note, rows) =
+            asked(&all[..3], json!({"question_template": "Is it so? {claim}"})).unwrap();
+        assert_eq!(note, "2 questions for 2 claims; 0 claims match no question");
         expect_test::expect![[r#"
             {"id":"people/Ann/ann was born in rome","prompt":"Is it so? Ann was born in Rome.","topic":"Ann","domain":"people","split":"tune","form":"question","claim":"Ann was born in Rome."}
             {"id":"people/Ann/ann ann","prompt":"Is it so? Ann ann.","topic":"Ann","domain":"people","split":"tune","form":"question","claim":"Ann ann."}
         "#]].assert_eq(&rows);
-        assert_eq!(asked(&all[3..], json!({"of": "all"})).unwrap().0, "2 questions");
+        assert_eq!(asked(&all[3..], json!({"question_source": "all"})).unwrap().0, "2 questions");
         let missing = asked(&all[1..], json!({})).unwrap_err().to_string();
-        assert!(missing.contains("facts that answers claim need `pairs`"), "{missing}");
+        assert!(missing.contains("facts that completions claim need `pairs`"), "{missing}");
     }
 }

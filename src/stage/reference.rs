@@ -1,82 +1,87 @@
-//! The kind `reference`: what a model thinks of preference data before it is tuned on them, for all arms of a sweep.
+//! The kind `reference`: reference log-probabilities of preference data, shared by the arms of a
+//! sweep.
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
-    model_remarks::{warn_of_adapter, warn_of_model},
-    preference_rows::{Reading, token_rows},
-    tune_parameters::{MAX_LENGTH, PRECISION, TRUNCATION},
-};
 use crate::{
-    language::json_lines,
-    model::{Adapter, Encoder, Place, Transformer, device, or_say_what_to_lower},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
-    tuning::{Savings, Truncation, reference},
+    context::{
+        Context, StageError,
+        artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
+    },
+    model::{Adapter, Encoder, Placement, Transformer, device, with_oom_hint},
+    recipe::schema::{Declared, Input, Kind},
+    rows::json_lines,
+    stage_support::{
+        encoding::EncodingParameters,
+        model_remarks::{warn_of_adapter, warn_of_model},
+        preference_rows::{Needs, RowOptions, token_rows},
+    },
+    tuning::{ComputeOptions, reference},
 };
 
-/// What the engine knows of it.
+/// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "reference",
-    // 1: the first. 2: a cut prompt keeps its beginning.
+    // 1: first version. 2: a cut prompt keeps its beginning.
     version: 2,
-    about: "Scores preference data with the model before tuning, once for all arms of a sweep.",
+    about: "Compute reference log-probabilities of preference data, once for all arms of a sweep.",
     inputs: &[
-        Input::one("model", &MODEL, "The start of the tuning."),
-        Input::one("pairs", &PAIRS, "The preference data that it will be tuned on."),
-        Input::optional("adapter", &ADAPTER, "A LoRA adapter that the tuning starts from."),
+        Input::one("model", &MODEL, "Reference model: the model before tuning."),
+        Input::one("pairs", &PAIRS, "Preference data of the tuning."),
+        Input::optional("adapter", &ADAPTER, "LoRA adapter of the reference model."),
     ],
-    parameters: &[
-        MAX_LENGTH,
-        TRUNCATION,
-        PRECISION,
-        Parameter::new(
-            "batch_tokens",
-            Shape::Integer { least: 1, most: 1 << 30 },
-            Default::Integer(8192),
-            "Tokens that go through the model at once; changes speed, memory, and the last digits.",
-        ),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&REFERENCE],
-    draws: false,
-    gathers: false,
+    seeded: false,
+    fan_in: false,
     on_device: true,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Deserialize)]
-struct Parameters {
-    max_length: usize,
-    truncation: Truncation,
-    precision: String,
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
+pub(crate) struct Parameters {
+    #[serde(flatten)]
+    pub encoding: EncodingParameters,
+    /// Tokens per forward pass; affects speed, memory and the last digits.
+    #[parameter(default = 8192, min = 1, max = 1 << 30)]
     batch_tokens: usize,
 }
 
-/// Carries out one attempt.
+/// Runs one attempt.
 ///
 /// # Errors
-/// Where model or rows cannot be read, or memory does not suffice.
+/// If model or rows cannot be read, or memory does not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { max_length, truncation, batch_tokens, precision } = context.parameters()?;
+    let Parameters { encoding, batch_tokens } = context.parameters()?;
     let folder = context.input("model")?;
-    let place = Place::named(&context.device, &precision).map_err(|error| StageError(error.to_string()))?;
-    let mut model = Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
+    let place = Placement::named(context.device, &encoding.dtype)
+        .map_err(|error| StageError(error.to_string()))?;
+    let mut model =
+        Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
     if let Ok(adapter) = context.input("adapter") {
         Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
     }
-    let encoder = Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
+    let encoder =
+        Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
     warn_of_model(context, folder, &encoder)?;
     warn_of_adapter(context, "adapter", folder)?;
-    let reading = Reading { max_length, truncation, single_answers: true, facts: false, errors: false };
+    // Any row is scored: which algorithm will read it, and what it needs, is not known here.
+    let reading = RowOptions {
+        max_length: encoding.max_length,
+        truncation: encoding.truncation_mode,
+        needs: Needs::ANY,
+    };
     let rows = token_rows(context, &encoder, &model.config, reading)?;
     let count = rows.len() as u64;
-    let score = || {
-        reference(&model, &rows, batch_tokens, Savings::default(), |done| context.progress(done as u64, count, "rows"))
-    };
-    let device = device(&context.device).map_err(|error| StageError(error.to_string()))?;
-    let scored = or_say_what_to_lower(&device, "score the rows", "`batch_tokens`", score).map_err(StageError)?;
-    json_lines::write(&context.output("reference.jsonl"), &scored).map_err(StageError::doing("write the rows"))
+    let device = device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let scored = with_oom_hint(&device, "score the rows", "`batch_tokens`", || {
+        reference(&model, &rows, batch_tokens, ComputeOptions::default(), |done| {
+            context.progress(done as u64, count, "rows")
+        })
+    });
+    let scored = scored.map_err(StageError)?;
+    json_lines::write(&context.output("reference.jsonl"), &scored)
+        .map_err(StageError::doing("write the rows"))
 }

@@ -1,301 +1,332 @@
-//! `sample`: a model answers prompts.
+//! The kind `sample`: responses of a model to prompts.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::{File, OpenOptions},
-    io::{Read, Write},
-    path::Path,
-};
+use std::{collections::BTreeSet, path::Path};
 
 use serde::Deserialize;
 
-use super::{
-    Context, StageError,
-    artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
-    model_remarks::{warn_of_adapter, warn_of_generation, warn_of_model},
-};
 use crate::{
-    language::{Content, Prompt, PromptForm, Response, json_lines},
-    model::{Adapter, Answer, Encoder, Event, GenerateError, Generator, Place, Request, Sampling, Stops, Transformer},
-    recipe::schema::{Chosen, Default, Input, Kind, Mismatch, Parameter, Shape},
+    context::{
+        Context, StageError,
+        artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
+    },
+    model::{
+        Adapter, DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator,
+        Placement, Request, Sampling, Stops, Transformer,
+    },
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
+    stage_support::{
+        encoding::OTHER_DTYPES,
+        kept_rows::KeptRows,
+        model_remarks::{warn_of_adapter, warn_of_generation, warn_of_model},
+    },
 };
 
-/// What the engine knows of it.
-pub(super) const KIND: Kind = Kind {
+/// The kind.
+pub(crate) const KIND: Kind = Kind {
     name: "sample",
-    // 1: the first. 2: exponentials of our own, which are the same on every machine; adapters, formats, chats. 3: an answer
-    // is what its tokens add to the prompt's text, its leading space included; a prompt is never ended.
+    // 1: first version. 2: machine-independent exponentials; adapters, dtypes, chats. 3: a response
+    // is what its tokens add to the prompt's text, leading space included; prompts never end with
+    // EOS.
     version: 3,
-    about: "Draws answers to prompts from a model.",
+    about: "Sample responses to prompts from a model.",
     inputs: &[
-        Input::one("model", &MODEL, "Who answers."),
-        Input::one("prompts", &PROMPTS, "What is asked."),
-        Input::optional("adapter", &ADAPTER, "A LoRA adapter of the model."),
+        Input::one("model", &MODEL, "Model that responds."),
+        Input::one("prompts", &PROMPTS, "Prompts."),
+        Input::optional("adapter", &ADAPTER, "LoRA adapter of the model."),
     ],
-    parameters: &[
-        Parameter::new(
-            "n",
-            Shape::Integer { least: 1, most: 100_000 },
-            Default::Integer(10),
-            "Answers to each prompt.",
-        ),
-        Parameter::new(
-            "temperature",
-            Shape::Number { least: 0.0, most: 100.0, open: false },
-            Default::Number(1.0),
-            "Divides the logits; 0 always takes the most probable token.",
-        ),
-        Parameter::new(
-            "top_p",
-            Shape::Number { least: 0.0, most: 1.0, open: true },
-            Default::Number(1.0),
-            "Only the most probable tokens that together reach this probability can be drawn.",
-        ),
-        Parameter::new(
-            "top_k",
-            Shape::Integer { least: 1, most: 1 << 24 },
-            Default::Absent,
-            "Only so many of the most probable tokens can be drawn.",
-        ),
-        Parameter::new(
-            "min_p",
-            Shape::Number { least: 0.0, most: 1.0, open: false },
-            Default::Number(0.0),
-            "Only tokens of at least this share of the largest probability can be drawn.",
-        ),
-        Parameter::new(
-            "repetition_penalty",
-            Shape::Number { least: 0.0, most: 100.0, open: true },
-            Default::Number(1.0),
-            "Makes tokens that prompt or answer has already less probable; 1 changes nothing.",
-        ),
-        Parameter::new(
-            "stop",
-            Shape::List(&Shape::Text),
-            Default::Texts(&[]),
-            "An answer ends where one of these texts would begin.",
-        )
-        .set(),
-        Parameter::new(
-            "chat",
-            Shape::Flag,
-            Default::Flag(false),
-            "Whether prompts that are texts become messages of a user, for the model's chat template.",
-        ),
-        Parameter::new("system", Shape::Text, Default::Absent, "With `chat`: the system's message before each prompt."),
-        Parameter::new(
-            "dtype",
-            Shape::Choice(&["auto", "float32", "bfloat16", "float16"]),
-            Default::Text("auto"),
-            "The format to compute in; auto is float32 on the CPU, bfloat16 on a GPU.",
-        ),
-        Parameter::new(
-            "max_new",
-            Shape::Integer { least: 1, most: 1 << 20 },
-            Default::Integer(64),
-            "The longest answer, in tokens.",
-        ),
-        Parameter::new(
-            "batch",
-            Shape::Integer { least: 1, most: 1 << 16 },
-            Default::Integer(64),
-            "Answers that are written at once; changes speed and memory only.",
-        )
-        .neutral(),
-        Parameter::new("domains", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these domains.").set(),
-        Parameter::new("splits", Shape::List(&Shape::Text), Default::Absent, "Only prompts of these splits.").set(),
-        Parameter::new(
-            "form",
-            Shape::Choice(&["paragraph", "question"]),
-            Default::Absent,
-            "Whether prompts for paragraphs or for single facts are answered; else those for paragraphs, and where there are none the others.",
-        ),
-        Parameter::new(
-            "at_most",
-            Shape::Integer { least: 1, most: 1 << 40 },
-            Default::Absent,
-            "Only the first so many of the prompts that are left.",
-        ),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&RESPONSES],
-    draws: true,
-    gathers: false,
+    seeded: true,
+    fan_in: false,
     on_device: true,
-    fits: Some(fits),
+    cross_checks: Some(cross_checks),
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Parameters {
-    n: usize,
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
+pub(crate) struct Parameters {
+    /// Responses drawn for each prompt.
+    #[parameter(
+        default = 10, min = 1, max = 100_000,
+        former = "n", aliases = ["num_return_sequences", "num_generations"]
+    )]
+    num_samples: usize,
+    /// Sampling temperature; 0 is greedy decoding.
+    #[parameter(default = 1.0, min = 0, max = 100, foreign = [
+        ("do_sample", "write `temperature = 0` for greedy decoding; sampling is the default"),
+    ])]
     temperature: f64,
+    /// Nucleus sampling: the smallest set of tokens whose probabilities reach this sum.
+    #[parameter(default = 1.0, above = 0, max = 1)]
     top_p: f64,
+    /// Top-k sampling: only the k most probable tokens can be drawn.
+    #[parameter(min = 1, max = 1 << 24)]
     top_k: Option<usize>,
+    /// Min-p sampling: only tokens with at least this share of the largest probability.
+    #[parameter(default = 0.0, min = 0, max = 1)]
     min_p: f64,
+    /// Repetition penalty on tokens of prompt and response, as in transformers; 1 is off.
+    #[parameter(default = 1.0, min = LEAST_PENALTY, max = 100)]
     repetition_penalty: f64,
+    /// Stop strings: a response ends before the first of them, which is not part of it.
+    #[parameter(default = [], unordered, aliases = ["stop_strings", "stop_sequences"])]
     stop: Vec<String>,
-    chat: bool,
-    system: Option<String>,
+    /// Chat template: text prompts become user messages.
+    #[parameter(default = false, former = "chat")]
+    pub apply_chat_template: bool,
+    /// System prompt before each text prompt; needs `apply_chat_template`.
+    #[parameter(former = "system")]
+    pub system_prompt: Option<String>,
+    /// Number format of the computation; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    #[parameter(
+        default = "auto", words = DTYPES, aliases = ["precision", "torch_dtype"],
+        foreign_values = OTHER_DTYPES
+    )]
     dtype: String,
-    max_new: usize,
-    batch: usize,
-    domains: Option<Vec<String>>,
-    splits: Option<Vec<String>>,
-    form: Option<PromptForm>,
-    at_most: Option<usize>,
+    /// Longest response in tokens.
+    #[parameter(
+        default = 64, min = 1, max = 1 << 20,
+        former = "max_new", aliases = ["max_tokens", "max_completion_length"]
+    )]
+    max_new_tokens: usize,
+    /// Responses generated at once; affects speed and memory only.
+    #[parameter(default = 64, min = 1, max = 1 << 16, not_in_key, former = "batch")]
+    batch_size: usize,
+    #[serde(flatten)]
+    pub selection: Selection,
+    /// Number of prompts, from the first; all by default.
+    #[parameter(min = 1, max = 1 << 40, former = "at_most")]
+    max_prompts: Option<usize>,
 }
 
-/// A system's message goes into a chat template only, and without chance there is nothing to draw from.
-fn fits(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+/// Logits divided by less would overflow float32.
+const LEAST_PENALTY: f64 = 1e-6;
+
+/// Selection of prompts.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize, apeft_derive::Parameters,
+)]
+pub(crate) struct Selection {
+    /// Domains of the prompts; all by default.
+    #[parameter(unordered)]
+    domains: Option<Vec<String>>,
+    /// Splits of the prompts; all by default.
+    #[parameter(unordered)]
+    splits: Option<Vec<String>>,
+    /// Form of the prompts; `paragraph` by default where the file has any.
+    #[parameter(former = "form")]
+    prompt_form: Option<PromptForm>,
+}
+
+/// A system prompt needs a chat template, and greedy decoding has no sampling options.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let parameters: Parameters = chosen.parameters();
     let mut found = Vec::new();
-    if chosen.has("system") && !chosen.flag("chat") {
-        let problem = "`system` is given, but `chat` is not";
-        found.push(Mismatch::error("system", problem, "set `chat = true`, or leave `system` out"));
+    if parameters.system_prompt.is_some() && !parameters.apply_chat_template {
+        let problem = "`system_prompt` is given, but `apply_chat_template` is not";
+        let right = "set `apply_chat_template = true`, or leave `system_prompt` out";
+        found.push(Mismatch::error("system_prompt", problem, right));
     }
-    if chosen.number("temperature") == 0.0 {
-        let why = "`temperature` 0 always takes the most probable token";
-        for field in ["top_p", "top_k", "min_p"].into_iter().filter(|field| chosen.is_changed(field)) {
-            found.push(Mismatch::of_no_use(field, why, "raise `temperature`, or leave it out"));
+    if parameters.stop.iter().any(String::is_empty) {
+        let problem = "`stop` has an empty text, which matches everywhere";
+        let right = "texts of at least one letter are expected, or no `stop`";
+        found.push(Mismatch::error("stop", problem, right));
+    }
+    let Selection { domains, splits, .. } = &parameters.selection;
+    for (field, names) in [("domains", domains), ("splits", splits)] {
+        if names.as_ref().is_some_and(Vec::is_empty) {
+            let problem = format!("`{field}` is empty, so no prompt is selected");
+            let right = "at least one is expected; remove it for all";
+            found.push(Mismatch::error(field, problem, right));
         }
-        if chosen.count("n") > 1 && chosen.is_changed("n") {
-            let why = "with `temperature` 0 all answers to a prompt are the same";
-            found.push(Mismatch::of_no_use("n", why, "set `n = 1`, or raise `temperature`"));
-        }
+    }
+    if parameters.temperature == 0.0 {
+        found.extend(unused_by_greedy_decoding(chosen, parameters.num_samples));
     }
     found
 }
 
-/// Draws all answers that earlier attempts at the same key have not drawn yet.
+fn unused_by_greedy_decoding(chosen: &Chosen<'_>, num_samples: usize) -> Vec<Mismatch> {
+    let mut found = Vec::new();
+    for field in ["top_p", "top_k", "min_p"].into_iter().filter(|field| chosen.is_changed(field)) {
+        let why = "`temperature` 0 always takes the most probable token";
+        found.push(Mismatch::without_effect(field, why, "raise `temperature`, or remove it"));
+    }
+    if num_samples > 1 && chosen.is_changed("num_samples") {
+        let why = "with `temperature` 0 all responses to a prompt are the same";
+        let right = "set `num_samples = 1`, or raise `temperature`";
+        found.push(Mismatch::without_effect("num_samples", why, right));
+    }
+    found
+}
+
+/// Samples all responses that earlier attempts at the same key have not sampled.
 ///
 /// # Errors
-/// Where no prompt is selected, a file is damaged, or the model fails.
-pub(super) fn run(context: &Context) -> Result<(), StageError> {
+/// If no prompt is selected, a file is damaged, or the model fails.
+pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let directory = context.input("model")?;
-    let place = Place::named(&context.device, &parameters.dtype).map_err(StageError::doing("use the device"))?;
-    let mut model = Transformer::load(directory, &place).map_err(StageError::doing("load the model"))?;
-    if let Some(adapter) = context.inputs("adapter").next() {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    let encoder = Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
+    let model = load(context, directory, &parameters.dtype)?;
+    let encoder =
+        Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
     warn_of_model(context, directory, &encoder)?;
     warn_of_adapter(context, "adapter", directory)?;
     warn_of_generation(context, directory)?;
-    let prompts = select(&context.input_file("prompts", "prompts.jsonl")?, &parameters)?;
-    let mut drawn = Drawn::open(&context.checkpoint.join("answers"))?;
-    let requests = requests(&prompts, &encoder, &drawn, parameters.n)?;
-    let total = (prompts.len() * parameters.n) as u64;
+    let prompts = asked(context, &parameters)?;
+    let mut drawn = KeptRows::open(&context.checkpoint.join("answers"), "responses")?;
+    let requests = prompts
+        .iter()
+        .map(|prompt| missing(&drawn, prompt, &encoder, parameters.num_samples))
+        .collect::<Result<Vec<Request>, _>>()?;
+    let total = (prompts.len() * parameters.num_samples) as u64;
     let stops = Stops::new(&encoder.tokenizer, &parameters.stop);
     let generator = Generator {
         model: &model,
         sampling: parameters.sampling(),
-        batch: parameters.batch,
+        batch: parameters.batch_size,
         seed: context.seed.clone(),
         stops: Some(Stops::new(&encoder.tokenizer, &parameters.stop)),
     };
     let mut unknown = 0;
-    context.progress(drawn.rows.len() as u64, total, "answers");
+    context.progress(drawn.len() as u64, total, "responses");
     generator.run(&requests, |event| {
         let answer = match event {
-            Event::Answer(answer) => answer,
-            Event::FewerAtOnce { batch, reason } => {
-                context.warn(format!("{reason}: going on with {batch} answers at once; `batch` can be lowered"));
+            GenerationEvent::Answer(answer) => answer,
+            GenerationEvent::FewerAtOnce { batch, reason } => {
+                context.warn(format!(
+                    "{reason}: continuing with {batch} responses at once; lower `batch_size` to \
+                    avoid this"
+                ));
                 return Ok(());
             }
         };
         let prompt = &prompts[answer.request].prompt;
         let text = stops.text(&requests[answer.request].prompt, &answer.tokens);
-        let text = text.map_err(StageError::doing("write the answers"))?;
-        let text = encoder.answer(prompt, text).map_err(StageError::doing("write the answers"))?;
+        let text = text.map_err(StageError::doing("write a response"))?;
+        let text = encoder.answer(prompt, text).map_err(StageError::doing("write a response"))?;
+        // A model's vocabulary is often padded beyond its tokenizer's.
         unknown += usize::from(answer.tokens.iter().any(|token| !encoder.tokenizer.has(*token)));
         drawn.add(response(&answer, &prompts[answer.request], text))?;
-        let done = drawn.rows.len() as u64;
+        let done = drawn.len() as u64;
+        // Two hundred reports, however many responses: each is a message to the run.
         if done == total || done.is_multiple_of(total.div_ceil(200)) {
-            context.progress(done, total, "answers");
+            context.progress(done, total, "responses");
         }
         Ok::<_, StageError>(())
     })?;
     if unknown > 0 {
+        let (made, known) = (model.config.vocab_size, encoder.tokenizer.vocab_size());
         context.warn(format!(
-            "{unknown} of {total} answers have tokens that the tokenizer does not know (the model has {}, the tokenizer \
-             {}): they are missing in the text",
-            model.config.vocab_size,
-            encoder.tokenizer.vocab_size()
+            "{unknown} of {total} responses have tokens that the tokenizer lacks (the model has \
+            {made}, the tokenizer {known}): they are missing in the text"
         ));
     }
-    let identifiers = prompts.iter().flat_map(|prompt| (0..parameters.n).map(|sample| identifier(prompt, sample)));
-    let rows = identifiers.map(|id| &drawn.rows[&id]);
-    json_lines::write(&context.output("responses.jsonl"), rows).map_err(StageError::doing("write the answers"))
+    // In the order of the prompts, not of the sampling, which depends on `batch_size`.
+    let identifiers = prompts.iter().flat_map(|prompt| {
+        (0..parameters.num_samples).map(|sample| ResponseId::of_sample(&prompt.id, sample))
+    });
+    let rows = identifiers.map(|id| drawn.get(id.as_str()).expect("every response was sampled"));
+    json_lines::write(&context.output("responses.jsonl"), rows)
+        .map_err(StageError::doing("write the responses"))
+}
+
+/// The model with its adapter, if any.
+fn load(context: &Context, directory: &Path, dtype: &str) -> Result<Transformer, StageError> {
+    let place =
+        Placement::named(context.device, dtype).map_err(StageError::doing("use the device"))?;
+    let mut model =
+        Transformer::load(directory, &place).map_err(StageError::doing("load the model"))?;
+    if let Some(adapter) = context.inputs("adapter").next() {
+        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
+    }
+    Ok(model)
 }
 
 impl Parameters {
     fn sampling(&self) -> Sampling {
-        let Self { temperature, top_k, top_p, min_p, repetition_penalty, max_new, .. } = *self;
-        Sampling { temperature, top_k, top_p, min_p, repetition_penalty, max_new }
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, .. } =
+            *self;
+        Sampling { temperature, top_k, top_p, min_p, repetition_penalty, max_new: max_new_tokens }
     }
 }
 
 impl From<GenerateError> for StageError {
     fn from(error: GenerateError) -> Self {
-        Self(format!("cannot draw answers: {error}"))
+        Self(format!("cannot sample responses: {error}"))
     }
 }
 
-fn identifier(prompt: &Prompt, sample: usize) -> String {
-    format!("{}#{sample}", prompt.id)
-}
-
-/// The prompts that the parameters let through, in the order of their file.
-fn select(path: &Path, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
-    let all: Vec<Prompt> = json_lines::read_rows(path).map_err(StageError::doing("read the prompts"))?;
-    let named = |names: &Option<Vec<String>>, name: &String| names.as_ref().is_none_or(|names| names.contains(name));
-    let are_questions = all.iter().all(|prompt| prompt.form == PromptForm::Question);
-    let form = if are_questions { PromptForm::Question } else { PromptForm::Paragraph };
-    let mut prompts = all.clone();
-    prompts.retain(|prompt| {
-        prompt.form == parameters.form.unwrap_or(form)
-            && named(&parameters.domains, &prompt.domain)
-            && named(&parameters.splits, &prompt.split)
-    });
-    prompts.truncate(parameters.at_most.unwrap_or(usize::MAX));
-    for prompt in prompts.iter_mut().filter(|_| parameters.chat) {
+/// The selected prompts, encoded.
+fn asked(context: &Context, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
+    let mut prompts = parameters.selection.of(&context.input_file("prompts", "prompts.jsonl")?)?;
+    prompts.truncate(parameters.max_prompts.unwrap_or(usize::MAX));
+    let empty: Vec<&Prompt> =
+        prompts.iter().filter(|prompt| prompt.prompt.text().trim().is_empty()).collect();
+    if let Some(first) = empty.first() {
+        let (count, all) = (empty.len(), prompts.len());
+        context.warn(format!("{count} of {all} prompts (first: `{}`) are empty", first.id));
+    }
+    for prompt in prompts.iter_mut().filter(|_| parameters.apply_chat_template) {
+        // Prompts that are messages have a system prompt already, or want none.
         if let Content::Text(text) = &prompt.prompt {
-            prompt.prompt = Content::from_user(text.clone(), parameters.system.as_deref());
+            prompt.prompt = Content::from_user(text.clone(), parameters.system_prompt.as_deref());
         }
-    }
-    if prompts.is_empty() {
-        let there: BTreeSet<String> = all
-            .iter()
-            .map(|prompt| {
-                let form = if prompt.form == PromptForm::Question { "question" } else { "paragraph" };
-                format!("domain `{}`, split `{}`, form `{form}`", prompt.domain, prompt.split)
-            })
-            .collect();
-        let there: Vec<String> = there.into_iter().collect();
-        return Err(StageError(format!(
-            "no prompt is selected by `domains`, `splits` and `form`; {} has: {}",
-            path.display(),
-            there.join("; ")
-        )));
     }
     Ok(prompts)
 }
 
-fn requests(prompts: &[Prompt], encoder: &Encoder, drawn: &Drawn, samples: usize) -> Result<Vec<Request>, StageError> {
-    let request = |prompt: &Prompt| {
-        let tokens = encoder.prompt(&prompt.prompt);
-        let tokens = tokens.map_err(StageError::doing(format!("encode the prompt `{}`", prompt.id)))?;
-        let missing = (0..samples).filter(|sample| !drawn.rows.contains_key(&identifier(prompt, *sample)));
-        Ok(Request { id: prompt.id.clone(), prompt: tokens, samples: missing.collect() })
-    };
-    prompts.iter().map(request).collect()
+impl Selection {
+    /// Selected prompts in file order.
+    ///
+    /// # Errors
+    /// If none is selected, or the file cannot be read.
+    pub(crate) fn of(&self, path: &Path) -> Result<Vec<Prompt>, StageError> {
+        let all: Vec<Prompt> =
+            json_lines::read_rows(path).map_err(StageError::doing("read the prompts"))?;
+        // A probe's file has nothing but questions, which then are what is asked for.
+        let are_questions = all.iter().all(|prompt| prompt.form == PromptForm::Question);
+        let form = if are_questions { PromptForm::Question } else { PromptForm::Paragraph };
+        if all.is_empty() {
+            return Err(StageError(format!("{}: it has no rows", path.display())));
+        }
+        let mut prompts = all.clone();
+        prompts.retain(|prompt| {
+            prompt.form == self.prompt_form.unwrap_or(form)
+                && allows(self.domains.as_deref(), &prompt.domain)
+                && allows(self.splits.as_deref(), &prompt.split)
+        });
+        if prompts.is_empty() {
+            // As a set: each combination once, in the order of the alphabet.
+            let there: BTreeSet<String> = all
+                .iter()
+                .map(|prompt| {
+                    let form =
+                        if prompt.form == PromptForm::Question { "question" } else { "paragraph" };
+                    format!("domain `{}`, split `{}`, form `{form}`", prompt.domain, prompt.split)
+                })
+                .collect();
+            let there: Vec<String> = there.into_iter().collect();
+            return Err(StageError(format!(
+                "no prompt is selected by `domains`, `splits` and `prompt_form`; {} has: {}",
+                path.display(),
+                there.join("; ")
+            )));
+        }
+        Ok(prompts)
+    }
 }
 
-fn response(answer: &Answer, prompt: &Prompt, output: String) -> Response {
+/// Whether a selection, which may be absent, has a name.
+fn allows(names: Option<&[String]>, name: &str) -> bool {
+    names.is_none_or(|names| names.iter().any(|one| one == name))
+}
+
+fn response(answer: &GeneratedAnswer, prompt: &Prompt, output: String) -> Response {
     Response {
-        id: identifier(prompt, answer.sample),
+        id: ResponseId::of_sample(&prompt.id, answer.sample),
         prompt_id: prompt.id.clone(),
         sample: answer.sample,
         topic: prompt.topic.clone(),
@@ -307,47 +338,20 @@ fn response(answer: &Answer, prompt: &Prompt, output: String) -> Response {
     }
 }
 
-/// The answers so far, by identifier, and the file that keeps them if the attempt dies: a line is the first 16 digits of
-/// the BLAKE3 digest of a row, a space and the row.
-struct Drawn {
-    rows: BTreeMap<String, Response>,
-    file: File,
-}
-
-impl Drawn {
-    /// Reads what earlier attempts left, up to the first line that is torn or damaged: what follows is drawn again.
-    fn open(path: &Path) -> Result<Self, StageError> {
-        let cannot = || StageError::doing(format!("keep answers in {}", path.display()));
-        let file = OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path);
-        let mut file = file.map_err(cannot())?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(cannot())?;
-        let (mut rows, mut whole) = (BTreeMap::new(), 0);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(row) = parse_line(line) else { break };
-            rows.insert(row.id.clone(), row);
-            whole += line.len();
-        }
-        file.set_len(whole as u64).map_err(cannot())?;
-        Ok(Self { rows, file })
-    }
-
-    fn add(&mut self, row: Response) -> Result<(), StageError> {
-        let text = serde_json::to_string(&row).map_err(StageError::doing("keep an answer"))?;
-        let line = format!("{} {text}\n", checksum(text.as_bytes()));
-        self.file.write_all(line.as_bytes()).map_err(StageError::doing("keep an answer"))?;
-        self.rows.insert(row.id.clone(), row);
-        Ok(())
-    }
-}
-
-fn parse_line(line: &[u8]) -> Option<Response> {
-    let (sum, text) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
-    (sum == checksum(text.as_bytes())).then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-fn checksum(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..16].to_owned()
+/// The request for the samples of a prompt that no earlier attempt has drawn.
+fn missing(
+    drawn: &KeptRows<Response>,
+    prompt: &Prompt,
+    encoder: &Encoder,
+    samples: usize,
+) -> Result<Request, StageError> {
+    let tokens = encoder.prompt(&prompt.prompt);
+    let tokens = tokens.map_err(StageError::doing(format!("encode the prompt `{}`", prompt.id)))?;
+    let missing = (0..samples).filter(|sample| {
+        let id = ResponseId::of_sample(&prompt.id, *sample);
+        drawn.get(id.as_str()).is_none()
+    });
+    Ok(Request { id: prompt.id.clone(), prompt: tokens, samples: missing.collect() })
 }
 
 #[cfg(test)]
@@ -357,10 +361,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::device::DeviceName;
     use crate::{
+        context::InputPath,
         model::{LARGEST_FILE, ModelConfig, Tokenizer, device},
         seed::Seed,
-        stage::InputPath,
     };
 
     /// A folder with a small model, its tokenizer and some prompts.
@@ -370,16 +375,22 @@ mod tests {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         let model = folder.path().join("model");
-        let tokenizer = Tokenizer::train(["Tell me about Ada. Ada was born."].into_iter(), 270).unwrap();
+        let tokenizer =
+            Tokenizer::train(["Tell me about Ada. Ada was born."].into_iter(), 270).unwrap();
         tokenizer.save(&model).unwrap();
         let config = json!({"architectures": ["LlamaForCausalLM"], "hidden_size": 16, "intermediate_size": 24,
             "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": tokenizer.vocab_size(), "eos_token_id": 1,
             "tie_word_embeddings": true, "max_position_embeddings": 128});
         let config = ModelConfig::from_json(&config.to_string()).unwrap();
-        config.init(&Seed::root(0), &device("cpu").unwrap()).save(&model, LARGEST_FILE).unwrap();
+        config
+            .init(&Seed::root(0), &device(DeviceName::Cpu).unwrap())
+            .save(&model, LARGEST_FILE)
+            .unwrap();
         let prompt = |index: usize| {
-            let (domain, split) = (["people", "countries"][index % 2], ["tune", "test"][index / 2 % 2]);
-            json!({"id": format!("p{index}"), "prompt": format!("Tell me about {index}."), "topic": "t",
+            let (domain, split) =
+                (["people", "countries"][index % 2], ["tune", "test"][index / 2 % 2]);
+            json!({"id": format!("p{index}"), "prompt": format!("Tell me about \
+            {index}."), "topic": "t",
                 "domain": domain, "split": split, "form": if index < 6 { "paragraph" } else { "question" }})
         };
         json_lines::write(&folder.path().join("prompts.jsonl"), (0..8).map(prompt)).unwrap();
@@ -387,20 +398,27 @@ mod tests {
     }
 
     fn attempt(folder: &Path, change: serde_json::Value) -> Result<Vec<u8>, String> {
-        let mut parameters = super::super::trial::defaults(&KIND);
-        parameters.extend(json!({"n": 3, "max_new": 8, "batch": 4}).as_object().unwrap().clone());
+        let mut parameters = crate::context::test_support::defaults(&KIND);
+        parameters.extend(
+            json!({"num_samples": 3, "max_new_tokens": 8, "batch_size": 4})
+                .as_object()
+                .unwrap()
+                .clone(),
+        );
         parameters.extend(change.as_object().unwrap().clone());
-        let input = |name: &str, path| InputPath { name: name.to_owned(), path, label: None };
+        let input = |name: &str, path| InputPath { name: name.to_owned(), path, cell: None };
         let context = Context {
             parameters: serde_json::Value::Object(parameters),
             inputs: vec![input("model", folder.join("model")), input("prompts", folder.to_owned())],
             output: folder.join("output"),
             checkpoint: folder.join("checkpoint"),
+            store: Default::default(),
             seed: Seed::root(4),
-            device: "cpu".to_owned(),
+            device: DeviceName::Cpu,
             report: std::sync::Arc::new(|_| ()),
         };
-        run(&context).map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))?;
+        run(&context)
+            .map_err(|error| error.to_string().replace(&folder.display().to_string(), "DIR"))?;
         Ok(fs::read(folder.join("output/responses.jsonl")).unwrap())
     }
 
@@ -408,10 +426,14 @@ mod tests {
     fn rows_stand_in_the_order_of_the_prompts() {
         let folder = world();
         attempt(folder.path(), json!({"domains": ["people"]})).unwrap();
-        let rows: Vec<Response> = json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
+        let rows: Vec<Response> =
+            json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
         let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["p0#0", "p0#1", "p0#2", "p2#0", "p2#1", "p2#2", "p4#0", "p4#1", "p4#2"]);
-        assert!(rows.iter().all(|row| row.domain == "people" && row.prompt.text().starts_with("Tell me")));
+        assert!(
+            rows.iter()
+                .all(|row| row.domain == "people" && row.prompt.text().starts_with("Tell me"))
+        );
     }
 
     #[test]
@@ -420,26 +442,30 @@ mod tests {
         let path = folder.path().join("prompts.jsonl");
         let answered = |change| -> Vec<String> {
             attempt(folder.path(), change).unwrap();
-            let rows: Vec<Response> = json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
-            rows.into_iter().map(|row| row.id).collect()
+            let rows: Vec<Response> =
+                json_lines::read(&folder.path().join("output/responses.jsonl")).unwrap();
+            rows.into_iter().map(|row| row.id.to_string()).collect()
         };
-        assert_eq!(answered(json!({"n": 1, "form": "question"})), ["p6#0", "p7#0"]);
+        assert_eq!(
+            answered(json!({"num_samples": 1, "prompt_form": "question"})),
+            ["p6#0", "p7#0"]
+        );
         let mut prompts: Vec<Prompt> = json_lines::read(&path).unwrap();
         prompts.retain(|prompt| prompt.form == PromptForm::Question);
         json_lines::write(&path, &prompts).unwrap();
-        assert_eq!(answered(json!({"n": 1})), ["p6#0", "p7#0"]);
+        assert_eq!(answered(json!({"num_samples": 1})), ["p6#0", "p7#0"]);
     }
 
     #[test]
     fn an_interrupted_attempt_goes_on_to_the_same_bytes() {
         let whole = attempt(world().path(), json!({})).unwrap();
         let folder = world();
-        assert_eq!(attempt(folder.path(), json!({"batch": 64})).unwrap(), whole);
+        assert_eq!(attempt(folder.path(), json!({"batch_size": 64})).unwrap(), whole);
         let path = folder.path().join("checkpoint/answers");
         let kept = fs::read(&path).unwrap();
         for left in [0, 1, 100, kept.len() / 2, kept.len() - 1] {
             fs::write(&path, &kept[..left]).unwrap();
-            assert_eq!(attempt(folder.path(), json!({"batch": 5})).unwrap(), whole, "{left}");
+            assert_eq!(attempt(folder.path(), json!({"batch_size": 5})).unwrap(), whole, "{left}");
         }
         let mut damaged = kept.clone();
         damaged[kept.len() / 3] ^= 1;
@@ -452,7 +478,10 @@ mod tests {
         let folder = world();
         let error = attempt(folder.path(), json!({"domains": ["cities"]})).unwrap_err();
         assert!(
-            error.starts_with("no prompt is selected by `domains`, `splits` and `form`; DIR/prompts.jsonl has: "),
+            error.starts_with(
+                "no prompt is selected by `domains`, `splits` and `prompt_form`; \
+                DIR/prompts.jsonl has: "
+            ),
             "{error}"
         );
         assert!(error.contains("domain `people`, split `test`, form `question`"), "{error}");

@@ -1,86 +1,83 @@
-//! The kind `score`: judged answers into measures, by answer and by domain.
+//! The kind `score`: factuality measures by response and by domain.
 
-use std::path::Path;
+use serde::Deserialize;
 
-use serde::{Deserialize, Serialize};
-
-use super::{
-    Context, StageError,
-    artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
-};
 use crate::{
-    evaluation::{DomainScores, Scores, Settings, answer_scores, scores},
-    language::{Claim, Response, Verdict},
-    recipe::schema::{Default, Input, Kind, Parameter, Shape},
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
+        write_csv, write_json,
+    },
+    evaluation::{DomainScores, Estimate, ScoreSettings, Scores, answer_scores, scores},
+    recipe::schema::{Declared, Input, Kind},
+    rows::{Claim, MeasureName, Response, Verdict},
 };
 
 /// The kind.
-pub(super) const KIND: Kind = Kind {
+pub(crate) const KIND: Kind = Kind {
     name: "score",
-    // 1: the first. 2: precision with each fact counted once, and different unsupported facts. 3: intervals by
-    // Student's t over topics; none from one topic.
-    version: 3,
-    about: "Measures how factual answers are, by answer and by domain, with 95 % intervals over topics (they say nothing of other seeds).",
+    // 1: first version. 2: deduplicated precision and distinct unsupported facts. 3: Student's t
+    // intervals over topics, none from one topic. 4: intervals of means within the possible range,
+    // and of positive width for shares that are equal in all topics. 5: repeats that extraction
+    // found are no facts. 6: undecided claims are counted apart.
+    version: 6,
+    about: "Score the factuality of responses, by response and domain, with 95 % intervals over \
+    topics.",
     inputs: &[
-        Input::one("responses", &RESPONSES, "The answers."),
-        Input::one("claims", &CLAIMS, "What they claim."),
-        Input::one("verdicts", &VERDICTS, "Whether it holds."),
+        Input::one("responses", &RESPONSES, "Responses."),
+        Input::one("claims", &CLAIMS, "Claims of the responses."),
+        Input::one("verdicts", &VERDICTS, "Verdicts on the claims."),
     ],
-    parameters: &[
-        Parameter::new(
-            "gamma",
-            Shape::Number { least: 0.0, most: 1e6, open: false },
-            Default::Number(10.0),
-            "FActScore penalises answers of at most so many facts; 0 means none.",
-        ),
-        Parameter::new(
-            "k",
-            Shape::Integer { least: 1, most: 1_000_000 },
-            Default::Integer(64),
-            "How many supported facts F1@K wants; the same for all that is compared.",
-        ),
-        Parameter::new(
-            "in_domain",
-            Shape::Text,
-            Default::Absent,
-            "The domain that was tuned on; the mean over all others is out-of-domain.",
-        ),
-    ],
+    parameters: Parameters::PARAMETERS,
     provides: &[&SCORES],
-    draws: false,
-    gathers: false,
+    seeded: false,
+    fan_in: false,
     on_device: false,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
-struct Parameters {
-    gamma: f64,
-    k: usize,
-    in_domain: Option<String>,
+pub(crate) struct Parameters {
+    /// FActScore's length penalty: responses with fewer facts are penalised; 0 is off.
+    #[parameter(default = 10.0, min = 0, max = 1e6)]
+    pub gamma: f64,
+    /// K of F1@K: the number of supported facts wanted; compared scores need the same.
+    #[parameter(default = 64, min = 1, max = 1_000_000)]
+    pub k: usize,
+    /// In-domain domain; the mean over all others is out-of-domain.
+    pub in_domain: Option<String>,
 }
 
 /// Writes `scores.json` and `responses.csv`.
 ///
 /// # Errors
-/// Where inputs cannot be read or do not belong together.
-pub(super) fn run(context: &Context) -> Result<(), StageError> {
+/// If inputs cannot be read or do not belong together.
+pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { gamma, k, in_domain } = context.parameters()?;
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = context.rows("claims")?;
     let verdicts: Vec<Verdict> = context.rows("verdicts")?;
-    let settings = Settings { gamma, k };
-    let answers =
-        answer_scores(&responses, &claims, &verdicts, settings).map_err(StageError::doing("score the answers"))?;
+    let settings = ScoreSettings { gamma, k };
+    let answers = answer_scores(&responses, &claims, &verdicts, settings)
+        .map_err(StageError::doing("score the responses"))?;
+    // Possible, but far more often a sign that claims and responses are of different stages.
     if !answers.is_empty() && answers.iter().all(|answer| answer.facts == 0) {
         let count = answers.len();
-        context
-            .warn(format!("none of {count} answers states a fact that was checked: are the claims of these answers?"));
+        context.warn(format!(
+            "none of {count} responses has a relevant claim: do the claims belong \
+            to these responses?"
+        ));
     }
-    let scores = scores(&answers, settings, in_domain.as_deref()).map_err(StageError::doing("score the answers"))?;
+    let undecided: usize = answers.iter().map(|answer| answer.undecided).sum();
+    if undecided > 0 {
+        let all = claims.len();
+        context.note(format!("{undecided} of {all} claims are undecided and count in no measure"));
+    }
+    let scores = scores(&answers, settings, in_domain.as_deref())
+        .map_err(StageError::doing("score the responses"))?;
     write_json(&context.output("scores.json"), &scores)?;
     write_csv(&context.output("responses.csv"), &answers)?;
     scores.domains.iter().chain(&scores.out_of_domain).for_each(|domain| describe(context, domain));
@@ -88,68 +85,61 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// One topic says nothing of others.
+/// A single topic, or equal unbounded values in all topics, give no interval.
 fn warn_of_missing_intervals(context: &Context, scores: &Scores) {
-    let measures = || scores.domains.iter().chain(&scores.out_of_domain).flat_map(|domain| domain.measures.values());
-    let bare = measures().filter(|estimate| estimate.interval().is_none()).count();
+    let domains = scores.domains.iter().chain(&scores.out_of_domain);
+    let measures: Vec<&Estimate> = domains.flat_map(|domain| domain.measures.values()).collect();
+    let bare = measures.iter().filter(|estimate| estimate.interval().is_none()).count();
     if bare > 0 {
-        let all = measures().count();
-        let single = scores.domains.iter().filter(|domain| domain.topics == 1).map(|domain| domain.domain.as_str());
+        let all = measures.len();
+        let single = scores
+            .domains
+            .iter()
+            .filter(|domain| domain.topics == 1)
+            .map(|domain| domain.domain.as_str());
         let single: Vec<&str> = single.collect();
-        let of = if single.is_empty() { String::new() } else { format!(" ({})", single.join(", ")) };
+        let of =
+            if single.is_empty() { String::new() } else { format!(" ({})", single.join(", ")) };
         context.warn(format!(
-            "{bare} of {all} means have no interval, because they come from a domain of one topic{of}: an interval of zero width \
-             from one topic would say that they are certain"
+            "{bare} of {all} means have no interval, because their domain has a single topic{of}, \
+            or all topics are equal"
         ));
     }
 }
 
 fn describe(context: &Context, scores: &DomainScores) {
     let DomainScores { domain, answers, topics, measures } = scores;
-    let percent = |name: &str| measures.get(name).map_or(0.0, |estimate| 100.0 * estimate.mean);
-    let precision = measures.get("precision").map_or("none".to_owned(), |estimate| {
-        let interval = estimate
-            .interval()
-            .map_or("–".to_owned(), |[low, high]| format!("[{:.1}, {:.1}]", 100.0 * low, 100.0 * high));
+    let precision = measures.get(&MeasureName::Precision).map_or("none".to_owned(), |estimate| {
+        let interval = estimate.interval().map_or("–".to_owned(), |[low, high]| {
+            format!("[{:.1}, {:.1}]", 100.0 * low, 100.0 * high)
+        });
         format!("{:.1} % {interval}", 100.0 * estimate.mean)
     });
-    let facts = measures.get("facts").map_or(0.0, |estimate| estimate.mean);
-    let responding = percent("responding");
-    context.note(format!("{domain}: precision {precision}, {facts:.2} facts an answer, {responding:.1} % of {answers} answers ({topics} topics) state facts"));
-}
-
-/// Writes a value as indented JSON with an end of line.
-pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StageError> {
-    let mut text =
-        serde_json::to_string_pretty(value).map_err(StageError::doing(format!("write {}", path.display())))?;
-    text.push('\n');
-    std::fs::write(path, text).map_err(StageError::doing(format!("write {}", path.display())))
-}
-
-/// Writes rows as CSV with a header.
-pub(super) fn write_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), StageError> {
-    let mut writer = csv::Writer::from_path(path).map_err(StageError::doing(format!("write {}", path.display())))?;
-    rows.iter()
-        .try_for_each(|row| writer.serialize(row))
-        .and_then(|()| writer.flush().map_err(csv::Error::from))
-        .map_err(StageError::doing(format!("write {}", path.display())))
+    let facts = measures.get(&MeasureName::Facts).map_or(0.0, |estimate| estimate.mean);
+    let responding =
+        measures.get(&MeasureName::Responding).map_or(0.0, |estimate| 100.0 * estimate.mean);
+    context.note(format!(
+        "{domain}: precision {precision}, {facts:.2} facts per response, \
+    {responding:.1} % of {answers} responses ({topics} topics) with facts"
+    ));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{trial, trial::Trial};
+    use crate::context::test_support::{self, Trial};
     use serde_json::json;
 
     #[test]
     fn defaults_are_understood() {
-        let parameters: Parameters = serde_json::from_value(trial::defaults(&KIND).into()).unwrap();
+        let parameters: Parameters =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
         assert_eq!((parameters.gamma, parameters.k, parameters.in_domain), (10.0, 64, None));
     }
 
     #[test]
     fn scores_are_written_the_same_for_every_seed() {
-        let folder = trial::judged(&[
+        let folder = test_support::judged(&[
             ("people", "Ann", "test", &["SS", "SN", ""]),
             ("people", "Bo", "test", &["SSSN", "N"]),
             ("countries", "Peru", "test", &["SN"]),
@@ -161,45 +151,68 @@ mod tests {
         let parameters = json!({"gamma": 2, "k": 2, "in_domain": "people"});
         let notes = Trial::new(&inputs, parameters.clone()).run(&KIND, &output, run).unwrap();
         expect_test::expect![[r#"
-            people: precision 56.2 % [-182.0, 294.5], 1.80 facts an answer, 80.0 % of 5 answers (2 topics) state facts
-            countries: precision 50.0 % –, 2.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
-            elements: precision 0.0 % –, 1.00 facts an answer, 100.0 % of 1 answers (1 topics) state facts
-            out-of-domain: precision 25.0 % –, 1.50 facts an answer, 100.0 % of 2 answers (2 topics) state facts"#]]
+            people: precision 56.2 % [0.0, 100.0], 1.80 facts per response, 80.0 % of 5 responses (2 topics) with facts
+            countries: precision 50.0 % –, 2.00 facts per response, 100.0 % of 1 responses (1 topics) with facts
+            elements: precision 0.0 % –, 1.00 facts per response, 100.0 % of 1 responses (1 topics) with facts
+            out-of-domain: precision 25.0 % –, 1.50 facts per response, 100.0 % of 2 responses (2 topics) with facts"#]]
         .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"
-            response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,distinct_supported,distinct_unsupported,repeats,empty,abstained,unfinished,characters,precision,deduplicated,factscore,f1_at_k
-            people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,2,0,0,false,false,false,2,1.0,1.0,1.0,1.0
-            people/Ann#1,people/Ann,1,Ann,people,test,2,1,1,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
-            people/Ann#2,people/Ann,2,Ann,people,test,0,0,0,0,0,0,0,true,false,false,0,,,,0.0
-            people/Bo#0,people/Bo,0,Bo,people,test,4,3,1,0,3,1,0,false,false,false,4,0.75,0.75,0.75,0.8571428571428571
-            people/Bo#1,people/Bo,1,Bo,people,test,1,0,1,0,0,1,0,false,false,false,1,0.0,0.0,0.0,0.0
-            countries/Peru#0,countries/Peru,0,Peru,countries,test,2,1,1,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
-            elements/tin#0,elements/tin,0,tin,elements,test,1,0,1,1,0,1,0,false,false,false,2,0.0,0.0,0.0,0.0
+            response_id,prompt_id,sample,topic,domain,split,facts,supported,unsupported,irrelevant,undecided,distinct_supported,distinct_unsupported,repeats,empty,abstained,unfinished,characters,precision,deduplicated,factscore,f1_at_k
+            people/Ann#0,people/Ann,0,Ann,people,test,2,2,0,0,0,2,0,0,false,false,false,2,1.0,1.0,1.0,1.0
+            people/Ann#1,people/Ann,1,Ann,people,test,2,1,1,0,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
+            people/Ann#2,people/Ann,2,Ann,people,test,0,0,0,0,0,0,0,0,true,false,false,0,,,,0.0
+            people/Bo#0,people/Bo,0,Bo,people,test,4,3,1,0,0,3,1,0,false,false,false,4,0.75,0.75,0.75,0.8571428571428571
+            people/Bo#1,people/Bo,1,Bo,people,test,1,0,1,0,0,0,1,0,false,false,false,1,0.0,0.0,0.0,0.0
+            countries/Peru#0,countries/Peru,0,Peru,countries,test,2,1,1,0,0,1,1,0,false,false,false,2,0.5,0.5,0.5,0.5
+            elements/tin#0,elements/tin,0,tin,elements,test,1,0,1,1,0,0,1,0,false,false,false,2,0.0,0.0,0.0,0.0
         "#]].assert_eq(&std::fs::read_to_string(output.join("responses.csv")).unwrap());
         let first = std::fs::read(output.join("scores.json")).unwrap();
         Trial { seed: 9, ..Trial::new(&inputs, parameters) }.run(&KIND, &output, run).unwrap();
         assert_eq!(std::fs::read(output.join("scores.json")).unwrap(), first);
     }
 
-    /// Ann's answers are right to 1 and 1/2, Bo's to 3/4 and 0: topics 0.75 and 0.375, their mean 0.5625. Half their distance is
-    /// 0.1875, Student's t with one degree of freedom 12.7062.
+    /// Ann's responses have precision 1 and 1/2, Bo's to 3/4 and 0: topics 0.75 and 0.375, their
+    /// mean 0.5625. Half their distance is 0.1875, Student's t with one degree of freedom 12.7062,
+    /// and what would lie beyond 0 and 1 is cut. Precisions of four cities are 1/2, 1/2, 3/4 and
+    /// 3/4: their mean is 5/8, its standard error 0.0721688, Student's t 3.182446.
     #[test]
     fn means_and_intervals_are_those_worked_out_by_hand() {
-        let folder =
-            trial::judged(&[("people", "Ann", "test", &["SS", "SN", ""]), ("people", "Bo", "test", &["SSSN", "N"])]);
+        let folder = test_support::judged(&[
+            ("people", "Ann", "test", &["SS", "SN", ""]),
+            ("people", "Bo", "test", &["SSSN", "N"]),
+            ("cities", "Rome", "test", &["SN"]),
+            ("cities", "Oslo", "test", &["NS"]),
+            ("cities", "Lima", "test", &["SSSN"]),
+            ("cities", "Kyiv", "test", &["SNSS"]),
+        ]);
         let path = folder.path();
         let inputs = [("responses", path), ("claims", path), ("verdicts", path)];
         let output = path.join("scores");
         Trial::new(&inputs, json!({"gamma": 2, "k": 2})).run(&KIND, &output, run).unwrap();
         let scores: serde_json::Value =
             serde_json::from_slice(&std::fs::read(output.join("scores.json")).unwrap()).unwrap();
-        let measure = |name: &str, field: &str| scores["domains"][0]["measures"][name][field].as_f64().unwrap();
+        let of = |domain: &str, name: &str, field: &str| {
+            let domains = scores["domains"].as_array().unwrap();
+            let found = domains.iter().find(|found| found["domain"] == domain).unwrap();
+            found["measures"][name][field].as_f64().unwrap()
+        };
+        let measure = |name: &str, field: &str| of("people", name, field);
         assert!((measure("precision", "mean") - 0.5625).abs() < 1e-12);
-        assert!((measure("precision", "low") - (0.5625 - 12.7062 * 0.1875)).abs() < 1e-4);
-        assert!((measure("precision", "high") - (0.5625 + 12.7062 * 0.1875)).abs() < 1e-4);
-        // F1@2 of SS is 1, of SN 1/2, of the empty answer 0; of SSSN 2 * 0.75 * 1 / 1.75, of N 0: the mean of five answers.
-        assert!((measure("f1_at_k", "mean") - (1.5 + 6.0 / 7.0) / 5.0).abs() < 1e-12, "{}", measure("f1_at_k", "mean"));
-        // FActScore with gamma 2 punishes one answer alone, that of one fact, which is wrong anyhow.
-        assert!((measure("factscore", "mean") - 0.5625).abs() < 1e-12, "{}", measure("factscore", "mean"));
+        assert_eq!((measure("precision", "low"), measure("precision", "high")), (0.0, 1.0));
+        assert!((of("cities", "precision", "low") - (0.625 - 3.182446 * 0.0721688)).abs() < 1e-5);
+        assert!((of("cities", "precision", "high") - (0.625 + 3.182446 * 0.0721688)).abs() < 1e-5);
+        // F1@2 of SS is 1, of SN 1/2, of the empty response 0; of SSSN 2 * 0.75 * 1 / 1.75, of N 0:
+        // the mean of five responses.
+        assert!(
+            (measure("f1_at_k", "mean") - (1.5 + 6.0 / 7.0) / 5.0).abs() < 1e-12,
+            "{}",
+            measure("f1_at_k", "mean")
+        );
+        // FActScore with gamma 2 penalises only the response with one fact, which is wrong anyway.
+        assert!(
+            (measure("factscore", "mean") - 0.5625).abs() < 1e-12,
+            "{}",
+            measure("factscore", "mean")
+        );
     }
 }

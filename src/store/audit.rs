@@ -1,4 +1,4 @@
-//! Whether everything in the store is as it was left: each bit of each file.
+//! Verifies every byte of the store.
 
 use std::{
     fs,
@@ -10,48 +10,60 @@ use rayon::prelude::*;
 
 use super::{
     Store, StoreError,
-    bucket::{IGNORE, TAG},
-    durable, lock,
+    calls::CallCount,
+    durable,
+    layout::{IGNORE, TAG},
+    lock,
     manifest::{Fault, Manifest},
     memo::Memo,
 };
 use crate::digest::Digest;
 
-/// What a look at every file found.
+/// Result of a verification.
 #[derive(Debug)]
 pub struct Audit {
-    /// Artifacts that were looked at.
+    /// Number of artifacts.
     pub artifacts: usize,
-    /// Their files.
+    /// Number of their files.
     pub files: usize,
-    /// Bytes of those.
+    /// Their bytes.
     pub bytes: u64,
-    /// What is not as it was left.
-    pub problems: Vec<Problem>,
+    /// Number of logged calls to endpoints.
+    pub calls: usize,
+    /// Findings.
+    pub problems: Vec<AuditFinding>,
 }
 
-/// Something that is not as it was left.
+/// A damaged or foreign file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Problem {
-    /// The file or folder.
+pub struct AuditFinding {
+    /// File or folder.
     pub path: PathBuf,
-    /// What is wrong with it, in words.
+    /// The problem.
     pub problem: String,
-    /// Whose artifact it is, if it is one.
+    /// Key, if it belongs to an artifact.
     pub key: Option<Digest>,
 }
 
+impl AuditFinding {
+    /// A finding that belongs to no artifact.
+    fn outside(path: PathBuf, problem: &str) -> Self {
+        Self { path, problem: problem.to_owned(), key: None }
+    }
+}
+
 impl Store {
-    /// Hashes every file of the store and compares; nothing is changed. Work folders are left out: what an attempt left
-    /// there is no result, and whoever goes on from it checks it.
+    /// Hashes and compares every file of the store, read-only. Work folders are skipped: they hold
+    /// no results, and attempts verify their checkpoints on resuming.
     ///
     /// # Errors
-    /// Where the store cannot be listed.
+    /// If the store cannot be listed.
     pub fn verify(&self) -> Result<Audit, StoreError> {
         let keys = self.keys()?;
-        let looked: Vec<Result<(usize, u64), Problem>> =
+        let looked: Vec<Result<(usize, u64), AuditFinding>> =
             keys.par_iter().map(|key| self.verify_artifact(*key)).collect();
-        let mut audit = Audit { artifacts: keys.len(), files: 0, bytes: 0, problems: Vec::new() };
+        let mut audit =
+            Audit { artifacts: keys.len(), files: 0, bytes: 0, calls: 0, problems: Vec::new() };
         for result in looked {
             match result {
                 Ok((files, bytes)) => {
@@ -61,24 +73,26 @@ impl Store {
                 Err(problem) => audit.problems.push(problem),
             }
         }
+        self.verify_calls(&mut audit)?;
         self.verify_surroundings(&mut audit.problems)?;
         Ok(audit)
     }
 
-    /// Moves damaged artifacts aside, removes stale locks, and writes the store's own small files anew. What a run needs of
-    /// it is made again by that run. What could not be read is left as it is: that says nothing of what it holds.
+    /// Quarantines damaged artifacts, removes stale locks, and rewrites the store's own small
+    /// files. Later runs remake what they need. Unreadable files are kept, since they may be
+    /// intact.
     ///
     /// # Errors
-    /// Where the store cannot be written; an artifact that is being made is left to its maker.
-    pub fn repair(&self, problems: &[Problem]) -> Result<(), StoreError> {
+    /// If the store cannot be written; artifacts in progress are left alone.
+    pub fn repair(&self, problems: &[AuditFinding]) -> Result<(), StoreError> {
         for problem in problems {
             if let Some(key) = &problem.key {
-                // Looked at once more under the lock: it may have been made again meanwhile.
+                // Verified again under the lock, since it may have been remade.
                 if let Some(lock) = self.try_lock(key)?
                     && let Err(Fault::Damaged(_)) = self.check_artifact(*key)
                     && fs::symlink_metadata(self.folder_of(key)).is_ok()
                 {
-                    self.set_aside(&lock)?;
+                    self.quarantine(&lock)?;
                 }
             } else {
                 self.repair_surroundings(&problem.path)?;
@@ -88,23 +102,33 @@ impl Store {
     }
 
     fn repair_surroundings(&self, path: &Path) -> Result<(), StoreError> {
-        if let Some((_, content)) = [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == path) {
+        if let Some((_, content)) =
+            [TAG, IGNORE].iter().find(|(name, _)| self.root.join(name) == path)
+        {
             return durable::replace(path, content.as_bytes());
         }
         if path == self.root.join("v1/memo") {
             return self.memo.rewrite();
         }
         let Ok(kind) = fs::symlink_metadata(path) else { return Ok(()) };
+        if path.starts_with(self.calls()) && kind.is_file() {
+            return self.repair_calls(path);
+        }
         if path.starts_with(self.locks()) && kind.is_file() {
             return lock::remove_unheld(path);
         }
         if path.starts_with(self.registrations()) && kind.is_file() {
-            // One that cannot be read may be whole.
+            // An unreadable file may be intact.
             let is_read = fs::read(path).is_ok();
-            return if is_read { fs::remove_file(path).map_err(StoreError::io("remove", path)) } else { Ok(()) };
+            return if is_read {
+                fs::remove_file(path).map_err(StoreError::io("remove", path))
+            } else {
+                Ok(())
+            };
         }
-        let stray =
-            [self.artifacts(), self.locks(), self.registrations()].iter().any(|folder| path.starts_with(folder));
+        let stray = [self.artifacts(), self.locks(), self.registrations()]
+            .iter()
+            .any(|folder| path.starts_with(folder));
         if stray && self.listing_problem(path).is_none() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             durable::move_aside(path, &self.damaged(), &name)?;
@@ -112,7 +136,7 @@ impl Store {
         Ok(())
     }
 
-    /// Why a shelf of artifacts cannot be listed, if so.
+    /// Why a folder of artifacts cannot be listed.
     fn listing_problem(&self, path: &Path) -> Option<String> {
         let is_shelf = path.parent() == Some(&self.artifacts()) && path.is_dir();
         is_shelf.then(|| durable::entries(path).err()).flatten().map(|error| error.to_string())
@@ -125,52 +149,77 @@ impl Store {
         Ok((manifest.files.len() + 1, manifest.files.iter().map(|entry| entry.size).sum()))
     }
 
-    fn verify_artifact(&self, key: Digest) -> Result<(usize, u64), Problem> {
+    fn verify_artifact(&self, key: Digest) -> Result<(usize, u64), AuditFinding> {
         let path = self.folder_of(&key);
         match self.check_artifact(key) {
-            // Collected while it was looked at.
-            Err(_) if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == ErrorKind::NotFound) => Ok((0, 0)),
-            checked => checked.map_err(|fault| Problem { path, problem: fault.to_string(), key: Some(key) }),
+            // Collected during the verification.
+            Err(_)
+                if fs::symlink_metadata(&path)
+                    .is_err_and(|error| error.kind() == ErrorKind::NotFound) =>
+            {
+                Ok((0, 0))
+            }
+            checked => checked.map_err(|fault| AuditFinding {
+                path,
+                problem: fault.to_string(),
+                key: Some(key),
+            }),
         }
     }
 
-    fn verify_surroundings(&self, problems: &mut Vec<Problem>) -> Result<(), StoreError> {
-        let mut report = |path: PathBuf, problem: &str| {
-            problems.push(Problem { path, problem: problem.to_owned(), key: None });
-        };
+    fn verify_calls(&self, audit: &mut Audit) -> Result<(), StoreError> {
+        let logs = durable::entries(&self.calls())?.into_iter();
+        for (_, path) in logs.filter(|(name, _)| !name.starts_with(durable::ASIDE)) {
+            match CallCount::of(&path) {
+                Ok(count) => {
+                    audit.calls += count.calls;
+                    let problem = count.problem();
+                    audit
+                        .problems
+                        .extend(problem.map(|problem| AuditFinding::outside(path, &problem)));
+                }
+                Err(error) => audit.problems.push(AuditFinding::outside(path, &error.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_surroundings(&self, problems: &mut Vec<AuditFinding>) -> Result<(), StoreError> {
+        // A store that was only looked at has none of its own files yet.
         let begun = self.artifacts().is_dir();
         for (name, content) in [TAG, IGNORE].into_iter().filter(|_| begun) {
             let path = self.root.join(name);
             if fs::read(&path).ok().as_deref() != Some(content.as_bytes()) {
-                report(path, "is not what was written there");
+                problems.push(AuditFinding::outside(path, "does not match what apeft wrote"));
             }
         }
         for (name, shelf) in durable::entries(&self.artifacts())? {
             if let Some(problem) = self.listing_problem(&shelf) {
-                report(shelf, &problem);
+                problems.push(AuditFinding::outside(shelf, &problem));
                 continue;
             }
-            let strays = durable::entries(&shelf).unwrap_or_default().into_iter();
-            strays
-                .filter(|(key, _)| key.parse::<Digest>().is_err() || !key.starts_with(&name))
-                .for_each(|(_, path)| report(path, "does not belong there"));
+            for (key, path) in durable::entries(&shelf).unwrap_or_default() {
+                if key.parse::<Digest>().is_err() || !key.starts_with(&name) {
+                    problems.push(AuditFinding::outside(path, "does not belong there"));
+                }
+            }
             if !shelf.is_dir() {
-                report(shelf, "does not belong there");
+                problems.push(AuditFinding::outside(shelf, "does not belong there"));
             }
         }
         for (name, path) in durable::entries(&self.locks())? {
             if name.parse::<Digest>().is_err() {
-                report(path, "does not belong there");
+                problems.push(AuditFinding::outside(path, "does not belong there"));
             } else if let Some(problem) = lock::problem(&path) {
-                report(path, &problem);
+                problems.push(AuditFinding::outside(path, &problem));
             }
         }
         for project in self.projects()?.into_iter().filter(|project| project.journals.is_none()) {
-            report(project.file, "does not say which project it means");
+            problems.push(AuditFinding::outside(project.file, "names no project"));
         }
         let memo = self.root.join("v1/memo");
         if let Some(problem) = Memo::problem(&memo) {
-            report(memo, &problem);
+            problems.push(AuditFinding::outside(memo, &problem));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! An artifact in the making: the work folder of an attempt, and its commit.
+//! The work folder of an attempt, and its commit as an artifact.
 
 use std::{
     fs::{self, Permissions},
@@ -11,17 +11,18 @@ use serde_json::Value;
 
 use super::{
     Artifact, Lock, Store, StoreError,
-    bucket::{FILES, RECORD},
-    durable, hash,
+    bucket::{FILES, KEY_FILE},
+    durable,
     manifest::{MANIFEST, Manifest},
+    patterns::FilePatterns,
     snapshot::Times,
 };
 use crate::digest::Digest;
 
-/// From what an attempt works, beside its checkpoints.
+/// Record of the attempt's inputs, beside its checkpoints.
 const INPUTS: &str = "inputs.json";
 
-/// An attempt's work folder. Dropped without a commit it takes its files with it, but leaves checkpoints.
+/// Work folder of an attempt. Dropped without a commit, it removes its files but keeps checkpoints.
 #[derive(Debug)]
 pub struct Draft {
     lock: Lock,
@@ -30,15 +31,16 @@ pub struct Draft {
 }
 
 impl Store {
-    /// Opens a work folder for a key whose lock is held; leftovers of attempts that died are removed.
+    /// Opens a work folder for a key whose lock is held; folders of dead attempts are removed.
     ///
     /// # Errors
-    /// Where the folder cannot be made.
+    /// If the folder cannot be created.
     pub fn draft(&self, lock: Lock) -> Result<Draft, StoreError> {
         let work = self.work().join(lock.key.to_string());
         let mut last = 0;
         for (name, path) in durable::entries(&work)? {
             if let Some(number) = name.strip_prefix("attempt-") {
+                // Under the key's lock nobody works here: what lies here was left by the dead.
                 last = last.max(number.parse().unwrap_or(0));
                 durable::remove_folder(&path)?;
             }
@@ -49,20 +51,23 @@ impl Store {
         Ok(Draft { lock, work, folder })
     }
 
-    /// Seals an attempt's files and renames them into place: from then on the artifact exists. One that stood there, since
-    /// it was to be made anew, stays until that moment.
+    /// Seals an attempt's files and renames them into place, which creates the artifact. An
+    /// existing artifact that is remade stays until then.
     ///
     /// # Errors
-    /// Where there is no file, or the disk is full.
+    /// If there is no file, or the disk is full.
     pub fn commit(&self, draft: Draft, record: &Value) -> Result<Artifact, StoreError> {
         let key = draft.lock.key;
         remove_empty_folders(&draft.files())?;
         if !draft.files().is_dir() {
             return Err(StoreError::Empty);
         }
+        // Before the seal, since a file that others can write may change after its digest was
+        // taken.
         own_files(&draft.files())?;
-        let path = draft.folder.join(RECORD);
-        let text = serde_json::to_string_pretty(record).expect("a JSON value can be written") + "\n";
+        let path = draft.folder.join(KEY_FILE);
+        let text =
+            serde_json::to_string_pretty(record).expect("a JSON value can be written") + "\n";
         fs::write(&path, text).map_err(StoreError::io("write", &path))?;
         protect(&path)?;
         let manifest = Manifest::seal(&draft.folder, Some(key), Some(&self.memo))?;
@@ -76,7 +81,7 @@ impl Store {
         durable::put_in_place(&draft.folder, &target, &self.replaced(&key))?;
         durable::sync(shelf)?;
         manifest.learn_listings(&target, &self.memo);
-        // The artifact stands; what is left of the work is only a matter of space.
+        // The artifact exists; remaining work files only take space.
         if let Err(error) = durable::remove_folder(&draft.work) {
             tracing::warn!("{error}");
         }
@@ -85,12 +90,13 @@ impl Store {
 }
 
 impl Store {
-    /// Where an artifact that is made anew waits for its successor, on file systems that cannot exchange the two in one step.
+    /// Temporary path of a replaced artifact, on file systems that cannot exchange folders
+    /// atomically.
     fn replaced(&self, key: &Digest) -> PathBuf {
         self.work().join(key.to_string()).join("replaced")
     }
 
-    /// Puts an artifact back whose successor did not come, since its process was killed between two steps.
+    /// Restores a replaced artifact if the process was killed before its successor was in place.
     pub(super) fn put_back(&self, lock: &Lock) -> Result<(), StoreError> {
         let (replaced, target) = (self.replaced(&lock.key), self.folder_of(&lock.key));
         if replaced.is_dir() && fs::symlink_metadata(&target).is_err() {
@@ -101,30 +107,30 @@ impl Store {
 }
 
 impl Draft {
-    /// The empty folder for the artifact's files.
+    /// Folder for the artifact's files.
     pub fn files(&self) -> PathBuf {
         self.folder.join(FILES)
     }
 
-    /// Whether the attempt left a file whose name matches one of the patterns.
+    /// Whether the attempt wrote a file that matches a pattern.
     ///
     /// # Errors
-    /// Where a folder cannot be listed.
+    /// If a folder cannot be listed.
     pub fn holds(&self, patterns: &[&str]) -> Result<bool, StoreError> {
-        holds(&self.files(), "", patterns)
+        holds(&self.files(), "", &FilePatterns::of(patterns))
     }
 
-    /// The folder that outlives the attempt.
+    /// Folder of checkpoints, which outlives the attempt.
     pub fn checkpoint(&self) -> PathBuf {
         self.work.join("checkpoint")
     }
 
-    /// Notes from what the attempt works. What an earlier one left in the checkpoint folder is kept only if nothing of its
-    /// inputs was written since it began: one that was killed may have seen contents that were put back meanwhile. Says
-    /// whether something had to go.
+    /// Records the attempt's inputs. Checkpoints of an earlier attempt are kept only if no input
+    /// was written since it began: it may have read contents that were restored meanwhile. Returns
+    /// whether checkpoints were discarded.
     ///
     /// # Errors
-    /// Where the folder cannot be read or written.
+    /// If the folder cannot be read or written.
     pub fn begin(&self, inputs: &[Vec<Times>]) -> Result<bool, StoreError> {
         let path = self.work.join(INPUTS);
         let earlier: Option<Vec<Vec<Times>>> = match fs::read(&path) {
@@ -132,6 +138,8 @@ impl Draft {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(StoreError::io("read", &path)(error)),
         };
+        // Times and not digests: contents that were changed and restored may have been read
+        // meanwhile.
         if earlier.as_deref() == Some(inputs) {
             return Ok(false);
         }
@@ -142,10 +150,10 @@ impl Draft {
         Ok(is_lost)
     }
 
-    /// Removes what the attempt left for the next one.
+    /// Removes the checkpoints.
     ///
     /// # Errors
-    /// Where it cannot be removed.
+    /// If they cannot be removed.
     pub fn forget_checkpoint(&self) -> Result<(), StoreError> {
         durable::remove_folder(&self.checkpoint())?;
         durable::create_folder(&self.checkpoint())
@@ -157,26 +165,32 @@ impl Drop for Draft {
         if let Err(error) = durable::remove_folder(&self.folder) {
             tracing::warn!("{error}");
         }
-        // Each fails where something is left in the folder, which is then kept.
+        // Fails for folders that are not empty, which are kept.
         let _ = fs::remove_dir(self.checkpoint())
             .and_then(|()| fs::remove_file(self.work.join(INPUTS)))
             .and_then(|()| fs::remove_dir(&self.work));
     }
 }
 
-fn holds(folder: &Path, above: &str, patterns: &[&str]) -> Result<bool, StoreError> {
+fn holds(folder: &Path, above: &str, patterns: &FilePatterns) -> Result<bool, StoreError> {
     for (name, path) in durable::entries(folder)? {
         let name = format!("{above}{name}");
+        // A link counts as a file: what it leads to is not the attempt's own.
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|kind| kind.is_dir());
-        if if is_folder { holds(&path, &format!("{name}/"), patterns)? } else { hash::matches(patterns, &name) } {
+        let is_held = if is_folder {
+            holds(&path, &format!("{name}/"), patterns)?
+        } else {
+            patterns.matches(&name)
+        };
+        if is_held {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Makes each file the artifact's own and read-only: a hard link would share its contents with a file that somebody else may
-/// write, and one that may be written is soon written by mistake. Links point to what others keep, and are left alone.
+/// Makes each file read-only and unshared: hard links share contents with files that others may
+/// write. Symbolic links are left alone.
 fn own_files(folder: &Path) -> Result<(), StoreError> {
     for (_, path) in durable::entries(folder)? {
         let kind = fs::symlink_metadata(&path).map_err(StoreError::io("read", &path))?;
@@ -200,7 +214,7 @@ fn copy_in_place(path: &Path) -> Result<(), StoreError> {
     copied.map_err(StoreError::io("copy", path))
 }
 
-/// Takes away everybody's right to write a file.
+/// Removes all write permissions of a file.
 fn protect(path: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(path).map_err(StoreError::io("read", path))?.permissions().mode();
     let readable = Permissions::from_mode(mode & 0o777 & !0o222);
@@ -213,7 +227,7 @@ fn remove_empty_folders(folder: &Path) -> Result<(), StoreError> {
             remove_empty_folders(&path)?;
         }
     }
-    // Fails where something is left in it, which is then kept.
+    // Fails for folders that are not empty, which are kept.
     let _ = fs::remove_dir(folder);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Files that survive a power failure: written aside, synced, renamed into place.
+//! Files that survive a power failure: written to a temporary file, synced, renamed into place.
 
 use std::{
     fs::{self, File, Permissions},
@@ -14,30 +14,35 @@ use rustix::{
 
 use super::StoreError;
 
-/// Deeper folders are taken for a circle of links.
+/// Deeper folders count as a cycle of links.
 pub(super) const DEEPEST: usize = 64;
 
-/// How the names of files begin that are not in place yet.
+/// Prefix of temporary file names.
 pub(super) const ASIDE: &str = ".new-";
 
 /// A file found by [`walk`].
 #[derive(Debug)]
-pub(super) struct Found {
-    /// Relative to the folder, with `/` between its parts.
+pub(super) struct FoundFile {
+    /// Relative to the folder, separated by `/`.
     pub(super) name: String,
-    /// Where it lies.
+    /// Path.
     pub(super) path: PathBuf,
 }
 
-/// The files below a folder, in the order of their names; links are followed.
-pub(super) fn walk(folder: &Path) -> Result<Vec<Found>, StoreError> {
+/// All files below a folder by name; links are followed.
+pub(super) fn walk(folder: &Path) -> Result<Vec<FoundFile>, StoreError> {
     let mut found = Vec::new();
     descend(folder, "", 0, &mut found)?;
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }
 
-fn descend(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) -> Result<(), StoreError> {
+fn descend(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    found: &mut Vec<FoundFile>,
+) -> Result<(), StoreError> {
     if depth > DEEPEST {
         return Err(StoreError::Circle(folder.to_owned()));
     }
@@ -51,14 +56,14 @@ fn descend(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<Found>) ->
         } else if !path.ends_with(&name) {
             return Err(StoreError::Name(path));
         } else {
-            found.push(Found { name, path });
+            found.push(FoundFile { name, path });
         }
     }
     Ok(())
 }
 
-/// What a folder holds, by name, in order; nothing where there is no such folder. A name that is not UTF-8 stands there with
-/// replacements, so that it is nobody's name; its path is exact.
+/// Entries of a folder by name; empty if it is missing. Names that are not UTF-8 have replacement
+/// characters, so that they match nothing; their paths are exact.
 pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
@@ -74,7 +79,7 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreErro
     Ok(names)
 }
 
-/// Syncs all files and folders below, and the folder itself; links are left alone, since they point to what others keep.
+/// Syncs a folder and all below; link targets belong to others and are not synced.
 pub(super) fn sync_tree(folder: &Path) -> Result<(), StoreError> {
     for (_, path) in entries(folder)? {
         let kind = fs::symlink_metadata(&path).map_err(StoreError::io("read", &path))?;
@@ -92,9 +97,10 @@ pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))
 }
 
-/// Puts a whole file in place at once: readers see the old one or the new one.
+/// Replaces a file atomically.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let folder = path.parent().expect("files of the store lie in a folder");
+    // Synced before the rename: otherwise a power failure may leave the new name without content.
     let mut file = tempfile::Builder::new()
         .prefix(ASIDE)
         .permissions(Permissions::from_mode(0o666))
@@ -106,21 +112,23 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Makes a folder and all above it.
+/// Creates a folder and its parents.
 pub(super) fn create_folder(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(StoreError::io("create", path))
 }
 
-/// Renames to the first of `name`, `name-1`, `name-2`, ... that is free in a folder; says to which.
+/// Renames into a folder under the first free name of `name`, `name-1`, `name-2`, ...; returns the
+/// new path.
 pub(super) fn move_aside(path: &Path, folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
-    let numbered = |count: usize| if count == 0 { name.to_owned() } else { format!("{name}-{count}") };
-    for target in (0..).map(|count| folder.join(numbered(count))) {
-        // Two processes may want the same name; neither may cover what the other has moved there.
+    for count in 0.. {
+        let target =
+            folder.join(if count == 0 { name.to_owned() } else { format!("{name}-{count}") });
+        // Two processes may want the same name; neither may overwrite the other's.
         match rustix::fs::renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE) {
             Ok(()) => return sync(folder).map(|()| target),
             Err(Errno::EXIST) => {}
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                // A file system that cannot promise it; a name that is taken is passed over as far as one can see.
+                // Without support of the file system, names in use are skipped without a guarantee.
                 if fs::symlink_metadata(&target).is_err() {
                     fs::rename(path, &target).map_err(StoreError::io("move aside", path))?;
                     return sync(folder).map(|()| target);
@@ -129,38 +137,47 @@ pub(super) fn move_aside(path: &Path, folder: &Path, name: &str) -> Result<PathB
             Err(error) => return Err(StoreError::io("move aside", path)(error.into())),
         }
     }
-    unreachable!("numbers do not run out")
+    unreachable!("there is always a free number")
 }
 
-/// Puts a folder in place in one step; what stood there before lies at `from` then, or at `aside` where the file system can
-/// only move one after the other.
+/// Replaces a folder atomically; the old one is at `from` then, or at `aside` if the file system
+/// cannot exchange folders.
 pub(super) fn put_in_place(from: &Path, target: &Path, aside: &Path) -> Result<(), StoreError> {
-    let failed = |error: Errno| StoreError::io("put in place", target)(error.into());
     match rustix::fs::rename(from, target) {
         Err(Errno::NOTEMPTY | Errno::EXIST) => {}
-        done => return done.map_err(failed),
+        done => return done.map_err(|error| not_put(target, error)),
     }
     match rustix::fs::renameat_with(CWD, from, CWD, target, RenameFlags::EXCHANGE) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-        done => return done.map_err(failed),
+        done => return done.map_err(|error| not_put(target, error)),
     }
+    // Killed between these two, the old folder is at `aside`, from where it is put back.
     remove_folder(aside)?;
-    rustix::fs::rename(target, aside).map_err(failed)?;
-    rustix::fs::rename(from, target).map_err(failed)
+    rustix::fs::rename(target, aside)
+        .and_then(|()| rustix::fs::rename(from, target))
+        .map_err(|error| not_put(target, error))
 }
 
-/// Removes a folder and all below it; does nothing where there is none.
+fn not_put(target: &Path, error: Errno) -> StoreError {
+    StoreError::io("put in place", target)(error.into())
+}
+
+/// Removes a folder, if it exists, and all below it.
 pub(super) fn remove_folder(path: &Path) -> Result<(), StoreError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(StoreError::io("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
 
-/// Bytes of all files below, links not followed.
+/// Bytes of all files below, without following links.
 pub(super) fn size_of(path: &Path) -> u64 {
     match fs::symlink_metadata(path) {
-        Ok(kind) if kind.is_dir() => entries(path).unwrap_or_default().iter().map(|(_, entry)| size_of(entry)).sum(),
+        Ok(kind) if kind.is_dir() => {
+            entries(path).unwrap_or_default().iter().map(|(_, entry)| size_of(entry)).sum()
+        }
         Ok(kind) if kind.is_file() => kind.len(),
         _ => 0,
     }

@@ -1,4 +1,4 @@
-//! Why the store could not do what it was asked, in words for the user.
+//! Errors of the store.
 
 use std::{
     io::ErrorKind,
@@ -7,44 +7,48 @@ use std::{
 
 use crate::diagnostic::limit;
 
-/// The file system refused, or what is there is not what belongs there.
+/// An error of the file system or the store's contents.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system said no.
-    #[error("cannot {doing} {path}: {cause}{hint}", path = .path.display(), hint = hint(.doing, .cause))]
+    /// The file system reported an error.
+    #[error("cannot {doing} {path}: \
+    {cause}{hint}", path = .path.display(), hint = hint(.doing, .cause))]
     Io {
-        /// What was being done: "read", "write", ...
+        /// Operation: "read", "write", ...
         doing: &'static str,
-        /// To what.
+        /// File or folder.
         path: PathBuf,
-        /// What the file system said.
+        /// Error of the file system.
         cause: std::io::Error,
     },
-    /// A file changed while its digest was taken.
-    #[error("{path} changed while it was being read; run again when nothing writes to it", path = .0.display())]
+    /// A file changed while it was hashed.
+    #[error("{path} changed while it was being read; run again while nothing writes to \
+    it", path = .0.display())]
     Unsteady(PathBuf),
-    /// A file changed after a run had looked at it.
-    #[error("{path} was written after this run looked at it; run again when nothing writes to it", path = .0.display())]
+    /// A file changed after its first use in a run.
+    #[error("{path} was written after its first use in this run; run again while nothing writes \
+    to it", path = .0.display())]
     Written(PathBuf),
-    /// A name that no other machine could read.
+    /// A name that is not UTF-8.
     #[error("the name of {path} is not UTF-8; rename it", path = .0.display())]
     Name(PathBuf),
-    /// Something that is neither a file nor a folder.
+    /// A device, pipe or socket.
     #[error("{path} is neither a file nor a folder", path = .0.display())]
     Strange(PathBuf),
-    /// Links that lead round in a circle.
-    #[error("{path} lies too deep: a link above it leads back to a folder that holds it; remove that link", path = .0.display())]
+    /// A cycle of links.
+    #[error("{path} is nested too deeply: a link leads back to a parent folder; remove that \
+    link", path = .0.display())]
     Circle(PathBuf),
-    /// A folder that holds nothing of what is wanted.
+    /// A folder without matching files.
     #[error("{path} holds no file named {wanted}", path = .path.display())]
     Nothing {
-        /// The folder.
+        /// Folder.
         path: PathBuf,
-        /// The patterns that were looked for.
+        /// Patterns.
         wanted: String,
     },
-    /// A stage left no file.
-    #[error("the stage left no file in its output folder")]
+    /// A stage wrote no file.
+    #[error("the stage wrote no file into its output folder")]
     Empty,
 }
 
@@ -54,15 +58,16 @@ impl StoreError {
         move |cause| Self::Io { doing, path: path.to_owned(), cause }
     }
 
-    /// Whether something could not be looked at, which says nothing of what it is.
+    /// Whether the error leaves the content unknown.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Io { doing: "read" | "list", .. } | Self::Unsteady(_))
     }
 }
 
-/// File systems without locks say so in one of several ways: Lustre without `-o flock`, NFS with `nolock` or without its
-/// lock daemon.
+/// Missing lock support has several error codes: Lustre without `-o flock`, NFS with `nolock` or
+/// without its lock daemon.
 fn has_no_locks(cause: &std::io::Error) -> bool {
+    // The standard library gives it no kind of its own.
     const LOCKS_USED_UP: i32 = rustix::io::Errno::NOLCK.raw_os_error();
     cause.kind() == ErrorKind::Unsupported || cause.raw_os_error() == Some(LOCKS_USED_UP)
 }
@@ -70,13 +75,18 @@ fn has_no_locks(cause: &std::io::Error) -> bool {
 fn hint(doing: &str, cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         _ if doing == "lock" && has_no_locks(cause) => {
-            "; this file system offers no file locks (flock), without which two runs could make the same artifact at once: put the store on another disk with --cache or APEFT_CACHE, or mount this one with locks (Lustre: -o flock; NFS: without nolock, and with its lock daemon)"
+            "; this file system has no file locks (flock), which prevent two runs from making \
+            the same artifact: put the store on another disk with --cache or APEFT_CACHE, or \
+            mount this one with locks (Lustre: -o flock; NFS: without nolock, and with its lock \
+            daemon)"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; free some space (`apeft cache gc --dry-run` shows what nothing needs), or put the store on another disk with --cache"
+            "; free some space (`apeft cache gc --dry-run` lists what can be removed), or put \
+            the store on another disk with --cache"
         }
         ErrorKind::PermissionDenied if matches!(doing, "read" | "list") => {
-            "; it belongs to another user, or may not be read: where several people share a store, all of them need a umask that lets the others in (such as 002), and `chmod -R g+rwX` on what is there"
+            "; it belongs to another user or is not readable: all users of a shared store need a \
+            umask that admits the others (such as 002), and `chmod -R g+rwX` on existing files"
         }
         ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
             "; the store must be writable: choose another place with --cache or APEFT_CACHE"
@@ -99,7 +109,10 @@ mod tests {
         for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK] {
             let said = words("lock", errno);
             assert!(said.starts_with("cannot lock cache/v1/locks/x: "), "{said}");
-            assert!(said.contains("no file locks (flock)") && said.contains("APEFT_CACHE"), "{said}");
+            assert!(
+                said.contains("no file locks (flock)") && said.contains("APEFT_CACHE"),
+                "{said}"
+            );
         }
         assert!(!words("write", Errno::NOSYS).contains("flock"));
     }

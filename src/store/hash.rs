@@ -1,4 +1,4 @@
-//! Digests of contents: of a file, and of those files of a folder that matter.
+//! Digests of files and folders.
 
 use std::{
     error::Error,
@@ -13,46 +13,24 @@ use std::{
 use serde_json::json;
 
 use super::{
-    Store, StoreError,
+    StoreError,
     memo::{self, Memo},
 };
 use crate::digest::{Digest, digest_value};
 
-/// Smaller files are hashed sooner than threads are started.
+/// Smaller files are hashed without threads.
 const SMALL: u64 = 1 << 20;
-/// What else this process starts threads for: to hear signals, and to hear and bury an attempt.
+/// Threads that this process needs besides hashing: signals, and messages and end of an attempt.
 const SPARE_THREADS: usize = 3;
-/// Larger files are read in pieces of so many bytes, one while the last one is hashed.
+/// Larger files are read in chunks of this size while the previous chunk is hashed.
 const BLOCK: u64 = 8 << 20;
 
-impl Store {
-    /// The digest of what lies outside the store: of a file's bytes (its name does not matter), or of the names and bytes
-    /// of those files of a folder that match one of the patterns.
-    ///
-    /// # Errors
-    /// Where it cannot be read, changes meanwhile, or holds nothing of what is wanted.
-    pub fn digest_path(&self, path: &Path, patterns: &[&str]) -> Result<Digest, StoreError> {
-        Ok(self.snapshot(path, patterns)?.digest())
-    }
-}
-
-/// The digest of names and contents.
+/// Digest of names and contents.
 pub(super) fn digest_list<'a>(files: impl Iterator<Item = (&'a str, Digest)>) -> Digest {
     digest_value("files", &files.map(|(name, digest)| json!([name, digest])).collect())
 }
 
-/// Whether a name matches one of the patterns, in which `*` stands for any run of characters.
-pub(super) fn matches(patterns: &[&str], name: &str) -> bool {
-    patterns.iter().any(|pattern| matches_one(pattern, name))
-}
-
-fn matches_one(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(rest) = name.strip_prefix(head) else { return false };
-    (0..=rest.len()).any(|start| rest.is_char_boundary(start) && matches_one(tail, &rest[start..]))
-}
-
-/// The digest of a file, from the memo where it has not changed, and what the file system said of it then.
+/// Digest of a file, from the memo if unchanged, and its metadata.
 pub(super) fn digest_file(path: &Path, memo: &Memo) -> Result<(Digest, Metadata), StoreError> {
     let metadata = fs::metadata(path).map_err(StoreError::io("read", path))?;
     if let Some(digest) = memo.recall(&metadata) {
@@ -63,84 +41,89 @@ pub(super) fn digest_file(path: &Path, memo: &Memo) -> Result<(Digest, Metadata)
     Ok((digest, metadata))
 }
 
-/// BLAKE3 of a file's bytes on all cores, and what the file system said of it before and after.
-///
-/// The bytes are read and not mapped: a mapped file that is cut short meanwhile ends the whole process.
+/// BLAKE3 of a file's bytes on all cores, and its metadata.
 pub(super) fn digest_bytes(path: &Path) -> Result<(Digest, Metadata), StoreError> {
-    let io = || StoreError::io("read", path);
-    let mut file = File::open(path).map_err(io())?;
-    let before = file.metadata().map_err(io())?;
+    let mut file = File::open(path).map_err(StoreError::io("read", path))?;
+    let before = file.metadata().map_err(StoreError::io("read", path))?;
     if !before.is_file() {
         return Err(StoreError::Strange(path.to_owned()));
     }
+    // Read, not mapped: truncation of a mapped file would kill the process.
     let mut hasher = blake3::Hasher::new();
     let mut left = before.len();
-    let mut block = read_block(&mut file, left).map_err(io())?;
+    let mut block = read_block(&mut file, left).map_err(StoreError::io("read", path))?;
     while !block.is_empty() {
         left -= block.len() as u64;
-        if before.len() < SMALL {
+        let next = if before.len() < SMALL {
             hasher.update(&block);
-            block = read_block(&mut file, left).map_err(io())?;
+            read_block(&mut file, left)
         } else {
-            let hash = || {
-                hasher.update_rayon(&block);
-            };
-            let ((), next) = rayon::join(hash, || read_block(&mut file, left));
-            block = next.map_err(io())?;
-        }
+            rayon::join(|| hasher.update_rayon(&block), || read_block(&mut file, left)).1
+        };
+        block = next.map_err(StoreError::io("read", path))?;
     }
-    let after = fs::metadata(path).map_err(io())?;
-    let look = |metadata: &Metadata| {
-        (metadata.dev(), metadata.ino(), metadata.len(), memo::changed(metadata), memo::modified(metadata))
-    };
-    if left > 0 || look(&before) != look(&after) {
+    // By the path, not the open file: a file that was replaced by another is another input.
+    let after = fs::metadata(path).map_err(StoreError::io("read", path))?;
+    if left > 0 || !is_unchanged(&before, &after) {
         return Err(StoreError::Unsteady(path.to_owned()));
     }
     Ok((Digest::from_bytes(*hasher.finalize().as_bytes()), after))
 }
 
-/// The next bytes of a file, at most as many as are left; fewer only at its end.
+/// Whether a path had the same content at two times: the change time cannot be set back.
+fn is_unchanged(before: &Metadata, after: &Metadata) -> bool {
+    (before.dev(), before.ino(), before.len()) == (after.dev(), after.ino(), after.len())
+        && memo::changed(before) == memo::changed(after)
+        && memo::modified(before) == memo::modified(after)
+}
+
+/// The next chunk of a file, at most `left` bytes; shorter only at the end.
 fn read_block(file: &mut File, left: u64) -> std::io::Result<Vec<u8>> {
     let mut block = Vec::with_capacity(left.min(BLOCK) as usize);
     file.take(left.min(BLOCK)).read_to_end(&mut block)?;
     Ok(block)
 }
 
-/// Sees to it that the threads which hash and compute can be started. Where the system grants fewer processes than there are
-/// cores, fewer threads share the work; rayon's own pool would end the process with a panic.
+/// Starts the thread pool for hashing and computing, with fewer threads if the system's limit
+/// requires; rayon's own pool would panic.
 ///
 /// # Errors
-/// Where not even one thread can be started.
+/// If no thread can be started.
 pub(super) fn ready_threads() -> std::io::Result<()> {
     static ONCE: OnceLock<Result<(), i32>> = OnceLock::new();
     let ready = ONCE.get_or_init(|| {
         let wanted = std::env::var("RAYON_NUM_THREADS").ok().and_then(|number| number.parse().ok());
         let wanted = wanted.filter(|number| *number > 0);
-        let wanted = wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+        let wanted =
+            wanted.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
         let (granted, problem) = granted_threads(wanted + SPARE_THREADS);
+        // Half of a tight limit stays free, since every attempt needs threads of its own.
         let threads = match granted {
             0 => return Err(problem),
             granted if granted == wanted + SPARE_THREADS => wanted,
             granted => (granted / 2).clamp(1, wanted),
         };
         if threads < wanted {
-            tracing::warn!("the system grants {granted} more threads only, so that {threads} of {wanted} compute");
+            tracing::warn!(
+                "the system allows only {granted} more threads, so {threads} of {wanted} are used"
+            );
         }
         let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        // Without a cause it only says that the threads are there already.
+        // An error without a cause means that the pool exists.
         built.or_else(|error| if error.source().is_some() { Err(problem) } else { Ok(()) })
     });
     ready.map_err(std::io::Error::from_raw_os_error)
 }
 
-/// How many of the wanted threads can live at once, and the error that the next one met.
+/// Number of threads that can run at once, and the error of the next one.
 fn granted_threads(wanted: usize) -> (usize, i32) {
+    // Each thread waits at the gate, so that all of them exist at the same time.
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
     let mut threads = Vec::new();
     let mut problem = rustix::io::Errno::AGAIN.raw_os_error();
     for _ in 0..wanted {
-        let gate = gate.clone();
+        let gate = Arc::clone(&gate);
         match std::thread::Builder::new().spawn(move || drop(gate.lock())) {
             Ok(thread) => threads.push(thread),
             Err(error) => {
@@ -153,27 +136,4 @@ fn granted_threads(wanted: usize) -> (usize, i32) {
     let granted = threads.len();
     threads.into_iter().for_each(|thread| drop(thread.join()));
     (granted, problem)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stars_stand_for_any_run_of_characters() {
-        for (pattern, name, expected) in [
-            ("config.json", "config.json", true),
-            ("config.json", "config.jsonl", false),
-            ("*.safetensors", "model-00001-of-00002.safetensors", true),
-            ("*.safetensors", "model.safetensors.index.json", false),
-            ("tokenizer*.json", "tokenizer.json", true),
-            ("tokenizer*.json", "tokenizer_config.json", true),
-            ("*", "any/thing", true),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b*c", "aXbY", false),
-            ("*é", "né", true),
-        ] {
-            assert_eq!(matches(&[pattern], name), expected, "{pattern} {name}");
-        }
-    }
 }

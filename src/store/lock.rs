@@ -1,4 +1,4 @@
-//! Who makes an artifact: file locks, which the kernel releases when their process dies.
+//! File locks of keys, released by the kernel when their process dies.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
@@ -10,20 +10,20 @@ use std::{
 use super::{Store, StoreError, memo::checksum};
 use crate::digest::Digest;
 
-/// The sole right to make the artifact of a key; given back when dropped, and by the kernel when the process dies.
+/// Exclusive right to make the artifact of a key, until dropped or the process dies.
 #[derive(Debug)]
 pub struct Lock {
-    /// The key.
+    /// Key.
     pub(super) key: Digest,
     file: File,
     path: PathBuf,
 }
 
 impl Store {
-    /// Waits for the lock of a key; `waiting` is told once who holds it.
+    /// Waits for the lock of a key; `waiting` is called once with its holder.
     ///
     /// # Errors
-    /// Where the lock's file cannot be made.
+    /// If the lock file cannot be created.
     pub fn lock(&self, key: &Digest, waiting: impl FnOnce(&str)) -> Result<Lock, StoreError> {
         let mut waiting = Some(waiting);
         loop {
@@ -32,11 +32,14 @@ impl Store {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
                     if let Some(waiting) = waiting.take() {
+                        // Read before the wait, after which the file may be gone.
                         waiting(&holder(&mut file).unwrap_or_else(|| "another process".to_owned()));
                     }
                     file.lock().map_err(StoreError::io("lock", &path))?;
                 }
-                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::io("lock", &path)(error));
+                }
             }
             if let Some(lock) = Lock::settle(*key, file, path)? {
                 return Ok(lock);
@@ -44,17 +47,19 @@ impl Store {
         }
     }
 
-    /// The lock of a key, where nobody holds it.
+    /// The lock of a key, if free.
     ///
     /// # Errors
-    /// Where the lock's file cannot be made.
+    /// If the lock file cannot be created.
     pub fn try_lock(&self, key: &Digest) -> Result<Option<Lock>, StoreError> {
         loop {
             let (path, file) = self.open_lock(key)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(StoreError::io("lock", &path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(StoreError::io("lock", &path)(error));
+                }
             }
             if let Some(lock) = Lock::settle(*key, file, path)? {
                 return Ok(Some(lock));
@@ -62,20 +67,24 @@ impl Store {
         }
     }
 
-    /// Opens the lock's file. A user whose umask shuts others out makes it nevertheless so that all can lock it: it holds
-    /// nothing but a name, and the folder says who may use the store.
+    /// Opens the lock file, lockable for all users despite the umask: it holds only a name, and the
+    /// folder's permissions decide who uses the store.
     fn open_lock(&self, key: &Digest) -> Result<(PathBuf, File), StoreError> {
         let path = self.locks().join(key.to_string());
         loop {
             match OpenOptions::new().read(true).write(true).open(&path) {
                 Ok(file) => return Ok((path, file)),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // Another user's, from a version that did not open it to all: with nobody behind it, it goes.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => match File::open(&path) {
-                    Ok(file) if file.try_lock().is_ok() && remove_held(&path, &file).is_ok() => {}
-                    Ok(file) => return Ok((path, file)),
-                    Err(_) => return Err(StoreError::io("write", &path)(error)),
-                },
+                // An unlocked file of another user, created by an older version with closed
+                // permissions, is removed.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                    match File::open(&path) {
+                        Ok(file)
+                            if file.try_lock().is_ok() && remove_held(&path, &file).is_ok() => {}
+                        Ok(file) => return Ok((path, file)),
+                        Err(_) => return Err(StoreError::io("write", &path)(error)),
+                    }
+                }
                 Err(error) => return Err(StoreError::io("write", &path)(error)),
             }
             match OpenOptions::new().read(true).write(true).create_new(true).open(&path) {
@@ -91,13 +100,15 @@ impl Store {
 }
 
 impl Lock {
-    /// Signs the lock's file, unless its last holder removed it meanwhile.
+    /// Writes the holder into the lock file, unless its last holder removed it meanwhile.
     fn settle(key: Digest, mut file: File, path: PathBuf) -> Result<Option<Self>, StoreError> {
+        // The last holder may have removed the file after it was opened here: its lock protects
+        // nothing.
         let held = file.metadata().map_err(StoreError::io("read", &path))?;
-        if !fs::metadata(&path).is_ok_and(|named| (named.dev(), named.ino()) == (held.dev(), held.ino())) {
+        if !fs::metadata(&path).is_ok_and(|named| is_same_file(&named, &held)) {
             return Ok(None);
         }
-        // In one piece, so that a kill leaves the whole line or none of it.
+        // One write, so that a kill leaves either the whole line or nothing.
         let line = sign(&this_process());
         file.set_len(0)
             .and_then(|()| file.rewind())
@@ -111,27 +122,32 @@ impl Drop for Lock {
     fn drop(&mut self) {
         let removed = remove_held(&self.path, &self.file).and_then(|()| self.file.unlock());
         if let Err(error) = removed {
-            tracing::warn!("cannot give back the lock {}: {error}", self.path.display());
+            tracing::warn!("cannot release the lock {}: {error}", self.path.display());
         }
     }
 }
 
-/// This process, as others know it.
+/// This process, as shown to others.
 pub(super) fn this_process() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("process {} on {}", std::process::id(), host.trim())
 }
 
-/// Removes a file by name while its lock is held, unless the name means another file by now, or none.
+fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// Removes a file whose lock is held, if the path still refers to it.
 fn remove_held(path: &Path, held: &File) -> std::io::Result<()> {
-    let same = |named: Metadata, held: Metadata| (named.dev(), named.ino()) == (held.dev(), held.ino());
-    let removed = fs::symlink_metadata(path)
-        .and_then(|named| if same(named, held.metadata()?) { fs::remove_file(path) } else { Ok(()) });
-    // Its last holder removed it between the look and the lock.
+    let removed = fs::symlink_metadata(path).and_then(|named| {
+        if is_same_file(&named, &held.metadata()?) { fs::remove_file(path) } else { Ok(()) }
+    });
+    // The last holder removed it in between.
     removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
-/// Removes a file among the locks that nobody holds. Whoever opened it before and locks it after sees that it is gone.
+/// Removes an unlocked lock file. A process that opened it before and locks it later detects the
+/// removal.
 pub(super) fn remove_unheld(path: &Path) -> Result<(), StoreError> {
     match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -155,18 +171,22 @@ fn holder(file: &mut File) -> Option<String> {
     signed(&text).map(str::to_owned)
 }
 
-/// What a line says, where its checksum is right.
+/// The text of a line with a valid checksum.
 pub(super) fn signed(text: &str) -> Option<&str> {
     let (holder, sum) = text.strip_suffix('\n')?.rsplit_once('\t')?;
     (checksum(holder) == sum).then_some(holder)
 }
 
-/// What is wrong with a lock's file that nobody holds; one whose process died before it could sign is empty.
+/// The problem of an unlocked lock file; an empty one was not yet signed.
 pub(super) fn problem(path: &Path) -> Option<String> {
     let mut file = File::open(path).ok()?;
+    // Shared, so that two who look do not take each other for the holder.
     match file.try_lock_shared() {
-        Ok(()) if file.metadata().is_ok_and(|metadata| metadata.len() > 0) && holder(&mut file).is_none() => {
-            Some("does not say whose it was".to_owned())
+        Ok(())
+            if file.metadata().is_ok_and(|metadata| metadata.len() > 0)
+                && holder(&mut file).is_none() =>
+        {
+            Some("names no holder".to_owned())
         }
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! What a sealed folder holds: each file with its size and digest, and a seal over the list itself.
+//! Manifest of a sealed folder: size and digest of each file, and a seal over the list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,36 +13,36 @@ use serde_json::json;
 
 use super::{
     StoreError,
-    durable::{self, Found},
+    durable::{self, FoundFile},
     hash,
     memo::Memo,
 };
 use crate::digest::{Digest, digest_value};
 
-/// The manifest's own name.
+/// File name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// So few files are looked at sooner than threads are started.
+/// Fewer files are verified without threads.
 const FEW: usize = 32;
 
 /// The files of a sealed folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Manifest {
-    /// The version of this format.
+    /// Version of the format.
     pub(super) schema: u32,
-    /// The key, where the folder is an artifact.
+    /// Key, if the folder is an artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<Digest>,
-    /// All files but the manifest, in the order of their names.
-    pub(super) files: Vec<Entry>,
+    /// All files but the manifest, by name.
+    pub(super) files: Vec<SealedFile>,
 }
 
 /// A file of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Entry {
-    /// Relative to the folder, with `/` between its parts.
+pub(super) struct SealedFile {
+    /// Relative to the folder, separated by `/`.
     pub(super) path: String,
-    /// In bytes.
+    /// Bytes.
     pub(super) size: u64,
     /// BLAKE3 of its bytes, as `b3sum` prints it.
     pub(super) digest: Digest,
@@ -51,9 +51,10 @@ pub(super) struct Entry {
 /// Why a sealed folder cannot be used.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It is not as it was left; says what differs.
+    /// Its content differs from the manifest.
     Damaged(String),
-    /// It could not be looked at, which says nothing of what it holds: no permission, a network disk that is away.
+    /// It could not be read, so its state is unknown: missing permission, or an unavailable network
+    /// disk.
     Unreadable(StoreError),
 }
 
@@ -67,7 +68,7 @@ impl std::fmt::Display for Fault {
 }
 
 impl Fault {
-    /// What an error of the file system means for a sealed folder in which `name` should lie at `path`.
+    /// Classifies an error of the file system for the file `name` at `path` of a sealed folder.
     fn of(name: &str, path: &Path, error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::NotFound => Self::Damaged(format!("{name} is missing")),
@@ -78,7 +79,7 @@ impl Fault {
         }
     }
 
-    /// The same of an error of the store.
+    /// The same for an error of the store.
     fn of_store(name: &str, error: StoreError) -> Self {
         match error {
             StoreError::Io { path, cause, .. } => Self::of(name, &path, cause),
@@ -88,9 +89,14 @@ impl Fault {
 }
 
 impl Manifest {
-    /// Hashes all files of a folder, leaves the manifest beside them and syncs everything.
-    pub(super) fn seal(folder: &Path, key: Option<Digest>, memo: Option<&Memo>) -> Result<Self, StoreError> {
+    /// Hashes all files of a folder, writes the manifest and syncs everything.
+    pub(super) fn seal(
+        folder: &Path,
+        key: Option<Digest>,
+        memo: Option<&Memo>,
+    ) -> Result<Self, StoreError> {
         let found = durable::walk(folder)?;
+        // Threads cost more than they save on the few small files of most artifacts.
         let files = if found.len() > FEW {
             found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
         } else {
@@ -99,6 +105,7 @@ impl Manifest {
         let manifest = Self { schema: 1, key, files };
         let path = folder.join(MANIFEST);
         fs::write(&path, manifest.text()).map_err(StoreError::io("write", &path))?;
+        // After the manifest, so that a power failure leaves either a sealed folder or none.
         durable::sync_tree(folder)?;
         Ok(manifest)
     }
@@ -107,8 +114,8 @@ impl Manifest {
     pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, Fault> {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
-        let damaged = |what: &str| Fault::Damaged(format!("{MANIFEST} {what}"));
-        let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("is not whole"))?;
+        let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("is incomplete"))?;
+        // The whole text, not only the list: a manifest that is spelt otherwise was edited.
         if manifest.text() != text {
             return Err(damaged("does not match its seal"));
         }
@@ -118,7 +125,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Compares a folder with its manifest, by stamps where the memo knows them.
+    /// Compares a folder with its manifest, by stamps if the memo knows them.
     pub(super) fn check(&self, folder: &Path, memo: Option<&Memo>) -> Result<(), Fault> {
         for (name, children) in self.listings() {
             let listing = digest_value("listing", &json!(children));
@@ -126,12 +133,18 @@ impl Manifest {
             let shown = if name.is_empty() { "its folder" } else { name };
             let metadata = fs::metadata(&path).map_err(|error| Fault::of(shown, &path, error))?;
             if memo.and_then(|memo| memo.recall(&metadata)) != Some(listing) {
-                let found = durable::entries(&path).map_err(|error| Fault::of_store(shown, error))?;
+                let found =
+                    durable::entries(&path).map_err(|error| Fault::of_store(shown, error))?;
                 let found: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
                 if let Some(extra) = found.iter().find(|name| !children.contains(**name)) {
                     let extra = Path::new(name).join(extra);
-                    return Err(Fault::Damaged(format!("{} does not belong there", extra.display())));
+                    return Err(Fault::Damaged(format!(
+                        "{} does not belong there",
+                        extra.display()
+                    )));
                 }
+                // Of a listing that lacks a file nothing is remembered; the file itself is
+                // reported.
                 if found.len() == children.len() {
                     memo.inspect(|memo| memo.learn(&metadata, listing));
                 }
@@ -145,7 +158,7 @@ impl Manifest {
         problem.map_or(Ok(()), Err)
     }
 
-    /// Remembers the listings of a folder that was just sealed and put in place.
+    /// Remembers the listings of a freshly committed folder.
     pub(super) fn learn_listings(&self, folder: &Path, memo: &Memo) {
         for (name, children) in self.listings() {
             if let Ok(metadata) = fs::metadata(folder.join(name)) {
@@ -154,7 +167,7 @@ impl Manifest {
         }
     }
 
-    /// What each folder holds, by name, in order.
+    /// Entries of each folder, by name.
     fn listings(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut listings = BTreeMap::from([("", BTreeSet::from([MANIFEST]))]);
         for entry in &self.files {
@@ -171,26 +184,34 @@ impl Manifest {
         listings
     }
 
-    /// The file's text: the list, and last a seal over all that stands before it.
+    /// The file's text: the list and a seal over it.
     fn text(&self) -> String {
         let list = serde_json::to_string_pretty(self).expect("plain data can be written");
-        let list = list.strip_suffix("\n}").expect("an object that is not empty ends with a brace on its own line");
+        let list = list
+            .strip_suffix("\n}")
+            .expect("an object that is not empty ends with a brace on its own line");
         format!("{list},\n  \"seal\": \"{}\"\n}}\n", blake3::hash(list.as_bytes()))
     }
 }
 
-fn entry(found: Found, memo: Option<&Memo>) -> Result<Entry, StoreError> {
-    let (digest, metadata) = hash::digest_bytes(&found.path)?;
-    memo.inspect(|memo| memo.learn(&metadata, digest));
-    Ok(Entry { path: found.name, size: metadata.len(), digest })
+/// The fault of a manifest.
+fn damaged(what: &str) -> Fault {
+    Fault::Damaged(format!("{MANIFEST} {what}"))
 }
 
-fn differs(folder: &Path, entry: &Entry, memo: Option<&Memo>) -> Option<Fault> {
+fn entry(found: FoundFile, memo: Option<&Memo>) -> Result<SealedFile, StoreError> {
+    let (digest, metadata) = hash::digest_bytes(&found.path)?;
+    memo.inspect(|memo| memo.learn(&metadata, digest));
+    Ok(SealedFile { path: found.name, size: metadata.len(), digest })
+}
+
+fn differs(folder: &Path, entry: &SealedFile, memo: Option<&Memo>) -> Option<Fault> {
     let path = folder.join(&entry.path);
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) => return Some(Fault::of(&entry.path, &path, error)),
     };
+    // The size first: most damage is a file that was cut, and costs no reading.
     if metadata.len() != entry.size {
         let (is, was) = (metadata.len(), entry.size);
         return Some(Fault::Damaged(format!("{} has {is} bytes instead of {was}", entry.path)));

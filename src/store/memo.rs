@@ -1,4 +1,4 @@
-//! What was hashed before: digests by what the file system says of a file, so that a hit costs one `stat` a file.
+//! Memo of digests by file metadata, so that a hit costs one `stat` per file.
 
 use std::{
     collections::BTreeMap,
@@ -14,59 +14,60 @@ use crate::digest::Digest;
 
 const HEADER: &str = "apeft memo 1";
 
-/// A file that changed less than this many nanoseconds ago may change again without a new time stamp: kernels count time
-/// in ticks of up to 10 ms.
+/// A file may change again within this many nanoseconds without a new time stamp: kernel ticks take
+/// up to 10 ms.
 const TICK: i128 = 50_000_000;
-/// The same where the file system keeps whole seconds, or every other second as FAT does.
+/// The same for file systems with time stamps of one second, or two as on FAT.
 const COARSE_TICK: i128 = 2_100_000_000;
 const SECOND: i128 = 1_000_000_000;
 
-/// A file's identity.
+/// Identity of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct FileId {
     device: u64,
     inode: u64,
 }
 
-/// What changes when a file is written; `touch` cannot set the first of the two times back.
+/// Metadata that changes with the content; `touch` cannot reset the change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+struct MemoStamp {
     size: u64,
     changed: i128,
     modified: i128,
 }
 
-/// Digests by place and stamp, loaded when first asked and saved in one piece.
+/// Digests by place and stamp, loaded on first use and saved as a whole.
 #[derive(Debug)]
 pub(super) struct Memo {
     path: PathBuf,
     trusted: bool,
-    state: Mutex<State>,
+    state: Mutex<MemoState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoState {
     loaded: bool,
-    known: BTreeMap<Place, (Stamp, Digest)>,
-    /// Lines learnt since the last call of [`Memo::learnt`].
+    known: BTreeMap<FileId, (MemoStamp, Digest)>,
+    /// Lines added since the last call of [`Memo::learnt`].
     learnt: Vec<String>,
     unsaved: bool,
 }
 
 impl Memo {
-    /// A memo in this file. One that is not `trusted` recalls nothing, but still learns.
+    /// A memo stored in this file. Unless `trusted`, it recalls nothing but still learns.
     pub(super) fn new(path: PathBuf, trusted: bool) -> Self {
-        Self { path, trusted, state: Mutex::new(State::default()) }
+        Self { path, trusted, state: Mutex::new(MemoState::default()) }
     }
 
-    /// The digest of a file that looks as it did then. The file is read at the first call, since an attempt that only
-    /// writes never asks; lines that are torn or do not match their checksum are left out.
+    /// The digest of an unchanged file. Loads the memo on first use, since attempts that only write
+    /// never ask; lines with wrong checksums are skipped.
     pub(super) fn recall(&self, metadata: &Metadata) -> Option<Digest> {
         if !self.trusted {
             return None;
         }
         let (place, stamp) = look(metadata);
         let mut state = self.state.lock().expect("no thread panics while it holds the memo");
+        // On first use, since attempts that only write never ask.
         if !state.loaded {
             state.loaded = true;
             state.take_in(&fs::read(&self.path).unwrap_or_default());
@@ -74,9 +75,11 @@ impl Memo {
         state.known.get(&place).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest)
     }
 
-    /// Remembers a digest, once the file's last change is old enough for the next one to show.
+    /// Remembers a digest, if the file's last change is old enough for the next one to be
+    /// detectable.
     pub(super) fn learn(&self, metadata: &Metadata, digest: Digest) {
         let (place, stamp) = look(metadata);
+        // A change within the clock's tick would leave the same stamp with another content.
         if is_settled(stamp.changed, now()) {
             let mut state = self.state.lock().expect("no thread panics while it holds the memo");
             if state.known.insert(place, (stamp, digest)) != Some((stamp, digest)) {
@@ -86,12 +89,14 @@ impl Memo {
         }
     }
 
-    /// The lines learnt since the last call, for another process to [`Memo::accept`].
+    /// The lines added since the last call, for [`Memo::accept`] in another process.
     pub(super) fn learnt(&self) -> Vec<String> {
-        std::mem::take(&mut self.state.lock().expect("no thread panics while it holds the memo").learnt)
+        std::mem::take(
+            &mut self.state.lock().expect("no thread panics while it holds the memo").learnt,
+        )
     }
 
-    /// Takes over what another process learnt.
+    /// Adds lines of another process.
     pub(super) fn accept(&self, lines: &[String]) {
         let mut state = self.state.lock().expect("no thread panics while it holds the memo");
         for (place, known) in lines.iter().filter_map(|line| parse(line.as_bytes())) {
@@ -99,7 +104,7 @@ impl Memo {
         }
     }
 
-    /// Writes the memo where something is new, together with what other processes wrote meanwhile.
+    /// Saves new lines together with those that other processes saved.
     pub(super) fn save(&self) -> Result<(), StoreError> {
         let mut state = self.state.lock().expect("no thread panics while it holds the memo");
         if !state.unsaved {
@@ -111,29 +116,34 @@ impl Memo {
         Ok(())
     }
 
-    /// Writes the memo anew, without the lines that did not match.
+    /// Rewrites the memo without invalid lines.
     pub(super) fn rewrite(&self) -> Result<(), StoreError> {
         self.state.lock().expect("no thread panics while it holds the memo").unsaved = true;
         self.save()
     }
 
-    /// What is wrong with the file, if anything is.
+    /// The problem of the file, if any.
     pub(super) fn problem(path: &Path) -> Option<String> {
         let text = match fs::read(path) {
             Ok(bytes) => String::from_utf8(bytes).ok(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => return Some(format!("cannot be read: {error}")),
         };
-        let known: BTreeMap<Place, (Stamp, Digest)> =
-            text.iter().flat_map(|text| text.split('\n')).filter_map(|line| parse(line.as_bytes())).collect();
+        let known: BTreeMap<FileId, (MemoStamp, Digest)> = text
+            .iter()
+            .flat_map(|text| text.split('\n'))
+            .filter_map(|line| parse(line.as_bytes()))
+            .collect();
+        // Written again and compared, since single lines do not show that one is missing.
         (text != Some(write(&known))).then(|| "a line is torn, missing or altered".to_owned())
     }
 }
 
-impl State {
-    /// Adds the lines of a file where nothing newer is known.
+impl MemoState {
+    /// Adds the lines of a file for which nothing newer is known.
     fn take_in(&mut self, text: &[u8]) {
         for (place, known) in text.split(|byte| *byte == b'\n').filter_map(parse) {
+            // What this process has learnt is newer than the file.
             self.known.entry(place).or_insert(known);
         }
     }
@@ -144,40 +154,45 @@ fn now() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
 }
 
-/// Whether a file that changed then would have another time if it changed now. Only the time that nobody can set counts: a
-/// file may say that it was modified next year.
+/// Whether a change now would get another time stamp. Only the change time counts: the modification
+/// time can be set, even to the future.
 fn is_settled(changed: i128, now: i128) -> bool {
     now - changed > tick(changed)
 }
 
-/// How long a time may stay the same; that it is a whole second to the nanosecond tells a coarse clock.
+/// Resolution of a time stamp; whole seconds indicate a coarse clock.
 fn tick(changed: i128) -> i128 {
     if changed % SECOND == 0 { COARSE_TICK } else { TICK }
 }
 
-/// How long it takes until the next change of a file would show, if it is worth the wait: at most a coarse tick.
+/// Time until the next change becomes detectable, if at most a coarse tick.
 pub(super) fn unsettled_for(changed: i128) -> Duration {
     let left = tick(changed) - (now() - changed);
+    // A change time in the future comes from another clock: waiting would not help.
     let is_worth_it = left > 0 && left <= COARSE_TICK;
     if is_worth_it { Duration::from_nanos(left as u64 + 1_000_000) } else { Duration::ZERO }
 }
 
-/// When a file was last changed, in nanoseconds since 1970.
+/// Change time in nanoseconds since 1970.
 pub(super) fn changed(metadata: &Metadata) -> i128 {
     i128::from(metadata.ctime()) * SECOND + i128::from(metadata.ctime_nsec())
 }
 
-/// When its contents were last written, as far as it says so.
+/// Modification time in nanoseconds since 1970.
 pub(super) fn modified(metadata: &Metadata) -> i128 {
     i128::from(metadata.mtime()) * SECOND + i128::from(metadata.mtime_nsec())
 }
 
-fn look(metadata: &Metadata) -> (Place, Stamp) {
-    let stamp = Stamp { size: metadata.size(), changed: changed(metadata), modified: modified(metadata) };
-    (Place { device: metadata.dev(), inode: metadata.ino() }, stamp)
+fn look(metadata: &Metadata) -> (FileId, MemoStamp) {
+    let stamp = MemoStamp {
+        size: metadata.size(),
+        changed: changed(metadata),
+        modified: modified(metadata),
+    };
+    (FileId { device: metadata.dev(), inode: metadata.ino() }, stamp)
 }
 
-fn write(known: &BTreeMap<Place, (Stamp, Digest)>) -> String {
+fn write(known: &BTreeMap<FileId, (MemoStamp, Digest)>) -> String {
     let mut text = format!("{HEADER}\n");
     for (place, (stamp, digest)) in known {
         text.push_str(&line(*place, *stamp, *digest));
@@ -187,25 +202,29 @@ fn write(known: &BTreeMap<Place, (Stamp, Digest)>) -> String {
     text
 }
 
-fn line(place: Place, stamp: Stamp, digest: Digest) -> String {
-    let Stamp { size, changed, modified } = stamp;
+fn line(place: FileId, stamp: MemoStamp, digest: Digest) -> String {
+    let MemoStamp { size, changed, modified } = stamp;
     let text = format!("{} {} {size} {changed} {modified} {digest}", place.device, place.inode);
     format!("{text} {}", checksum(&text))
 }
 
-fn parse(line: &[u8]) -> Option<(Place, (Stamp, Digest))> {
+fn parse(line: &[u8]) -> Option<(FileId, (MemoStamp, Digest))> {
     let (text, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
     if checksum(text) != sum {
         return None;
     }
     let fields: Vec<&str> = text.split(' ').collect();
     let [device, inode, size, changed, modified, digest] = fields[..] else { return None };
-    let place = Place { device: device.parse().ok()?, inode: inode.parse().ok()? };
-    let stamp = Stamp { size: size.parse().ok()?, changed: changed.parse().ok()?, modified: modified.parse().ok()? };
+    let place = FileId { device: device.parse().ok()?, inode: inode.parse().ok()? };
+    let stamp = MemoStamp {
+        size: size.parse().ok()?,
+        changed: changed.parse().ok()?,
+        modified: modified.parse().ok()?,
+    };
     Some((place, (stamp, digest.parse().ok()?)))
 }
 
-/// The first 16 digits of the BLAKE3 digest of a text.
+/// The first 16 digits of a text's BLAKE3 digest.
 pub(super) fn checksum(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
 }
@@ -214,7 +233,7 @@ pub(super) fn checksum(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Waits until the next change of a file would show.
+    /// Waits until the next change of a file is detectable.
     fn settle(file: &Path) {
         std::thread::sleep(unsettled_for(changed(&fs::metadata(file).unwrap())));
     }
@@ -224,7 +243,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("memo");
         let memo = Memo::new(path.clone(), true);
-        let files: Vec<PathBuf> = (0..3).map(|index| folder.path().join(index.to_string())).collect();
+        let files: Vec<PathBuf> =
+            (0..3).map(|index| folder.path().join(index.to_string())).collect();
         for (index, file) in files.iter().enumerate() {
             fs::write(file, "x").unwrap();
             settle(file);
@@ -239,10 +259,15 @@ mod tests {
             fs::write(&path, &bad).unwrap();
             assert!(Memo::problem(&path).is_some(), "flip at {position}");
             let memo = Memo::new(path.clone(), true);
-            let recalled = files.iter().map(|file| memo.recall(&fs::metadata(file).unwrap())).collect::<Vec<_>>();
+            let recalled = files
+                .iter()
+                .map(|file| memo.recall(&fs::metadata(file).unwrap()))
+                .collect::<Vec<_>>();
             assert!(recalled.iter().flatten().count() >= 1, "flip at {position} lost all");
             for (index, digest) in recalled.into_iter().enumerate() {
-                assert!(digest.is_none_or(|digest| digest == Digest::from_bytes([index as u8; 32])));
+                assert!(
+                    digest.is_none_or(|digest| digest == Digest::from_bytes([index as u8; 32]))
+                );
             }
             fs::write(&path, &good[..position]).unwrap();
             assert!(Memo::problem(&path).is_some(), "cut at {position}");
@@ -277,6 +302,9 @@ mod tests {
         assert!(is_settled(second, second + 3 * SECOND));
         assert!(!is_settled(second + 1, second + TICK));
         assert!(is_settled(second + 1, second + SECOND));
-        assert!(!is_settled(second + SECOND / 2, second), "the clock of the disk is ahead: nothing is known");
+        assert!(
+            !is_settled(second + SECOND / 2, second),
+            "the clock of the disk is ahead: nothing is known"
+        );
     }
 }

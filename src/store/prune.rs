@@ -1,4 +1,4 @@
-//! How much space the store takes, and what of it nothing needs any more.
+//! Disk usage and garbage collection of the store.
 
 use std::{
     collections::BTreeSet,
@@ -18,51 +18,53 @@ pub struct Usage {
     pub artifacts: u64,
     /// Of attempts and checkpoints.
     pub work: u64,
-    /// Of what was moved aside.
+    /// Of quarantined artifacts.
     pub damaged: u64,
-    /// Of everything.
+    /// Of logs of calls to endpoints, which are never collected.
+    pub calls: u64,
+    /// Total.
     pub total: u64,
 }
 
-/// Something that nothing needs any more.
+/// A path that garbage collection may remove.
 #[derive(Clone, Debug)]
-pub struct Leftover {
-    /// The folder or file.
+pub struct GcCandidate {
+    /// File or folder.
     pub path: PathBuf,
     /// Bytes on disk.
     pub bytes: u64,
-    /// Why it is not needed, in words.
+    /// Why it is not needed.
     pub why: &'static str,
     key: Option<Digest>,
 }
 
-/// Whose artifacts are whose.
+/// Which artifacts are needed, and which may be removed.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
-    /// Keys that stay.
+    /// Keys to keep.
     pub kept: BTreeSet<Digest>,
-    /// Keys that a run of one's own made or used: those that are not kept may go.
+    /// Keys made or used by own runs: removable unless kept.
     pub known: BTreeSet<Digest>,
-    /// Whether those may go, too, of which nothing is known; they may be other people's.
+    /// Whether keys of unknown origin, possibly of other users, are removable too.
     pub unrecorded: bool,
 }
 
-/// What a look for garbage found.
+/// Result of a search for garbage.
 #[derive(Debug, Default)]
 pub struct Collection {
-    /// What can go.
-    pub leftovers: Vec<Leftover>,
-    /// Artifacts and unfinished work of which nothing is known, and which therefore stay.
+    /// Removable paths.
+    pub candidates: Vec<GcCandidate>,
+    /// Number of artifacts and work folders of unknown origin, which are kept.
     pub unrecorded: usize,
-    /// Bytes of those on disk.
+    /// Their bytes on disk.
     pub unrecorded_bytes: u64,
-    /// Artifacts and unfinished work that only a run under way keeps.
+    /// Number of artifacts and work folders kept only by running runs.
     pub in_use: usize,
-    /// What runs under way have looked up.
+    /// Keys looked up by running runs.
     pub pinned: Pinned,
 }
 
-/// A file that is younger may be in the making.
+/// Younger temporary files may be in use.
 const YOUNG: Duration = Duration::from_secs(3600);
 
 impl Store {
@@ -72,14 +74,16 @@ impl Store {
             artifacts: durable::size_of(&self.artifacts()),
             work: durable::size_of(&self.work()),
             damaged: durable::size_of(&self.damaged()),
+            calls: durable::size_of(&self.calls()),
             total: durable::size_of(&self.root),
         }
     }
 
-    /// Removes the work folders of keys whose artifacts stand: a process killed between the two leaves one.
+    /// Removes work folders of keys whose artifacts exist, as a process killed after the commit
+    /// leaves one.
     ///
     /// # Errors
-    /// Where the store cannot be read or written.
+    /// If the store cannot be read or written.
     pub fn remove_finished_work(&self) -> Result<(), StoreError> {
         for (name, path) in durable::entries(&self.work())? {
             if let Ok(key) = name.parse::<Digest>()
@@ -92,27 +96,31 @@ impl Store {
         Ok(())
     }
 
-    /// What nothing needs: all that was moved aside, work of dead attempts, and of the artifacts and checkpoints those that
-    /// the claims give up. What another process is making is not listed.
+    /// Garbage: quarantined artifacts, work of dead attempts, and the artifacts and checkpoints
+    /// that the claims release. Artifacts in progress are excluded.
     ///
     /// # Errors
-    /// Where the store cannot be listed.
-    pub fn leftovers(&self, claims: &Claims) -> Result<Collection, StoreError> {
+    /// If the store cannot be listed.
+    pub fn candidates(&self, claims: &Claims) -> Result<Collection, StoreError> {
         let mut collection = Collection { pinned: self.pinned()?, ..Collection::default() };
-        self.list_small_leftovers(&mut collection)?;
+        self.list_small_candidates(&mut collection)?;
         for (name, path) in durable::entries(&self.work())? {
             let Ok(key) = name.parse::<Digest>() else {
-                collection.add(path, "no work of ours", None);
+                collection.add(path, "not a work folder", None);
                 continue;
             };
-            // Where the artifact stands, its work is done.
+            // The artifact exists, so its work is done.
             if fs::symlink_metadata(self.folder_of(&key)).is_ok() {
-                collection.add(path, "unfinished, and its artifact is there", Some(key));
+                collection.add(path, "unfinished, but its artifact exists", Some(key));
             } else if collection.gives_up(claims, key, &path) {
                 collection.add(path, "unfinished, and no recent run needs it", Some(key));
             } else {
-                let attempts = durable::entries(&path)?.into_iter().filter(|(name, _)| name.starts_with("attempt-"));
-                attempts.for_each(|(_, attempt)| collection.add(attempt, "left by an attempt that died", Some(key)));
+                let attempts = durable::entries(&path)?
+                    .into_iter()
+                    .filter(|(name, _)| name.starts_with("attempt-"));
+                attempts.for_each(|(_, attempt)| {
+                    collection.add(attempt, "left by an attempt that died", Some(key))
+                });
             }
         }
         for key in self.keys()? {
@@ -121,29 +129,34 @@ impl Store {
                 collection.add(folder, "no recent run needs it", Some(key));
             }
         }
+        // Asked once for each key: opening a lock for each path takes long on network disks.
         let mut free = BTreeSet::new();
-        for key in collection.leftovers.iter().filter_map(|leftover| leftover.key) {
+        for key in collection.candidates.iter().filter_map(|candidate| candidate.key) {
             if !free.contains(&key) && self.is_free(&key)? {
                 free.insert(key);
             }
         }
-        collection.leftovers.retain(|leftover| leftover.key.is_none_or(|key| free.contains(&key)));
+        collection
+            .candidates
+            .retain(|candidate| candidate.key.is_none_or(|key| free.contains(&key)));
         Ok(collection)
     }
 
-    /// What was moved aside, locks that nobody holds, and what processes left that died.
-    fn list_small_leftovers(&self, collection: &mut Collection) -> Result<(), StoreError> {
+    /// Adds quarantined artifacts, unused locks, and files of dead processes.
+    fn list_small_candidates(&self, collection: &mut Collection) -> Result<(), StoreError> {
         for (_, path) in durable::entries(&self.damaged())? {
-            collection.add(path, "moved aside", None);
+            collection.add(path, "quarantined", None);
         }
         for (name, path) in durable::entries(&self.locks())? {
             if let Ok(key) = name.parse() {
-                collection.add(path, "a lock that nobody holds", Some(key));
+                collection.add(path, "unused lock", Some(key));
             }
         }
-        for folder in [self.root.clone(), self.root.join("v1"), self.registrations()] {
-            let unfinished =
-                durable::entries(&folder)?.into_iter().filter(|(name, _)| name.starts_with(durable::ASIDE));
+        for folder in [self.root.clone(), self.root.join("v1"), self.registrations(), self.calls()]
+        {
+            let unfinished = durable::entries(&folder)?
+                .into_iter()
+                .filter(|(name, _)| name.starts_with(durable::ASIDE));
             let old = unfinished.filter(|(_, path)| is_old(path));
             old.for_each(|(_, path)| collection.add(path, "left by a process that died", None));
         }
@@ -153,49 +166,55 @@ impl Store {
         Ok(())
     }
 
-    /// Removes leftovers; returns those that were removed, since some may be in use by now. Artifacts go out of sight first,
-    /// all of them while the gate is shut; only then runs may look things up again, and what is out of sight is deleted.
+    /// Removes garbage; returns what was removed, since some may be in use by now. Artifacts are
+    /// moved out of sight while the gate is closed, and deleted after it opens.
     ///
     /// # Errors
-    /// Where something cannot be removed.
-    pub fn remove(&self, leftovers: Vec<Leftover>, closed: Closed) -> Result<Vec<Leftover>, StoreError> {
+    /// If something cannot be removed.
+    pub fn remove(
+        &self,
+        candidates: Vec<GcCandidate>,
+        closed: Closed,
+    ) -> Result<Vec<GcCandidate>, StoreError> {
         let (mut removed, mut hidden) = (Vec::new(), Vec::new());
         let mut others = Vec::new();
-        for leftover in leftovers {
-            match &leftover.key {
-                Some(key) if leftover.path == self.folder_of(key) => {
+        for candidate in candidates {
+            match &candidate.key {
+                Some(key) if candidate.path == self.folder_of(key) => {
                     let Some(lock) = self.try_lock(key)? else { continue };
-                    if fs::symlink_metadata(&leftover.path).is_ok() {
-                        hidden.push(self.set_aside(&lock)?);
-                        removed.push(leftover);
+                    if fs::symlink_metadata(&candidate.path).is_ok() {
+                        // Renamed while the gate is closed, which takes no time; deleting large
+                        // files does.
+                        hidden.push(self.quarantine(&lock)?);
+                        removed.push(candidate);
                     }
                 }
-                _ => others.push(leftover),
+                _ => others.push(candidate),
             }
         }
         drop(closed);
         for folder in hidden {
             remove_any(&folder)?;
         }
-        for leftover in others {
-            let lock = match &leftover.key {
+        for candidate in others {
+            let lock = match &candidate.key {
                 Some(key) => match self.try_lock(key)? {
                     Some(lock) => Some(lock),
                     None => continue,
                 },
                 None => None,
             };
-            // A lock's own file goes when the lock is given back.
-            if !leftover.path.starts_with(self.locks()) {
-                remove_any(&leftover.path)?;
+            // A lock file is removed when its lock is released.
+            if !candidate.path.starts_with(self.locks()) {
+                remove_any(&candidate.path)?;
             }
             drop(lock);
-            removed.push(leftover);
+            removed.push(candidate);
         }
         Ok(removed)
     }
 
-    /// Whether nobody holds the lock of a key.
+    /// Whether the lock of a key is free.
     fn is_free(&self, key: &Digest) -> Result<bool, StoreError> {
         let path = self.locks().join(key.to_string());
         match fs::File::open(&path) {
@@ -208,10 +227,10 @@ impl Store {
 
 impl Collection {
     fn add(&mut self, path: PathBuf, why: &'static str, key: Option<Digest>) {
-        self.leftovers.push(Leftover { bytes: durable::size_of(&path), path, why, key });
+        self.candidates.push(GcCandidate { bytes: durable::size_of(&path), path, why, key });
     }
 
-    /// Whether an artifact or its unfinished work may go; what stays although no claim of one's own keeps it is counted.
+    /// Whether an artifact or its work may be removed; those kept without an own claim are counted.
     fn gives_up(&mut self, claims: &Claims, key: Digest, path: &Path) -> bool {
         if claims.kept.contains(&key) {
             return false;
@@ -225,6 +244,7 @@ impl Collection {
             self.unrecorded += 1;
             self.unrecorded_bytes += durable::size_of(path);
         }
+        // Without a record nobody knows whose it is, and others may share the store.
         known || claims.unrecorded
     }
 }
@@ -233,14 +253,17 @@ fn remove_any(path: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(path) {
         Ok(kind) if kind.is_dir() => durable::remove_folder(path),
         Ok(_) => match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io("remove", path)(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(StoreError::io("remove", path)(error))
+            }
             _ => Ok(()),
         },
+        // It is gone already: removed by another collection.
         Err(_) => Ok(()),
     }
 }
 
-/// Whether a file that is not in place yet cannot be another process's that is just writing it.
+/// Whether a temporary file is too old to be in use.
 fn is_old(path: &Path) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
     modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > YOUNG)

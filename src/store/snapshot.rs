@@ -1,4 +1,4 @@
-//! What a stage reads, as it was at one moment: its contents by their digest, and the stamps that every change moves.
+//! Snapshots of inputs: digests, and stamps that every change moves.
 
 use std::{
     collections::BTreeMap,
@@ -12,33 +12,34 @@ use rayon::prelude::*;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError, durable, hash, memo};
+use super::{EVERY_FILE, Store, StoreError, durable, hash, memo, patterns::FilePatterns};
 use crate::digest::Digest;
 
-/// A file, or those files of a folder that matter, at one moment.
+/// A file, or the matching files of a folder, at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
     digest: Digest,
     is_file: bool,
-    /// Of each file; of each link on the way, before it is followed; of each folder, where any file in it matters.
+    /// Stamps of each file, of each link on the way, and of each folder if any of its files
+    /// matters.
     stamps: BTreeMap<PathBuf, Stamp>,
 }
 
-/// What the file system says of a file, a folder or a link.
+/// Metadata of a file, folder or link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
     device: u64,
     inode: u64,
     size: u64,
     modified: i128,
-    /// Nobody can set this one back.
+    /// Change time, which cannot be set.
     changed: i128,
     mode: u32,
     links: u64,
     owner: (u32, u32),
 }
 
-/// When a file was written, and how long it is.
+/// Modification time and size of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Times {
     size: u64,
@@ -47,13 +48,23 @@ pub struct Times {
 }
 
 impl Store {
-    /// Looks at what lies outside the store or in it: a file (whose name does not matter to the digest), or those files of a
-    /// folder that match one of the patterns, with their names.
+    /// Digest of an external file's bytes (without its name), or of names and bytes of a folder's
+    /// files that match a pattern.
     ///
     /// # Errors
-    /// Where it cannot be read, changes meanwhile, or holds nothing of what is wanted.
+    /// If it cannot be read, changes meanwhile, or has no matching file.
+    pub fn digest_path(&self, path: &Path, patterns: &[&str]) -> Result<Digest, StoreError> {
+        Ok(self.snapshot(path, patterns)?.digest())
+    }
+
+    /// A snapshot of a file (its name does not enter the digest), or of the files of a folder that
+    /// match a pattern, with names.
+    ///
+    /// # Errors
+    /// If it cannot be read, changes meanwhile, or has no matching file.
     pub fn snapshot(&self, path: &Path, patterns: &[&str]) -> Result<Snapshot, StoreError> {
         let mut stamps = BTreeMap::new();
+        // A link anywhere on the way can be turned to another folder.
         for ancestor in path.ancestors() {
             note_link(ancestor, &mut stamps);
         }
@@ -66,46 +77,59 @@ impl Store {
         if !kind.is_dir() {
             return Err(StoreError::Strange(path.to_owned()));
         }
-        let mut walk = Walk { patterns, found: Vec::new(), stamps };
+        let mut walk = Walk {
+            patterns: FilePatterns::of(patterns),
+            reads_all: patterns == EVERY_FILE,
+            found: Vec::new(),
+            stamps,
+        };
         walk.descend(path, "", 0)?;
         let Walk { mut found, mut stamps, .. } = walk;
         if found.is_empty() {
             return Err(StoreError::Nothing { path: path.to_owned(), wanted: patterns.join(", ") });
         }
+        // A digest of the list needs one order, and file systems list in any.
         found.sort_by(|one, other| one.0.cmp(&other.0));
-        let hashed: Vec<(Digest, Metadata)> =
-            found.par_iter().map(|(_, path)| hash::digest_file(path, &self.memo)).collect::<Result<_, _>>()?;
+        let hashed: Vec<(Digest, Metadata)> = found
+            .par_iter()
+            .map(|(_, path)| hash::digest_file(path, &self.memo))
+            .collect::<Result<_, _>>()?;
         for ((_, path), (_, metadata)) in found.iter().zip(&hashed) {
             stamps.insert(path.clone(), Stamp::of(metadata));
         }
-        let digest =
-            hash::digest_list(found.iter().map(|(name, _)| name.as_str()).zip(hashed.iter().map(|seen| seen.0)));
+        let digest = hash::digest_list(
+            found.iter().map(|(name, _)| name.as_str()).zip(hashed.iter().map(|seen| seen.0)),
+        );
         Ok(Snapshot { digest, is_file: false, stamps })
     }
 }
 
-/// The files of a folder that matter, with their names below it.
-struct Walk<'a> {
-    patterns: &'a [&'a str],
+/// Matching files of a folder with their relative names.
+struct Walk {
+    patterns: FilePatterns,
+    /// Whether every file of the folder is an input.
+    reads_all: bool,
     found: Vec<(String, PathBuf)>,
     stamps: BTreeMap<PathBuf, Stamp>,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn descend(&mut self, folder: &Path, prefix: &str, depth: usize) -> Result<(), StoreError> {
+        // Links can form a circle, which has no end.
         if depth > durable::DEEPEST {
             return Err(StoreError::Strange(folder.to_owned()));
         }
-        if self.patterns.contains(&"*") {
-            // A file that came and went again was read by whoever reads all.
+        if self.reads_all {
+            // A file that came and went may have been read by a stage that reads all.
             let metadata = fs::metadata(folder).map_err(StoreError::io("read", folder))?;
             self.stamps.insert(folder.to_owned(), Stamp::of(&metadata));
         }
         for (name, path) in durable::entries(folder)? {
             let name = format!("{prefix}{name}");
-            let is_wanted = hash::matches(self.patterns, &name);
+            let is_wanted = self.patterns.matches(&name);
             let kind = match fs::metadata(&path) {
                 Ok(kind) => kind,
+                // A dangling link is no input unless a stage would read it.
                 Err(_) if !is_wanted => continue,
                 Err(error) => return Err(StoreError::io("read", &path)(error)),
             };
@@ -122,7 +146,7 @@ impl Walk<'_> {
     }
 }
 
-/// Keeps the stamp of a link itself, under a name of its own, since the path stands for what it leads to.
+/// Adds the stamp of a link itself under its own name, since its path refers to the target.
 fn note_link(path: &Path, stamps: &mut BTreeMap<PathBuf, Stamp>) {
     if let Ok(metadata) = fs::symlink_metadata(path)
         && metadata.is_symlink()
@@ -155,50 +179,75 @@ impl Stamp {
         FileType::from_raw_mode(self.mode) == FileType::Symlink
     }
 
-    /// Whether contents may have been written between two looks, even if they are the same again by now. A new mode, owner
-    /// or name of a file changes its time too, and is harmless where the time of writing is still the same.
+    /// Whether contents may have changed between two snapshots, even if they are equal again. A new
+    /// mode, owner or name moves the change time too, and is harmless if the modification time is
+    /// unchanged.
     fn is_written(&self, later: &Self) -> bool {
-        let contents = |stamp: &Self| (stamp.device, stamp.inode, stamp.size, stamp.modified);
-        let surroundings = |stamp: &Self| (stamp.mode, stamp.links, stamp.owner);
-        contents(self) != contents(later) || self.changed != later.changed && surroundings(self) == surroundings(later)
+        self.contents() != later.contents()
+            || self.changed != later.changed && self.surroundings() == later.surroundings()
+    }
+
+    /// What a write moves.
+    fn contents(&self) -> (u64, u64, u64, i128) {
+        (self.device, self.inode, self.size, self.modified)
+    }
+
+    /// What moves the change time without a write.
+    fn surroundings(&self) -> (u32, u64, (u32, u32)) {
+        (self.mode, self.links, self.owner)
     }
 }
 
 impl Snapshot {
-    /// The digest of the contents.
+    /// Digest of the contents.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Whether it is a single file and no folder.
+    /// Whether it is a single file.
     pub fn is_file(&self) -> bool {
         self.is_file
     }
 
-    /// What was written, removed or added between this look and a later one, if anything was; contents that were put back
-    /// count, since somebody may have read the others.
+    /// What was written, added or removed until a later snapshot; restored contents count, since a
+    /// stage may have read the others.
     pub fn written_since(&self, later: &Self) -> Option<PathBuf> {
-        let changed = self
-            .stamps
-            .iter()
-            .find(|(path, stamp)| later.stamps.get(*path).is_none_or(|other| stamp.is_written(other)));
+        let changed = self.stamps.iter().find(|(path, stamp)| {
+            later.stamps.get(*path).is_none_or(|other| stamp.is_written(other))
+        });
         let added = later.stamps.keys().find(|path| !self.stamps.contains_key(*path));
-        // A folder only says that something in it came or went.
-        changed.map(|(path, _)| path).into_iter().chain(added).max_by_key(|path| path.components().count()).cloned()
+        // A folder's stamp only shows that an entry came or went.
+        changed
+            .map(|(path, _)| path)
+            .into_iter()
+            .chain(added)
+            .max_by_key(|path| path.components().count())
+            .cloned()
     }
 
-    /// What of the stamps survives a restart and another mount: sizes and times of each file. Of an artifact only files that it
-    /// links to, which are others' to write.
+    /// Stamps that survive restarts and remounts: sizes and times of each file. For artifacts only
+    /// the targets of links, which others may write.
     pub fn times(&self, is_artifact: bool) -> Vec<Times> {
-        let files = self
-            .stamps
-            .iter()
-            .filter(|(path, stamp)| !stamp.is_link() && (!is_artifact || self.stamps.contains_key(&link_name(path))));
-        files.map(|(_, stamp)| Times { size: stamp.size, modified: stamp.modified, changed: stamp.changed }).collect()
+        let files = self.stamps.iter().filter(|(path, stamp)| {
+            // Files of an artifact are read-only and sealed; only what its links lead to can
+            // change.
+            !stamp.is_link() && (!is_artifact || self.stamps.contains_key(&link_name(path)))
+        });
+        files
+            .map(|(_, stamp)| Times {
+                size: stamp.size,
+                modified: stamp.modified,
+                changed: stamp.changed,
+            })
+            .collect()
     }
 
-    /// How long the next change may leave no trace in the stamps; nothing where it always shows.
+    /// Time until the next change is detectable; none if always.
     pub fn unsettled_for(&self) -> Duration {
-        self.stamps.values().map(|stamp| memo::unsettled_for(stamp.changed)).max().unwrap_or_default()
+        self.stamps
+            .values()
+            .map(|stamp| memo::unsettled_for(stamp.changed))
+            .max()
+            .unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! From the derivatives of tokens to the gradients of parameters, with all intermediate states in memory or block by block.
+//! From derivatives by token to gradients of parameters, with or without gradient checkpointing.
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -8,65 +8,79 @@ use burn::{
 use serde::Deserialize;
 
 use super::{
-    answered::{Answered, Savings, Scoring},
     likelihood::{Forward, forward, integers, scored_states},
+    tokenized::{ComputeOptions, Scoring, TokenizedExample},
 };
-use crate::model::Transformer;
+use crate::model::{Packed, Transformer};
 
-/// What is remembered between forward and backward pass.
+/// Which intermediate states the forward pass keeps for the backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Tape {
+pub enum GradientCheckpointing {
     /// All intermediate states.
     #[default]
-    Whole,
-    /// The states before each block; the others are computed a second time (Chen et al. 2016, arXiv 1604.06174).
-    Blocks,
+    Off,
+    /// The states before each block; all others are recomputed (Chen et al. 2016, arXiv
+    /// 1604.06174).
+    PerBlock,
 }
 
-/// A forward pass over texts in training.
+/// A forward pass over tokenized examples in training.
 pub(super) struct Pass {
     pub scoring: Scoring,
     pub forward: Forward,
-    /// The states before each block, and after the last one, off the tape; empty where the tape holds everything.
+    /// The states `[tokens, hidden]` before each block and after the last one, without autodiff;
+    /// empty without gradient checkpointing.
     remembered: Vec<Tensor<2>>,
 }
 
-/// What a pass does besides scoring answers.
+/// What a forward pass computes besides the log-probabilities of completions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wishes {
-    /// Prompts are scored too.
+pub(super) struct ForwardOutputs {
+    /// Log-probabilities of prompts.
     pub prompts: bool,
-    /// The sums of squared probabilities are wanted.
+    /// Sums of squared probabilities, for WPO weights.
     pub collisions: bool,
 }
 
 impl Pass {
-    pub(super) fn new(model: &Transformer, texts: &[Answered], tape: Tape, savings: Savings, wishes: Wishes) -> Self {
-        let Wishes { prompts, collisions } = wishes;
+    pub(super) fn new(
+        model: &Transformer,
+        texts: &[TokenizedExample],
+        gradient_checkpointing: GradientCheckpointing,
+        compute: ComputeOptions,
+        outputs: ForwardOutputs,
+    ) -> Self {
+        let ForwardOutputs { prompts, collisions } = outputs;
         let device = model.embedding.val().device();
-        let lay_out = |device| Scoring::new(&model.config, texts, prompts, savings, device);
-        let scoring = lay_out(&device);
-        let mut remembered = Vec::new();
-        let states = match tape {
-            Tape::Whole => scored_states(model, &scoring),
-            Tape::Blocks => {
-                let (plain, packed) = (model.valid(), lay_out(&device.clone().inner()).packed);
-                let mut states = plain.embed(packed.tokens.clone());
-                for block in &plain.blocks {
-                    remembered.push(states.clone());
-                    states = block.forward(states, &plain.config, &packed);
-                }
-                remembered.push(states.clone());
-                plain.last_norm(states).select(0, integers(&scoring.predictors, &device.clone().inner()))
+        let scoring = Scoring::new(&model.config, texts, prompts, compute, &device);
+        let (states, remembered) = match gradient_checkpointing {
+            GradientCheckpointing::Off => (scored_states(model, &scoring), Vec::new()),
+            GradientCheckpointing::PerBlock => {
+                // Blocks run without autodiff, on a layout whose tensors have none either.
+                let (plain, device) = (model.valid(), device.inner());
+                let layout = Scoring::new(&model.config, texts, prompts, compute, &device);
+                let remembered = block_states(&plain, &layout.packed);
+                let last = remembered.last().expect("there are the states after the last block");
+                let predictors = integers(&layout.predictors, &device);
+                (plain.last_norm(last.clone()).select(0, predictors), remembered)
             }
         };
-        let forward = forward(model, states, &scoring, savings.logits_at_once, collisions);
+        let forward = forward(model, states, &scoring, compute.logits_at_once, collisions);
         Self { scoring, forward, remembered }
     }
 
-    /// The gradients of the sum of `coefficient * log-probability`, by all parameters that are trained.
-    pub(super) fn backward(mut self, model: &Transformer, coefficients: &[f32], learn_head: bool) -> GradientsParams {
+    /// The gradients of the sum of `coefficient * log-probability` by all trained parameters.
+    ///
+    /// # Shapes
+    /// `coefficients`: `[scored tokens]`
+    pub(super) fn backward(
+        mut self,
+        model: &Transformer,
+        coefficients: &[f32],
+        learn_head: bool,
+    ) -> GradientsParams {
+        // Nothing is remembered without gradient checkpointing: autodiff has the whole tape.
         let Some(last) = self.remembered.pop() else {
             let surrogate = self.forward.surrogate(model, coefficients, learn_head);
             return GradientsParams::from_grads(surrogate.backward(), model);
@@ -82,37 +96,59 @@ impl Pass {
         let gradients = surrogate.backward();
         let mut by_states = last.grad(&gradients).expect("the loss depends on the last states");
         let mut found = GradientsParams::from_grads(gradients, model);
+        // Each block's forward pass is repeated with autodiff, and its tape is dropped before the
+        // next block's is made: at most one is in memory.
         for (block, input) in model.blocks.iter().zip(self.remembered).rev() {
             let input = Tensor::from_inner(input).require_grad();
             let output = block.forward(input.clone(), &model.config, &self.scoring.packed);
+            // A scalar whose gradient is that of the loss through this block, given its gradient by
+            // the block's output.
             let gradients = (output * Tensor::from_inner(by_states)).sum().backward();
             by_states = input.grad(&gradients).expect("a block's output depends on its input");
             add(&mut found, GradientsParams::from_grads(gradients, block), block);
         }
+        // A frozen embedding needs no gradient, and computing it would take a table of its size.
         if model.embedding.is_require_grad() {
-            let gradients =
-                (model.embed(self.scoring.packed.tokens.clone()) * Tensor::from_inner(by_states)).sum().backward();
+            let gradients = (model.embed(self.scoring.packed.tokens.clone())
+                * Tensor::from_inner(by_states))
+            .sum()
+            .backward();
             add(&mut found, GradientsParams::from_grads(gradients, model), model);
         }
         found
     }
 }
 
-/// Adds gradients of a module's parameters to others.
-pub(super) fn add<M: Module>(sum: &mut GradientsParams, more: GradientsParams, module: &M) {
-    struct Adder<'a> {
-        sum: &'a mut GradientsParams,
-        more: GradientsParams,
+/// The states before each block and after the last one.
+///
+/// # Shapes
+/// One tensor `[tokens, hidden]` per block, and one more.
+fn block_states(model: &Transformer, packed: &Packed) -> Vec<Tensor<2>> {
+    let mut states = vec![model.embed(packed.tokens.clone())];
+    for (block, number) in model.blocks.iter().zip(0..) {
+        states.push(block.forward(states[number].clone(), &model.config, packed));
     }
-    impl ModuleVisitor for Adder<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let Some(gradient) = self.more.remove::<D>(param.id) else { return };
-            let gradient = match self.sum.remove::<D>(param.id) {
-                Some(other) => other + gradient,
-                None => gradient,
-            };
-            self.sum.register(param.id, gradient);
-        }
-    }
+    states
+}
+
+/// Adds the gradients of a module's parameters to others.
+fn add<M: Module>(sum: &mut GradientsParams, more: GradientsParams, module: &M) {
     module.visit(&mut Adder { sum, more });
+}
+
+struct Adder<'a> {
+    sum: &'a mut GradientsParams,
+    more: GradientsParams,
+}
+
+impl ModuleVisitor for Adder<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(gradient) = self.more.remove::<D>(param.id) else { return };
+        // Tied weights get gradients as embedding and as output layer.
+        let gradient = match self.sum.remove::<D>(param.id) {
+            Some(other) => other + gradient,
+            None => gradient,
+        };
+        self.sum.register(param.id, gradient);
+    }
 }

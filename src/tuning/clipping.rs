@@ -1,4 +1,5 @@
-//! Clipping by the norm of all gradients together, as PyTorch's `clip_grad_norm_` does; Burn clips each parameter alone.
+//! Clipping by the global gradient norm, as PyTorch's `clip_grad_norm_`; Burn clips each parameter
+//! alone.
 
 use burn::{
     module::{Module, ModuleVisitor, Param},
@@ -6,21 +7,26 @@ use burn::{
     tensor::Tensor,
 };
 
-/// Scales all gradients so that their common Euclidean norm is at most `limit`; returns the norm before.
+/// Scales all gradients so that their global Euclidean norm is at most `limit`; returns the norm
+/// before.
 pub(super) fn clip<M: Module>(model: &M, gradients: &mut GradientsParams, limit: f64) -> f64 {
-    let norm = [1.0, SMALL].into_iter().map(|scale| norm(model, gradients, scale)).find(|norm| norm.is_finite());
+    // The plain squares first: scaled ones are 0 where gradients are small.
+    let norm = [1.0, SMALL]
+        .into_iter()
+        .map(|scale| norm(model, gradients, scale))
+        .find(|norm| norm.is_finite());
     let norm = norm.unwrap_or(f64::INFINITY);
     if norm > limit {
         // PyTorch's epsilon, so that curves agree to the last digit.
-        model.visit(&mut Scale { gradients, factor: limit / (norm + 1e-6) });
+        model.visit(&mut GradientScale { gradients, factor: limit / (norm + 1e-6) });
     }
     norm
 }
 
-/// What keeps the squares of all gradients in the range of float32, where those of some are beyond it.
+/// Scale that keeps squared gradients within the range of float32 where some exceed it.
 const SMALL: f64 = 1e-25;
 
-/// The norm of all gradients together; by numbers that are scaled before they are squared.
+/// The global norm of all gradients, computed on numbers that are scaled before they are squared.
 fn norm<M: Module>(model: &M, gradients: &GradientsParams, scale: f64) -> f64 {
     let mut squares = Squares { gradients, scale, sum: 0.0 };
     model.visit(&mut squares);
@@ -33,23 +39,26 @@ struct Squares<'a> {
     sum: f64,
 }
 
-struct Scale<'a> {
+struct GradientScale<'a> {
     gradients: &'a mut GradientsParams,
     factor: f64,
 }
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // Frozen parameters have no gradient.
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            // Along the last axis first: a sum over a whole tensor would depend on the number of threads.
+            // Along the last axis first: a sum over a whole tensor would depend on the number of
+            // threads.
             let gradient = if self.scale == 1.0 { gradient } else { gradient * self.scale };
-            let squares = gradient.powi_scalar(2).sum_dim(D - 1).into_data().iter::<f64>().sum::<f64>();
+            let squares =
+                gradient.powi_scalar(2).sum_dim(D - 1).into_data().iter::<f64>().sum::<f64>();
             self.sum += squares;
         }
     }
 }
 
-impl ModuleVisitor for Scale<'_> {
+impl ModuleVisitor for GradientScale<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             self.gradients.register(param.id, gradient * self.factor);
@@ -69,7 +78,7 @@ mod tests {
         second: Param<Tensor<2>>,
     }
 
-    /// By hand: 3 and 4 have the norm 5, whatever they are multiplied by.
+    /// By hand: 3 and 4 have the norm 5, whatever their scale.
     #[test]
     fn the_norm_is_right_where_its_square_is_beyond_float32() {
         let device = Device::flex();
@@ -79,11 +88,18 @@ mod tests {
         };
         for scale in [1.0, 1e-3, 1e25, 1e37] {
             let mut gradients = GradientsParams::new();
-            gradients.register(model.first.id, Tensor::<1>::from_floats([3.0 * scale, 0.0], &device));
-            gradients.register(model.second.id, Tensor::<2>::from_floats([[0.0, 4.0 * scale]], &device));
+            gradients
+                .register(model.first.id, Tensor::<1>::from_floats([3.0 * scale, 0.0], &device));
+            gradients
+                .register(model.second.id, Tensor::<2>::from_floats([[0.0, 4.0 * scale]], &device));
             let norm = clip(&model, &mut gradients, 1.0);
             assert!((norm / (5.0 * scale) - 1.0).abs() < 1e-6, "{norm} at {scale}");
-            let first = gradients.get::<1>(model.first.id).unwrap().into_data().try_to_vec::<f32>().unwrap();
+            let first = gradients
+                .get::<1>(model.first.id)
+                .unwrap()
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap();
             let expected = if scale < 0.1 { 3e-3 } else { 0.6 };
             assert!((first[0] - expected).abs() < 1e-5, "{first:?} at {scale}");
         }

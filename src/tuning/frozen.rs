@@ -1,4 +1,4 @@
-//! What stays as it is in training: parameters as wholes, and columns of matrices that several projections share.
+//! Frozen parameters: whole ones, and columns of matrices that several projections share.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,44 +16,45 @@ use crate::{
     model::{NamedTensor, Transformer},
 };
 
-/// Parameters that are not trained, and columns of those that are.
+/// Parameters that are not trained, and frozen columns of trained ones.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Frozen {
     whole: Vec<ParamId>,
-    /// The frozen columns of parameters of which other columns are trained, by the parameter's number.
+    /// Frozen columns of partly trained parameters, by parameter id.
     columns: BTreeMap<u64, Vec<Range<usize>>>,
 }
 
-/// Columns of parameters, each flat, by the parameter's number.
-type Columns = BTreeMap<u64, Vec<Tensor<1>>>;
+/// Values of frozen columns, each flat, by parameter id.
+type FrozenColumns = BTreeMap<u64, Vec<Tensor<1>>>;
 
-/// Why nothing could be frozen as it was said.
+/// Why parameters could not be frozen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FreezeError {
-    /// A name that no parameter has in its own.
+    /// The name matches no parameter.
     #[error(
-        "`freeze` names `{name}`, which is in the name of no parameter of the model{near}; names are those of the \
-         checkpoint, e.g. `embed_tokens`, `layers.0` or `self_attn.q_proj`"
+        "`freeze` names `{name}`, which matches no parameter of the model{near}; write names as \
+        in the checkpoint, \
+         e.g. `embed_tokens`, `layers.0` or `self_attn.q_proj`"
     )]
     Unknown {
-        /// What was said.
+        /// The name in the recipe.
         name: String,
-        /// What may have been meant.
+        /// The most similar name.
         near: String,
     },
     /// Nothing is left to train.
     #[error(
-        "`freeze` leaves nothing to train: all {0} trained parameters of the model have one of its names in theirs"
+        "`freeze` leaves nothing to train: its names match all {0} trained parameters of the model"
     )]
     Everything(usize),
 }
 
 impl Frozen {
-    /// What is frozen where the name of a tensor contains one of these: the name that it has in a checkpoint (or an
-    /// adapter), or a whole part of the one that it has inside the model.
+    /// Freezes every tensor whose name contains one of these: its name in the checkpoint (or
+    /// adapter), or a complete segment of its name inside the model.
     ///
     /// # Errors
-    /// Where a name is in that of no parameter, or nothing is left to train.
+    /// Fails where a name matches no parameter, or nothing is left to train.
     pub fn named(names: &[String], model: &Transformer) -> Result<Self, FreezeError> {
         let tensors = model.named_tensors();
         for name in names {
@@ -61,17 +62,22 @@ impl Frozen {
                 return Err(unknown(name, &tensors));
             }
         }
-        // Beside an adapter's updates everything else stays as it is anyway.
+        // With an adapter, all other parameters are frozen anyway.
         let trained: Vec<&NamedTensor> =
             tensors.iter().filter(|tensor| tensor.is_update == model.has_updates()).collect();
-        let parameters: BTreeSet<u64> = trained.iter().map(|tensor| tensor.parameter.val()).collect();
-        let is_frozen = |tensor: &NamedTensor| names.iter().any(|name| is_named(tensor, name));
+        let parameters: BTreeSet<u64> =
+            trained.iter().map(|tensor| tensor.parameter.val()).collect();
         let mut frozen = Self::default();
         let mut columns: BTreeMap<u64, (&NamedTensor, Vec<Range<usize>>)> = BTreeMap::new();
-        for tensor in trained.into_iter().filter(|tensor| is_frozen(tensor)) {
-            columns.entry(tensor.parameter.val()).or_insert((tensor, Vec::new())).1.push(tensor.columns.clone());
+        for tensor in trained {
+            if names.iter().any(|name| is_named(tensor, name)) {
+                let (_, ranges) =
+                    columns.entry(tensor.parameter.val()).or_insert((tensor, Vec::new()));
+                ranges.push(tensor.columns.clone());
+            }
         }
         for (number, (tensor, mut ranges)) in columns {
+            // A tied output layer is listed under both of its names.
             ranges.dedup();
             if ranges.iter().map(ExactSizeIterator::len).sum::<usize>() == tensor.width {
                 frozen.whole.push(tensor.parameter);
@@ -79,9 +85,10 @@ impl Frozen {
                 frozen.columns.insert(number, ranges);
             }
         }
-        match frozen.whole.len() == parameters.len() {
-            true => Err(FreezeError::Everything(parameters.len())),
-            false => Ok(frozen),
+        if frozen.whole.len() == parameters.len() {
+            Err(FreezeError::Everything(parameters.len()))
+        } else {
+            Ok(frozen)
         }
     }
 
@@ -90,15 +97,15 @@ impl Frozen {
         ParamGroup::from_ids(self.whole.clone())
     }
 
-    /// Takes the frozen columns' gradients away, so that they count in no norm and move no moment.
+    /// Zeroes the gradients of frozen columns, so that they add to no norm and no moment.
     pub(super) fn mask(&self, model: &Transformer, gradients: &mut GradientsParams) {
         if !self.columns.is_empty() {
-            model.visit(&mut Mask { frozen: self, gradients });
+            model.visit(&mut GradientMask { frozen: self, gradients });
         }
     }
 
-    /// The frozen columns as they are now, each flat, by parameter.
-    pub(super) fn kept(&self, model: &Transformer) -> Columns {
+    /// The current values of frozen columns, each flat, by parameter.
+    pub(super) fn kept(&self, model: &Transformer) -> FrozenColumns {
         let mut kept = Kept { frozen: self, columns: BTreeMap::new() };
         if !self.columns.is_empty() {
             model.visit(&mut kept);
@@ -106,19 +113,22 @@ impl Frozen {
         kept.columns
     }
 
-    /// The model after a step with the frozen columns as they were before it: weight decay moves what has no gradient.
-    pub(super) fn put_back(&self, columns: Columns, after: Transformer) -> Transformer {
+    /// Restores frozen columns after a step, since weight decay changes parameters without
+    /// gradient.
+    pub(super) fn put_back(&self, columns: FrozenColumns, after: Transformer) -> Transformer {
         if columns.is_empty() { after } else { after.map(&mut PutBack { frozen: self, columns }) }
     }
 }
 
-/// Whether a tensor is meant. A number at the end of a name is a whole one: `layers.1` is not `layers.10`.
+/// Whether a name matches a tensor. A number at the end is complete: `layers.1` does not match
+/// `layers.10`.
 fn is_named(tensor: &NamedTensor, name: &str) -> bool {
-    let is_whole_number = |text: &str, at: usize| {
-        let ends_in_digit = name.ends_with(|letter: char| letter.is_ascii_digit());
-        !(ends_in_digit && text[at + name.len()..].starts_with(|letter: char| letter.is_ascii_digit()))
-    };
-    let in_checkpoint = tensor.name.match_indices(name).any(|(at, _)| is_whole_number(&tensor.name, at));
+    let ends_in_digit = name.ends_with(|letter: char| letter.is_ascii_digit());
+    let in_checkpoint = tensor.name.match_indices(name).any(|(at, _)| {
+        let rest = &tensor.name[at + name.len()..];
+        !(ends_in_digit && rest.starts_with(|letter: char| letter.is_ascii_digit()))
+    });
+    // Names inside the model are short words, such as `down`, which parts of other names contain.
     let inside = format!(".{}.", tensor.inside).contains(&format!(".{}.", name.trim_matches('.')));
     !name.is_empty() && (in_checkpoint || inside)
 }
@@ -139,16 +149,19 @@ fn unknown(name: &str, tensors: &[NamedTensor]) -> FreezeError {
 }
 
 /// Columns of a tensor, and all of its other axes.
+///
+/// # Shapes
+/// `shape`: `[.., columns]`
 fn slices<const D: usize>(shape: [usize; D], columns: &Range<usize>) -> [Range<usize>; D] {
     std::array::from_fn(|axis| if axis + 1 == D { columns.clone() } else { 0..shape[axis] })
 }
 
-struct Mask<'a> {
+struct GradientMask<'a> {
     frozen: &'a Frozen,
     gradients: &'a mut GradientsParams,
 }
 
-impl ModuleVisitor for Mask<'_> {
+impl ModuleVisitor for GradientMask<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(columns) = self.frozen.columns.get(&param.id.val()) else { return };
         let Some(mut gradient) = self.gradients.remove::<D>(param.id) else { return };
@@ -163,14 +176,15 @@ impl ModuleVisitor for Mask<'_> {
 
 struct Kept<'a> {
     frozen: &'a Frozen,
-    columns: Columns,
+    columns: FrozenColumns,
 }
 
 impl ModuleVisitor for Kept<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let Some(columns) = self.frozen.columns.get(&param.id.val()) else { return };
         let value = param.val();
-        let slice = |range| value.clone().slice(slices(value.dims(), range)).flatten(0, D - 1).detach();
+        let slice =
+            |range| value.clone().slice(slices(value.dims(), range)).flatten(0, D - 1).detach();
         let kept = columns.iter().map(slice);
         self.columns.insert(param.id.val(), kept.collect());
     }
@@ -178,7 +192,7 @@ impl ModuleVisitor for Kept<'_> {
 
 struct PutBack<'a> {
     frozen: &'a Frozen,
-    columns: Columns,
+    columns: FrozenColumns,
 }
 
 impl ModuleMapper for PutBack<'_> {
@@ -193,7 +207,7 @@ impl ModuleMapper for PutBack<'_> {
                 let shape = slices.clone().map(|slice| slice.len());
                 found = found.slice_assign(slices, kept.reshape(shape));
             }
-            // Off the graph of these assignments the parameter is a leaf again.
+            // Outside the graph of these assignments the parameter is a leaf again.
             found.detach().set_require_grad(is_trained)
         })
     }
@@ -209,7 +223,7 @@ mod tests {
     use crate::{
         model::{Adapter, LARGEST_FILE},
         seed::Seed,
-        tuning::trainer::tests::tiny,
+        tuning::test_support::{tiny, trained_with},
     };
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -252,7 +266,8 @@ mod tests {
         assert!(first.columns.is_empty());
     }
 
-    /// Each name freezes what a checkpoint calls so, bit for bit, and all else is trained; weight decay moves neither.
+    /// Each name freezes exactly what a checkpoint calls so, and all else is trained; weight decay
+    /// moves neither.
     #[test]
     fn what_is_frozen_is_the_same_to_the_bit_and_all_else_is_trained() {
         let cases: [(&[&str], &[&str]); 7] = [
@@ -269,8 +284,7 @@ mod tests {
         ];
         for (given, expected) in cases {
             let start = model(false);
-            let (before, after) =
-                (saved(&start), saved(&crate::tuning::trainer::tests::trained_with(start, &names(given))));
+            let (before, after) = (saved(&start), saved(&trained_with(start, &names(given))));
             for (name, bytes) in &before {
                 let is_frozen = expected.iter().any(|part| name.contains(part));
                 assert_eq!(after[name] == *bytes, is_frozen, "{name} with {given:?}");
@@ -281,7 +295,7 @@ mod tests {
     #[test]
     fn a_tied_output_layer_is_the_embedding() {
         let start = model(true);
-        let after = crate::tuning::trainer::tests::trained_with(start.clone(), &names(&["lm_head"]));
+        let after = trained_with(start.clone(), &names(&["lm_head"]));
         assert_eq!(start.embedding.val().into_data(), after.embedding.val().into_data());
     }
 
@@ -290,9 +304,10 @@ mod tests {
         let mut start = model(true);
         let config = r#"{"r": 2, "lora_alpha": 4, "target_modules": ["q_proj", "v_proj"]}"#;
         Adapter::begin(serde_json::from_str(config).unwrap(), &mut start, &Seed::root(2)).unwrap();
-        let after = crate::tuning::trainer::tests::trained_with(start.clone(), &names(&["v_proj", "embed_tokens"]));
-        let updates =
-            |model: &Transformer, number: usize| model.blocks[1].query_key_value.updates[number].b.val().into_data();
+        let after = trained_with(start.clone(), &names(&["v_proj", "embed_tokens"]));
+        let updates = |model: &Transformer, number: usize| {
+            model.blocks[1].query_key_value.updates[number].b.val().into_data()
+        };
         assert_eq!(updates(&start, 1), updates(&after, 1));
         assert_ne!(updates(&start, 0), updates(&after, 0));
     }

@@ -1,4 +1,5 @@
-//! Batches in stretches: what burn-train calls an epoch ends with a checkpoint, so a stretch ends when one is due.
+//! Batches between checkpoints: burn-train writes a checkpoint after each epoch, so an epoch ends
+//! when one is due.
 
 use std::{
     sync::{
@@ -17,31 +18,35 @@ use burn::{
 };
 use burn_train::Interrupter;
 
-use super::trainer::{Batches, Microbatch};
+use super::protocol::{Batches, Microbatch};
 
-/// Hands out microbatches from a position on that outlives the stretches.
+/// Hands out microbatches from a position that survives epochs.
 #[derive(Clone)]
-pub(super) struct StretchLoader {
+pub(super) struct CheckpointedLoader {
     pub batches: Arc<dyn Batches>,
     /// Microbatches handed out so far.
     pub position: Arc<AtomicUsize>,
-    /// How long a stretch lasts before it ends at the next optimizer step.
-    pub stretch: Duration,
-    /// Is stopped once everything is handed out, since the number of stretches is not known beforehand.
+    /// Time after which an epoch ends, at the next optimizer step.
+    pub checkpoint_interval: Duration,
+    /// Stopped after the last microbatch, since the number of epochs is not known in advance.
     pub interrupter: Interrupter,
-    /// Whether nothing more is to be learnt, however many steps there would be.
+    /// Whether training is over before the last step.
     pub is_done: Arc<AtomicBool>,
 }
 
-struct Stretch<'a> {
-    loader: &'a StretchLoader,
+struct Interval<'a> {
+    loader: &'a CheckpointedLoader,
     end: Instant,
     first: bool,
 }
 
-impl DataLoader<Microbatch> for StretchLoader {
+impl DataLoader<Microbatch> for CheckpointedLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Microbatch> + 'a> {
-        Box::new(Stretch { loader: self, end: Instant::now() + self.stretch, first: true })
+        Box::new(Interval {
+            loader: self,
+            end: Instant::now() + self.checkpoint_interval,
+            first: true,
+        })
     }
 
     fn num_items(&self) -> usize {
@@ -53,39 +58,43 @@ impl DataLoader<Microbatch> for StretchLoader {
     }
 
     fn slice(&self, _: usize, _: usize) -> Arc<dyn DataLoader<Microbatch>> {
+        // Shares of a batch on several devices would change its numbers.
         unreachable!("only training on several devices slices its loader")
     }
 }
 
-impl Iterator for Stretch<'_> {
+impl Iterator for Interval<'_> {
     type Item = Result<Microbatch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let StretchLoader { batches, position, interrupter, is_done, .. } = self.loader;
+        let CheckpointedLoader { batches, position, interrupter, is_done, .. } = self.loader;
         let accumulation = batches.accumulation();
         let place = position.load(Ordering::SeqCst);
         let at_step = place.is_multiple_of(accumulation);
+        // Early stopping waits for the end of the step, whose gradients are half accumulated.
         if place == batches.steps() * accumulation || at_step && is_done.load(Ordering::SeqCst) {
             interrupter.stop(Some("all steps are done"));
             return None;
         }
+        // At least one step an interval: with an interval of 0 seconds no step would ever be taken.
         if at_step && !self.first && Instant::now() >= self.end {
             return None;
         }
         self.first = false;
+        // Counted when it is handed out: an interval ends only after all of them have been used.
         position.store(place + 1, Ordering::SeqCst);
         Some(Ok(batches.microbatch(place / accumulation, place % accumulation)))
     }
 }
 
-impl DataLoaderIterator<Microbatch> for Stretch<'_> {
+impl DataLoaderIterator<Microbatch> for Interval<'_> {
     fn progress(&self) -> Progress {
         let done = self.loader.position.load(Ordering::SeqCst) / self.loader.batches.accumulation();
         Progress::new(done, self.loader.batches.steps(), Some("steps".to_owned()))
     }
 }
 
-/// Validation has no batches: see [`super::learning::Learning`].
+/// Validation has no batches: held-out rows are evaluated between two steps instead.
 #[derive(Clone)]
 pub(super) struct NoBatches;
 

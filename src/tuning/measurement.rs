@@ -1,4 +1,5 @@
-//! What is measured: burn-train metrics under TRL's names, a logger that writes them, a renderer that passes them on.
+//! Measurements: burn-train metrics under TRL's names, a logger that writes them, a renderer that
+//! forwards progress.
 
 use std::{
     fs::File,
@@ -7,58 +8,64 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use burn::tensor::TensorReadError;
+use burn::tensor::{ExecutionError, TensorReadError};
 use burn_train::{
-    Interrupter,
+    Interrupter, ItemLazy,
     logger::{EvaluationProgressLogger, MetricLogger, TrainingProgressLogger},
     metric::{
-        Adaptor, Metric, MetricAttributes, MetricDefinition, MetricMetadata, MetricName, Numeric, NumericAttributes,
-        NumericEntry, SerializedEntry,
+        Adaptor, Metric, MetricAttributes, MetricDefinition, MetricMetadata, MetricName, Numeric,
+        NumericAttributes, NumericEntry, SerializedEntry,
         state::{FormatOptions, NumericMetricState},
-        store::{EpochSummary, MetricsUpdate, Split},
+        store::{EpochSummary, MetricsUpdate, NumericMetricUpdate, Split},
     },
-    renderer::{EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation, MetricsRendererTraining},
+    renderer::{
+        EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
+        MetricsRendererTraining,
+    },
 };
 
-use super::{alarms::Alarms, learning::Measured, trainer::News};
+use super::{
+    alarms::Alarms,
+    metric::{Measurements, TrainMetric},
+    protocol::{Ear, TrainEvent},
+};
 
-/// Who is told how a run goes.
-pub(super) type Ear = Arc<dyn Fn(News) + Send + Sync>;
-
-/// Where a metric's value comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
-    /// Measured in each microbatch; a batch's value is the sum.
-    Measured(usize),
-    /// The norm of all gradients before clipping.
-    GradientNorm,
-    /// The schedule.
-    LearningRate,
+/// Metrics of a microbatch; the gradient norm follows with the optimizer step.
+pub(super) struct Measured {
+    pub values: Measurements,
+    pub norm: Arc<OnceLock<f64>>,
 }
 
-/// One number a step, under TRL's name for it.
-#[derive(Clone)]
-pub(super) struct Measurement {
-    name: MetricName,
-    origin: Origin,
-    state: NumericMetricState,
-}
-
-/// What burn-train hands to every [`Measurement`].
-pub(super) struct Values {
-    values: Vec<f64>,
-    norm: f64,
-}
-
-impl Adaptor<Values> for Measured {
-    fn adapt(&self) -> Values {
-        Values { values: self.values.clone(), norm: self.norm.get().copied().unwrap_or(f64::NAN) }
+impl ItemLazy for Measured {
+    fn sync(self) -> Result<Self, ExecutionError> {
+        Ok(self)
     }
 }
 
+/// What burn-train passes to every [`Measurement`].
+pub(super) struct StepValues {
+    values: Measurements,
+    norm: f64,
+}
+
+impl Adaptor<StepValues> for Measured {
+    fn adapt(&self) -> StepValues {
+        StepValues { values: self.values, norm: self.norm.get().copied().unwrap_or(f64::NAN) }
+    }
+}
+
+/// One metric, as burn-train takes it.
+#[derive(Clone)]
+pub(super) struct Measurement {
+    metric: TrainMetric,
+    name: MetricName,
+    state: NumericMetricState,
+}
+
 impl Measurement {
-    pub(super) fn new(name: &str, origin: Origin) -> Self {
-        Self { name: Arc::new(name.to_owned()), origin, state: NumericMetricState::new() }
+    pub(super) fn new(metric: TrainMetric) -> Self {
+        let name = Arc::new(metric.name().to_owned());
+        Self { metric, name, state: NumericMetricState::new() }
     }
 
     fn format(&self) -> FormatOptions {
@@ -67,7 +74,7 @@ impl Measurement {
 }
 
 impl Metric for Measurement {
-    type Input = Values;
+    type Input = StepValues;
 
     fn name(&self) -> MetricName {
         self.name.clone()
@@ -77,11 +84,15 @@ impl Metric for Measurement {
         NumericAttributes { unit: None, higher_is_better: false }.into()
     }
 
-    fn update(&mut self, item: &Values, metadata: &MetricMetadata) -> Result<SerializedEntry, TensorReadError> {
-        let value = match self.origin {
-            Origin::Measured(index) => item.values[index],
-            Origin::GradientNorm => item.norm,
-            Origin::LearningRate => metadata.lr.as_ref().map_or(f64::NAN, |rate| rate.base()),
+    fn update(
+        &mut self,
+        item: &StepValues,
+        metadata: &MetricMetadata,
+    ) -> Result<SerializedEntry, TensorReadError> {
+        let value = match self.metric {
+            TrainMetric::GradNorm => item.norm,
+            TrainMetric::LearningRate => metadata.lr.as_ref().map_or(f64::NAN, |rate| rate.base()),
+            measured => item.values[measured],
         };
         self.state.update(value, 1);
         Ok(self.state.compute_update(self.format()))
@@ -110,42 +121,40 @@ impl Numeric for Measurement {
     }
 }
 
-/// Writes `metrics.jsonl`: one object an optimizer step.
+/// Writes `metrics.jsonl`: one object per optimizer step.
 pub(super) struct StepLog {
     path: PathBuf,
     file: File,
-    origins: Vec<(String, Origin)>,
+    metrics: &'static [TrainMetric],
     accumulation: usize,
     step: usize,
-    tokens: f64,
-    microbatches: Vec<Vec<f64>>,
+    microbatches: Vec<Measurements>,
     alarms: Alarms,
     ear: Ear,
     interrupter: Interrupter,
-    /// The number of steps written so far, for whoever seals a checkpoint.
+    /// Number of steps written so far, for the sealer.
     pub written: Arc<Mutex<usize>>,
-    /// Why the run's result must not be used; what burn-train says of a stop comes too late where it is the last step.
+    /// Why the result is invalid. burn-train reports a stop too late where it is the last step.
     failure: Arc<OnceLock<String>>,
 }
 
-/// What a [`StepLog`] goes on from.
+/// The state from which a [`StepLog`] resumes.
 pub(super) struct StepLogStart {
     /// The file; opened for appending.
     pub path: PathBuf,
-    /// Steps that it holds.
+    /// Steps in the file.
     pub step: usize,
-    /// Tokens seen in these steps.
-    pub tokens: f64,
-    /// Microbatches a step.
+    /// Microbatches per step.
     pub accumulation: usize,
-    /// Where it is said why the run's result must not be used.
+    /// The metrics of each microbatch, in the order in which burn-train passes them.
+    pub metrics: &'static [TrainMetric],
+    /// Receives the reason why the result is invalid.
     pub failure: Arc<OnceLock<String>>,
 }
 
 impl StepLog {
     pub(super) fn open(
         start: StepLogStart,
-        origins: Vec<(String, Origin)>,
         ear: Ear,
         interrupter: Interrupter,
     ) -> std::io::Result<Self> {
@@ -153,10 +162,9 @@ impl StepLog {
         Ok(Self {
             path: start.path,
             file,
-            origins,
+            metrics: start.metrics,
             accumulation: start.accumulation,
             step: start.step,
-            tokens: start.tokens,
             microbatches: Vec::new(),
             alarms: Alarms::default(),
             ear,
@@ -166,72 +174,89 @@ impl StepLog {
         })
     }
 
-    /// One optimizer step from its microbatches: sums of what was measured, the last norm and rate.
+    /// One optimizer step from its microbatches.
     fn finish_step(&mut self) {
         self.step += 1;
-        let mut row = serde_json::Map::new();
-        row.insert("step".to_owned(), self.step.into());
-        let mut values = Vec::new();
-        for (index, (name, origin)) in self.origins.iter().enumerate() {
-            let mut column = self.microbatches.iter().map(|values| values[index]);
-            let mut value = match origin {
-                Origin::Measured(_) => column.sum(),
-                Origin::GradientNorm | Origin::LearningRate => column.next_back().unwrap_or(f64::NAN),
-            };
-            if name == "num_tokens" {
-                self.tokens += value;
-                value = self.tokens;
-            }
-            let must_be_finite = ["loss", "grad_norm"].contains(&name.as_str());
-            if must_be_finite && !value.is_finite() {
-                self.fail(format!("`{name}` is not a finite number at step {}", self.step));
-            }
-            // What cannot be measured in this batch is left out, as a mean over no answer.
-            if must_be_finite || value.is_finite() {
-                row.insert(name.clone(), value.into());
-                values.push((name.clone(), value));
-            }
-        }
+        let values = self.step_values();
         self.microbatches.clear();
+        // Also where the training thread has failed, which has no interrupter.
         if let Some(reason) = self.failure.get() {
             self.interrupter.stop(Some(reason));
         }
-        let line = serde_json::Value::Object(row).to_string() + "\n";
-        if let Err(error) = self.file.write_all(line.as_bytes()) {
+        if let Err(error) = self.write(&values) {
             self.fail(format!("cannot write {}: {error}", self.path.display()));
         }
+        // Also after an error: the sealer waits for this number.
         *self.written.lock().expect("no holder panics") = self.step;
         for words in self.alarms.watch(&values) {
-            (self.ear)(News::Warning(format!("step {}: {words}", self.step)));
+            (self.ear)(TrainEvent::Warning(format!("step {}: {words}", self.step)));
         }
-        (self.ear)(News::Step { step: self.step, values });
+        (self.ear)(TrainEvent::Step { step: self.step, values });
     }
 
-    /// Stops the run for good.
+    /// The values of the step; fails where one of them shows that it has gone wrong.
+    fn step_values(&self) -> Vec<(TrainMetric, f64)> {
+        let mut values = Vec::with_capacity(self.metrics.len());
+        for metric in self.metrics {
+            let value = metric.of_step(&self.microbatches);
+            if metric.must_be_finite() && !value.is_finite() {
+                self.fail(format!("`{}` at step {} is not finite", metric.name(), self.step));
+            }
+            // Values that this batch cannot have are left out, such as a mean over no completion.
+            if metric.must_be_finite() || value.is_finite() {
+                values.push((*metric, value));
+            }
+        }
+        values
+    }
+
+    fn write(&mut self, values: &[(TrainMetric, f64)]) -> std::io::Result<()> {
+        let mut row = serde_json::Map::new();
+        row.insert("step".to_owned(), self.step.into());
+        row.extend(
+            values.iter().map(|(metric, value)| (metric.name().to_owned(), (*value).into())),
+        );
+        // One call: a kill between two would leave half a line, which costs the checkpoint.
+        self.file.write_all((serde_json::Value::Object(row).to_string() + "\n").as_bytes())
+    }
+
+    /// Stops the run permanently.
     fn fail(&self, reason: String) {
         self.interrupter.stop(Some(&reason));
         self.failure.get_or_init(|| reason);
     }
 }
 
+/// None after an epoch: then burn-train logs its averages, which are not steps.
+fn value_of_microbatch(update: &NumericMetricUpdate) -> Option<f64> {
+    match update.numeric_entry.as_ref()? {
+        NumericEntry::Final(_) => None,
+        entry => Some(entry.current()),
+    }
+}
+
 impl MetricLogger for StepLog {
     fn log(&mut self, update: MetricsUpdate, _epoch: usize, _split: &Split) {
-        let of_batch = update.entries_numeric.iter().map(|numeric| match &numeric.numeric_entry {
-            Some(NumericEntry::Final(_)) | None => None,
-            Some(entry) => Some(entry.current()),
-        });
-        // At the end of a stretch burn-train logs its averages, which are none of our steps.
-        if let Some(values) = of_batch.collect::<Option<Vec<f64>>>()
-            && !values.is_empty()
-        {
-            self.microbatches.push(values);
-            if self.microbatches.len() == self.accumulation {
-                self.finish_step();
-            }
+        if update.entries_numeric.len() != self.metrics.len() {
+            return;
+        }
+        let mut measured = Measurements::default();
+        for (metric, entry) in self.metrics.iter().zip(&update.entries_numeric) {
+            let Some(value) = value_of_microbatch(entry) else { return };
+            measured[*metric] = value;
+        }
+        self.microbatches.push(measured);
+        if self.microbatches.len() == self.accumulation {
+            self.finish_step();
         }
     }
 
-    fn read_numeric(&mut self, _name: &str, _epoch: usize, _split: &Split) -> Result<Vec<NumericEntry>, String> {
+    fn read_numeric(
+        &mut self,
+        _name: &str,
+        _epoch: usize,
+        _split: &Split,
+    ) -> Result<Vec<NumericEntry>, String> {
         Err("the step log is written, not read".to_owned())
     }
 
@@ -240,21 +265,30 @@ impl MetricLogger for StepLog {
     fn log_epoch_summary(&mut self, _summary: EpochSummary) {}
 }
 
-/// Passes burn-train's progress on.
+// burn-train asks for a renderer of everything. Metrics come from the step log instead, which knows
+// optimizer steps; burn-train's are those of microbatches.
+/// Forwards burn-train's progress.
 pub(super) struct Relay {
     pub ear: Ear,
     pub steps: usize,
 }
 
 impl TrainingProgressLogger for Relay {
-    fn start(&mut self, _epochs: usize, _first: usize, _items: Option<usize>, _label: Option<&str>) {}
+    fn start(
+        &mut self,
+        _epochs: usize,
+        _first: usize,
+        _items: Option<usize>,
+        _label: Option<&str>,
+    ) {
+    }
 
     fn update_epoch(&mut self, _epoch: usize) {}
 
     fn start_split(&mut self, _split: &str, _total_items: usize) {}
 
     fn update_split(&mut self, items_processed: usize) {
-        (self.ear)(News::Progress { done: items_processed, steps: self.steps });
+        (self.ear)(TrainEvent::Progress { done: items_processed, steps: self.steps });
     }
 
     fn end_split(&mut self) {}

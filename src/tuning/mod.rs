@@ -1,41 +1,51 @@
-//! How training changes a model: from scratch on documents, or on preferences against a frozen start.
+//! Training: from scratch on documents, or on preferences against a frozen reference model.
 
 mod alarms;
-mod answered;
 mod backward;
 mod checkpoint;
 mod clipping;
+#[cfg(feature = "dashboard")]
 mod dashboard;
 mod documents;
-mod facts;
 mod frozen;
-mod held_out;
-mod learning;
 mod likelihood;
 mod loader;
 mod measurement;
+mod metric;
 mod moving;
 mod objective;
 mod preference;
+mod protocol;
 mod reference;
 mod rows;
 mod schedule;
+mod scorer;
 mod shift;
+mod start_check;
+mod state;
 mod task;
+#[cfg(test)]
+mod test_support;
+mod tokenized;
+mod trainable;
 mod trainer;
 
-pub use answered::{Answered, Savings};
-pub use backward::Tape;
+pub use backward::GradientCheckpointing;
+#[cfg(feature = "dashboard")]
 pub use dashboard::Dashboard;
 pub use documents::DocumentBatches;
 pub use frozen::{FreezeError, Frozen};
-pub use held_out::HeldOut;
 pub use likelihood::log_probabilities;
-pub use objective::{ALGORITHMS, Algorithm, Divergence, Objective, ObjectiveError, Setting, algorithms_table};
-pub use preference::{Mismatch, Modifiers, MovingReference, NllMean, Preference, Reference};
-pub use reference::{ReferenceRow, reference};
+pub use metric::TrainMetric;
+pub use objective::{
+    ALGORITHMS, Algorithm, Divergence, Objective, ObjectiveError, Setting, algorithms_table,
+};
+pub use preference::{HeldOut, KlPairs, Modifiers, MovingReference, NllReduction, Preference};
+pub use protocol::{Batches, Microbatch, Optimisation, TrainEvent};
+pub use reference::{ReferenceLogProbs, ReferenceRow, reference};
 pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow, Truncation};
 pub use schedule::{Decay, Schedule};
-pub use shift::shift;
+pub use shift::BaseAndTuned;
 pub use task::Task;
-pub use trainer::{Batches, Microbatch, News, Optimisation, Training, TrainingError, train};
+pub use tokenized::{ComputeOptions, TokenizedExample};
+pub use trainer::{Training, TrainingError, train};

@@ -1,4 +1,4 @@
-//! A reference that follows the policy.
+//! A reference model that follows the policy.
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
@@ -7,20 +7,25 @@ use burn::{
 
 use crate::model::Transformer;
 
-/// `share` of the policy and the rest of the reference, parameter by parameter; what is not trained is the same in both.
+/// `share` of the policy and the rest of the reference model, by parameter; untrained parameters
+/// are equal in both.
+///
+/// # Shapes
+/// Both models have the same parameters.
 pub(super) fn mixed(reference: Transformer, policy: &Transformer, share: f64) -> Transformer {
     let mut trained = Trained(Vec::new());
     policy.visit(&mut trained);
     reference.map(&mut Mix { trained: trained.0.into_iter(), share })
 }
 
-/// The trained parameters, each flat, and gaps for the others, in the order of the module.
+/// The trained parameters, each `[values]`, and gaps for the others, in module order.
 struct Trained(Vec<Option<Tensor<1>>>);
 
 impl ModuleVisitor for Trained {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let flat = || param.val().without_autodiff().flatten(0, D - 1);
-        self.0.push(param.is_require_grad().then(flat));
+        // Flat, so that tensors of all ranks are of one type.
+        let is_trained = param.is_require_grad();
+        self.0.push(is_trained.then(|| param.val().without_autodiff().flatten(0, D - 1)));
     }
 }
 
@@ -35,7 +40,12 @@ impl ModuleMapper for Mix {
         let Some(policy) = policy else { return param };
         param.map(|reference| {
             let policy = policy.reshape(reference.shape());
-            if self.share == 1.0 { policy } else { policy * self.share + reference * (1.0 - self.share) }
+            // A copy to the bit; a sum would make -0 of the policy 0, and NaN of an infinity.
+            if self.share == 1.0 {
+                policy
+            } else {
+                policy * self.share + reference * (1.0 - self.share)
+            }
         })
     }
 }

@@ -1,106 +1,116 @@
-//! What the model thinks of the data before it is tuned: computed once, and kept in a file for all who tune on them.
+//! Log-probabilities of the data under the reference model: computed once, and stored for all arms.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    answered::{Answered, Savings},
-    likelihood::log_probabilities,
-    preference::{Preference, Reference},
+    likelihood::{log_probabilities, sum},
     rows::TokenRow,
+    tokenized::{ComputeOptions, TokenizedExample},
 };
 use crate::model::Transformer;
 
-/// A row of `reference.jsonl`: log-probabilities of one row of the pairs, in nats; sums under TRL's names.
+/// A row of `reference.jsonl`: log-probabilities of one row of the pairs, in nats; sums under TRL's
+/// names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReferenceRow {
-    /// The sum over the chosen (or only) answer.
+    /// The sum over the chosen (or only) completion.
     pub ref_chosen_logps: f64,
-    /// The sum over the rejected answer, where there is one.
+    /// The sum over the rejected completion, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ref_rejected_logps: Option<f64>,
-    /// A digest of the row's tokens, by which the file is known to belong to the data.
+    /// Digest of the row's tokens, which ties the file to the data.
     pub tokens: String,
-    /// For each answer: of each token.
+    /// Per completion: the log-probability of each token.
     pub answers: Vec<Vec<f32>>,
 }
 
-/// The log-probabilities of all answers under a model, row by row.
+/// Log-probabilities under the reference model, in nats.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReferenceLogProbs {
+    /// Per row, completion and token. Empty where no loss needs it.
+    pub answers: Vec<Vec<Vec<f32>>>,
+    /// For a row's prompt with another row's completions: the sum over each completion.
+    pub mismatched: BTreeMap<(usize, usize), Vec<f64>>,
+}
+
+/// The log-probabilities of all completions under a model, row by row.
+///
+/// # Shapes
+/// One row per input row, in it one list per completion, in it one number per token.
 pub fn reference(
     model: &Transformer,
     rows: &[TokenRow],
     batch_tokens: usize,
-    savings: Savings,
+    compute: ComputeOptions,
     progress: impl FnMut(usize),
 ) -> Vec<ReferenceRow> {
-    let texts: Vec<Answered> = rows.iter().map(|row| row.answered(row)).collect();
-    let scored = log_probabilities(model, &texts, batch_tokens, savings, progress);
-    let row = |(row, answers): (&TokenRow, Vec<Vec<f32>>)| ReferenceRow {
-        ref_chosen_logps: sum(&answers[0]),
-        ref_rejected_logps: answers.get(1).map(|answer| sum(answer)),
-        tokens: digest(row),
-        answers,
-    };
-    rows.iter().zip(scored).map(row).collect()
+    let texts: Vec<TokenizedExample> = rows.iter().map(|row| row.tokenized(row)).collect();
+    let scored = log_probabilities(model, &texts, batch_tokens, compute, progress);
+    rows.iter()
+        .zip(scored)
+        .map(|(row, answers)| ReferenceRow {
+            ref_chosen_logps: sum(&answers[0]),
+            ref_rejected_logps: answers.get(1).map(|answer| sum(answer)),
+            tokens: digest(row),
+            answers,
+        })
+        .collect()
 }
 
-fn sum(values: &[f32]) -> f64 {
-    values.iter().map(|value| f64::from(*value)).sum()
-}
-
-/// Of all tokens of a row, prompt and answers told apart.
+/// Over all tokens of a row.
 fn digest(row: &TokenRow) -> String {
     let mut hasher = blake3::Hasher::new();
-    for tokens in
-        std::iter::once(row.prompt.as_slice()).chain(row.answers().iter().map(|answer| answer.tokens.as_slice()))
+    // Each length comes first: the same tokens cut elsewhere are another row.
+    for tokens in std::iter::once(row.prompt.as_slice())
+        .chain(row.answers().iter().map(|answer| answer.tokens.as_slice()))
     {
         hasher.update(&(tokens.len() as u64).to_le_bytes());
         let bytes: Vec<u8> = tokens.iter().flat_map(|token| token.to_le_bytes()).collect();
         hasher.update(&bytes);
     }
+    // 64 bits: rows are told apart by accident, not by an adversary, and the file has many.
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
-impl Reference {
-    /// Takes over what was computed before, once it is known to be of the same rows.
-    ///
-    /// # Errors
-    /// Says which row is another one.
-    pub fn of_rows(found: Vec<ReferenceRow>, rows: &[TokenRow]) -> Result<Self, String> {
-        if found.len() != rows.len() {
-            return Err(format!("there are {} reference rows, but {} rows to learn from", found.len(), rows.len()));
-        }
-        if let Some(at) = found.iter().zip(rows).position(|(found, row)| found.tokens != digest(row)) {
-            return Err(format!("row {} is of other tokens than its reference log-probabilities", at + 1));
-        }
-        let has_lengths = |(found, row): (&ReferenceRow, &TokenRow)| {
-            let wanted = row.answers().iter().map(|answer| answer.tokens.len());
-            found.answers.iter().map(Vec::len).eq(wanted)
-        };
-        if let Some(at) = found.iter().zip(rows).position(|both| !has_lengths(both)) {
-            return Err(format!("row {} has not one reference log-probability a token of its answers", at + 1));
-        }
-        let answers = found.into_iter().map(|row| row.answers).collect();
-        Ok(Self { answers, mismatched: BTreeMap::new() })
+impl ReferenceRow {
+    /// Whether there is one log-probability per token of the row's completions.
+    fn has_lengths_of(&self, row: &TokenRow) -> bool {
+        let tokens = row.answers().iter().map(|answer| answer.tokens.len());
+        self.answers.iter().map(Vec::len).eq(tokens)
     }
 }
 
-impl Preference {
-    /// Learns from the model before tuning what losses with a reference point need: what it thinks of the mismatches of
-    /// these parts of batches.
-    pub fn look_at_mismatches<'a>(
-        &mut self,
-        model: &Transformer,
-        parts: impl Iterator<Item = &'a [usize]>,
-        batch_tokens: usize,
-        savings: Savings,
-        progress: impl FnMut(usize),
-    ) {
-        let mismatches = self.all_mismatches(parts);
-        let texts: Vec<Answered> = mismatches.iter().map(|mismatch| self.mismatched(*mismatch)).collect();
-        let scored = log_probabilities(model, &texts, batch_tokens, savings, progress);
-        let sums = scored.iter().map(|answers| answers.iter().map(|answer| sum(answer)).collect());
-        self.reference.mismatched = mismatches.into_iter().zip(sums).collect();
+impl ReferenceLogProbs {
+    /// Takes over stored log-probabilities that belong to the same rows.
+    ///
+    /// # Errors
+    /// Names the row that differs.
+    pub fn of_rows(found: Vec<ReferenceRow>, rows: &[TokenRow]) -> Result<Self, String> {
+        if found.len() != rows.len() {
+            return Err(format!(
+                "the reference has {} rows, but there are {} rows to train on",
+                found.len(),
+                rows.len()
+            ));
+        }
+        if let Some(at) =
+            found.iter().zip(rows).position(|(found, row)| found.tokens != digest(row))
+        {
+            return Err(format!(
+                "row {} has other tokens than its reference log-probabilities",
+                at + 1
+            ));
+        }
+        if let Some(at) = found.iter().zip(rows).position(|(found, row)| !found.has_lengths_of(row))
+        {
+            return Err(format!(
+                "row {} has reference log-probabilities for another number of tokens",
+                at + 1
+            ));
+        }
+        let answers = found.into_iter().map(|row| row.answers).collect();
+        Ok(Self { answers, mismatched: BTreeMap::new() })
     }
 }

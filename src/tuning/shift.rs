@@ -1,100 +1,149 @@
-//! How far tuning moved the distribution over the next token (Lin et al. 2023, arXiv 2312.01552), answer by answer.
+//! Token shift: how far tuning moved the next-token distribution (Lin et al. 2023, arXiv
+//! 2312.01552), response by response.
 
 use burn::tensor::{DType, Tensor};
 use rayon::prelude::*;
 
 use super::{
-    answered::{Answered, Savings, Scoring},
     likelihood::{groups, logits, scored_states},
+    tokenized::{ComputeOptions, Scoring, TokenizedExample},
 };
 use crate::{
-    language::TokenShift,
     model::{Transformer, token_probabilities},
+    rows::TokenShift,
 };
 
-/// One model's logits where some tokens stand.
+/// Two models with one vocabulary.
+#[derive(Clone, Copy, Debug)]
+pub struct BaseAndTuned<'a> {
+    /// The model before tuning.
+    pub base: &'a Transformer,
+    /// The model after it.
+    pub tuned: &'a Transformer,
+}
+
+/// One model's logits at some tokens.
 struct Seen {
-    /// Row by row, each of the whole vocabulary.
+    /// `[tokens, vocabulary]`, row by row.
     logits: Vec<f32>,
-    /// Of the tokens, on the path of training.
+    /// `[tokens]`: their log-probabilities, computed as in training.
     log_probabilities: Vec<f32>,
 }
 
-/// How each token of each answer stands in two models of one vocabulary, about `batch_tokens` tokens at a time; the
-/// answers of all texts after each other. Each token's context is its own answer's beginning.
-///
-/// Ranks and divergences are formed on the CPU, row by row in float64, so that they do not depend on threads or chunks.
-pub fn shift(
-    base: &Transformer,
-    tuned: &Transformer,
-    answered: &[Answered],
-    batch_tokens: usize,
-    savings: Savings,
-    mut progress: impl FnMut(usize),
-) -> Vec<Vec<TokenShift>> {
-    let mut found: Vec<Vec<Vec<TokenShift>>> = vec![Vec::new(); answered.len()];
-    let mut done = 0;
-    for group in groups(answered, batch_tokens) {
-        let texts: Vec<Answered> = group.iter().map(|index| answered[*index].clone()).collect();
-        // Windows and rotations may differ, so that each model lays the texts out for itself.
-        let [before, after] = [base, tuned].map(|model| {
-            let device = model.embedding.val().device();
-            Scoring::new(&model.config, &texts, false, savings, &device)
-        });
-        let befores = logits(base, scored_states(base, &before), &before, savings.logits_at_once);
-        let afters = logits(tuned, scored_states(tuned, &after), &after, savings.logits_at_once);
-        let mut shifts = Vec::with_capacity(before.targets.len());
-        for ((base_logits, targets), (tuned_logits, _)) in befores.zip(afters) {
-            shifts.extend(compare(&Seen::new(base_logits, targets), &Seen::new(tuned_logits, targets), targets));
+impl BaseAndTuned<'_> {
+    /// The shift of each token of each completion, about `batch_tokens` tokens per pass. The
+    /// context of a token is the beginning of its own completion.
+    ///
+    /// Ranks and divergences are computed on the CPU, row by row in float64, independent of threads
+    /// and chunks.
+    ///
+    /// # Shapes
+    /// One list per completion, in the order of the examples and their completions; in it one shift
+    /// per token.
+    pub fn shift(
+        self,
+        examples: &[TokenizedExample],
+        batch_tokens: usize,
+        compute: ComputeOptions,
+        mut progress: impl FnMut(usize),
+    ) -> Vec<Vec<TokenShift>> {
+        let mut found: Vec<Vec<Vec<TokenShift>>> = vec![Vec::new(); examples.len()];
+        let mut done = 0;
+        for group in groups(examples, batch_tokens) {
+            let texts: Vec<&TokenizedExample> =
+                group.iter().map(|index| &examples[*index]).collect();
+            // Groups are in order of length; results are in that of the examples.
+            let mut by_completion = self.of_group(&texts, compute).into_iter();
+            for (index, text) in group.iter().zip(texts) {
+                found[*index] = by_completion.by_ref().take(text.completions.len()).collect();
+            }
+            done += group.len();
+            progress(done);
         }
-        let mut by_answer = before.split(&shifts).into_iter();
-        for index in &group {
-            found[*index] = by_answer.by_ref().take(answered[*index].answers.len()).collect();
-        }
-        done += group.len();
-        progress(done);
+        found.into_iter().flatten().collect()
     }
-    found.into_iter().flatten().collect()
+
+    /// The shift of each token of each completion, in one pass.
+    fn of_group(
+        self,
+        texts: &[&TokenizedExample],
+        compute: ComputeOptions,
+    ) -> Vec<Vec<TokenShift>> {
+        // Windows and rotary embeddings may differ, so each model has its own layout.
+        let [before, after] = [self.base, self.tuned].map(|model| {
+            let device = model.embedding.val().device();
+            Scoring::new(&model.config, texts.iter().copied(), false, compute, &device)
+        });
+        let at_once = compute.logits_at_once;
+        let base = logits(self.base, scored_states(self.base, &before), &before, at_once);
+        let tuned = logits(self.tuned, scored_states(self.tuned, &after), &after, at_once);
+        let mut shifts = Vec::with_capacity(before.targets.len());
+        for ((base, targets), (tuned, _)) in base.zip(tuned) {
+            shifts.extend(compare(&Seen::new(base, targets), &Seen::new(tuned, targets), targets));
+        }
+        before.split(&shifts)
+    }
 }
 
 impl Seen {
+    /// The values of logits on any device, in any format.
+    ///
+    /// # Shapes
+    /// `logits`: `[tokens, vocabulary]`
     fn new(logits: Tensor<2>, targets: &[i32]) -> Self {
         let log_probabilities = token_probabilities(logits.clone(), targets).log_probabilities;
-        let logits = logits.cast(DType::F32).into_data().try_to_vec().expect("they were just cast to float32");
+        let logits = logits
+            .cast(DType::F32)
+            .into_data()
+            .try_to_vec()
+            .expect("they were just cast to float32");
         Self { logits, log_probabilities }
+    }
+
+    /// The logits at a token.
+    ///
+    /// # Shapes
+    /// `[vocabulary]`
+    fn row(&self, row: usize) -> &[f32] {
+        let vocabulary = self.logits.len() / self.log_probabilities.len();
+        &self.logits[row * vocabulary..(row + 1) * vocabulary]
     }
 }
 
-/// All rows, shared out among the threads.
+/// All rows, distributed over the threads.
 fn compare(base: &Seen, tuned: &Seen, targets: &[i32]) -> Vec<TokenShift> {
-    let vocabulary = base.logits.len() / targets.len();
-    let of_row = |row: usize, token: &i32| {
-        let [before, after] = [base, tuned].map(|seen| &seen.logits[row * vocabulary..(row + 1) * vocabulary]);
-        let (kl, reverse_kl) = divergences(before, after);
-        TokenShift {
-            base_rank: rank(before, *token as usize),
-            tuned_rank: rank(after, *token as usize),
-            base_logp: base.log_probabilities[row],
-            tuned_logp: tuned.log_probabilities[row],
-            kl: kl as f32,
-            reverse_kl: reverse_kl as f32,
-        }
-    };
-    targets.par_iter().enumerate().map(|(row, token)| of_row(row, token)).collect()
+    targets
+        .par_iter()
+        .enumerate()
+        .map(|(row, token)| {
+            let (before, after) = (base.row(row), tuned.row(row));
+            let (kl, reverse_kl) = divergences(before, after);
+            TokenShift {
+                base_rank: rank(before, *token as usize),
+                tuned_rank: rank(after, *token as usize),
+                base_logp: base.log_probabilities[row],
+                tuned_logp: tuned.log_probabilities[row],
+                kl: kl as f32,
+                reverse_kl: reverse_kl as f32,
+            }
+        })
+        .collect()
 }
 
 /// A token's rank, from 1; tokens with equal logits share the best one.
+///
+/// # Shapes
+/// `logits`: `[vocabulary]`
 fn rank(logits: &[f32], token: usize) -> u32 {
     1 + logits.iter().filter(|logit| **logit > logits[token]).count() as u32
 }
 
-/// The Kullback-Leibler divergences of the second distribution from the first and the other way round, in nats.
+/// The Kullback-Leibler divergences KL(second, first) and KL(first, second), in nats.
+///
+/// # Shapes
+/// Logits of both models: `[vocabulary]`
 fn divergences(base: &[f32], tuned: &[f32]) -> (f64, f64) {
-    let [base_norm, tuned_norm] = [base, tuned].map(|logits| {
-        let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let highest = f64::from(highest);
-        highest + logits.iter().map(|logit| (f64::from(*logit) - highest).exp()).sum::<f64>().ln()
-    });
+    let [base_norm, tuned_norm] = [base, tuned].map(log_sum_exp);
     let (mut kl, mut reverse_kl) = (0.0, 0.0);
     for (base, tuned) in base.iter().zip(tuned) {
         let (base, tuned) = (f64::from(*base) - base_norm, f64::from(*tuned) - tuned_norm);
@@ -102,8 +151,14 @@ fn divergences(base: &[f32], tuned: &[f32]) -> (f64, f64) {
         kl += tuned.exp() * apart;
         reverse_kl -= base.exp() * apart;
     }
-    // Both are at least 0 but for rounding; comparisons would hide what is no number.
+    // Both are at least 0 except for rounding; comparisons would hide NaN.
     (if kl < 0.0 { 0.0 } else { kl }, if reverse_kl < 0.0 { 0.0 } else { reverse_kl })
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    // The highest logit outside of the exponentials, which would overflow.
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    highest + logits.iter().map(|logit| (f64::from(*logit) - highest).exp()).sum::<f64>().ln()
 }
 
 #[cfg(test)]
@@ -113,18 +168,25 @@ mod tests {
     use super::*;
     use crate::{
         seed::Seed,
-        tuning::{likelihood::tests::texts, trainer::tests::tiny},
+        tuning::test_support::{texts, tiny},
     };
 
-    /// Worked out by hand: base (1/2, 1/4, 1/4), tuned (1/4, 1/2, 1/4).
+    /// By hand: base (1/2, 1/4, 1/4), tuned (1/4, 1/2, 1/4).
     #[test]
     fn ranks_and_divergences_of_a_distribution_by_hand() {
         let base = [2f32.ln(), 0.0, 0.0];
         let tuned = [5.0, 5.0 + 2f32.ln(), 5.0];
         let expected = 0.25 * 2f64.ln();
         let (kl, reverse_kl) = divergences(&base, &tuned);
-        assert!((kl - expected).abs() < 1e-7 && (reverse_kl - expected).abs() < 1e-7, "{kl} {reverse_kl}");
-        assert_eq!([0, 1, 2].map(|token| rank(&base, token)), [1, 2, 2], "ties share the best rank");
+        assert!(
+            (kl - expected).abs() < 1e-7 && (reverse_kl - expected).abs() < 1e-7,
+            "{kl} {reverse_kl}"
+        );
+        assert_eq!(
+            [0, 1, 2].map(|token| rank(&base, token)),
+            [1, 2, 2],
+            "ties share the best rank"
+        );
         assert_eq!([0, 1, 2].map(|token| rank(&tuned, token)), [2, 1, 2]);
         let skewed = divergences(&[0.0, 0.0], &[9f32.ln(), 0.0]);
         assert!((skewed.0 - (0.9 * 1.8f64.ln() + 0.1 * 0.2f64.ln())).abs() < 1e-7, "{skewed:?}");
@@ -132,14 +194,20 @@ mod tests {
         assert_eq!(divergences(&base, &base), (0.0, 0.0));
     }
 
-    /// Logits where each token of an answer stands, by a model that reads this text only, in float64 from there on.
+    /// Logits at each token of a response, by a model that reads only this text, in float64 from
+    /// there on.
     fn alone(model: &Transformer, prompt: &[u32], answer: &[u32]) -> Vec<Vec<f64>> {
-        let tokens: Vec<i32> = prompt.iter().chain(&answer[..answer.len() - 1]).map(|token| *token as i32).collect();
+        let tokens: Vec<i32> =
+            prompt.iter().chain(&answer[..answer.len() - 1]).map(|token| *token as i32).collect();
         let length = tokens.len();
-        let tokens = Tensor::<2, Int>::from_data(TensorData::new(tokens, [1, length]), &Device::flex());
+        let tokens =
+            Tensor::<2, Int>::from_data(TensorData::new(tokens, [1, length]), &Device::flex());
         let states = model.hidden(tokens).narrow(0, prompt.len() - 1, answer.len());
         let logits: Vec<f32> = model.logits(states).into_data().try_to_vec().unwrap();
-        logits.chunks(model.config.vocab_size).map(|row| row.iter().map(|logit| f64::from(*logit)).collect()).collect()
+        logits
+            .chunks(model.config.vocab_size)
+            .map(|row| row.iter().map(|logit| f64::from(*logit)).collect())
+            .collect()
     }
 
     fn softmax(logits: &[f64]) -> Vec<f64> {
@@ -150,24 +218,39 @@ mod tests {
     #[test]
     fn every_token_is_judged_in_the_context_of_its_own_answer() {
         let [base, tuned] = [1, 2].map(|seed| tiny(23).init(&Seed::root(seed), &Device::flex()));
-        let found = shift(&base, &tuned, &texts(), 30, Savings { logits_at_once: 7, ..Savings::default() }, |_| ());
+        let compute = ComputeOptions { logits_at_once: 7, ..ComputeOptions::default() };
+        let found =
+            BaseAndTuned { base: &base, tuned: &tuned }.shift(&texts(), 30, compute, |_| ());
         let mut found = found.into_iter();
-        for Answered { prompt, answers } in texts() {
-            for answer in answers {
+        for TokenizedExample { prompt, completions } in texts() {
+            for answer in completions {
                 let shifts = found.next().unwrap();
                 assert_eq!(shifts.len(), answer.len());
-                let rows = alone(&base, &prompt, &answer).into_iter().zip(alone(&tuned, &prompt, &answer));
+                let rows =
+                    alone(&base, &prompt, &answer).into_iter().zip(alone(&tuned, &prompt, &answer));
                 for ((shift, (base, tuned)), token) in shifts.iter().zip(rows).zip(&answer) {
                     let token = *token as usize;
-                    let above = |logits: &[f64]| logits.iter().filter(|logit| **logit > logits[token]).count() as u32;
-                    assert_eq!((shift.base_rank, shift.tuned_rank), (above(&base) + 1, above(&tuned) + 1));
+                    let above = |logits: &[f64]| {
+                        logits.iter().filter(|logit| **logit > logits[token]).count() as u32
+                    };
+                    assert_eq!(
+                        (shift.base_rank, shift.tuned_rank),
+                        (above(&base) + 1, above(&tuned) + 1)
+                    );
                     let (base, tuned) = (softmax(&base), softmax(&tuned));
                     let kl = |one: &[f64], other: &[f64]| -> f64 {
                         one.iter().zip(other).map(|(one, other)| one * (one / other).ln()).sum()
                     };
-                    let near = |found: f32, expected: f64| (f64::from(found) - expected).abs() < 1e-5;
-                    assert!(near(shift.base_logp, base[token].ln()) && near(shift.tuned_logp, tuned[token].ln()));
-                    assert!(near(shift.kl, kl(&tuned, &base)) && near(shift.reverse_kl, kl(&base, &tuned)));
+                    let near =
+                        |found: f32, expected: f64| (f64::from(found) - expected).abs() < 1e-5;
+                    assert!(
+                        near(shift.base_logp, base[token].ln())
+                            && near(shift.tuned_logp, tuned[token].ln())
+                    );
+                    assert!(
+                        near(shift.kl, kl(&tuned, &base))
+                            && near(shift.reverse_kl, kl(&base, &tuned))
+                    );
                     assert!(shift.kl > 1e-4, "two seeds are two models");
                 }
             }
@@ -178,11 +261,17 @@ mod tests {
     #[test]
     fn a_model_has_not_moved_from_itself_whatever_the_number_of_threads() {
         let [base, tuned] = [1, 2].map(|seed| tiny(23).init(&Seed::root(seed), &Device::flex()));
-        let same = shift(&base, &base, &texts(), 100, Savings::default(), |_| ());
-        assert!(same.iter().flatten().all(|shift| shift.kl == 0.0 && shift.base_rank == shift.tuned_rank));
+        let compute = ComputeOptions::default();
+        let same = BaseAndTuned { base: &base, tuned: &base }.shift(&texts(), 100, compute, |_| ());
+        assert!(
+            same.iter()
+                .flatten()
+                .all(|shift| shift.kl == 0.0 && shift.base_rank == shift.tuned_rank)
+        );
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| shift(&base, &tuned, &texts(), 100, Savings::default(), |_| ()))
+            let models = BaseAndTuned { base: &base, tuned: &tuned };
+            pool.install(|| models.shift(&texts(), 100, compute, |_| ()))
         };
         assert_eq!(on(1), on(3));
     }

@@ -1,30 +1,39 @@
-//! What a training run minimises.
+//! The task of a training run: likelihood of documents, or a preference loss.
+
+use strum::VariantArray;
 
 use super::{
-    answered::Answered,
-    held_out,
-    preference::{Derivative, MEASURED, Preference},
+    likelihood::sum,
+    metric::{Measurements, TrainMetric},
+    preference::Preference,
+    tokenized::TokenizedExample,
 };
 
-/// What a training run minimises.
+/// The loss of a training run.
 #[derive(Debug)]
 pub enum Task {
-    /// The weighted likelihood of documents.
+    /// Weighted likelihood of documents.
     Documents,
-    /// A preference loss.
+    /// A preference loss on rows, against a reference model.
     Preference(Box<Preference>),
 }
 
 impl Task {
-    /// The names of what is measured at each step, in TRL's words.
-    pub(super) fn measurements(&self) -> Vec<&'static str> {
+    /// The metrics of each step.
+    pub(super) fn metrics(&self) -> &'static [TrainMetric] {
         match self {
-            Self::Documents => MEASURED[..2].to_vec(),
-            Self::Preference(_) => MEASURED.iter().chain(&held_out::MEASURED).copied().collect(),
+            // Likelihood has no rewards, and its loss is the likelihood term.
+            Self::Documents => &[
+                TrainMetric::Loss,
+                TrainMetric::NumTokens,
+                TrainMetric::GradNorm,
+                TrainMetric::LearningRate,
+            ],
+            Self::Preference(_) => TrainMetric::VARIANTS,
         }
     }
 
-    /// After how many looks without a lower loss training stops.
+    /// Evaluations without a lower loss before training stops.
     pub(super) fn patience(&self) -> Option<usize> {
         match self {
             Self::Documents => None,
@@ -33,13 +42,23 @@ impl Task {
     }
 }
 
-/// The loss of documents: the sum of each one's negative log-likelihood times its scale.
+/// The derivative of the loss of documents by the log-probability of each token, and the metrics.
+/// The loss is the sum over documents of negative log-likelihood times scale.
 ///
 /// A scale is the weight of the document's group over all the group's tokens in the batch.
-pub(super) fn documents(documents: &[Answered], scales: &[f64], log_probabilities: &[Vec<f32>]) -> Derivative {
-    let sum = |values: &[f32]| values.iter().map(|value| f64::from(*value)).sum::<f64>();
-    let loss = scales.iter().zip(log_probabilities).map(|(scale, values)| -scale * sum(values)).sum();
-    let tokens: usize = documents.iter().map(Answered::tokens).sum();
-    let by_token = scales.iter().zip(log_probabilities).map(|(scale, values)| vec![-scale as f32; values.len()]);
-    Derivative { by_token: by_token.collect(), measured: vec![loss, tokens as f64] }
+///
+/// # Shapes
+/// `log_probabilities` and the derivative: one list per document, in it one number per token.
+pub(super) fn documents(
+    documents: &[TokenizedExample],
+    scales: &[f64],
+    log_probabilities: &[Vec<f32>],
+) -> (Vec<Vec<f32>>, Measurements) {
+    let mut measured = Measurements::default();
+    let scaled = scales.iter().zip(log_probabilities);
+    measured[TrainMetric::Loss] = scaled.clone().map(|(scale, values)| -scale * sum(values)).sum();
+    measured[TrainMetric::NumTokens] =
+        documents.iter().map(TokenizedExample::tokens).sum::<usize>() as f64;
+    let by_token = scaled.map(|(scale, values)| vec![-scale as f32; values.len()]);
+    (by_token.collect(), measured)
 }

@@ -1,81 +1,19 @@
-//! The small words that decide what a sentence says: prepositions, links, denials, hedges.
-
-/// Prepositions: what follows is tied to what comes before in the way that they say.
-pub(super) const PREPOSITIONS: &[&str] = &[
-    "in",
-    "on",
-    "at",
-    "by",
-    "for",
-    "to",
-    "from",
-    "with",
-    "as",
-    "into",
-    "onto",
-    "about",
-    "against",
-    "after",
-    "before",
-    "during",
-    "since",
-    "until",
-    "till",
-    "than",
-    "under",
-    "over",
-    "between",
-    "among",
-    "through",
-    "throughout",
-    "without",
-    "within",
-    "near",
-    "outside",
-    "inside",
-    "behind",
-    "beyond",
-    "across",
-    "along",
-    "around",
-    "despite",
-    "except",
-    "unlike",
-    "like",
-    "per",
-    "via",
-    "upon",
-    "towards",
-    "toward",
-    "off",
-    "out",
-    "up",
-    "down",
-    "above",
-    "below",
-    "beside",
-    "besides",
-    "opposite",
-    "versus",
-    "vs",
-    "following",
-    "including",
-];
+//! Function words that decide the meaning of a sentence: prepositions, links, denials, hedges.
 
 /// Prepositions of place and time that stand for each other.
 pub(super) const OF_PLACE_AND_TIME: &[&str] = &["in", "on", "at", "during", "within"];
 
-/// What parts statements that are coordinate.
+/// Separators of coordinate statements.
 pub(super) const CONJUNCTIONS: &[&str] = &["and", "or", "but", "nor", "yet"];
 
-/// What begins a clause about what comes before it.
+/// Beginnings of relative clauses.
 pub(super) const RELATIVES: &[&str] = &["who", "which", "whom", "whose", "that", "where"];
 
-/// What begins a clause of its own.
+/// Beginnings of separate clauses.
 pub(super) const SUBORDINATES: &[&str] =
     &["when", "while", "because", "although", "though", "whereas", "if", "unless", "whether", "so"];
 
-/// What denies.
+/// Denials.
 const DENIALS: &[&str] = &[
     "not",
     "no",
@@ -146,7 +84,7 @@ const DENIALS: &[&str] = &[
     "lost",
 ];
 
-/// What lessens a statement, or speaks of another one: a statement with it says less than one without.
+/// Hedges: a statement with one of them is weaker than one without.
 const HEDGES: &[&str] = &[
     "may",
     "might",
@@ -327,7 +265,7 @@ const HEDGES: &[&str] = &[
     "insufficiently",
 ];
 
-/// Words that say nothing by themselves.
+/// Words without meaning of their own.
 const EMPTY: &[&str] = &[
     "it",
     "this",

@@ -1,14 +1,15 @@
-//! Whether a claim holds.
+//! Verification of claims against the knowledge.
 
 mod agreement;
 mod grammar;
 mod part;
-mod relevance;
+mod quantity;
 mod statement;
-mod talk;
 mod tally;
 mod verifier;
+mod words;
 
-pub use relevance::is_checkable;
-pub use tally::{Tally, TallyError, tallies};
-pub use verifier::{Matching, verify};
+pub use crate::facts::is_checkable;
+pub use tally::{JudgedClaim, Tally, TallyError, tallies};
+pub use verifier::{Matching, verify, verify_on_page};
+pub use words::{Coefficients, FEATURES, Features, WordsVerifier, stems};

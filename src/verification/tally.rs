@@ -1,42 +1,45 @@
-//! Verdicts counted by answer.
+//! Verdicts counted per response.
 
 use std::collections::BTreeMap;
 
-use crate::language::{Claim, Judgement, Response, Verdict, span_problem};
+use crate::rows::{Claim, ClaimId, Evidence, FactLabel, Response, ResponseId, Verdict};
 
-/// How many claims of one answer are what.
+/// Numbers of claims of one response by verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Supported claims.
     pub supported: usize,
     /// Unsupported claims.
     pub unsupported: usize,
-    /// Claims with nothing to check.
+    /// Irrelevant claims.
     pub irrelevant: usize,
+    /// Undecided claims.
+    pub undecided: usize,
 }
 
 /// Why rows do not fit together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TallyError {
-    /// A claim's answer is missing.
+    /// A claim's response is missing.
     #[error(
-        "the claim `{0}` belongs to the answer `{1}`, which is not among the responses; claims must be those of these responses"
+        "the claim `{0}` belongs to the response `{1}`, which is missing; give the claims of \
+        these responses"
     )]
-    UnknownResponse(String, String),
-    /// A claim was not judged.
-    #[error("there is no verdict on the claim `{0}`; verdicts must be those of these claims")]
-    NoVerdict(String),
+    UnknownResponse(ClaimId, ResponseId),
+    /// A claim without verdict.
+    #[error("the claim `{0}` has no verdict; give the verdicts on these claims")]
+    NoVerdict(ClaimId),
     /// A verdict's claim is missing.
-    #[error("the verdict on `{0}` belongs to no claim; verdicts must be those of these claims")]
-    UnknownClaim(String),
-    /// A claim stands where its answer has no text.
-    #[error("the claim `{claim}` does not stand in the answer `{response}`: {problem}")]
+    #[error("the verdict on `{0}` belongs to no claim; give the verdicts on these claims")]
+    UnknownClaim(ClaimId),
+    /// A claim's span is outside its response.
+    #[error("the span of the claim `{claim}` does not fit the response `{response}`: {problem}")]
     Span {
         /// The claim.
-        claim: String,
-        /// The answer.
-        response: String,
-        /// What is wrong with its span.
+        claim: ClaimId,
+        /// The response.
+        response: ResponseId,
+        /// The problem of its span.
         problem: String,
     },
     /// Two rows have one id.
@@ -45,59 +48,95 @@ pub enum TallyError {
 }
 
 impl Tally {
-    /// Facts that were checked.
+    /// Facts with a decision: supported and unsupported ones.
     pub fn facts(&self) -> usize {
         self.supported + self.unsupported
     }
 
-    /// The share of supported facts (FActScore without its penalty); none without facts.
+    /// Factual precision (FActScore without length penalty), the share of supported facts among
+    /// those with a decision; none without.
     pub fn precision(&self) -> Option<f64> {
         (self.facts() > 0).then(|| self.supported as f64 / self.facts() as f64)
     }
 
-    /// Counts one judgement.
-    pub fn add(&mut self, judgement: Judgement) {
+    /// Counts one verdict.
+    pub fn add(&mut self, judgement: FactLabel) {
         match judgement {
-            Judgement::Supported => self.supported += 1,
-            Judgement::Unsupported => self.unsupported += 1,
-            Judgement::Irrelevant => self.irrelevant += 1,
+            FactLabel::Supported => self.supported += 1,
+            FactLabel::Unsupported => self.unsupported += 1,
+            FactLabel::Irrelevant => self.irrelevant += 1,
+            FactLabel::Undecided => self.undecided += 1,
         }
     }
 }
 
-/// The claims of each answer with what was found, in the order of the responses and of the claims.
+/// A claim with its verdict.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgedClaim<'a> {
+    /// The claim.
+    pub claim: &'a Claim,
+    /// The verdict.
+    pub label: FactLabel,
+    /// The evidence.
+    pub evidence: &'a [Evidence],
+}
+
+impl JudgedClaim<'_> {
+    /// Whether it is a fact with a decision: there was something to verify, and the verifier did
+    /// not abstain.
+    pub fn is_fact(&self) -> bool {
+        matches!(self.label, FactLabel::Supported | FactLabel::Unsupported)
+    }
+
+    /// Whether it is a fact that its answer has stated before.
+    pub fn is_repeat(&self) -> bool {
+        self.is_fact() && self.claim.duplicate_of.is_some()
+    }
+}
+
+/// The claims of each response with verdicts, in the order of the responses and of the claims.
 ///
 /// # Errors
-/// Where claims, verdicts and responses do not belong together.
+/// Fails where claims, verdicts and responses do not belong together.
 pub fn tallies<'a>(
     responses: &[Response],
     claims: &'a [Claim],
-    verdicts: &[Verdict],
-) -> Result<Vec<Vec<(&'a Claim, Judgement)>>, TallyError> {
-    let mut judgements: BTreeMap<&str, Judgement> = BTreeMap::new();
+    verdicts: &'a [Verdict],
+) -> Result<Vec<Vec<JudgedClaim<'a>>>, TallyError> {
+    let mut by_claim: BTreeMap<&ClaimId, &Verdict> = BTreeMap::new();
     for verdict in verdicts {
-        if judgements.insert(&verdict.claim_id, verdict.verdict).is_some() {
-            return Err(TallyError::Duplicate("verdict on", verdict.claim_id.clone()));
+        if by_claim.insert(&verdict.claim_id, verdict).is_some() {
+            return Err(TallyError::Duplicate("verdict on", verdict.claim_id.to_string()));
         }
     }
-    let mut indices: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut indices: BTreeMap<&ResponseId, usize> = BTreeMap::new();
     for (index, response) in responses.iter().enumerate() {
         if indices.insert(&response.id, index).is_some() {
-            return Err(TallyError::Duplicate("response", response.id.clone()));
+            return Err(TallyError::Duplicate("response", response.id.to_string()));
         }
     }
+    // Responses without claims have an entry too: they count as responses without facts.
     let mut judged = vec![Vec::new(); responses.len()];
     for claim in claims {
-        let unknown = || TallyError::UnknownResponse(claim.id.clone(), claim.response_id.clone());
-        let index = *indices.get(claim.response_id.as_str()).ok_or_else(unknown)?;
-        if let Some(problem) = span_problem(claim.span, &responses[index].output) {
-            return Err(TallyError::Span { claim: claim.id.clone(), response: claim.response_id.clone(), problem });
+        let index = *indices.get(&claim.response_id).ok_or_else(|| {
+            TallyError::UnknownResponse(claim.id.clone(), claim.response_id.clone())
+        })?;
+        let spans = claim.spans.iter().chain(&claim.sentence).chain([&claim.span]);
+        let output = &responses[index].output;
+        if let Some(problem) = spans.copied().find_map(|span| span.problem(output)) {
+            let (claim, response) = (claim.id.clone(), claim.response_id.clone());
+            return Err(TallyError::Span { claim, response, problem });
         }
-        let judgement = judgements.remove(claim.id.as_str()).ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
-        judged[index].push((claim, judgement));
+        let verdict =
+            by_claim.remove(&claim.id).ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
+        judged[index].push(JudgedClaim {
+            claim,
+            label: verdict.verdict,
+            evidence: &verdict.evidence,
+        });
     }
-    match judgements.keys().next() {
-        Some(claim) => Err(TallyError::UnknownClaim((*claim).to_owned())),
+    match by_claim.into_keys().next() {
+        Some(claim) => Err(TallyError::UnknownClaim(claim.clone())),
         None => Ok(judged),
     }
 }

@@ -1,100 +1,149 @@
-//! The verifier: it sees the claim's text, its topic and the knowledge, and nothing else.
+//! The verifier: its only inputs are the claim's text, its topic and the knowledge.
 
 use crate::{
-    facts::{Token, Topic, is_measure, tells, tokens},
+    facts::{Others, PREPOSITIONS, Token, Topic, is_measure, tokens},
     knowledge::{Knowledge, KnowledgeError, Passage},
-    language::{Claim, Evidence, Judgement, Verdict},
+    rows::{Claim, ClaimId, Evidence, FactLabel, Page, PageMatch, Verdict},
 };
 
 use super::{
     agreement::{Agreement, agreement},
-    grammar::{PREPOSITIONS, is_empty},
+    grammar::is_empty,
     is_checkable,
+    quantity::{has, whole},
     statement::{Statement, statements},
 };
 
-/// When a claim counts as supported by a sentence of the document about its topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a sentence of the topic's article supports a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, strum::VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Matching {
-    /// Both are equal in their normal form.
+    /// Both have the same normal form.
     Exact,
-    /// The sentence has all words of the claim that carry meaning and says them of the same, tied in the same way, denied
-    /// or not; and the claim does not break off.
+    /// The sentence has all content words of the claim, with the same subject, ties and denials;
+    /// and the claim is complete.
     Contained,
 }
 
-/// Words that carry no fact by themselves.
+/// Function words.
 const FUNCTION_WORDS: &[&str] = &[
-    "is", "was", "are", "were", "be", "been", "has", "have", "had", "of", "in", "on", "at", "by", "for", "to", "from",
-    "with", "and", "or", "as", "that", "which", "who", "it", "its", "he", "his", "she", "her", "they", "their", "this",
+    "is", "was", "are", "were", "be", "been", "has", "have", "had", "of", "in", "on", "at", "by",
+    "for", "to", "from", "with", "and", "or", "as", "that", "which", "who", "it", "its", "he",
+    "his", "she", "her", "they", "their", "this",
 ];
 
-/// At most so many sentences are shown as evidence.
+/// Function words that can end a sentence.
+const END_PRONOUNS: &[&str] = &["it", "its", "his", "her", "that", "this", "they", "he", "she"];
+
+/// Maximum number of sentences in the evidence.
 const MOST_EVIDENCE: usize = 3;
 
-/// A claim as it is compared.
-struct Asked {
+/// A claim prepared for comparison.
+struct AskedClaim {
     words: Vec<String>,
     /// The words without the topic's name.
     about: Vec<String>,
     tokens: Vec<Token>,
 }
 
-/// Judges one claim: it is supported where a sentence of the article about its topic says the same (or of the article that
-/// it names at its beginning, where it does not name its topic), and no sentence denies it; irrelevant where there is nothing
-/// to check, and unsupported otherwise. The evidence are the sentences with the most words in common.
+/// Verifies one claim. It is supported if a sentence of its topic's article (or, if it does not
+/// name its topic, of the article that it names at its beginning) states the same, and no sentence
+/// denies it. It is irrelevant without anything to verify or as no fact (`kind`), and unsupported
+/// otherwise. The evidence is the sentences with the most words in common.
 ///
-/// The probability is 1 or 0; with [`Matching::Contained`] it is the share of the claim's words that the best sentence has,
-/// half of it where they are said of something else, and 0 where they are denied.
+/// Where a topic is ambiguous, call [`Knowledge::settle_pages`] before: otherwise each claim's
+/// words choose its article.
+///
+/// The probability is 1 or 0. With [`Matching::Contained`] it is the share of the claim's words in
+/// the best sentence, halved if they have another subject or tie, and 0 if they are denied.
 ///
 /// # Errors
-/// Where the knowledge cannot be read.
-pub fn verify(claim: &Claim, knowledge: &Knowledge, matching: Matching) -> Result<Verdict, KnowledgeError> {
-    let verdict =
-        |verdict, probability, evidence| Verdict { claim_id: claim.id.clone(), verdict, probability, evidence };
-    if !is_checkable(&claim.text) {
-        return Ok(verdict(Judgement::Irrelevant, 0.0, Vec::new()));
+/// Fails where the knowledge cannot be read.
+pub fn verify(
+    claim: &Claim,
+    knowledge: &Knowledge,
+    matching: Matching,
+) -> Result<Verdict, KnowledgeError> {
+    verify_on_page(claim, &knowledge.page(claim)?, knowledge, matching)
+}
+
+/// The same for a claim whose page is known.
+///
+/// # Errors
+/// Fails where the knowledge cannot be read.
+pub fn verify_on_page(
+    claim: &Claim,
+    page: &Page,
+    knowledge: &Knowledge,
+    matching: Matching,
+) -> Result<Verdict, KnowledgeError> {
+    if !claim.kind.is_fact() || !is_checkable(&claim.text) {
+        return Ok(Verdict::new(claim.id.clone(), FactLabel::Irrelevant, 0.0, Vec::new()));
     }
     let mut best = Best::default();
-    for (title, topic) in articles(claim, knowledge)? {
+    for (title, topic) in articles(claim, page, knowledge)? {
         let asked = asked(&claim.text, &topic);
-        let said = statements(&asked.tokens, &topic, &[]);
+        let said = statements(&asked.tokens, &topic, None);
         let passages = knowledge.passages(&title)?;
         let pronouns = pronouns(&passages);
+        let stands = ["she", "he"].map(|pronoun| pronouns.contains(&pronoun));
+        let mut others = Others::default();
         for passage in passages.iter() {
             let support = match matching {
                 Matching::Exact => exact(&asked, passage, &topic),
-                Matching::Contained => contained(&asked, &said, passage, &topic, pronouns),
+                Matching::Contained => {
+                    // After `Her daughter won.`, `She` may be the daughter.
+                    let of_others =
+                        pronouns.first().is_some_and(|pronoun| others.are_meant_by(pronoun));
+                    others.read(&passage.tokens, &topic, stands);
+                    contained(
+                        &asked,
+                        &said,
+                        passage,
+                        &topic,
+                        if of_others { &[] } else { pronouns },
+                    )
+                }
             };
             best.add(&asked, &title, passage, support);
         }
     }
-    let complete = matching == Matching::Exact || !breaks_off(&tokens(&claim.text));
+    // An exact match is a whole sentence of the knowledge.
+    let complete = matching == Matching::Exact || !breaks_off(&claim.text);
     Ok(best.verdict(&claim.id, complete))
 }
 
-/// The articles that can speak of a claim, each with its topic as its sentences mention it.
-fn articles(claim: &Claim, knowledge: &Knowledge) -> Result<Vec<(String, Topic)>, KnowledgeError> {
+/// The articles that may cover a claim, each with its topic as its sentences mention it.
+fn articles(
+    claim: &Claim,
+    page: &Page,
+    knowledge: &Knowledge,
+) -> Result<Vec<(String, Topic)>, KnowledgeError> {
     let mut found = Vec::new();
-    let known = knowledge.title_of(&claim.topic)?;
     let mut is_named = false;
-    if let Some(title) = known {
+    if let Some(title) = page.found.clone() {
+        // A claim without a topic is about the article that its words name.
+        if page.how == PageMatch::Named {
+            let topic = Topic::new(&title);
+            return Ok(vec![(title, topic)]);
+        }
         let topic = Topic::new(&claim.topic);
         let spelt = tokens(&claim.text);
         is_named = (0..spelt.len()).any(|index| topic.mention(&spelt, index).is_some());
         found.push((title, topic));
     }
+    // A claim that names its topic is about it, even if another article is named too.
     if !is_named {
-        let anywhere = found.is_empty() && claim.topic.is_empty();
-        let named = knowledge.title_in(&claim.text, anywhere)?;
+        let named = knowledge.title_in(&claim.text, false)?;
         let named = named.filter(|title| found.iter().all(|(known, _)| known != title));
         found.extend(named.map(|title| (title.clone(), Topic::new(&title))));
     }
     Ok(found)
 }
 
-fn asked(text: &str, topic: &Topic) -> Asked {
-    let tokens = tokens(text);
+fn asked(text: &str, topic: &Topic) -> AskedClaim {
+    let tokens = whole(&tokens(text), topic).into_owned();
     let mut about = Vec::new();
     let mut index = 0;
     while index < tokens.len() {
@@ -108,10 +157,10 @@ fn asked(text: &str, topic: &Topic) -> Asked {
             }
         }
     }
-    Asked { words: words_with_topic(&tokens, topic), about, tokens }
+    AskedClaim { words: words_with_topic(&tokens, topic), about, tokens }
 }
 
-/// The words of a text with its topic's mentions by whole name as one.
+/// The words of a text, with each mention of its topic by full name as one.
 fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
     let mut found = Vec::with_capacity(tokens.len());
     let mut index = 0;
@@ -127,22 +176,27 @@ fn words_with_topic(tokens: &[Token], topic: &Topic) -> Vec<String> {
     found
 }
 
-/// The pronouns that stand for the topic in an article: `she` or `he`, whichever it has more of, else `it` and `they`.
+/// The pronouns of the topic in an article: `she` or `he`, whichever is more frequent, else `it`
+/// and `they`.
 fn pronouns(passages: &[Passage]) -> &'static [&'static str] {
-    let is_said = |(index, token): &(usize, &Token)| *index == 0 || !token.capital || token.mark.is_some();
-    let count = |words: &[&str]| -> usize {
-        let said = passages.iter().flat_map(|passage| passage.tokens.iter().enumerate().filter(is_said));
-        said.filter(|(_, token)| words.contains(&token.word.as_str())).count()
-    };
-    let (she, he) = (count(&["she", "her", "herself"]), count(&["he", "his", "him", "himself"]));
-    match () {
-        () if she + he == 0 => &["it", "its", "they", "their"],
-        () if she >= he => &["she", "her"],
-        () => &["he", "his"],
+    let (mut she, mut he) = (0, 0);
+    for (index, token) in passages.iter().flat_map(|passage| passage.tokens.iter().enumerate()) {
+        // The symbol `He` inside a sentence is no pronoun.
+        if index == 0 || !token.capital || token.mark.is_some() {
+            she += usize::from(token.is_one_of(&["she", "her", "herself"]));
+            he += usize::from(token.is_one_of(&["he", "his", "him", "himself"]));
+        }
+    }
+    if she + he == 0 {
+        &["it", "its", "they", "their"]
+    } else if she >= he {
+        &["she", "her"]
+    } else {
+        &["he", "his"]
     }
 }
 
-/// How far a sentence says what is claimed, from 0 to 1, and whether it denies it.
+/// How far a sentence states the claim, from 0 to 1, and whether it denies it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Support {
     share: f64,
@@ -153,77 +207,95 @@ impl Support {
     const NONE: Self = Self { share: 0.0, denied: false };
 }
 
-fn exact(asked: &Asked, passage: &Passage, topic: &Topic) -> Support {
+fn exact(asked: &AskedClaim, passage: &Passage, topic: &Topic) -> Support {
     let equal = passage.words.len() + MOST_NAME_WORDS >= asked.words.len()
-        && words_with_topic(&passage.tokens, topic) == asked.words;
+        && words_with_topic(&whole(&passage.tokens, topic), topic) == asked.words;
     Support { share: f64::from(u8::from(equal)), denied: false }
 }
 
-/// A mention stands for at most so many words.
+/// Maximum words of a mention.
 const MOST_NAME_WORDS: usize = 12;
 
-fn contained(asked: &Asked, said: &[Statement], passage: &Passage, topic: &Topic, pronouns: &[&str]) -> Support {
-    let carries = |word: &&String| {
-        !FUNCTION_WORDS.contains(&word.as_str())
-            && !PREPOSITIONS.contains(&word.as_str())
-            && !is_empty(word)
-            && !is_denial(word)
-    };
-    let content: Vec<&String> = asked.about.iter().filter(carries).collect();
+fn contained(
+    asked: &AskedClaim,
+    said: &[Statement],
+    passage: &Passage,
+    topic: &Topic,
+    pronouns: &[&str],
+) -> Support {
+    let content: Vec<&String> = asked.about.iter().filter(|word| has_content(word)).collect();
     if content.is_empty() {
         return Support::NONE;
     }
-    let has = |word: &&&String| {
-        passage.words.contains(word) || (is_measure(word) && passage.words.iter().any(|known| tells(known, word)))
-    };
-    let share = content.iter().filter(has).count() as f64 / content.len() as f64;
+    let known = &*whole(&passage.tokens, topic);
+    let there = content.iter().filter(|word| occurs(word, known)).count();
+    let share = there as f64 / content.len() as f64;
+    // A missing word alone decides; statements are compared only where all are there.
     if share < 1.0 {
         return Support { share, denied: false };
     }
-    let known = &passage.tokens;
     if asked.tokens.iter().any(|token| is_unspaced_word(&token.word)) {
         let whole = is_whole_part(asked, known, topic);
         return Support { share: if whole { 1.0 } else { 0.5 }, denied: false };
     }
-    // `He was a physicist` says of nobody knows whom.
+    // `He was a physicist` has an unknown subject.
     if is_of_nobody(asked, topic) {
         return Support { share: 0.5, denied: false };
     }
+    // Equal sentences agree, also where the parser understands neither.
     if words_with_topic(known, topic) == asked.words {
         return Support { share: 1.0, denied: false };
     }
-    match agreement(said, &statements(known, topic, pronouns)) {
+    match agreement(said, &statements(known, topic, Some(pronouns))) {
         Agreement::Says => Support { share: 1.0, denied: false },
         Agreement::Denies => Support { share: 0.0, denied: true },
         Agreement::Neither => Support { share: 0.5, denied: false },
     }
 }
 
-/// Whether a claim is about a `she` or `he` who is not said to be the topic.
-fn is_of_nobody(asked: &Asked, topic: &Topic) -> bool {
+/// Whether a claim is about a `she` or `he` other than the topic.
+fn is_of_nobody(asked: &AskedClaim, topic: &Topic) -> bool {
     let first = asked.tokens.first().map_or("", |token| token.word.as_str());
     let is_named = (0..asked.tokens.len()).any(|at| topic.mention(&asked.tokens, at).is_some());
     matches!(first, "she" | "he" | "her" | "his") && !is_named
 }
 
-/// Words that deny, and whose like is looked at with the statement.
+/// Whether a word must occur in a sentence that supports a claim.
+fn has_content(word: &str) -> bool {
+    !FUNCTION_WORDS.contains(&word)
+        && !PREPOSITIONS.contains(&word)
+        && !is_empty(word)
+        && !is_denial(word)
+}
+
+/// Whether a word is among these; a number, date or span also where they say it.
+fn occurs(word: &str, known: &[Token]) -> bool {
+    let mut own = known.iter().filter(|token| !token.article);
+    own.any(|token| token.word == word || (is_measure(word) && has(&token.word, word)))
+}
+
+/// Denials, which are compared as part of statements.
 fn is_denial(word: &str) -> bool {
     matches!(word, "not" | "no" | "never" | "neither" | "nor" | "without")
 }
 
 fn is_unspaced_word(word: &str) -> bool {
-    word.chars()
-        .any(|letter| matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{323af}'))
+    word.chars().any(|letter| {
+        matches!(letter, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}'
+            | '\u{20000}'..='\u{323af}')
+    })
 }
 
-/// Whether a claim in a script without spaces is a whole sentence or a whole part between marks of it.
-fn is_whole_part(asked: &Asked, known: &[Token], topic: &Topic) -> bool {
+/// Whether a claim in a script without spaces is a complete sentence or part between marks.
+fn is_whole_part(asked: &AskedClaim, known: &[Token], topic: &Topic) -> bool {
     let mut parts: Vec<Vec<Token>> = vec![known.to_vec(), Vec::new()];
     for token in known {
         if token.mark.is_some() {
             parts.push(Vec::new());
         }
-        parts.last_mut().into_iter().for_each(|part| part.push(token.clone()));
+        if let Some(part) = parts.last_mut() {
+            part.push(token.clone());
+        }
     }
     parts.iter().any(|part| words_with_topic(part, topic) == asked.words)
 }
@@ -238,58 +310,76 @@ struct Best {
 }
 
 impl Best {
-    fn add(&mut self, asked: &Asked, title: &str, passage: &Passage, support: Support) {
+    fn add(&mut self, asked: &AskedClaim, title: &str, passage: &Passage, support: Support) {
         self.denied |= support.denied;
         let overlap = asked.about.iter().filter(|word| passage.words.contains(word)).count() as f64;
         if support.share == 0.0 && overlap == 0.0 && !support.denied {
             return;
         }
         let length_apart = (passage.words.len() as f64 - asked.words.len() as f64).abs();
-        let rank = 1e6 * support.share.max(f64::from(u8::from(support.denied))) + 1e3 * overlap - length_apart;
+        let rank = 1e6 * support.share.max(f64::from(u8::from(support.denied))) + 1e3 * overlap
+            - length_apart;
+        // Support outranks common words, and those outrank a similar length.
         if self.evidence.is_empty() || rank > self.rank {
             self.evidence.clear();
             (self.rank, self.support) = (rank, support.share);
         }
         if rank == self.rank && self.evidence.len() < MOST_EVIDENCE {
-            self.evidence.push(Evidence { title: title.to_owned(), text: passage.text.clone() });
+            self.evidence.push(Evidence::new(title, &passage.text));
         }
     }
 
-    fn verdict(self, claim_id: &str, complete: bool) -> Verdict {
+    fn verdict(self, claim_id: &ClaimId, complete: bool) -> Verdict {
         let probability = if self.denied { 0.0 } else { self.support };
         let supported = probability == 1.0 && complete;
-        let verdict = if supported { Judgement::Supported } else { Judgement::Unsupported };
-        Verdict { claim_id: claim_id.to_owned(), verdict, probability, evidence: self.evidence }
+        let verdict = if supported { FactLabel::Supported } else { FactLabel::Unsupported };
+        Verdict::new(claim_id.clone(), verdict, probability, self.evidence)
     }
 }
 
-/// Whether a claim ends in a word that something must follow; in capitals it is a name, such as the symbol `In`.
-fn breaks_off(claimed: &[Token]) -> bool {
+/// Whether a claim ends in a word that needs a continuation; capitalised it is a name, such as the
+/// symbol `In`.
+fn breaks_off(claim: &str) -> bool {
+    let claimed = tokens(claim);
     let last = claimed.iter().rfind(|token| !token.article);
-    last.is_none_or(|token| !token.capital && FUNCTION_WORDS.contains(&token.word.as_str()))
+    // A pronoun ends a sentence with a full stop (`The king admired her.`), a preposition does not.
+    let end = claim.trim_end_matches(|letter: char| "\"'”’)]* ".contains(letter));
+    let is_sentence = end.ends_with(['.', '!', '?', '。', '！', '？']);
+    last.is_none_or(|token| {
+        !token.capital
+            && token.is_one_of(FUNCTION_WORDS)
+            && !(is_sentence && token.is_one_of(END_PRONOUNS))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::knowledge::{Article, write};
 
-    fn judged(claim: &str, matching: Matching) -> (Judgement, f64, Vec<String>) {
+    fn judged(claim: &str, matching: Matching) -> (FactLabel, f64, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("knowledge.db");
-        let article = |title: &str, text: &str| Article { title: title.to_owned(), text: text.to_owned() };
+        let article = |title: &str, text: &str| Article::new(title, text);
         let articles = [
             article(
                 "Marie Curie",
-                "Marie Curie was born in Warsaw. Marie Curie was born in 1867. Marie Curie's field was physics. Marie Curie's field was chemistry.",
+                "Marie Curie was born in Warsaw. Marie Curie was born in 1867. Marie Curie's \
+                field was physics. Marie Curie's field was chemistry.",
             ),
             article("Warsaw", "Warsaw is in Poland."),
             article("hydrogen", "Hydrogen is a gas."),
         ];
         write(&path, articles).unwrap();
-        let claim = Claim { id: "c".to_owned(), text: claim.to_owned(), ..Claim::default() };
+        let claim = Claim { id: "c".into(), text: claim.to_owned(), ..Claim::default() };
         let verdict = verify(&claim, &Knowledge::open(&path).unwrap(), matching).unwrap();
-        (verdict.verdict, verdict.probability, verdict.evidence.into_iter().map(|evidence| evidence.text).collect())
+        (
+            verdict.verdict,
+            verdict.probability,
+            verdict.evidence.into_iter().map(|evidence| evidence.text).collect(),
+        )
     }
 
     #[test]
@@ -301,7 +391,7 @@ mod tests {
             "Marie Curie's field was chemistry.",
         ];
         for claim in supported {
-            assert_eq!(judged(claim, Matching::Exact).0, Judgement::Supported, "{claim}");
+            assert_eq!(judged(claim, Matching::Exact).0, FactLabel::Supported, "{claim}");
         }
         let unsupported = [
             "Marie Curie was born in Paris.",
@@ -313,14 +403,17 @@ mod tests {
             "Helium is a gas.",
         ];
         for claim in unsupported {
-            assert_eq!(judged(claim, Matching::Exact).0, Judgement::Unsupported, "{claim}");
+            assert_eq!(judged(claim, Matching::Exact).0, FactLabel::Unsupported, "{claim}");
         }
-        assert_eq!(judged("Where was Marie Curie born?", Matching::Exact).0, Judgement::Irrelevant);
+        assert_eq!(judged("Where was Marie Curie born?", Matching::Exact).0, FactLabel::Irrelevant);
     }
 
     #[test]
     fn evidence_is_the_nearest_sentence() {
-        assert_eq!(judged("Marie Curie was born in Warsaw.", Matching::Exact).2, ["Marie Curie was born in Warsaw."]);
+        assert_eq!(
+            judged("Marie Curie was born in Warsaw.", Matching::Exact).2,
+            ["Marie Curie was born in Warsaw."]
+        );
         assert_eq!(
             judged("Marie Curie's field was law.", Matching::Exact).2,
             ["Marie Curie's field was physics.", "Marie Curie's field was chemistry."]
@@ -330,516 +423,88 @@ mod tests {
 
     #[test]
     fn contained() {
-        assert_eq!(judged("Marie Curie, born in 1867.", Matching::Contained).0, Judgement::Supported);
+        assert_eq!(
+            judged("Marie Curie, born in 1867.", Matching::Contained).0,
+            FactLabel::Supported
+        );
         assert_eq!(
             judged("Marie Curie was born in 1867 in Warsaw.", Matching::Contained),
             (
-                Judgement::Unsupported,
+                FactLabel::Unsupported,
                 2.0 / 3.0,
-                vec!["Marie Curie was born in Warsaw.".to_owned(), "Marie Curie was born in 1867.".to_owned()]
+                vec![
+                    "Marie Curie was born in Warsaw.".to_owned(),
+                    "Marie Curie was born in 1867.".to_owned()
+                ]
             )
         );
-        assert_eq!(judged("Marie Curie was born in", Matching::Contained).0, Judgement::Unsupported);
-        assert_eq!(judged("Marie Curie was", Matching::Contained).0, Judgement::Unsupported);
+        assert_eq!(
+            judged("Marie Curie was born in", Matching::Contained).0,
+            FactLabel::Unsupported
+        );
+        assert_eq!(judged("Marie Curie was", Matching::Contained).0, FactLabel::Unsupported);
     }
 
-    /// What `contained` makes of claims about Ada Quill beside one sentence of her article: `+` supported, `-` not.
-    fn beside(sentence: &str, claims: &[(&str, char)]) {
+    /// Checks the cases of a file: a text about Ada Quill, and below it claims that it supports
+    /// (`+`) or does not (`-`).
+    fn check_cases(subject: &str) {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/verdicts").join(subject);
+        let cases = std::fs::read_to_string(path).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("knowledge.db");
-        write(&path, [Article { title: "Ada Quill".to_owned(), text: sentence.to_owned() }]).unwrap();
-        let knowledge = Knowledge::open(&path).unwrap();
-        for (text, expected) in claims {
-            let claim = Claim {
-                id: "c".to_owned(),
-                topic: "Ada Quill".to_owned(),
-                text: (*text).to_owned(),
-                ..Claim::default()
-            };
-            let verdict = verify(&claim, &knowledge, Matching::Contained).unwrap();
-            let found = if verdict.verdict == Judgement::Supported { '+' } else { '-' };
-            assert_eq!(found, *expected, "{text} | {sentence} | {verdict:?}");
+        let mut knowledge = None;
+        for (number, line) in cases.lines().enumerate() {
+            let place = format!("{subject}:{}", number + 1);
+            match line.trim_start().split_once(' ') {
+                Some((mark @ ("+" | "-"), text)) => {
+                    let claim = Claim {
+                        id: "c".into(),
+                        topic: "Ada Quill".to_owned(),
+                        text: text.to_owned(),
+                        ..Claim::default()
+                    };
+                    let knowledge = knowledge.as_ref().unwrap();
+                    let verdict = verify(&claim, knowledge, Matching::Contained).unwrap();
+                    let supported = verdict.verdict == FactLabel::Supported;
+                    assert_eq!(supported, mark == "+", "{place}: {text} | {verdict:?}");
+                }
+                Some(("==" | "#", _)) | None => {}
+                Some(_) => {
+                    let path = folder.path().join(format!("{number}.db"));
+                    let article = Article::new("Ada Quill", line);
+                    write(&path, [article]).unwrap();
+                    knowledge = Some(Knowledge::open(&path).unwrap());
+                }
+            }
         }
     }
 
     #[test]
     fn a_denial_supports_nothing_but_a_denial() {
-        beside(
-            "Ada Quill was not born in Paris.",
-            &[("Ada Quill was born in Paris.", '-'), ("Ada Quill wasn't born in Paris.", '+')],
-        );
-        beside(
-            "Ada Quill never won a medal.",
-            &[("Ada Quill won a medal.", '-'), ("Ada Quill never won a medal.", '+')],
-        );
-        beside("Ada Quill no longer works at Acme.", &[("Ada Quill works at Acme.", '-')]);
-        beside("Ada Quill won no medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill died without children.", &[("Ada Quill died with children.", '-'), ("Ada Quill died.", '+')]);
-        beside("Ada Quill failed to win a medal.", &[("Ada Quill win a medal.", '-')]);
-        beside("Ada Quill denied that she won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("It is false that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("There is no evidence that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Neither Ada Quill nor Bo Ray won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill did not win or lose a game.", &[("Ada Quill did win a game.", '-')]);
-        beside(
-            "Ada Quill is neither a poet nor a painter.",
-            &[("Ada Quill is a poet.", '-'), ("Ada Quill is a painter.", '-')],
-        );
-        beside(
-            "Ada Quill was born in Oslo.",
-            &[("Ada Quill was not born in Oslo.", '-'), ("Ada Quill was born in Oslo.", '+')],
-        );
-        beside("Ada Quill was born in Oslo, not in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Ada Quill may have won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill almost won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill not only won a medal but also died in Oslo.", &[("Ada Quill won a medal.", '+')]);
-        beside("Ada Quill wrote No. 5 in 1901.", &[("Ada Quill wrote No. 5 in 1901.", '+')]);
+        check_cases("denials.txt");
     }
 
     #[test]
-    fn denials_doubts_and_roles_in_many_words() {
-        beside(
-            "Ada Quill was born in Oslo but never lived in Paris.",
-            &[
-                ("Ada Quill was born in Oslo.", '+'),
-                ("Ada Quill lived in Paris.", '-'),
-                ("Ada Quill never lived in Paris.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill was born in Oslo, not Paris.",
-            &[("Ada Quill was born in Oslo.", '+'), ("Ada Quill was born in Paris.", '-')],
-        );
-        beside(
-            "Contrary to popular belief, Ada Quill was not born in Paris.",
-            &[("Ada Quill was born in Paris.", '-')],
-        );
-        beside("It is unknown whether Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Whether Ada Quill was born in Paris is unknown.", &[("Ada Quill was born in Paris.", '-')]);
-        beside(
-            "Ada Quill denied having won a medal.",
-            &[("Ada Quill won a medal.", '-'), ("Ada Quill having won a medal.", '-')],
-        );
-        beside("The claim that Ada Quill won a medal is false.", &[("Ada Quill won a medal.", '-')]);
-        beside("The rumour that Ada Quill won a medal was denied.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill failed to win the Nobel Prize.", &[("Ada Quill won the Nobel Prize.", '-')]);
-        beside(
-            "Ada Quill did not win the Nobel Prize in 1903.",
-            &[
-                ("Ada Quill won the Nobel Prize in 1903.", '-'),
-                ("Ada Quill did win the Nobel Prize in 1903.", '-'),
-                ("Ada Quill didn't win the Nobel Prize in 1903.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill was neither born in Paris nor raised in Rome.",
-            &[("Ada Quill was born in Paris.", '-'), ("Ada Quill was raised in Rome.", '-')],
-        );
-        beside("None of Ada Quill's books won a prize.", &[("Ada Quill's books won a prize.", '-')]);
-        beside("Ada Quill hardly ever sang in public.", &[("Ada Quill sang in public.", '-')]);
-        beside(
-            "Ada Quill is not only a poet but also a painter.",
-            &[("Ada Quill is a painter.", '+'), ("Ada Quill is a poet.", '+'), ("Ada Quill is not a poet.", '-')],
-        );
-        beside(
-            "Ada Quill is a poet and not a painter.",
-            &[("Ada Quill is a poet.", '+'), ("Ada Quill is a painter.", '-')],
-        );
-        beside("Ada Quill, unlike her sister, never married.", &[("Ada Quill married.", '-')]);
-        beside(
-            "Ada Quill was not a painter but a poet.",
-            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
-        );
-        beside("Although not born in Oslo, Ada Quill lived there.", &[("Ada Quill was born in Oslo.", '-')]);
-        beside("Nobody said that Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside(
-            "Ada Quill refused to accept the prize.",
-            &[("Ada Quill accepted the prize.", '-'), ("Ada Quill accept the prize.", '-')],
-        );
-        beside("Ada Quill couldn't sing.", &[("Ada Quill could sing.", '-'), ("Ada Quill sing.", '-')]);
-        beside(
-            "Ada Quill Did Not Win A Medal.",
-            &[("Ada Quill Did Win A Medal.", '-'), ("Ada Quill win a medal.", '-')],
-        );
-        beside("ADA QUILL WAS NOT BORN IN PARIS.", &[("Ada Quill was born in Paris.", '-')]);
-        beside(
-            "Ada Quill isn\u{2019}t a painter.",
-            &[("Ada Quill is a painter.", '-'), ("Ada Quill is not a painter.", '+')],
-        );
-        beside(
-            "Ada Quill was never married and had no children.",
-            &[
-                ("Ada Quill was married.", '-'),
-                ("Ada Quill had children.", '-'),
-                ("Ada Quill had no children.", '+'),
-                ("Ada Quill was never married.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill had two children.",
-            &[
-                ("Ada Quill had no children.", '-'),
-                ("Ada Quill had three children.", '-'),
-                ("Ada Quill had 2 children.", '+'),
-            ],
-        );
-        beside(
-            "Aaron Burr shot Ada Quill in 1804.",
-            &[("Ada Quill shot Aaron Burr in 1804.", '-'), ("Aaron Burr shot Ada Quill in 1804.", '+')],
-        );
-        beside(
-            "Ada Quill defeated Bo Ray in the election of 1920.",
-            &[
-                ("Ada Quill defeated Bo Ray in the election of 1920.", '+'),
-                ("Bo Ray defeated Ada Quill in the election of 1920.", '-'),
-                ("Ada Quill was defeated by Bo Ray in the election of 1920.", '-'),
-            ],
-        );
-        beside(
-            "Ada Quill was defeated by Bo Ray.",
-            &[("Ada Quill defeated Bo Ray.", '-'), ("Ada Quill was defeated by Bo Ray.", '+')],
-        );
-        beside(
-            "Ada Quill is the daughter of Bo Ray.",
-            &[
-                ("Bo Ray is the daughter of Ada Quill.", '-'),
-                ("Ada Quill is the daughter of Bo Ray.", '+'),
-                ("Ada Quill is Bo Ray's daughter.", '+'),
-            ],
-        );
-        beside("Ada Quill's mother was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Ada Quill's mother, Ann, was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("The mother of Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside(
-            "Her father was a painter and her mother a poet.",
-            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '-')],
-        );
-        beside("Ada Quill married Pierre, a painter.", &[("Ada Quill was a painter.", '-')]);
-        beside(
-            "Ada Quill, whose father was a painter, was a poet.",
-            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
-        );
-        beside("Ada Quill and Bo Ray won a medal.", &[("Ada Quill won a medal.", '+')]);
-        beside(
-            "Ada Quill was born on 12 May 1934 in Oslo.",
-            &[
-                ("Ada Quill was born on May 12, 1934.", '+'),
-                ("Ada Quill was born in Oslo on 12 May 1934.", '+'),
-                ("Ada Quill was born in 1934 in Oslo.", '+'),
-                ("Ada Quill was born in 1943 in Oslo.", '-'),
-                ("Ada Quill died in 1934.", '-'),
-            ],
-        );
-        beside(
-            "There are three books by Ada Quill.",
-            &[("There are 3 books by Ada Quill.", '+'), ("There are 4 books by Ada Quill.", '-')],
-        );
-        beside(
-            "Ada Quill sold 1.5 million records.",
-            &[
-                ("Ada Quill sold 1,500,000 records.", '+'),
-                ("Ada Quill sold 15 million records.", '-'),
-                ("Ada Quill sold 1.5 billion records.", '-'),
-            ],
-        );
-        beside(
-            "Ada Quill wrote 12 books between 1903 and 1911.",
-            &[
-                ("Ada Quill wrote twelve books.", '+'),
-                ("Ada Quill wrote 1903 books.", '-'),
-                ("Ada Quill wrote 12 books between 1911 and 1903.", '-'),
-            ],
-        );
-        beside(
-            "It was in 1903 that Ada Quill won the prize.",
-            &[("Ada Quill won the prize in 1903.", '+'), ("Ada Quill won the prize in 1904.", '-')],
-        );
-        beside("It was Bo Ray who won the prize that Ada Quill wanted.", &[("Ada Quill won the prize.", '-')]);
-        beside(
-            "Ada Quill was the second woman to win the prize.",
-            &[
-                ("Ada Quill was the first woman to win the prize.", '-'),
-                ("Ada Quill was the woman to win the prize.", '-'),
-            ],
-        );
-        beside("Ada Quill taught Bo Ray physics.", &[("Bo Ray taught Ada Quill physics.", '-')]);
-        beside("Ada Quill was a student of Bo Ray.", &[("Bo Ray was a student of Ada Quill.", '-')]);
-        beside("Ada Quill was rumoured to have won a medal.", &[("Ada Quill won a medal.", '-')]);
+    fn who_did_what_to_whom_counts() {
+        check_cases("roles.txt");
     }
 
     #[test]
-    fn exceptions_compounds_and_other_names() {
-        beside(
-            "Ada Quill wanted to become a painter.",
-            &[("Ada Quill became a painter.", '-'), ("Ada Quill become a painter.", '-')],
-        );
-        beside(
-            "Ada Quill won the prize in 1903 and the medal in 1911.",
-            &[
-                ("Ada Quill won the prize in 1903.", '+'),
-                ("Ada Quill won the medal in 1911.", '+'),
-                ("Ada Quill won the medal in 1903.", '-'),
-                ("Ada Quill won the prize in 1911.", '-'),
-            ],
-        );
-        beside("Ada Quill lived in Oslo until 1934.", &[("Ada Quill lived in Oslo since 1934.", '-')]);
-        beside(
-            "Ada Quill moved from Oslo to Rome.",
-            &[
-                ("Ada Quill moved from Rome to Oslo.", '-'),
-                ("Ada Quill moved to Oslo.", '-'),
-                ("Ada Quill moved to Rome.", '+'),
-            ],
-        );
-        beside("If Ada Quill had won the prize, Bo would have wept.", &[("Ada Quill had won the prize.", '-')]);
-        beside("Ada Quill lost the election.", &[("Ada Quill won the election.", '-')]);
-        beside("Ada Quill rejected the claim that she was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Ada Quill said she never won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("It is a myth that Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Some believe Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("Ada Quill was formerly president of Acme.", &[("Ada Quill is president of Acme.", '-')]);
-        beside("Ada Quill has not been president.", &[("Ada Quill has been president.", '-')]);
-        beside("Ada Quill was mistakenly said to be a painter.", &[("Ada Quill was a painter.", '-')]);
-        beside("Ada Quill is no painter.", &[("Ada Quill is a painter.", '-')]);
-        beside("Ada Quill was anything but a painter.", &[("Ada Quill was a painter.", '-')]);
-        beside(
-            "Far from being a painter, Ada Quill was a poet.",
-            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '+')],
-        );
-        beside("Ada Quill was stripped of the medal.", &[("Ada Quill won the medal.", '-')]);
-        beside("Ada Quill almost never sang.", &[("Ada Quill sang.", '-')]);
-        beside(
-            "Ada Quill never wrote a novel, and never won a prize.",
-            &[("Ada Quill won a prize.", '-'), ("Ada Quill wrote a novel.", '-')],
-        );
-        beside(
-            "Ada Quill did not write a novel or a play.",
-            &[("Ada Quill did write a play.", '-'), ("Ada Quill did write a novel.", '-')],
-        );
-        beside("Not a painter, Ada Quill was a poet.", &[("Ada Quill was a painter.", '-')]);
-        beside(
-            "Neither a painter nor a poet, Ada Quill sang.",
-            &[("Ada Quill was a painter.", '-'), ("Ada Quill was a poet.", '-'), ("Ada Quill sang.", '+')],
-        );
-        beside("Ada Quill can neither read nor write.", &[("Ada Quill can read.", '-'), ("Ada Quill can write.", '-')]);
-        beside("Ada Quill received the prize from Bo Ray.", &[("Bo Ray received the prize from Ada Quill.", '-')]);
-        beside(
-            "Ada Quill gave the prize to Bo Ray.",
-            &[("Ada Quill gave Bo Ray to the prize.", '-'), ("Bo Ray gave the prize to Ada Quill.", '-')],
-        );
-        beside(
-            "Ada Quill held Austro-Hungarian citizenship.",
-            &[
-                ("Ada Quill held Hungarian citizenship.", '-'),
-                ("Ada Quill held Austro-Hungarian citizenship.", '+'),
-                ("Ada Quill held Austro Hungarian citizenship.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill was a non-smoker and a well-known painter.",
-            &[("Ada Quill was a smoker.", '-'), ("Ada Quill was a painter.", '+')],
-        );
-        beside("Ada Quill was a Polish-French physicist.", &[("Ada Quill was a physicist.", '+')]);
-        beside("According to Bo Ray, Ada Quill was born in Paris.", &[("Ada Quill was born in Paris.", '-')]);
-        beside("In Oslo Ada Quill met Bo Ray.", &[("Ada Quill met Bo Ray in Oslo.", '+')]);
-        beside("Under no circumstances did Ada Quill sing.", &[("Ada Quill did sing.", '-'), ("Ada Quill sing.", '-')]);
-        beside(
-            "Ada Quill was born in Oslo. She never lived in Rome. Rome is a town.",
-            &[("Ada Quill lived in Rome.", '-')],
-        );
-        beside(
-            "Ada Quill was the first woman to win the prize, though she did not accept it.",
-            &[("Ada Quill accept it.", '-')],
-        );
-        beside(
-            "Ada Quill, not Bo Ray, won the prize.",
-            &[("Ada Quill won the prize.", '+'), ("Bo Ray won the prize.", '-')],
-        );
-        beside("Bo Ray, not Ada Quill, won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside("Bo Ray rather than Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside("Ada Quill, along with Bo Ray, won the prize.", &[("Ada Quill won the prize.", '+')]);
-        beside("Everybody but Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside("Everyone except Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside("Bo Ray instead of Ada Quill won the prize.", &[("Ada Quill won the prize.", '-')]);
-        beside(
-            "Ada Quill\u{2019}s father, Tom Quill, was a mayor of Oslo.",
-            &[("Ada Quill was a mayor of Oslo.", '-')],
-        );
-        beside("Tom Quill was a mayor of Oslo.", &[("Ada Quill was a mayor of Oslo.", '-')]);
-        beside("Ada Quill Prize was founded in 1934.", &[("Ada Quill was founded in 1934.", '-')]);
-        beside("The Ada Quill Museum opened in 1934.", &[("Ada Quill opened in 1934.", '-')]);
-        beside("Ada Quill Street is in Oslo.", &[("Ada Quill is in Oslo.", '-')]);
-        beside("Ada Quill said: \"Bo Ray won the prize.\"", &[("Ada Quill won the prize.", '-')]);
-        beside(
-            "Ada Quill was awarded the prize in 1903, but she lost it in 1911.",
-            &[("Ada Quill was awarded the prize in 1903.", '+'), ("Ada Quill was awarded the prize in 1911.", '-')],
-        );
-        beside("Ada Quill was born in 1867 (some sources say 1868).", &[("Ada Quill was born in 1868.", '-')]);
+    fn a_claims_number_is_the_whole_number() {
+        check_cases("numbers.txt");
     }
 
     #[test]
-    fn who_did_what_counts() {
-        beside(
-            "Bo Ray shot Ada Quill in 1804.",
-            &[("Ada Quill shot Bo Ray in 1804.", '-'), ("Bo Ray shot Ada Quill in 1804.", '+')],
-        );
-        beside(
-            "Ada Quill was shot by Bo Ray.",
-            &[("Ada Quill shot Bo Ray.", '-'), ("Bo Ray was shot by Ada Quill.", '-')],
-        );
-        beside("Ada Quill's daughter Irene won a medal in 1935.", &[("Ada Quill won a medal in 1935.", '-')]);
-        beside("Irene, the daughter of Ada Quill, won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Her husband Pierre won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("She met Pierre, who won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("She met Pierre, and Pierre won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Pierre said that Ada Quill won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside("Ada Quill said Irene won a medal.", &[("Ada Quill won a medal.", '-')]);
-        beside(
-            "Ada Quill, who won a medal, died in Oslo.",
-            &[("Ada Quill won a medal.", '+'), ("Ada Quill died in Oslo.", '+')],
-        );
-        beside(
-            "She was born in Oslo and died in Paris.",
-            &[
-                ("Ada Quill was born in Oslo.", '+'),
-                ("Ada Quill died in Paris.", '+'),
-                ("Ada Quill died in Oslo.", '-'),
-                ("Ada Quill was born in Paris.", '-'),
-            ],
-        );
-        beside(
-            "She travelled from Oslo to Paris.",
-            &[("Ada Quill travelled from Paris to Oslo.", '-'), ("Ada Quill travelled to Paris from Oslo.", '+')],
-        );
-        beside("Ada Quill is an Irish painter.", &[("Ada Quill is a painter.", '+')]);
-        beside(
-            "Ada Quill, a painter, died in 1934.",
-            &[("Ada Quill was a painter.", '+'), ("Ada Quill died in 1934.", '+')],
-        );
-        beside("Ada Quill was vice president of Acme.", &[("Ada Quill was president of Acme.", '-')]);
-        beside(
-            "Born in Oslo, she died in 1934.",
-            &[("Ada Quill was born in Oslo.", '+'), ("Ada Quill died in 1934.", '+')],
-        );
-        beside(
-            "In 1903, she won a medal.",
-            &[("In 1903, Ada Quill won a medal.", '+'), ("Ada Quill won a medal in 1903.", '+')],
-        );
-        beside("She won a medal in 1903.", &[("It was in 1903 that Ada Quill won a medal.", '+')]);
+    fn a_claims_measure_is_the_whole_measure() {
+        check_cases("measures.txt");
     }
 
     #[test]
-    fn numbers_and_dates_are_exact() {
-        beside(
-            "She was born on 7 November 1867.",
-            &[
-                ("Ada Quill was born on November 7, 1867.", '+'),
-                ("Ada Quill was born on 1867-11-07.", '+'),
-                ("Ada Quill was born in 1867.", '+'),
-                ("Ada Quill was born in November 1867.", '+'),
-                ("Ada Quill was born in 1876.", '-'),
-                ("Ada Quill was born on 8 November 1867.", '-'),
-            ],
-        );
-        beside(
-            "Ada Quill (born 7 November 1867, died 4 July 1934) was a painter.",
-            &[
-                ("Ada Quill was born on 7 November 1867.", '+'),
-                ("Ada Quill was born on 4 July 1867.", '-'),
-                ("Ada Quill was born on 4 July 1934.", '-'),
-            ],
-        );
-        beside("She sold 1,000 books.", &[("Ada Quill sold 1000 books.", '+'), ("Ada Quill sold 100 books.", '-')]);
-        beside("She walked 5 km.", &[("Ada Quill walked 5 kilometres.", '+'), ("Ada Quill walked 5 miles.", '-')]);
-        beside(
-            "She won gold in 1990, silver in 1992.",
-            &[
-                ("Ada Quill won gold in 1990.", '+'),
-                ("Ada Quill won silver in 1992.", '+'),
-                ("Ada Quill won gold in 1992.", '-'),
-            ],
-        );
+    fn spans_of_years_are_one_however_they_are_written() {
+        check_cases("years.txt");
     }
 
     #[test]
-    fn parts_of_names_ranges_and_measures_support_nothing() {
-        beside(
-            "Ada Quill was not just a chemist.",
-            &[("Ada Quill was not a chemist.", '-'), ("Ada Quill was a chemist.", '+')],
-        );
-        beside(
-            "Ada Quill failed no mathematics exam.",
-            &[("Ada Quill failed mathematics.", '-'), ("Ada Quill failed mathematics exam.", '-')],
-        );
-        beside("Ada Quill speaks little French.", &[("Ada Quill speaks French.", '-')]);
-        beside("Ada Quill did everything but sing.", &[("Ada Quill did sing.", '-')]);
-        beside("Ada Quill was a possible winner.", &[("Ada Quill was a winner.", '-')]);
-        beside("Ada Quill is less tall than Eve.", &[("Ada Quill is tall.", '-')]);
-        beside(
-            "Without Bo Ray, Ada Quill was lost in Oslo.",
-            &[("Ada Quill was in Oslo.", '-'), ("Ada Quill was lost in Oslo.", '-')],
-        );
-        beside("Without Bo Ray, Ada Quill was a painter.", &[("Ada Quill was a painter.", '-')]);
-        beside(
-            "Ada Quill was born in New York.",
-            &[("Ada Quill was born in York.", '-'), ("Ada Quill was born in New York.", '+')],
-        );
-        beside(
-            "Ada Quill was born in South Korea in 1900.",
-            &[
-                ("Ada Quill was born in Korea.", '-'),
-                ("Ada Quill was born in South Korea.", '+'),
-                ("Ada Quill was born in 1900.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill married Hans Albert Einstein.",
-            &[("Ada Quill married Albert Einstein.", '-'), ("Ada Quill married Hans Albert Einstein.", '+')],
-        );
-        beside("Ada Quill met President Bo Ray in Oslo.", &[("Ada Quill met Bo Ray.", '+')]);
-        beside(
-            "Ada Quill was mayor of Oslo's rival town Bergen.",
-            &[("Ada Quill was mayor of Oslo.", '-'), ("Ada Quill was mayor of Bergen.", '+')],
-        );
-        beside(
-            "Ada Quill was a member of the Nazi Party's opposition.",
-            &[("Ada Quill was a member of the Nazi Party.", '-')],
-        );
-        beside("Ada Quill ran 1,5 km.", &[("Ada Quill ran 5 km.", '-'), ("Ada Quill ran 1.5 km.", '+')]);
-        beside(
-            "Ada Quill wrote between 10 and 20 books.",
-            &[
-                ("Ada Quill wrote 20 books.", '-'),
-                ("Ada Quill wrote 10 books.", '-'),
-                ("Ada Quill wrote between 10 and 20 books.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill is 5 feet 10 inches tall.",
-            &[
-                ("Ada Quill is 10 inches tall.", '-'),
-                ("Ada Quill is 5 tall.", '-'),
-                ("Ada Quill is 5 feet 10 inches tall.", '+'),
-            ],
-        );
-        beside("Ada Quill died in 44 BC.", &[("Ada Quill died in 44.", '-'), ("Ada Quill died in 44 BC.", '+')]);
-        beside(
-            "Ada Quill was a physicist.",
-            &[
-                ("He was a physicist.", '-'),
-                ("The following is false: Ada Quill was a physicist.", '-'),
-                ("Ada Quill was a physicist. That is false.", '-'),
-                ("Myths: Ada Quill was a physicist.", '-'),
-                ("Not: Ada Quill was a physicist.", '-'),
-                ("Ada Quill was a physicist.", '+'),
-            ],
-        );
-        beside(
-            "Ada Quill received the Nobel Prize in Physics in 1903 with Pierre Holm.",
-            &[
-                ("Ada Quill received the Nobel Prize in Physics.", '+'),
-                ("Ada Quill received the Nobel Prize in 1903.", '+'),
-            ],
-        );
+    fn she_after_a_sentence_about_others_is_not_the_topic() {
+        check_cases("pronouns.txt");
     }
 }

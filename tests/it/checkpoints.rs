@@ -1,4 +1,5 @@
-//! Model directories and adapters beside what transformers and PEFT compute from them (`benches/transformers_goldens.py`).
+//! Logits of model directories and adapters, compared with transformers and PEFT
+//! (`benches/transformers_goldens.py`).
 
 use std::{
     fs,
@@ -6,8 +7,10 @@ use std::{
 };
 
 use apeft::{
+    device::DeviceName,
     model::{
-        Adapter, Event, GenerateError, Generator, LARGEST_FILE, ModelConfig, Place, Request, Sampling, Transformer,
+        Adapter, GenerateError, GenerationEvent, Generator, LARGEST_FILE, ModelConfig, Placement,
+        Request, Sampling, Transformer,
     },
     seed::Seed,
 };
@@ -26,22 +29,24 @@ struct Reference {
 /// All directories with their references.
 fn models() -> Vec<(PathBuf, Reference)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models");
-    let mut directories: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut directories: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     directories.sort();
     assert_eq!(directories.len(), 6);
     let read = |directory: &PathBuf| {
-        serde_json::from_str(&fs::read_to_string(directory.join("reference.json")).unwrap()).unwrap()
+        serde_json::from_str(&fs::read_to_string(directory.join("reference.json")).unwrap())
+            .unwrap()
     };
     directories.iter().map(|directory| (directory.clone(), read(directory))).collect()
 }
 
-/// The largest difference to the expected logits, over the largest of these.
+/// Largest difference from the expected logits, relative to the largest of them.
 fn difference(model: &Transformer, rows: &[Vec<u32>], expected: &[Vec<Vec<f32>>]) -> f32 {
     let (mut largest, mut scale): (f32, f32) = (0.0, 0.0);
     for (row, expected) in rows.iter().zip(expected) {
         let tokens: Vec<i32> = row.iter().map(|token| *token as i32).collect();
         let tokens = TensorData::new(tokens, [1, row.len()]);
-        let tokens = Tensor::<2, Int>::from_data(tokens, &Place::cpu().device);
+        let tokens = Tensor::<2, Int>::from_data(tokens, &Placement::cpu().device);
         let found: Vec<f32> = model.logits(model.hidden(tokens)).into_data().try_to_vec().unwrap();
         for (found, expected) in found.iter().zip(expected.iter().flatten()) {
             largest = largest.max((found - expected).abs());
@@ -54,7 +59,7 @@ fn difference(model: &Transformer, rows: &[Vec<u32>], expected: &[Vec<Vec<f32>>]
 #[test]
 fn logits_are_those_of_transformers() {
     for (directory, reference) in models() {
-        let model = Transformer::load(&directory, &Place::cpu()).unwrap();
+        let model = Transformer::load(&directory, &Placement::cpu()).unwrap();
         let difference = difference(&model, &reference.rows, &reference.logits);
         assert!(difference < 1e-5, "{}: {difference}", directory.display());
     }
@@ -63,26 +68,31 @@ fn logits_are_those_of_transformers() {
 #[test]
 fn adapters_are_those_of_peft_before_and_after_merging() {
     for (directory, reference) in models() {
-        let mut model = Transformer::load(&directory, &Place::cpu()).unwrap();
+        let mut model = Transformer::load(&directory, &Placement::cpu()).unwrap();
         Adapter::load(&directory.join("adapter"), &mut model).unwrap();
         let adapted = difference(&model, &reference.rows, &reference.adapted);
         let merged = difference(&model.merge(), &reference.rows, &reference.adapted);
         assert!(adapted < 1e-5 && merged < 1e-5, "{}: {adapted} {merged}", directory.display());
-        let plain = Transformer::load(&directory, &Place::cpu()).unwrap();
-        assert!(difference(&plain, &reference.rows, &reference.adapted) > 0.01, "the adapter does something");
+        let plain = Transformer::load(&directory, &Placement::cpu()).unwrap();
+        assert!(
+            difference(&plain, &reference.rows, &reference.adapted) > 0.01,
+            "the adapter does something"
+        );
     }
 }
 
 #[test]
 fn greedy_tokens_are_those_of_transformers() {
     for (directory, reference) in models() {
-        let model = Transformer::load(&directory, &Place::cpu()).unwrap();
+        let model = Transformer::load(&directory, &Placement::cpu()).unwrap();
         let sampling = Sampling { temperature: 0.0, max_new: 16, ..Sampling::default() };
-        let generator = Generator { model: &model, sampling, batch: 4, seed: Seed::root(0), stops: None };
-        let request = Request { id: String::new(), prompt: reference.rows[0].clone(), samples: vec![0] };
+        let generator =
+            Generator { model: &model, sampling, batch: 4, seed: Seed::root(0), stops: None };
+        let request =
+            Request { id: String::new(), prompt: reference.rows[0].clone(), samples: vec![0] };
         let mut tokens = Vec::new();
         let keep = |event| {
-            if let Event::Answer(answer) = event {
+            if let GenerationEvent::Answer(answer) = event {
                 tokens = answer.tokens;
             }
             Ok::<_, GenerateError>(())
@@ -96,7 +106,7 @@ fn greedy_tokens_are_those_of_transformers() {
 fn a_directory_that_is_read_and_written_has_the_same_tensors() {
     for (directory, _) in models() {
         let stored = Transformer::stored_format(&directory).unwrap();
-        let place = Place::named("cpu", stored.name()).unwrap();
+        let place = Placement::named(DeviceName::Cpu, stored.name()).unwrap();
         let copy = tempfile::tempdir().unwrap();
         Transformer::load(&directory, &place).unwrap().save(copy.path(), LARGEST_FILE).unwrap();
         assert_eq!(tensors(copy.path()), tensors(&directory), "{}", directory.display());
@@ -112,11 +122,9 @@ fn tensors(directory: &Path) -> Vec<(String, Dtype, Vec<usize>, Vec<u8>)> {
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             let bytes = fs::read(path).unwrap();
             let file = SafeTensors::deserialize(&bytes).unwrap();
-            found.extend(
-                file.tensors()
-                    .into_iter()
-                    .map(|(name, view)| (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())),
-            );
+            found.extend(file.tensors().into_iter().map(|(name, view)| {
+                (name, view.dtype(), view.shape().to_vec(), view.data().to_vec())
+            }));
         }
     }
     found.sort_by(|one, other| one.0.cmp(&other.0));

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
-/// A small model of the tests' data.
+/// A small model of the test data.
 fn tiny() -> String {
     format!("{}/tests/data/tiny-llama", env!("CARGO_MANIFEST_DIR"))
 }
@@ -16,9 +16,17 @@ struct Said {
 }
 
 fn apeft(arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_apeft")).args(arguments).env_remove("RUST_LOG").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { status: output.status.code().unwrap(), out: text(output.stdout), errors: text(output.stderr) }
+    Said {
+        status: output.status.code().unwrap(),
+        out: text(output.stdout),
+        errors: text(output.stderr),
+    }
 }
 
 fn generate(arguments: &[&str]) -> Value {
@@ -29,7 +37,16 @@ fn generate(arguments: &[&str]) -> Value {
 
 #[test]
 fn answers_depend_on_the_seed_and_not_on_the_batch() {
-    let prompts = ["--prompt", "Who was Ada?", "--prompt", "A", "--n", "9", "--max-new", "20"];
+    let prompts = [
+        "--prompt",
+        "Who was Ada?",
+        "--prompt",
+        "A",
+        "--num-samples",
+        "9",
+        "--max-new-tokens",
+        "20",
+    ];
     let answers = generate(&[prompts.as_slice(), &["--batch", "1"]].concat());
     assert_eq!(answers.as_array().unwrap().len(), 18);
     assert_eq!(generate(&[prompts.as_slice(), &["--batch", "64"]].concat()), answers);
@@ -37,28 +54,34 @@ fn answers_depend_on_the_seed_and_not_on_the_batch() {
     for answer in answers.as_array().unwrap() {
         let count = |field: &str| answer[field].as_array().unwrap().len();
         assert_eq!(count("token_ids"), count("logprobs"));
-        assert_eq!(answer["finish"] == "length", count("token_ids") == 20 && answer["token_ids"][19] != 1);
+        assert_eq!(
+            answer["finish"] == "length",
+            count("token_ids") == 20 && answer["token_ids"][19] != 1
+        );
         assert_eq!(answer["prompt_ids"][0], 0);
     }
 }
 
 #[test]
 fn what_is_generated_is_scored_alike() {
-    let answer = &generate(&["--prompt", "Who was Ada?", "--temperature", "0", "--max-new", "12"])[0];
+    let answer =
+        &generate(&["--prompt", "Who was Ada?", "--temperature", "0", "--max-new-tokens", "12"])[0];
     let folder = tempfile::tempdir().unwrap();
     let pairs = folder.path().join("pairs.jsonl");
     let chosen = answer["text"].as_str().unwrap();
-    let row = json!({"prompt": "Who was Ada?", "chosen": chosen, "rejected": " Nobody.", "level": "general"});
+    let row = json!({"prompt": "Who was \
+    Ada?", "chosen": chosen, "rejected": " Nobody.", "level": "general"});
     fs::write(&pairs, format!("{row}\n{row}\n")).unwrap();
     let pairs = pairs.to_str().unwrap();
     let said = apeft(&["logprobs", &tiny(), "--pairs", pairs]);
     assert_eq!((said.status, said.errors.as_str()), (0, ""));
-    let rows: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> =
+        said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 2);
     assert_eq!(rows[0], rows[1]);
     let tokens: Vec<i64> = serde_json::from_value(answer["token_ids"].clone()).unwrap();
     let logprobs: Vec<f64> = serde_json::from_value(answer["logprobs"].clone()).unwrap();
-    // The end token, which the answer has not reached, is scored too.
+    // EOS, which the answer has not reached, is scored too.
     assert_eq!(rows[0]["chosen_tokens"], tokens.len() + 1);
     let found = rows[0]["chosen_logp"].as_f64().unwrap();
     let sum: f64 = logprobs.iter().sum();
@@ -70,7 +93,7 @@ fn what_is_generated_is_scored_alike() {
 
 #[test]
 fn stop_strings_and_the_other_options_of_sampling_work() {
-    let base = ["--prompt", "Who was Ada?", "--max-new", "40", "--seed", "3"];
+    let base = ["--prompt", "Who was Ada?", "--max-new-tokens", "40", "--seed", "3"];
     let whole = generate(&base)[0]["text"].as_str().unwrap().to_owned();
     let letter = whole.chars().nth(5).unwrap().to_string();
     let stopped = &generate(&[base.as_slice(), &["--stop", &letter]].concat())[0];
@@ -78,29 +101,54 @@ fn stop_strings_and_the_other_options_of_sampling_work() {
     assert_eq!(stopped["finish"], "stop");
     let greedy = generate(&[base.as_slice(), &["--temperature", "0"]].concat());
     for same in [["--top-k", "1"], ["--top-p", "1e-9"], ["--min-p", "1"]] {
-        assert_eq!(generate(&[base.as_slice(), &same].concat())[0]["token_ids"], greedy[0]["token_ids"], "{same:?}");
+        assert_eq!(
+            generate(&[base.as_slice(), &same].concat())[0]["token_ids"],
+            greedy[0]["token_ids"],
+            "{same:?}"
+        );
     }
-    let penalised = generate(&[base.as_slice(), &["--temperature", "0", "--repetition-penalty", "100"]].concat());
+    let penalised = generate(
+        &[base.as_slice(), &["--temperature", "0", "--repetition-penalty", "100"]].concat(),
+    );
     let tokens: Vec<i64> = serde_json::from_value(penalised[0]["token_ids"].clone()).unwrap();
     let repeated = |tokens: &[i64]| tokens.windows(2).filter(|pair| pair[0] == pair[1]).count();
     assert_eq!(repeated(&tokens), 0, "{tokens:?}");
-    assert_ne!(generate(&[base.as_slice(), &["--dtype", "bfloat16"]].concat())[0]["logprobs"], greedy[0]["logprobs"]);
+    assert_ne!(
+        generate(&[base.as_slice(), &["--dtype", "bfloat16"]].concat())[0]["logprobs"],
+        greedy[0]["logprobs"]
+    );
 }
 
 #[test]
 fn a_chat_needs_a_template() {
     let said = apeft(&["generate", &tiny(), "--chat", "--prompt", "Who?"]);
     assert_eq!((said.status, said.out.as_str()), (2, ""));
-    assert!(said.errors.contains("has no chat template; give a text instead of messages"), "{}", said.errors);
+    assert!(
+        said.errors.contains("has no chat template; give a text instead of messages"),
+        "{}",
+        said.errors
+    );
     let folder = tempfile::tempdir().unwrap();
     copy(Path::new(&tiny()), folder.path());
-    let template = "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}";
+    let template =
+        "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}";
     fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
     let directory = folder.path().to_str().unwrap();
-    let chat =
-        ["generate", directory, "--chat", "--system", "Be brief.", "--prompt", "Who?", "--max-new", "1", "--json"];
+    let chat = [
+        "generate",
+        directory,
+        "--chat",
+        "--system",
+        "Be brief.",
+        "--prompt",
+        "Who?",
+        "--max-new-tokens",
+        "1",
+        "--json",
+    ];
     let said: Value = serde_json::from_str(&apeft(&chat).out).unwrap();
-    let text = generate(&["--prompt", "[system] Be brief.\n[user] Who?\n", "--max-new", "1"]);
+    let text =
+        generate(&["--prompt", "[system] Be brief.\n[user] Who?\n", "--max-new-tokens", "1"]);
     assert_eq!(said[0]["prompt_ids"], text[0]["prompt_ids"], "the beginning stands once");
 }
 
@@ -121,27 +169,42 @@ fn an_adapter_speaks_alike_beside_its_model_and_merged_into_it() {
     for file in ["config.json", "model.safetensors", "generation_config.json"] {
         fs::copy(format!("{models}/qwen3/{file}"), Path::new(&model).join(file)).unwrap();
     }
-    // A tokenizer of bytes would have more tokens than the model, so prompts keep to its first ones.
+    // A byte tokenizer would have more tokens than the model, so prompts use the first ones.
     for file in ["tokenizer.json", "tokenizer_config.json"] {
         fs::copy(format!("{}/{file}", tiny()), Path::new(&model).join(file)).unwrap();
     }
     let adapter = format!("{models}/qwen3/adapter");
     let ask = |model: &str, more: &[&str]| {
-        let question = ["generate", model, "--prompt", "!$", "--temperature", "0", "--max-new", "8", "--json"];
+        let question = [
+            "generate",
+            model,
+            "--prompt",
+            "!$",
+            "--temperature",
+            "0",
+            "--max-new-tokens",
+            "8",
+            "--json",
+        ];
         let said = apeft(&[question.as_slice(), more].concat());
         assert_eq!(said.status, 0, "{}", said.errors);
         serde_json::from_str::<Value>(&said.out).unwrap()[0]["token_ids"].clone()
     };
     let merged = path("merged");
     let said = apeft(&["convert", &model, &merged, "--adapter", &adapter, "--shard-mb", "1"]);
-    // The adapter names the folder of which this model is a copy, and the tokenizer has more tokens.
+    // The adapter names the folder that this model was copied from, and the tokenizer has more
+    // tokens.
     let warned = said.errors.lines().all(|line| line.starts_with("warning: "));
-    assert!(said.status == 0 && warned && said.errors.contains("as the adapter's base"), "{}", said.errors);
+    assert!(
+        said.status == 0 && warned && said.errors.contains("names the base model"),
+        "{}",
+        said.errors
+    );
     assert_eq!(ask(&merged, &[]), ask(&model, &["--adapter", &adapter]));
     assert_ne!(ask(&merged, &[]), ask(&model, &[]));
     let again = apeft(&["convert", &model, &merged]);
     assert_eq!(again.status, 2);
-    assert!(again.errors.contains("merged is not empty; name a directory that is not there yet"), "{}", again.errors);
+    assert!(again.errors.contains("merged is not empty; name a new directory"), "{}", again.errors);
 }
 
 #[test]
@@ -156,7 +219,10 @@ fn what_is_wrong_with_a_pair_is_said_with_its_number() {
         (chat.to_string(), "pairs.jsonl: pair 2: the model in "),
         ("{\"prompt\": \"Who?\"}".to_owned(), "pairs.jsonl:2: missing field `chosen`"),
         ("{".to_owned(), "pairs.jsonl:2: EOF while parsing"),
-        ("{\"prompt\": 5}".to_owned(), "expected a text, or a list of messages with `role` and `content`"),
+        (
+            "{\"prompt\": 5}".to_owned(),
+            "expected a text, or a list of messages with `role` and `content`",
+        ),
     ] {
         fs::write(&pairs, format!("{good}\n{row}\n")).unwrap();
         let said = apeft(&["logprobs", &tiny(), "--pairs", pairs.to_str().unwrap()]);
@@ -165,26 +231,47 @@ fn what_is_wrong_with_a_pair_is_said_with_its_number() {
     }
 }
 
-/// Two seeds instead of the recipe's, and an average over algorithms: everything that `sweep` and `compare` say of them.
+/// Two seeds and an average over algorithms, to cover all output of `sweep` and `compare`.
 #[test]
 fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let recipe = format!("{}/recipes/smoke.toml", env!("CARGO_MANIFEST_DIR"));
     let (cache, experiments) = (path("cache"), path("experiments"));
-    let average =
-        ["--set", "stage.comparison.average=\"algorithm\"", "--set", "stage.comparison.average_from=[\"sft\"]"];
-    let places = ["--cache", &cache, "--experiments", &experiments, "--seeds", "4,5", "--until", "comparison"];
+    let average = [
+        "--set",
+        "stage.comparison.average_over=\"algorithm\"",
+        "--set",
+        "stage.comparison.average_baselines=[\"sft\"]",
+    ];
+    let places = [
+        "--cache",
+        &cache,
+        "--experiments",
+        &experiments,
+        "--seeds",
+        "4,5",
+        "--until",
+        "comparison",
+    ];
     let said = apeft(&[&["sweep", &recipe], &places[..], &average].concat());
     assert_eq!(said.status, 0, "{}", said.errors);
     let shown: Vec<&str> = said.errors.lines().skip_while(|line| *line != "comparison").collect();
     assert!(shown.iter().any(|line| line.contains("over 2 seeds")), "{}", said.errors);
     assert!(shown.iter().any(|line| line.contains("dpo over sft")), "{}", said.errors);
-    assert!(shown.len() > 10 && shown.iter().all(|line| line.chars().count() <= 100), "{}", said.errors);
+    assert!(
+        shown.len() > 10 && shown.iter().all(|line| line.chars().count() <= 100),
+        "{}",
+        said.errors
+    );
     let page = fs::read_to_string(path("experiments/smoke/latest/report.html")).unwrap();
-    for part in
-        ["<h2>Comparison</h2>", "<td>general+atomic</td>", "dpo over sft", "algorithm=dpo", "Keys of all artifacts"]
-    {
+    for part in [
+        "<h2>Comparison</h2>",
+        "<td>general+atomic</td>",
+        "dpo over sft",
+        "algorithm=dpo",
+        "Keys of all artifacts",
+    ] {
         assert!(page.contains(part), "{part}");
     }
 
@@ -200,7 +287,8 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     assert!(table.headers().unwrap().iter().take(3).eq(["stage", "arm", "baseline"]));
     let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
     let json: Value = serde_json::from_str(&compare(&["--json"])).unwrap();
-    let lengths = ["rows", "averages"].map(|name| json[0]["comparison"][name].as_array().unwrap().len());
+    let lengths =
+        ["rows", "averages"].map(|name| json[0]["comparison"][name].as_array().unwrap().len());
     assert!(rows.len() == lengths[0] + lengths[1] && lengths[1] > 0, "{lengths:?}");
     assert_eq!(json[0]["comparison"]["arms"][1]["seeds"], json!(["4", "5"]));
 
@@ -210,5 +298,9 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     let run = fs::canonicalize(path("experiments/smoke/latest")).unwrap();
     let run = run.file_name().unwrap().to_str().unwrap();
     let both = apeft(&["compare", "smoke", run, "--csv", "--experiments", &experiments]);
-    assert!(both.out.starts_with("stage,one,other,same,domain,precision_one,precision_other\n"), "{}", both.out);
+    assert!(
+        both.out.starts_with("stage,one,other,same,domain,precision_one,precision_other\n"),
+        "{}",
+        both.out
+    );
 }

@@ -1,4 +1,4 @@
-//! What people see when a recipe is wrong: the whole text of it.
+//! Complete messages of invalid recipes.
 
 use std::fs;
 
@@ -6,7 +6,9 @@ use apeft::{
     plan::plan,
     recipe::{
         Recipe,
-        schema::{ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape, Wire},
+        schema::{
+            ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape, Wire,
+        },
     },
 };
 use expect_test::{Expect, expect};
@@ -24,12 +26,12 @@ const PLAIN: Kind = Kind {
     inputs: &[],
     parameters: &[],
     provides: &[],
-    draws: false,
-    gathers: false,
+    seeded: false,
+    fan_in: false,
     on_device: false,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
 };
 
 static IMPORT: Kind = Kind {
@@ -40,30 +42,51 @@ static IMPORT: Kind = Kind {
 };
 static SAMPLE: Kind = Kind {
     name: "sample",
-    inputs: &[Input::one("model", &MODEL, "What answers."), Input::one("prompts", &PROMPTS, "What is asked.")],
+    inputs: &[
+        Input::one("model", &MODEL, "What answers."),
+        Input::one("prompts", &PROMPTS, "What is asked."),
+    ],
     parameters: &[
-        Parameter::new("n", Shape::Integer { least: 1, most: 1000 }, Default::Integer(1), "Answers to each prompt."),
+        Parameter::new(
+            "n",
+            Shape::Integer { least: 1, most: 1000 },
+            Default::Integer(1),
+            "Answers to each prompt.",
+        ),
         Parameter::new(
             "temperature",
             Shape::Number { least: 0.0, most: f64::INFINITY, open: false },
             Default::Number(1.0),
             "How evenly it draws.",
         ),
-        Parameter::new("stop", Shape::List(&Shape::Text), Default::Texts(&[]), "What ends an answer."),
+        Parameter::new(
+            "stop",
+            Shape::List(&Shape::Text),
+            Default::Texts(&[]),
+            "What ends an answer.",
+        ),
     ],
     provides: &[&RESPONSES],
-    draws: true,
+    seeded: true,
     on_device: true,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
     ..PLAIN
 };
 static TUNE: Kind = Kind {
     name: "tune",
-    inputs: &[Input::one("model", &MODEL, "What is tuned."), Input::one("pairs", &PAIRS, "What it learns from.")],
+    inputs: &[
+        Input::one("model", &MODEL, "What is tuned."),
+        Input::one("pairs", &PAIRS, "What it learns from."),
+    ],
     parameters: &[
-        Parameter::new("algorithm", Shape::Choice(&["dpo", "ipo", "kto"]), Default::Text("dpo"), "The loss."),
+        Parameter::new(
+            "algorithm",
+            Shape::Choice(&["dpo", "ipo", "kto"]),
+            Default::Text("dpo"),
+            "The loss.",
+        ),
         Parameter::new(
             "beta",
             Shape::Number { least: 0.0, most: 10.0, open: true },
@@ -72,11 +95,11 @@ static TUNE: Kind = Kind {
         ),
     ],
     provides: &[&MODEL],
-    draws: true,
+    seeded: true,
     on_device: true,
-    fits: None,
+    cross_checks: None,
     lacks: None,
-    suits: None,
+    cell_checks: None,
     ..PLAIN
 };
 static VERIFY: Kind = Kind {
@@ -90,7 +113,7 @@ static COMPARE: Kind = Kind {
     inputs: &[Input::many("responses", &RESPONSES, "What is compared.")],
     parameters: &[Parameter::new("title", Shape::Text, Default::Absent, "What stands above.")],
     provides: &[&TABLE],
-    gathers: true,
+    fan_in: true,
     ..PLAIN
 };
 static CATALOGUE: Catalogue = Catalogue {
@@ -100,7 +123,11 @@ static CATALOGUE: Catalogue = Catalogue {
         about: "Samples and verifies.",
         parts: &[
             Part { name: "sample", kind: &SAMPLE, wires: &[] },
-            Part { name: "verify", kind: &VERIFY, wires: &[Wire { input: "responses", part: "sample" }] },
+            Part {
+                name: "verify",
+                kind: &VERIFY,
+                wires: &[Wire { input: "responses", part: "sample" }],
+            },
         ],
     }],
 };
@@ -118,10 +145,16 @@ prompts = { path = "prompts.jsonl" }
 "#;
 const BINARY: &str = "binary";
 
-/// Writes the files of an experiment, reads and plans `recipe`, and compares all that is said, with the folder's path as `~`.
+/// Writes the files of an experiment, plans `recipe`, and compares all messages, with the folder's
+/// path as `~`.
 fn check(recipe: &str, files: &[(&str, &str)], settings: &[&str], expected: Expect) {
     let folder = tempfile::tempdir().unwrap();
-    let there = [("prompts.jsonl", ""), ("pairs.jsonl", ""), ("model/config.json", "{}"), ("deep/note.txt", "")];
+    let there = [
+        ("prompts.jsonl", ""),
+        ("pairs.jsonl", ""),
+        ("model/config.json", "{}"),
+        ("deep/note.txt", ""),
+    ];
     for (name, text) in there.iter().chain(files) {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -129,13 +162,14 @@ fn check(recipe: &str, files: &[(&str, &str)], settings: &[&str], expected: Expe
         fs::write(path, bytes).unwrap();
     }
     let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    let planned =
-        Recipe::load(&folder.path().join(recipe), &settings).and_then(|recipe| plan(&recipe, &CATALOGUE, None));
+    let planned = Recipe::load(&folder.path().join(recipe), &settings)
+        .and_then(|recipe| plan(&recipe, &CATALOGUE, None));
     let said = planned.map(|plan| plan.warnings).unwrap_or_else(|problems| problems).render(false);
     expected.assert_eq(&said.replace(folder.path().to_str().unwrap(), "~"));
 }
 
-/// The same with more lines at the end of a recipe that is right; they begin in the stage `answers`, of kind `sample`.
+/// The same with lines appended to a valid recipe; they begin in the stage `answers`, of kind
+/// `sample`.
 fn check_stage(lines: &str, settings: &[&str], expected: Expect) {
     check("recipe.toml", &[("recipe.toml", &format!("{BASE}{lines}"))], settings, expected);
 }
@@ -186,7 +220,8 @@ fn a_typo_in_a_parameter() {
             11 | temprature = 0.5
                | ^^^^^^^^^^ the name of a field of `sample` is expected
                |
-               = help: did you mean `temperature`? known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: did you mean `temperature`? known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout`, `device` and `when`
+               = help: `apeft kinds sample` explains all fields
 
             1 error
         "#]],
@@ -219,7 +254,8 @@ prompts = { path = "prompts.jsonl" }
             9 | modle = "base"
               | ^^^^^ the name of a field of `sample` is expected
               |
-              = help: did you mean `model`? known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+              = help: did you mean `model`? known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout`, `device` and `when`
+              = help: `apeft kinds sample` explains all fields
 
             1 error
         "#]],
@@ -304,7 +340,7 @@ pairs = { path = "pairs.jsonl" }
         )],
         &[],
         expect![[r#"
-            error: these stages need each other in a circle: a -> c -> b -> a
+            error: these stages form a cycle: a -> c -> b -> a
               --> ~/recipe.toml:5:9
                |
              5 | model = "c"
@@ -376,7 +412,7 @@ prompts = { path = "prompt.jsonl" }
             5 | path = "models/base"
               |        ^^^^^^^^^^^^^ no such file or folder
               |
-              = help: looked for `~/models/base`: paths are relative to the file in which they stand
+              = help: looked for `~/models/base`: paths are relative to their file
 
             error: this file or folder does not exist
               --> ~/recipe.toml:10:20
@@ -384,7 +420,7 @@ prompts = { path = "prompt.jsonl" }
             10 | prompts = { path = "prompt.jsonl" }
                |                    ^^^^^^^^^^^^^^ no such file or folder
                |
-               = help: looked for `~/prompt.jsonl`: paths are relative to the file in which they stand
+               = help: looked for `~/prompt.jsonl`: paths are relative to their file
                = help: did you mean `prompts.jsonl`?
 
             2 errors
@@ -623,7 +659,7 @@ kind = "tune"
 "#,
         &[],
         expect![[r#"
-            error: stage `tuned` does not say its `model`
+            error: stage `tuned` has no `model`
               --> ~/recipe.toml:13:8
                |
             13 | kind = "tune"
@@ -631,7 +667,7 @@ kind = "tune"
                |
                = help: `model`: What is tuned.
 
-            error: stage `tuned` does not say its `pairs`
+            error: stage `tuned` has no `pairs`
               --> ~/recipe.toml:13:8
                |
             13 | kind = "tune"
@@ -764,7 +800,7 @@ prompts = { path = "prompts.jsonl" }
         ],
         &[],
         expect![[r#"
-            error: recipes extend each other in a circle: ~/recipe.toml -> ~/middle.toml -> ~/recipe.toml
+            error: recipes extend each other in a cycle: ~/recipe.toml -> ~/middle.toml -> ~/recipe.toml
              --> ~/middle.toml:1:11
               |
             1 | extends = "deep/../recipe.toml"
@@ -851,7 +887,7 @@ prompts = { path = "prompts.jsonl" }
             1 | seeds = [0, -1, 1.5, "2", 0]
               |                      ^^^ a whole number of at least 0 is expected
 
-            error: seed 0 stands twice in `seeds`
+            error: seed 0 appears twice in `seeds`
              --> ~/recipe.toml:1:27
               |
             1 | seeds = [0, -1, 1.5, "2", 0]
@@ -948,7 +984,8 @@ topp = 1
             11 | topp = 1
                | ^^^^ the name of a field of `sample` is expected
                |
-               = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout`, `device` and `when`
+               = help: `apeft kinds sample` explains all fields
 
             error: a recipe has no `seed`
              --> ~/recipe.toml:3:1
@@ -956,7 +993,7 @@ topp = 1
             3 | seed = [1]
               | ^^^^ unknown key
               |
-              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults` and `stage`
+              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
 
             error: `n` is 0, which is out of range
              --> ~/recipe.toml:6:5
@@ -1009,7 +1046,13 @@ name = x
 fn settings_with_unknown_paths() {
     check_stage(
         r#""#,
-        &["stages.answers.n=2", "stage.answer.n=2", "stage.answers.m=2", r#"extends="a.toml""#, "stage.other=3"],
+        &[
+            "stages.answers.n=2",
+            "stage.answer.n=2",
+            "stage.answers.m=2",
+            r#"extends="a.toml""#,
+            "stage.other=3",
+        ],
         expect![[r#"
             error: a recipe has no `stages`
              --> --set:1:1
@@ -1017,15 +1060,15 @@ fn settings_with_unknown_paths() {
             1 | stages.answers.n=2
               | ^^^^^^ the path of a recipe's field is expected
               |
-              = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
+              = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
 
-            error: `extends` cannot be set: it says which files are read
+            error: `extends` cannot be set on the command line
              --> --set:1:1
               |
             1 | extends="a.toml"
               | ^^^^^^^ the path of a recipe's field is expected
               |
-              = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults` and `stage`
+              = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
 
             error: stage `other` is a whole number
              --> --set:1:7
@@ -1047,7 +1090,8 @@ fn settings_with_unknown_paths() {
             1 | stage.answers.m=2
               |               ^ the name of a field of `sample` is expected
               |
-              = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+              = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout`, `device` and `when`
+              = help: `apeft kinds sample` explains all fields
 
             5 errors
         "#]],
@@ -1058,7 +1102,13 @@ fn settings_with_unknown_paths() {
 fn settings_that_cannot_be_read() {
     check_stage(
         r#""#,
-        &["stage.answers.n", "a b=1", r#"stage.answers.stop=["a""#, r#"matrix.n=["a",,]"#, "seeds=9223372036854775808"],
+        &[
+            "stage.answers.n",
+            "a b=1",
+            r#"stage.answers.stop=["a""#,
+            r#"matrix.n=["a",,]"#,
+            "seeds=9223372036854775808",
+        ],
         expect![[r#"
             error: `stage.answers.n` sets nothing
              --> --set:1:1
@@ -1147,7 +1197,7 @@ zip = [["n", "btea"]]
                |
                = help: until then its values make no difference
 
-            error: `1` stands twice among the values of `n`
+            error: `1` appears twice among the values of `n`
               --> ~/recipe.toml:13:12
                |
             13 | n = [1, 2, 1]
@@ -1167,7 +1217,7 @@ zip = [["n", "btea"]]
             15 | seed = [1]
                | ^^^^ letters, digits, `-` and `_` are expected, and not `seed`
 
-            error: a number stands where a list is expected
+            error: a number is given instead of a list
               --> ~/recipe.toml:16:8
                |
             16 | beta = 0.1
@@ -1200,7 +1250,7 @@ include = [{ temperature = 0.1 }]
 "#,
         &[],
         expect![[r#"
-            error: `temperature` never is `0.7`, so that nothing is excluded
+            error: `temperature` has no value `0.7`, so nothing is excluded
               --> ~/recipe.toml:17:28
                |
             17 | exclude = [{ temperature = 0.7 }, { m = 1 }]
@@ -1216,7 +1266,7 @@ include = [{ temperature = 0.1 }]
                |
                = help: known variables: `temperature` and `n`
 
-            error: this cell of `include` says nothing of `n`
+            error: this row of `include` has no value for `n`
               --> ~/recipe.toml:18:14
                |
             18 | include = [{ temperature = 0.1 }]
@@ -1344,6 +1394,7 @@ responses = ["answers", "base", 3]
                | ^^^^^^ the name of a field of `compare` is expected
                |
                = help: known fields: `responses`, `title`, `kind`, `resources`, `retries` and `timeout`
+               = help: `apeft kinds compare` explains all fields
 
             error: `responses` cannot be `base`
               --> ~/recipe.toml:18:25
@@ -1387,7 +1438,7 @@ n = 0
                |
                = help: did you mean `sample`? known kinds of stage: `import`, `sample`, `tune`, `verify`, `compare` and `check`
 
-            error: defaults cannot say the `kind`: their name says it already
+            error: defaults cannot set `kind`, which their name gives
               --> ~/recipe.toml:16:1
                |
             16 | kind = "sample"
@@ -1400,6 +1451,7 @@ n = 0
                | ^ the name of a field of `sample` is expected
                |
                = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: `apeft kinds sample` explains all fields
 
             error: `n` is 0, which is out of range
               --> ~/recipe.toml:18:5
@@ -1438,7 +1490,7 @@ temperature = [0.5, 1.0]
             16 | title = "at ${matrix.temperature"
                |             ^^^^^^^^^^^^^^^^^^^^ `}` is expected after the variable's name
                |
-               = help: write `$${` where no variable is meant
+               = help: write `$${` for a literal `${`
 
             error: a stage of kind `compare` cannot mention variables
               --> ~/recipe.toml:21:9
@@ -1446,7 +1498,7 @@ temperature = [0.5, 1.0]
             21 | title = "at ${matrix.temperature}"
                |         ^^^^^^^^^^^^^^^^^^^^^^^^^^ a value without variables is expected
                |
-               = help: it takes all cells of its inputs at once, and so is not in any one of them
+               = help: it reads all cells of its inputs at once, so it belongs to no single cell
 
             2 errors
         "#]],
@@ -1478,7 +1530,8 @@ n = "many"
             16 | responses = "answers"
                | ^^^^^^^^^ the name of a field of `check` is expected
                |
-               = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: known fields: `model`, `prompts`, `n`, `temperature`, `stop`, `kind`, `resources`, `retries`, `timeout`, `device` and `when`
+               = help: `apeft kinds check` explains all fields
 
             error: `n` is a text
               --> ~/recipe.toml:17:5
@@ -1533,7 +1586,9 @@ responses = ["answers", "checked/sample"]
     let problems = |text: &str| {
         fs::write(&path, text).unwrap();
         let planned = Recipe::load(&path, &[]).and_then(|recipe| plan(&recipe, &CATALOGUE, None));
-        planned.err().map(|problems| problems.render(true).len() + problems.to_json().to_string().len())
+        planned
+            .err()
+            .map(|problems| problems.render(true).len() + problems.to_json().to_string().len())
     };
     assert_eq!(problems(recipe), None);
     assert_eq!(problems(&format!("\u{feff}{}", recipe.replace('\n', "\r\n"))), None);
@@ -1541,7 +1596,9 @@ responses = ["answers", "checked/sample"]
     for (index, letter) in recipe.char_indices() {
         let (before, after) = (&recipe[..index], &recipe[index + letter.len_utf8()..]);
         let put = ["\"", "[", "]", "{", "=", "\n", "\r", "é", "\0", "${", ".", "0"][index % 12];
-        for damaged in [before.to_owned(), format!("{before}{after}"), format!("{before}{put}{after}")] {
+        for damaged in
+            [before.to_owned(), format!("{before}{after}"), format!("{before}{put}{after}")]
+        {
             wrong += usize::from(problems(&damaged).is_some());
         }
     }

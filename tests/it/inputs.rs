@@ -1,4 +1,4 @@
-//! No artifact stands under a key of contents that it was not made from, and nothing that a run started outlives it.
+//! Artifacts match the inputs in their keys, and nothing started by a run outlives it.
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use std::{
 use apeft::{
     digest::Digest,
     model::arithmetic,
-    plan::{Content, Fingerprint, Plan, plan},
+    plan::{Fingerprint, InputContent, Plan, plan},
     recipe::Recipe,
     stage::registry,
 };
@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::said;
 
-/// A folder with a recipe, a store and whatever a test puts there.
+/// A folder with a recipe, a store and a test's files.
 struct Bench {
     folder: tempfile::TempDir,
     program: PathBuf,
@@ -45,7 +45,8 @@ impl Bench {
     }
 
     fn recipe(&self, stages: &str) {
-        let text = format!("name = \"bench\"\n{stages}").replace("HERE", self.folder.path().to_str().unwrap());
+        let text = format!("name = \"bench\"\n{stages}")
+            .replace("HERE", self.folder.path().to_str().unwrap());
         fs::write(self.path("recipe.toml"), text).unwrap();
     }
 
@@ -59,7 +60,11 @@ impl Bench {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).current_dir(self.folder.path()).env_remove("APEFT_CACHE").env_remove("RUST_LOG");
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("APEFT_CACHE")
+            .env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -112,7 +117,8 @@ impl Ran {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        Path::new(self.stage(name)["artifact"].as_str().unwrap_or_else(|| panic!("{}", self.words))).join("o")
+        Path::new(self.stage(name)["artifact"].as_str().unwrap_or_else(|| panic!("{}", self.words)))
+            .join("o")
     }
 
     fn left(&self, name: &str) -> String {
@@ -120,48 +126,71 @@ impl Ran {
     }
 }
 
-/// A stage that runs a shell script and leaves the file `o`.
+/// A stage that runs a shell script and writes the file `o`.
 fn stage(name: &str, inputs: &str, script: &str, more: &str) -> String {
     format!(
-        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", '''{script}''']\noutputs = [\"o\"]\ninputs = [{inputs}]\n{more}\n"
+        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
+        '''{script}''']\noutputs = [\"o\"]\ninputs = [{inputs}]\n{more}\n"
     )
 }
 
-/// Says that it began, waits until the test lets it go on, and copies its input.
-const SLOW: &str = "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; cat $APEFT_INPUT_0 > o";
+/// Signals its start, waits for the test, and copies its input.
+const SLOW: &str =
+    "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; cat $APEFT_INPUT_0 > o";
 
 #[test]
 fn a_file_edited_during_a_run_fails_what_would_read_it_and_a_fresh_run_makes_it_right() {
     let slow = "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; echo 1 > o";
     let stages = [
         stage("slow", "", slow, ""),
-        // Its key is computed before the edit, it is started after it.
+        // Its key is computed before the edit; it starts after it.
         stage("waiting", "{ path = \"in.txt\" }", "cat $APEFT_INPUT_0 > o", ""),
         // It is looked up after the edit.
         stage("later", "\"slow\", { path = \"in.txt\" }", "cat $APEFT_INPUT_1 > o", ""),
     ];
     let bench = Bench::with(&stages.concat());
     bench.write("in.txt", "old\n");
-    let run = bench.command(&["run", "recipe.toml", "--json", "-j1", "--keep-going"]).spawn().unwrap();
+    let run =
+        bench.command(&["run", "recipe.toml", "--json", "-j1", "--keep-going"]).spawn().unwrap();
     bench.wait_for("began");
     bench.write("in.txt", "new\n");
     bench.write("go", "");
     let first = end(run);
     assert_eq!(first.status, Some(1));
-    assert_eq!((first.outcome("slow"), first.outcome("waiting"), first.outcome("later")), ("ran", "failed", "failed"));
-    assert!(first.words.contains("in.txt was written after this run looked at it"), "{}", first.words);
+    assert_eq!(
+        (first.outcome("slow"), first.outcome("waiting"), first.outcome("later")),
+        ("ran", "failed", "failed")
+    );
+    assert!(
+        first.words.contains("in.txt was written after its first use in this run"),
+        "{}",
+        first.words
+    );
     bench.write("in.txt", "old\n");
     let second = bench.run();
-    assert_eq!((second.left("waiting"), second.left("later")), ("old".to_owned(), "old".to_owned()));
+    assert_eq!(
+        (second.left("waiting"), second.left("later")),
+        ("old".to_owned(), "old".to_owned())
+    );
     bench.write("in.txt", "new\n");
     let third = bench.run();
     assert_eq!((third.left("waiting"), third.left("later")), ("new".to_owned(), "new".to_owned()));
     bench.assert_clean();
 }
 
-/// What happens to a file while a stage reads it, and is undone before the stage ends, keeps the stage from being sealed.
-fn assert_noticed(what: &str, prepare: impl Fn(&Bench), change: impl Fn(&Bench), undo: impl Fn(&Bench)) {
-    let bench = Bench::with(&stage("slow", "{ path = \"in\" }", &SLOW.replace("cat $APEFT_INPUT_0", "echo made"), ""));
+/// Changes of a file while a stage reads it, even if reverted before its end, prevent the commit.
+fn assert_noticed(
+    what: &str,
+    prepare: impl Fn(&Bench),
+    change: impl Fn(&Bench),
+    undo: impl Fn(&Bench),
+) {
+    let bench = Bench::with(&stage(
+        "slow",
+        "{ path = \"in\" }",
+        &SLOW.replace("cat $APEFT_INPUT_0", "echo made"),
+        "",
+    ));
     prepare(&bench);
     let run = bench.start();
     bench.wait_for("began");
@@ -169,10 +198,20 @@ fn assert_noticed(what: &str, prepare: impl Fn(&Bench), change: impl Fn(&Bench),
     undo(&bench);
     bench.write("go", "");
     let first = end(run);
-    assert_eq!((first.status, first.outcome("slow")), (Some(1), "failed"), "{what}: {}", first.words);
+    assert_eq!(
+        (first.status, first.outcome("slow")),
+        (Some(1), "failed"),
+        "{what}: {}",
+        first.words
+    );
     assert!(first.words.contains("changed during the run"), "{what}: {}", first.words);
     let second = bench.run();
-    assert_eq!((second.status, second.outcome("slow")), (Some(0), "ran"), "{what}: {}", second.words);
+    assert_eq!(
+        (second.status, second.outcome("slow")),
+        (Some(0), "ran"),
+        "{what}: {}",
+        second.words
+    );
 }
 
 #[test]
@@ -252,13 +291,22 @@ fn a_stage_that_writes_into_what_it_reads_fails_and_poisons_nothing() {
     let bad = "chmod u+w $APEFT_INPUT_0/o; echo evil > $APEFT_INPUT_0/o; echo done > o";
     let victim = stage("victim", "\"data\", \"bad\"", "cat $APEFT_INPUT_0/o > o", "");
     let data = stage("data", "", "echo good > o", "");
-    let bench = Bench::with(&[data.clone(), stage("bad", "\"data\"", bad, ""), victim.clone()].concat());
+    let bench =
+        Bench::with(&[data.clone(), stage("bad", "\"data\"", bad, ""), victim.clone()].concat());
     let first = bench.run();
-    assert_eq!((first.outcome("data"), first.outcome("bad"), first.outcome("victim")), ("ran", "failed", "skipped"));
-    assert!(first.words.contains("a stage must not write into what it reads"), "{}", first.words);
+    assert_eq!(
+        (first.outcome("data"), first.outcome("bad"), first.outcome("victim")),
+        ("ran", "failed", "skipped")
+    );
+    assert!(first.words.contains("a stage must not write into its inputs"), "{}", first.words);
     bench.recipe(&[data, stage("bad", "\"data\"", "echo done > o", ""), victim].concat());
     let second = bench.run();
-    assert_eq!((second.status, second.left("victim").as_str()), (Some(0), "good"), "{}", second.words);
+    assert_eq!(
+        (second.status, second.left("victim").as_str()),
+        (Some(0), "good"),
+        "{}",
+        second.words
+    );
     let mode = fs::metadata(second.file("data")).unwrap().permissions().mode();
     assert_eq!(mode & 0o222, 0, "{mode:o}");
     bench.assert_clean();
@@ -266,7 +314,8 @@ fn a_stage_that_writes_into_what_it_reads_fails_and_poisons_nothing() {
 
 #[test]
 fn an_artifact_that_vanishes_while_it_is_read_fails_its_reader() {
-    let reader = "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; cat $APEFT_INPUT_0/o > o; true";
+    let reader = "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; cat \
+    $APEFT_INPUT_0/o > o; true";
     let stages = [stage("a", "", "echo good > o", ""), stage("b", "\"a\"", reader, "")];
     let bench = Bench::with(&stages.concat());
     let run = bench.start();
@@ -300,7 +349,12 @@ fn weights_that_are_replaced_after_an_import_are_never_read_under_the_old_key() 
     fs::write(&weights, &wrong).unwrap();
     bench.write("go", "");
     let first = end(run);
-    assert_eq!((first.outcome("base"), first.outcome("reader")), ("ran", "failed"), "{}", first.words);
+    assert_eq!(
+        (first.outcome("base"), first.outcome("reader")),
+        ("ran", "failed"),
+        "{}",
+        first.words
+    );
     assert!(first.words.contains("model.safetensors was written"), "{}", first.words);
     let of_wrong = bench.run().left("reader");
     fs::write(&weights, &right).unwrap();
@@ -312,7 +366,9 @@ fn weights_that_are_replaced_after_an_import_are_never_read_under_the_old_key() 
 
 #[test]
 fn what_an_attempt_left_is_not_gone_on_from_where_its_inputs_were_written_since() {
-    let script = "if [ -e $APEFT_CHECKPOINT/half ]; then cat $APEFT_CHECKPOINT/half > o; exit; fi; cat $APEFT_INPUT_0 > $APEFT_CHECKPOINT/half; echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; cp $APEFT_CHECKPOINT/half o";
+    let script = "if [ -e $APEFT_CHECKPOINT/half ]; then cat $APEFT_CHECKPOINT/half > o; exit; \
+    fi; cat $APEFT_INPUT_0 > $APEFT_CHECKPOINT/half; echo > HERE/began; while ! [ -e HERE/go ]; \
+    do sleep 0.02; done; cp $APEFT_CHECKPOINT/half o";
     for (edited, warned) in [(false, false), (true, true)] {
         let bench = Bench::with(&stage("a", "{ path = \"in\" }", script, ""));
         bench.write("in", "old\n");
@@ -320,7 +376,8 @@ fn what_an_attempt_left_is_not_gone_on_from_where_its_inputs_were_written_since(
         let mut run = bench.start();
         bench.wait_for("began");
         if edited {
-            let half = fs::read_dir(bench.path("cache/v1/work")).unwrap().next().unwrap().unwrap().path();
+            let half =
+                fs::read_dir(bench.path("cache/v1/work")).unwrap().next().unwrap().unwrap().path();
             fs::write(half.join("checkpoint/half"), "new\n").unwrap();
             bench.write("in", "new\n");
         }
@@ -331,8 +388,13 @@ fn what_an_attempt_left_is_not_gone_on_from_where_its_inputs_were_written_since(
         }
         bench.write("go", "");
         let second = bench.run();
-        assert_eq!((second.status, second.left("a").as_str()), (Some(0), "old"), "{}", second.words);
-        assert_eq!(second.words.contains("is not gone on from"), warned, "{}", second.words);
+        assert_eq!(
+            (second.status, second.left("a").as_str()),
+            (Some(0), "old"),
+            "{}",
+            second.words
+        );
+        assert_eq!(second.words.contains("are discarded"), warned, "{}", second.words);
     }
 }
 
@@ -374,8 +436,9 @@ fn a_file_that_is_cut_while_it_is_hashed_is_an_error_of_its_stage() {
 
 #[test]
 fn a_run_goes_on_with_the_program_that_began_it() {
-    let stages: String =
-        (0..3).map(|index| stage(&format!("s{index}"), "", &format!("echo {index} > o"), "")).collect();
+    let stages: String = (0..3)
+        .map(|index| stage(&format!("s{index}"), "", &format!("echo {index} > o"), ""))
+        .collect();
     let slow = "echo > HERE/began; while ! [ -e HERE/go ]; do sleep 0.02; done; echo 1 > o";
     let mut bench = Bench::with(&[stage("first", "", slow, ""), stages].concat());
     bench.program = bench.path("apeft");
@@ -392,22 +455,40 @@ fn a_run_goes_on_with_the_program_that_began_it() {
 #[test]
 fn a_program_with_a_slash_is_relative_to_its_recipe_and_its_content_is_in_the_key() {
     let bench = Bench::with("");
-    let recipe = "name = \"r\"\n[stage.a]\nkind = \"command\"\nprogram = \"./bin/make.sh\"\noutputs = [\"o\"]\n";
+    let recipe = "name = \"r\"\n[stage.a]\nkind = \"command\"\nprogram = \
+    \"./bin/make.sh\"\noutputs = [\"o\"]\n";
     for project in ["one", "two"] {
         fs::create_dir_all(bench.path(project).join("bin")).unwrap();
         bench.write(&format!("{project}/recipe.toml"), recipe);
         let program = format!("{project}/bin/make.sh");
-        bench.write(&program, &format!("#!/bin/sh\n# $APEFT_INPUT_0\necho {project} ${{APEFT_INPUT_0-none}} > o\n"));
+        bench.write(
+            &program,
+            &format!("#!/bin/sh\n# $APEFT_INPUT_0\necho {project} ${{APEFT_INPUT_0-none}} > o\n"),
+        );
         fs::set_permissions(bench.path(&program), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let run = |folder: &str, recipe: &str| {
         let mut command = bench.command(&["run", recipe, "--json"]);
-        ran(command.current_dir(bench.path(folder)).env("APEFT_CACHE", bench.path("cache")).output().unwrap())
+        ran(command
+            .current_dir(bench.path(folder))
+            .env("APEFT_CACHE", bench.path("cache"))
+            .output()
+            .unwrap())
     };
     let from_above = run("", "one/recipe.toml");
-    assert_eq!((from_above.outcome("a"), from_above.left("a").as_str()), ("ran", "one none"), "{}", from_above.words);
+    assert_eq!(
+        (from_above.outcome("a"), from_above.left("a").as_str()),
+        ("ran", "one none"),
+        "{}",
+        from_above.words
+    );
     let other = run("two", "recipe.toml");
-    assert_eq!((other.outcome("a"), other.left("a").as_str()), ("ran", "two none"), "{}", other.words);
+    assert_eq!(
+        (other.outcome("a"), other.left("a").as_str()),
+        ("ran", "two none"),
+        "{}",
+        other.words
+    );
     let again = run("one", "recipe.toml");
     assert_eq!((again.outcome("a"), again.left("a").as_str()), ("cached", "one none"));
     bench.write("one/bin/make.sh", "#!/bin/sh\necho edited > o\n");
@@ -419,8 +500,66 @@ fn a_program_with_a_slash_is_relative_to_its_recipe_and_its_content_is_in_the_ke
 }
 
 #[test]
+fn paths_are_relative_to_where_a_recipe_was_named_and_those_of_settings_to_the_current_folder() {
+    let bench = Bench::with("");
+    let recipe =
+        "name = \"r\"\n[stage.a]\nkind = \"command\"\nprogram = \"./make.sh\"\noutputs = [\"o\"]\n";
+    for folder in ["", "named", "target/inner", "target"] {
+        fs::create_dir_all(bench.path(folder)).unwrap();
+        let program = bench.path(folder).join("make.sh");
+        fs::write(&program, format!("#!/bin/sh\necho in {folder} > o\n")).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    bench.write("target/inner/recipe.toml", recipe);
+    bench.write("target/recipe.toml", recipe);
+    std::os::unix::fs::symlink("../target/inner/recipe.toml", bench.path("named/recipe.toml"))
+        .unwrap();
+    std::os::unix::fs::symlink("target/inner", bench.path("link")).unwrap();
+    let left = |arguments: &[&str]| {
+        let ran = ran_of(&mut bench.command(&[&["run", "--json"], arguments].concat()));
+        assert_eq!(ran.status, Some(0), "{}", ran.words);
+        ran.left("a")
+    };
+    assert_eq!(left(&["named/recipe.toml"]), "in named");
+    assert_eq!(left(&["link/recipe.toml"]), "in target/inner");
+    assert_eq!(
+        left(&["link/../recipe.toml"]),
+        "in target",
+        "up from where the link leads, as the system reads it"
+    );
+    assert_eq!(left(&["named/recipe.toml", "--set", "stage.a.program=./make.sh"]), "in");
+    assert_eq!(
+        left(&["named/recipe.toml", "--set", "stage.a.program=target/make.sh"]),
+        "in target"
+    );
+}
+
+/// The same where the setting replaces the path within a table of the recipe's.
+#[test]
+fn a_path_that_a_setting_puts_into_a_table_is_relative_to_the_current_folder() {
+    let bench = Bench::with("");
+    fs::create_dir_all(bench.path("sub")).unwrap();
+    for (name, text) in [("x", "here"), ("sub/x", "beside"), ("sub/y", "other")] {
+        bench.write(name, text);
+    }
+    let stage = stage("a", "", "cat $APEFT_INPUT_0 > o", "")
+        .replace("inputs = []", "inputs = { path = \"y\" }");
+    bench.write("sub/recipe.toml", &format!("name = \"r\"\n{stage}"));
+    let left = |arguments: &[&str]| {
+        let ran = ran_of(&mut bench.command(&[&["run", "--json"], arguments].concat()));
+        assert_eq!(ran.status, Some(0), "{}", ran.words);
+        ran.left("a")
+    };
+    assert_eq!(left(&["sub/recipe.toml"]), "other");
+    assert_eq!(left(&["sub/recipe.toml", "--set", "stage.a.inputs={path=\"x\"}"]), "here");
+    assert_eq!(left(&["sub/recipe.toml", "--set", "stage.a.inputs.path=x"]), "here");
+}
+
+#[test]
 fn the_ending_of_a_file_is_part_of_what_it_is() {
-    let recipe = |name: &str| stage("a", &format!("{{ path = \"{name}\" }}"), "basename $APEFT_INPUT_0 > o", "");
+    let recipe = |name: &str| {
+        stage("a", &format!("{{ path = \"{name}\" }}"), "basename $APEFT_INPUT_0 > o", "")
+    };
     let bench = Bench::with(&recipe("one.jsonl"));
     for name in ["one.jsonl", "one.db", "two.db"] {
         bench.write(name, "the same\n");
@@ -446,11 +585,13 @@ fn assert_gone(process: &str) {
 }
 
 fn children(of: u32) -> Vec<Pid> {
-    let numbers =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let numbers = fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     let is_child = |number: &i32| {
         let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)) == Some(&*of.to_string())
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1))
+            == Some(&*of.to_string())
     };
     numbers.filter(is_child).filter_map(Pid::from_raw).collect()
 }
@@ -469,18 +610,25 @@ fn a_program_ends_where_both_its_attempt_and_the_run_are_killed() {
     processes.iter().for_each(|process| assert_gone(process));
 }
 
-/// A daemon: a session of its own, its parent gone, its output elsewhere. It says who it is.
-const DAEMON: &str = "setsid sh -c 'echo $$ > HERE/daemon; sleep 0.7; echo more >> o; sleep 1000' > HERE/said 2>&1 & while ! [ -s HERE/daemon ]; do sleep 0.02; done";
+/// A daemon in its own session, without a parent and with redirected output; it prints its process
+/// id.
+const DAEMON: &str = "setsid sh -c 'echo $$ > HERE/daemon; sleep 0.7; echo more >> o; sleep \
+1000' > HERE/said 2>&1 & while ! [ -s HERE/daemon ]; do sleep 0.02; done";
 
 #[test]
 fn a_daemon_ends_with_its_stage_however_that_ends() {
-    for (how, more) in
-        [("well", ""), ("badly", "exit 3"), ("late", "sleep 1000"), ("killed", "sleep 1000"), ("all", "sleep 1000")]
-    {
+    for (how, more) in [
+        ("well", ""),
+        ("badly", "exit 3"),
+        ("late", "sleep 1000"),
+        ("killed", "sleep 1000"),
+        ("all", "sleep 1000"),
+    ] {
         let timeout = if how == "late" { "timeout = 1" } else { "" };
         let script = format!("echo x > o; {DAEMON}; {more}").replace('\'', "\\\"");
         let text = format!(
-            "[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \"{script}\"]\noutputs = [\"o\"]\n{timeout}\n"
+            "[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
+            \"{script}\"]\noutputs = [\"o\"]\n{timeout}\n"
         );
         let bench = Bench::with(&text);
         let mut run = bench.start();
@@ -512,9 +660,10 @@ fn a_daemon_ends_with_its_stage_however_that_ends() {
 
 #[test]
 fn a_program_that_is_not_there_or_dies_is_said_as_before() {
-    let missing = "[stage.a]\nkind = \"command\"\nprogram = \"no-such-program\"\noutputs = [\"o\"]\n";
+    let missing =
+        "[stage.a]\nkind = \"command\"\nprogram = \"no-such-program\"\noutputs = [\"o\"]\n";
     for (text, said) in [
-        (missing.to_owned(), "cannot run `no-such-program`: No such file or directory"),
+        (missing.to_owned(), "cannot run `no-such-program`: not found on PATH"),
         (stage("a", "", "exit 3", ""), "`sh` failed: exit status: 3"),
         (stage("a", "", "kill -9 $$", ""), "`sh` failed: signal: 9"),
     ] {
@@ -539,37 +688,47 @@ fn limits_beyond_every_clock_and_counter_are_errors_of_the_recipe() {
         assert!(ran.words.contains(expected), "{field}: {}", ran.words);
     }
     assert_eq!(
-        Bench::with(&stage("a", "", "echo x > o", "timeout = \"36500 d\"\nretries = 1000")).run().status,
+        Bench::with(&stage("a", "", "echo x > o", "timeout = \"36500 d\"\nretries = 1000"))
+            .run()
+            .status,
         Some(0)
     );
 }
 
-/// Few processes and files: whatever happens is said, nothing hangs or panics, and retries wait until there is room.
+/// Limits on processes and files: errors are reported, nothing hangs or panics, and retries wait
+/// for resources.
 #[test]
 fn few_processes_or_files_are_errors_in_words() {
     let bench = Bench::with(&stage("a", "", "echo x > o", ""));
-    for limit in ["-n 6", "-n 9", "-n 12", "-n 16", "-n 24", "-u 1", "-u 2", "-u 3", "-u 5", "-u 8"] {
+    for limit in ["-n 6", "-n 9", "-n 12", "-n 16", "-n 24", "-u 1", "-u 2", "-u 3", "-u 5", "-u 8"]
+    {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let program = folder.path().join("apeft");
         fs::copy(&bench.program, &program).unwrap();
         fs::copy(bench.path("recipe.toml"), folder.path().join("recipe.toml")).unwrap();
         let mut command = Command::new("bash");
-        command.args(["-c", &format!("ulimit {limit}; exec ./apeft run recipe.toml")]).current_dir(folder.path());
+        command
+            .args(["-c", &format!("ulimit {limit}; exec ./apeft run recipe.toml")])
+            .current_dir(folder.path());
         if rustix::process::getuid().is_root() {
-            // Root has no limit on processes; nobody else runs anything under this number.
+            // Root has no limit on processes; this user id is not in use.
             command.uid(64_321);
         }
         let output = command.stdin(Stdio::null()).env_remove("RUST_LOG").output().unwrap();
         let words = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code().is_some_and(|code| code <= 3), "{limit}: {:?} {words}", output.status);
+        assert!(
+            output.status.code().is_some_and(|code| code <= 3),
+            "{limit}: {:?} {words}",
+            output.status
+        );
         assert!(!words.contains("panicked"), "{limit}: {words}");
         let name = format!("`ulimit {}`", limit.split(' ').next().unwrap());
         assert!(output.status.success() || words.contains(&name), "{limit}: {words}");
     }
 }
 
-/// The job of an attempt is a file without a name; without a folder for such files no process can be started.
+/// An attempt's job is an unnamed file; without a folder for such files no process can be started.
 #[test]
 fn a_process_that_could_not_be_started_is_tried_again_a_little_later() {
     let bench = Bench::with(&stage("a", "", "echo x > o", "retries = 5"));
@@ -584,7 +743,7 @@ fn a_process_that_could_not_be_started_is_tried_again_a_little_later() {
     fs::create_dir(bench.path("tmp")).unwrap();
     let ran = end(run);
     assert_eq!((ran.status, ran.left("a").as_str()), (Some(0), "x"));
-    // Where it never can be started, it has failed, and nobody interrupted it.
+    // A process that can never be started is a failure, not an interruption.
     let bench = Bench::with(&stage("a", "", "echo x > o", "retries = 1"));
     let mut command = bench.command(&["run", "recipe.toml", "--json"]);
     let never = ran_of(command.env("TMPDIR", bench.path("tmp")));
@@ -594,11 +753,15 @@ fn a_process_that_could_not_be_started_is_tried_again_a_little_later() {
 #[test]
 fn a_gpu_that_is_not_there_is_refused_before_anything_runs() {
     let first = stage("first", "", "echo x > o; echo > HERE/began", "");
-    let model = "[stage.model]\nkind = \"sample\"\nmodel = { path = \"m\" }\nprompts = { path = \"p.jsonl\" }\ndevice = \"cuda:77\"\n";
+    let model = "[stage.model]\nkind = \"sample\"\nmodel = { path = \"m\" }\nprompts = { path = \
+    \"p.jsonl\" }\ndevice = \"cuda:77\"\n";
     let bench = Bench::with(&[first, model.to_owned()].concat());
-    fs::create_dir(bench.path("m")).unwrap();
-    bench.write("m/config.json", "{}");
-    bench.write("p.jsonl", "");
+    symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama"), bench.path("m"))
+        .unwrap();
+    bench.write(
+        "p.jsonl",
+        "{\"id\":\"a\",\"prompt\":\"Who?\",\"topic\":\"Ada\",\"domain\":\"people\"}\n",
+    );
     let run = bench.run();
     assert_eq!(run.status, Some(1), "{}", run.words);
     assert!(run.words.contains("its device is `cuda:77`"), "{}", run.words);
@@ -608,8 +771,8 @@ fn a_gpu_that_is_not_there_is_refused_before_anything_runs() {
     assert_eq!(validated.status.code(), expected, "{}", String::from_utf8_lossy(&validated.stderr));
 }
 
-/// The sum of a product's element as the name says it is formed: blocks of equal length, each added up in order with one
-/// rounding a step, then added to those before it.
+/// Sum of a product's element as the backend name describes it: blocks of equal length, each summed
+/// in order with one rounding per step, then added to the previous blocks.
 #[test]
 fn products_are_added_up_as_the_name_says() {
     const INNER: usize = 5000;
@@ -644,9 +807,9 @@ fn products_are_added_up_as_the_name_says() {
     }
 }
 
-/// All fingerprints of a plan, by the stages' names; every input has the same contents.
+/// All fingerprints of a plan by stage name; every input has the same contents.
 fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
-    let content = Content { digest: Digest::from_bytes([1; 32]), extension: None };
+    let content = InputContent { digest: Digest::from_bytes([1; 32]), extension: None };
     let stages = plan.order.iter().map(|node| &plan.graph[*node]);
     let fingerprint = |stage: &apeft::plan::PlannedStage| {
         let contents = vec![content.clone(); stage.inputs.len()];
@@ -659,7 +822,8 @@ fn fingerprints(plan: &Plan) -> BTreeMap<String, Fingerprint> {
 fn the_order_of_a_list_matters_only_where_it_means_something() {
     let read = |arguments: &str, outputs: &str| {
         let bench = Bench::with(&format!(
-            "[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [{arguments}]\noutputs = [{outputs}]\n"
+            "[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [{arguments}]\noutputs \
+            = [{outputs}]\n"
         ));
         let recipe = Recipe::load(&bench.path("recipe.toml"), &[]).unwrap();
         fingerprints(&plan(&recipe, &registry::catalogue(), None).unwrap())
@@ -670,7 +834,8 @@ fn the_order_of_a_list_matters_only_where_it_means_something() {
     assert_ne!(first, read("\"-c\", \"true\"", "\"x\""));
 }
 
-/// The resolved recipe has every default written out; every kind but `command` and `import` is in these recipes.
+/// The resolved recipe has every default; every kind but `command` and `import` is in these
+/// recipes.
 #[test]
 fn a_default_that_is_written_out_leaves_every_key() {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
@@ -687,7 +852,8 @@ fn a_default_that_is_written_out_leaves_every_key() {
         let resolved = folder.path().join("resolved.toml");
         fs::write(&resolved, &first.resolved).unwrap();
         written += first.resolved.lines().count();
-        let second = read(&resolved).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
+        let second =
+            read(&resolved).unwrap_or_else(|problems| panic!("{}: {problems}", path.display()));
         kinds.extend(first.order.iter().map(|node| first.graph[*node].kind.name));
         assert_eq!(fingerprints(&first), fingerprints(&second), "{}", path.display());
     }

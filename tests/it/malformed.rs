@@ -1,4 +1,4 @@
-//! Model directories that are broken in hundreds of ways: each is refused with the name of a file, and none ends in a panic.
+//! Model directories damaged in hundreds of ways: each error names a file, and none panics.
 
 use std::{
     collections::BTreeMap,
@@ -8,21 +8,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use apeft::model::{Adapter, Encoder, Place, Transformer};
+use apeft::model::{Adapter, Encoder, Placement, Transformer};
 use serde_json::{Map, Value, json};
 
-/// Something done to a whole directory, after which it is broken.
+/// Damage to a whole directory.
 type Damage = (String, Box<dyn Fn(&Path)>);
-/// What is done to one tensor of a header.
+/// Damage to one tensor of a header.
 type HeaderChange = fn(&mut Map<String, Value>, &str);
-/// Something with a name.
+/// A named item.
 type Named<T> = (&'static str, T);
 
 fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-/// A whole directory: a model with tokenizer and adapter.
+/// An intact directory: a model with tokenizer and adapter.
 fn whole() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for from in ["models/llama", "models/llama/adapter", "tiny-llama"] {
@@ -38,12 +38,13 @@ fn whole() -> tempfile::TempDir {
     folder
 }
 
-/// Byte-level BPE without merges, with no more tokens than the model has.
+/// Byte-level BPE without merges, with no more tokens than the model.
 pub(super) fn small_tokenizer() -> Value {
     let special = ["<s>", "</s>", "<pad>"];
     let letters = (b'a'..=b'z').map(|letter| char::from(letter).to_string());
     let tokens = special.map(str::to_owned).into_iter().chain(letters);
-    let vocabulary: Map<String, Value> = tokens.enumerate().map(|(number, token)| (token, json!(number))).collect();
+    let vocabulary: Map<String, Value> =
+        tokens.enumerate().map(|(number, token)| (token, json!(number))).collect();
     let added = |(number, token): (usize, &str)| {
         json!({"id": number, "content": token, "single_word": false, "lstrip": false, "rstrip": false,
             "normalized": false, "special": true})
@@ -68,9 +69,10 @@ pub(super) fn small_tokenizer() -> Value {
     })
 }
 
-/// Reads all of it, as `generate` would.
+/// Reads everything, as `generate` would.
 fn read(directory: &Path) -> Result<(), String> {
-    let mut model = Transformer::load(directory, &Place::cpu()).map_err(|error| error.to_string())?;
+    let mut model =
+        Transformer::load(directory, &Placement::cpu()).map_err(|error| error.to_string())?;
     Adapter::load(directory, &mut model).map_err(|error| error.to_string())?;
     Encoder::load(directory, &model.config).map_err(|error| error.to_string()).map(|_| ())
 }
@@ -83,10 +85,15 @@ fn edit(path: &Path, change: impl Fn(Vec<u8>) -> Vec<u8>) {
     fs::write(path, change(fs::read(path).unwrap())).unwrap();
 }
 
-const FILES: [&str; 5] =
-    ["model.safetensors", "config.json", "tokenizer.json", "adapter_config.json", "adapter_model.safetensors"];
+const FILES: [&str; 5] = [
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+];
 
-/// Files that are cut, emptied, missing, folders, pipes, or links that lead nowhere.
+/// Truncated, empty and missing files, folders, pipes, and dangling links.
 fn whole_files() -> Vec<Damage> {
     let mut all = Vec::new();
     for file in FILES {
@@ -95,7 +102,9 @@ fn whole_files() -> Vec<Damage> {
                 edit(&directory.join(file), |bytes| bytes[..bytes.len() * cut / 12].to_vec());
             }));
         }
-        all.push(damage(format!("no {file}"), move |directory| fs::remove_file(directory.join(file)).unwrap()));
+        all.push(damage(format!("no {file}"), move |directory| {
+            fs::remove_file(directory.join(file)).unwrap()
+        }));
         all.push(damage(format!("{file} not UTF-8"), move |directory| {
             edit(&directory.join(file), |bytes| [&[0xff, 0xfe, 0xff], bytes.as_slice()].concat());
         }));
@@ -104,7 +113,14 @@ fn whole_files() -> Vec<Damage> {
             ("a circle of links", |path| symlink(path, path).unwrap()),
             ("a pipe", |path| {
                 let kind = rustix::fs::FileType::Fifo;
-                rustix::fs::mknodat(rustix::fs::CWD, path, kind, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+                rustix::fs::mknodat(
+                    rustix::fs::CWD,
+                    path,
+                    kind,
+                    rustix::fs::Mode::from_raw_mode(0o600),
+                    0,
+                )
+                .unwrap();
             }),
         ];
         for (what, replace) in replacements {
@@ -127,17 +143,21 @@ fn whole_files() -> Vec<Damage> {
             symlink(&path, &path).unwrap();
         }));
     }
-    // Some texts are right for a template, and two of the files may say what they like.
-    all.retain(|(what, _)| !["chat_template.jinja: cut", "chat_template.jinja: a list"].contains(&what.as_str()));
+    // Some texts are valid templates, and two of the files may have any content.
+    all.retain(|(what, _)| {
+        !["chat_template.jinja: cut", "chat_template.jinja: a list"].contains(&what.as_str())
+    });
     all
 }
 
-/// Headers of safetensors files that lie.
+/// Inconsistent headers of safetensors files.
 fn headers() -> Vec<Damage> {
     let mut all = Vec::new();
     for length in [0, 1, 7, 1 << 20, 100_000_001, 10_000_000_000, u64::MAX / 2, u64::MAX] {
         all.push(damage(format!("a header of {length} bytes"), move |directory| {
-            edit(&directory.join("model.safetensors"), |bytes| [&length.to_le_bytes(), &bytes[8..]].concat());
+            edit(&directory.join("model.safetensors"), |bytes| {
+                [&length.to_le_bytes(), &bytes[8..]].concat()
+            });
         }));
     }
     let names = header(&fs::read(data().join("models/llama/model.safetensors")).unwrap()).0;
@@ -149,9 +169,13 @@ fn headers() -> Vec<Damage> {
             ("of one more axis", |header, name| {
                 header[name]["shape"].as_array_mut().unwrap().insert(0, json!(1));
             }),
-            ("of an absurd shape", |header, name| header[name]["shape"] = json!([1_u64 << 40, 1_u64 << 40])),
+            ("of an absurd shape", |header, name| {
+                header[name]["shape"] = json!([1_u64 << 40, 1_u64 << 40])
+            }),
             ("of a negative shape", |header, name| header[name]["shape"] = json!([-1])),
-            ("beyond the file", |header, name| header[name]["data_offsets"] = json!([0, 1_u64 << 40])),
+            ("beyond the file", |header, name| {
+                header[name]["data_offsets"] = json!([0, 1_u64 << 40])
+            }),
             ("backwards", |header, name| header[name]["data_offsets"] = json!([64, 0])),
             ("named twice as long", |header, name| {
                 let value = header.remove(name).unwrap();
@@ -175,7 +199,8 @@ fn headers() -> Vec<Damage> {
             all.push(damage(format!("{name} has {what}"), move |directory| {
                 edit(&directory.join("model.safetensors"), |mut bytes| {
                     let (table, values) = header(&bytes);
-                    let start = bytes.len() - values.len() + table[&name]["data_offsets"][0].as_u64().unwrap() as usize;
+                    let start = bytes.len() - values.len()
+                        + table[&name]["data_offsets"][0].as_u64().unwrap() as usize;
                     bytes[start + 8..start + 12].copy_from_slice(&value.to_le_bytes());
                     bytes
                 });
@@ -190,7 +215,7 @@ fn header(bytes: &[u8]) -> (Map<String, Value>, &[u8]) {
     (serde_json::from_slice(&bytes[8..8 + length]).unwrap(), &bytes[8 + length..])
 }
 
-/// Configs whose fields are absurd.
+/// Configs with absurd values.
 fn fields() -> Vec<Damage> {
     let mut all = Vec::new();
     let mut set = |file: &'static str, field: &'static str, value: Value| {
@@ -202,10 +227,24 @@ fn fields() -> Vec<Damage> {
             });
         }));
     };
-    let sizes =
-        ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", "head_dim"];
+    let sizes = [
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "vocab_size",
+        "head_dim",
+    ];
     for field in sizes {
-        for value in [json!(0), json!(-1), json!(3), json!(1.5), json!(1_u64 << 40), json!("many"), json!([])] {
+        for value in [
+            json!(0),
+            json!(-1),
+            json!(3),
+            json!(1.5),
+            json!(1_u64 << 40),
+            json!("many"),
+            json!([]),
+        ] {
             set("config.json", field, value);
         }
     }
@@ -232,7 +271,7 @@ fn fields() -> Vec<Damage> {
         ("attention_bias", json!(true)),
         ("attention_bias", json!(1)),
     ] {
-        // The end token of the generation config holds.
+        // EOS of the generation config takes precedence.
         if field != "eos_token_id" {
             set("config.json", field, value);
         } else {
@@ -265,14 +304,17 @@ fn fields() -> Vec<Damage> {
     all
 }
 
-/// Several files, and the index that tells which tensor is where.
+/// Several weight files and their index.
 fn indices() -> Vec<Damage> {
     let name = "model.safetensors.index.json";
     let texts: BTreeMap<&str, Value> = BTreeMap::from([
         ("no table", json!({})),
         ("a list", json!([])),
         ("a number for a file", json!({"weight_map": {"model.norm.weight": 5}})),
-        ("a file that is not there", json!({"weight_map": {"model.norm.weight": "model-00001-of-00009.safetensors"}})),
+        (
+            "a file that is not there",
+            json!({"weight_map": {"model.norm.weight": "model-00001-of-00009.safetensors"}}),
+        ),
         ("a file elsewhere", json!({"weight_map": {"model.norm.weight": "../../etc/passwd"}})),
         ("an absolute path", json!({"weight_map": {"model.norm.weight": "/etc/passwd"}})),
         ("nothing", json!({"weight_map": {}})),
@@ -294,7 +336,8 @@ fn a_whole_directory_is_read() {
 
 #[test]
 fn every_broken_directory_is_refused_with_the_name_of_a_file() {
-    let all: Vec<Damage> = [whole_files(), headers(), fields(), indices()].into_iter().flatten().collect();
+    let all: Vec<Damage> =
+        [whole_files(), headers(), fields(), indices()].into_iter().flatten().collect();
     assert!(all.len() >= 200, "{}", all.len());
     let mut problems = Vec::new();
     for (what, change) in all {
@@ -306,7 +349,8 @@ fn every_broken_directory_is_refused_with_the_name_of_a_file() {
             Ok(Err(error)) => {
                 let named = error.strip_prefix(&format!("{}/", folder.path().display()));
                 let file = named.and_then(|rest| rest.split([':', ' ']).next()).unwrap_or_default();
-                if ![".json", ".safetensors", ".jinja"].iter().any(|ending| file.ends_with(ending)) {
+                if ![".json", ".safetensors", ".jinja"].iter().any(|ending| file.ends_with(ending))
+                {
                     problems.push(format!("{what}: no file is named: {error}"));
                 }
             }
@@ -315,7 +359,7 @@ fn every_broken_directory_is_refused_with_the_name_of_a_file() {
     assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
 }
 
-/// What damage leaves readable must not end in a panic either.
+/// Damage that remains readable must not cause a panic either.
 #[test]
 fn bits_turned_at_random_never_panic() {
     let mut stream = apeft::seed::Seed::root(1).stream();

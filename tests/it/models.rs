@@ -1,4 +1,5 @@
-//! Model directories as they come: each is read as transformers reads it, or refused with what is wrong and what to do.
+//! Model directories as found in practice: read as transformers reads them, or rejected with the
+//! problem and a fix.
 
 use std::{
     fs,
@@ -7,7 +8,10 @@ use std::{
     process::Command,
 };
 
-use apeft::model::{Adapter, ModelConfig, NumberFormat, Place, Transformer, generation_settings};
+use apeft::{
+    device::DeviceName,
+    model::{Adapter, ModelConfig, NumberFormat, Placement, Transformer, generation_settings},
+};
 use burn::tensor::{Int, Tensor, TensorData};
 use serde_json::{Map, Value, json};
 
@@ -15,7 +19,7 @@ fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-/// A copy of one of the directories that transformers wrote, with these changes to its config.
+/// A copy of a directory written by transformers, with changes to its config.
 fn changed(name: &str, fields: &Value) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(data().join("models").join(name)).unwrap() {
@@ -25,13 +29,14 @@ fn changed(name: &str, fields: &Value) -> tempfile::TempDir {
         }
     }
     let path = folder.path().join("config.json");
-    let mut config: Map<String, Value> = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let mut config: Map<String, Value> =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     config.extend(fields.as_object().unwrap().clone());
     fs::write(&path, Value::Object(config).to_string()).unwrap();
     folder
 }
 
-/// The same, with a tokenizer of no more tokens than the model has, for the program.
+/// The same with a tokenizer of no more tokens than the model, for the program.
 fn whole(name: &str, fields: &Value) -> tempfile::TempDir {
     let folder = changed(name, fields);
     let tokenizer = super::malformed::small_tokenizer();
@@ -42,18 +47,21 @@ fn whole(name: &str, fields: &Value) -> tempfile::TempDir {
 }
 
 fn reference(name: &str) -> Value {
-    serde_json::from_str(&fs::read_to_string(data().join("models").join(name).join("reference.json")).unwrap()).unwrap()
+    serde_json::from_str(
+        &fs::read_to_string(data().join("models").join(name).join("reference.json")).unwrap(),
+    )
+    .unwrap()
 }
 
-/// The largest difference of a directory's logits to recorded ones, over the largest of these.
+/// Largest difference from recorded logits, relative to the largest of them.
 fn difference(directory: &Path, expected: &Value) -> f64 {
-    let model = Transformer::load(directory, &Place::cpu()).unwrap();
+    let model = Transformer::load(directory, &Placement::cpu()).unwrap();
     let (mut largest, mut scale): (f64, f64) = (0.0, 0.0);
     let rows: Vec<Vec<i32>> = serde_json::from_value(expected["rows"].clone()).unwrap();
     let logits: Vec<Vec<Vec<f64>>> = serde_json::from_value(expected["logits"].clone()).unwrap();
     for (row, expected) in rows.iter().zip(logits) {
         let tokens = TensorData::new(row.clone(), [1, row.len()]);
-        let tokens = Tensor::<2, Int>::from_data(tokens, &Place::cpu().device);
+        let tokens = Tensor::<2, Int>::from_data(tokens, &Placement::cpu().device);
         let found: Vec<f32> = model.logits(model.hidden(tokens)).into_data().try_to_vec().unwrap();
         for (found, expected) in found.iter().zip(expected.iter().flatten()) {
             largest = largest.max((f64::from(*found) - expected).abs());
@@ -70,12 +78,20 @@ struct Said {
 }
 
 fn apeft(arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_apeft")).args(arguments).env_remove("RUST_LOG").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Said { status: output.status.code().unwrap(), out: text(output.stdout), errors: text(output.stderr) }
+    Said {
+        status: output.status.code().unwrap(),
+        out: text(output.stdout),
+        errors: text(output.stderr),
+    }
 }
 
-/// What `generate` says of a directory that it cannot use, without the folder that it was in.
+/// Error of `generate` on an unusable directory, without the folder's name.
 fn refusal(directory: &Path) -> String {
     let said = apeft(&["generate", directory.to_str().unwrap(), "--prompt", "x", "--max-new", "1"]);
     assert_eq!((said.status, said.out.as_str()), (2, ""), "{}", said.errors);
@@ -83,12 +99,12 @@ fn refusal(directory: &Path) -> String {
 }
 
 fn problem(directory: &Path) -> String {
-    let error = Transformer::load(directory, &Place::cpu()).unwrap_err().to_string();
+    let error = Transformer::load(directory, &Placement::cpu()).unwrap_err().to_string();
     error.replace(&directory.display().to_string(), "DIR")
 }
 
-/// transformers 5 keeps a stored head that is not the embedding, whatever config.json says, and warns; so the logits are
-/// those that it computed where config.json said the truth.
+/// transformers 5 keeps a stored head that differs from the embedding, whatever config.json says,
+/// and warns; the logits are those with a correct config.json.
 #[test]
 fn a_head_of_its_own_is_kept_where_the_config_says_tied() {
     for name in ["llama", "llama3"] {
@@ -96,7 +112,10 @@ fn a_head_of_its_own_is_kept_where_the_config_says_tied() {
         assert!(difference(folder.path(), &reference(name)) < 1e-5, "{name}");
         let remarks = Transformer::remarks(folder.path()).unwrap();
         assert_eq!(remarks.len(), 1, "{remarks:?}");
-        assert!(remarks[0].contains("`lm_head.weight` and `model.embed_tokens.weight`"), "{remarks:?}");
+        assert!(
+            remarks[0].contains("`lm_head.weight` and `model.embed_tokens.weight`"),
+            "{remarks:?}"
+        );
         let copy = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().to_str().unwrap(), copy.path().join("copy"));
         let said = apeft(&["convert", from, to.to_str().unwrap()]);
@@ -107,7 +126,7 @@ fn a_head_of_its_own_is_kept_where_the_config_says_tied() {
     }
 }
 
-/// Tensors by name, as bytes with format and shape, written again under changed names.
+/// Tensors by name, as bytes with format and shape, rewritten under other names.
 fn rewrite(directory: &Path, change: impl Fn(&str) -> Vec<String>) {
     let path = directory.join("model.safetensors");
     let bytes = fs::read(&path).unwrap();
@@ -136,7 +155,8 @@ fn equal_heads_are_tied_and_one_tensor_is_both() {
     }
 }
 
-/// Recorded from transformers' Auto classes (`benches/transformers_goldens.py`), which read it as a Ministral.
+/// Recorded from transformers' Auto classes (`benches/transformers_goldens.py`), which read it as a
+/// Ministral.
 #[test]
 fn layer_types_of_a_mistral_hold() {
     let path = data().join("changed-models/mistral-layer-types.json");
@@ -144,12 +164,19 @@ fn layer_types_of_a_mistral_hold() {
     let base = expected["base"].as_str().unwrap();
     let folder = changed(base, &expected["fields"]);
     assert!(difference(folder.path(), &expected) < 1e-5);
-    assert!(difference(folder.path(), &reference(base)) > 0.1, "it is another model than that with windows everywhere");
+    assert!(
+        difference(folder.path(), &reference(base)) > 0.1,
+        "it is another model than that with windows everywhere"
+    );
     let copy = tempfile::tempdir().unwrap();
-    let model = Transformer::load(folder.path(), &Place::named("cpu", "float16").unwrap()).unwrap();
+    let model =
+        Transformer::load(folder.path(), &Placement::named(DeviceName::Cpu, "float16").unwrap())
+            .unwrap();
     model.save(copy.path(), apeft::model::LARGEST_FILE).unwrap();
     assert!(difference(copy.path(), &expected) < 1e-5, "what is written is read alike");
-    let written: Value = serde_json::from_str(&fs::read_to_string(copy.path().join("config.json")).unwrap()).unwrap();
+    let written: Value =
+        serde_json::from_str(&fs::read_to_string(copy.path().join("config.json")).unwrap())
+            .unwrap();
     assert_eq!(written["layer_types"], expected["fields"]["layer_types"]);
     let ministral = json!({"architectures": ["MinistralForCausalLM"], "model_type": "ministral",
         "layer_types": expected["fields"]["layer_types"]});
@@ -180,17 +207,29 @@ fn fields_that_change_the_result_are_refused_by_name() {
         ("eos_token_id", json!(48)),
     ] {
         let said = of("llama", json!({ field: value }));
-        assert!(said.starts_with("DIR/config.json: ") && said.contains(&format!("`{field}`")), "{field}: {said}");
+        assert!(
+            said.starts_with("DIR/config.json: ") && said.contains(&format!("`{field}`")),
+            "{field}: {said}"
+        );
     }
     let said = [
         of("mistral", json!({"attention_bias": true})),
-        of("mistral", json!({"sliding_window": null, "layer_types": ["full_attention", "sliding_attention"]})),
-        of("qwen2", json!({"use_sliding_window": false, "layer_types": ["full_attention", "sliding_attention"]})),
+        of(
+            "mistral",
+            json!({"sliding_window": null, "layer_types": ["full_attention", "sliding_attention"]}),
+        ),
+        of(
+            "qwen2",
+            json!({"use_sliding_window": false, "layer_types": ["full_attention", "sliding_attention"]}),
+        ),
         of("qwen2", json!({"layer_types": ["full_attention"]})),
         of("qwen3", json!({"mlp_bias": true})),
         of("mistral", json!({"model_type": "llama"})),
         of("llama", json!({"model_type": "gemma"})),
-        of("llama", json!({"rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [1, 1]}})),
+        of(
+            "llama",
+            json!({"rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [1, 1]}}),
+        ),
     ];
     expect_test::expect![[r#"
         DIR/config.json: the field `attention_bias` is true, but the architecture is `MistralForCausalLM`: its attention has no biases
@@ -199,8 +238,8 @@ fn fields_that_change_the_result_are_refused_by_name() {
         DIR/config.json: the field `layer_types` is ["full_attention"], but it must be a list with one entry for each of `num_hidden_layers`
         DIR/config.json: the field `mlp_bias` is true, but the architecture is `Qwen3ForCausalLM`: its feed-forward layers have no biases
         DIR/config.json: `architectures` is `MistralForCausalLM`, but `model_type` is `llama`: they must name the same architecture
-        DIR/config.json: the architecture `gemma` is not known; known are `LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM`, `Qwen3ForCausalLM`
-        DIR/config.json: the field `mrope_section` is [1,1], which is not supported: positions are those of a text"#]].assert_eq(&said.join("\n"));
+        DIR/config.json: unknown architecture `gemma`; known: `LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM`, `Qwen3ForCausalLM`
+        DIR/config.json: the field `mrope_section` is [1,1], which is not supported: positions are one-dimensional"#]].assert_eq(&said.join("\n"));
 }
 
 #[test]
@@ -222,10 +261,11 @@ fn fields_that_change_nothing_may_say_what_they_like() {
     assert_eq!(
         Transformer::remarks(folder.path()).unwrap(),
         [
-            "config.json names code of its own (`auto_map`), which is not run: the model is computed as its architecture \
+            "config.json names code of its own (`auto_map`), which is not run: the model is \
+            computed as its architecture \
              says",
             "config.json: `attention_dropout` is 0.1, but dropout is not applied in training",
-            "config.json has 2 fields that are not known and not used: `another`, `new_trick`",
+            "config.json has 2 fields that are unknown and ignored: `another`, `new_trick`",
         ]
     );
 }
@@ -243,9 +283,11 @@ fn generation_configs_are_used_refused_or_said_not_to_hold() {
     ] {
         assert_eq!(said(harmless), Ok(None));
     }
-    let chat = json!({"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.05, "do_sample": true});
-    let expected = "generation_config.json suggests temperature 0.6, top_p 0.9, repetition_penalty 1.05, do_sample true: not \
-                    used here, since answers are drawn as asked for";
+    let chat =
+        json!({"temperature": 0.6, "top_p": 0.9, "repetition_penalty": 1.05, "do_sample": true});
+    let expected = "generation_config.json suggests temperature 0.6, top_p 0.9, \
+    repetition_penalty 1.05, do_sample true: ignored, \
+                    since the sampling parameters decide";
     assert_eq!(said(chat), Ok(Some(expected.to_owned())));
     for (field, value) in [
         ("no_repeat_ngram_size", json!(3)),
@@ -258,7 +300,10 @@ fn generation_configs_are_used_refused_or_said_not_to_hold() {
         ("sequence_bias", json!([[[1], 2.0]])),
     ] {
         let error = said(json!({ field: value })).unwrap_err();
-        assert!(error.contains("/generation_config.json: ") && error.contains(&format!("`{field}`")), "{error}");
+        assert!(
+            error.contains("/generation_config.json: ") && error.contains(&format!("`{field}`")),
+            "{error}"
+        );
     }
 }
 
@@ -279,7 +324,8 @@ fn weights_that_are_something_else_are_named_and_said_once() {
     symlink("../blobs/0123", dangling.path().join("model.safetensors")).unwrap();
     let missing = changed("llama3", &json!({}));
     for number in [2, 5] {
-        fs::remove_file(missing.path().join(format!("model-0000{number}-of-00007.safetensors"))).unwrap();
+        fs::remove_file(missing.path().join(format!("model-0000{number}-of-00007.safetensors")))
+            .unwrap();
     }
     let said = [
         with("pytorch_model.bin", b"PK\x03\x04"),
@@ -298,25 +344,29 @@ fn weights_that_are_something_else_are_named_and_said_once() {
         refusal(missing.path()),
     ];
     expect_test::expect![[r#"
-        error: DIR/model.safetensors: there is no such file: the directory has pytorch_model.bin, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
+        error: DIR/model.safetensors: no such file: the directory has pytorch_model.bin, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
         error: DIR/model.safetensors: No such file or directory (os error 2)
-        error: DIR/model.safetensors: there is no such file: the directory has model-q4.gguf, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
-        error: DIR/model.safetensors: there is no such file: the directory has consolidated.00.pth, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
-        error: DIR/model.safetensors: there is no such file: the directory has model.safetensors.incomplete, so that its download is not complete; download it again
-        error: DIR/model.safetensors: there is no such file: the directory has model-00001-of-00002.safetensors, but no model.safetensors.index.json, which says what stands in which file
-        error: DIR/model.safetensors: there is no such file: the directory holds an adapter; name its model, and the directory as its adapter
+        error: DIR/model.safetensors: no such file: the directory has model-q4.gguf; to read a GGUF file, name the file itself as `path` of a stage of kind `import`, or convert it with `apeft convert`
+        error: DIR/model.safetensors: no such file: the directory has consolidated.00.pth, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
+        error: DIR/model.safetensors: no such file: the directory has model.safetensors.incomplete: its download is incomplete; download it again
+        error: DIR/model.safetensors: no such file: the directory has model-00001-of-00002.safetensors, but no model.safetensors.index.json, which maps tensors to files
+        error: DIR/model.safetensors: no such file: the directory holds an adapter; give its base model as the model, and the directory as the adapter
         error: DIR/model.safetensors: No such file or directory (os error 2)
         error: DIR/model.safetensors: it is a git-lfs pointer: run git lfs pull
         error: DIR/model.safetensors: it is a file of PyTorch, but weights must be safetensors; read the model with transformers and write it with `save_pretrained`
         error: DIR/model.safetensors: it is a web page: download the file itself
         error: DIR/model.safetensors: it is empty
-        error: DIR/model.safetensors: it is a link to ../blobs/0123, which is not there
-        error: DIR/model.safetensors.index.json: it names 2 of 7 files that are not there: model-00002-of-00007.safetensors, model-00005-of-00007.safetensors; their download is not complete
+        error: DIR/model.safetensors: it is a link to ../blobs/0123, which does not exist
+        error: DIR/model.safetensors.index.json: it names 2 of 7 files that do not exist: model-00002-of-00007.safetensors, model-00005-of-00007.safetensors; their download is incomplete
     "#]].assert_eq(&said.concat());
-    for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"] {
+    for file in ["config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"]
+    {
         let folder = whole("llama", &json!({}));
         fs::write(folder.path().join(file), pointer).unwrap();
-        assert_eq!(refusal(folder.path()), format!("error: DIR/{file}: it is a git-lfs pointer: run git lfs pull\n"));
+        assert_eq!(
+            refusal(folder.path()),
+            format!("error: DIR/{file}: it is a git-lfs pointer: run git lfs pull\n")
+        );
     }
     let adapter = whole("llama", &json!({}));
     let path = adapter.path().join("adapter");
@@ -325,12 +375,15 @@ fn weights_that_are_something_else_are_named_and_said_once() {
         fs::copy(data().join("models/llama/adapter").join(file), path.join(file)).unwrap();
     }
     fs::write(path.join("adapter_model.safetensors"), pointer).unwrap();
-    let mut model = Transformer::load(adapter.path(), &Place::cpu()).unwrap();
+    let mut model = Transformer::load(adapter.path(), &Placement::cpu()).unwrap();
     let error = Adapter::load(&path, &mut model).unwrap_err().to_string();
-    assert!(error.ends_with("adapter_model.safetensors: it is a git-lfs pointer: run git lfs pull"), "{error}");
+    assert!(
+        error.ends_with("adapter_model.safetensors: it is a git-lfs pointer: run git lfs pull"),
+        "{error}"
+    );
 }
 
-/// A shared folder is of use only to those who can read it.
+/// A shared folder must be readable by its users.
 #[test]
 fn files_have_the_modes_of_any_new_file() {
     let folder = whole("llama", &json!({}));
@@ -341,7 +394,13 @@ fn files_have_the_modes_of_any_new_file() {
     fs::write(out.path().join("new"), "").unwrap();
     let expected = fs::metadata(out.path().join("new")).unwrap().permissions().mode();
     let copy = out.path().join("copy");
-    let said = apeft(&["convert", folder.path().to_str().unwrap(), copy.to_str().unwrap(), "--shard-mb", "1"]);
+    let said = apeft(&[
+        "convert",
+        folder.path().to_str().unwrap(),
+        copy.to_str().unwrap(),
+        "--shard-mb",
+        "1",
+    ]);
     assert_eq!((said.status, said.errors.as_str()), (0, ""));
     let mut names = Vec::new();
     for entry in fs::read_dir(&copy).unwrap().map(Result::unwrap) {
@@ -349,11 +408,17 @@ fn files_have_the_modes_of_any_new_file() {
         names.push(entry.file_name().into_string().unwrap());
     }
     names.sort();
-    let all = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"];
+    let all = [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
     assert_eq!(names, all);
 }
 
-/// What nobody reads stops nothing: links that lead nowhere, sockets, folders with the names of files.
+/// Unused entries are ignored: dangling links, sockets, folders with the names of files.
 #[test]
 fn files_that_nobody_reads_stop_nothing() {
     let folder = whole("llama", &json!({}));
@@ -374,7 +439,7 @@ fn files_that_nobody_reads_stop_nothing() {
     assert_eq!((said.status, said.errors.as_str()), (0, ""));
 }
 
-/// Values beyond float16 are named when they are read, and when a merge makes them.
+/// Values beyond float16 are reported when read, and when a merge creates them.
 #[test]
 fn weights_that_a_format_cannot_hold_are_named() {
     let folder = changed("llama", &json!({}));
@@ -383,10 +448,13 @@ fn weights_that_a_format_cannot_hold_are_named() {
     let last = bytes.len() - 4;
     bytes[last..].copy_from_slice(&70_000f32.to_le_bytes());
     fs::write(&path, &bytes).unwrap();
-    assert!(Transformer::load(folder.path(), &Place::cpu()).is_ok());
-    let half = Place::named("cpu", "float16").unwrap();
+    assert!(Transformer::load(folder.path(), &Placement::cpu()).is_ok());
+    let half = Placement::named(DeviceName::Cpu, "float16").unwrap();
     let error = Transformer::load(folder.path(), &half).unwrap_err().to_string();
-    assert!(error.contains("the tensor `model.norm.weight` has values that are not finite in float16"), "{error}");
+    assert!(
+        error.contains("the tensor `model.norm.weight` has values that float16 cannot represent"),
+        "{error}"
+    );
     let folder = changed("llama", &json!({}));
     let mut model = Transformer::load(folder.path(), &half).unwrap();
     let device = half.device.clone();
@@ -394,33 +462,48 @@ fn weights_that_a_format_cannot_hold_are_named() {
     model.norm = model.norm.map(huge);
     let out = tempfile::tempdir().unwrap();
     let error = model.save(out.path(), apeft::model::LARGEST_FILE).unwrap_err().to_string();
-    assert!(error.contains("the tensor `model.norm.weight` has values that are not finite in float16"), "{error}");
+    assert!(
+        error.contains("the tensor `model.norm.weight` has values that float16 cannot represent"),
+        "{error}"
+    );
     assert!(!out.path().join("model.safetensors").exists());
 }
 
 #[test]
 fn a_model_with_more_tokens_than_its_tokenizer_says_which_answers_lack_some() {
     let folder = whole("llama", &json!({}));
-    let said =
-        apeft(&["generate", folder.path().to_str().unwrap(), "--prompt", "a", "--n", "20", "--max-new", "8", "--json"]);
+    let said = apeft(&[
+        "generate",
+        folder.path().to_str().unwrap(),
+        "--prompt",
+        "a",
+        "--n",
+        "20",
+        "--max-new",
+        "8",
+        "--json",
+    ]);
     assert_eq!(said.status, 0, "{}", said.errors);
     let answers: Value = serde_json::from_str(&said.out).unwrap();
-    let has_unknown =
-        |answer: &&Value| answer["token_ids"].as_array().unwrap().iter().any(|id| id.as_u64().unwrap() >= 29);
+    let has_unknown = |answer: &&Value| {
+        answer["token_ids"].as_array().unwrap().iter().any(|id| id.as_u64().unwrap() >= 29)
+    };
     let unknown = answers.as_array().unwrap().iter().filter(has_unknown).count();
     assert!(unknown > 0);
     let expected = format!(
-        "warning: {unknown} of 20 answers have tokens that the tokenizer does not know; their text lacks them\n"
+        "warning: {unknown} of 20 responses have tokens that the tokenizer lacks; they are \
+        missing in the text\n"
     );
     assert_eq!(said.errors, expected);
 }
 
-/// An answer needs a token: with messages an empty list, with a text nothing where the model has no end token.
+/// A completion needs a token: an empty message list has none, nor has an empty text without EOS.
 #[test]
 fn answers_without_tokens_are_refused_with_file_and_row() {
     let folder = whole("llama", &json!({"eos_token_id": null}));
     fs::remove_file(folder.path().join("generation_config.json")).unwrap();
-    fs::write(folder.path().join("tokenizer_config.json"), json!({"bos_token": "<s>"}).to_string()).unwrap();
+    fs::write(folder.path().join("tokenizer_config.json"), json!({"bos_token": "<s>"}).to_string())
+        .unwrap();
     let template = "<s>{% for m in messages %}{{ m.content }}{% endfor %}";
     fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
     let user = json!([{"role": "user", "content": "who"}]);
@@ -429,13 +512,22 @@ fn answers_without_tokens_are_refused_with_file_and_row() {
         (json!({"prompt": "who", "chosen": "", "rejected": "b"}), "chosen"),
         (json!({"prompt": "who", "chosen": "a", "rejected": ""}), "rejected"),
         (json!({"prompt": user, "chosen": [], "rejected": []}), "chosen"),
-        (json!({"prompt": user, "chosen": [{"role": "assistant", "content": "a"}], "rejected": []}), "rejected"),
+        (
+            json!({"prompt": user, "chosen": [{"role": "assistant", "content": "a"}], "rejected": []}),
+            "rejected",
+        ),
     ] {
         let pairs = folder.path().join("pairs.jsonl");
         fs::write(&pairs, format!("{good}\n{row}\n")).unwrap();
-        let said = apeft(&["logprobs", folder.path().to_str().unwrap(), "--pairs", pairs.to_str().unwrap()]);
+        let said = apeft(&[
+            "logprobs",
+            folder.path().to_str().unwrap(),
+            "--pairs",
+            pairs.to_str().unwrap(),
+        ]);
         let expected = format!(
-            "error: {}: pair 2: an answer has no tokens: `{side}` must say something, or the model must have an end token \
+            "error: {}: pair 2: a completion has no tokens: `{side}` must not be empty, or the \
+            model must have EOS \
              (`eos_token`)\n",
             pairs.display()
         );
@@ -443,7 +535,7 @@ fn answers_without_tokens_are_refused_with_file_and_row() {
     }
 }
 
-/// The configs that are written are those that are read.
+/// Written configs can be read.
 #[test]
 fn every_recorded_config_is_written_and_read_again() {
     for entry in fs::read_dir(data().join("models")).unwrap() {

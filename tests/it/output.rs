@@ -1,4 +1,4 @@
-//! Words and results that nobody can read, or that find no room, end no command in another way than they should.
+//! Unreadable or full outputs do not change how a command ends.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// A folder with a recipe that runs, one that fails, one that is wrong, and what two runs left.
+/// A folder with a recipe that runs, one that fails, one that is invalid, and two runs.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -20,13 +20,17 @@ impl Bench {
         let bench = Self { folder: tempfile::tempdir().unwrap() };
         let stage = |name: &str, script: &str| {
             format!(
-                "name = \"{name}\"\n[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \"{script}\"]\noutputs = [\"o\"]\n"
+                "name = \"{name}\"\n[stage.a]\nkind = \"command\"\nprogram = \"sh\"\narguments = \
+                [\"-c\", \"{script}\"]\noutputs = [\"o\"]\n"
             )
         };
         bench.write("good.toml", &stage("good", "echo printed; echo x > o"));
         bench.write("failing.toml", &stage("failing", "exit 3"));
         bench.write("wrong.toml", "name = \"wrong\"\n[stage.a]\nkind = \"comand\"\n");
-        bench.write("pairs.jsonl", &format!("{}\n", json!({"prompt": "Who?", "chosen": "A", "rejected": "B"})));
+        bench.write(
+            "pairs.jsonl",
+            &format!("{}\n", json!({"prompt": "Who?", "chosen": "A", "rejected": "B"})),
+        );
         for recipe in ["failing.toml", "good.toml"] {
             bench.command("run", &[recipe]).output().unwrap();
         }
@@ -41,7 +45,7 @@ impl Bench {
         fs::write(self.path(name), text).unwrap();
     }
 
-    /// `MODEL` stands for a small model, `NEW` for a folder that is not there yet.
+    /// `MODEL` stands for a small model, `NEW` for a new folder.
     fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
         let _ = fs::remove_dir_all(self.path("new"));
@@ -56,14 +60,14 @@ impl Bench {
     }
 }
 
-/// A pipe that nobody reads any more.
+/// A pipe without a reader.
 fn unread() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     writer.into()
 }
 
-/// A file on a disk without room.
+/// A file on a full disk.
 fn full() -> Stdio {
     fs::File::options().write(true).open("/dev/full").unwrap().into()
 }
@@ -100,8 +104,8 @@ fn commands_end_alike_whoever_reads_what_they_say() {
         ("cache", &["gc", "--dry-run"], 0),
         ("schema", &[], 0),
         ("init", &["NEW"], 0),
-        ("generate", &["MODEL", "--prompt", "Who?", "--max-new", "2"], 0),
-        ("generate", &["MODEL", "--prompt", "Who?", "--max-new", "2", "--json"], 0),
+        ("generate", &["MODEL", "--prompt", "Who?", "--max-new-tokens", "2"], 0),
+        ("generate", &["MODEL", "--prompt", "Who?", "--max-new-tokens", "2", "--json"], 0),
         ("generate", &["nowhere", "--prompt", "Who?"], 2),
         ("logprobs", &["MODEL", "--pairs", "pairs.jsonl"], 0),
         ("convert", &["MODEL", "NEW"], 0),
@@ -113,7 +117,8 @@ fn commands_end_alike_whoever_reads_what_they_say() {
     ];
     for (name, arguments, expected) in commands {
         let ended = |stdout: Stdio, stderr: Stdio| {
-            let output = bench.command(name, arguments).stdout(stdout).stderr(stderr).output().unwrap();
+            let output =
+                bench.command(name, arguments).stdout(stdout).stderr(stderr).output().unwrap();
             let words = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!words.contains("panicked"), "{name} {arguments:?}: {words}");
             (output.status.code(), output.stdout, words)
@@ -129,27 +134,65 @@ fn commands_end_alike_whoever_reads_what_they_say() {
             let (status, ..) = ended(stdout, stderr);
             assert_eq!(status, Some(*expected), "{name} {arguments:?}, {what}");
         }
-        // Results that are lost are an error, unless there were none; clap's own texts are its business.
+        // Lost results are an error, unless there were none; clap handles its own texts.
         let (status, _, words) = ended(full(), Stdio::piped());
         let is_lost = !heard.1.is_empty() && *name != "--help";
-        assert_eq!(status, Some(if is_lost { 2 } else { *expected }), "{name} {arguments:?}: {words}");
-        assert_eq!(words.contains("cannot write to stdout: No space left on device"), is_lost, "{name}: {words}");
+        assert_eq!(
+            status,
+            Some(if is_lost { 2 } else { *expected }),
+            "{name} {arguments:?}: {words}"
+        );
+        assert_eq!(
+            words.contains("cannot write to stdout: No space left on device"),
+            is_lost,
+            "{name}: {words}"
+        );
     }
 }
 
-/// Far more than fits into memory or could be read in time: what is wanted of it comes at once.
+/// `apeft plan recipe.toml > plan.txt` keeps the plan, and nothing else is printed.
+#[test]
+fn results_are_on_stdout_and_messages_are_not() {
+    let bench = Bench::new();
+    assert!(bench.command("run", &["good.toml"]).output().unwrap().status.success());
+    for (name, arguments, expected) in [
+        ("plan", &["good.toml"][..], "cached"),
+        ("validate", &["good.toml"], "ok"),
+        ("explain", &["good.toml", "a"], "a: cached in"),
+        ("status", &["good"], "done"),
+        ("cache", &["ls"], "artifacts in"),
+        ("cache", &["verify"], "everything matches"),
+        ("cache", &["du"], "total"),
+        ("cache", &["gc", "--dry-run"], "would be freed"),
+    ] {
+        let output = bench.command(name, arguments).output().unwrap();
+        let [result, messages] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        assert!(result.contains(expected), "{name} {arguments:?}: {result}");
+        assert_eq!(messages, "", "{name} {arguments:?}");
+    }
+}
+
+/// More than fits into memory or could be read in time: the requested part must come quickly.
 #[test]
 fn a_log_without_end_is_shown_from_its_beginning() {
     let bench = Bench::new();
     let status = bench.command("status", &["good", "--json"]).output().unwrap();
-    let folder = serde_json::from_slice::<Value>(&status.stdout).unwrap()["folder"].as_str().unwrap().to_owned();
+    let folder = serde_json::from_slice::<Value>(&status.stdout).unwrap()["folder"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let logs = fs::read_dir(bench.path(&folder).join("logs")).unwrap();
     let log = logs.map(|entry| entry.unwrap().path()).next().unwrap();
     let mut file = fs::File::options().write(true).open(&log).unwrap();
     file.seek(SeekFrom::Start(1 << 41)).unwrap();
     file.write_all(b"the end\n").unwrap();
-    let mut child =
-        bench.command("logs", &["a", "--run", "good"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = bench
+        .command("logs", &["a", "--run", "good"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut reader = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -160,13 +203,14 @@ fn a_log_without_end_is_shown_from_its_beginning() {
 #[test]
 fn logs_that_are_followed_go_on_through_all_attempts() {
     let bench = Bench::new();
-    let script =
-        "n=$(cat HERE/n || echo 0); echo $((n + 1)) > HERE/n; echo attempt $n; sleep 0.4; [ $n = 2 ] && echo x > o";
+    let script = "n=$(cat HERE/n || echo 0); echo $((n + 1)) > HERE/n; echo attempt $n; sleep \
+    0.4; [ $n = 2 ] && echo x > o";
     let script = script.replace("HERE", bench.folder.path().to_str().unwrap());
     bench.write(
         "retried.toml",
         &format!(
-            "name = \"retried\"\n[stage.r]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \"{script}\"]\noutputs = [\"o\"]\nretries = 2\n"
+            "name = \"retried\"\n[stage.r]\nkind = \"command\"\nprogram = \"sh\"\narguments = \
+            [\"-c\", \"{script}\"]\noutputs = [\"o\"]\nretries = 2\n"
         ),
     );
     let mut run = bench.command("run", &["retried.toml"]).stderr(Stdio::null()).spawn().unwrap();
@@ -182,7 +226,7 @@ fn logs_that_are_followed_go_on_through_all_attempts() {
     assert_eq!((followed.status.code(), run.wait().unwrap().code()), (Some(0), Some(0)));
 }
 
-/// The README says that `doctor` names the kind of arithmetic that keys have.
+/// `doctor` names the arithmetic that is part of keys, as the README says.
 #[test]
 fn doctor_names_the_arithmetic_that_is_in_keys() {
     let bench = Bench::new();
@@ -190,15 +234,19 @@ fn doctor_names_the_arithmetic_that_is_in_keys() {
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let backend = said["backend"].as_str().unwrap();
     assert_eq!(backend, format!("cpu+{}", apeft::model::arithmetic()));
-    let stage =
-        "kind = \"sample\"\nmodel = { path = \"MODEL\" }\nprompts = { path = \"prompts.jsonl\" }\nmax_new = 1\n";
+    let stage = "kind = \"sample\"\nmodel = { path = \"MODEL\" }\nprompts = { path = \
+    \"prompts.jsonl\" }\nmax_new_tokens = 1\n";
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-llama");
-    bench.write("model.toml", &format!("name = \"model\"\nseeds = [0]\n[stage.s]\n{}", stage.replace("MODEL", model)));
+    bench.write(
+        "model.toml",
+        &format!("name = \"model\"\nseeds = [0]\n[stage.s]\n{}", stage.replace("MODEL", model)),
+    );
     let prompt = json!({"id": "ada", "prompt": "Who?", "topic": "Ada", "domain": "people"});
     bench.write("prompts.jsonl", &format!("{prompt}\n"));
     let output = bench.command("run", &["model.toml", "--json"]).output().unwrap();
     let outcome: Value = serde_json::from_slice(&output.stdout).unwrap();
     let files = PathBuf::from(outcome["stages"][0]["artifact"].as_str().unwrap());
-    let key = fs::read_to_string(bench.folder.path().join(files).with_file_name("key.json")).unwrap();
+    let key =
+        fs::read_to_string(bench.folder.path().join(files).with_file_name("key.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&key).unwrap()["backend"], backend, "{key}");
 }

@@ -1,4 +1,5 @@
-//! Projects that share a store, move, are asked while they run, and are run by users who may not read everything.
+//! Projects that share a store, are moved, are queried while they run, or have users with few
+//! permissions.
 
 use std::{
     collections::BTreeSet,
@@ -18,12 +19,12 @@ use serde_json::{Value, json};
 
 use crate::said;
 
-/// A folder with projects, each with a recipe and its runs, and a store beside them.
+/// A folder with projects, each with a recipe and its runs, and a shared store.
 struct Bench {
     folder: tempfile::TempDir,
 }
 
-/// What a command left behind.
+/// Result of a command.
 struct Said {
     status: Option<i32>,
     json: Value,
@@ -39,7 +40,8 @@ impl Said {
     fn outcomes(&self) -> String {
         let stages = self.json["stages"].as_array().unwrap_or_else(|| panic!("{}", self.words));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let outcome = |stage: &Value| format!("{} {}", text(&stage["name"]), text(&stage["outcome"]));
+        let outcome =
+            |stage: &Value| format!("{} {}", text(&stage["name"]), text(&stage["outcome"]));
         stages.iter().map(outcome).collect::<Vec<_>>().join(", ")
     }
 }
@@ -56,7 +58,8 @@ impl Bench {
     /// Writes a project's recipe; `HERE` stands for the folder of all projects.
     fn recipe(&self, project: &str, stages: &str) {
         fs::create_dir_all(self.path(project)).unwrap();
-        let text = format!("name = \"bench\"\n{stages}").replace("HERE", self.folder.path().to_str().unwrap());
+        let text = format!("name = \"bench\"\n{stages}")
+            .replace("HERE", self.folder.path().to_str().unwrap());
         fs::write(self.path(project).join("recipe.toml"), text).unwrap();
     }
 
@@ -85,15 +88,37 @@ impl Bench {
     }
 }
 
-/// A stage that runs a shell script and leaves the file `o`.
+/// A stage that runs a shell script and writes the file `o`.
 fn stage(name: &str, inputs: &str, script: &str, more: &str) -> String {
     format!(
-        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", '''{script}''']\noutputs = [\"o\"]\ninputs = [{inputs}]\n{more}\n"
+        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
+        '''{script}''']\noutputs = [\"o\"]\ninputs = [{inputs}]\n{more}\n"
     )
 }
 
 fn echo(text: &str) -> String {
     stage("a", "", &format!("echo {text} > o"), "")
+}
+
+/// A run that failed at once must not cost the artifacts of the last good one, and runs that always
+/// fail must not be kept forever.
+#[test]
+fn failed_runs_displace_no_finished_one() {
+    let bench = Bench::new();
+    let collected = || bench.call("one", &["cache", "gc", "--keep", "1"]);
+    let fails = |text: &str| echo(text) + &stage("b", "\"a\"", "false", "");
+    bench.recipe("one", &echo("good"));
+    assert_eq!(bench.run("one", &[]).outcomes(), "a ran");
+    for text in ["bad", "worse"] {
+        bench.recipe("one", &fails(text));
+        assert_eq!(bench.run("one", &[]).outcomes(), "a ran, b failed");
+    }
+    assert_eq!(collected().status, Some(0));
+    for (text, outcome) in [("good", "cached"), ("worse", "cached"), ("bad", "ran")] {
+        bench.recipe("one", &echo(text));
+        let ran = bench.call("one", &["plan", "recipe.toml"]).words;
+        assert_eq!(ran.contains("= a "), outcome == "cached", "{text}: {ran}");
+    }
 }
 
 #[test]
@@ -103,7 +128,7 @@ fn what_other_projects_use_is_not_collected() {
         bench.recipe(project, &echo(project));
         assert_eq!(bench.run(project, &[]).outcomes(), "a ran");
     }
-    // A version of the store that knew nothing of projects, or somebody who copied an artifact there.
+    // From a store version without projects, or copied there by hand.
     let store = Store::open(&bench.path("shared")).unwrap();
     let key = digest_value("key", &json!("another's"));
     let draft = store.draft(store.lock(&key, |_| {}).unwrap()).unwrap();
@@ -121,13 +146,18 @@ fn what_other_projects_use_is_not_collected() {
     assert_eq!(bench.run("two", &[]).outcomes(), "a cached");
     assert!(matches!(store.find(&key).unwrap(), Lookup::Found(_)));
 
-    // A project that was removed: what it needs is not known, and nothing is taken before it is said to be forgotten.
+    // A removed project: its needs are unknown, so nothing is collected until it is forgotten.
     fs::rename(bench.path("two"), bench.path("three")).unwrap();
     let refused = bench.call("one", &["cache", "gc", "--unrecorded"]);
     assert!(refused.status == Some(2) && refused.words.contains("--forget"), "{}", refused.words);
-    assert_eq!(bench.run("three", &[]).outcomes(), "a cached", "where it lies now it is known again");
+    assert_eq!(
+        bench.run("three", &[]).outcomes(),
+        "a cached",
+        "where it lies now it is known again"
+    );
     let gone = bench.path("two/experiments");
-    let collected = bench.call("one", &["cache", "gc", "--unrecorded", "--forget", gone.to_str().unwrap()]);
+    let collected =
+        bench.call("one", &["cache", "gc", "--unrecorded", "--forget", gone.to_str().unwrap()]);
     assert_eq!(collected.status, Some(0), "{}", collected.words);
     assert_eq!(
         (bench.run("one", &[]).outcomes().as_str(), bench.run("three", &[]).outcomes().as_str()),
@@ -141,15 +171,31 @@ fn what_a_run_under_way_needs_is_not_collected_even_if_it_found_it_a_moment_ago(
     let bench = Bench::new();
     bench.recipe("one", &echo("good"));
     bench.run("one", &[]);
-    let script = "touch HERE/begun; while ! [ -e HERE/go ]; do sleep 0.01; done; cat $APEFT_INPUT_0/o > o";
+    let script =
+        "touch HERE/begun; while ! [ -e HERE/go ]; do sleep 0.01; done; cat $APEFT_INPUT_0/o > o";
     bench.recipe("two", &(echo("good") + &stage("b", "\"a\"", script, "")));
     let run = bench.command("two", &["run", "recipe.toml", "--json"]).spawn().unwrap();
     bench.wait_for("begun");
-    // Its project is forgotten and all is to go; but a run under way holds what it has looked up.
-    let everything =
-        ["cache", "gc", "--keep", "0", "--all-projects", "--unrecorded", "--forget", "../two/experiments", "--json"];
+    // Its project is forgotten and everything is removable, but a running run holds what it looked
+    // up.
+    let everything = [
+        "cache",
+        "gc",
+        "--keep",
+        "0",
+        "--all-projects",
+        "--unrecorded",
+        "--forget",
+        "../two/experiments",
+        "--json",
+    ];
     let collected = bench.call("one", &everything);
-    assert_eq!((collected.status, &collected.json["kept"]["in_use"]), (Some(0), &json!(2)), "{}", collected.words);
+    assert_eq!(
+        (collected.status, &collected.json["kept"]["in_use"]),
+        (Some(0), &json!(2)),
+        "{}",
+        collected.words
+    );
     assert_eq!(collected.json["removed"], json!([]));
     fs::write(bench.path("go"), "").unwrap();
     assert_eq!(Said::new(&run.wait_with_output().unwrap()).outcomes(), "a cached, b ran");
@@ -163,7 +209,8 @@ fn a_collection_waits_until_a_look_is_over_and_a_look_until_the_collection_is() 
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let other = Store::open(folder.path()).unwrap();
-    let lease = store.lease(&folder.path().join("experiments"), || panic!("nobody collects")).unwrap();
+    let lease =
+        store.lease(&folder.path().join("experiments"), || panic!("nobody collects")).unwrap();
     let closed = other.close(|| panic!("nobody looks")).unwrap();
     let key = digest_value("key", &json!("one"));
     std::thread::scope(|scope| {
@@ -185,8 +232,9 @@ fn a_forced_stage_that_fails_loses_nothing() {
     let bench = Bench::new();
     bench.recipe("one", &stage("a", "", "[ -e HERE/broken ] && exit 1; date +%N > o", ""));
     bench.run("one", &[]);
-    let kept =
-        |said: &Said| fs::read(Path::new(said.json["stages"][0]["artifact"].as_str().unwrap()).join("o")).unwrap();
+    let kept = |said: &Said| {
+        fs::read(Path::new(said.json["stages"][0]["artifact"].as_str().unwrap()).join("o")).unwrap()
+    };
     let good = kept(&bench.run("one", &[]));
     fs::write(bench.path("broken"), "").unwrap();
     let failed = bench.run("one", &["--force", "a"]);
@@ -201,14 +249,17 @@ fn a_forced_stage_that_fails_loses_nothing() {
     assert_eq!(fs::read_dir(bench.path("shared/v1/damaged")).unwrap().count(), 0);
 }
 
-/// Runs the program as a user who is not root, whom nothing may be denied.
+/// Runs the program as a user without root's permissions.
 fn as_nobody(mut command: Command) -> Option<Output> {
     if !rustix::process::geteuid().is_root() {
         return Some(command.output().unwrap());
     }
     let program = command.get_program().to_owned();
     let mut other = Command::new("setpriv");
-    other.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program).args(command.get_args());
+    other
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .args(command.get_args());
     other.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
     for (name, value) in command.get_envs() {
         if let Some(value) = value {
@@ -235,26 +286,47 @@ fn what_may_not_be_read_is_no_damage() {
     let ran = bench.run("one", &[]);
     let artifact = PathBuf::from(ran.json["stages"][0]["artifact"].as_str().unwrap());
     open_to_all(bench.folder.path());
-    if !as_nobody(bench.command("one", &["--version"])).is_some_and(|output| output.status.success()) {
-        eprintln!("skipped: root may read everything, and nobody else can start the program here (`setpriv`)");
+    if !as_nobody(bench.command("one", &["--version"]))
+        .is_some_and(|output| output.status.success())
+    {
+        eprintln!(
+            "skipped: root may read everything, and nobody else can start the program here \
+            (`setpriv`)"
+        );
         return;
     }
     let hidden = artifact.parent().unwrap();
-    for closed in
-        [hidden.to_owned(), hidden.parent().unwrap().to_owned(), hidden.join("manifest.json"), artifact.join("o")]
-    {
+    for closed in [
+        hidden.to_owned(),
+        hidden.parent().unwrap().to_owned(),
+        hidden.join("manifest.json"),
+        artifact.join("o"),
+    ] {
         let mode = fs::metadata(&closed).unwrap().permissions().mode();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
-        // Otherwise a file that was hashed before need not be read.
+        // Otherwise a file with a known digest need not be read.
         let _ = fs::remove_file(bench.path("shared/v1/memo"));
-        for (arguments, status) in
-            [(&["run", "recipe.toml"][..], 1), (&["plan", "recipe.toml"], 0), (&["cache", "verify", "--repair"], 3)]
-        {
+        for (arguments, status) in [
+            (&["run", "recipe.toml"][..], 1),
+            (&["plan", "recipe.toml"], 0),
+            (&["cache", "verify", "--repair"], 3),
+        ] {
             let said = Said::new(&as_nobody(bench.command("one", arguments)).unwrap());
-            assert_eq!(said.status, Some(status), "{arguments:?}, {}: {}", closed.display(), said.words);
+            assert_eq!(
+                said.status,
+                Some(status),
+                "{arguments:?}, {}: {}",
+                closed.display(),
+                said.words
+            );
             assert!(said.words.contains("ermission denied"), "{}", said.words);
             assert!(!said.words.contains("was damaged"), "{}", said.words);
-            assert_eq!(fs::read_dir(bench.path("shared/v1/damaged")).unwrap().count(), 0, "{}", said.words);
+            assert_eq!(
+                fs::read_dir(bench.path("shared/v1/damaged")).unwrap().count(),
+                0,
+                "{}",
+                said.words
+            );
         }
         fs::set_permissions(&closed, fs::Permissions::from_mode(mode)).unwrap();
     }
@@ -264,7 +336,9 @@ fn what_may_not_be_read_is_no_damage() {
 #[test]
 fn a_log_that_is_followed_goes_on_through_all_attempts() {
     let bench = Bench::new();
-    let script = "n=$(ls $APEFT_CHECKPOINT | wc -l); touch $APEFT_CHECKPOINT/$n HERE/begun; echo begin $n; while ! [ -e HERE/go$n ]; do sleep 0.01; done; echo end $n; [ $n = 2 ] || exit 1; touch o";
+    let script = "n=$(ls $APEFT_CHECKPOINT | wc -l); touch $APEFT_CHECKPOINT/$n HERE/begun; echo \
+    begin $n; while ! [ -e HERE/go$n ]; do sleep 0.01; done; echo end $n; [ $n = 2 ] || exit 1; \
+    touch o";
     bench.recipe("one", &stage("a", "", script, "retries = 2"));
     let run = bench.command("one", &["run", "recipe.toml"]).spawn().unwrap();
     bench.wait_for("begun");
@@ -300,11 +374,17 @@ fn a_project_that_was_moved_finds_its_logs_and_artifacts() {
     assert_eq!(String::from_utf8(logs.stdout).unwrap(), "said\n");
     assert!(command("two", &["report", "bench"]).status.success());
     let page = fs::read_to_string(bench.path("two/experiments/bench/latest/report.html")).unwrap();
-    // Which also shows that a result that cannot be read is not passed over.
-    assert!(page.contains("what `a` left cannot be shown: ") && page.contains("missing field"), "{page}");
+    // Also shows that an unreadable result is not ignored.
+    assert!(
+        page.contains("cannot show the result of `a`: ") && page.contains("missing field"),
+        "{page}"
+    );
     let compared = command("two", &["compare", "bench"]);
     let words = String::from_utf8(compared.stderr).unwrap();
-    assert!(compared.status.code() == Some(2) && words.contains("comparison.json: missing field"), "{words}");
+    assert!(
+        compared.status.code() == Some(2) && words.contains("comparison.json: missing field"),
+        "{words}"
+    );
 }
 
 fn files_named(folder: &Path, name: &str) -> Vec<PathBuf> {
@@ -353,12 +433,15 @@ fn the_reason_is_what_changed_since_the_last_run_of_this_recipe() {
     let text = |text: &str| stage("a", "", &format!("echo {text} > o"), "");
     bench.recipe("one", &text("first"));
     bench.run("one", &[]);
-    // Newer, and as near.
+    // Newer and equally similar.
     bench.recipe("two", &text("other"));
     bench.run("two", &[]);
     bench.recipe("one", &text("second"));
     let words = bench.run("one", &[]).words;
-    assert!(words.contains("first") && words.contains("second") && !words.contains("other"), "{words}");
+    assert!(
+        words.contains("first") && words.contains("second") && !words.contains("other"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -366,7 +449,8 @@ fn how_long_it_took_is_handed_on_from_run_to_run() {
     let bench = Bench::new();
     bench.recipe("one", &stage("a", "", "sleep 0.1; echo 1 > o", ""));
     bench.run("one", &[]);
-    let journals: BTreeSet<PathBuf> = files_named(&bench.path("one"), "events.jsonl").into_iter().collect();
+    let journals: BTreeSet<PathBuf> =
+        files_named(&bench.path("one"), "events.jsonl").into_iter().collect();
     bench.run("one", &[]);
     journals.iter().for_each(|journal| fs::remove_file(journal).unwrap());
     bench.run("one", &[]);

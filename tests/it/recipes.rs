@@ -1,4 +1,5 @@
-//! Broken recipes of the real kinds, through the program itself: all that it says; and recipes that must be right.
+//! Invalid recipes of the real kinds, with the program's complete output, and recipes that must be
+//! valid.
 
 use std::{
     fs,
@@ -18,7 +19,7 @@ path = "model"
 kind = "sample"
 model = "base"
 prompts = { path = "prompts.jsonl" }
-n = 4
+num_samples = 4
 
 [stage.tuned]
 kind = "tune"
@@ -37,13 +38,27 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-/// Runs a recipe that is wrong: it says this, exits with 2, and leaves nothing behind.
+/// Copies the tests' small model.
+fn tiny_llama(to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama")).unwrap()
+    {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+/// Runs an invalid recipe: expects this output, exit status 2, and no files.
 fn broken(recipe: impl AsRef<[u8]>, arguments: &[&str], expected: Expect) {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("model")).unwrap();
-    for (name, bytes) in
-        [("recipe.toml", recipe.as_ref()), ("model/config.json", b"{}"), ("prompts.jsonl", b""), ("pairs.jsonl", b"")]
-    {
+    for (name, bytes) in [
+        ("recipe.toml", recipe.as_ref()),
+        ("model/config.json", b"{}"),
+        ("prompts.jsonl", b""),
+        ("pairs.jsonl", b""),
+    ] {
         fs::write(folder.path().join(name), bytes).unwrap();
     }
     let output = apeft(folder.path(), &[&["run", "recipe.toml"], arguments].concat());
@@ -72,7 +87,7 @@ fn a_typo_in_a_kind() {
             14 | kind = "tuen"
                |        ^^^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `shift`, `diagnose`, `command`, `evaluate` and `probe`
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `shift`, `diagnose`, `command`, `evaluate` and 1 more
 
             1 error
         "#]],
@@ -82,7 +97,7 @@ fn a_typo_in_a_kind() {
 #[test]
 fn a_typo_in_a_parameter() {
     broken(
-        with(r#"n = 4"#, r#"temprature = 0.5"#),
+        with(r#"num_samples = 4"#, r#"temprature = 0.5"#),
         &[],
         expect![[r#"
             error: a stage of kind `sample` has no field `temprature`
@@ -91,7 +106,8 @@ fn a_typo_in_a_parameter() {
             11 | temprature = 0.5
                | ^^^^^^^^^^ the name of a field of `sample` is expected
                |
-               = help: did you mean `temperature`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: did you mean `temperature`? known fields: `model`, `prompts`, `adapter`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens`, `batch_size`, `domains`, `splits`, `prompt_form`, `max_prompts`, `kind`, `resources`, `retries`, `timeout`, `device` and 1 more
+               = help: `apeft kinds sample` explains all fields
 
             1 error
         "#]],
@@ -110,7 +126,8 @@ fn a_typo_in_an_input() {
             10 | promts = { path = "prompts.jsonl" }
                | ^^^^^^ the name of a field of `sample` is expected
                |
-               = help: did you mean `prompts`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: did you mean `prompts`? known fields: `model`, `prompts`, `adapter`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens`, `batch_size`, `domains`, `splits`, `prompt_form`, `max_prompts`, `kind`, `resources`, `retries`, `timeout`, `device` and 1 more
+               = help: `apeft kinds sample` explains all fields
 
             1 error
         "#]],
@@ -120,7 +137,7 @@ fn a_typo_in_an_input() {
 #[test]
 fn a_typo_in_resources() {
     broken(
-        with(r#"n = 4"#, r#"resorces = { gpus = 1 }"#),
+        with(r#"num_samples = 4"#, r#"resorces = { gpus = 1 }"#),
         &[],
         expect![[r#"
             error: a stage of kind `sample` has no field `resorces`
@@ -129,7 +146,8 @@ fn a_typo_in_resources() {
             11 | resorces = { gpus = 1 }
                | ^^^^^^^^ the name of a field of `sample` is expected
                |
-               = help: did you mean `resources`? known fields: `model`, `prompts`, `adapter`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `kind`, `resources`, `retries`, `timeout` and `device`
+               = help: did you mean `resources`? known fields: `model`, `prompts`, `adapter`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens`, `batch_size`, `domains`, `splits`, `prompt_form`, `max_prompts`, `kind`, `resources`, `retries`, `timeout`, `device` and 1 more
+               = help: `apeft kinds sample` explains all fields
 
             1 error
         "#]],
@@ -139,7 +157,7 @@ fn a_typo_in_resources() {
 #[test]
 fn a_typo_inside_resources() {
     broken(
-        with(r#"n = 4"#, r#"resources = { gpu = 1, memory = "4 GBs" }"#),
+        with(r#"num_samples = 4"#, r#"resources = { gpu = 1, memory = "4 GBs" }"#),
         &[],
         expect![[r#"
         error: `resources` has no `gpu`
@@ -181,7 +199,7 @@ bta = 1
             18 | [defaults.tuen]
                |           ^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `shift`, `diagnose`, `command`, `evaluate` and `probe`
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `shift`, `diagnose`, `command`, `evaluate` and 1 more
 
             error: a stage of kind `tune` has no field `bta`
               --> recipe.toml:22:1
@@ -189,7 +207,8 @@ bta = 1
             22 | bta = 1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `additional_losses`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `rpo_alpha`, `fact_weight`, `wrong_fact_weight`, `nll_reduction`, `f_divergence_type` and 46 more
+               = help: `apeft kinds tune` explains all fields
 
             2 errors
         "#]],
@@ -200,18 +219,18 @@ bta = 1
 fn wrong_types() {
     broken(
         with(
-            r#"n = 4"#,
-            r#"n = "four"
+            r#"num_samples = 4"#,
+            r#"num_samples = "four"
 top_p = true
 domains = "people""#,
         ),
         &[],
         expect![[r#"
-            error: `n` is a text
-              --> recipe.toml:11:5
+            error: `num_samples` is a text
+              --> recipe.toml:11:15
                |
-            11 | n = "four"
-               |     ^^^^^^ a whole number from 1 to 100000 is expected
+            11 | num_samples = "four"
+               |               ^^^^^^ a whole number from 1 to 100000 is expected
 
             error: `top_p` is a truth value
               --> recipe.toml:12:9
@@ -236,18 +255,18 @@ domains = "people""#,
 fn values_out_of_range() {
     broken(
         with(
-            r#"n = 4"#,
-            r#"n = 0
+            r#"num_samples = 4"#,
+            r#"num_samples = 0
 temperature = -1
 top_p = 0"#,
         ),
         &[],
         expect![[r#"
-            error: `n` is 0, which is out of range
-              --> recipe.toml:11:5
+            error: `num_samples` is 0, which is out of range
+              --> recipe.toml:11:15
                |
-            11 | n = 0
-               |     ^ a whole number from 1 to 100000 is expected
+            11 | num_samples = 0
+               |               ^ a whole number from 1 to 100000 is expected
 
             error: `temperature` is -1, which is out of range
               --> recipe.toml:12:15
@@ -304,30 +323,30 @@ fn an_unknown_algorithm() {
 
 #[test]
 fn parameters_that_do_not_fit_each_other() {
-    let network =
-        "kind = \"pretrain\"\ndocuments = { path = \"prompts.jsonl\" }\nbatch = { a = 1 }\nhidden = 100\nheads = 3";
+    let network = "kind = \"pretrain\"\ndocuments = { path = \"prompts.jsonl\" \
+    }\nbatch_composition = { a = 1 }\nhidden_size = 100\nnum_attention_heads = 3";
     broken(
         with("kind = \"import\"\npath = \"model\"", network)
             .replace("beta = 0.1", "algorithm = \"ipo\"\nlabel_smoothing = 0.1"),
         &[],
         expect![[r#"
-            error: `hidden` 100 is not an even multiple of `heads` 3
-             --> recipe.toml:7:10
+            error: `hidden_size` 100 is not an even multiple of `num_attention_heads` 3
+             --> recipe.toml:7:15
               |
-            7 | hidden = 100
-              |          ^^^ an even multiple of `heads` is expected
+            7 | hidden_size = 100
+              |               ^^^ an even multiple of `num_attention_heads` is expected
 
-            error: `heads` 3 is not a multiple of `key_value_heads` 2
-             --> recipe.toml:8:9
+            error: `num_attention_heads` 3 is not a multiple of `num_key_value_heads` 2
+             --> recipe.toml:8:23
               |
-            8 | heads = 3
-              |         ^ a multiple of `key_value_heads` is expected
+            8 | num_attention_heads = 3
+              |                       ^ a multiple of `num_key_value_heads` is expected
 
-            error: `label_smoothing` is not a parameter of the algorithm `ipo`, which has `beta`, `average`, `nll_weight`
+            error: `label_smoothing` is not a parameter of the algorithm `ipo`, which has `beta`, `average`, `rpo_alpha`
               --> recipe.toml:21:19
                |
             21 | label_smoothing = 0.1
-               |                   ^^^ only what the algorithm has is expected
+               |                   ^^^ a setting of the algorithm is expected
 
             3 errors
         "#]],
@@ -337,38 +356,41 @@ fn parameters_that_do_not_fit_each_other() {
 #[test]
 fn an_unknown_variable() {
     broken(
-        with(r#"n = 4"#, r#"n = "${matrix.x}""#),
+        with(r#"num_samples = 4"#, r#"num_samples = "${matrix.x}""#),
         &[],
         expect![[r#"
-        error: there is no variable `matrix.x`
-          --> recipe.toml:11:8
-           |
-        11 | n = "${matrix.x}"
-           |        ^^^^^^^^ the name of a variable is expected
-           |
-           = help: known variables: `seed`
+            error: there is no variable `matrix.x`
+              --> recipe.toml:11:18
+               |
+            11 | num_samples = "${matrix.x}"
+               |                  ^^^^^^^^ the name of a variable is expected
+               |
+               = help: known variables: `seed`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
 #[test]
 fn a_misspelt_variable() {
     broken(
-        format!("{}\n[matrix]\ncount = [1, 2]\n", with("n = 4", "n = \"${matrix.cuont}\"")),
+        format!(
+            "{}\n[matrix]\ncount = [1, 2]\n",
+            with("num_samples = 4", "num_samples = \"${matrix.cuont}\"")
+        ),
         &[],
         expect![[r#"
-        error: there is no variable `matrix.cuont`
-          --> recipe.toml:11:8
-           |
-        11 | n = "${matrix.cuont}"
-           |        ^^^^^^^^^^^^ the name of a variable is expected
-           |
-           = help: did you mean `matrix.count`? known variables: `matrix.count` and `seed`
+            error: there is no variable `matrix.cuont`
+              --> recipe.toml:11:18
+               |
+            11 | num_samples = "${matrix.cuont}"
+               |                  ^^^^^^^^^^^^ the name of a variable is expected
+               |
+               = help: did you mean `matrix.count`? known variables: `matrix.count` and `seed`
 
-        1 error
-    "#]],
+            1 error
+        "#]],
     );
 }
 
@@ -388,7 +410,7 @@ pairs = { path = "pairs.jsonl" }
 "#,
         &[],
         expect![[r#"
-            error: these stages need each other in a circle: tuned -> again -> tuned
+            error: these stages form a cycle: tuned -> again -> tuned
               --> recipe.toml:15:9
                |
             15 | model = "again"
@@ -407,7 +429,11 @@ pairs = { path = "pairs.jsonl" }
 #[test]
 fn missing_files() {
     broken(
-        with("prompts.jsonl", "promts.jsonl").replacen(r#"path = "model""#, r#"path = "models/llama""#, 1),
+        with("prompts.jsonl", "promts.jsonl").replacen(
+            r#"path = "model""#,
+            r#"path = "models/llama""#,
+            1,
+        ),
         &[],
         expect![[r#"
             error: this file or folder does not exist
@@ -416,7 +442,7 @@ fn missing_files() {
             5 | path = "models/llama"
               |        ^^^^^^^^^^^^^^ no such file or folder
               |
-              = help: looked for `models/llama`: paths are relative to the file in which they stand
+              = help: looked for `models/llama`: paths are relative to their file
 
             error: this file or folder does not exist
               --> recipe.toml:10:20
@@ -424,7 +450,7 @@ fn missing_files() {
             10 | prompts = { path = "promts.jsonl" }
                |                    ^^^^^^^^^^^^^^ no such file or folder
                |
-               = help: looked for `promts.jsonl`: paths are relative to the file in which they stand
+               = help: looked for `promts.jsonl`: paths are relative to their file
                = help: did you mean `prompts.jsonl`?
 
             2 errors
@@ -462,7 +488,7 @@ responses = "answers"
 #[test]
 fn bad_toml() {
     broken(
-        with(r#"n = 4"#, r#"n = = 4"#),
+        with(r#"num_samples = 4"#, r#"n = = 4"#),
         &[],
         expect![[r#"
         error: this is not TOML: extra `=`
@@ -583,13 +609,13 @@ fn an_input_that_is_missing() {
         ),
         &[],
         expect![[r#"
-            error: stage `tuned` does not say its `pairs`
+            error: stage `tuned` has no `pairs`
               --> recipe.toml:14:8
                |
             14 | kind = "tune"
                |        ^^^^^^ a stage of kind `tune` needs a line `pairs = ...`
                |
-               = help: `pairs`: Preference pairs, or single answers with labels.
+               = help: `pairs`: Preference pairs or labelled completions.
 
             1 error
         "#]],
@@ -611,13 +637,19 @@ claims = "answers"
         ),
         &[],
         expect![[r#"
-            error: stage `before` does not say its `prompts`
+            error: stage `before` has no `prompts`
               --> recipe.toml:20:8
                |
             20 | kind = "evaluate"
                |        ^^^^^^^^^^ a stage of kind `evaluate` needs a line `prompts = ...`
                |
-               = help: `prompts`: What is asked.
+               = help: `prompts`: Prompts.
+
+            error: neither `knowledge` nor `passages` is given
+              --> recipe.toml:20:8
+               |
+            20 | kind = "evaluate"
+               |        ^^^^^^^^^^ give one of them
 
             error: a stage of kind `evaluate` has no field `knowlege`
               --> recipe.toml:22:1
@@ -625,7 +657,8 @@ claims = "answers"
             22 | knowlege = { path = "pairs.jsonl" }
                | ^^^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `adapter`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain` and 5 more
+               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens`, `batch_size`, `domains` and 26 more
+               = help: `apeft kinds evaluate` explains all fields
 
             error: a stage of kind `evaluate` has no field `claims`
               --> recipe.toml:23:1
@@ -633,9 +666,10 @@ claims = "answers"
             23 | claims = "answers"
                | ^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: known fields: `model`, `prompts`, `adapter`, `knowledge`, `n`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `chat`, `system`, `dtype`, `max_new`, `batch`, `domains`, `splits`, `form`, `at_most`, `matching`, `gamma`, `k`, `in_domain` and 5 more
+               = help: known fields: `model`, `prompts`, `adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens`, `batch_size`, `domains` and 26 more
+               = help: `apeft kinds evaluate` explains all fields
 
-            3 errors
+            4 errors
         "#]],
     );
 }
@@ -656,7 +690,7 @@ attributes = { people = "field" }
         ),
         &[],
         expect![[r#"
-            error: `tables` names nothing
+            error: `tables` is empty
               --> recipe.toml:21:10
                |
             21 | tables = []
@@ -712,7 +746,7 @@ seed = 3"#,
             1 | nmae = "mine"
               | ^^^^ unknown key
               |
-              = help: did you mean `name`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults` and `stage`
+              = help: did you mean `name`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
 
             error: a recipe has no `seed`
              --> recipe.toml:2:1
@@ -720,7 +754,7 @@ seed = 3"#,
             2 | seed = 3
               | ^^^^ unknown key
               |
-              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults` and `stage`
+              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
 
             3 errors
         "#]],
@@ -779,7 +813,8 @@ fn a_setting_of_an_unknown_field() {
             1 | stage.tuned.bta=1
               |             ^^^ the name of a field of `tune` is expected
               |
-              = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
+              = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `additional_losses`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `rpo_alpha`, `fact_weight`, `wrong_fact_weight`, `nll_reduction`, `f_divergence_type` and 47 more
+              = help: `apeft kinds tune` explains all fields
 
             1 error
         "#]],
@@ -844,14 +879,18 @@ fn an_unknown_stage_in_until() {
 #[test]
 fn many_problems_at_once() {
     broken(
-        with("n = 4", "n = 0").replacen("beta", "bta", 1).replacen("pairs.jsonl", "pears.jsonl", 1),
+        with("num_samples = 4", "num_samples = 0").replacen("beta", "bta", 1).replacen(
+            "pairs.jsonl",
+            "pears.jsonl",
+            1,
+        ),
         &[],
         expect![[r#"
-            error: `n` is 0, which is out of range
-              --> recipe.toml:11:5
+            error: `num_samples` is 0, which is out of range
+              --> recipe.toml:11:15
                |
-            11 | n = 0
-               |     ^ a whole number from 1 to 100000 is expected
+            11 | num_samples = 0
+               |               ^ a whole number from 1 to 100000 is expected
 
             error: this file or folder does not exist
               --> recipe.toml:16:18
@@ -859,7 +898,7 @@ fn many_problems_at_once() {
             16 | pairs = { path = "pears.jsonl" }
                |                  ^^^^^^^^^^^^^ no such file or folder
                |
-               = help: looked for `pears.jsonl`: paths are relative to the file in which they stand
+               = help: looked for `pears.jsonl`: paths are relative to their file
                = help: did you mean `pairs.jsonl`?
 
             error: a stage of kind `tune` has no field `bta`
@@ -868,7 +907,8 @@ fn many_problems_at_once() {
             17 | bta = 0.1
                | ^^^ the name of a field of `tune` is expected
                |
-               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `plus`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `nll_weight`, `nll_mean`, `divergence`, `divergence_alpha`, `weighting` and 45 more
+               = help: did you mean `beta`? known fields: `model`, `pairs`, `adapter`, `reference`, `algorithm`, `additional_losses`, `beta`, `label_smoothing`, `average`, `gamma`, `gamma_over_beta`, `alpha`, `temperature`, `delta`, `lambda`, `desirable_weight`, `undesirable_weight`, `running_shift`, `fact_margin`, `rpo_alpha`, `fact_weight`, `wrong_fact_weight`, `nll_reduction`, `f_divergence_type` and 47 more
+               = help: `apeft kinds tune` explains all fields
 
             3 errors
         "#]],
@@ -878,12 +918,15 @@ fn many_problems_at_once() {
 #[test]
 fn the_recipe_that_the_others_break_is_right() {
     let folder = tempfile::tempdir().unwrap();
-    fs::create_dir(folder.path().join("model")).unwrap();
-    for (name, text) in [("recipe.toml", RECIPE), ("prompts.jsonl", ""), ("pairs.jsonl", "")] {
+    tiny_llama(&folder.path().join("model"));
+    let prompt = r#"{"id": "a", "prompt": "Who?", "topic": "Ada", "domain": "people"}"#;
+    let pair = r#"{"prompt": "Who?", "chosen": " A poet.", "rejected": " A band."}"#;
+    for (name, text) in [("recipe.toml", RECIPE), ("prompts.jsonl", prompt), ("pairs.jsonl", pair)]
+    {
         fs::write(folder.path().join(name), text).unwrap();
     }
     let output = apeft(folder.path(), &["validate", "recipe.toml"]);
-    assert_eq!(text(&output.stderr), "recipe.toml: ok, 3 stages\n");
+    assert_eq!(text(&output.stdout), "recipe.toml: ok, 3 stages\n");
 }
 
 #[test]
@@ -909,27 +952,7 @@ fn no_recipe_there_and_a_folder_in_its_place() {
     .assert_eq(&said.concat());
 }
 
-/// The commands of README.md that name a recipe, planned instead of run: the recipe and the fields that it sets are there.
-#[test]
-fn the_commands_of_the_readme_are_right() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let cache = tempfile::tempdir().unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let mut count = 0;
-    for line in readme.lines().filter_map(|line| line.strip_prefix("cargo run --release -- ")) {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        if words.len() < 2 || !words[1].ends_with(".toml") {
-            continue;
-        }
-        count += 1;
-        let arguments = [&["plan"], &words[1..], &["--cache", cache.path().to_str().unwrap()]].concat();
-        let output = apeft(root, &arguments);
-        assert!(output.status.success(), "{line}: {}", text(&output.stderr));
-    }
-    assert!(count >= 2);
-}
-
-/// What `apeft init` writes runs as it is, from nothing to scores, and a second time at once.
+/// The recipe of `apeft init` runs unchanged from pretraining to scores, and again from the cache.
 #[test]
 fn the_starter_runs() {
     let folder = tempfile::tempdir().unwrap();
@@ -943,12 +966,48 @@ fn the_starter_runs() {
     let again = apeft(folder.path(), &["init", "."]);
     assert_eq!(again.status.code(), Some(2));
     expect![[r#"
-        error: ./recipe.toml is there already, and nothing is overwritten: name another folder
+        error: ./recipe.toml exists and is not overwritten; name another folder
     "#]]
     .assert_eq(&text(&again.stderr));
 }
 
-/// Every recipe that ships, the one for real checkpoints with stand-ins for what its user puts there.
+/// Runs of two experiments are told apart by their names.
+#[test]
+fn a_starter_has_the_name_of_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, name) in [("one", "one"), ("deep/two.b", "two.b"), ("a b", "first")] {
+        assert!(apeft(folder.path(), &["init", path]).status.success());
+        let recipe = fs::read_to_string(folder.path().join(path).join("recipe.toml")).unwrap();
+        assert!(recipe.contains(&format!("\nname = \"{name}\"\n")), "{path}: {recipe}");
+    }
+}
+
+/// What `recipes/verifier.toml` reads.
+fn stand_ins_for_a_verifier(folder: &Path) {
+    let write = |name: &str, text: String| {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    tiny_llama(&folder.join("models/smollm2"));
+    let row = |number: u32| {
+        let prompt = format!("Passages about Ada:\\n- She was born in {number}.\\n\\nClaim: No.");
+        format!(
+            "{{\"prompt\":\"{prompt}\",\"completion\":\" False\",\"label\":true,\"ends\":false}}\n"
+        )
+    };
+    write("data/verifier/pairs.jsonl", (0..64).map(row).collect());
+    for test in ["fm2", "fever-symmetric", "chatgpt"] {
+        let claim = r#"{"id":"a#0/0","response_id":"a#0","topic":"Ada","text":"No.","span":[0,3]}"#;
+        write(&format!("data/verifier/heldout/{test}/claims.jsonl"), format!("{claim}\n"));
+        let row = r#"{"claim_id":"a#0/0","page":{"asked":"Ada","how":"missing"},"passages":[]}"#;
+        write(&format!("data/verifier/heldout/{test}/passages.jsonl"), format!("{row}\n"));
+        let label = r#"{"claim_id":"a#0/0","claim":"No.","topic":"Ada","label":false}"#;
+        write(&format!("data/verifier/heldout/{test}/labels.jsonl"), format!("{label}\n"));
+    }
+}
+
+/// Every shipped recipe, that for real checkpoints with stand-ins for user files.
 #[test]
 fn shipped_recipes_are_right() {
     let folder = tempfile::tempdir().unwrap();
@@ -963,20 +1022,44 @@ fn shipped_recipes_are_right() {
         }
     }
     fs::create_dir_all(folder.path().join("models/llama")).unwrap();
-    fs::create_dir_all(folder.path().join("tests/data/tiny-llama")).unwrap();
+    tiny_llama(&folder.path().join("tests/data/tiny-llama"));
+    let labels = "tests/data/biographies";
+    fs::create_dir_all(folder.path().join(labels)).unwrap();
+    for entry in fs::read_dir(shipped.join("..").join(labels)).unwrap().map(Result::unwrap) {
+        fs::copy(entry.path(), folder.path().join(labels).join(entry.file_name())).unwrap();
+    }
     fs::create_dir(folder.path().join("data")).unwrap();
     for name in ["models/llama/config.json", "data/prompts.jsonl", "data/knowledge.db"] {
         fs::write(folder.path().join(name), "{}").unwrap();
     }
+    stand_ins_for_a_verifier(folder.path());
     let recipes = [fs::read_dir(&here).unwrap(), fs::read_dir(here.join("ablations")).unwrap()];
     let paths = recipes.into_iter().flatten().map(|entry| entry.unwrap().path());
-    let recipes: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    let recipes: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
     assert!(recipes.len() >= 14, "{recipes:?}");
     for recipe in recipes {
         let output = apeft(folder.path(), &["validate", recipe.to_str().unwrap()]);
         let said = text(&output.stderr);
         let built_without = said.contains("features cuda");
         assert!(output.status.success() || built_without, "{}: {said}", recipe.display());
-        assert!(built_without || !said.contains("warning"), "{}: {said}", recipe.display());
+        // The stand-in for a verifier is narrower than its adapter's rank.
+        let is_narrow = said.contains("`lora_rank` 16 is above the smaller width")
+            && said.contains("\n1 warning\n");
+        let is_silent = is_narrow || !said.contains("warning");
+        assert!(built_without || is_silent, "{}: {said}", recipe.display());
     }
+}
+
+/// A sweep used to fail at its last stage: its scores varied with the temperature, its shifts did
+/// not.
+#[test]
+fn shifts_without_scores_are_refused_before_anything_runs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recipe = "recipes/ablations/temperature.toml";
+    let said = apeft(root, &["validate", recipe, "--set", "stage.greedy.temperature=0.0"]);
+    let words = text(&said.stderr);
+    assert_eq!(said.status.code(), Some(2), "{words}");
+    assert!(words.contains("the shift `shift@preferences=general` belongs to no arm"), "{words}");
+    assert!(words.contains("like `after@preferences=general,temperature=0.3`"), "{words}");
 }

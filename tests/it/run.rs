@@ -1,4 +1,4 @@
-//! Runs as their users see them: the program, its exit status, its JSON, and what it leaves on the disk.
+//! Runs as users see them: exit status, JSON, and files on disk.
 
 use std::{
     collections::BTreeMap,
@@ -36,13 +36,18 @@ impl Bench {
 
     /// `HERE` stands for the folder.
     fn recipe(&self, stages: &str) {
-        let text = format!("name = \"bench\"\n{stages}").replace("HERE", self.folder.path().to_str().unwrap());
+        let text = format!("name = \"bench\"\n{stages}")
+            .replace("HERE", self.folder.path().to_str().unwrap());
         fs::write(self.path("recipe.toml"), text).unwrap();
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
-        command.args(arguments).current_dir(self.folder.path()).env_remove("APEFT_CACHE").env_remove("RUST_LOG");
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("APEFT_CACHE")
+            .env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -71,7 +76,7 @@ impl Bench {
     }
 }
 
-/// What a run said.
+/// Result of a run.
 struct Ran {
     status: Option<i32>,
     json: Value,
@@ -80,14 +85,19 @@ struct Ran {
 
 impl Ran {
     fn new(output: Output) -> Self {
-        Self { status: output.status.code(), json: said::json(&output), words: said::words(&output) }
+        Self {
+            status: output.status.code(),
+            json: said::json(&output),
+            words: said::words(&output),
+        }
     }
 
     /// `a ran, b cached`.
     fn outcomes(&self) -> String {
         let stages = self.json["stages"].as_array().unwrap_or_else(|| panic!("{}", self.words));
-        let outcome =
-            |stage: &Value| format!("{} {}", stage["name"].as_str().unwrap(), stage["outcome"].as_str().unwrap());
+        let outcome = |stage: &Value| {
+            format!("{} {}", stage["name"].as_str().unwrap(), stage["outcome"].as_str().unwrap())
+        };
         stages.iter().map(outcome).collect::<Vec<_>>().join(", ")
     }
 
@@ -98,15 +108,16 @@ impl Ran {
     }
 }
 
-/// A stage that runs a shell script and leaves the file `o`.
+/// A stage that runs a shell script and writes the file `o`.
 fn stage(name: &str, inputs: &str, script: &str, more: &str) -> String {
     let inputs = if inputs.is_empty() { String::new() } else { format!("inputs = [{inputs}]\n") };
     format!(
-        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", '''{script}''']\noutputs = [\"o\"]\n{inputs}{more}\n"
+        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
+        '''{script}''']\noutputs = [\"o\"]\n{inputs}{more}\n"
     )
 }
 
-/// `a` makes a file, `b` makes it small letters, `c` adds a line.
+/// `a` makes a file, `b` converts it to lower case, `c` adds a line.
 fn chain(text: &str) -> String {
     [
         stage("a", "", &format!("echo {text} > o"), ""),
@@ -118,7 +129,7 @@ fn chain(text: &str) -> String {
 
 fn is_alive(process: &str) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    // A zombie is dead, whoever has not yet buried it.
+    // A zombie counts as dead, even if not yet reaped.
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
@@ -134,7 +145,7 @@ fn send(process: &Child, signal: Signal) {
     rustix::process::kill_process(Pid::from_child(process), signal).unwrap();
 }
 
-/// Writes what may be sealed, as whoever damages a store does.
+/// Makes read-only files writable, to damage a store.
 fn overwrite(file: &Path, bytes: impl AsRef<[u8]>) {
     if let Ok(metadata) = fs::metadata(file) {
         let mode = metadata.permissions().mode() | 0o200;
@@ -160,16 +171,30 @@ fn files_below(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn a_second_run_executes_nothing() {
     let bench = Bench::with(&chain("Hello"));
     let first = bench.run(&[]);
-    assert_eq!((first.status, first.outcomes().as_str()), (Some(0), "a ran, b ran, c ran"), "{}", first.words);
+    assert_eq!(
+        (first.status, first.outcomes().as_str()),
+        (Some(0), "a ran, b ran, c ran"),
+        "{}",
+        first.words
+    );
     assert_eq!(fs::read_to_string(first.artifact("c").join("o")).unwrap(), "hello\nend\n");
     let second = bench.run(&[]);
-    assert_eq!((second.status, second.outcomes().as_str()), (Some(0), "a cached, b cached, c cached"));
+    assert_eq!(
+        (second.status, second.outcomes().as_str()),
+        (Some(0), "a cached, b cached, c cached")
+    );
     for (field, expected) in [("executed", 0), ("cached", 3), ("failed", 0), ("skipped", 0)] {
         assert_eq!(second.json[field], expected);
     }
     assert_eq!(second.json["ok"], true);
     assert_eq!(second.json["recipe"], "bench");
-    assert!(bench.path("experiments/bench").join(second.json["run"].as_str().unwrap()).join("events.jsonl").exists());
+    assert!(
+        bench
+            .path("experiments/bench")
+            .join(second.json["run"].as_str().unwrap())
+            .join("events.jsonl")
+            .exists()
+    );
     assert!(bench.path("experiments/bench/latest/recipe.toml").exists());
     assert_eq!(fs::read_dir(bench.path("cache/v1/work")).unwrap().count(), 0);
     assert_eq!(fs::read_dir(bench.path("cache/v1/locks")).unwrap().count(), 0);
@@ -184,8 +209,12 @@ fn what_comes_out_the_same_leaves_its_successors_cached() {
     bench.recipe(&chain("Goodbye"));
     let plan = bench.call(&["plan", "recipe.toml", "--json"]);
     let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
-    let states: Vec<&str> =
-        plan["stages"].as_array().unwrap().iter().map(|stage| stage["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> = plan["stages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stage| stage["state"].as_str().unwrap())
+        .collect();
     assert_eq!(states, ["ready", "waiting", "waiting"]);
     assert_eq!(plan["stages"][2]["reason"], "needs `b`");
     assert_eq!(plan["stages"][2]["needs"], serde_json::json!(["b"]));
@@ -199,7 +228,11 @@ fn what_comes_out_the_same_leaves_its_successors_cached() {
 fn comments_order_resources_and_the_name_of_the_file_change_nothing() {
     let bench = Bench::with(&stage("a", "", "echo 1 > o", ""));
     bench.run(&[]);
-    bench.recipe("# a comment\n[stage.a]\nretries = 2\ntimeout = 100\nresources = { cpus = 1 }\noutputs = [\"o\"]\nprogram = \"sh\"\narguments = [\"-c\", \"echo 1 > o\"]\nkind = \"command\"");
+    bench.recipe(
+        "# a comment\n[stage.a]\nretries = 2\ntimeout = 100\nresources = { cpus = 1 \
+    }\noutputs = [\"o\"]\nprogram = \"sh\"\narguments = [\"-c\", \"echo 1 > o\"]\nkind = \
+    \"command\"",
+    );
     assert_eq!(bench.run(&[]).outcomes(), "a cached");
     fs::rename(bench.path("recipe.toml"), bench.path("other.toml")).unwrap();
     let ran = Ran::new(bench.call(&["run", "other.toml", "--json"]));
@@ -229,10 +262,38 @@ fn a_failure_stops_what_needs_it_and_with_keep_going_only_that() {
     .concat();
     let bench = Bench::with(&recipe);
     let ran = bench.run(&["-j", "1"]);
-    assert_eq!((ran.status, ran.outcomes().as_str()), (Some(1), "a failed, b skipped, c skipped, d skipped"));
+    assert_eq!(
+        (ran.status, ran.outcomes().as_str()),
+        (Some(1), "a failed, b skipped, c skipped, d skipped")
+    );
     assert!(ran.words.contains("exit status: 3") && ran.words.contains("oh no"), "{}", ran.words);
+    let stopped = "not started: the run stopped after a failed";
+    let reasons: Vec<&str> =
+        (1..4).map(|stage| ran.json["stages"][stage]["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["skipped because of a", stopped, stopped]);
+    assert!(
+        ran.words.contains("b  skipped because of a") && !ran.words.contains("c  skipped"),
+        "{}",
+        ran.words
+    );
+    assert!(
+        ran.words.contains(&format!("c  {stopped}"))
+            && ran.words.contains(&format!("d  {stopped}"))
+    );
+    let status = Ran::new(bench.call(&["status", "--json"]));
+    let words: Vec<&str> =
+        (1..4).map(|stage| status.json["stages"][stage]["words"].as_str().unwrap()).collect();
+    assert_eq!(words, ["because of a", stopped, stopped]);
+    let report = fs::read_to_string(bench.path("experiments/bench/latest/report.html")).unwrap();
+    assert_eq!(
+        (report.matches("skipped because of a").count(), report.matches(stopped).count()),
+        (1, 2)
+    );
     let ran = bench.run(&["-j", "1", "--keep-going"]);
-    assert_eq!((ran.status, ran.outcomes().as_str()), (Some(1), "a failed, b skipped, c ran, d ran"));
+    assert_eq!(
+        (ran.status, ran.outcomes().as_str()),
+        (Some(1), "a failed, b skipped, c ran, d ran")
+    );
     assert_eq!(ran.json["ok"], false);
     let ran = bench.run(&["--until", "d"]);
     assert_eq!((ran.status, ran.outcomes().as_str()), (Some(0), "c cached, d cached"));
@@ -243,15 +304,15 @@ fn a_missing_output_and_a_missing_program_are_named() {
     let bench = Bench::with(&stage("a", "", "touch p", ""));
     let ran = bench.run(&[]);
     assert_eq!(ran.status, Some(1));
-    assert!(ran.words.contains("did not leave the declared output `o`"), "{}", ran.words);
+    assert!(ran.words.contains("did not write the declared output `o`"), "{}", ran.words);
     bench.recipe("[stage.a]\nkind = \"command\"\nprogram = \"no-such-program\"\noutputs = [\"o\"]");
     let ran = bench.run(&[]);
-    assert!(ran.words.contains("cannot run `no-such-program`: No such file"), "{}", ran.words);
+    assert!(ran.words.contains("cannot run `no-such-program`: not found on PATH"), "{}", ran.words);
     bench.recipe("[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [\"../o\"]");
     assert!(bench.run(&[]).words.contains("a path inside the working folder is expected"));
 }
 
-/// What a link leads to from the store is not what it led to from the working folder.
+/// A relative link leads elsewhere from the store than from the working folder.
 #[test]
 fn links_to_what_is_not_kept_are_no_outputs() {
     let bench = Bench::with("");
@@ -275,7 +336,8 @@ fn links_to_what_is_not_kept_are_no_outputs() {
 
 #[test]
 fn a_retry_finds_what_the_attempt_before_left_in_the_checkpoint() {
-    let script = "if [ -e $APEFT_CHECKPOINT/m ]; then echo ok > o; else touch half $APEFT_CHECKPOINT/m; exit 1; fi";
+    let script = "if [ -e $APEFT_CHECKPOINT/m ]; then echo ok > o; else touch half \
+    $APEFT_CHECKPOINT/m; exit 1; fi";
     let bench = Bench::with(&stage("a", "", script, "retries = 1"));
     let ran = bench.run(&[]);
     assert_eq!((ran.status, ran.outcomes().as_str()), (Some(0), "a ran"), "{}", ran.words);
@@ -304,9 +366,10 @@ fn what_a_program_leaves_running_is_ended_with_it() {
     assert_gone(&bench.wait_for("pid"));
 }
 
-/// `a` is quick; `b` sleeps for ever, until the file `go` exists.
+/// `a` is quick; `b` sleeps until the file `go` exists.
 fn sleeper() -> String {
-    let script = "sleep 1000 & echo $! > HERE/sleep; echo $$ > HERE/pid; [ -e HERE/go ] || wait; echo done > o";
+    let script = "sleep 1000 & echo $! > HERE/sleep; echo $$ > HERE/pid; [ -e HERE/go ] || wait; \
+    echo done > o";
     stage("a", "", "echo 1 > o", "") + &stage("b", "\"a\"", script, "")
 }
 
@@ -323,7 +386,12 @@ fn killing_the_program_leaves_no_process_and_the_next_run_goes_on() {
     assert_eq!(status.json["state"], "killed", "{}", status.words);
     fs::write(bench.path("go"), "").unwrap();
     let ran = bench.run(&[]);
-    assert_eq!((ran.status, ran.outcomes().as_str()), (Some(0), "a cached, b ran"), "{}", ran.words);
+    assert_eq!(
+        (ran.status, ran.outcomes().as_str()),
+        (Some(0), "a cached, b ran"),
+        "{}",
+        ran.words
+    );
     assert_eq!(fs::read_dir(bench.path("cache/v1/work")).unwrap().count(), 0);
 }
 
@@ -336,7 +404,7 @@ fn killing_an_attempt_is_one_failed_stage() {
         let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
         stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().to_owned()
     };
-    // Between the two stands the program's guard.
+    // Between the two is the program's guard.
     let attempt: i32 = parent(&parent(&shell)).parse().unwrap();
     rustix::process::kill_process(Pid::from_raw(attempt).unwrap(), Signal::KILL).unwrap();
     let ran = Ran::new(run.wait_with_output().unwrap());
@@ -355,20 +423,28 @@ fn ctrl_c_ends_the_children_and_keeps_what_is_done() {
     send(&run, Signal::INT);
     let ran = Ran::new(run.wait_with_output().unwrap());
     assert!(began.elapsed() < Duration::from_secs(4));
-    assert_eq!((ran.status, ran.outcomes().as_str()), (Some(130), "a ran, b skipped"), "{}", ran.words);
+    assert_eq!(
+        (ran.status, ran.outcomes().as_str()),
+        (Some(130), "a ran, b skipped"),
+        "{}",
+        ran.words
+    );
     assert!(!is_alive(&shell) && !is_alive(&sleep));
     let status = Ran::new(bench.call(&["status", "--json"]));
     assert_eq!(status.json["state"], "interrupted");
     let page = fs::read_to_string(bench.path("experiments/bench/latest/report.html")).unwrap();
-    assert!(page.contains("the run was interrupted before its turn") && !page.contains("interruption"), "{page}");
+    assert!(
+        page.contains("not started: the run was interrupted") && !page.contains("interruption"),
+        "{page}"
+    );
     fs::write(bench.path("go"), "").unwrap();
     assert_eq!(bench.run(&[]).outcomes(), "a cached, b ran");
 }
 
 #[test]
 fn the_first_ctrl_c_is_patient_and_the_second_is_not() {
-    let patient =
-        "trap 'sleep 0.3; echo bye > HERE/bye; exit 1' TERM; echo $$ > HERE/pid; while :; do sleep 0.05; done";
+    let patient = "trap 'sleep 0.3; echo bye > HERE/bye; exit 1' TERM; echo $$ > HERE/pid; while \
+    :; do sleep 0.05; done";
     let bench = Bench::with(&stage("a", "", patient, ""));
     let run = bench.spawn(&[]);
     bench.wait_for("pid");
@@ -394,7 +470,8 @@ fn the_first_ctrl_c_is_patient_and_the_second_is_not() {
 fn two_runs_at_once_execute_each_stage_once() {
     let script = "echo x >> HERE/count-NAME; sleep 0.2; echo NAME > o";
     let names = ["a", "b", "c", "d", "e", "f"];
-    let recipe: String = names.iter().map(|name| stage(name, "", &script.replace("NAME", name), "")).collect();
+    let recipe: String =
+        names.iter().map(|name| stage(name, "", &script.replace("NAME", name), "")).collect();
     let bench = Bench::with(&recipe);
     let runs = [bench.spawn(&["-j", "3"]), bench.spawn(&["-j", "3"])];
     let runs = runs.map(|run| Ran::new(run.wait_with_output().unwrap()));
@@ -433,9 +510,17 @@ fn a_damaged_artifact_is_found_moved_aside_and_made_again() {
             }
             overwrite(file, bad);
             let verify = Ran::new(bench.call(&["cache", "verify", "--json"]));
-            assert_eq!((verify.status, verify.json["problems"].as_array().unwrap().len()), (Some(3), 1));
+            assert_eq!(
+                (verify.status, verify.json["problems"].as_array().unwrap().len()),
+                (Some(3), 1)
+            );
             let ran = bench.run(&[]);
-            assert_eq!((ran.status, ran.outcomes().as_str()), (Some(0), "a cached, b ran, c cached"), "{}", ran.words);
+            assert_eq!(
+                (ran.status, ran.outcomes().as_str()),
+                (Some(0), "a cached, b ran, c cached"),
+                "{}",
+                ran.words
+            );
             assert!(ran.words.contains("was damaged"), "{}", ran.words);
             assert_eq!(files_below(whole), before);
             assert_eq!(bench.call(&["cache", "verify"]).status.code(), Some(0));
@@ -444,13 +529,126 @@ fn a_damaged_artifact_is_found_moved_aside_and_made_again() {
 }
 
 #[test]
+fn what_only_looks_changes_nothing_in_a_damaged_store() {
+    let bench = Bench::with(&chain("Hello"));
+    let file = bench.run(&[]).artifact("b").join("o");
+    overwrite(&file, "jello");
+    let before = files_below(&bench.path("cache"));
+    for command in [
+        &["plan", "recipe.toml"][..],
+        &["plan", "recipe.toml", "--json"],
+        &["plan", "recipe.toml", "--verify"],
+        &["explain", "recipe.toml", "b"],
+        &["validate", "recipe.toml"],
+        &["status"],
+        &["report"],
+        &["cache", "ls"],
+        &["cache", "verify"],
+        &["cache", "gc", "--dry-run"],
+        &["cache", "du"],
+    ] {
+        let said = Ran::new(bench.call(command));
+        assert!(files_below(&bench.path("cache")) == before, "{command:?}");
+        if command[0] == "plan" && said.json.is_null() {
+            assert!(
+                said.words.contains("is damaged") && said.words.contains("`apeft run`"),
+                "{}",
+                said.words
+            );
+            assert!(said.words.contains("> b  ready: its artifact is damaged"), "{}", said.words);
+        }
+    }
+    assert_eq!(bench.run(&[]).outcomes(), "a cached, b ran, c cached");
+    assert_eq!(fs::read_dir(bench.path("cache/v1/damaged")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named_and_not_made() {
+    let bench = Bench::with(&chain("Hello"));
+    bench.run(&[]);
+    fs::create_dir(bench.path("other")).unwrap();
+    fs::write(bench.path("other/mine.txt"), "").unwrap();
+    for place in ["typo", "other", "recipe.toml"] {
+        let before = files_below(bench.folder.path());
+        for command in [
+            &["cache", "ls", "--cache", place][..],
+            &["cache", "du", "--cache", place],
+            &["cache", "verify", "--cache", place],
+            &["cache", "verify", "--repair", "--cache", place],
+            &["cache", "gc", "--cache", place],
+            &["cache", "gc", "--dry-run", "--cache", place],
+            &["cache", "gc", "--experiments", place],
+            &["status", "--experiments", place],
+            &["logs", "a", "--experiments", place],
+            &["report", "--experiments", place],
+            &["compare", "bench", "--experiments", place],
+        ] {
+            let said = Ran::new(bench.call(command));
+            assert_eq!(said.status, Some(2), "{command:?}: {}", said.words);
+            assert!(said.words.contains(place), "{command:?}: {}", said.words);
+            assert!(files_below(bench.folder.path()) == before, "{command:?}");
+        }
+    }
+    let plan = Ran::new(bench.call(&["plan", "recipe.toml", "--cache", "typo"]));
+    assert_eq!((plan.status, bench.path("typo").exists()), (Some(0), false), "{}", plan.words);
+    assert_eq!(bench.run(&["--cache", "typo", "--experiments", "typos"]).status, Some(0));
+}
+
+#[test]
+fn a_name_that_is_not_utf_8_is_told() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let bench = Bench::with(&chain("Hello"));
+    let strange = OsStr::from_bytes(b"x\xff");
+    fs::create_dir(bench.folder.path().join(strange)).unwrap();
+    fs::copy(bench.path("recipe.toml"), bench.folder.path().join(strange).join("recipe.toml"))
+        .unwrap();
+    let told = |command: &mut Command| {
+        let said = Ran::new(command.output().unwrap());
+        assert_eq!(said.status, Some(2), "{}", said.words);
+        assert!(
+            said.words.contains("x\u{fffd}") && said.words.contains("is not UTF-8"),
+            "{}",
+            said.words
+        );
+    };
+    let inside = bench.folder.path().join(strange);
+    told(bench.command(&["run", "recipe.toml"]).current_dir(&inside));
+    told(bench.command(&["run", "recipe.toml", "--cache"]).arg(strange));
+    told(bench.command(&["plan"]).arg(inside.join("recipe.toml")));
+    let warned = Ran::new(
+        bench.command(&["run", "recipe.toml", "--experiments"]).arg(strange).output().unwrap(),
+    );
+    assert_eq!(warned.status, Some(0), "{}", warned.words);
+    assert!(warned.words.contains("x\u{fffd} is not UTF-8"), "{}", warned.words);
+    fs::rename(bench.path("cache"), inside.join("cache")).unwrap();
+    let listed =
+        Ran::new(bench.command(&["cache", "ls", "--json"]).current_dir(&inside).output().unwrap());
+    assert_eq!(
+        (listed.status, listed.json.as_array().map(Vec::len)),
+        (Some(0), Some(3)),
+        "{}",
+        listed.words
+    );
+    fs::write(inside.join("cache/v1/artifacts").join(strange), "").unwrap();
+    let checked = Ran::new(
+        bench.command(&["cache", "verify", "--json"]).current_dir(&inside).output().unwrap(),
+    );
+    assert_eq!(checked.status, Some(3), "{}", checked.words);
+    assert!(
+        checked.json["problems"][0]["path"].as_str().unwrap().ends_with("x\u{fffd}"),
+        "{}",
+        checked.json
+    );
+}
+
+#[test]
 fn bits_that_rot_without_a_trace_are_found_with_verify() {
     let bench = Bench::with(&chain("Hello"));
     let file = bench.run(&[]).artifact("b").join("o");
-    // What was just written is remembered only once its next change would show.
+    // Recent files are remembered only once their next change is detectable.
     std::thread::sleep(Duration::from_millis(100));
     bench.run(&[]);
-    // A memo that knows the altered file under the old digest stands for a disk that altered it.
+    // A memo with the altered file under the old digest simulates silent corruption by the disk.
     let memo = bench.path("cache/v1/memo");
     let digest = blake3::hash(&fs::read(&file).unwrap()).to_string();
     overwrite(&file, "jello\n");
@@ -459,12 +657,18 @@ fn bits_that_rot_without_a_trace_are_found_with_verify() {
     let stamp = |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     let changed = stamp(metadata.ctime(), metadata.ctime_nsec());
     let modified = stamp(metadata.mtime(), metadata.mtime_nsec());
-    let line = format!("{} {} {} {changed} {modified} {digest}", metadata.dev(), metadata.ino(), metadata.len());
+    let line = format!(
+        "{} {} {} {changed} {modified} {digest}",
+        metadata.dev(),
+        metadata.ino(),
+        metadata.len()
+    );
     let sum = &blake3::hash(line.as_bytes()).to_string()[..16];
     let place = format!("{} {} ", metadata.dev(), metadata.ino());
     let text = fs::read_to_string(&memo).unwrap();
-    let lines =
-        text.lines().map(|old| if old.starts_with(&place) { format!("{line} {sum}\n") } else { format!("{old}\n") });
+    let lines = text.lines().map(|old| {
+        if old.starts_with(&place) { format!("{line} {sum}\n") } else { format!("{old}\n") }
+    });
     fs::write(&memo, lines.collect::<String>()).unwrap();
     assert_eq!(bench.run(&[]).outcomes(), "a cached, b cached, c cached");
     assert_eq!(bench.run(&["--verify"]).outcomes(), "a cached, b ran, c cached");
@@ -481,7 +685,7 @@ fn stages_can_be_forced_left_out_and_stopped_at() {
     bench.recipe(&chain("Goodbye"));
     let ran = bench.run(&["--only", "b"]);
     assert_eq!((ran.status, ran.outcomes().as_str()), (Some(1), "b failed"));
-    assert!(ran.words.contains("needs `a`, which --only leaves out"), "{}", ran.words);
+    assert!(ran.words.contains("needs `a`, which --only excludes"), "{}", ran.words);
     let wrong = bench.call(&["run", "recipe.toml", "--until", "bb"]);
     assert_eq!(wrong.status.code(), Some(2));
     let words = String::from_utf8_lossy(&wrong.stderr);
@@ -502,12 +706,18 @@ fn gpus_are_handed_out_by_number() {
     };
     let none = call("");
     assert_eq!(none.status, Some(1));
-    assert!(none.words.contains("it needs 1 GPU, and this machine offers no GPU"), "{}", none.words);
+    assert!(
+        none.words.contains("it needs 1 GPU, and this machine offers no GPU"),
+        "{}",
+        none.words
+    );
     let ran = call("5,7");
-    let mut given: Vec<String> =
-        ["a", "b"].iter().map(|name| fs::read_to_string(ran.artifact(name).join("o")).unwrap()).collect();
+    let mut given: Vec<String> = ["a", "b"]
+        .iter()
+        .map(|name| fs::read_to_string(ran.artifact(name).join("o")).unwrap())
+        .collect();
     given.sort();
-    // Where the machine has one core, both have run one after the other.
+    // On a machine with one core they ran one after the other.
     let cores = std::thread::available_parallelism().unwrap().get();
     assert_eq!(given, if cores > 1 { ["5\n", "7\n"] } else { ["5\n", "5\n"] });
 }
@@ -521,7 +731,7 @@ fn what_a_program_prints_is_in_its_log_and_nowhere_else() {
     let text = String::from_utf8(logs.stdout).unwrap();
     assert!(text.contains("said\n") && text.contains("sighed\n"), "{text}");
     assert_eq!(bench.call(&["logs", "nobody"]).status.code(), Some(2));
-    let status = String::from_utf8(bench.call(&["status"]).stderr).unwrap();
+    let status = String::from_utf8(bench.call(&["status"]).stdout).unwrap();
     assert!(status.contains("done"), "{status}");
 }
 
@@ -558,26 +768,42 @@ fn kills_at_any_time_leave_the_bytes_of_a_run_without_kills() {
         .iter()
         .enumerate()
         .map(|(index, name)| {
-            let needs = if index == 0 { String::new() } else { format!("\"{}\"", names[index - 1]) };
-            stage(name, &needs, "sleep 0.01; cat $APEFT_INPUT_0/o > o; echo $APEFT_SEED >> o; sleep 0.01", "")
+            let needs =
+                if index == 0 { String::new() } else { format!("\"{}\"", names[index - 1]) };
+            stage(
+                name,
+                &needs,
+                "sleep 0.01; cat $APEFT_INPUT_0/o > o; echo $APEFT_SEED >> o; sleep 0.01",
+                "",
+            )
         })
         .collect();
-    let recipe =
-        recipe.replace("cat $APEFT_INPUT_0/o", "cat ${APEFT_INPUT_0:-/dev/null}/o 2>/dev/null").replace("${", "$${");
+    let recipe = recipe
+        .replace("cat $APEFT_INPUT_0/o", "cat ${APEFT_INPUT_0:-/dev/null}/o 2>/dev/null")
+        .replace("${", "$${");
     let (killed, clean) = (Bench::with(&recipe), Bench::with(&recipe));
     for count in 0..20 {
         let mut run = killed.spawn(&[]);
         std::thread::sleep(Duration::from_millis(3 + 7 * count % 60));
         send(&run, Signal::KILL);
         run.wait().unwrap();
-        let verify = killed.call(&["cache", "verify"]);
-        assert_eq!(verify.status.code(), Some(0), "{}", String::from_utf8_lossy(&verify.stderr));
+        if killed.path("cache").exists() {
+            let verify = killed.call(&["cache", "verify"]);
+            assert_eq!(
+                verify.status.code(),
+                Some(0),
+                "{}",
+                String::from_utf8_lossy(&verify.stderr)
+            );
+        }
     }
     let (ran, expected) = (killed.run(&[]), clean.run(&[]));
     assert_eq!((ran.status, expected.status), (Some(0), Some(0)), "{}", ran.words);
     assert_eq!(expected.json["executed"], 5);
     for name in names {
-        let whole = |ran: &Ran| files_below(ran.artifact(name).parent().unwrap()).into_values().collect::<Vec<_>>();
+        let whole = |ran: &Ran| {
+            files_below(ran.artifact(name).parent().unwrap()).into_values().collect::<Vec<_>>()
+        };
         assert_eq!(whole(&ran), whole(&expected), "{name}");
     }
     assert_eq!(fs::read_dir(killed.path("cache/v1/work")).unwrap().count(), 0);

@@ -1,12 +1,16 @@
-//! Ranks, classes and divergences of a `shift` stage beside transformers' (`benches/shift_parity.py`), on the same directory,
-//! adapter and answers.
+//! Ranks, classes and divergences of a `shift` stage, compared with transformers
+//! (`benches/shift_parity.py`) on the same directory, adapter and responses.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use serde_json::Value;
 
 fn rows(path: &Path) -> Vec<Value> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn numbers(list: &Value) -> Vec<f64> {
@@ -34,18 +38,22 @@ fn classes_are_those_of_transformers() {
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     let ran: Value = serde_json::from_slice(&ran.stdout).unwrap();
     let artifact = Path::new(ran["stages"][0]["artifact"].as_str().unwrap()).to_owned();
-    let expected: Value = serde_json::from_str(&fs::read_to_string(data.join("expected.json")).unwrap()).unwrap();
+    let expected: Value =
+        serde_json::from_str(&fs::read_to_string(data.join("expected.json")).unwrap()).unwrap();
 
     let answers = rows(&artifact.join("tokens.jsonl"));
     let theirs = expected["answers"].as_array().unwrap();
     assert_eq!(answers.len(), theirs.len());
     let mut torn: BTreeMap<String, f64> = BTreeMap::new();
     for (ours, theirs) in answers.iter().zip(theirs) {
-        assert_eq!((&ours["response_id"], &ours["tokens"]), (&theirs["response_id"], &theirs["tokens"]));
+        assert_eq!(
+            (&ours["response_id"], &ours["tokens"]),
+            (&theirs["response_id"], &theirs["tokens"])
+        );
         for field in ["base_ranks", "tuned_ranks"] {
             let ranks = theirs[field].as_array().unwrap().iter().map(numbers);
             for (ours, theirs) in numbers(&ours[field]).into_iter().zip(ranks) {
-                // Their rank, and the least and largest that logits as near as rounding allow.
+                // Their rank, and its bounds among logits that are equal up to rounding.
                 let [_, least, largest] = theirs[..] else { panic!("{theirs:?}") };
                 assert!(least <= ours && ours <= largest, "{field}: {ours} is not {theirs:?}");
             }
@@ -62,7 +70,8 @@ fn classes_are_those_of_transformers() {
         }
     }
 
-    let shift: Value = serde_json::from_str(&fs::read_to_string(artifact.join("shift.json")).unwrap()).unwrap();
+    let shift: Value =
+        serde_json::from_str(&fs::read_to_string(artifact.join("shift.json")).unwrap()).unwrap();
     let mut compared = 0;
     for row in shift["rows"].as_array().unwrap() {
         let text = |field: &str| row[field].as_str().unwrap();

@@ -1,4 +1,5 @@
-//! The store as its users see it: what is committed is found, and what was altered is never served.
+//! The store as seen by its users: committed artifacts are found, and altered ones are never
+//! served.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +11,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Claims, Lookup, Store},
+    store::{Artifact, Claims, EVERY_FILE, Lookup, Store},
 };
 use serde_json::json;
 
@@ -44,7 +45,7 @@ fn all_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Writes what may be sealed, as whoever damages a store does.
+/// Makes read-only files writable, to damage a store.
 fn overwrite(file: &Path, bytes: impl AsRef<[u8]>) {
     if let Ok(metadata) = fs::metadata(file) {
         let mode = metadata.permissions().mode() | 0o200;
@@ -55,9 +56,17 @@ fn overwrite(file: &Path, bytes: impl AsRef<[u8]>) {
 
 fn small_store(root: &Path) -> Store {
     let store = Store::open(root).unwrap();
-    make(&store, "one", &[("pairs.jsonl", "{\"prompt\": \"a\"}\n"), ("deep/er/model.bin", "weights"), ("empty", "")]);
+    make(
+        &store,
+        "one",
+        &[
+            ("pairs.jsonl", "{\"prompt\": \"a\"}\n"),
+            ("deep/er/model.bin", "weights"),
+            ("empty", ""),
+        ],
+    );
     make(&store, "two", &[("scores.json", "{}\n")]);
-    // What was just written is remembered only once its next change would show.
+    // Recent files are remembered only once their next change is detectable.
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert!(found(&store, "one").is_some() && found(&store, "two").is_some());
     store.save_memo();
@@ -83,12 +92,22 @@ fn every_flipped_bit_and_every_cut_in_every_file_is_found_and_never_served() {
             let mut bad = good.clone();
             bad[position] ^= 1 << (position % 8);
             overwrite(&file, &bad);
-            assert_eq!(store.verify().unwrap().problems.len(), 1, "{} flipped at {position}", file.display());
+            assert_eq!(
+                store.verify().unwrap().problems.len(),
+                1,
+                "{} flipped at {position}",
+                file.display()
+            );
             if file == stale && position == 0 {
                 continue;
             }
             overwrite(&file, &good[..position]);
-            assert_eq!(store.verify().unwrap().problems.len(), 1, "{} cut at {position}", file.display());
+            assert_eq!(
+                store.verify().unwrap().problems.len(),
+                1,
+                "{} cut at {position}",
+                file.display()
+            );
         }
         fs::remove_file(&file).unwrap();
         if !file.ends_with("memo") && file != stale {
@@ -147,8 +166,8 @@ fn a_hit_hashes_nothing_that_looks_as_it_did() {
     again.save_memo();
     assert_eq!(fs::read(folder.path().join("v1/memo")).unwrap(), memo);
     drop(store);
-    let distrustful = Store::open_distrustful(folder.path()).unwrap();
-    assert!(found(&distrustful, "one").is_some());
+    let verify_on_read = Store::open_verifying(folder.path()).unwrap();
+    assert!(found(&verify_on_read, "one").is_some());
 }
 
 #[test]
@@ -158,13 +177,13 @@ fn digests_follow_contents_and_the_patterns() {
     let one = make(&store, "one", &[("a.json", "1"), ("b.txt", "2")]);
     let two = make(&store, "two", &[("a.json", "1"), ("b.txt", "3")]);
     assert_eq!(one.digest_of(&["*.json"]), two.digest_of(&["*.json"]));
-    assert_ne!(one.digest_of(&["*"]), two.digest_of(&["*"]));
-    assert_eq!(one.digest_of(&["*"]), Some(store.digest_path(&one.files(), &["*"]).unwrap()));
+    assert_ne!(one.digest_of(EVERY_FILE), two.digest_of(&["*"]));
+    assert_eq!(one.digest_of(EVERY_FILE), Some(store.digest_path(&one.files(), &["*"]).unwrap()));
     assert_eq!(one.digest_of(&["nothing.json"]), None, "what is not there has no digest");
     let file = folder.path().join("elsewhere");
     fs::write(&file, "1").unwrap();
     let digest = store.digest_path(&file, &["*.json"]).unwrap();
-    assert_eq!(digest, store.digest_path(&one.files().join("a.json"), &["*"]).unwrap());
+    assert_eq!(digest, store.digest_path(&one.files().join("a.json"), EVERY_FILE).unwrap());
     assert_eq!(digest.to_string(), blake3::hash(b"1").to_string());
     let error = store.digest_path(&one.files(), &["model.safetensors"]).unwrap_err();
     assert!(error.to_string().ends_with("holds no file named model.safetensors"), "{error}");
@@ -216,7 +235,10 @@ fn work_of_a_finished_key_is_removed_and_other_work_is_not() {
     assert_eq!(["one", "two", "three"].map(|name| work(name).exists()), [false, true, true]);
     drop(held);
     store.remove_finished_work().unwrap();
-    assert!(!work("two").exists() && work("three").exists(), "what is unfinished is kept for whoever goes on");
+    assert!(
+        !work("two").exists() && work("three").exists(),
+        "what is unfinished is kept for whoever goes on"
+    );
 }
 
 #[test]
@@ -228,7 +250,8 @@ fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     drop(dead);
     let making = store.draft(store.lock(&key("four"), |_| {}).unwrap()).unwrap();
     fs::write(making.files().join("half"), "x").unwrap();
-    let claims = Claims { kept: BTreeSet::from([key("one")]), unrecorded: true, ..Claims::default() };
+    let claims =
+        Claims { kept: BTreeSet::from([key("one")]), unrecorded: true, ..Claims::default() };
     let torn = folder.path().join("v1/.new-x");
     fs::write(&torn, "half a memo").unwrap();
     let young = folder.path().join("v1/.new-y");
@@ -236,11 +259,11 @@ fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
     fs::File::options().write(true).open(&torn).unwrap().set_modified(long_ago).unwrap();
     let closed = store.close(|| panic!("nobody looks anything up")).unwrap();
-    let leftovers = store.leftovers(&claims).unwrap().leftovers;
-    let paths: BTreeSet<_> = leftovers.iter().map(|leftover| leftover.path.clone()).collect();
+    let candidates = store.candidates(&claims).unwrap().candidates;
+    let paths: BTreeSet<_> = candidates.iter().map(|candidate| candidate.path.clone()).collect();
     let work = folder.path().join("v1/work").join(key("three").to_string());
     assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone(), torn]));
-    assert_eq!(store.remove(leftovers, closed).unwrap().len(), 3);
+    assert_eq!(store.remove(candidates, closed).unwrap().len(), 3);
     assert!(young.exists());
     assert!(found(&store, "one").is_some() && found(&store, "two").is_none() && !work.exists());
     assert_eq!(store.verify().unwrap().problems, []);
@@ -275,10 +298,13 @@ fn repairing_never_removes_a_lock_that_is_held() {
     fs::write(&path, "torn").unwrap();
     let problems = store.verify().unwrap().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
-    // Taken after the look and before the repair.
+    // Taken between verification and repair.
     let held = store.lock(&key("one"), |_| {}).unwrap();
     store.repair(&problems).unwrap();
-    assert!(path.exists() && store.try_lock(&key("one")).unwrap().is_none(), "two would make the same artifact");
+    assert!(
+        path.exists() && store.try_lock(&key("one")).unwrap().is_none(),
+        "two would make the same artifact"
+    );
     drop(held);
     assert!(!path.exists());
 
@@ -317,10 +343,10 @@ fn what_a_pattern_does_not_want_may_be_anything() {
     std::os::unix::fs::symlink("nowhere", model.join("link")).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(model.join("socket")).unwrap();
     assert_eq!(store.digest_path(&model, &["*.json"]).unwrap(), expected);
-    let everything = store.digest_path(&model, &["*"]).unwrap_err().to_string();
+    let everything = store.digest_path(&model, EVERY_FILE).unwrap_err().to_string();
     assert!(everything.contains("link: No such file"), "{everything}");
     fs::remove_file(model.join("link")).unwrap();
-    let everything = store.digest_path(&model, &["*"]).unwrap_err().to_string();
+    let everything = store.digest_path(&model, EVERY_FILE).unwrap_err().to_string();
     assert!(everything.contains("socket is neither a file nor a folder"), "{everything}");
 }
 
@@ -333,7 +359,10 @@ fn links_are_sealed_with_what_they_point_to() {
     let draft = store.draft(store.lock(&key("import"), |_| {}).unwrap()).unwrap();
     std::os::unix::fs::symlink(&outside, draft.files().join("model.safetensors")).unwrap();
     let artifact = store.commit(draft, &json!({})).unwrap();
-    assert_eq!(artifact.digest_of(&["*"]), Some(store.digest_path(&artifact.files(), &["*"]).unwrap()));
+    assert_eq!(
+        artifact.digest_of(EVERY_FILE),
+        Some(store.digest_path(&artifact.files(), EVERY_FILE).unwrap())
+    );
     assert!(found(&store, "import").is_some());
     fs::write(&outside, "17 GB").unwrap();
     assert!(matches!(store.find(&key("import")).unwrap(), Lookup::Damaged { .. }));

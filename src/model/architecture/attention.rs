@@ -1,125 +1,152 @@
-//! Attention with rotary positions and grouped queries, over all tokens before or over a window of them.
+//! Attention with rotary embeddings and grouped queries, causal or with a sliding window.
+
+use std::ops::{Range, RangeInclusive};
 
 use burn::tensor::{DType, Device, Tensor, TensorData, module, ops::AttentionModuleOptions};
 
-use super::{ModelConfig, rotary_tables};
+use super::ModelConfig;
 
-/// What all blocks share in one pass: rotary tables, and which keys a query must not see.
+/// What all blocks share in one pass: rotary tables and attention masks.
 pub(in crate::model) struct Positions {
     /// [1 or batch, 1, time, head / 2], float32
     pub(in crate::model) cosine: Tensor<4>,
     /// [1 or batch, 1, time, head / 2], float32
     pub(in crate::model) sine: Tensor<4>,
-    /// For blocks that see all tokens before.
-    pub(in crate::model) all_before: Mask,
-    /// For blocks with a window, where there are any.
+    /// Mask of blocks with full causal attention.
+    pub(in crate::model) all_before: AttentionMask,
+    /// Mask of blocks with a sliding window, if any.
     pub(in crate::model) in_window: Option<Tensor<4>>,
 }
 
-/// Which keys a query must not see [1 or batch, 1, rows, keys], float32: minus infinity where it must not look, else 0;
-/// adding it costs nothing in the backward pass. None where queries and keys are at the same positions and a kernel, which
-/// never writes the scores down, hides those after each query's own.
-pub(in crate::model) type Mask = Option<Tensor<4>>;
+/// Attention mask [1 or batch, 1, rows, keys], float32: minus infinity where a query must not look,
+/// else 0; adding it costs nothing in the backward pass. None where queries and keys have the same
+/// positions and a fused causal kernel is used, which never writes the scores to memory.
+pub(in crate::model) type AttentionMask = Option<Tensor<4>>;
 
 /// Rotated keys and values of some positions, each [batch, kv heads, time, head].
 pub(in crate::model) type KeysAndValues = (Tensor<4>, Tensor<4>);
 
 impl Positions {
-    /// Positions `from` to `from + time`, each of which sees those before it (from 0 on) and itself.
-    pub(in crate::model) fn new(config: &ModelConfig, from: usize, time: usize, device: &Device) -> Self {
+    /// Positions `from` to `from + time`; each sees itself and all positions before it from 0 on.
+    pub(in crate::model) fn new(
+        config: &ModelConfig,
+        from: usize,
+        time: usize,
+        device: &Device,
+    ) -> Self {
         let half = config.head_dim / 2;
-        let (cosine, sine) = rotary_tables(config, from + time);
-        let table = |values: Vec<f32>| {
-            let values = TensorData::new(values[from * half..].to_vec(), [1, 1, time, half]);
+        let (cosine, sine) = config.rotary.tables(config.head_dim, from + time);
+        let [cosine, sine] = [cosine, sine].map(|table| {
+            let values = TensorData::new(table[from * half..].to_vec(), [1, 1, time, half]);
             Tensor::from_data(values, (device, DType::F32))
-        };
-        let group = config.num_attention_heads / config.num_key_value_heads;
-        let mask = |window: usize| {
-            let visible = |row: usize| visible_keys(from + row, window);
-            Some(hidden_keys((0..group).flat_map(|_| (0..time).map(visible)), from + time, 1, device))
-        };
+        });
+        let share = config.num_attention_heads / config.num_key_value_heads;
+        let rows = from..from + time;
         Self {
-            cosine: table(cosine),
-            sine: table(sine),
-            all_before: mask(usize::MAX),
-            in_window: config.sliding_window.as_ref().and_then(|window| mask(window.length)),
+            cosine,
+            sine,
+            all_before: Some(causal_mask(share, &rows, usize::MAX, device)),
+            in_window: config
+                .sliding_window
+                .as_ref()
+                .map(|window| causal_mask(share, &rows, window.length, device)),
         }
     }
 
     /// The mask of a block.
-    pub(super) fn mask(&self, has_window: bool) -> Mask {
+    pub(super) fn mask(&self, has_window: bool) -> AttentionMask {
         if has_window { self.in_window.clone() } else { self.all_before.clone() }
     }
 }
 
-/// The keys that the query at a position sees: up to its own, at most `window` of them.
-pub(in crate::model) fn visible_keys(position: usize, window: usize) -> std::ops::RangeInclusive<usize> {
+/// The range of keys that the query at a position sees: up to its own, at most `window` of them.
+pub(in crate::model) fn visible_keys(position: usize, window: usize) -> RangeInclusive<usize> {
     (position + 1).saturating_sub(window)..=position
+}
+
+/// The mask of the queries at these positions; `share` of them are stacked for each key.
+fn causal_mask(share: usize, rows: &Range<usize>, window: usize, device: &Device) -> Tensor<4> {
+    let stacked = (0..share).flat_map(|_| rows.clone().map(|row| visible_keys(row, window)));
+    hidden_keys(stacked, rows.end, 1, device)
 }
 
 /// The mask of rows that see these keys: [batch, 1, rows / batch, keys].
 pub(in crate::model) fn hidden_keys(
-    rows: impl Iterator<Item = std::ops::RangeInclusive<usize>>,
+    rows: impl Iterator<Item = RangeInclusive<usize>>,
     keys: usize,
     batch: usize,
     device: &Device,
 ) -> Tensor<4> {
-    let row = |visible: std::ops::RangeInclusive<usize>| {
-        (0..keys).map(move |key| if visible.contains(&key) { 0.0 } else { f32::NEG_INFINITY })
-    };
-    let values: Vec<f32> = rows.flat_map(row).collect();
+    let values: Vec<f32> = rows
+        .flat_map(|visible| {
+            (0..keys).map(move |key| if visible.contains(&key) { 0.0 } else { f32::NEG_INFINITY })
+        })
+        .collect();
     let count = values.len() / keys / batch;
     Tensor::from_data(TensorData::new(values, [batch, 1, count, keys]), (device, DType::F32))
 }
 
-/// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245). Scores and their softmax are float32.
+/// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245). Scores and their softmax
+/// are float32.
 ///
 /// # Shapes
-/// - query: [batch, kv heads, share * time, head]: the queries that share a key stand below each other, so that
-///   keys and values need not be copied
+/// - query: [batch, kv heads, share * time, head]: the queries that share a key are stacked, so
+///   that keys and values need not be copied
 /// - key, value: [batch, kv heads, keys, head]
 /// - output: [batch * time, heads * head]
-pub(super) fn attention(query: Tensor<4>, (key, value): KeysAndValues, heads: usize, mask: Mask) -> Tensor<2> {
+pub(super) fn attention(
+    query: Tensor<4>,
+    (key, value): KeysAndValues,
+    heads: usize,
+    mask: AttentionMask,
+) -> Tensor<2> {
     let [batch, groups, rows, width] = query.dims();
     let time = groups * rows / heads;
     let mixed = match mask {
         Some(hidden) => {
+            // The query and not the scores: it has fewer numbers.
             let scaled = query * (width as f64).sqrt().recip();
+            // As in transformers, which computes the softmax in float32 whatever the format is.
             let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + hidden;
             let format = value.dtype();
             softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width])
         }
         None => {
-            let share = heads / groups;
-            let repeat = |states: Tensor<4>| {
-                let wide =
-                    states.reshape([batch, groups, 1, time * width]).expand([batch, groups, share, time * width]);
-                wide.reshape([batch, heads, time, width])
-            };
             let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
             let query = query.reshape([batch, heads, time, width]);
-            module::attention(query, repeat(key), repeat(value), None, None, options)
+            // The fused kernel knows no groups.
+            let [key, value] = [key, value].map(|states| {
+                let states = states.reshape([batch, groups, 1, time * width]);
+                let repeated = states.expand([batch, groups, heads / groups, time * width]);
+                repeated.reshape([batch, heads, time, width])
+            });
+            module::attention(query, key, value, None, None, options)
         }
     };
     mixed.swap_dims(1, 2).reshape([batch * time, heads * width])
 }
 
-/// Softmax over the last axis, in the same steps with and without gradients, so that a policy and its frozen copy agree to
-/// the bit. The largest value is a constant to the gradient, which does not depend on it.
+/// Softmax over the last axis, in the same steps with and without gradients, so that a policy and
+/// its frozen copy are bit-identical. The maximum is a constant in the gradient, which does not
+/// depend on it.
 fn softmax(scores: Tensor<4>) -> Tensor<4> {
+    // The maximum is a constant in the gradient, which does not depend on it.
     let exponentials = (scores.clone() - scores.detach().max_dim(3)).exp();
     exponentials.clone() / exponentials.sum_dim(3)
 }
 
-/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), the first half of a head paired with its second half, in float32.
+/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), in float32; pairs the first half of a head
+/// with its second half.
 ///
 /// # Shapes
 /// - states, output: [batch, heads, time, head]
 pub(super) fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
     let [_, _, _, width] = states.dims();
     let format = states.dtype();
+    // Angles of distant positions differ in more digits than bfloat16 has.
     let states = states.cast(DType::F32);
-    let (first, second) = (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
+    let (first, second) =
+        (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
     let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
     let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
     Tensor::cat(vec![turned, second * cosine + first * sine], 3).cast(format)
@@ -135,7 +162,8 @@ mod tests {
         let (config, time, device) = (tiny(), 9, Device::flex());
         let mut stream = Seed::root(0).stream();
         let mut random = |shape: [usize; 4]| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+            let values: Vec<f32> =
+                (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
             Tensor::<4>::from_data(TensorData::new(values, shape), &device)
         };
         // Two texts, two groups of two heads of width 4.
@@ -143,7 +171,10 @@ mod tests {
         let (key, value) = (random([2, 2, time, 4]), random([2, 2, time, 4]));
         let mask = Positions::new(&config, 0, time, &device).mask(false);
         let mixed = |mask| -> Vec<f32> {
-            attention(query.clone(), (key.clone(), value.clone()), 4, mask).into_data().try_to_vec().unwrap()
+            attention(query.clone(), (key.clone(), value.clone()), 4, mask)
+                .into_data()
+                .try_to_vec()
+                .unwrap()
         };
         let (hidden, kernel) = (mixed(mask), mixed(None));
         assert!(hidden.iter().zip(&kernel).all(|(one, other)| (one - other).abs() < 1e-5));

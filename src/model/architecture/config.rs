@@ -1,24 +1,28 @@
-//! What a model is made of: its architecture, sizes and constants.
+//! The model's configuration: architecture, sizes and constants.
 
 use super::{Rotary, RotaryScaling};
 
-/// The architectures that we have; they differ in biases, norms and windows, not in their blocks' order.
+/// Supported architectures; they differ in biases, norms and windows, not in the order of their
+/// blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// Llama 2, 3 and 3.x, and all that took over its blocks (Touvron et al. 2023, arXiv 2302.13971).
+    /// Llama 2, 3 and 3.x, and all models with the same blocks (Touvron et al. 2023, arXiv
+    /// 2302.13971).
     Llama,
-    /// Mistral: Llama with a window (Jiang et al. 2023, arXiv 2310.06825).
+    /// Mistral: Llama with a sliding window (Jiang et al. 2023, arXiv 2310.06825).
     Mistral,
-    /// Qwen 2 and 2.5: Llama with biases at queries, keys and values (Yang et al. 2024, arXiv 2407.10671).
+    /// Qwen 2 and 2.5: Llama with biases of queries, keys and values (Yang et al. 2024, arXiv
+    /// 2407.10671).
     Qwen2,
     /// Qwen 3: Llama with a norm of each query and key (Yang et al. 2025, arXiv 2505.09388).
     Qwen3,
 }
 
-/// The sizes and constants of a Llama-family model, under the names of Hugging Face's `LlamaConfig` where it has one.
+/// Sizes and constants of a Llama-family model, under the names of Hugging Face's `LlamaConfig`
+/// where it has them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelConfig {
-    /// Which of the architectures.
+    /// Architecture.
     pub architecture: Architecture,
     /// Width of the hidden states.
     pub hidden_size: usize,
@@ -32,15 +36,15 @@ pub struct ModelConfig {
     pub num_key_value_heads: usize,
     /// Width of one head; even.
     pub head_dim: usize,
-    /// Number of tokens.
+    /// Vocabulary size in tokens.
     pub vocab_size: usize,
-    /// What is added to the mean square before its root is taken.
+    /// Epsilon that is added to the mean square.
     pub rms_norm_eps: f64,
-    /// The rotary positions.
+    /// Rotary embeddings.
     pub rotary: Rotary,
-    /// The longest text, in tokens.
+    /// Longest text, in tokens.
     pub max_position_embeddings: usize,
-    /// Whether the output layer is the embedding.
+    /// Whether output layer and embedding are tied.
     pub tie_word_embeddings: bool,
     /// Whether queries, keys and values have biases.
     pub query_key_value_bias: bool,
@@ -48,22 +52,22 @@ pub struct ModelConfig {
     pub attention_output_bias: bool,
     /// Whether the feed-forward layers have biases.
     pub feed_forward_bias: bool,
-    /// Whether each query and key is normed, before it is rotated.
+    /// Whether queries and keys are normalised before rotation.
     pub query_key_norm: bool,
-    /// Where attention does not reach back to the first token.
+    /// Blocks with a sliding window.
     pub sliding_window: Option<SlidingWindow>,
-    /// The token that begins a text.
+    /// BOS.
     pub bos_token_id: Option<u32>,
-    /// The tokens that end a text.
+    /// EOS tokens.
     pub eos_token_id: Vec<u32>,
-    /// The token that fills up rows of a batch.
+    /// Padding token.
     pub pad_token_id: Option<u32>,
 }
 
-/// Attention that reaches back only so far, in some of the blocks.
+/// Sliding-window attention in some of the blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlidingWindow {
-    /// How many tokens a position sees, itself included.
+    /// Window size in tokens, the position itself included.
     pub length: usize,
     /// For each block, whether it has the window.
     pub blocks: Vec<bool>,
@@ -73,7 +77,7 @@ impl Architecture {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Llama, Self::Mistral, Self::Qwen2, Self::Qwen3];
 
-    /// Its name among `architectures` in `config.json`.
+    /// Its class in `architectures` of `config.json`.
     pub fn class(self) -> &'static str {
         match self {
             Self::Llama => "LlamaForCausalLM",
@@ -83,13 +87,14 @@ impl Architecture {
         }
     }
 
-    /// The architecture of this class or `model_type`.
+    /// The architecture with this class or `model_type`.
     pub(super) fn named(name: &str) -> Option<Self> {
-        // What transformers makes of a Mistral with windows in some of its blocks, and writes as its own class.
+        // Class that transformers writes for a Mistral with windows in some of its blocks.
         let is_ministral = ["MinistralForCausalLM", "ministral"].contains(&name);
         let mut all = Self::ALL.into_iter();
         all.find(|known| {
-            [known.class(), known.model_type()].contains(&name) || (is_ministral && *known == Self::Mistral)
+            [known.class(), known.model_type()].contains(&name)
+                || (is_ministral && *known == Self::Mistral)
         })
     }
 
@@ -134,29 +139,35 @@ impl Default for ModelConfig {
 
 impl ModelConfig {
     /// Width of all queries of a position.
-    pub(in crate::model) fn query_size(&self) -> usize {
+    pub(crate) fn query_size(&self) -> usize {
         self.num_attention_heads * self.head_dim
     }
 
     /// Width of all keys of a position, and of all its values.
-    pub(in crate::model) fn key_size(&self) -> usize {
+    pub(crate) fn key_size(&self) -> usize {
         self.num_key_value_heads * self.head_dim
     }
 
-    /// How far back a block sees, where that is not to the first token.
-    pub(in crate::model) fn window(&self, block: usize) -> Option<usize> {
-        self.sliding_window.as_ref().filter(|window| window.blocks[block]).map(|window| window.length)
+    /// Window size of a block; none with full attention.
+    pub(crate) fn window(&self, block: usize) -> Option<usize> {
+        self.sliding_window
+            .as_ref()
+            .filter(|window| window.blocks[block])
+            .map(|window| window.length)
     }
 
     /// The number of parameters.
     pub fn parameters(&self) -> usize {
         let (hidden, wide) = (self.hidden_size, self.intermediate_size);
-        let attention = hidden * (self.query_size() + 2 * self.key_size()) + self.query_size() * hidden;
-        let biases = usize::from(self.query_key_value_bias) * (self.query_size() + 2 * self.key_size())
+        let attention =
+            hidden * (self.query_size() + 2 * self.key_size()) + self.query_size() * hidden;
+        let biases = usize::from(self.query_key_value_bias)
+            * (self.query_size() + 2 * self.key_size())
             + usize::from(self.attention_output_bias) * hidden
             + usize::from(self.feed_forward_bias) * (2 * wide + hidden);
         let norms = 2 * hidden + usize::from(self.query_key_norm) * 2 * self.head_dim;
         let block = attention + 3 * hidden * wide + biases + norms;
+        // A tied output layer is the embedding, and counts once.
         let vocabulary = self.vocab_size * hidden * if self.tie_word_embeddings { 1 } else { 2 };
         self.num_hidden_layers * block + vocabulary + hidden
     }
@@ -166,7 +177,7 @@ impl ModelConfig {
 pub(in crate::model) mod tests {
     use super::*;
 
-    /// Two blocks of width 16, as the tests of this room use it.
+    /// Two blocks of width 16, for unit tests.
     pub(in crate::model) fn tiny() -> ModelConfig {
         ModelConfig {
             hidden_size: 16,
@@ -187,7 +198,7 @@ pub(in crate::model) mod tests {
         }
     }
 
-    /// One of each architecture, with everything in it that the architecture can have.
+    /// One config per architecture, with every option that it has.
     pub(in crate::model) fn one_of_each() -> [ModelConfig; 4] {
         let window = |blocks: [bool; 2]| Some(SlidingWindow { length: 3, blocks: blocks.to_vec() });
         let yarn = super::super::Yarn {
@@ -243,6 +254,10 @@ pub(in crate::model) mod tests {
 
     #[test]
     fn parameters_are_counted() {
-        assert_eq!(ModelConfig::default().parameters(), 6_738_415_616, "what Meta says of Llama 2 7B");
+        assert_eq!(
+            ModelConfig::default().parameters(),
+            6_738_415_616,
+            "what Meta says of Llama 2 7B"
+        );
     }
 }

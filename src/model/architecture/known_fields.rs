@@ -1,37 +1,45 @@
-//! The fields of a `config.json` that are not read: which may say what they like, which change what a model computes and so
-//! must not ask for anything, and which nobody here knows.
+//! Fields of a `config.json` that are not read: those without effect, those that would change
+//! results and so must be neutral, and unknown ones.
 
 use serde_json::{Map, Value};
 
 use super::{Architecture, ConfigError};
 
-/// What a field that changes the result may say, because it then changes nothing.
+/// Neutral values of a field that would change results.
 enum Neutral {
     /// Null, false, 0, or an empty text, list or table.
     Nothing,
     /// Null or 1: a factor.
     One,
-    /// The same as nothing, or 1: a number of experts.
+    /// Null, false, 0, empty, or 1: a number of experts.
     AtMostOne,
     /// Null or true.
     True,
-    /// Null or one of these words.
+    /// Null or one of these values.
     Words(&'static [&'static str]),
-    /// Nothing, or a list of ones: each layer has what its architecture has.
+    /// Nothing, or a list of ones: no layer differs.
     Ones,
 }
 
-/// Fields that change what a model computes, in any of the families that share blocks with Llama; what they must say, and
-/// what is supported.
+/// Fields that change results in any family with Llama's blocks: the neutral value, and what is
+/// supported instead.
 const CHANGING: [(&str, Neutral, &str); 65] = [
     ("add_cross_attention", Neutral::Nothing, "models have no encoder"),
-    ("add_qkv_bias", Neutral::Nothing, "biases are what `attention_bias` says"),
+    ("add_qkv_bias", Neutral::Nothing, "`attention_bias` decides about biases"),
     ("alibi", Neutral::Nothing, "positions are rotary"),
-    ("attention_chunk_size", Neutral::Nothing, "attention reaches back to the first token, or over `sliding_window`"),
-    ("attention_in_bias", Neutral::Nothing, "biases are what `attention_bias` says"),
-    ("attention_multiplier", Neutral::Nothing, "scores are divided by the root of `head_dim`"),
-    ("attention_out_bias", Neutral::Nothing, "biases are what `attention_bias` says"),
-    ("attn_bias", Neutral::Nothing, "biases are what `attention_bias` says"),
+    (
+        "attention_chunk_size",
+        Neutral::Nothing,
+        "attention reaches back to the first token, or over `sliding_window`",
+    ),
+    ("attention_in_bias", Neutral::Nothing, "`attention_bias` decides about biases"),
+    (
+        "attention_multiplier",
+        Neutral::Nothing,
+        "attention scores are divided by the square root of `head_dim`",
+    ),
+    ("attention_out_bias", Neutral::Nothing, "`attention_bias` decides about biases"),
+    ("attn_bias", Neutral::Nothing, "`attention_bias` decides about biases"),
     ("attn_logit_softcapping", Neutral::Nothing, "scores are not capped"),
     ("clip_qkv", Neutral::Nothing, "queries, keys and values are not clipped"),
     ("compression_config", Neutral::Nothing, "weights are float32, float16 or bfloat16"),
@@ -41,20 +49,25 @@ const CHANGING: [(&str, Neutral, &str); 65] = [
     ("embedding_scale", Neutral::One, "embeddings are not scaled"),
     ("final_logit_softcapping", Neutral::Nothing, "logits are not capped"),
     ("first_k_dense_replace", Neutral::Nothing, "there are no experts"),
-    ("full_attention_interval", Neutral::Nothing, "layers are what `layer_types` says"),
+    ("full_attention_interval", Neutral::Nothing, "`layer_types` decides about layers"),
+    // Gemma's name of `hidden_act`.
     ("hidden_activation", Neutral::Words(&["silu", "swish"]), "the activation is `silu`"),
-    ("interleaved", Neutral::Nothing, "the halves of a head are rotated together"),
+    ("interleaved", Neutral::Nothing, "rotary embeddings pair the halves of a head"),
     ("is_causal", Neutral::True, "attention is causal"),
     ("is_encoder_decoder", Neutral::Nothing, "models have no encoder"),
     ("kv_lora_rank", Neutral::Nothing, "keys and values are not compressed"),
-    ("layernorm_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are root mean squares"),
+    ("layernorm_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are RMSNorm"),
     ("lm_head_bias", Neutral::Nothing, "the output layer has no bias"),
     ("logit_scale", Neutral::One, "logits are not scaled"),
     ("logits_scaling", Neutral::One, "logits are not scaled"),
     ("moe_intermediate_size", Neutral::Nothing, "there are no experts"),
     ("moe_num_experts", Neutral::AtMostOne, "there are no experts"),
-    ("mrope_section", Neutral::Nothing, "positions are those of a text"),
-    ("mup_attn_multiplier", Neutral::One, "scores are divided by the root of `head_dim`"),
+    ("mrope_section", Neutral::Nothing, "positions are one-dimensional"),
+    (
+        "mup_attn_multiplier",
+        Neutral::One,
+        "attention scores are divided by the square root of `head_dim`",
+    ),
     ("mup_embedding_multiplier", Neutral::One, "embeddings are not scaled"),
     ("mup_width_multiplier", Neutral::One, "the output layer is not scaled"),
     ("n_routed_experts", Neutral::AtMostOne, "there are no experts"),
@@ -62,47 +75,67 @@ const CHANGING: [(&str, Neutral, &str); 65] = [
     ("no_rope_layer_interval", Neutral::Nothing, "all layers have rotary positions"),
     ("no_rope_layers", Neutral::Ones, "all layers have rotary positions"),
     ("nope_layers", Neutral::Nothing, "all layers have rotary positions"),
-    ("norm_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are root mean squares"),
-    ("normalization_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are root mean squares"),
+    ("norm_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are RMSNorm"),
+    ("normalization_type", Neutral::Words(&["rmsnorm", "rms_norm"]), "norms are RMSNorm"),
     ("num_experts", Neutral::AtMostOne, "there are no experts"),
     ("num_local_experts", Neutral::AtMostOne, "there are no experts"),
-    ("parallel_attn", Neutral::Nothing, "attention comes before the feed-forward layer"),
-    ("partial_rotary_factor", Neutral::One, "all of a head is rotated"),
+    ("parallel_attn", Neutral::Nothing, "attention and feed-forward layer run one after the other"),
+    ("partial_rotary_factor", Neutral::One, "rotary embeddings cover the whole head"),
     ("per_layer_config", Neutral::Nothing, "all layers have the same sizes"),
     ("position_embedding_type", Neutral::Words(&["rope", "rotary"]), "positions are rotary"),
-    ("post_norm", Neutral::Nothing, "norms stand before attention and feed-forward layer"),
-    ("pruned_heads", Neutral::Nothing, "all heads are there"),
+    ("post_norm", Neutral::Nothing, "norms come before attention and feed-forward layer"),
+    ("pruned_heads", Neutral::Nothing, "heads cannot be pruned"),
     ("q_lora_rank", Neutral::Nothing, "queries are not compressed"),
     ("quantization_config", Neutral::Nothing, "weights are float32, float16 or bfloat16"),
-    ("query_pre_attn_scalar", Neutral::Nothing, "scores are divided by the root of `head_dim`"),
+    (
+        "query_pre_attn_scalar",
+        Neutral::Nothing,
+        "attention scores are divided by the square root of `head_dim`",
+    ),
     ("residual_multiplier", Neutral::One, "residuals are not scaled"),
-    ("rope_interleaved", Neutral::Nothing, "the halves of a head are rotated together"),
-    ("rotary_dim", Neutral::Nothing, "all of a head is rotated"),
-    ("rotary_pct", Neutral::One, "all of a head is rotated"),
-    ("sandwich_norm", Neutral::Nothing, "norms stand before attention and feed-forward layer"),
-    ("scale_attention_logits", Neutral::One, "scores are divided by the root of `head_dim`"),
+    ("rope_interleaved", Neutral::Nothing, "rotary embeddings pair the halves of a head"),
+    ("rotary_dim", Neutral::Nothing, "rotary embeddings cover the whole head"),
+    ("rotary_pct", Neutral::One, "rotary embeddings cover the whole head"),
+    ("sandwich_norm", Neutral::Nothing, "norms come before attention and feed-forward layer"),
+    (
+        "scale_attention_logits",
+        Neutral::One,
+        "attention scores are divided by the square root of `head_dim`",
+    ),
     ("scale_depth", Neutral::Nothing, "residuals are not scaled"),
     ("scale_emb", Neutral::One, "embeddings are not scaled"),
     ("scale_embedding", Neutral::Nothing, "embeddings are not scaled"),
     ("use_alibi", Neutral::Nothing, "positions are rotary"),
     ("use_bidirectional_attention", Neutral::Nothing, "attention is causal"),
-    ("use_mrope", Neutral::Nothing, "positions are those of a text"),
-    ("use_parallel_residual", Neutral::Nothing, "attention comes before the feed-forward layer"),
-    ("value_head_dim", Neutral::Nothing, "values are as wide as keys: `head_dim`"),
+    ("use_mrope", Neutral::Nothing, "positions are one-dimensional"),
+    (
+        "use_parallel_residual",
+        Neutral::Nothing,
+        "attention and feed-forward layer run one after the other",
+    ),
+    ("value_head_dim", Neutral::Nothing, "values have the size of keys, `head_dim`"),
 ];
 
-/// Fields that some architecture has and others do not: where they stand beside one that does not have them, they must say
-/// nothing.
+/// Fields that only some architectures support; for others they must have the neutral
+/// value.
 const OF_SOME: [(&str, &[Architecture], &str); 6] = [
-    ("attention_bias", &[Architecture::Llama, Architecture::Qwen2, Architecture::Qwen3], "its attention has no biases"),
+    (
+        "attention_bias",
+        &[Architecture::Llama, Architecture::Qwen2, Architecture::Qwen3],
+        "its attention has no biases",
+    ),
     ("mlp_bias", &[Architecture::Llama], "its feed-forward layers have no biases"),
-    ("qkv_bias", &[Architecture::Qwen2], "its biases are what the architecture and `attention_bias` say"),
+    (
+        "qkv_bias",
+        &[Architecture::Qwen2],
+        "the architecture and `attention_bias` decide about biases",
+    ),
     ("qk_layernorm", &[Architecture::Qwen3], "its queries and keys have no norms"),
     ("qk_norm", &[Architecture::Qwen3], "its queries and keys have no norms"),
     ("use_qk_norm", &[Architecture::Qwen3], "its queries and keys have no norms"),
 ];
 
-/// Fields that are read, here or by [`super::config_file`].
+/// Fields that are read, here or for the configuration.
 const READ: [&str; 27] = [
     "architectures",
     "attention_bias",
@@ -133,8 +166,8 @@ const READ: [&str; 27] = [
     "qkv_bias",
 ];
 
-/// Fields that change nothing in what a model computes: names, versions, formats, settings of training and of other heads,
-/// and those of generation, which transformers takes from `generation_config.json`.
+/// Fields without effect on results: names, versions, formats, settings of training and of other
+/// heads, and those of generation, which transformers takes from `generation_config.json`.
 const HARMLESS: [&str; 79] = [
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -217,25 +250,33 @@ const HARMLESS: [&str; 79] = [
     "use_cache",
 ];
 
-/// Dropouts, which transformers applies while it trains.
+/// Dropout rates, which transformers applies in training.
 const DROPOUTS: [&str; 6] =
     ["attention_dropout", "attn_pdrop", "dropout", "embd_pdrop", "hidden_dropout", "resid_pdrop"];
 
 impl Neutral {
     fn allows(&self, value: &Value) -> bool {
-        let is_one = |value: &Value| value.as_f64() == Some(1.0);
         match self {
             Self::Nothing => is_nothing(value),
             Self::One => value.is_null() || is_one(value),
             Self::AtMostOne => is_nothing(value) || is_one(value),
             Self::True => value.is_null() || *value == Value::Bool(true),
-            Self::Words(words) => value.is_null() || value.as_str().is_some_and(|value| words.contains(&value)),
-            Self::Ones => is_nothing(value) || value.as_array().is_some_and(|values| values.iter().all(is_one)),
+            Self::Words(words) => {
+                value.is_null() || value.as_str().is_some_and(|value| words.contains(&value))
+            }
+            Self::Ones => {
+                is_nothing(value)
+                    || value.as_array().is_some_and(|values| values.iter().all(is_one))
+            }
         }
     }
 }
 
-/// Whether a field says nothing: null, false, 0, or an empty text, list or table.
+fn is_one(value: &Value) -> bool {
+    value.as_f64() == Some(1.0)
+}
+
+/// Whether a value is neutral: null, false, 0, or an empty text, list or table.
 pub(in crate::model) fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -247,23 +288,24 @@ pub(in crate::model) fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// No field asks for what no architecture here has.
+/// Checks that no field needs a feature that no architecture supports.
 ///
 /// # Errors
-/// Names the first one that does, with its value.
+/// Names the first such field, with its value.
 pub(super) fn check(fields: &Map<String, Value>) -> Result<(), ConfigError> {
     for (field, neutral, supported) in CHANGING {
+        // Tools write fields of other families with values that change nothing.
         if let Some(value) = fields.get(field).filter(|value| !neutral.allows(value)) {
-            return Err(ConfigError::Unsupported { field, found: value.to_string(), supported });
+            return Err(ConfigError::unsupported(field, value, supported));
         }
     }
     Ok(())
 }
 
-/// No field asks for what only other architectures have.
+/// Checks that no field needs a feature of other architectures.
 ///
 /// # Errors
-/// Names the first one that does, with its value.
+/// Names the first such field, with its value.
 pub(super) fn check_of_architecture(
     fields: &Map<String, Value>,
     architecture: Architecture,
@@ -282,30 +324,40 @@ pub(super) fn check_of_architecture(
     Ok(())
 }
 
-/// What a person should know of a `config.json` that is read: fields that nobody here knows, dropout that is not applied, code
-/// that is not run.
+/// Remarks for the user on a `config.json`: unknown fields, dropout that is not applied, code that
+/// is not run.
 pub(in crate::model) fn remarks(fields: &Map<String, Value>) -> Vec<String> {
     let mut remarks = Vec::new();
+    // Such models say `LlamaForCausalLM` too, and may compute something else.
     if fields.contains_key("auto_map") {
-        let text = "config.json names code of its own (`auto_map`), which is not run: the model is computed as its \
+        let text = "config.json names code of its own (`auto_map`), which is not run: the model \
+        is computed as its \
                     architecture says";
         remarks.push(text.to_owned());
     }
     for field in DROPOUTS {
         if let Some(value) = fields.get(field).filter(|value| !is_nothing(value)) {
-            remarks.push(format!("config.json: `{field}` is {value}, but dropout is not applied in training"));
+            remarks.push(format!(
+                "config.json: `{field}` is {value}, but dropout is not applied in training"
+            ));
         }
     }
-    let is_known = |field: &&String| {
-        let changing = CHANGING.iter().map(|(name, ..)| *name).chain(OF_SOME.iter().map(|(name, ..)| *name));
-        READ.into_iter().chain(HARMLESS).chain(DROPOUTS).chain(changing).any(|known| known == field.as_str())
-    };
+    // A neutral value of an unknown field is what a model without that feature has.
     let said = fields.iter().filter(|(_, value)| !is_nothing(value)).map(|(field, _)| field);
-    let unknown: Vec<String> = said.filter(|field| !is_known(field)).map(|field| format!("`{field}`")).collect();
+    let unknown: Vec<String> =
+        said.filter(|field| !is_known(field)).map(|field| format!("`{field}`")).collect();
     if !unknown.is_empty() {
         let (count, names) = (unknown.len(), unknown.join(", "));
         let fields = if count == 1 { "field" } else { "fields" };
-        remarks.push(format!("config.json has {count} {fields} that are not known and not used: {names}"));
+        remarks.push(format!(
+            "config.json has {count} {fields} that are unknown and ignored: {names}"
+        ));
     }
     remarks
+}
+
+fn is_known(field: &str) -> bool {
+    [&READ[..], &HARMLESS, &DROPOUTS].iter().any(|fields| fields.contains(&field))
+        || CHANGING.iter().any(|(name, ..)| *name == field)
+        || OF_SOME.iter().any(|(name, ..)| *name == field)
 }

@@ -1,8 +1,8 @@
-//! A linear layer: a matrix, perhaps a bias, perhaps low-rank updates that an adapter adds to it.
+//! A linear layer: a matrix, an optional bias, and optional low-rank updates of an adapter.
 
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, TensorData},
+    tensor::{DType, Tensor, TensorData},
 };
 use rayon::prelude::*;
 
@@ -11,15 +11,16 @@ use crate::{model::device::is_cpu, seed::Seed};
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
 pub struct Linear {
-    /// [in, out]; several projections of the same input stand side by side.
+    /// [in, out]; several projections of the same input are concatenated.
     pub weight: Param<Tensor<2>>,
     /// [out]
     pub bias: Option<Param<Tensor<1>>>,
-    /// Updates of columns, in their order, none of which overlap.
+    /// Updates of columns, in order, without overlap.
     pub updates: Vec<LowRank>,
 }
 
-/// A low-rank update (LoRA, Hu et al. 2021, arXiv 2106.09685) of some columns: scale * input * a * b, never as one matrix.
+/// A low-rank update (LoRA, Hu et al. 2021, arXiv 2106.09685) of some columns: scale * input * a *
+/// b, never as one matrix.
 #[derive(Module, Debug)]
 pub struct LowRank {
     /// [in, rank]
@@ -29,21 +30,21 @@ pub struct LowRank {
     /// The first of the columns.
     #[module(skip)]
     pub from: usize,
-    /// What the product is multiplied by.
+    /// Scale of the product.
     #[module(skip)]
     pub scale: f64,
-    /// In training: what of its input is left out.
+    /// In training: dropout of its input.
     #[module(skip)]
     pub dropout: Option<Dropout>,
 }
 
-/// A share of the numbers that go into an update is left out, and the others are raised so that the mean stays (Srivastava et
-/// al. 2014); which ones follows from the seed.
+/// Dropout with a seed: zeroes a share of the inputs and scales the others, so that the mean stays
+/// (Srivastava et al. 2014).
 #[derive(Clone, Debug)]
 pub struct Dropout {
-    /// The share.
+    /// Dropout rate.
     pub rate: f64,
-    /// Of one step and one update.
+    /// Seed for one step and one update.
     pub seed: Seed,
 }
 
@@ -57,54 +58,49 @@ impl Linear {
         if let Some(bias) = &self.bias {
             output = output + bias.val().cast(format).unsqueeze();
         }
+        // Added to the output, since the merged matrix would be as large as the frozen one.
         match self.update(input) {
             Some(update) => output + update,
             None => output,
         }
     }
 
-    /// What the adapter adds: one product through the factors of all updates, side by side and below each other, with zeros
-    /// where an update has no columns; they are small beside the states.
+    /// The adapter's part of the output: one product through the concatenated factors of all
+    /// updates, with zeros where an update has no columns; the factors are small beside the states.
     fn update(&self, input: Tensor<2>) -> Option<Tensor<2>> {
         let [_, columns] = self.weight.dims();
         let format = input.dtype();
-        let wide = |update: &LowRank| {
-            let factor = update.b.val().cast(format) * update.scale;
-            let [rank, _] = factor.dims();
-            let zeros = |width: usize| Tensor::zeros([rank, width], (&factor.device(), format));
-            let parts = [(update.from, None), (0, Some(factor.clone())), (columns - update.end(), None)];
-            let parts =
-                parts.into_iter().filter_map(|(width, part)| part.or_else(|| (width > 0).then(|| zeros(width))));
-            Tensor::cat(parts.collect(), 1)
-        };
+        if self.updates.is_empty() {
+            return None;
+        }
         let a = self.updates.iter().map(|update| update.a.val().cast(format));
-        let b: Vec<_> = self.updates.iter().map(wide).collect();
-        let narrow = match self.updates.iter().any(|update| update.dropout.is_some()) {
-            false if b.is_empty() => return None,
-            false => input.matmul(Tensor::cat(a.collect(), 1)),
-            true => {
-                let left = self.updates.iter().map(|update| update.left_of(input.clone()));
-                Tensor::cat(left.zip(a).map(|(input, a)| input.matmul(a)).collect(), 1)
-            }
+        let b = self.updates.iter().map(|update| update.wide(columns, format)).collect();
+        let narrow = if self.updates.iter().any(|update| update.dropout.is_some()) {
+            // Each update drops other inputs, so that the first factors are not one product.
+            let left = self.updates.iter().map(|update| update.left_of(input.clone()));
+            Tensor::cat(left.zip(a).map(|(input, a)| input.matmul(a)).collect(), 1)
+        } else {
+            input.matmul(Tensor::cat(a.collect(), 1))
         };
         Some(narrow.matmul(Tensor::cat(b, 0)))
     }
 
-    /// The matrix with all updates in it [in, out].
+    /// The matrix with all updates merged [in, out].
     pub fn merged_weight(&self) -> Tensor<2> {
         let weight = self.weight.val();
         self.updates.iter().fold(weight, |weight, update| {
             let [inputs, _] = weight.dims();
             let columns = [0..inputs, update.from..update.end()];
             let format = weight.dtype();
-            let product = update.a.val().cast(burn::tensor::DType::F32);
-            let product = product.matmul(update.b.val().cast(burn::tensor::DType::F32)) * update.scale;
-            let changed = weight.clone().slice(columns.clone()).cast(burn::tensor::DType::F32) + product;
+            // In float32, since a small update is lost in the digits of a bfloat16 weight.
+            let [a, b] = [&update.a, &update.b].map(|factor| factor.val().cast(DType::F32));
+            let product = a.matmul(b) * update.scale;
+            let changed = weight.clone().slice(columns.clone()).cast(DType::F32) + product;
             weight.slice_assign(columns, changed.cast(format))
         })
     }
 
-    /// The same layer with its updates in its matrix.
+    /// The same layer with its updates merged.
     pub fn merge(self) -> Self {
         if self.updates.is_empty() {
             return self;
@@ -114,13 +110,12 @@ impl Linear {
     }
 }
 
-/// From so many multiplications on the CPU backend shares a product out among threads itself.
+/// Number of multiplications from which the CPU backend splits a product over threads.
 const SHARED_OUT: usize = 192 * 192 * 192;
 /// A matrix of fewer numbers is read sooner than threads are woken.
 const LARGE: usize = 1 << 19;
 
-/// Input times matrix. With few rows, reading the matrix takes the time, which one thread does at half the speed of two: on
-/// the CPU its columns are shared out, which changes no number.
+/// Input times matrix.
 fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
     let ([rows, inputs], [_, columns]) = (input.dims(), matrix.dims());
     let (threads, numbers) = (rayon::current_num_threads(), inputs * columns);
@@ -128,27 +123,41 @@ fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
     if !pays || input.is_autodiff() || !is_cpu(&input.device()) {
         return input.matmul(matrix);
     }
+    // With few rows, reading the matrix dominates, which one thread does at half the speed of two.
+    // Splitting its columns changes no number, as each is a sum of its own.
     let width = columns.div_ceil(threads).next_multiple_of(64);
-    let part = |from: usize| {
+    let starts: Vec<usize> = (0..columns).step_by(width).collect();
+    let parts = starts.into_par_iter().map(|from| {
         let columns = matrix.clone().narrow(1, from, width.min(columns - from));
         input.clone().matmul(columns)
-    };
-    let starts: Vec<usize> = (0..columns).step_by(width).collect();
-    Tensor::cat(starts.into_par_iter().map(part).collect(), 1)
+    });
+    Tensor::cat(parts.collect(), 1)
 }
 
 impl LowRank {
-    /// What dropout leaves of an input [rows, in].
+    /// The second factor with zeros where the update has no columns [rank, columns].
+    fn wide(&self, columns: usize, format: DType) -> Tensor<2> {
+        let factor = self.b.val().cast(format) * self.scale;
+        let ([rank, _], device) = (factor.dims(), factor.device());
+        let [before, after] = [self.from, columns - self.end()]
+            .map(|width| (width > 0).then(|| Tensor::zeros([rank, width], (&device, format))));
+        Tensor::cat([before, Some(factor), after].into_iter().flatten().collect(), 1)
+    }
+
+    /// Applies dropout to an input [rows, in].
     fn left_of(&self, input: Tensor<2>) -> Tensor<2> {
         let Some(Dropout { rate, seed }) = &self.dropout else { return input };
         let (shape, mut stream) = (input.dims(), seed.stream());
         let kept = (1.0 / (1.0 - rate)) as f32;
-        let mask: Vec<f32> = (0..shape[0] * shape[1]).map(|_| if stream.unit() < *rate { 0.0 } else { kept }).collect();
-        let mask = Tensor::from_data(TensorData::new(mask, shape), (&input.device(), input.dtype()));
+        let mask: Vec<f32> = (0..shape[0] * shape[1])
+            .map(|_| if stream.unit() < *rate { 0.0 } else { kept })
+            .collect();
+        let mask =
+            Tensor::from_data(TensorData::new(mask, shape), (&input.device(), input.dtype()));
         input * mask
     }
 
-    /// The column after its last.
+    /// End of its column range.
     pub fn end(&self) -> usize {
         let [_, width] = self.b.dims();
         self.from + width
@@ -163,20 +172,32 @@ mod tests {
     use crate::model::architecture::transformer::parameter;
 
     fn matrix(name: &str, rows: usize, columns: usize) -> Param<Tensor<2>> {
-        let values: Vec<f32> = (0..rows * columns).map(|index| ((index * 37 + 11) % 17) as f32 / 8.0 - 1.0).collect();
-        parameter(name, Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex()))
+        let values: Vec<f32> =
+            (0..rows * columns).map(|index| ((index * 37 + 11) % 17) as f32 / 8.0 - 1.0).collect();
+        parameter(
+            name,
+            Tensor::from_data(TensorData::new(values, [rows, columns]), &Device::flex()),
+        )
     }
 
     #[test]
     fn dropout_leaves_the_mean_and_is_drawn_from_the_seed() {
         let dropout = |step: u64| Some(Dropout { rate: 0.25, seed: Seed::root(step) });
-        let update =
-            |step| LowRank { a: matrix("a", 5, 2), b: matrix("b", 2, 3), from: 0, scale: 1.0, dropout: dropout(step) };
+        let update = |step| LowRank {
+            a: matrix("a", 5, 2),
+            b: matrix("b", 2, 3),
+            from: 0,
+            scale: 1.0,
+            dropout: dropout(step),
+        };
         let input = Tensor::<2>::ones([400, 5], &Device::flex());
-        let left = |step| -> Vec<f32> { update(step).left_of(input.clone()).into_data().try_to_vec().unwrap() };
+        let left = |step| -> Vec<f32> {
+            update(step).left_of(input.clone()).into_data().try_to_vec().unwrap()
+        };
         let found = left(1);
         assert!(found.iter().all(|value| *value == 0.0 || (value * 0.75 - 1.0).abs() < 1e-6));
-        let dropped = found.iter().filter(|value| **value == 0.0).count() as f64 / found.len() as f64;
+        let dropped =
+            found.iter().filter(|value| **value == 0.0).count() as f64 / found.len() as f64;
         assert!((dropped - 0.25).abs() < 0.04, "{dropped}");
         assert!(found == left(1) && found != left(2));
         let plain = Linear { weight: matrix("w", 5, 3), bias: None, updates: Vec::new() };
@@ -190,17 +211,28 @@ mod tests {
 
     #[test]
     fn updates_change_their_columns_whether_merged_or_not() {
-        let update =
-            |from: usize| LowRank { a: matrix("a", 5, 2), b: matrix("b", 2, 3), from, scale: 0.5, dropout: None };
+        let update = |from: usize| LowRank {
+            a: matrix("a", 5, 2),
+            b: matrix("b", 2, 3),
+            from,
+            scale: 0.5,
+            dropout: None,
+        };
         let plain = Linear { weight: matrix("w", 5, 12), bias: None, updates: Vec::new() };
         let adapted = Linear { updates: vec![update(1), update(8)], ..plain.clone() };
         let input = matrix("x", 4, 5).val();
         let before: Vec<f32> = plain.forward(input.clone()).into_data().try_to_vec().unwrap();
         let after: Vec<f32> = adapted.forward(input.clone()).into_data().try_to_vec().unwrap();
-        let changed: Vec<bool> =
-            (0..12).map(|column| (0..4).any(|row| before[row * 12 + column] != after[row * 12 + column])).collect();
+        let changed: Vec<bool> = (0..12)
+            .map(|column| (0..4).any(|row| before[row * 12 + column] != after[row * 12 + column]))
+            .collect();
         assert_eq!(
-            changed.iter().enumerate().filter(|(_, changed)| **changed).map(|(column, _)| column).collect::<Vec<_>>(),
+            changed
+                .iter()
+                .enumerate()
+                .filter(|(_, changed)| **changed)
+                .map(|(column, _)| column)
+                .collect::<Vec<_>>(),
             [1, 2, 3, 8, 9, 10]
         );
         let merged: Vec<f32> = adapted.merge().forward(input).into_data().try_to_vec().unwrap();

@@ -1,15 +1,15 @@
-//! The formats of numbers in which weights are stored and models compute.
+//! Number formats of stored weights and of computation.
 
 use burn::tensor::DType;
 
-/// A format of numbers, under PyTorch's names.
+/// A number format, under PyTorch's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberFormat {
     /// 32 bits.
     Float32,
-    /// 16 bits with the range of float32.
+    /// bfloat16: 16 bits with the range of float32.
     BFloat16,
-    /// 16 bits with more digits and less range.
+    /// float16: 16 bits with more digits and less range.
     Float16,
 }
 
@@ -17,7 +17,7 @@ impl NumberFormat {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Float32, Self::BFloat16, Self::Float16];
 
-    /// PyTorch's name for it.
+    /// PyTorch's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Float32 => "float32",
@@ -26,12 +26,12 @@ impl NumberFormat {
         }
     }
 
-    /// Bytes of a number.
+    /// Size in bytes.
     pub fn size(self) -> usize {
         if self == Self::Float32 { 4 } else { 2 }
     }
 
-    pub(in crate::model) fn dtype(self) -> DType {
+    pub(crate) fn dtype(self) -> DType {
         match self {
             Self::Float32 => DType::F32,
             Self::BFloat16 => DType::BF16,

@@ -1,4 +1,4 @@
-//! The `adapter_config.json` of PEFT: which layers an adapter updates, and how strongly.
+//! The `adapter_config.json` of PEFT: target layers, ranks and scales.
 
 use std::fmt;
 
@@ -9,20 +9,20 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-/// What a LoRA adapter is made of, under PEFT's names.
+/// Configuration of a LoRA adapter, under PEFT's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdapterConfig {
-    /// The model that it was trained on: a name or a path, or empty.
+    /// Name or path of its base model; may be empty.
     #[serde(default, deserialize_with = "or_default")]
     pub base_model_name_or_path: String,
     /// The rank of updates.
     pub r: usize,
-    /// What updates are multiplied by, times the rank (or its root).
+    /// LoRA alpha; the scale is alpha / rank (or / its root).
     pub lora_alpha: f64,
-    /// The share of inputs that are left out while training.
+    /// Dropout rate in training.
     #[serde(default)]
     pub lora_dropout: f64,
-    /// Which linear layers have updates.
+    /// Target layers.
     pub target_modules: Targets,
     /// Other ranks, for modules that match these patterns.
     #[serde(default, deserialize_with = "or_default")]
@@ -30,10 +30,11 @@ pub struct AdapterConfig {
     /// Other alphas, for modules that match these patterns.
     #[serde(default, deserialize_with = "or_default")]
     pub alpha_pattern: Patterns<f64>,
-    /// Whether alpha is divided by the rank's root instead of the rank (rsLoRA, Kalajdzievski 2023, arXiv 2312.03732).
+    /// Whether the scale is alpha over the rank's root (rsLoRA, Kalajdzievski 2023, arXiv
+    /// 2312.03732).
     #[serde(default)]
     pub use_rslora: bool,
-    /// Only blocks of these numbers.
+    /// Indices of the blocks with updates [default: all].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers_to_transform: Option<Blocks>,
 }
@@ -42,13 +43,13 @@ pub struct AdapterConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Targets {
-    /// A pattern that a layer's whole path matches, or `all-linear`.
+    /// A pattern for a layer's whole path, or `all-linear`.
     Pattern(String),
     /// Ends of paths, e.g. `q_proj`.
     Names(Vec<String>),
 }
 
-/// One number of a block or several.
+/// One block index or several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Blocks {
@@ -58,7 +59,7 @@ pub enum Blocks {
     Several(Vec<usize>),
 }
 
-/// Patterns with what holds where they match, in the order of the file: the first that matches counts.
+/// Patterns with values, in the order of the file; the first match counts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Patterns<T>(pub Vec<(String, T)>);
 
@@ -68,30 +69,29 @@ impl<T> Default for Patterns<T> {
     }
 }
 
-/// A field with its value that asks for something that we do not have, and what is supported instead.
+/// An unsupported field with its value, and what is supported instead.
 pub(super) type Unsupported = (String, String, &'static str);
 
-/// Fields of PEFT that change what an adapter computes, none of which we have; null, false and empty ones do not matter.
+/// Fields of PEFT that change results and are not supported; null, false and empty values are fine.
 const UNSUPPORTED: [(&str, &str); 15] = [
-    ("modules_to_save", "no modules are saved whole"),
-    ("use_dora", "updates have no magnitudes"),
+    ("modules_to_save", "full modules are not supported"),
+    ("use_dora", "DoRA's magnitudes are not supported"),
     ("lora_bias", "updates have no biases"),
-    ("fan_in_fan_out", "matrices lie as [out, in]"),
-    ("layer_replication", "every layer stands once"),
+    ("fan_in_fan_out", "matrices have the layout [out, in]"),
+    ("layer_replication", "every layer is used once"),
     ("trainable_token_indices", "embeddings are not updated"),
     ("target_parameters", "only linear layers are updated"),
-    ("exclude_modules", "`target_modules` says all"),
-    ("alora_invocation_tokens", "updates hold from the first token on"),
-    ("use_qalora", "updates are plain products"),
-    ("use_bdlora", "updates are plain products"),
+    ("exclude_modules", "use `target_modules` alone"),
+    ("alora_invocation_tokens", "updates apply from the first token on"),
+    ("use_qalora", "updates are plain LoRA products"),
+    ("use_bdlora", "updates are plain LoRA products"),
     ("arrow_config", "there is one adapter"),
-    ("kasa_config", "updates are plain products"),
-    ("monteclora_config", "updates are plain products"),
-    ("megatron_config", "layers are not split"),
+    ("kasa_config", "updates are plain LoRA products"),
+    ("monteclora_config", "updates are plain LoRA products"),
+    ("megatron_config", "layers are not sharded"),
 ];
 
-/// Fields of PEFT that are read, or that say nothing of what an adapter computes: how it was begun and trained, and by which
-/// version.
+/// Fields of PEFT that are read, or that do not change results: initialisation, training, versions.
 const KNOWN: [&str; 26] = [
     "alpha_pattern",
     "auto_mapping",
@@ -121,12 +121,12 @@ const KNOWN: [&str; 26] = [
     "velora_config",
 ];
 
-/// Whether a field is one that is read, refused, or rightly passed over.
+/// Whether a field is read, refused, or known to be without effect.
 pub(super) fn is_known_field(name: &str) -> bool {
     KNOWN.contains(&name) || UNSUPPORTED.iter().any(|(field, _)| *field == name)
 }
 
-/// What is wrong with the fields beside those of [`AdapterConfig`], if anything is.
+/// A problem in the fields beside those of [`AdapterConfig`], if any.
 pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
     let kind = &fields["peft_type"];
     if kind != "LORA" {
@@ -134,16 +134,24 @@ pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
     }
     let bias = &fields["bias"];
     if !bias.is_null() && bias != "none" {
-        return Some(("bias".to_owned(), bias.to_string(), "biases of the model are not updated: `none`"));
+        return Some((
+            "bias".to_owned(),
+            bias.to_string(),
+            "the model's biases are not updated; set it to `none`",
+        ));
     }
+    // These change the base weights at the start, so that the update belongs to weights that the
+    // model does not have.
     let initial = fields["init_lora_weights"].as_str().unwrap_or_default().to_lowercase();
-    if ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|kind| initial.starts_with(kind)) {
-        let supported = "it changes the model's own weights; save the adapter converted to plain LoRA";
+    if ["pissa", "olora", "corda", "loftq", "lora_ga"].iter().any(|kind| initial.starts_with(kind))
+    {
+        let supported =
+            "it changes the model's own weights; save the adapter converted to plain LoRA";
         return Some(("init_lora_weights".to_owned(), format!("{initial:?}"), supported));
     }
-    let is_names = |value: &Value| value.as_array().is_some_and(|names| names.iter().all(Value::is_string));
     let targets = &fields["target_modules"];
-    if !targets.is_string() && !is_names(targets) {
+    let is_list = targets.as_array().is_some_and(|names| names.iter().all(Value::is_string));
+    if !targets.is_string() && !is_list {
         let supported = "it must be a pattern or a list of names of linear layers";
         return Some(("target_modules".to_owned(), targets.to_string(), supported));
     }
@@ -153,9 +161,9 @@ pub(super) fn unsupported(fields: &Value) -> Option<Unsupported> {
         }
     }
     let pattern = &fields["layers_pattern"];
-    let is_layers = |pattern: &Value| pattern == "layers";
-    let is_usual =
-        pattern.is_null() || is_layers(pattern) || pattern.as_array().is_some_and(|all| all.iter().all(is_layers));
+    let is_usual = pattern.is_null()
+        || pattern == "layers"
+        || pattern.as_array().is_some_and(|all| all.iter().all(|pattern| pattern == "layers"));
     if !is_usual {
         let supported = "the blocks of `layers_to_transform` are those of `layers`";
         return Some(("layers_pattern".to_owned(), pattern.to_string(), supported));
@@ -174,19 +182,29 @@ impl AdapterConfig {
     /// Whether a linear layer, e.g. `model.layers.3.self_attn.q_proj`, has an update.
     ///
     /// # Errors
-    /// Names a pattern that is none.
+    /// Names an invalid pattern.
     pub(super) fn targets(&self, path: &str) -> Result<bool, String> {
         let named = match &self.target_modules {
+            // As in PEFT, where `all-linear` leaves out the output layer.
             Targets::Pattern(all) if all == "all-linear" => path != "lm_head",
-            Targets::Pattern(pattern) => return Ok(compile(&format!("^(?:{pattern})$"))?.is_match(path)),
-            Targets::Names(names) => names.iter().any(|name| path == name || path.ends_with(&format!(".{name}"))),
+            Targets::Pattern(pattern) => {
+                // PEFT's patterns must match the whole path, and those of Rust any part of it.
+                return Ok(compile(&format!("^(?:{pattern})$"))?.is_match(path));
+            }
+            Targets::Names(names) => {
+                // A name is the end of a path from a dot on: `proj` is none of `q_proj`.
+                names.iter().any(|name| path == name || path.ends_with(&format!(".{name}")))
+            }
         };
-        let block = path.strip_prefix("model.layers.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        let block = path
+            .strip_prefix("model.layers.")
+            .and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
         Ok(named
             && match &self.layers_to_transform {
                 None => true,
                 Some(Blocks::One(only)) => block == Some(*only),
                 Some(Blocks::Several(blocks)) => {
+                    // PEFT takes an empty list for all blocks.
                     blocks.is_empty() || block.is_some_and(|block| blocks.contains(&block))
                 }
             })
@@ -195,15 +213,15 @@ impl AdapterConfig {
     /// The rank of a layer's update.
     ///
     /// # Errors
-    /// Names a pattern that is none.
+    /// Names an invalid pattern.
     pub(super) fn rank(&self, path: &str) -> Result<usize, String> {
         Ok(self.rank_pattern.find(path)?.unwrap_or(self.r))
     }
 
-    /// What a layer's update is multiplied by.
+    /// The scale of a layer's update.
     ///
     /// # Errors
-    /// Names a pattern that is none.
+    /// Names an invalid pattern.
     pub(super) fn scale(&self, path: &str) -> Result<f64, String> {
         let alpha = self.alpha_pattern.find(path)?.unwrap_or(self.lora_alpha);
         let rank = self.rank(path)? as f64;
@@ -237,9 +255,10 @@ impl AdapterConfig {
 }
 
 impl<T: Copy> Patterns<T> {
-    /// What holds for a layer, where a pattern matches the end of its path.
+    /// The value for a layer, where a pattern matches the end of its path.
     fn find(&self, path: &str) -> Result<Option<T>, String> {
         for (pattern, value) in &self.0 {
+            // PEFT looks for these patterns at the end of a path, from a dot on.
             if compile(&format!(r"^(?:.*\.)?(?:{pattern})$"))?.is_match(path) {
                 return Ok(Some(*value));
             }
@@ -252,8 +271,10 @@ fn compile(pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| error.to_string())
 }
 
-/// PEFT writes null where it has nothing.
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+/// PEFT writes null for absent fields.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -274,6 +295,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Patterns<T> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                // In the order of the file: the first match counts, and a map would sort them.
                 let mut patterns = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     patterns.push(entry);
@@ -306,10 +328,18 @@ pub(super) mod tests {
         assert!(targets(json!({"target_modules": "all-linear"}), QUERY));
         assert!(!targets(json!({"target_modules": "all-linear"}), "lm_head"));
         assert!(targets(json!({"target_modules": r".*layers\.[0-3]\..*(q|v)_proj"}), QUERY));
-        assert!(!targets(json!({"target_modules": "q_proj"}), QUERY), "a pattern must match the whole path");
+        assert!(
+            !targets(json!({"target_modules": "q_proj"}), QUERY),
+            "a pattern must match the whole path"
+        );
         assert!(targets(json!({"layers_to_transform": [2, 3]}), QUERY));
         assert!(!targets(json!({"layers_to_transform": 2}), QUERY));
-        assert!(config(json!({"target_modules": "("})).targets(QUERY).unwrap_err().contains("unclosed group"));
+        assert!(
+            config(json!({"target_modules": "("}))
+                .targets(QUERY)
+                .unwrap_err()
+                .contains("unclosed group")
+        );
     }
 
     #[test]

@@ -1,21 +1,24 @@
-//! What can be wrong with a model directory or an adapter.
+//! Errors of model directories and adapters.
 
-use std::path::PathBuf;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::model::architecture::ConfigError;
 
 /// Why a model directory or an adapter could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The file system said no.
+    /// An error of the file system.
     #[error("{path}: {source}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
+        /// The error.
+        source: io::Error,
     },
-    /// The config is not one of ours.
+    /// The config is not supported.
     #[error("{path}: {source}", path = .path.display())]
     Config {
         /// The file.
@@ -28,10 +31,10 @@ pub enum WeightsError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// A tensor that the config asks for is in none of the files.
+    /// A required tensor is missing.
     #[error("{path}: the tensor `{name}` is missing", path = .path.display())]
     Missing {
         /// The file, or the index of several.
@@ -39,16 +42,18 @@ pub enum WeightsError {
         /// The tensor.
         name: String,
     },
-    /// A tensor that no part of the model takes.
-    #[error("{path}: the tensor `{name}` belongs to no part of the model that config.json describes", path = .path.display())]
+    /// A superfluous tensor.
+    #[error("{path}: the tensor `{name}` is not part of the model that config.json \
+    describes", path = .path.display())]
     Extra {
         /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,
     },
-    /// A tensor of another shape than the config asks for.
-    #[error("{path}: the tensor `{name}` has the shape {found:?}, but {expected:?} is expected", path = .path.display())]
+    /// A tensor with the wrong shape.
+    #[error("{path}: the tensor `{name}` has the shape {found:?}, but {expected:?} is \
+    expected", path = .path.display())]
     Shape {
         /// The file.
         path: PathBuf,
@@ -56,11 +61,12 @@ pub enum WeightsError {
         name: String,
         /// Its shape.
         found: Vec<usize>,
-        /// What the config asks for.
+        /// The expected shape.
         expected: Vec<usize>,
     },
-    /// A tensor with values that are no numbers, or too large for the format to compute in.
-    #[error("{path}: the tensor `{name}` has values that are not finite in {format}", path = .path.display())]
+    /// A tensor with NaN or infinite values, or values too large for the format.
+    #[error("{path}: the tensor `{name}` has values that {format} cannot represent (infinite or \
+    NaN)", path = .path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -69,8 +75,9 @@ pub enum WeightsError {
         /// The format.
         format: &'static str,
     },
-    /// An adapter or a generation config that asks for something that we do not have.
-    #[error("{path}: the field `{field}` is {found}, which is not supported: {supported}", path = .path.display())]
+    /// An unsupported field of an adapter or a generation config.
+    #[error("{path}: the field `{field}` is {found}, which is not supported: \
+    {supported}", path = .path.display())]
     Adapter {
         /// The file.
         path: PathBuf,
@@ -81,4 +88,16 @@ pub enum WeightsError {
         /// What is supported.
         supported: &'static str,
     },
+}
+
+impl WeightsError {
+    /// Wraps an error of the file system: `.map_err(WeightsError::io(path))`.
+    pub(in crate::model) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    /// A file is damaged.
+    pub(in crate::model) fn malformed(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Malformed { path: path.to_owned(), problem: problem.into() }
+    }
 }

@@ -1,4 +1,4 @@
-//! Weights that are not there, or are something else than safetensors: what was found instead, and what to do.
+//! Missing weights, or weights in other formats: what was found instead, and what to do.
 
 use std::{
     fs,
@@ -8,35 +8,31 @@ use std::{
 use safetensors::SafeTensorError;
 use serde_json::{Map, Value};
 
-use super::{
-    WeightsError,
-    load::{INDEX, SINGLE},
-};
+use super::WeightsError;
 use crate::model::files;
 
-/// How files of weights in other formats end, and what wrote them.
-const FOREIGN: [(&str, &str); 9] = [
-    (".bin", "PyTorch"),
-    (".pt", "PyTorch"),
-    (".pth", "PyTorch"),
-    (".ckpt", "PyTorch"),
-    (".gguf", "llama.cpp"),
-    (".ggml", "llama.cpp"),
-    (".h5", "TensorFlow"),
-    (".msgpack", "Flax"),
-    (".onnx", "ONNX"),
-];
+/// The index that maps tensors to files.
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+/// The file of weights without index.
+pub(super) const SINGLE: &str = "model.safetensors";
 
-/// How files end that are still being downloaded.
+/// File extensions of weights of PyTorch, llama.cpp, TensorFlow, Flax and ONNX.
+const FOREIGN: [&str; 9] =
+    [".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".h5", ".msgpack", ".onnx"];
+
+/// Files of PyTorch that Trainer writes beside the weights.
+const NOT_WEIGHTS: [&str; 3] = ["training_args.bin", "optimizer.pt", "scheduler.pt"];
+
+/// File extensions of incomplete downloads.
 const INCOMPLETE: [&str; 5] = [".incomplete", ".part", ".partial", ".aria2", ".crdownload"];
 
-/// What is wrong with a directory that has neither `model.safetensors` nor an index.
+/// The problem of a directory with neither `model.safetensors` nor an index.
 pub(super) fn no_weights(directory: &Path) -> WeightsError {
     let path = directory.join(SINGLE);
     let problem = match fs::read_link(&path) {
         // A dangling link, e.g. into a cache that was cleared.
-        Ok(target) => Some(format!("it is a link to {}, which is not there", target.display())),
-        Err(_) => found_instead(&names(directory)).map(|found| format!("there is no such file: {found}")),
+        Ok(target) => Some(format!("it is a link to {}, which does not exist", target.display())),
+        Err(_) => found_instead(&names(directory)).map(|found| format!("no such file: {found}")),
     };
     match problem {
         Some(problem) => WeightsError::Malformed { path, problem },
@@ -47,47 +43,73 @@ pub(super) fn no_weights(directory: &Path) -> WeightsError {
     }
 }
 
-/// The names in a directory, in order; none where it cannot be read.
+/// The names in a directory, in order; none if it cannot be read.
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }
 
 fn found_instead(names: &[String]) -> Option<String> {
-    let first = |wanted: &dyn Fn(&str) -> bool| names.iter().find(|name| wanted(name.as_str()));
-    if let Some(name) = first(&|name| INCOMPLETE.iter().any(|ending| name.ends_with(ending))) {
-        return Some(format!("the directory has {name}, so that its download is not complete; download it again"));
+    if let Some(name) = names.iter().find(|name| has_ending(name, &INCOMPLETE)) {
+        return Some(format!(
+            "the directory has {name}: its download is incomplete; download it again"
+        ));
     }
-    if names.iter().any(|name| name == "adapter_model.safetensors" || name == "adapter_config.json") {
-        return Some("the directory holds an adapter; name its model, and the directory as its adapter".to_owned());
+    if names.iter().any(|name| name == "adapter_model.safetensors" || name == "adapter_config.json")
+    {
+        return Some(
+            "the directory holds an adapter; give its base model as the model, and the directory \
+            as the adapter"
+                .to_owned(),
+        );
     }
-    if let Some(name) = first(&|name| name.starts_with("model-") && name.ends_with(".safetensors")) {
-        return Some(format!("the directory has {name}, but no {INDEX}, which says what stands in which file"));
+    let mut weights = names.iter().filter(|name| name.ends_with(".safetensors"));
+    if let Some(name) = weights.clone().find(|name| name.starts_with("model-")) {
+        return Some(format!(
+            "the directory has {name}, but no {INDEX}, which maps tensors to files"
+        ));
     }
-    if let Some(name) = first(&|name| name.ends_with(".safetensors")) {
-        return Some(format!("the directory has {name}, but transformers' file of weights is called {SINGLE}"));
+    if let Some(name) = weights.next() {
+        return Some(format!(
+            "the directory has {name}, but transformers' file of weights is called {SINGLE}"
+        ));
     }
-    let is_weights = |name: &str| !["training_args.bin", "optimizer.pt", "scheduler.pt"].contains(&name);
-    FOREIGN.iter().find_map(|(ending, _)| {
-        let name = first(&|name| name.ends_with(ending) && is_weights(name))?;
-        Some(format!(
-            "the directory has {name}, but weights must be safetensors; read the model with transformers and write it \
-             with `save_pretrained`"
-        ))
-    })
+    // By format first: where there are several, people know the weights of PyTorch best.
+    let name = FOREIGN.iter().find_map(|ending| {
+        names.iter().find(|name| name.ends_with(ending) && !NOT_WEIGHTS.contains(&name.as_str()))
+    })?;
+    if name.ends_with(".gguf") {
+        return Some(format!(
+            "the directory has {name}; to read a GGUF file, name the file itself as `path` of a \
+            stage of kind `import`, or convert it with `apeft convert`"
+        ));
+    }
+    Some(format!(
+        "the directory has {name}, but weights must be safetensors; read the model with \
+        transformers and write it with `save_pretrained`"
+    ))
 }
 
-/// What a file is that is no safetensors file, or what it lacks.
+fn has_ending(name: &str, endings: &[&str]) -> bool {
+    endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// The actual format of an invalid safetensors file, or what is missing in it.
 pub(super) fn not_safetensors(bytes: &[u8], error: &SafeTensorError) -> String {
     if let Some(found) = files::placeholder(bytes) {
         return found.to_owned();
     }
+    // By the first bytes, since the name says that it is safetensors.
+    if bytes.starts_with(b"GGUF") {
+        return "it is a GGUF file; `apeft convert FILE DIR` and a stage of kind `import` read it \
+            under its own name, which ends in .gguf"
+            .to_owned();
+    }
     let foreign = if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\x80\x02") {
         Some("PyTorch")
-    } else if bytes.starts_with(b"GGUF") {
-        Some("llama.cpp")
     } else if bytes.starts_with(b"\x89HDF") {
         Some("TensorFlow")
     } else {
@@ -95,44 +117,48 @@ pub(super) fn not_safetensors(bytes: &[u8], error: &SafeTensorError) -> String {
     };
     if let Some(foreign) = foreign {
         return format!(
-            "it is a file of {foreign}, but weights must be safetensors; read the model with transformers and write it \
-             with `save_pretrained`"
+            "it is a file of {foreign}, but weights must be safetensors; read the model with \
+            transformers and write it with `save_pretrained`"
         );
     }
     match expected_length(bytes).filter(|length| *length > bytes.len() as u64) {
         Some(expected) => format!(
-            "it is not a whole safetensors file: it has {} bytes of {expected}; its download or copy is not complete",
+            "it is a truncated safetensors file: it has {} bytes of {expected}; download or copy \
+            it again",
             bytes.len()
         ),
-        None => format!("it is not a whole safetensors file: {error}"),
+        None => format!("it is not a valid safetensors file: {error}"),
     }
 }
 
-/// The length that the header of a safetensors file speaks of.
+/// The length that the header of a safetensors file declares.
 fn expected_length(bytes: &[u8]) -> Option<u64> {
     let header = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
     let text = bytes.get(8..8usize.checked_add(usize::try_from(header).ok()?)?)?;
     let tensors: Map<String, Value> = serde_json::from_slice(text).ok()?;
-    let end = |tensor: &Value| tensor.get("data_offsets")?.get(1)?.as_u64();
-    tensors.values().filter_map(end).max()?.checked_add(header)?.checked_add(8)
+    let ends = tensors.values().filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64());
+    // Eight bytes give the length of the header. The header may hold any numbers, hence the checks.
+    ends.max()?.checked_add(header)?.checked_add(8)
 }
 
-/// The files that an index names are all there.
+/// Checks that all files of an index exist.
 ///
 /// # Errors
-/// Names those that are not.
+/// Names the missing ones.
 pub(super) fn check_shards(index: &Path, shards: &[PathBuf]) -> Result<(), WeightsError> {
-    let is_missing = |shard: &&PathBuf| !shard.exists();
-    let name = |shard: &PathBuf| shard.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let missing: Vec<String> = shards.iter().filter(is_missing).map(name).collect();
+    let missing: Vec<_> = shards
+        .iter()
+        .filter(|shard| !shard.exists())
+        .map(|shard| shard.file_name().unwrap_or_default().to_string_lossy())
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let problem = format!(
-        "it names {} of {} files that are not there: {}; their download is not complete",
+        "it names {} of {} files that do not exist: {}; their download is incomplete",
         missing.len(),
         shards.len(),
         missing.join(", ")
     );
-    Err(WeightsError::Malformed { path: index.to_owned(), problem })
+    Err(WeightsError::malformed(index, problem))
 }

@@ -1,14 +1,14 @@
-//! The `generation_config.json` of a directory, of which only the end tokens hold: how answers are drawn is said by whoever
-//! draws them. What nobody can say here is not passed over.
+//! The `generation_config.json` of a directory. Only its EOS tokens are used, since sampling
+//! parameters come from the caller. Settings that callers cannot express are errors.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use super::{WeightsError, load::read_json};
+use super::{WeightsError, reading::read_optional_json};
 use crate::model::architecture::is_nothing;
 
-/// Settings that have a counterpart where answers are drawn.
+/// Settings with a counterpart in sampling.
 const SETTINGS: [(&str, f64); 9] = [
     ("temperature", 1.0),
     ("top_p", 1.0),
@@ -21,7 +21,7 @@ const SETTINGS: [(&str, f64); 9] = [
     ("do_sample", 0.0),
 ];
 
-/// Settings that change which tokens are drawn and have no counterpart here, each with the value that changes nothing.
+/// Settings that change sampling and have no counterpart, each with its neutral value.
 const UNSUPPORTED: [(&str, f64); 28] = [
     ("bad_words_ids", 0.0),
     ("begin_suppress_tokens", 0.0),
@@ -53,37 +53,47 @@ const UNSUPPORTED: [(&str, f64); 28] = [
     ("watermarking_config", 0.0),
 ];
 
-/// Looks at a directory from which answers are to be drawn. Gives a sentence where its `generation_config.json` suggests
-/// settings: they do not hold, those of whoever draws do.
+/// Checks a directory for sampling. Returns a remark where its `generation_config.json` suggests
+/// settings, which are ignored.
 ///
 /// # Errors
-/// Names the file that is damaged, and the field that would change which tokens are drawn and has no counterpart here.
+/// Names the file that is damaged, or the field that would change sampling and has no counterpart.
 pub fn generation_settings(directory: &Path) -> Result<Option<String>, WeightsError> {
     let path = directory.join("generation_config.json");
-    let fields = match read_json(&path) {
-        Err(WeightsError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read?,
-    };
-    let said = |field: &str, neutral: f64| {
-        fields.get(field).filter(|value| !is_nothing(value) && value.as_f64().is_none_or(|found| found != neutral))
-    };
+    let Some(fields) = read_optional_json(&path)? else { return Ok(None) };
     for (field, neutral) in UNSUPPORTED {
         // Token 0 can be forced.
-        let forces =
-            field.starts_with("forced_").then(|| fields.get(field).filter(|value| value.is_number())).flatten();
-        if let Some(found) = said(field, neutral).or(forces) {
-            let supported =
-                "tokens are drawn by temperature, top-p, top-k, min-p and repetition penalty only; set it to null";
-            return Err(WeightsError::Adapter { path, field: field.to_owned(), found: found.to_string(), supported });
+        let forces = field
+            .starts_with("forced_")
+            .then(|| fields.get(field).filter(|value| value.is_number()))
+            .flatten();
+        if let Some(found) = said(&fields, field, neutral).or(forces) {
+            let supported = "sampling supports only temperature, top-p, top-k, min-p and \
+            repetition penalty; set it to null";
+            return Err(WeightsError::Adapter {
+                path,
+                field: field.to_owned(),
+                found: found.to_string(),
+                supported,
+            });
         }
     }
-    let named = |(field, neutral): (&str, f64)| said(field, neutral).map(|value: &Value| format!("{field} {value}"));
-    let suggested: Vec<String> = SETTINGS.into_iter().filter_map(named).collect();
+    let suggested: Vec<String> = SETTINGS
+        .into_iter()
+        .filter_map(|(field, neutral)| Some(format!("{field} {}", said(&fields, field, neutral)?)))
+        .collect();
     if suggested.is_empty() {
         return Ok(None);
     }
     Ok(Some(format!(
-        "generation_config.json suggests {}: not used here, since answers are drawn as asked for",
+        "generation_config.json suggests {}: ignored, since the sampling parameters decide",
         suggested.join(", ")
     )))
+}
+
+/// The value of a field, unless it is neutral.
+fn said<'a>(fields: &'a Value, field: &str, neutral: f64) -> Option<&'a Value> {
+    let value = fields.get(field)?;
+    let is_neutral = is_nothing(value) || value.as_f64() == Some(neutral);
+    (!is_neutral).then_some(value)
 }

@@ -1,47 +1,47 @@
-//! Hugging Face model directories, in: config and weights under transformers' names.
+//! Loading Hugging Face model directories: config and weights under transformers' names.
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
+use std::{collections::BTreeSet, path::Path};
+
+use burn::{
+    module::Param,
+    tensor::{Tensor, TensorData},
 };
-
-use burn::tensor::{Tensor, TensorData};
-use serde_json::Value;
 
 use super::{
     WeightsError,
-    foreign::{check_shards, no_weights},
     layout::{
-        BLOCK_NORMS, Columns, EMBEDDING, HEAD, NORM, QUERY_KEY_NORMS, block_columns, block_prefix, expected_tensors,
-        head_columns,
+        BLOCK_NORMS, EMBEDDING, HEAD, LayerColumns, NORM, QUERY_KEY_NORMS, block_columns,
+        block_prefix, expected_tensors, head_columns,
     },
+    reading::{read_optional_json, read_text},
     tensors::{MappedFiles, Tensors},
 };
 use crate::model::{
-    architecture::{Block, Linear, ModelConfig, NumberFormat, Transformer, parameter, remarks, tokens},
-    device::Place,
-    files,
+    architecture::{
+        Block, Linear, ModelConfig, NumberFormat, Transformer, parameter, remarks, tokens,
+    },
+    device::Placement,
 };
 
-/// The file that says which tensor stands in which of several files.
-pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// The file where there is only one.
-pub(super) const SINGLE: &str = "model.safetensors";
-
 impl ModelConfig {
-    /// Reads a directory's `config.json`; where there is a `generation_config.json`, its end tokens hold.
+    /// Reads a directory's `config.json`; the EOS tokens of `generation_config.json`, if any, take
+    /// precedence.
     ///
     /// # Errors
-    /// Names the file that could not be read, and its field that is wrong.
+    /// Names the file that cannot be read, or the field that is wrong.
     pub fn load(directory: &Path) -> Result<Self, WeightsError> {
+        if directory.is_file() {
+            let problem = "it is a file, not a model directory; `apeft convert FILE DIR` and a \
+                stage of kind `import` read GGUF files";
+            return Err(WeightsError::malformed(directory, problem));
+        }
         let path = directory.join("config.json");
         let text = read_text(&path)?;
-        let mut config = Self::from_json(&text).map_err(|source| WeightsError::Config { path, source })?;
+        let mut config =
+            Self::from_json(&text).map_err(|source| WeightsError::Config { path, source })?;
         let path = directory.join("generation_config.json");
-        let generation = match read_json(&path) {
-            Err(WeightsError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => return Ok(config),
-            read => read?,
-        };
+        // Chat models end their turns with tokens that only this file names.
+        let Some(generation) = read_optional_json(&path)? else { return Ok(config) };
         if let Some(end) = generation.get("eos_token_id").filter(|end| !end.is_null()) {
             let end = tokens("eos_token_id", end);
             config.eos_token_id = end.map_err(|source| WeightsError::Config { path, source })?;
@@ -51,23 +51,25 @@ impl ModelConfig {
 }
 
 impl Transformer {
-    /// Reads a model directory: `config.json` and `model.safetensors`, or several files with an index. Files are mapped,
-    /// not read; f32, f16 and bf16 become the format to compute in, tensor by tensor, so that hardly more memory is
-    /// taken than the weights need in it.
+    /// Reads a model directory: `config.json` and `model.safetensors`, or several files with an
+    /// index. Files are mapped, read into memory; f32, f16 and bf16 are converted tensor by tensor,
+    /// so that hardly more memory is needed than the weights take.
     ///
     /// # Errors
-    /// Names the file that could not be read or is damaged, and the tensor that is missing, left over, of another shape or
-    /// no number.
-    pub fn load(directory: &Path, place: &Place) -> Result<Self, WeightsError> {
+    /// Names the file that cannot be read or is damaged, or the tensor that is missing,
+    /// superfluous, of another shape or not finite.
+    pub fn load(directory: &Path, place: &Placement) -> Result<Self, WeightsError> {
         let mut config = ModelConfig::load(directory)?;
         let (files, all) = MappedFiles::of_model(directory)?;
         let tensors = Tensors::parse(&all, &files)?;
+        // Before the check, since it decides whether an output layer is expected.
         let embedding = settle_head(&tensors, &mut config)?;
         check(&tensors, &config, embedding)?;
-        Builder { tensors, config: &config, place, embedding }.model()
+        ModelBuilder { tensors, config: &config, place, embedding }.model()
     }
 
-    /// Whether a directory holds a whole model that [`Transformer::load`] reads; only the files' headers are looked at.
+    /// Checks that a directory holds a complete model that [`Transformer::load`] can read; reads
+    /// only the headers.
     ///
     /// # Errors
     /// As [`Transformer::load`].
@@ -75,29 +77,32 @@ impl Transformer {
         let mut config = ModelConfig::load(directory)?;
         let (files, all) = MappedFiles::of_model(directory)?;
         let tensors = Tensors::parse(&all, &files)?;
+        // Before the check, since it decides whether an output layer is expected.
         let embedding = settle_head(&tensors, &mut config)?;
         check(&tensors, &config, embedding)?;
         Ok(config)
     }
 
-    /// What a person should know of a directory that is read: fields of `config.json` that are passed over, and an output
-    /// layer of its own where `config.json` says that it is the embedding.
+    /// Remarks for the user on a directory: ignored fields of `config.json`, and an output layer
+    /// beside `tie_word_embeddings`.
     ///
     /// # Errors
     /// As [`Transformer::load`].
     pub fn remarks(directory: &Path) -> Result<Vec<String>, WeightsError> {
         let mut remarks = remarks(&read_text(&directory.join("config.json"))?);
-        if ModelConfig::load(directory)?.tie_word_embeddings && !Self::check(directory)?.tie_word_embeddings {
+        if ModelConfig::load(directory)?.tie_word_embeddings
+            && !Self::check(directory)?.tie_word_embeddings
+        {
             remarks.push(format!(
-                "config.json says `tie_word_embeddings`, but `{HEAD}` and `{EMBEDDING}` are both there with different \
-                 values: they are not tied, and the output layer is `{HEAD}`, as in transformers; set \
-                 `tie_word_embeddings` to false"
+                "config.json says `tie_word_embeddings`, but `{HEAD}` and `{EMBEDDING}` are both \
+                there with different values: they are not tied, and the output layer is \
+                `{HEAD}`, as in transformers; set `tie_word_embeddings` to false"
             ));
         }
         Ok(remarks)
     }
 
-    /// The format in which a directory's weights are stored, or most of them.
+    /// The format in which most of a directory's weights are stored.
     ///
     /// # Errors
     /// As [`Transformer::load`].
@@ -105,58 +110,10 @@ impl Transformer {
         let (files, all) = MappedFiles::of_model(directory)?;
         Ok(Tensors::parse(&all, &files)?.stored_format())
     }
-
-    /// The files that hold a directory's weights, its index included.
-    ///
-    /// # Errors
-    /// Names the file that is missing and what is there instead, or an index that is damaged.
-    pub fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-        let index = directory.join(INDEX);
-        let single = directory.join(SINGLE);
-        if single.exists() {
-            return Ok(vec![single]);
-        }
-        if !index.exists() {
-            return Err(no_weights(directory));
-        }
-        let mut files = shards(directory, &index)?;
-        check_shards(&index, &files)?;
-        files.push(index);
-        Ok(files)
-    }
 }
 
-impl MappedFiles {
-    /// A directory's weights, and the path that stands for all of them: the only file, or the index.
-    fn of_model(directory: &Path) -> Result<(Self, PathBuf), WeightsError> {
-        let mut files = Transformer::weight_files(directory)?;
-        let all = match files.as_slice() {
-            [only] => only.clone(),
-            _ => files.pop().expect("the index stands last"),
-        };
-        Ok((Self::open(files)?, all))
-    }
-}
-
-/// The files that an index names.
-fn shards(directory: &Path, index: &Path) -> Result<Vec<PathBuf>, WeightsError> {
-    let malformed = |problem: String| WeightsError::Malformed { path: index.to_owned(), problem };
-    let value = read_json(index)?;
-    let names = value.get("weight_map").and_then(Value::as_object);
-    let names = names.ok_or_else(|| malformed("there is no table `weight_map` in it".to_owned()))?;
-    let mut files = BTreeSet::new();
-    for (tensor, file) in names {
-        let name = file.as_str().filter(|name| Path::new(name).file_name().is_some_and(|only| only == *name));
-        let Some(name) = name else {
-            return Err(malformed(format!("`{tensor}` should stand in a file of this directory, not in {file}")));
-        };
-        files.insert(directory.join(name));
-    }
-    Ok(files.into_iter().collect())
-}
-
-/// Decides which tensor is the embedding, and whether the output layer is another one, as transformers 5 does where
-/// `config.json` says that they are one: with both there they are tied only if they are equal, with one there that one is
+/// Decides whether output layer and embedding are tied, as transformers 5 does with
+/// `tie_word_embeddings`: with both present they are tied only if equal; with one present it is
 /// both.
 fn settle_head(tensors: &Tensors, config: &mut ModelConfig) -> Result<&'static str, WeightsError> {
     if !config.tie_word_embeddings {
@@ -165,6 +122,7 @@ fn settle_head(tensors: &Tensors, config: &mut ModelConfig) -> Result<&'static s
     match (tensors.has(EMBEDDING), tensors.has(HEAD)) {
         (true, true) => {
             let shape = [config.vocab_size, config.hidden_size];
+            // Different values under both names were trained apart, whatever the config says.
             config.tie_word_embeddings = tensors.are_equal(EMBEDDING, HEAD, &shape)?;
             Ok(EMBEDDING)
         }
@@ -173,43 +131,52 @@ fn settle_head(tensors: &Tensors, config: &mut ModelConfig) -> Result<&'static s
     }
 }
 
-/// Every tensor of the model is there in its shape, and nothing is left over.
+/// Checks that every tensor of the model has its shape, and that none is superfluous.
 fn check(tensors: &Tensors, config: &ModelConfig, embedding: &str) -> Result<(), WeightsError> {
     let mut expected = BTreeSet::new();
     for (name, shape) in expected_tensors(config, embedding) {
+        // All headers before any data: a wrong file is found in milliseconds.
         tensors.check(&name, &shape)?;
         expected.insert(name);
     }
-    let spare = |name: &str| {
-        // Some tied directories repeat the embedding under this name, some old ones keep the rotary frequencies.
-        name == HEAD || name.ends_with("rotary_emb.inv_freq")
-    };
-    match tensors.names().find(|name| !expected.contains(*name) && !spare(name)) {
+    match tensors.names().find(|name| !expected.contains(*name) && !is_harmless(name)) {
         None => Ok(()),
         Some(name) => Err(WeightsError::Extra { path: tensors.file(name), name: name.to_owned() }),
     }
 }
 
-/// Makes a model of checked tensors.
-struct Builder<'a> {
+/// Some tied directories repeat the embedding as the output layer, some old ones keep the rotary
+/// frequencies.
+fn is_harmless(name: &str) -> bool {
+    name == HEAD || name.ends_with("rotary_emb.inv_freq")
+}
+
+/// Builds a model from checked tensors.
+struct ModelBuilder<'a> {
     tensors: Tensors<'a>,
     config: &'a ModelConfig,
-    place: &'a Place,
+    place: &'a Placement,
     /// The tensor that is the embedding.
     embedding: &'static str,
 }
 
-impl Builder<'_> {
+impl ModelBuilder<'_> {
     fn model(self) -> Result<Transformer, WeightsError> {
         let (config, hidden) = (self.config, self.config.hidden_size);
         let vocabulary = [config.vocab_size, hidden];
-        let embedding =
-            self.tensors.plain(&[(self.embedding.to_owned(), vocabulary.to_vec())], &vocabulary, self.place.format)?;
-        let head = (!config.tie_word_embeddings).then(|| self.linear(&head_columns(config), "", "head"));
+        let embedding = self.tensors.plain(
+            &[(self.embedding.to_owned(), vocabulary.to_vec())],
+            &vocabulary,
+            self.place.format,
+        )?;
+        let head =
+            (!config.tie_word_embeddings).then(|| self.linear(&head_columns(config), "", "head"));
         Ok(Transformer {
             embedding: parameter("embedding", self.put(embedding)),
-            blocks: (0..config.num_hidden_layers).map(|block| self.block(block)).collect::<Result<_, _>>()?,
-            norm: parameter("norm", self.norm(NORM.to_owned(), hidden)?),
+            blocks: (0..config.num_hidden_layers)
+                .map(|block| self.block(block))
+                .collect::<Result<_, _>>()?,
+            norm: self.norm(NORM.to_owned(), hidden, "norm")?,
             head: head.transpose()?,
             config: config.clone(),
             computes_in: self.place.format,
@@ -219,62 +186,83 @@ impl Builder<'_> {
     fn block(&self, block: usize) -> Result<Block, WeightsError> {
         let config = self.config;
         let (theirs, ours) = (block_prefix(block), format!("blocks.{block}."));
-        let name = |part: &str| ours.clone() + part;
-        let norm = |part: &str, size| self.norm(theirs.clone() + part, size);
-        let linear = |columns: &Columns, part: &str| self.linear(columns, &theirs, &name(part));
         let [query_key_value, attention_output, gate_up, down] = &block_columns(config);
-        let query_key_norms = || -> Result<_, WeightsError> {
-            let [query, key] = QUERY_KEY_NORMS;
-            let query = parameter(&name("query_norm"), norm(query, config.head_dim)?);
-            Ok([query, parameter(&name("key_norm"), norm(key, config.head_dim)?)])
+        let [before_attention, before_feed_forward] =
+            BLOCK_NORMS.map(|name| format!("{theirs}{name}"));
+        let query_key_norms = if config.query_key_norm {
+            let [query, key] = QUERY_KEY_NORMS.map(|name| format!("{theirs}{name}"));
+            Some([
+                self.norm(query, config.head_dim, &format!("{ours}query_norm"))?,
+                self.norm(key, config.head_dim, &format!("{ours}key_norm"))?,
+            ])
+        } else {
+            None
         };
         Ok(Block {
-            attention_norm: parameter(&name("attention_norm"), norm(BLOCK_NORMS[0], config.hidden_size)?),
-            query_key_value: linear(query_key_value, "query_key_value")?,
-            query_key_norms: config.query_key_norm.then(query_key_norms).transpose()?,
-            attention_output: linear(attention_output, "attention_output")?,
-            feed_forward_norm: parameter(&name("feed_forward_norm"), norm(BLOCK_NORMS[1], config.hidden_size)?),
-            gate_up: linear(gate_up, "gate_up")?,
-            down: linear(down, "down")?,
+            attention_norm: self.norm(
+                before_attention,
+                config.hidden_size,
+                &format!("{ours}attention_norm"),
+            )?,
+            query_key_value: self.linear(
+                query_key_value,
+                &theirs,
+                &format!("{ours}query_key_value"),
+            )?,
+            query_key_norms,
+            attention_output: self.linear(
+                attention_output,
+                &theirs,
+                &format!("{ours}attention_output"),
+            )?,
+            feed_forward_norm: self.norm(
+                before_feed_forward,
+                config.hidden_size,
+                &format!("{ours}feed_forward_norm"),
+            )?,
+            gate_up: self.linear(gate_up, &theirs, &format!("{ours}gate_up"))?,
+            down: self.linear(down, &theirs, &format!("{ours}down"))?,
             has_window: config.window(block).is_some(),
         })
     }
 
-    fn norm(&self, name: String, size: usize) -> Result<Tensor<1>, WeightsError> {
-        Ok(self.put(self.tensors.plain(&[(name, vec![size])], &[size], self.place.format)?))
+    fn norm(
+        &self,
+        theirs: String,
+        size: usize,
+        ours: &str,
+    ) -> Result<Param<Tensor<1>>, WeightsError> {
+        let values = self.tensors.plain(&[(theirs, vec![size])], &[size], self.place.format)?;
+        Ok(parameter(ours, self.put(values)))
     }
 
-    fn linear(&self, columns: &Columns, prefix: &str, ours: &str) -> Result<Linear, WeightsError> {
-        let named = |kind: &str| {
-            let name = |(name, width): &(&str, usize)| (format!("{prefix}{name}.{kind}"), *width);
-            columns.parts.iter().map(name).collect::<Vec<_>>()
+    fn linear(
+        &self,
+        columns: &LayerColumns,
+        prefix: &str,
+        ours: &str,
+    ) -> Result<Linear, WeightsError> {
+        let parts = columns.parts.iter();
+        let weights: Vec<_> = parts
+            .clone()
+            .map(|part| (format!("{prefix}{}.weight", part.name), part.width))
+            .collect();
+        let weight = self.tensors.transposed(&weights, columns.input, self.place.format)?;
+        let bias = if columns.has_bias {
+            let biases: Vec<_> = parts
+                .map(|part| (format!("{prefix}{}.bias", part.name), vec![part.width]))
+                .collect();
+            let bias = self.tensors.plain(&biases, &[columns.output()], self.place.format)?;
+            Some(parameter(&format!("{ours}.bias"), self.put(bias)))
+        } else {
+            None
         };
-        let weight = self.tensors.transposed(&named("weight"), columns.input, self.place.format)?;
-        let bias = || -> Result<_, WeightsError> {
-            let parts: Vec<_> = named("bias").into_iter().map(|(name, width)| (name, vec![width])).collect();
-            let bias = self.tensors.plain(&parts, &[columns.output()], self.place.format)?;
-            Ok(parameter(&format!("{ours}.bias"), self.put(bias)))
-        };
-        Ok(Linear {
-            weight: parameter(ours, self.put(weight)),
-            bias: columns.has_bias.then(bias).transpose()?,
-            updates: Vec::new(),
-        })
+        Ok(Linear { weight: parameter(ours, self.put(weight)), bias, updates: Vec::new() })
     }
 
     fn put<const D: usize>(&self, data: TensorData) -> Tensor<D> {
         Tensor::from_data(data, (&self.place.device, self.place.format.dtype()))
     }
-}
-
-pub(super) fn read_text(path: &Path) -> Result<String, WeightsError> {
-    files::read_text(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
-}
-
-pub(super) fn read_json(path: &Path) -> Result<Value, WeightsError> {
-    let malformed =
-        |error| WeightsError::Malformed { path: path.to_owned(), problem: format!("it is not JSON: {error}") };
-    serde_json::from_str(&read_text(path)?).map_err(malformed)
 }
 
 #[cfg(test)]
@@ -283,8 +271,9 @@ pub(in crate::model) mod tests {
 
     use safetensors::SafeTensors;
 
-    use super::*;
+    use super::{super::foreign::SINGLE, *};
     use crate::{
+        device::DeviceName,
         model::{
             Adapter, LARGEST_FILE, LowRank,
             architecture::config::tests::{one_of_each, tiny},
@@ -292,14 +281,16 @@ pub(in crate::model) mod tests {
         seed::Seed,
     };
 
-    /// Values that are not 1 or 0 where a fresh model's are, so that no tensor can be mistaken for another.
+    /// Values other than the 1 or 0 of a new model, so that no tensor can be mistaken for another.
     fn varied(config: &ModelConfig) -> Transformer {
-        let mut model = config.init(&Seed::root(3), &Place::cpu().device);
+        let mut model = config.init(&Seed::root(3), &Placement::cpu().device);
         let mut stream = Seed::root(4).stream();
         let mut vary = |vector: &mut burn::module::Param<Tensor<1>>| {
             let [size] = vector.dims();
             let values: Vec<f32> = (0..size).map(|_| stream.normal() as f32).collect();
-            *vector = vector.clone().map(|_| Tensor::from_data(TensorData::new(values, [size]), &Place::cpu().device));
+            *vector = vector.clone().map(|_| {
+                Tensor::from_data(TensorData::new(values, [size]), &Placement::cpu().device)
+            });
         };
         vary(&mut model.norm);
         for block in &mut model.blocks {
@@ -314,7 +305,7 @@ pub(in crate::model) mod tests {
     }
 
     fn load(directory: &Path) -> Result<Transformer, WeightsError> {
-        Transformer::load(directory, &Place::cpu())
+        Transformer::load(directory, &Placement::cpu())
     }
 
     fn values<const D: usize>(parameter: &burn::module::Param<Tensor<D>>) -> Vec<f32> {
@@ -322,7 +313,10 @@ pub(in crate::model) mod tests {
     }
 
     fn logits(model: &Transformer) -> Vec<f32> {
-        let tokens = Tensor::<2, burn::tensor::Int>::from_data([[1, 7, 3, 30, 2, 2, 9, 4]], &Place::cpu().device);
+        let tokens = Tensor::<2, burn::tensor::Int>::from_data(
+            [[1, 7, 3, 30, 2, 2, 9, 4]],
+            &Placement::cpu().device,
+        );
         model.logits(model.hidden(tokens)).into_data().try_to_vec().unwrap()
     }
 
@@ -378,14 +372,23 @@ pub(in crate::model) mod tests {
     fn formats_are_kept_and_converted() {
         let (directory, model) = saved(&tiny());
         for (name, error) in [("bfloat16", 0.05), ("float16", 0.005)] {
-            let low = Transformer::load(directory.path(), &Place::named("cpu", name).unwrap()).unwrap();
-            let differences = logits(&low).into_iter().zip(logits(&model)).map(|(one, other)| (one - other).abs());
+            let low = Transformer::load(
+                directory.path(),
+                &Placement::named(DeviceName::Cpu, name).unwrap(),
+            )
+            .unwrap();
+            let differences = logits(&low)
+                .into_iter()
+                .zip(logits(&model))
+                .map(|(one, other)| (one - other).abs());
             let largest = differences.fold(0.0, f32::max);
             assert!(largest > 0.0 && largest < error, "{name}: {largest}");
             let copy = tempfile::tempdir().unwrap();
             low.save(copy.path(), LARGEST_FILE).unwrap();
             assert_eq!(Transformer::stored_format(copy.path()).unwrap().name(), name);
-            let again = Transformer::load(copy.path(), &Place::named("cpu", name).unwrap()).unwrap();
+            let again =
+                Transformer::load(copy.path(), &Placement::named(DeviceName::Cpu, name).unwrap())
+                    .unwrap();
             assert_eq!(logits(&again), logits(&low));
         }
     }
@@ -407,38 +410,55 @@ pub(in crate::model) mod tests {
             let before = logits(&read);
             assert_eq!(Adapter::load(folder.path(), &mut read).unwrap(), adapter);
             assert_eq!(logits(&read), logits(&model));
-            assert!(before.iter().zip(logits(&read)).any(|(before, after)| (before - after).abs() > 0.01));
+            assert!(
+                before
+                    .iter()
+                    .zip(logits(&read))
+                    .any(|(before, after)| (before - after).abs() > 0.01)
+            );
             let merged = logits(&read.clone().merge());
             let close = |(one, other): (&f32, f32)| (one - other).abs() < 1e-4;
             assert!(merged.iter().zip(logits(&read)).all(close));
         }
     }
 
-    /// Random updates wherever the adapter wants them.
-    pub(in crate::model) fn add_updates(model: &mut Transformer, adapter: &crate::model::AdapterConfig) {
+    /// Random updates in all places that the adapter targets.
+    pub(in crate::model) fn add_updates(
+        model: &mut Transformer,
+        adapter: &crate::model::AdapterConfig,
+    ) {
         let config = model.config.clone();
         for (number, block) in model.blocks.iter_mut().enumerate() {
-            for (columns, linear) in block_columns(&config).iter().zip(super::super::layout::linears_mut(block)) {
-                let mut from = 0;
-                for (name, width) in &columns.parts {
-                    let path = block_prefix(number) + name;
+            for (columns, linear) in
+                block_columns(&config).iter().zip(super::super::layout::linears_mut(block))
+            {
+                for part in &columns.parts {
+                    let path = block_prefix(number) + part.name;
                     let random = |kind: &str, shape: [usize; 2]| {
                         let mut stream = Seed::root(1).split(&path).split(kind).stream();
-                        let values: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() as f32 / 4.0).collect();
-                        parameter(kind, Tensor::from_data(TensorData::new(values, shape), &Place::cpu().device))
+                        let values: Vec<f32> = (0..shape[0] * shape[1])
+                            .map(|_| stream.normal() as f32 / 4.0)
+                            .collect();
+                        parameter(
+                            kind,
+                            Tensor::from_data(
+                                TensorData::new(values, shape),
+                                &Placement::cpu().device,
+                            ),
+                        )
                     };
                     if adapter.targets(&path).unwrap() {
                         let rank = adapter.rank(&path).unwrap();
-                        let (a, b) = (random("a", [columns.input, rank]), random("b", [rank, *width]));
+                        let (a, b) =
+                            (random("a", [columns.input, rank]), random("b", [rank, part.width]));
                         linear.updates.push(LowRank {
                             a,
                             b,
-                            from,
+                            from: part.from,
                             scale: adapter.scale(&path).unwrap(),
                             dropout: None,
                         });
                     }
-                    from += width;
                 }
             }
         }
@@ -452,20 +472,27 @@ pub(in crate::model) mod tests {
         assert!(tensors.tensor("lm_head.weight").is_err());
         let key = tensors.tensor("model.layers.1.self_attn.k_proj.weight").unwrap();
         assert_eq!(key.shape(), [8, 16]);
-        let third_row_fifth_input = f32::from_le_bytes(key.data()[4 * (2 * 16 + 4)..][..4].try_into().unwrap());
-        assert_eq!(third_row_fifth_input, values(&model.blocks[1].query_key_value.weight)[4 * 32 + 16 + 2]);
+        let third_row_fifth_input =
+            f32::from_le_bytes(key.data()[4 * (2 * 16 + 4)..][..4].try_into().unwrap());
+        assert_eq!(
+            third_row_fifth_input,
+            values(&model.blocks[1].query_key_value.weight)[4 * 32 + 16 + 2]
+        );
     }
 
     #[test]
     fn end_tokens_come_from_the_generation_config() {
         let (directory, _) = saved(&tiny());
-        fs::write(directory.path().join("generation_config.json"), r#"{"eos_token_id": [4, 1]}"#).unwrap();
+        fs::write(directory.path().join("generation_config.json"), r#"{"eos_token_id": [4, 1]}"#)
+            .unwrap();
         assert_eq!(ModelConfig::load(directory.path()).unwrap().eos_token_id, [4, 1]);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let rename = |directory: &Path| fs::rename(directory.join("config.json"), directory.join("other")).unwrap();
+        let rename = |directory: &Path| {
+            fs::rename(directory.join("config.json"), directory.join("other")).unwrap()
+        };
         let cut = |directory: &Path| {
             let path = directory.join("model.safetensors");
             let bytes = fs::read(&path).unwrap();
@@ -473,9 +500,15 @@ pub(in crate::model) mod tests {
         };
         let messages = [
             error_after(rename),
-            error_after(|directory| edit_config(directory, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")),
-            error_after(|directory| edit_config(directory, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1")),
-            error_after(|directory| edit_config(directory, "\"vocab_size\": 32", "\"vocab_size\": 33")),
+            error_after(|directory| {
+                edit_config(directory, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3")
+            }),
+            error_after(|directory| {
+                edit_config(directory, "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1")
+            }),
+            error_after(|directory| {
+                edit_config(directory, "\"vocab_size\": 32", "\"vocab_size\": 33")
+            }),
             error_after(cut),
             error_after(|directory| fs::remove_file(directory.join("model.safetensors")).unwrap()),
             error_after(|directory| {
@@ -483,16 +516,18 @@ pub(in crate::model) mod tests {
                 let text = r#"{"weight_map": {"model.norm.weight": "../model.safetensors"}}"#;
                 fs::write(directory.join("model.safetensors.index.json"), text).unwrap();
             }),
-            error_after(|directory| fs::write(directory.join("generation_config.json"), "{").unwrap()),
+            error_after(|directory| {
+                fs::write(directory.join("generation_config.json"), "{").unwrap()
+            }),
         ];
         expect_test::expect![[r#"
             DIR/config.json: No such file or directory (os error 2)
             DIR/model.safetensors: the tensor `model.layers.2.input_layernorm.weight` is missing
-            DIR/model.safetensors: the tensor `model.layers.1.input_layernorm.weight` belongs to no part of the model that config.json describes
+            DIR/model.safetensors: the tensor `model.layers.1.input_layernorm.weight` is not part of the model that config.json describes
             DIR/model.safetensors: the tensor `model.embed_tokens.weight` has the shape [32, 16], but [33, 16] is expected
-            DIR/model.safetensors: it is not a whole safetensors file: it has 19724 bytes of 19728; its download or copy is not complete
+            DIR/model.safetensors: it is a truncated safetensors file: it has 19724 bytes of 19728; download or copy it again
             DIR/model.safetensors: No such file or directory (os error 2)
-            DIR/model.safetensors.index.json: `model.norm.weight` should stand in a file of this directory, not in "../model.safetensors"
+            DIR/model.safetensors.index.json: `model.norm.weight` must be in a file of this directory, not in "../model.safetensors"
             DIR/generation_config.json: it is not JSON: EOF while parsing an object at line 1 column 1"#]].assert_eq(&messages.join("\n"));
     }
 }

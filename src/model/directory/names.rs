@@ -1,73 +1,135 @@
-//! What transformers and PEFT call the parameters of a model, and where each stands in ours.
+//! Names of parameters in transformers and PEFT, and their places in the model's matrices.
 
 use std::ops::Range;
 
 use burn::module::ParamId;
 
-use super::layout::{
-    BLOCK_NORMS, Columns, EMBEDDING, NORM, QUERY_KEY_NORMS, block_columns, block_prefix, head_columns, linears,
+use super::{
+    AdapterConfig,
+    layout::{
+        BLOCK_NORMS, EMBEDDING, LayerColumns, NORM, QUERY_KEY_NORMS, block_columns, block_prefix,
+        head_columns, linears,
+    },
 };
 use crate::model::architecture::{Linear, ModelConfig, Transformer};
 
-/// A tensor of a checkpoint or of an adapter, in a parameter of the model.
+/// A tensor of a checkpoint or of an adapter, within a parameter of the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamedTensor {
-    /// Its name there, e.g. `model.layers.0.self_attn.q_proj.weight`.
+    /// Its name in the checkpoint, e.g. `model.layers.0.self_attn.q_proj.weight`.
     pub name: String,
-    /// What the parameter is called in the model itself, e.g. `blocks.0.query_key_value.weight`.
+    /// The parameter's name inside the model, e.g. `blocks.0.query_key_value.weight`.
     pub inside: String,
-    /// The parameter.
+    /// The parameter's id.
     pub parameter: ParamId,
-    /// Which of the parameter's columns (its last axis).
+    /// Its columns of the parameter (on the last axis).
     pub columns: Range<usize>,
-    /// How many columns the parameter has.
+    /// Number of columns of the parameter.
     pub width: usize,
-    /// Whether an adapter brought it.
+    /// Whether it belongs to an adapter.
     pub is_update: bool,
 }
 
 impl Transformer {
-    /// All tensors under the names of transformers and PEFT, in the order of the blocks. Where the output layer is tied to
-    /// the embedding, both names are there.
+    /// All tensors under the names of transformers and PEFT, in the order of the blocks. If tied,
+    /// both names of embedding and output layer are listed.
     pub fn named_tensors(&self) -> Vec<NamedTensor> {
         let config = &self.config;
         let mut found = vec![whole(EMBEDDING, "embedding", self.embedding.id, config.hidden_size)];
+        // A tied output layer can be frozen or watched under either name.
         if self.head.is_none() {
             found.push(whole("lm_head.weight", "embedding", self.embedding.id, config.hidden_size));
         }
         for (number, block) in self.blocks.iter().enumerate() {
-            let (prefix, inside) = (block_prefix(number), |part: &str| format!("blocks.{number}.{part}"));
-            let norms = [(&block.attention_norm, "attention_norm"), (&block.feed_forward_norm, "feed_forward_norm")];
+            let (prefix, ours) = (block_prefix(number), format!("blocks.{number}."));
+            let norms = [
+                (&block.attention_norm, "attention_norm"),
+                (&block.feed_forward_norm, "feed_forward_norm"),
+            ];
             for (name, (norm, part)) in BLOCK_NORMS.iter().zip(norms) {
-                found.push(whole(&format!("{prefix}{name}"), &inside(part), norm.id, config.hidden_size));
+                found.push(whole(
+                    &format!("{prefix}{name}"),
+                    &format!("{ours}{part}"),
+                    norm.id,
+                    config.hidden_size,
+                ));
             }
-            let parts = ["query_key_norms.0", "query_key_norms.1"];
-            for ((norm, name), part) in block.query_key_norms.iter().flatten().zip(QUERY_KEY_NORMS).zip(parts) {
-                found.push(whole(&format!("{prefix}{name}"), &inside(part), norm.id, config.head_dim));
+            for (number, (norm, name)) in
+                block.query_key_norms.iter().flatten().zip(QUERY_KEY_NORMS).enumerate()
+            {
+                found.push(whole(
+                    &format!("{prefix}{name}"),
+                    &format!("{ours}query_key_norms.{number}"),
+                    norm.id,
+                    config.head_dim,
+                ));
             }
             let parts = ["query_key_value", "attention_output", "gate_up", "down"];
-            for ((columns, linear), part) in block_columns(config).iter().zip(linears(block)).zip(parts) {
-                add(&mut found, linear, columns, &prefix, &inside(part));
+            for ((columns, linear), part) in
+                block_columns(config).iter().zip(linears(block)).zip(parts)
+            {
+                let inside = format!("{ours}{part}");
+                found.extend(tensors_of(linear, columns, &prefix, &inside));
             }
         }
         found.push(whole(NORM, "norm", self.norm.id, config.hidden_size));
         if let Some(head) = &self.head {
-            add(&mut found, head, &head_columns(config), "", "head");
+            found.extend(tensors_of(head, &head_columns(config), "", "head"));
         }
         found
     }
 }
 
 impl ModelConfig {
+    /// The linear layers that an adapter updates, each with the smaller of its two widths, which
+    /// bounds the rank.
+    ///
+    /// # Errors
+    /// Names an invalid pattern of the adapter.
+    pub fn updated_layers(&self, adapter: &AdapterConfig) -> Result<Vec<(String, usize)>, String> {
+        let mut found = Vec::new();
+        let columns = block_columns(self);
+        for block in 0..self.num_hidden_layers {
+            for columns in &columns {
+                found.extend(columns.updated(adapter, &block_prefix(block))?);
+            }
+        }
+        if !self.tie_word_embeddings {
+            found.extend(head_columns(self).updated(adapter, "")?);
+        }
+        Ok(found)
+    }
+
     /// The linear layers that an adapter can update, under their names in transformers.
     pub fn linear_layers(&self) -> Vec<String> {
-        let in_block = |block: usize| {
-            let columns = block_columns(self);
-            let names: Vec<&str> = columns.iter().flat_map(|columns| &columns.parts).map(|(name, _)| *name).collect();
-            names.into_iter().map(move |name| block_prefix(block) + name)
-        };
-        let head = (!self.tie_word_embeddings).then(|| "lm_head".to_owned());
-        (0..self.num_hidden_layers).flat_map(in_block).chain(head).collect()
+        let columns = block_columns(self);
+        let mut names = Vec::new();
+        for block in 0..self.num_hidden_layers {
+            let parts = columns.iter().flat_map(|columns| &columns.parts);
+            names.extend(parts.map(|part| block_prefix(block) + part.name));
+        }
+        if !self.tie_word_embeddings {
+            names.push("lm_head".to_owned());
+        }
+        names
+    }
+}
+
+impl LayerColumns {
+    /// The parts that an adapter updates, each with the smaller of its two widths.
+    fn updated(
+        &self,
+        adapter: &AdapterConfig,
+        prefix: &str,
+    ) -> Result<Vec<(String, usize)>, String> {
+        let mut found = Vec::new();
+        for part in &self.parts {
+            let path = format!("{prefix}{}", part.name);
+            if adapter.targets(&path)? {
+                found.push((path, self.input.min(part.width)));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -83,34 +145,38 @@ fn whole(name: &str, inside: &str, parameter: ParamId, width: usize) -> NamedTen
     }
 }
 
-/// The matrices and biases that stand side by side in a linear layer, and the updates of an adapter.
-fn add(found: &mut Vec<NamedTensor>, linear: &Linear, columns: &Columns, prefix: &str, inside: &str) {
+/// The matrices and biases that are concatenated in a linear layer, and the updates of an adapter.
+fn tensors_of(
+    linear: &Linear,
+    columns: &LayerColumns,
+    prefix: &str,
+    inside: &str,
+) -> Vec<NamedTensor> {
     let width = columns.output();
-    let mut from = 0;
-    for (name, part) in &columns.parts {
-        let tensor = |kind: &str, parameter| NamedTensor {
-            columns: from..from + part,
-            ..whole(&format!("{prefix}{name}.{kind}"), &format!("{inside}.{kind}"), parameter, width)
-        };
-        found.push(tensor("weight", linear.weight.id));
-        found.extend(linear.bias.iter().map(|bias| tensor("bias", bias.id)));
-        if let Some(number) = linear.updates.iter().position(|update| update.from == from) {
-            let update = &linear.updates[number];
-            let tensor = |kind: &str, ours: &str, parameter, width| NamedTensor {
-                is_update: true,
-                ..whole(
-                    &format!("{prefix}{name}.{kind}.weight"),
-                    &format!("{inside}.updates.{number}.{ours}"),
-                    parameter,
-                    width,
-                )
-            };
-            let [a, b] = [&update.a, &update.b].map(|factor| factor.dims()[1]);
-            found.push(tensor("lora_A", "a", update.a.id, a));
-            found.push(tensor("lora_B", "b", update.b.id, b));
+    let mut found = Vec::new();
+    for part in &columns.parts {
+        let name = format!("{prefix}{}", part.name);
+        for (kind, parameter) in std::iter::once(("weight", linear.weight.id))
+            .chain(linear.bias.iter().map(|bias| ("bias", bias.id)))
+        {
+            let (theirs, ours) = (format!("{name}.{kind}"), format!("{inside}.{kind}"));
+            found.push(NamedTensor {
+                columns: part.from..part.from + part.width,
+                ..whole(&theirs, &ours, parameter, width)
+            });
         }
-        from += part;
+        let Some(number) = linear.updates.iter().position(|update| update.from == part.from) else {
+            continue;
+        };
+        let update = &linear.updates[number];
+        for (kind, ours, factor) in [("lora_A", "a", &update.a), ("lora_B", "b", &update.b)] {
+            let [_, width] = factor.dims();
+            let theirs = format!("{name}.{kind}.weight");
+            let ours = format!("{inside}.updates.{number}.{ours}");
+            found.push(NamedTensor { is_update: true, ..whole(&theirs, &ours, factor.id, width) });
+        }
     }
+    found
 }
 
 #[cfg(test)]
@@ -125,7 +191,7 @@ mod tests {
         seed::Seed,
     };
 
-    /// The names are those that a checkpoint has, and their columns make up every parameter of ours once.
+    /// The names are those of a checkpoint, and their columns cover every parameter once.
     #[test]
     fn every_parameter_has_the_names_of_a_checkpoint() {
         for tie_word_embeddings in [true, false] {
@@ -138,11 +204,15 @@ mod tests {
             let model = config.init(&Seed::root(1), &Device::flex());
             let named = model.named_tensors();
             let names: BTreeSet<String> = named.iter().map(|tensor| tensor.name.clone()).collect();
-            let mut expected: BTreeSet<String> = expected_tensors(&config, EMBEDDING).map(|(name, _)| name).collect();
+            let mut expected: BTreeSet<String> =
+                expected_tensors(&config, EMBEDDING).map(|(name, _)| name).collect();
             expected.insert("lm_head.weight".to_owned());
             assert_eq!(names, expected);
             let mut covered: BTreeMap<String, usize> = BTreeMap::new();
-            for tensor in named.iter().filter(|tensor| !(tie_word_embeddings && tensor.name.starts_with("lm_head"))) {
+            for tensor in named
+                .iter()
+                .filter(|tensor| !(tie_word_embeddings && tensor.name.starts_with("lm_head")))
+            {
                 let columns = covered.entry(tensor.inside.clone()).or_default();
                 assert_eq!(*columns, tensor.columns.start, "{tensor:?}");
                 *columns = tensor.columns.end;

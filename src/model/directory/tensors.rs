@@ -1,4 +1,4 @@
-//! Tensors in safetensors files: mapped, not read, and turned into the format to compute in.
+//! Tensors in safetensors files, memory-mapped and converted to the model's number format.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,8 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use super::{WeightsError, foreign::not_safetensors};
 use crate::model::architecture::NumberFormat;
 
-/// Rows of a transposed matrix that are filled together, so that a cache line of the file is used whole.
+/// Rows of a transposed matrix that are filled together, so that a cache line of the file is used
+/// whole.
 const ROWS: usize = 16;
 
 /// The mapped files of a directory.
@@ -26,11 +27,11 @@ pub(super) struct MappedFiles(Vec<(PathBuf, Mmap)>);
 pub(super) struct Tensors<'a> {
     /// The only file, or the index of several.
     all: &'a Path,
-    tensors: BTreeMap<String, Found<'a>>,
+    tensors: BTreeMap<String, FoundTensor<'a>>,
 }
 
 /// A tensor, and where it was found.
-struct Found<'a> {
+struct FoundTensor<'a> {
     path: &'a Path,
     map: &'a Mmap,
     view: TensorView<'a>,
@@ -38,24 +39,27 @@ struct Found<'a> {
 
 impl MappedFiles {
     pub(super) fn open(paths: Vec<PathBuf>) -> Result<Self, WeightsError> {
-        paths.into_iter().map(|path| map(&path).map(|map| (path, map))).collect::<Result<_, _>>().map(Self)
+        paths
+            .into_iter()
+            .map(|path| map(&path).map(|map| (path, map)))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
-fn map(path: &Path) -> Result<Mmap, WeightsError> {
-    let io = |source| WeightsError::Io { path: path.to_owned(), source };
-    let malformed = |problem: &str| WeightsError::Malformed { path: path.to_owned(), problem: problem.to_owned() };
+/// Maps a regular file that is not empty.
+pub(in crate::model) fn map(path: &Path) -> Result<Mmap, WeightsError> {
     // Opening a pipe would wait for its writer.
-    let metadata = std::fs::metadata(path).map_err(io)?;
+    let metadata = std::fs::metadata(path).map_err(WeightsError::io(path))?;
     if !metadata.is_file() {
-        return Err(malformed("it is not a file"));
+        return Err(WeightsError::malformed(path, "it is not a file"));
     }
     if metadata.len() == 0 {
-        return Err(malformed("it is empty"));
+        return Err(WeightsError::malformed(path, "it is empty"));
     }
-    let file = File::open(path).map_err(io)?;
+    let file = File::open(path).map_err(WeightsError::io(path))?;
     // SAFETY: the map is only read; artifacts are never changed in place.
-    unsafe { Mmap::map(&file) }.map_err(io)
+    unsafe { Mmap::map(&file) }.map_err(WeightsError::io(path))
 }
 
 impl<'a> Tensors<'a> {
@@ -63,15 +67,20 @@ impl<'a> Tensors<'a> {
     pub(super) fn parse(all: &'a Path, files: &'a MappedFiles) -> Result<Self, WeightsError> {
         let mut tensors = BTreeMap::new();
         for (path, map) in &files.0 {
-            let malformed = |problem: String| WeightsError::Malformed { path: path.clone(), problem };
-            let parsed = SafeTensors::deserialize(map).map_err(|error| malformed(not_safetensors(map, &error)))?;
+            let parsed = SafeTensors::deserialize(map)
+                .map_err(|error| WeightsError::malformed(path, not_safetensors(map, &error)))?;
             for (name, view) in parsed.tensors() {
                 if format_of(&view).is_none() {
-                    let problem = format!("the tensor `{name}` is {:?}; known are F32, F16 and BF16", view.dtype());
-                    return Err(malformed(problem));
+                    let problem = format!(
+                        "the tensor `{name}` is {:?}; known are F32, F16 and BF16",
+                        view.dtype()
+                    );
+                    return Err(WeightsError::malformed(path, problem));
                 }
-                if tensors.insert(name.clone(), Found { path, map, view }).is_some() {
-                    return Err(malformed(format!("the tensor `{name}` is in another file of the directory too")));
+                if tensors.insert(name.clone(), FoundTensor { path, map, view }).is_some() {
+                    let problem =
+                        format!("the tensor `{name}` occurs in two files of the directory");
+                    return Err(WeightsError::malformed(path, problem));
                 }
             }
         }
@@ -90,39 +99,48 @@ impl<'a> Tensors<'a> {
 
     /// The format in which most tensors are stored, counted by size.
     pub(super) fn stored_format(&self) -> NumberFormat {
-        let bytes = |format: &NumberFormat| -> usize {
-            let of_format = self.tensors.values().filter(|found| format_of(&found.view) == Some(*format));
-            of_format.map(|found| found.view.data().len()).sum()
-        };
-        NumberFormat::ALL.into_iter().max_by_key(bytes).expect("there are formats")
+        let most = NumberFormat::ALL.into_iter().max_by_key(|format| self.bytes_in(*format));
+        most.expect("there are formats")
     }
 
-    /// Whether there is a tensor of this name.
+    fn bytes_in(&self, format: NumberFormat) -> usize {
+        let of_format =
+            self.tensors.values().filter(|found| format_of(&found.view) == Some(format));
+        of_format.map(|found| found.view.data().len()).sum()
+    }
+
+    /// Whether a tensor of this name exists.
     pub(super) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// Whether two tensors of this shape have the same values, whatever their formats.
-    pub(super) fn are_equal(&self, one: &str, other: &str, shape: &[usize]) -> Result<bool, WeightsError> {
+    /// Whether two tensors of this shape have the same values, in any formats.
+    pub(super) fn are_equal(
+        &self,
+        one: &str,
+        other: &str,
+        shape: &[usize],
+    ) -> Result<bool, WeightsError> {
         let (one, other) = (self.find(one, shape)?, self.find(other, shape)?);
-        let equal = match one.view.dtype() == other.view.dtype() && one.view.data() == other.view.data() {
-            true => true,
-            false => {
-                let (one, other) = (&one.view, &other.view);
-                (0..shape.iter().product()).into_par_iter().all(|place| value(one, place) == value(other, place))
-            }
-        };
+        // Usually one comparison of memory instead of a conversion of each value.
+        let same_bytes =
+            one.view.dtype() == other.view.dtype() && one.view.data() == other.view.data();
+        let places = 0..shape.iter().product();
+        let equal = same_bytes
+            || places
+                .into_par_iter()
+                .all(|place| value(&one.view, place) == value(&other.view, place));
         one.let_go();
         other.let_go();
         Ok(equal)
     }
 
-    /// Whether a tensor is there in this shape.
+    /// Checks that a tensor exists with this shape.
     pub(super) fn check(&self, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
         self.find(name, shape).map(|_| ())
     }
 
-    fn find(&self, name: &str, shape: &[usize]) -> Result<&Found<'a>, WeightsError> {
+    fn find(&self, name: &str, shape: &[usize]) -> Result<&FoundTensor<'a>, WeightsError> {
         match self.tensors.get(name) {
             None => Err(WeightsError::Missing { path: self.all.to_owned(), name: name.to_owned() }),
             Some(found) if found.view.shape() == shape => Ok(found),
@@ -135,7 +153,8 @@ impl<'a> Tensors<'a> {
         }
     }
 
-    /// Tensors one after the other, each as it is stored: an embedding, a norm, the parts of a bias.
+    /// Tensors one after the other, each in its stored layout: an embedding, a norm, the parts of a
+    /// bias.
     pub(super) fn plain(
         &self,
         parts: &[(String, Vec<usize>)],
@@ -159,28 +178,28 @@ impl<'a> Tensors<'a> {
         let mut values: Vec<T> = Vec::with_capacity(shape.iter().product());
         for (name, shape) in parts {
             let found = self.find(name, shape)?;
-            let finite = AtomicBool::new(true);
-            let add = |value: f32| {
-                if !fits(value, format) {
-                    finite.store(false, Ordering::Relaxed);
-                }
-                convert(value)
-            };
+            let into = Conversion { format, convert: &convert, all_fit: AtomicBool::new(true) };
             let (pairs, _) = found.view.data().as_chunks::<2>();
             match found.view.dtype() {
-                Dtype::F16 => values.par_extend(pairs.par_iter().map(|word| add(f16::from_le_bytes(*word).to_f32()))),
-                Dtype::BF16 => values.par_extend(pairs.par_iter().map(|word| add(bf16::from_le_bytes(*word).to_f32()))),
+                Dtype::F16 => values.par_extend(
+                    pairs.par_iter().map(|word| into.of(f16::from_le_bytes(*word).to_f32())),
+                ),
+                Dtype::BF16 => values.par_extend(
+                    pairs.par_iter().map(|word| into.of(bf16::from_le_bytes(*word).to_f32())),
+                ),
                 _ => {
                     let (words, _) = found.view.data().as_chunks::<4>();
-                    values.par_extend(words.par_iter().map(|word| add(f32::from_le_bytes(*word))));
+                    values.par_extend(
+                        words.par_iter().map(|word| into.of(f32::from_le_bytes(*word))),
+                    );
                 }
             }
-            found.finish(name, format, &finite)?;
+            found.finish(name, format, into.all_fit)?;
         }
         Ok(TensorData::new(values, shape))
     }
 
-    /// Matrices [out, in] transposed and side by side: [in, sum of out].
+    /// Matrices [out, in], transposed and concatenated: [in, sum of out].
     pub(super) fn transposed(
         &self,
         parts: &[(String, usize)],
@@ -202,74 +221,106 @@ impl<'a> Tensors<'a> {
         convert: impl Fn(f32) -> T + Sync,
     ) -> Result<TensorData, WeightsError> {
         let total: usize = parts.iter().map(|(_, width)| width).sum();
+        // Filled in any order of rows, by several threads; hence not appended.
         let mut values = vec![convert(0.0); input * total];
         let mut from = 0;
         for (name, width) in parts {
             let found = self.find(name, &[*width, input])?;
-            let place = Place { total, from, input };
-            let finite = AtomicBool::new(true);
+            let place = TransposeTarget { total, from, input };
+            let into = Conversion { format, convert: &convert, all_fit: AtomicBool::new(true) };
             let (pairs, _) = found.view.data().as_chunks::<2>();
-            let check = |value: f32| {
-                if !fits(value, format) {
-                    finite.store(false, Ordering::Relaxed);
-                }
-                convert(value)
-            };
             match found.view.dtype() {
-                Dtype::F16 => place.fill(&mut values, pairs, |word| check(f16::from_le_bytes(word).to_f32())),
-                Dtype::BF16 => place.fill(&mut values, pairs, |word| check(bf16::from_le_bytes(word).to_f32())),
+                Dtype::F16 => place
+                    .fill(&mut values, pairs, |word| into.of(f16::from_le_bytes(word).to_f32())),
+                Dtype::BF16 => place
+                    .fill(&mut values, pairs, |word| into.of(bf16::from_le_bytes(word).to_f32())),
                 _ => {
                     let (words, _) = found.view.data().as_chunks::<4>();
-                    place.fill(&mut values, words, |word| check(f32::from_le_bytes(word)));
+                    place.fill(&mut values, words, |word| into.of(f32::from_le_bytes(word)));
                 }
             }
-            found.finish(name, format, &finite)?;
+            found.finish(name, format, into.all_fit)?;
             from += width;
         }
         Ok(TensorData::new(values, [input, total]))
     }
 }
 
-/// Where the rows of a stored matrix become columns of ours.
-struct Place {
+/// Conversion of a tensor's values.
+struct Conversion<'a, F> {
+    format: NumberFormat,
+    convert: &'a F,
+    /// Whether the format can represent all values so far.
+    all_fit: AtomicBool,
+}
+
+impl<T, F: Fn(f32) -> T> Conversion<'_, F> {
+    fn of(&self, value: f32) -> T {
+        if !fits(value, self.format) {
+            self.all_fit.store(false, Ordering::Relaxed);
+        }
+        (self.convert)(value)
+    }
+}
+
+/// Target of a stored matrix's rows: columns of the model's matrix.
+struct TransposeTarget {
     total: usize,
     from: usize,
     input: usize,
 }
 
-impl Place {
-    fn fill<W: Copy + Sync, T: Send>(&self, values: &mut [T], words: &[W], convert: impl Fn(W) -> T + Sync) {
-        let rows_of = |rows: usize, values: &mut [T]| {
+impl TransposeTarget {
+    fn fill<W: Copy + Sync, T: Send>(
+        &self,
+        values: &mut [T],
+        words: &[W],
+        convert: impl Fn(W) -> T + Sync,
+    ) {
+        values.par_chunks_mut(ROWS * self.total).enumerate().for_each(|(rows, values)| {
             let height = values.len() / self.total;
             for (column, stored) in words.chunks_exact(self.input).enumerate() {
                 for (row, word) in stored[rows * ROWS..][..height].iter().enumerate() {
                     values[row * self.total + self.from + column] = convert(*word);
                 }
             }
-        };
-        values.par_chunks_mut(ROWS * self.total).enumerate().for_each(|(rows, values)| rows_of(rows, values));
+        });
     }
 }
 
-impl Found<'_> {
-    /// Says whether all values were numbers, and lets go of the file's pages.
-    fn finish(&self, name: &str, format: NumberFormat, finite: &AtomicBool) -> Result<(), WeightsError> {
+impl FoundTensor<'_> {
+    /// Checks that all values were finite, and releases the file's pages.
+    fn finish(
+        &self,
+        name: &str,
+        format: NumberFormat,
+        all_fit: AtomicBool,
+    ) -> Result<(), WeightsError> {
         self.let_go();
-        if finite.load(Ordering::Relaxed) {
+        if all_fit.into_inner() {
             return Ok(());
         }
-        Err(WeightsError::NotFinite { path: self.path.to_owned(), name: name.to_owned(), format: format.name() })
+        Err(WeightsError::NotFinite {
+            path: self.path.to_owned(),
+            name: name.to_owned(),
+            format: format.name(),
+        })
     }
 
-    /// Lets go of the file's pages, which would count as memory beside ours.
+    /// Releases the file's pages, which would count as memory beside the model's.
     fn let_go(&self) {
-        let offset = self.view.data().as_ptr() as usize - self.map.as_ptr() as usize;
-        // SAFETY: the pages belong to a file that is only read; they are read again where they are needed again.
-        let advised =
-            unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, self.view.data().len()) };
-        if let Err(error) = advised {
-            tracing::debug!("pages of {} stay in memory: {error}", self.path.display());
-        }
+        release(self.map, self.view.data());
+    }
+}
+
+/// Releases the pages of a part of a mapped file.
+pub(in crate::model) fn release(map: &Mmap, part: &[u8]) {
+    let offset = part.as_ptr() as usize - map.as_ptr() as usize;
+    // SAFETY: the pages belong to a file that is only read; they are read again when needed.
+    let advised =
+        unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, part.len()) };
+    if let Err(error) = advised {
+        tracing::debug!("pages of a mapped file stay in memory: {error}");
     }
 }
 
@@ -283,8 +334,9 @@ fn value(view: &TensorView, place: usize) -> f32 {
     }
 }
 
-/// Whether a value is a number, also in this format.
+/// Whether a value is finite, also in this format.
 fn fits(value: f32, format: NumberFormat) -> bool {
+    // A float16 above its range would become infinite; bfloat16 has the range of float32.
     value.is_finite() && (format != NumberFormat::Float16 || value.abs() <= f16::MAX.to_f32())
 }
 

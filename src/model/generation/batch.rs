@@ -1,54 +1,58 @@
-//! The answers that are written at once: slots that are filled, advanced together, and emptied.
+//! Concurrent responses: slots that are filled, advanced together, and emptied.
 
 use rayon::prelude::*;
 
 use super::{
-    generate::GenerateError,
+    error::GenerateError,
     memory::{Memory, Prefilled},
-    row::Row,
+    row::GeneratedRow,
 };
 use crate::model::{
     architecture::Transformer,
     device::is_cpu,
-    room::{Exhausted, guarded},
+    memory_budget::{Exhausted, guarded},
 };
 
-/// A share of a batch for a thread of its own is worth it from so many rows on, while the weights stay in the cache.
+/// Minimum rows of a share with its own thread, if the weights fit the cache.
 const ROWS_OF_A_SHARE: usize = 8;
-/// Weights up to this size stay in the cache of a processor, in bytes.
+/// Size of weights that fit a processor's cache, in bytes.
 const CACHED_WEIGHTS: usize = 1 << 26;
 
-/// Slots for answers, in shares that advance side by side.
+/// Slots for responses, in shares that advance in parallel.
 pub(super) struct Batch<'a> {
     pub(super) model: &'a Transformer,
-    shares: Vec<Share>,
+    shares: Vec<BatchShare>,
 }
 
-/// Slots with a memory of their own.
-struct Share {
+/// Slots with one KV cache.
+struct BatchShare {
     memory: Memory,
-    rows: Vec<Option<Row>>,
+    rows: Vec<Option<GeneratedRow>>,
 }
 
 impl<'a> Batch<'a> {
-    /// Products with a single row take another path in the CPU backend, whose sums run in another order; beyond that, a
-    /// row's numbers do not depend on how many rows there are.
+    /// Products with a single row take another path in the CPU backend, with another order of sums;
+    /// otherwise a row's numbers do not depend on the number of rows.
     pub(super) const FEWEST: usize = 2;
 
-    /// Empty slots for texts of up to this length.
+    /// Empty slots for sequences of up to this length.
     pub(super) fn new(model: &'a Transformer, slots: usize, length: usize) -> Self {
         let device = model.embedding.val().device();
+        // The weights of a large model must be read from memory for each share again.
         let is_small = model.config.parameters() * model.format().size() <= CACHED_WEIGHTS;
+        // Element-wise operations of the CPU backend run on one thread each, and take half of a
+        // small model's time.
         let most = if is_cpu(&device) && is_small { rayon::current_num_threads() } else { 1 };
         let shares = most.min(slots / ROWS_OF_A_SHARE).max(1);
-        let share = |number: usize| {
-            let slots = slots / shares + usize::from(number < slots % shares);
-            Share { memory: Memory::new(model, slots, length), rows: (0..slots).map(|_| None).collect() }
-        };
-        Self { model, shares: (0..shares).map(share).collect() }
+        let sizes = (0..shares).map(|share| slots / shares + usize::from(share < slots % shares));
+        let shares = sizes.map(|slots| BatchShare {
+            memory: Memory::new(model, slots, length),
+            rows: (0..slots).map(|_| None).collect(),
+        });
+        Self { model, shares: shares.collect() }
     }
 
-    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub(super) fn rows(&self) -> impl Iterator<Item = &GeneratedRow> {
         self.shares.iter().flat_map(|share| share.rows.iter().flatten())
     }
 
@@ -58,39 +62,45 @@ impl<'a> Batch<'a> {
 
     /// The number of empty slots.
     pub(super) fn free(&self) -> usize {
-        self.shares.iter().flat_map(|share| &share.rows).filter(|place| place.is_none()).count()
+        self.shares.iter().map(BatchShare::free).sum()
     }
 
-    /// Puts an answer, whose prompt the model has read, into an empty slot, where there are most of them.
-    pub(super) fn put(&mut self, row: Row, prompt: &Prefilled) {
-        let free = |share: &&mut Share| share.rows.iter().filter(|place| place.is_none()).count();
-        let share = self.shares.iter_mut().max_by_key(free).expect("a batch has shares");
-        let slot = share.rows.iter().position(Option::is_none).expect("only as many are admitted as there are slots");
+    /// Puts a response, whose prompt is in the KV cache, into an empty slot of the emptiest share.
+    pub(super) fn put(&mut self, row: GeneratedRow, prompt: &Prefilled) {
+        // Shares advance together, so that the fullest one decides how long a step takes.
+        let emptiest = self.shares.iter_mut().max_by_key(|share| share.free());
+        let share = emptiest.expect("a batch has shares");
+        let slot = share
+            .rows
+            .iter()
+            .position(Option::is_none)
+            .expect("only as many are admitted as there are slots");
         share.memory.fill(slot, prompt);
         share.rows[slot] = Some(row);
     }
 
-    /// Adds one token to each answer; `draw` is given an answer and the logits after it.
+    /// Adds one token to each response; `draw` gets a response and its next logits.
     pub(super) fn step(
         &mut self,
-        draw: impl Fn(&mut Row, &[f32]) -> Result<(), GenerateError> + Sync,
+        draw: impl Fn(&mut GeneratedRow, &[f32]) -> Result<(), GenerateError> + Sync,
     ) -> Result<Result<(), GenerateError>, Exhausted> {
         let model = self.model;
-        let step = |share: &mut Share| guarded(|| share.step(model, &draw));
         let steps: Vec<_> = match self.shares.as_mut_slice() {
-            [only] => vec![step(only)],
-            shares => shares.par_iter_mut().map(step).collect(),
+            [only] => vec![guarded(|| only.step(model, &draw))],
+            shares => {
+                shares.par_iter_mut().map(|share| guarded(|| share.step(model, &draw))).collect()
+            }
         };
         steps.into_iter().collect()
     }
 
-    /// Empties the slots of answers that have ended.
-    pub(super) fn take_ended(&mut self) -> Vec<Row> {
+    /// Empties the slots of finished responses.
+    pub(super) fn take_ended(&mut self) -> Vec<GeneratedRow> {
         let places = self.shares.iter_mut().flat_map(|share| &mut share.rows);
         places.filter_map(|place| place.take_if(|row| row.has_ended)).collect()
     }
 
-    /// Closes the empty slots of a share once they are half of it: for when no answer waits for them any more.
+    /// Removes the empty slots of a share once they are half of it and no response waits.
     pub(super) fn shrink(&mut self) {
         self.shares.retain(|share| share.rows.iter().any(Option::is_some));
         for share in &mut self.shares {
@@ -99,29 +109,42 @@ impl<'a> Batch<'a> {
     }
 }
 
-impl Share {
-    /// Slots without an answer write at a place that the next one overwrites.
+impl BatchShare {
+    fn free(&self) -> usize {
+        self.rows.iter().filter(|place| place.is_none()).count()
+    }
+
+    /// Adds one token to each response.
     fn step(
         &mut self,
         model: &Transformer,
-        draw: &(impl Fn(&mut Row, &[f32]) -> Result<(), GenerateError> + Sync),
+        draw: &(impl Fn(&mut GeneratedRow, &[f32]) -> Result<(), GenerateError> + Sync),
     ) -> Result<Result<(), GenerateError>, Exhausted> {
-        let last = |row: &Option<Row>| row.as_ref().map_or((0, 0), |row| (row.last_token(), row.position));
-        let (tokens, positions): (Vec<u32>, Vec<usize>) = self.rows.iter().map(last).unzip();
+        // Slots without a response write to a place that the next response overwrites.
+        let last = self
+            .rows
+            .iter()
+            .map(|row| row.as_ref().map_or((0, 0), |row| (row.last_token(), row.position)));
+        let (tokens, positions): (Vec<u32>, Vec<usize>) = last.unzip();
         let logits = model.step(&mut self.memory, &tokens, &positions)?;
-        let drawn = self.rows.par_iter_mut().zip(logits.par_chunks(model.config.vocab_size)).map(|(place, logits)| {
-            let Some(row) = place else { return Ok(()) };
-            row.position += 1;
-            draw(row, logits)
-        });
+        let drawn = self.rows.par_iter_mut().zip(logits.par_chunks(model.config.vocab_size)).map(
+            |(place, logits)| {
+                let Some(row) = place else { return Ok(()) };
+                row.position += 1;
+                draw(row, logits)
+            },
+        );
         Ok(drawn.collect::<Vec<_>>().into_iter().collect())
     }
 
     fn shrink(&mut self) {
-        let taken: Vec<usize> = (0..self.rows.len()).filter(|slot| self.rows[*slot].is_some()).collect();
+        let taken: Vec<usize> =
+            (0..self.rows.len()).filter(|slot| self.rows[*slot].is_some()).collect();
+        // Copying the cache takes time too, so it is not done for each response that ends.
         if 2 * taken.len() > self.rows.len() || self.rows.len() <= Batch::FEWEST {
             return;
         }
+        // Two rows at least, as in all other batches: see `FEWEST`.
         let spare = (0..self.rows.len()).filter(|slot| self.rows[*slot].is_none());
         let missing = Batch::FEWEST.saturating_sub(taken.len());
         let kept: Vec<usize> = taken.iter().copied().chain(spare.take(missing)).collect();

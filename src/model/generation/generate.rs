@@ -1,128 +1,59 @@
-//! Answers of a model: many at once, each as if it were alone.
+//! Generation of responses: many concurrently, each as if it were alone.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
-use super::{batch::Batch, memory::Prefilled, row::Row, sampling::Sampling, stop::Stops};
+use super::{
+    answer::{GeneratedAnswer, GenerationEvent, Request},
+    batch::Batch,
+    error::GenerateError,
+    memory::Prefilled,
+    row::GeneratedRow,
+    sampling::Sampling,
+    stop::Stops,
+};
 use crate::{
-    language::Finish,
     model::{
         architecture::Transformer,
-        room::{self, Exhausted},
-        text::TokenizerError,
+        memory_budget::{self, Exhausted},
     },
+    rows::Finish,
     seed::Seed,
 };
 
-/// A prompt with the answers that are wanted.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The prompt's identifier, which decides its answers' draws.
-    pub id: String,
-    /// The prompt's tokens.
-    pub prompt: Vec<u32>,
-    /// The numbers of the answers that are wanted.
-    pub samples: Vec<usize>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
-    /// The index of its request.
-    pub request: usize,
-    /// Its number.
-    pub sample: usize,
-    /// Its tokens, the end token included.
-    pub tokens: Vec<u32>,
-    /// The natural log-probability of each token under the model itself: before temperature, top-k and top-p.
-    pub log_probabilities: Vec<f32>,
-    /// Why it ended.
-    pub finish: Finish,
-}
-
-/// What happens while answers are drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// An answer has ended.
-    Answer(Answer),
-    /// Memory ran short: fewer answers are written at once from here on.
-    FewerAtOnce {
-        /// So many.
-        batch: usize,
-        /// What was being done, and how much was free.
-        reason: String,
-    },
-}
-
-/// Why answers could not be drawn.
-#[derive(Debug, thiserror::Error)]
-pub enum GenerateError {
-    /// There is nothing to go on from.
-    #[error("the prompt `{0}` has no tokens, and the tokenizer begins no text by itself")]
-    EmptyPrompt(String),
-    /// There is no room for an answer.
-    #[error("the prompt `{id}` has {length} tokens, but the model reads at most {longest}, its answer included")]
-    PromptTooLong {
-        /// The prompt.
-        id: String,
-        /// Its tokens.
-        length: usize,
-        /// The model's `max_position_embeddings`.
-        longest: usize,
-    },
-    /// A token that the model does not have.
-    #[error(
-        "the prompt `{id}` has the token {token}, but the model has {vocabulary} tokens: its tokenizer is another model's"
-    )]
-    UnknownToken {
-        /// The prompt.
-        id: String,
-        /// The token.
-        token: u32,
-        /// The model's `vocab_size`.
-        vocabulary: usize,
-    },
-    /// The model computes infinities.
-    #[error(
-        "after the prompt `{0}` the model's logits are not numbers: its weights are damaged or its training diverged"
-    )]
-    NotANumber(String),
-    /// Even the smallest batch does not fit.
-    #[error("{0}, even for {1} answers at once; lower `max_new`, or use a smaller model or format")]
-    OutOfMemory(String, usize),
-    /// The device failed.
-    #[error("the device failed: {0}")]
-    Device(String),
-    /// Stop strings need the text of tokens.
-    #[error(transparent)]
-    Text(#[from] TokenizerError),
-}
-
-/// Draws answers from a model without gradients (`valid()` of one that is being trained).
+/// Generates responses with a model without autodiff (`valid()` of one in training).
 pub struct Generator<'a> {
     /// The model.
     pub model: &'a Transformer,
-    /// How tokens are drawn.
+    /// Sampling parameters.
     pub sampling: Sampling,
-    /// The most answers that are written at once.
+    /// Maximum number of concurrent responses.
     pub batch: usize,
-    /// Each answer draws from `seed.split("sample").split(prompt).split(number)`, whatever is drawn beside it.
+    /// Seed; each response draws from `seed.split("sample").split(prompt).split(number)`,
+    /// independent of all others.
     pub seed: Seed,
-    /// Texts at which an answer ends.
+    /// Stop strings.
     pub stops: Option<Stops<'a>>,
 }
 
-/// An answer to be written, with the number of its prompt among different ones.
+/// A pending response, with the number of its distinct prompt.
 #[derive(Clone, Copy, Debug)]
-struct Job {
+struct PendingAnswer {
     request: usize,
     sample: usize,
     prompt: usize,
 }
 
-/// Why a batch did not come to its end.
+/// What is left to generate, and who receives it.
+struct Work<'a, F> {
+    requests: &'a [Request],
+    pending: &'a mut VecDeque<PendingAnswer>,
+    on_event: &'a mut F,
+}
+
+/// Why a batch was interrupted.
 enum Interruption<E> {
     Exhausted(Exhausted),
     Failed(E),
@@ -135,28 +66,31 @@ impl<E> From<Exhausted> for Interruption<E> {
 }
 
 impl Generator<'_> {
-    /// Draws all answers that the requests want, and hands each over as soon as it ends. All requests of a file should be
-    /// given, also those that want nothing (any more): the longest prompt decides the length of the memory, which may
-    /// change the last bits of the logits. Where the device's memory does not suffice, fewer are written at once.
+    /// Generates all requested responses, and passes each on as soon as it ends. Pass all requests
+    /// of a file, also those without pending responses: the longest prompt decides the length of
+    /// the KV cache, which may change the last bits of the logits. If the device's memory is too
+    /// small, fewer responses run concurrently.
     ///
     /// # Errors
-    /// Names the prompt that is empty, too long or of another vocabulary; or what `on_event` says.
+    /// Names the prompt that is empty, too long or of another vocabulary; or returns the error of
+    /// `on_event`.
     pub fn run<E: From<GenerateError>>(
         &self,
         requests: &[Request],
-        mut on_event: impl FnMut(Event) -> Result<(), E>,
+        mut on_event: impl FnMut(GenerationEvent) -> Result<(), E>,
     ) -> Result<(), E> {
         let length = self.check(requests)?;
-        let mut jobs = jobs(requests);
-        if jobs.is_empty() {
+        let mut pending = pending_answers(requests);
+        if pending.is_empty() {
             return Ok(());
         }
-        let fewest = Batch::FEWEST;
+        // Once, not for each batch: it may copy the output layer.
         let model = self.model.for_sampling();
-        let mut batch = self.batch.min(jobs.len()).max(fewest);
-        while !jobs.is_empty() {
-            let written = match room::for_memory(&model, batch, length) {
-                Ok(()) => self.write(&model, requests, &mut jobs, [batch, length], &mut on_event),
+        let mut slots = self.batch.min(pending.len()).max(Batch::FEWEST);
+        while !pending.is_empty() {
+            let mut work = Work { requests, pending: &mut pending, on_event: &mut on_event };
+            let written = match memory_budget::fits_kv_cache(&model, slots, length) {
+                Ok(()) => self.write(&model, slots, length, &mut work),
                 Err(exhausted) => Err(exhausted.into()),
             };
             match written {
@@ -167,20 +101,22 @@ impl Generator<'_> {
                 }
                 Err(Interruption::Exhausted(Exhausted::Memory(reason))) => {
                     let device = self.model.embedding.val().device();
-                    let reason = reason + &room::held(&device);
-                    if batch <= fewest {
-                        return Err(GenerateError::OutOfMemory(reason, batch).into());
+                    let reason = reason + &memory_budget::pool_usage(&device);
+                    if slots <= Batch::FEWEST {
+                        return Err(GenerateError::OutOfMemory(reason, slots).into());
                     }
+                    // The pools keep what the larger batch has freed, and may not fit the smaller
+                    // one.
                     device.memory_cleanup();
-                    batch = (batch / 2).max(fewest);
-                    on_event(Event::FewerAtOnce { batch, reason })?;
+                    slots = (slots / 2).max(Batch::FEWEST);
+                    on_event(GenerationEvent::FewerAtOnce { batch: slots, reason })?;
                 }
             }
         }
         Ok(())
     }
 
-    /// The length that the memory must have.
+    /// The required length of the KV cache.
     fn check(&self, requests: &[Request]) -> Result<usize, GenerateError> {
         let longest = self.model.config.max_position_embeddings;
         let vocabulary = self.model.config.vocab_size;
@@ -190,123 +126,154 @@ impl Generator<'_> {
                 return Err(GenerateError::EmptyPrompt(id.clone()));
             }
             if let Some(token) = prompt.iter().find(|token| **token as usize >= vocabulary) {
-                return Err(GenerateError::UnknownToken { id: id.clone(), token: *token, vocabulary });
+                return Err(GenerateError::UnknownToken {
+                    id: id.clone(),
+                    token: *token,
+                    vocabulary,
+                });
             }
             if prompt.len() >= longest {
-                return Err(GenerateError::PromptTooLong { id: id.clone(), length: prompt.len(), longest });
+                return Err(GenerateError::PromptTooLong {
+                    id: id.clone(),
+                    length: prompt.len(),
+                    longest,
+                });
             }
+            // The cache has the same length for all responses, so that their last bits do not
+            // depend on neighbours.
             length = length.max(longest.min(prompt.len() + self.sampling.max_new));
         }
         Ok(length)
     }
 
-    /// Writes answers until no job is left. Where the device fails, those that were being written are jobs again: they
-    /// are drawn anew, to the same tokens.
-    fn write<E: From<GenerateError>>(
+    /// Generates until no response is pending. If the device fails, unfinished responses are
+    /// pending again; they are drawn again, with the same tokens.
+    fn write<E: From<GenerateError>, F: FnMut(GenerationEvent) -> Result<(), E>>(
         &self,
         model: &Transformer,
-        requests: &[Request],
-        jobs: &mut VecDeque<Job>,
-        [slots, length]: [usize; 2],
-        on_event: &mut impl FnMut(Event) -> Result<(), E>,
+        slots: usize,
+        length: usize,
+        work: &mut Work<'_, F>,
     ) -> Result<(), Interruption<E>> {
-        let mut batch = room::guarded(|| Ok(Batch::new(model, slots, length)))?;
-        let written = self.write_in(&mut batch, requests, jobs, on_event);
-        let numbers: BTreeMap<&[u32], usize> = prompts(requests);
-        for row in batch.rows() {
-            let prompt = numbers[requests[row.answer.request].prompt.as_slice()];
-            jobs.push_front(Job { request: row.answer.request, sample: row.answer.sample, prompt });
+        let mut batch = memory_budget::guarded(|| Ok(Batch::new(model, slots, length)))?;
+        let written = self.write_in(&mut batch, work);
+        let numbers = numbers_of_prompts(work.requests);
+        for GeneratedRow { answer, .. } in batch.rows() {
+            let prompt = numbers[work.requests[answer.request].prompt.as_slice()];
+            let again = PendingAnswer { request: answer.request, sample: answer.sample, prompt };
+            // In front, so that their prompts are read together with those of the next responses.
+            work.pending.push_front(again);
         }
         written
     }
 
-    fn write_in<E: From<GenerateError>>(
+    fn write_in<E: From<GenerateError>, F: FnMut(GenerationEvent) -> Result<(), E>>(
         &self,
         batch: &mut Batch<'_>,
-        requests: &[Request],
-        jobs: &mut VecDeque<Job>,
-        on_event: &mut impl FnMut(Event) -> Result<(), E>,
+        work: &mut Work<'_, F>,
     ) -> Result<(), Interruption<E>> {
         let mut read: BTreeMap<usize, Arc<Prefilled>> = BTreeMap::new();
         loop {
-            while batch.free() > 0 && !jobs.is_empty() {
-                self.admit(batch, requests, jobs, &mut read, on_event)?;
+            // Responses may end with their first token, which leaves their slots free.
+            while batch.free() > 0 && !work.pending.is_empty() {
+                self.admit(batch, &mut read, work)?;
             }
             if batch.is_empty() {
                 return Ok(());
             }
-            if jobs.is_empty() {
+            if work.pending.is_empty() {
                 batch.shrink();
             }
-            let drawn = batch.step(|row, logits| self.draw(row, logits, requests))?;
+            let drawn = batch.step(|row, logits| self.draw(row, logits, work.requests))?;
             drawn.map_err(|error| Interruption::Failed(error.into()))?;
             for row in batch.take_ended() {
-                on_event(Event::Answer(row.answer)).map_err(Interruption::Failed)?;
+                work.pass_on(row.answer)?;
             }
         }
     }
 
-    /// Begins as many answers as there are free places: prompts are read, once each, and first tokens drawn.
-    fn admit<E: From<GenerateError>>(
+    /// Starts responses in all free slots: reads prompts, once each, and draws first tokens.
+    fn admit<E: From<GenerateError>, F: FnMut(GenerationEvent) -> Result<(), E>>(
         &self,
         batch: &mut Batch<'_>,
-        requests: &[Request],
-        jobs: &mut VecDeque<Job>,
         read: &mut BTreeMap<usize, Arc<Prefilled>>,
-        on_event: &mut impl FnMut(Event) -> Result<(), E>,
+        work: &mut Work<'_, F>,
     ) -> Result<(), Interruption<E>> {
-        let next: Vec<Job> = jobs.iter().take(batch.free()).copied().collect();
-        let mut unread: Vec<&Job> = next.iter().filter(|job| !read.contains_key(&job.prompt)).collect();
-        unread.dedup_by_key(|job| job.prompt);
-        let prompts: Vec<&[u32]> = unread.iter().map(|job| requests[job.request].prompt.as_slice()).collect();
-        let prefilled = room::guarded(|| batch.model.prefill_all(&prompts))?;
-        read.extend(unread.iter().map(|job| job.prompt).zip(prefilled.into_iter().map(Arc::new)));
-        for job in next {
-            let prompt = Arc::clone(&read[&job.prompt]);
-            let mut row = self.begin(job, requests);
-            self.draw(&mut row, &prompt.logits, requests).map_err(|error| Interruption::Failed(error.into()))?;
-            jobs.pop_front();
+        let next: Vec<PendingAnswer> = work.pending.iter().take(batch.free()).copied().collect();
+        let mut unread: Vec<&PendingAnswer> =
+            next.iter().filter(|wanted| !read.contains_key(&wanted.prompt)).collect();
+        unread.dedup_by_key(|wanted| wanted.prompt);
+        let prompts: Vec<&[u32]> =
+            unread.iter().map(|wanted| work.requests[wanted.request].prompt.as_slice()).collect();
+        let prefilled = memory_budget::guarded(|| batch.model.prefill_all(&prompts))?;
+        read.extend(
+            unread.iter().map(|wanted| wanted.prompt).zip(prefilled.into_iter().map(Arc::new)),
+        );
+        for wanted in next {
+            let prompt = Arc::clone(&read[&wanted.prompt]);
+            let mut row = self.begin(wanted, &work.requests[wanted.request]);
+            self.draw(&mut row, &prompt.logits, work.requests)
+                .map_err(|error| Interruption::Failed(error.into()))?;
+            work.pending.pop_front();
             if row.has_ended {
-                on_event(Event::Answer(row.answer)).map_err(Interruption::Failed)?;
+                work.pass_on(row.answer)?;
             } else {
                 batch.put(row, &prompt);
             }
         }
-        let still_wanted = jobs.front().map(|job| job.prompt);
+        // Responses to one prompt follow each other: a prompt that is not the next one's is done.
+        let still_wanted = work.pending.front().map(|wanted| wanted.prompt);
         read.retain(|prompt, _| Some(*prompt) == still_wanted);
         Ok(())
     }
 
-    fn begin(&self, job: Job, requests: &[Request]) -> Row {
-        let request = &requests[job.request];
+    fn begin(&self, wanted: PendingAnswer, request: &Request) -> GeneratedRow {
         let room = self.model.config.max_position_embeddings - request.prompt.len();
-        Row {
-            answer: Answer {
-                request: job.request,
-                sample: job.sample,
+        GeneratedRow {
+            answer: GeneratedAnswer {
+                request: wanted.request,
+                sample: wanted.sample,
                 tokens: Vec::new(),
                 log_probabilities: Vec::new(),
                 finish: Finish::Length,
             },
-            stream: self.seed.split("sample").split(&request.id).split(&job.sample.to_string()).stream(),
-            seen: if self.sampling.repetition_penalty == 1.0 { Vec::new() } else { request.prompt.clone() },
+            stream: self
+                .seed
+                .split("sample")
+                .split(&request.id)
+                .split(&wanted.sample.to_string())
+                .stream(),
+            // Only the penalty needs the prompt, and copies of long prompts add up.
+            seen: if self.sampling.repetition_penalty == 1.0 {
+                Vec::new()
+            } else {
+                request.prompt.clone()
+            },
             position: request.prompt.len(),
             limit: self.sampling.max_new.min(room),
             has_ended: false,
         }
     }
 
-    /// Adds a token to an answer, and says whether it ends there.
-    fn draw(&self, row: &mut Row, logits: &[f32], requests: &[Request]) -> Result<(), GenerateError> {
-        let not_a_number = || GenerateError::NotANumber(requests[row.answer.request].id.clone());
-        let draw = self.sampling.draw(logits, &row.seen, &mut row.stream).ok_or_else(not_a_number)?;
+    /// Adds a token to a response; returns whether it ends there.
+    fn draw(
+        &self,
+        row: &mut GeneratedRow,
+        logits: &[f32],
+        requests: &[Request],
+    ) -> Result<(), GenerateError> {
+        let request = &requests[row.answer.request];
+        let draw = self
+            .sampling
+            .draw(logits, &row.seen, &mut row.stream)
+            .ok_or_else(|| GenerateError::NotANumber(request.id.clone()))?;
         row.answer.tokens.push(draw.token);
         row.answer.log_probabilities.push(draw.log_probability);
         if self.sampling.repetition_penalty != 1.0 {
             row.seen.push(draw.token);
         }
         let stopped = match &self.stops {
-            Some(stops) => stops.is_complete(&requests[row.answer.request].prompt, &row.answer.tokens)?,
+            Some(stops) => stops.is_complete(&request.prompt, &row.answer.tokens)?,
             None => false,
         };
         if stopped || self.model.config.eos_token_id.contains(&draw.token) {
@@ -318,20 +285,31 @@ impl Generator<'_> {
     }
 }
 
-/// All answers that are wanted, those to equal prompts one after the other.
-fn jobs(requests: &[Request]) -> VecDeque<Job> {
-    let numbers = prompts(requests);
-    let wanted = requests.iter().enumerate().flat_map(|(request, Request { prompt, samples, .. })| {
-        let prompt = numbers[prompt.as_slice()];
-        samples.iter().map(move |sample| Job { request, sample: *sample, prompt })
-    });
-    let mut jobs: Vec<Job> = wanted.collect();
-    jobs.sort_by_key(|job| job.prompt);
-    jobs.into()
+impl<E, F: FnMut(GenerationEvent) -> Result<(), E>> Work<'_, F> {
+    /// Passes on a finished response.
+    fn pass_on(&mut self, answer: GeneratedAnswer) -> Result<(), Interruption<E>> {
+        (self.on_event)(GenerationEvent::Answer(answer)).map_err(Interruption::Failed)
+    }
 }
 
-/// The different prompts, numbered in the order of their first requests.
-fn prompts(requests: &[Request]) -> BTreeMap<&[u32], usize> {
+/// All requested responses, those to equal prompts one after the other.
+fn pending_answers(requests: &[Request]) -> VecDeque<PendingAnswer> {
+    let numbers = numbers_of_prompts(requests);
+    let mut pending = Vec::new();
+    for (request, Request { prompt, samples, .. }) in requests.iter().enumerate() {
+        let prompt = numbers[prompt.as_slice()];
+        pending.extend(samples.iter().map(|sample| PendingAnswer {
+            request,
+            sample: *sample,
+            prompt,
+        }));
+    }
+    pending.sort_by_key(|wanted| wanted.prompt);
+    pending.into()
+}
+
+/// The distinct prompts, numbered in the order of their first requests.
+fn numbers_of_prompts(requests: &[Request]) -> BTreeMap<&[u32], usize> {
     let mut numbers = BTreeMap::new();
     for request in requests {
         let next = numbers.len();
@@ -348,14 +326,14 @@ mod tests {
         config::tests::{one_of_each, tiny},
         target_log_probabilities,
     };
-    use crate::model::{directory::tests::add_updates, room::tests::FAULTS};
+    use crate::model::{directory::tests::add_updates, memory_budget::tests::FAULTS};
     use burn::tensor::{Device, Int, Tensor, TensorData};
 
     fn sampling(temperature: f64, max_new: usize) -> Sampling {
         Sampling { temperature, max_new, ..Sampling::default() }
     }
 
-    /// A model whose weights are large enough that its answers differ.
+    /// A model whose weights are large enough that its responses differ.
     fn model(config: &ModelConfig) -> Transformer {
         let mut model = config.init(&Seed::root(5), &Device::flex());
         model.embedding = model.embedding.map(|weights| weights * 20.0);
@@ -363,17 +341,27 @@ mod tests {
     }
 
     fn requests(count: usize, samples: usize) -> Vec<Request> {
-        let prompt = |index: usize| (0..2 + index % 5).map(|place| ((7 * index + 3 * place) % 32) as u32).collect();
-        let request =
-            |index| Request { id: format!("q{index}"), prompt: prompt(index), samples: (0..samples).collect() };
+        let prompt = |index: usize| {
+            (0..2 + index % 5).map(|place| ((7 * index + 3 * place) % 32) as u32).collect()
+        };
+        let request = |index| Request {
+            id: format!("q{index}"),
+            prompt: prompt(index),
+            samples: (0..samples).collect(),
+        };
         (0..count).map(request).collect()
     }
 
-    fn answers(model: &Transformer, requests: &[Request], batch: usize, sampling: Sampling) -> Vec<Answer> {
+    fn answers(
+        model: &Transformer,
+        requests: &[Request],
+        batch: usize,
+        sampling: Sampling,
+    ) -> Vec<GeneratedAnswer> {
         let generator = Generator { model, sampling, batch, seed: Seed::root(1), stops: None };
         let mut answers = Vec::new();
         let keep = |event| {
-            let Event::Answer(answer) = event else { panic!("there is room: {event:?}") };
+            let GenerationEvent::Answer(answer) = event else { panic!("there is room: {event:?}") };
             answers.push(answer);
             Ok::<_, GenerateError>(())
         };
@@ -384,14 +372,27 @@ mod tests {
 
     #[test]
     fn an_answer_does_not_depend_on_its_neighbours() {
-        let wide = ModelConfig { hidden_size: 160, intermediate_size: 424, head_dim: 40, vocab_size: 515, ..tiny() };
-        let deep = ModelConfig { hidden_size: 640, intermediate_size: 1500, num_hidden_layers: 1, ..wide.clone() };
+        let wide = ModelConfig {
+            hidden_size: 160,
+            intermediate_size: 424,
+            head_dim: 40,
+            vocab_size: 515,
+            ..tiny()
+        };
+        let deep = ModelConfig {
+            hidden_size: 640,
+            intermediate_size: 1500,
+            num_hidden_layers: 1,
+            ..wide.clone()
+        };
         for config in [tiny(), wide, deep].into_iter().chain(one_of_each()) {
             let model = model(&config);
             let requests = requests(7, 9);
             let all = answers(&model, &requests, 64, sampling(1.0, 20));
             assert_eq!(all.len(), 63);
-            assert!(all.iter().any(|answer| answer.finish == Finish::Stop) || config.vocab_size > 32);
+            assert!(
+                all.iter().any(|answer| answer.finish == Finish::Stop) || config.vocab_size > 32
+            );
             assert!(all.windows(2).any(|pair| pair[0].tokens != pair[1].tokens));
             for (batch, threads) in [(1, 1), (2, 2), (3, 1), (17, 2)] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -418,7 +419,10 @@ mod tests {
             let requests = requests(5, 7);
             let all = answers(&model, &requests, 64, sampling(1.0, 12));
             for batch in [1, 2, 5, 16] {
-                assert!(all == answers(&model, &requests, batch, sampling(1.0, 12)), "rank {rank}, batch {batch}");
+                assert!(
+                    all == answers(&model, &requests, batch, sampling(1.0, 12)),
+                    "rank {rank}, batch {batch}"
+                );
             }
         }
     }
@@ -429,12 +433,14 @@ mod tests {
         let mut requests = requests(4, 3);
         requests[3].prompt = requests[0].prompt.clone();
         assert_eq!(
-            jobs(&requests).iter().map(|job| job.prompt).collect::<Vec<_>>(),
+            pending_answers(&requests).iter().map(|wanted| wanted.prompt).collect::<Vec<_>>(),
             [0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
         );
         let together = answers(&model, &requests, 64, sampling(1.0, 20));
         let alone = answers(&model, &requests[3..], 64, sampling(1.0, 20));
-        let tokens = |answers: &[Answer]| answers.iter().map(|answer| answer.tokens.clone()).collect::<Vec<_>>();
+        let tokens = |answers: &[GeneratedAnswer]| {
+            answers.iter().map(|answer| answer.tokens.clone()).collect::<Vec<_>>()
+        };
         assert_eq!(tokens(&together[9..]), tokens(&alone));
         assert_ne!(tokens(&together[..3]), tokens(&alone));
     }
@@ -446,13 +452,18 @@ mod tests {
         let whole = answers(&model, &requests, 64, sampling(1.0, 20));
         for faults in [vec![0], vec![1], vec![2], vec![9], vec![5, 30], vec![3, 3, 3]] {
             FAULTS.set(faults.clone());
-            let generator =
-                Generator { model: &model, sampling: sampling(1.0, 20), batch: 15, seed: Seed::root(1), stops: None };
+            let generator = Generator {
+                model: &model,
+                sampling: sampling(1.0, 20),
+                batch: 15,
+                seed: Seed::root(1),
+                stops: None,
+            };
             let (mut found, mut batches) = (Vec::new(), Vec::new());
             let keep = |event| {
                 match event {
-                    Event::Answer(answer) => found.push(answer),
-                    Event::FewerAtOnce { batch, reason } => {
+                    GenerationEvent::Answer(answer) => found.push(answer),
+                    GenerationEvent::FewerAtOnce { batch, reason } => {
                         assert!(reason.contains("ran out of memory"), "{reason}");
                         batches.push(batch);
                     }
@@ -465,11 +476,20 @@ mod tests {
             assert_eq!(batches.len(), faults.len());
         }
         FAULTS.set(vec![0, 0, 0, 0]);
-        let generator =
-            Generator { model: &model, sampling: sampling(1.0, 9), batch: 15, seed: Seed::root(1), stops: None };
-        let error = generator.run(&requests, |_| Ok::<_, GenerateError>(())).map_err(|error| error.to_string());
+        let generator = Generator {
+            model: &model,
+            sampling: sampling(1.0, 9),
+            batch: 15,
+            seed: Seed::root(1),
+            stops: None,
+        };
+        let error = generator
+            .run(&requests, |_| Ok::<_, GenerateError>(()))
+            .map_err(|error| error.to_string());
         assert_eq!(FAULTS.take(), Vec::<usize>::new());
-        assert!(error.is_err_and(|error| error.contains("even for 2 answers at once; lower `max_new`")));
+        assert!(error.is_err_and(|error| {
+            error.contains("even for 2 concurrent responses; lower `max_new_tokens`")
+        }));
     }
 
     #[test]
@@ -480,7 +500,10 @@ mod tests {
             let logits = |piece, bucket| model.prefill(&prompt, piece, bucket).unwrap().logits;
             let whole = logits(64, 1);
             for (piece, bucket) in [(8, 1), (40, 1), (64, 16), (64, 64)] {
-                let close = logits(piece, bucket).iter().zip(&whole).all(|(one, other)| (one - other).abs() < 2e-4);
+                let close = logits(piece, bucket)
+                    .iter()
+                    .zip(&whole)
+                    .all(|(one, other)| (one - other).abs() < 2e-4);
                 assert!(close, "{:?} {piece} {bucket}", config.architecture);
             }
         }
@@ -498,14 +521,22 @@ mod tests {
         let requests = requests(4, 1);
         for answer in answers(&model, &requests, 4, sampling(0.0, 12)) {
             let prompt = &requests[answer.request].prompt;
-            let all: Vec<i32> = prompt.iter().chain(&answer.tokens).map(|token| *token as i32).collect();
-            let tokens = Tensor::<2, Int>::from_data(TensorData::new(all.clone(), [1, all.len()]), &Device::flex());
+            let all: Vec<i32> =
+                prompt.iter().chain(&answer.tokens).map(|token| *token as i32).collect();
+            let tokens = Tensor::<2, Int>::from_data(
+                TensorData::new(all.clone(), [1, all.len()]),
+                &Device::flex(),
+            );
             let targets = tokens.clone().narrow(1, 1, all.len() - 1).reshape([all.len() - 1]);
             let logits = model.logits(model.hidden(tokens)).narrow(0, 0, all.len() - 1);
-            let best: Vec<i32> = logits.clone().argmax(1).into_data().convert::<i32>().try_to_vec().unwrap();
+            let best: Vec<i32> =
+                logits.clone().argmax(1).into_data().convert::<i32>().try_to_vec().unwrap();
             assert_eq!(best[prompt.len() - 1..], all[prompt.len()..]);
-            let probabilities: Vec<f32> = target_log_probabilities(logits, targets).into_data().try_to_vec().unwrap();
-            for (ours, whole) in answer.log_probabilities.iter().zip(&probabilities[prompt.len() - 1..]) {
+            let probabilities: Vec<f32> =
+                target_log_probabilities(logits, targets).into_data().try_to_vec().unwrap();
+            for (ours, whole) in
+                answer.log_probabilities.iter().zip(&probabilities[prompt.len() - 1..])
+            {
                 assert!((ours - whole).abs() < 1e-4, "{ours} {whole}");
             }
         }
@@ -516,12 +547,17 @@ mod tests {
         let model = model(&tiny());
         let error = |prompt: Vec<u32>| {
             let requests = [Request { id: "q".to_owned(), prompt, samples: vec![0] }];
-            let generator =
-                Generator { model: &model, sampling: sampling(1.0, 4), batch: 1, seed: Seed::root(0), stops: None };
+            let generator = Generator {
+                model: &model,
+                sampling: sampling(1.0, 4),
+                batch: 1,
+                seed: Seed::root(0),
+                stops: None,
+            };
             generator.run(&requests, |_| Ok::<_, GenerateError>(())).unwrap_err().to_string()
         };
         assert!(error(vec![]).contains("`q` has no tokens"));
-        assert!(error(vec![32]).contains("the token 32, but the model has 32 tokens"));
-        assert!(error(vec![1; 64]).contains("has 64 tokens, but the model reads at most 64"));
+        assert!(error(vec![32]).contains("the token 32, but the model's vocabulary has 32"));
+        assert!(error(vec![1; 64]).contains("has 64 tokens, but the model's context is 64 tokens"));
     }
 }

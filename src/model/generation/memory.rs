@@ -1,27 +1,21 @@
-//! Keys and values of the texts being written, kept so that each step computes one position of each.
+//! The KV cache of generation, so that each step computes one position per sequence.
 
 use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::model::{
-    architecture::{
-        KeysAndValues, ModelConfig, NumberFormat, Positions, Transformer, hidden_keys, rotary_tables, visible_keys,
-    },
+    architecture::{KeysAndValues, ModelConfig, Positions, Transformer, hidden_keys, visible_keys},
     device::is_cpu,
-    room::{Exhausted, failure},
+    memory_budget::{Exhausted, failure},
+    prefix::{BUCKET, PIECE, Prefix, token_tensor},
 };
 
-/// Long prompts are read in pieces of so many tokens on the CPU, whose scores would take the square of their number.
-const PIECE: usize = 512;
-/// Elsewhere, lengths are rounded up to a multiple of this, so that few shapes occur and kernels are used again.
-const BUCKET: usize = 64;
-
-/// A place for some texts of up to a fixed length. A text's keys stand at its own positions. On the CPU attention always runs
-/// over the whole length, so that not even the last bit of what a text sees depends on its neighbours; elsewhere only as far
-/// as the longest text reaches.
+/// A KV cache for sequences of up to a fixed length. Keys are stored at their positions. On the CPU
+/// attention always runs over the whole length, so that the last bits do not depend on neighbours;
+/// elsewhere only up to the longest sequence.
 pub(super) struct Memory {
-    /// For each block, keys and values [slots * length, kv heads * head]; taken out while they are changed, so that they
-    /// are changed in place.
+    /// Per block, keys and values [slots * length, kv heads * head]; taken out while they are
+    /// changed, so that they are changed in place.
     layers: Vec<Option<(Tensor<2>, Tensor<2>)>>,
     slots: usize,
     length: usize,
@@ -30,62 +24,56 @@ pub(super) struct Memory {
     device: Device,
 }
 
-/// A prompt that the model has read.
+/// A prompt in the KV cache.
 pub(super) struct Prefilled {
-    /// For each block, keys and values [prompt, kv heads * head].
+    /// Per block, keys and values [prompt, kv heads * head].
     layers: Vec<(Tensor<2>, Tensor<2>)>,
-    /// The logits of the token after it.
+    /// The logits of the next token.
     pub(super) logits: Vec<f32>,
 }
 
 impl Transformer {
-    /// Reads prompts: each alone, so that its numbers do not depend on other prompts; on the CPU several at once.
+    /// Reads prompts: each alone, so that its numbers do not depend on other prompts; on the CPU
+    /// several concurrently.
     pub(super) fn prefill_all(&self, prompts: &[&[u32]]) -> Result<Vec<Prefilled>, Exhausted> {
         if is_cpu(&self.embedding.val().device()) {
+            // Prompts are short for a processor's cores, while one of them fills a GPU.
             return prompts.par_iter().map(|prompt| self.prefill(prompt, PIECE, 1)).collect();
         }
         prompts.iter().map(|prompt| self.prefill(prompt, usize::MAX, BUCKET)).collect()
     }
 
-    /// Reads a prompt in pieces of so many tokens, each filled up to a multiple of `bucket`.
-    pub(super) fn prefill(&self, prompt: &[u32], piece: usize, bucket: usize) -> Result<Prefilled, Exhausted> {
-        let device = self.embedding.val().device();
-        let mut layers: Vec<Option<KeysAndValues>> = (0..self.config.num_hidden_layers).map(|_| None).collect();
-        let mut logits = Vec::new();
-        let mut from = 0;
-        for tokens in prompt.chunks(piece) {
-            let time = tokens.len().next_multiple_of(bucket);
-            let mut positions = Positions::new(&self.config, from, time, &device);
-            let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
-            if from == 0 && has_kernel && self.config.sliding_window.is_none() {
-                positions.all_before = None;
-            }
-            let filled: Vec<u32> = tokens.iter().copied().chain(std::iter::repeat_n(0, time - tokens.len())).collect();
-            let hidden = self.hidden_with(token_tensor(&filled, [1, time], &device), &positions, |layer, new| {
-                let seen = match layers[layer].take() {
-                    None => new,
-                    Some((key, value)) => (Tensor::cat(vec![key, new.0], 2), Tensor::cat(vec![value, new.1], 2)),
-                };
-                layers[layer] = Some(seen.clone());
-                seen
-            });
-            from += tokens.len();
-            if from == prompt.len() {
-                logits = host_values(self.logits(hidden.narrow(0, tokens.len() - 1, 1)))?;
-            }
-        }
-        let keep = |(key, value): KeysAndValues| (rows(key.narrow(2, 0, from)), rows(value.narrow(2, 0, from)));
-        Ok(Prefilled { layers: layers.into_iter().flatten().map(keep).collect(), logits })
+    /// Reads a prompt in chunks of this many tokens, each padded to a multiple of `bucket`.
+    pub(super) fn prefill(
+        &self,
+        prompt: &[u32],
+        piece: usize,
+        bucket: usize,
+    ) -> Result<Prefilled, Exhausted> {
+        let Prefix { layers, last, .. } = self.read(prompt, piece, bucket);
+        let logits = match last {
+            Some(last) => host_values(self.logits(last))?,
+            None => Vec::new(),
+        };
+        let layers = layers.into_iter().map(|(key, value)| (rows(key), rows(value)));
+        Ok(Prefilled { layers: layers.collect(), logits })
     }
 
-    /// One step of all texts: the logits of the token after each, as rows [slots, vocab].
+    /// One step of all sequences: the logits of the next tokens, as rows [slots, vocab].
     ///
-    /// `tokens` and `positions` say for each slot which token to add at which position.
-    pub(super) fn step(&self, memory: &mut Memory, tokens: &[u32], positions: &[usize]) -> Result<Vec<f32>, Exhausted> {
+    /// `tokens` and `positions` give the token to add and its position for each slot.
+    pub(super) fn step(
+        &self,
+        memory: &mut Memory,
+        tokens: &[u32],
+        positions: &[usize],
+    ) -> Result<Vec<f32>, Exhausted> {
         let reach = memory.reach(positions);
-        let (places, at) = (memory.places(positions), memory.positions(&self.config, positions, reach));
+        let (places, at) =
+            (memory.places(positions), memory.positions(&self.config, positions, reach));
         let input = token_tensor(tokens, [memory.slots, 1], &memory.device);
-        let hidden = self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new, reach));
+        let hidden =
+            self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new, reach));
         host_values(self.logits(hidden))
     }
 }
@@ -94,13 +82,17 @@ impl Memory {
     pub(super) fn new(model: &Transformer, slots: usize, length: usize) -> Self {
         let (config, device) = (&model.config, model.embedding.val().device());
         let length = if is_cpu(&device) { length } else { length.next_multiple_of(BUCKET) };
-        let empty = || Tensor::zeros([slots * length, config.key_size()], (&device, model.format().dtype()));
-        let layers = (0..config.num_hidden_layers).map(|_| Some((empty(), empty()))).collect();
-        let (cosine, sine) = rotary_tables(config, length);
+        // Each layer has tensors of its own: shared ones would be copied at their first change.
+        let (shape, options) =
+            ([slots * length, config.key_size()], (&device, model.format().dtype()));
+        let layers = (0..config.num_hidden_layers)
+            .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
+            .collect();
+        let (cosine, sine) = config.rotary.tables(config.head_dim, length);
         Self { layers, slots, length, cosine, sine, device }
     }
 
-    /// Puts a prompt into a slot.
+    /// Copies a prompt into a slot.
     pub(super) fn fill(&mut self, slot: usize, prompt: &Prefilled) {
         let from = slot * self.length;
         for (layer, (prompt_key, prompt_value)) in self.layers.iter_mut().zip(&prompt.layers) {
@@ -114,6 +106,8 @@ impl Memory {
 
     /// Keeps only these slots, in this order.
     pub(super) fn keep(&mut self, slots: &[usize]) {
+        // Whole slots are gathered into a smaller cache, since a view of some rows would keep them
+        // all.
         let rows = slots.iter().flat_map(|slot| slot * self.length..(slot + 1) * self.length);
         let rows = index_tensor(rows, &self.device);
         for layer in &mut self.layers {
@@ -125,35 +119,48 @@ impl Memory {
 
     /// The row of each slot's position.
     fn places(&self, positions: &[usize]) -> Tensor<1, Int> {
-        index_tensor(positions.iter().enumerate().map(|(slot, position)| slot * self.length + position), &self.device)
+        index_tensor(
+            positions.iter().enumerate().map(|(slot, position)| slot * self.length + position),
+            &self.device,
+        )
     }
 
-    /// How many keys attention runs over; few different numbers, so that kernels are used again.
+    /// Number of keys that attention runs over; few different values, so that kernels are reused.
     fn reach(&self, positions: &[usize]) -> usize {
         let longest = positions.iter().max().map_or(0, |position| position + 1);
-        if is_cpu(&self.device) { self.length } else { longest.next_multiple_of(4 * BUCKET).min(self.length) }
+        // On the CPU the length decides how sums are cut into blocks, and so their last bits.
+        if is_cpu(&self.device) {
+            self.length
+        } else {
+            longest.next_multiple_of(4 * BUCKET).min(self.length)
+        }
     }
 
     fn positions(&self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
         let half = config.head_dim / 2;
-        let table = |values: &[f32]| {
-            let row = |position: &usize| values[position * half..(position + 1) * half].iter().copied();
-            let values: Vec<f32> = positions.iter().flat_map(row).collect();
-            Tensor::from_data(TensorData::new(values, [self.slots, 1, 1, half]), (&self.device, DType::F32))
-        };
-        let mask = |window: usize| {
-            let visible = positions.iter().map(|position| visible_keys(*position, window));
-            Some(hidden_keys(visible, reach, self.slots, &self.device))
-        };
+        let [cosine, sine] = [&self.cosine, &self.sine].map(|table| {
+            let rows = positions.iter().flat_map(|position| &table[position * half..][..half]);
+            let values = TensorData::new(rows.copied().collect(), [self.slots, 1, 1, half]);
+            Tensor::from_data(values, (&self.device, DType::F32))
+        });
         Positions {
-            cosine: table(&self.cosine),
-            sine: table(&self.sine),
-            all_before: mask(usize::MAX),
-            in_window: config.sliding_window.as_ref().and_then(|window| mask(window.length)),
+            cosine,
+            sine,
+            all_before: Some(self.mask(positions, usize::MAX, reach)),
+            in_window: config
+                .sliding_window
+                .as_ref()
+                .map(|window| self.mask(positions, window.length, reach)),
         }
     }
 
-    /// Writes a block's new keys and values at these rows; gives all of them, as far as attention reaches.
+    fn mask(&self, positions: &[usize], window: usize, reach: usize) -> Tensor<4> {
+        let visible = positions.iter().map(|position| visible_keys(*position, window));
+        hidden_keys(visible, reach, self.slots, &self.device)
+    }
+
+    /// Writes a block's new keys and values to these rows; returns all of them that attention
+    /// needs.
     fn extend(
         &mut self,
         layer: usize,
@@ -163,13 +170,15 @@ impl Memory {
     ) -> KeysAndValues {
         let [_, groups, _, width] = new_key.dims();
         let (key, value) = self.layers[layer].take().expect("a layer is put back after every use");
-        let write = |kept: Tensor<2>, new| kept.select_assign(0, places.clone(), rows(new), IndexingUpdateOp::Assign);
-        let (key, value) = (write(key, new_key), write(value, new_value));
+        let [key, value] = [(key, new_key), (value, new_value)].map(|(kept, new)| {
+            kept.select_assign(0, places.clone(), rows(new), IndexingUpdateOp::Assign)
+        });
         self.layers[layer] = Some((key.clone(), value.clone()));
-        let view = |kept: Tensor<2>| {
-            kept.reshape([self.slots, self.length, groups, width]).narrow(1, 0, reach).swap_dims(1, 2)
-        };
-        (view(key), view(value))
+        let [key, value] = [key, value].map(|kept| {
+            let by_slot = kept.reshape([self.slots, self.length, groups, width]);
+            by_slot.narrow(1, 0, reach).swap_dims(1, 2)
+        });
+        (key, value)
     }
 }
 
@@ -177,11 +186,6 @@ impl Memory {
 fn rows(states: Tensor<4>) -> Tensor<2> {
     let [batch, groups, time, width] = states.dims();
     states.swap_dims(1, 2).reshape([batch * time, groups * width])
-}
-
-fn token_tensor(tokens: &[u32], shape: [usize; 2], device: &Device) -> Tensor<2, Int> {
-    let tokens: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
-    Tensor::from_data(TensorData::new(tokens, shape), device)
 }
 
 fn index_tensor(rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {

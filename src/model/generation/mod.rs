@@ -1,12 +1,16 @@
-//! Answers of a model: drawn token by token, many at once.
+//! Generation of responses: batches, KV cache, sampling, stop strings.
 
+mod answer;
 mod batch;
+mod error;
 mod generate;
 mod memory;
 mod row;
 mod sampling;
 mod stop;
 
-pub use generate::{Answer, Event, GenerateError, Generator, Request};
+pub use answer::{GeneratedAnswer, GenerationEvent, Request};
+pub use error::GenerateError;
+pub use generate::Generator;
 pub use sampling::Sampling;
 pub use stop::Stops;

@@ -1,23 +1,23 @@
-//! An answer that is being written.
+//! A response during generation.
 
-use super::generate::Answer;
+use super::answer::GeneratedAnswer;
 use crate::seed::Stream;
 
-/// An answer that is being written.
-pub(super) struct Row {
-    pub(super) answer: Answer,
+/// A response during generation.
+pub(super) struct GeneratedRow {
+    pub(super) answer: GeneratedAnswer,
     pub(super) stream: Stream,
-    /// The tokens of prompt and answer, where a repetition penalty asks for them.
+    /// Tokens of prompt and response, if the repetition penalty needs them.
     pub(super) seen: Vec<u32>,
-    /// Where its last token goes.
+    /// Position of its last token.
     pub(super) position: usize,
-    /// The most tokens that it may have.
+    /// Its maximum number of tokens.
     pub(super) limit: usize,
     pub(super) has_ended: bool,
 }
 
-impl Row {
+impl GeneratedRow {
     pub(super) fn last_token(&self) -> u32 {
-        *self.answer.tokens.last().expect("an answer's first token is drawn when it begins")
+        *self.answer.tokens.last().expect("a response's first token is drawn when it begins")
     }
 }

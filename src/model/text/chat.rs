@@ -1,4 +1,4 @@
-//! Messages to text: chat templates as transformers renders them.
+//! Chat templates: messages to text as in transformers.
 
 use std::{
     collections::BTreeMap,
@@ -9,22 +9,22 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::jinja::{Failure, Jinja, Problem};
-use crate::{language::Message, model::files};
+use super::jinja::{Failure, Jinja, TemplateProblem};
+use crate::{model::files, rows::Message};
 
-/// The special tokens that every tokenizer of transformers knows by name.
+/// Special tokens that every tokenizer of transformers knows by name.
 const NAMED_TOKENS: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// Why messages could not become a text.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
-    /// The file system said no.
+    /// An error of the file system.
     #[error("{path}: {source}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The error.
         source: io::Error,
     },
     /// A file is damaged.
@@ -32,56 +32,58 @@ pub enum ChatError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
-    /// There are several templates, and none says that it is the one to take.
-    #[error("{path}: no chat template is named `default`, only {}", quoted(.names), path = .path.display())]
+    /// There are several templates, and none is called `default`.
+    #[error("{path}: no chat template is named `default`, only \
+    {}", quoted(.names), path = .path.display())]
     NoDefault {
         /// The file or folder that holds them.
         path: PathBuf,
         /// Their names, in order.
         names: Vec<String>,
     },
-    /// The model only continues texts.
+    /// The model has no chat template.
     #[error(
-        "the model in {directory} has no chat template; give a text instead of messages, or add chat_template.jinja to \
-         the directory",
+        "the model in {directory} has no chat template; give a text instead of messages, or add \
+        chat_template.jinja to the directory",
         directory = .directory.display()
     )]
     Missing {
         /// The model directory.
         directory: PathBuf,
     },
-    /// The template is no Jinja.
-    #[error("{path}: line {line} of the chat template is no Jinja: {problem}", path = .path.display())]
+    /// The template is not valid Jinja.
+    #[error("{path}: line {line} of the chat template is not valid Jinja: \
+    {problem}", path = .path.display())]
     Syntax {
         /// The file that holds it.
         path: PathBuf,
         /// The line within the template.
         line: usize,
-        /// What Jinja says.
+        /// Jinja's message.
         problem: String,
     },
-    /// The template itself refused the messages, with `raise_exception`.
+    /// The template refused the messages with `raise_exception`.
     #[error("{path}: the chat template refuses the messages: {message}", path = .path.display())]
     Raised {
         /// The file that holds it.
         path: PathBuf,
-        /// What it said.
+        /// Its message.
         message: String,
     },
-    /// The template does something that fails.
+    /// The template failed.
     #[error("{path}: line {line} of the chat template failed: {problem}", path = .path.display())]
     Render {
         /// The file that holds it.
         path: PathBuf,
         /// The line within the template.
         line: usize,
-        /// What Jinja says.
+        /// Jinja's message.
         problem: String,
     },
-    /// There is nothing to render.
+    /// There are no messages.
     #[error("a conversation needs at least one message")]
     NoMessages,
 }
@@ -98,36 +100,57 @@ impl ChatTemplate {
     /// Finds a model directory's template where transformers looks for it, or none.
     ///
     /// # Errors
-    /// Names the file that could not be read or is damaged, and the line of a template that is no Jinja.
+    /// Names the file that cannot be read or is damaged, or the line of a template that is not
+    /// valid Jinja.
     pub fn load(directory: &Path) -> Result<Option<Self>, ChatError> {
         let config = read_object(&directory.join("tokenizer_config.json"))?.unwrap_or_default();
         let Some((path, source)) = find_source(directory, &config)? else { return Ok(None) };
         let special_tokens = special_tokens(directory, &config)?;
         match Jinja::compile(&source) {
             Ok(jinja) => Ok(Some(Self { path, jinja, special_tokens })),
-            Err(Problem { line, reason: problem }) => Err(ChatError::Syntax { path, line, problem }),
+            Err(TemplateProblem { line, reason: problem }) => {
+                Err(ChatError::Syntax { path, line, problem })
+            }
         }
     }
 
-    /// Writes out a conversation; `add_generation_prompt` begins the turn that the model is to fill.
+    /// Names another directory in messages.
+    pub(super) fn set_directory(&mut self, directory: &Path) {
+        if let Some(name) = self.path.file_name() {
+            self.path = directory.join(name);
+        }
+    }
+
+    /// Renders a conversation; `add_generation_prompt` begins the assistant's turn.
     ///
     /// # Errors
-    /// Says what the template refused, or in which line it failed.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, ChatError> {
+    /// Returns the template's message, or the line in which it failed.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, ChatError> {
         if messages.is_empty() {
             return Err(ChatError::NoMessages);
         }
         let special_tokens = &self.special_tokens;
-        let variables = Variables { special_tokens, messages, tools: (), documents: (), add_generation_prompt };
-        let path = || self.path.clone();
-        self.jinja.render(&variables).map_err(|failure| match failure {
-            Failure::Raised(message) => ChatError::Raised { path: path(), message },
-            Failure::Failed(Problem { line, reason: problem }) => ChatError::Render { path: path(), line, problem },
+        let variables =
+            // As transformers, since templates ask `tools is not none` and not whether it is
+            // defined.
+            Variables { special_tokens, messages, tools: (), documents: (), add_generation_prompt };
+        self.jinja.render(&variables).map_err(|failure| {
+            let path = self.path.clone();
+            match failure {
+                Failure::Raised(message) => ChatError::Raised { path, message },
+                Failure::Failed(TemplateProblem { line, reason: problem }) => {
+                    ChatError::Render { path, line, problem }
+                }
+            }
         })
     }
 }
 
-/// What a template sees: transformers passes tools and documents even where there are none.
+/// Variables of a template: transformers passes tools and documents even if there are none.
 #[derive(Serialize)]
 struct Variables<'a> {
     #[serde(flatten)]
@@ -138,7 +161,7 @@ struct Variables<'a> {
     add_generation_prompt: bool,
 }
 
-/// What a tokenizer's config has as its `chat_template`.
+/// Value of `chat_template` in a tokenizer's config.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Templates {
@@ -161,39 +184,54 @@ fn quoted(names: &[String]) -> String {
 fn read(path: &Path) -> Result<Option<String>, ChatError> {
     match files::read_text(path) {
         Ok(text) => Ok(Some(text)),
-        // A file with the name of a folder of transformers is none of its folders.
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => Ok(None),
+        Err(error) if is_missing(&error) => Ok(None),
         Err(source) => Err(ChatError::Io { path: path.to_owned(), source }),
     }
 }
 
-/// The fields of a JSON file, or nothing where there is no such file.
-pub(super) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, ChatError> {
-    let malformed =
-        |error: serde_json::Error| ChatError::Malformed { path: path.to_owned(), problem: error.to_string() };
-    read(path)?.map(|text| serde_json::from_str(&text).map_err(malformed)).transpose()
+/// A file with the name of a folder of transformers is not that folder.
+fn is_missing(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }
 
-/// The default template and the file that holds it; files of their own go before the tokenizer's config.
-fn find_source(directory: &Path, config: &Map<String, Value>) -> Result<Option<(PathBuf, String)>, ChatError> {
+/// The fields of a JSON file, or nothing where there is no such file.
+pub(super) fn read_object(path: &Path) -> Result<Option<Map<String, Value>>, ChatError> {
+    let Some(text) = read(path)? else { return Ok(None) };
+    serde_json::from_str(&text)
+        .map(Some)
+        .map_err(|error| ChatError::Malformed { path: path.to_owned(), problem: error.to_string() })
+}
+
+/// The default template and its file; separate files take precedence over the tokenizer's config.
+fn find_source(
+    directory: &Path,
+    config: &Map<String, Value>,
+) -> Result<Option<(PathBuf, String)>, ChatError> {
     let folder = directory.join("additional_chat_templates");
     for path in [folder.join("default.jinja"), directory.join("chat_template.jinja")] {
         if let Some(source) = read(&path)? {
             return Ok(Some((path, source)));
         }
     }
+    // transformers asks its caller to choose among named templates, and there is nobody to ask
+    // here.
     let names = template_names(&folder)?;
     if !names.is_empty() {
         return Err(ChatError::NoDefault { path: folder, names });
     }
     let path = directory.join("tokenizer_config.json");
-    let Some(field) = config.get("chat_template").filter(|field| !field.is_null()) else { return Ok(None) };
+    let Some(field) = config.get("chat_template").filter(|field| !field.is_null()) else {
+        return Ok(None);
+    };
     let mut templates: BTreeMap<String, String> = match Templates::deserialize(field) {
         Ok(Templates::One(source)) => return Ok(Some((path, source))),
-        Ok(Templates::List(list)) => list.into_iter().map(|entry| (entry.name, entry.template)).collect(),
+        Ok(Templates::List(list)) => {
+            list.into_iter().map(|entry| (entry.name, entry.template)).collect()
+        }
         Ok(Templates::ByName(templates)) => templates,
         Err(_) => {
-            let problem = "`chat_template` must be a template or a list of `name` and `template`".to_owned();
+            let problem =
+                "`chat_template` must be a template or a list of `name` and `template`".to_owned();
             return Err(ChatError::Malformed { path, problem });
         }
     };
@@ -206,28 +244,29 @@ fn find_source(directory: &Path, config: &Map<String, Value>) -> Result<Option<(
 
 /// The names of the templates that have files of their own.
 fn template_names(folder: &Path) -> Result<Vec<String>, ChatError> {
-    let failed = |source| ChatError::Io { path: folder.to_owned(), source };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) => {
-            return Ok(Vec::new());
-        }
-        Err(source) => return Err(failed(source)),
+    let listed: io::Result<Vec<fs::DirEntry>> =
+        fs::read_dir(folder).and_then(|entries| entries.collect());
+    let files = match listed {
+        Ok(files) => files,
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        Err(source) => return Err(ChatError::Io { path: folder.to_owned(), source }),
     };
-    let files: Vec<_> = entries.collect::<Result<_, _>>().map_err(failed)?;
-    let names = files.iter().filter_map(|file| file.file_name().to_str()?.strip_suffix(".jinja").map(str::to_owned));
-    let mut names: Vec<String> = names.collect();
+    let mut names: Vec<String> = files
+        .iter()
+        .filter_map(|file| file.file_name().to_str()?.strip_suffix(".jinja").map(str::to_owned))
+        .collect();
     names.sort();
     Ok(names)
 }
 
-/// The special tokens by name. As in transformers, special_tokens_map.json counts only beside a config that does not
-/// list its added tokens, and then before it.
+/// The special tokens by name. As in transformers, special_tokens_map.json counts only beside a
+/// config without `added_tokens_decoder`, and then takes precedence.
 pub(super) fn special_tokens(
     directory: &Path,
     config: &Map<String, Value>,
 ) -> Result<BTreeMap<String, String>, ChatError> {
     let mut tokens = tokens_of(config);
+    // Written by versions that write everything into the config.
     if config.contains_key("added_tokens_decoder") {
         return Ok(tokens);
     }
@@ -243,10 +282,16 @@ pub(super) fn special_tokens(
 /// All fields that name a token, as a text or as an object with the text as its `content`.
 fn tokens_of(fields: &Map<String, Value>) -> BTreeMap<String, String> {
     let own = fields.iter().filter(|(name, _)| name.ends_with("_token"));
+    // transformers 5 writes tokens that are not of its usual seven into tables of their own.
     let groups = ["model_specific_special_tokens", "extra_special_tokens"];
     let grouped = groups.into_iter().filter_map(|group| fields.get(group)?.as_object()).flatten();
-    let text = |token: &Value| token.as_str().or_else(|| token.get("content")?.as_str()).map(str::to_owned);
-    own.chain(grouped).filter_map(|(name, token)| Some((name.clone(), text(token)?))).collect()
+    let mut tokens = BTreeMap::new();
+    for (name, token) in own.chain(grouped) {
+        if let Some(text) = token.as_str().or_else(|| token.get("content")?.as_str()) {
+            tokens.insert(name.clone(), text.to_owned());
+        }
+    }
+    tokens
 }
 
 #[cfg(test)]
@@ -282,12 +327,17 @@ mod tests {
     fn check(golden: &Golden) {
         let mut config = golden.special_tokens.clone();
         config.insert("chat_template".to_owned(), json!(golden.template));
-        let template = load(&[("tokenizer_config.json", &json!(config).to_string())]).unwrap().unwrap();
+        let template =
+            load(&[("tokenizer_config.json", &json!(config).to_string())]).unwrap().unwrap();
         for case in &golden.cases {
             let rendered = template.render(&case.messages, case.add_generation_prompt);
             match (rendered, &case.expected, &case.raises) {
-                (Ok(text), Some(expected), None) => assert_eq!(&text, expected, "{} {:?}", golden.name, case.messages),
-                (Err(ChatError::Raised { message, .. }), None, Some(raises)) => assert_eq!(&message, raises),
+                (Ok(text), Some(expected), None) => {
+                    assert_eq!(&text, expected, "{} {:?}", golden.name, case.messages)
+                }
+                (Err(ChatError::Raised { message, .. }), None, Some(raises)) => {
+                    assert_eq!(&message, raises)
+                }
                 (rendered, ..) => panic!("{}: {rendered:?} of {:?}", golden.name, case.messages),
             }
         }
@@ -312,7 +362,7 @@ mod tests {
         load(files).unwrap().unwrap().render(&user("hi"), true).unwrap()
     }
 
-    /// What is said of these files, or of the template in them, without the folder that they were in.
+    /// The message for these files, or for the template in them, without the folder's path.
     fn problem(files: &[(&str, &str)]) -> String {
         let problem = match load(files) {
             Ok(template) => template.unwrap().render(&user("hi"), true).unwrap_err().to_string(),
@@ -338,8 +388,7 @@ mod tests {
     #[test]
     fn the_default_template_is_found_where_transformers_finds_it() {
         let config = ("tokenizer_config.json", r#"{"chat_template": "config"}"#);
-        let list =
-            r#"{"chat_template": [{"name": "rag", "template": "rag"}, {"name": "default", "template": "listed"}]}"#;
+        let list = r#"{"chat_template": [{"name": "rag", "template": "rag"}, {"name": "default", "template": "listed"}]}"#;
         let file = ("chat_template.jinja", "file\r\n");
         let tools = ("additional_chat_templates/tool_use.jinja", "tools");
         let default = ("additional_chat_templates/default.jinja", "additional");
@@ -348,7 +397,10 @@ mod tests {
         assert_eq!(rendered(&[file]), "file");
         assert_eq!(rendered(&[config, file, tools]), "file");
         assert_eq!(rendered(&[config, file, default]), "additional");
-        assert_eq!(rendered(&[("tokenizer_config.json", r#"{"chat_template": {"default": "named"}}"#)]), "named");
+        assert_eq!(
+            rendered(&[("tokenizer_config.json", r#"{"chat_template": {"default": "named"}}"#)]),
+            "named"
+        );
         // Only processors of images and sounds read chat_template.json.
         let processor = ("chat_template.json", r#"{"chat_template": "processor"}"#);
         for nothing in ["{}", r#"{"chat_template": null}"#, r#"{"chat_template": []}"#] {
@@ -359,19 +411,37 @@ mod tests {
 
     #[test]
     fn special_tokens_are_read_as_transformers_reads_them() {
-        let template = ("chat_template.jinja", "{{ bos_token }} {{ eos_token }} {{ pad_token }} {{ image_token }}");
+        let template = (
+            "chat_template.jinja",
+            "{{ bos_token }} {{ eos_token }} {{ pad_token }} {{ image_token }}",
+        );
         let with = |config: Value, legacy: Value| {
             let (config, legacy) = (config.to_string(), legacy.to_string());
-            rendered(&[template, ("tokenizer_config.json", &config), ("special_tokens_map.json", &legacy)])
+            rendered(&[
+                template,
+                ("tokenizer_config.json", &config),
+                ("special_tokens_map.json", &legacy),
+            ])
         };
-        let added = |token: &str| json!({"__type": "AddedToken", "content": token, "lstrip": false});
-        let legacy = || json!({"bos_token": added("<lb>"), "eos_token": "<le>", "image_token": "<li>"});
+        let added =
+            |token: &str| json!({"__type": "AddedToken", "content": token, "lstrip": false});
+        let legacy =
+            || json!({"bos_token": added("<lb>"), "eos_token": "<le>", "image_token": "<li>"});
         let config = json!({"bos_token": "<b>", "eos_token": added("<e>"), "pad_token": null, "add_bos_token": true});
         assert_eq!(with(config.clone(), json!({})), "<b> <e>  ");
         assert_eq!(with(json!({}), legacy()), "<lb> <le>  <li>");
-        assert_eq!(with(json!({"bos_token": "<b>", "image_token": "<i>"}), legacy()), "<lb> <le>  <i>");
-        assert_eq!(with(json!({"bos_token": "<b>", "added_tokens_decoder": {}}), legacy()), "<b>   ");
-        assert_eq!(with(json!({"extra_special_tokens": {"image_token": "<i>"}}), json!({})), "   <i>");
+        assert_eq!(
+            with(json!({"bos_token": "<b>", "image_token": "<i>"}), legacy()),
+            "<lb> <le>  <i>"
+        );
+        assert_eq!(
+            with(json!({"bos_token": "<b>", "added_tokens_decoder": {}}), legacy()),
+            "<b>   "
+        );
+        assert_eq!(
+            with(json!({"extra_special_tokens": {"image_token": "<i>"}}), json!({})),
+            "   <i>"
+        );
         assert_eq!(with(json!({"additional_special_tokens": ["<i>"]}), json!({})), "   ");
     }
 
@@ -382,13 +452,20 @@ mod tests {
         let messages = [
             config("{"),
             config(r#"{"chat_template": 7}"#),
-            config(r#"{"chat_template": [{"name": "tool_use", "template": ""}, {"name": "rag", "template": ""}]}"#),
+            config(
+                r#"{"chat_template": [{"name": "tool_use", "template": ""}, {"name": "rag", "template": ""}]}"#,
+            ),
             problem(&[("additional_chat_templates/rag.jinja", "")]),
             template("a\n{% for m in messages %}\n{% endif %}"),
             template("{{ messages[0].content | nothing }}"),
             template("a\nb {{ messages[0].name.first }}"),
-            template("{% if messages | length %}\n{{ raise_exception('Roles must alternate, é!') }}{% endif %}"),
-            template("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"),
+            template(
+                "{% if messages | length %}\n{{ raise_exception('Roles must alternate, é!') }}{% \
+                endif %}",
+            ),
+            template(
+                "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            ),
             template("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}"),
         ];
         expect![[r#"
@@ -396,15 +473,16 @@ mod tests {
             tokenizer_config.json: `chat_template` must be a template or a list of `name` and `template`
             tokenizer_config.json: no chat template is named `default`, only `rag`, `tool_use`
             additional_chat_templates: no chat template is named `default`, only `rag`
-            chat_template.jinja: line 3 of the chat template is no Jinja: syntax error: unknown statement endif
+            chat_template.jinja: line 3 of the chat template is not valid Jinja: syntax error: unknown statement endif
             chat_template.jinja: line 1 of the chat template failed: unknown filter: filter nothing is unknown
-            chat_template.jinja: line 2 of the chat template failed: undefined value
+            chat_template.jinja: line 2 of the chat template failed: undefined value: `messages[0].name` is undefined
             chat_template.jinja: the chat template refuses the messages: Roles must alternate, é!
             chat_template.jinja: line 1 of the chat template failed: it takes more than 5000000 steps
             chat_template.jinja: line 1 of the chat template failed: invalid operation: recursion limit exceeded"#]]
         .assert_eq(&messages.join("\n"));
         let missing = ChatError::Missing { directory: "models/tiny".into() }.to_string();
-        let said = "the model in models/tiny has no chat template; give a text instead of messages, or add \
+        let said = "the model in models/tiny has no chat template; give a text instead of \
+        messages, or add \
             chat_template.jinja to the directory";
         assert_eq!(missing, said);
         let template = load(&[("chat_template.jinja", "{{ messages }}")]).unwrap().unwrap();

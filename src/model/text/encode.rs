@@ -1,71 +1,39 @@
-//! Prompts and answers as the tokens that a model reads: texts as they are, messages through its chat template.
+//! Encoding of prompts and completions: texts unchanged, messages through the chat template.
 
 use std::path::{Path, PathBuf};
 
-use super::{ChatError, ChatTemplate, Tokenizer, TokenizerError, settings::Settings, spans::Said};
+use super::{
+    ChatError, ChatTemplate, EncodeError, Tokenizer, settings::TokenizerConfig, spans::Said,
+};
 use crate::{
-    language::{Content, Message},
     model::architecture::ModelConfig,
+    rows::{CharSpan, Content, Message},
 };
 
-/// What turns prompts and answers into a model's tokens.
+/// Encoder of prompts and completions for a model.
 pub struct Encoder {
     /// The model's tokenizer.
     pub tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     directory: PathBuf,
-    /// The token that ends an answer.
+    /// EOS of a completion.
     end: Option<u32>,
     remarks: Vec<String>,
 }
 
-/// Why a prompt or an answer could not be encoded.
-#[derive(Debug, thiserror::Error)]
-pub enum EncodeError {
-    /// The tokenizer failed, or its file is damaged.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// The chat template failed, or there is none.
-    #[error(transparent)]
-    Chat(#[from] ChatError),
-    /// The tokenizer has a token that the model does not have.
-    #[error(
-        "{path}: the token `{token}` has the number {number}, but the model of config.json has {vocabulary} tokens: its \
-         embedding must be enlarged, or the tokenizer is another model's",
-        path = .path.display()
-    )]
-    Beyond {
-        /// The tokenizer's file.
-        path: PathBuf,
-        /// The token.
-        token: String,
-        /// Its number.
-        number: u32,
-        /// The model's `vocab_size`.
-        vocabulary: usize,
-    },
-    /// A text was answered with messages, or the other way round.
-    #[error("the prompt is a {prompt}, but an answer to it is a {answer}; both must be of one kind")]
-    Mixed {
-        /// What the prompt is.
-        prompt: &'static str,
-        /// What the answer is.
-        answer: &'static str,
-    },
-}
-
-/// A prompt with two answers, as TRL encodes them: each answer with its prompt as one text, so that the model is shown what
-/// it would see, then cut where both texts still begin like the prompt alone.
+/// A prompt with two completions, encoded as in TRL: each completion together with its prompt, so
+/// that the model sees the same tokens as in use, then cut where both texts still begin like the
+/// prompt alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedPair {
-    /// What both begin with.
+    /// Common prompt tokens.
     pub prompt: Vec<u32>,
-    /// The better answer, its end included.
+    /// Chosen completion, EOS included.
     pub chosen: Vec<u32>,
-    /// The worse answer, its end included.
+    /// Rejected completion, EOS included.
     pub rejected: Vec<u32>,
-    /// Tokens at the end of the prompt alone that are others when an answer follows: more than 0 where tokens reach over
-    /// the boundary, or the template writes the prompt differently.
+    /// Number of tokens at the end of the prompt that change when a completion follows: above 0 if
+    /// tokens cross the boundary, or if the template renders the prompt differently.
     pub moved: usize,
 }
 
@@ -73,15 +41,15 @@ impl Encoder {
     /// Reads a model directory's tokenizer and chat template.
     ///
     /// # Errors
-    /// Names the file that is missing or damaged, and the setting that is not supported.
+    /// Names the file that is missing or damaged, or the setting that is not supported.
     pub fn load(directory: &Path, config: &ModelConfig) -> Result<Self, EncodeError> {
         let tokenizer = Tokenizer::load(directory)?;
-        let settings = Settings::read(directory, &tokenizer)?;
+        let settings = TokenizerConfig::read(directory, &tokenizer)?;
         let mut remarks = settings.remarks;
         if let Some((token, number)) = tokenizer.beyond(config.vocab_size) {
             remarks.push(format!(
-                "tokenizer.json gives the token `{token}` the number {number}, but the model has {} tokens: a text with it \
-                 cannot be read",
+                "tokenizer.json gives the token `{token}` the id {number}, but the model has {} \
+                tokens: a text with it cannot be read",
                 config.vocab_size
             ));
         }
@@ -94,27 +62,35 @@ impl Encoder {
         })
     }
 
-    /// The model has all tokens of the tokenizer.
-    ///
-    /// # Errors
-    /// Names the first one that it does not have.
-    pub fn check_vocabulary(&self, config: &ModelConfig) -> Result<(), EncodeError> {
-        let vocabulary = config.vocab_size;
-        let path = || self.directory.join("tokenizer.json");
-        let beyond = |(token, number)| EncodeError::Beyond { path: path(), token, number, vocabulary };
-        self.tokenizer.beyond(vocabulary).map(beyond).map_or(Ok(()), Err)
+    /// Names another directory in messages: the place that the files were made from.
+    pub fn set_directory(&mut self, directory: &Path) {
+        directory.clone_into(&mut self.directory);
+        if let Some(template) = &mut self.template {
+            template.set_directory(directory);
+        }
     }
 
-    /// What a person should know of the tokenizer; nothing of it stops anything.
+    /// Checks that the model has all tokens of the tokenizer.
+    ///
+    /// # Errors
+    /// Names the first missing one.
+    pub fn check_vocabulary(&self, config: &ModelConfig) -> Result<(), EncodeError> {
+        let vocabulary = config.vocab_size;
+        let Some((token, number)) = self.tokenizer.beyond(vocabulary) else { return Ok(()) };
+        let path = self.directory.join("tokenizer.json");
+        Err(EncodeError::Beyond { path, token, number, vocabulary })
+    }
+
+    /// Remarks for the user on the tokenizer.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
-    /// The tokens of a prompt: the start of a text as the tokenizer begins it, but never twice; messages as the template
-    /// writes them, up to where the model's answer begins.
+    /// The tokens of a prompt: a text with one BOS if the tokenizer adds it; messages as rendered
+    /// by the template, up to the beginning of the model's completion.
     ///
     /// # Errors
-    /// Where there are messages but no template, or the template refuses them.
+    /// Fails on messages without template, or if the template refuses them.
     pub fn prompt(&self, prompt: &Content) -> Result<Vec<u32>, EncodeError> {
         match prompt {
             Content::Text(text) => Ok(self.tokenizer.encode_prompt(text)?),
@@ -122,15 +98,21 @@ impl Encoder {
         }
     }
 
-    /// The tokens of a prompt with two answers.
+    /// The tokens of a prompt with two completions.
     ///
     /// # Errors
-    /// As [`Encoder::prompt`]; and where prompt and answers are of different kinds.
-    pub fn pair(&self, prompt: &Content, chosen: &Content, rejected: &Content) -> Result<EncodedPair, EncodeError> {
+    /// As [`Encoder::prompt`]; also if prompt and completions are of different types.
+    pub fn pair(
+        &self,
+        prompt: &Content,
+        chosen: &Content,
+        rejected: &Content,
+    ) -> Result<EncodedPair, EncodeError> {
         let alone = self.prompt(prompt)?;
+        // Where a token crosses the boundary, the prompt alone has others than prompt and
+        // completion.
         let (chosen, rejected) = (self.whole(prompt, chosen)?, self.whole(prompt, rejected)?);
-        let shared = |whole: &[u32]| alone.iter().zip(whole).take_while(|(one, other)| one == other).count();
-        let length = shared(&chosen).min(shared(&rejected));
+        let length = shared_length(&alone, &chosen).min(shared_length(&alone, &rejected));
         Ok(EncodedPair {
             moved: alone.len() - length,
             prompt: alone[..length].to_vec(),
@@ -139,18 +121,23 @@ impl Encoder {
         })
     }
 
-    /// Where, in the characters of an answer, each of its last `count` tokens stands; an empty range where tokenizer or
-    /// template wrote it. The messages of an answer stand one below the other.
+    /// The range of characters in a completion for each of its last `count` tokens; an empty range
+    /// for tokens from tokenizer or template. Messages of a completion are on separate lines.
     ///
     /// # Errors
     /// As [`Encoder::pair`].
-    pub fn places(&self, prompt: &Content, answer: &Content, count: usize) -> Result<Vec<[usize; 2]>, EncodeError> {
+    pub fn places(
+        &self,
+        prompt: &Content,
+        answer: &Content,
+        count: usize,
+    ) -> Result<Vec<CharSpan>, EncodeError> {
         let tokens = self.whole(prompt, answer)?;
         let (said, mut places) = match (prompt, answer) {
             (Content::Messages(prompt), Content::Messages(answer)) => {
                 let messages: Vec<Message> = prompt.iter().chain(answer).cloned().collect();
                 let text = self.written(&messages, false)?;
-                // A template that refuses to begin an answer has nothing of its own to skip.
+                // A template that refuses to begin a completion adds nothing to skip.
                 let begun = self.written(prompt, true).unwrap_or_default();
                 (Said::in_messages(&text, &begun, answer), self.tokenizer.places(&text, false)?)
             }
@@ -160,49 +147,55 @@ impl Encoder {
                 (Said::after(&prompt, &answer), self.tokenizer.places(&text, true)?)
             }
         };
-        // The end token that was added to a text stands nowhere.
+        // EOS that was added to a text has no characters.
         places.resize(tokens.len(), None);
         Ok(places[places.len() - count..].iter().map(|place| said.place(*place)).collect())
     }
 
-    /// What tokens that follow a prompt say, as the answer to it: to a text the very text that they add, so that both
-    /// together have these tokens; to messages the content of a message, without the space that some templates write
-    /// before it themselves.
+    /// Decodes the tokens after a prompt as a completion. For a text, prompt and completion
+    /// together encode to these tokens. For messages it is the content of a message, without the
+    /// space that some templates write before it.
     ///
     /// # Errors
-    /// Where the template fails.
+    /// Fails where the template fails.
     pub fn answer(&self, prompt: &Content, added: String) -> Result<String, EncodeError> {
-        let (Content::Messages(messages), Some(rest)) = (prompt, added.strip_prefix(' ')) else { return Ok(added) };
+        let (Content::Messages(messages), Some(rest)) = (prompt, added.strip_prefix(' ')) else {
+            return Ok(added);
+        };
         let begun = self.written(messages, true)?;
         let Content::Messages(answer) = prompt.answer(rest.to_owned()) else { return Ok(added) };
         let all: Vec<Message> = messages.iter().chain(&answer).cloned().collect();
         let whole = self.written(&all, false)?;
+        // Whether the template writes a space is seen by letting it write the completion without
+        // one.
         let has_space = whole.strip_prefix(&begun).is_some_and(|said| said.starts_with(&added));
         Ok(if has_space { rest.to_owned() } else { added })
     }
 
-    /// The token that begins a text; none where the tokenizer begins none.
+    /// BOS; none if the tokenizer adds none.
     ///
     /// # Errors
-    /// Where the tokenizer fails.
+    /// Fails where the tokenizer fails.
     pub fn begin(&self) -> Result<Option<u32>, EncodeError> {
         let alone = self.tokenizer.encode_prompt("")?;
         Ok(alone.first().copied())
     }
 
-    /// The token that says that an answer has ended; none where neither tokenizer nor config names one.
+    /// EOS of a completion; none if neither tokenizer nor config has one.
     pub fn end(&self) -> Option<u32> {
         self.end
     }
 
-    /// Takes the token away that says that an answer has ended.
+    /// Removes the EOS of a completion.
     pub fn cut_end(&self, answer: &mut Vec<u32>) {
+        // An empty completion would have no token to compute a probability of.
         if answer.len() > 1 && answer.last().copied() == self.end {
             answer.pop();
         }
     }
 
-    /// Prompt and answer as one; a text gets the end token, unless it has it already, messages what the template writes.
+    /// Prompt and completion together; a text gets EOS unless it has it, messages what the template
+    /// renders.
     fn whole(&self, prompt: &Content, answer: &Content) -> Result<Vec<u32>, EncodeError> {
         match (prompt, answer) {
             (Content::Text(prompt), Content::Text(answer)) => {
@@ -214,21 +207,40 @@ impl Encoder {
                 let messages: Vec<Message> = prompt.iter().chain(answer).cloned().collect();
                 self.render(&messages, false)
             }
-            (Content::Text(_), _) => Err(EncodeError::Mixed { prompt: "text", answer: "list of messages" }),
-            (Content::Messages(_), _) => Err(EncodeError::Mixed { prompt: "list of messages", answer: "text" }),
+            (Content::Text(_), _) => {
+                Err(EncodeError::Mixed { prompt: "text", answer: "list of messages" })
+            }
+            (Content::Messages(_), _) => {
+                Err(EncodeError::Mixed { prompt: "list of messages", answer: "text" })
+            }
         }
     }
 
-    fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<Vec<u32>, EncodeError> {
-        // Templates write the beginning themselves.
+    fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<Vec<u32>, EncodeError> {
+        // Templates write BOS themselves.
         Ok(self.tokenizer.encode_continuation(&self.written(messages, add_generation_prompt)?)?)
     }
 
-    /// The text that the template makes of messages.
-    fn written(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, EncodeError> {
-        let missing = || ChatError::Missing { directory: self.directory.clone() };
-        Ok(self.template.as_ref().ok_or_else(missing)?.render(messages, add_generation_prompt)?)
+    /// The rendered text of messages.
+    fn written(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+    ) -> Result<String, EncodeError> {
+        let Some(template) = &self.template else {
+            return Err(ChatError::Missing { directory: self.directory.clone() }.into());
+        };
+        Ok(template.render(messages, add_generation_prompt)?)
     }
+}
+
+/// Number of tokens with which both begin.
+fn shared_length(one: &[u32], other: &[u32]) -> usize {
+    one.iter().zip(other).take_while(|(one, other)| one == other).count()
 }
 
 #[cfg(test)]
@@ -239,22 +251,29 @@ mod tests {
 
     use super::*;
 
-    const TEMPLATE: &str = "{% for m in messages %}{{ '<s>' if loop.first else '' }}[{{ m.role }}] {{ m.content }}{{ eos_token if m.role == 'assistant' else '\\n' }}{% endfor %}{% if add_generation_prompt %}[assistant] {% endif %}";
+    const TEMPLATE: &str = "{% for m in messages %}{{ '<s>' if loop.first else '' }}[{{ m.role \
+    }}] {{ m.content }}{{ eos_token if m.role == 'assistant' else '\\n' }}{% endfor %}{% if \
+    add_generation_prompt %}[assistant] {% endif %}";
 
     fn encoder(template: Option<&str>) -> (tempfile::TempDir, Encoder) {
         let directory = tempfile::tempdir().unwrap();
-        let texts = ["Who was Ada? Ada was born in London.", "[user] Who? [assistant] Ada was born."];
+        let texts =
+            ["Who was Ada? Ada was born in London.", "[user] Who? [assistant] Ada was born."];
         Tokenizer::train(texts.into_iter(), 330).unwrap().save(directory.path()).unwrap();
         if let Some(template) = template {
             fs::write(directory.path().join("chat_template.jinja"), template).unwrap();
         }
-        let config = ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
+        let config =
+            ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
         let encoder = Encoder::load(directory.path(), &config).unwrap();
         (directory, encoder)
     }
 
     fn text(encoder: &Encoder, tokens: &[u32]) -> String {
-        tokens.iter().map(|token| encoder.tokenizer.decode_with_special(&[*token]).unwrap()).collect()
+        tokens
+            .iter()
+            .map(|token| encoder.tokenizer.decode_with_special(&[*token]).unwrap())
+            .collect()
     }
 
     #[test]
@@ -288,9 +307,16 @@ mod tests {
         let answer = |text: &str| prompt.answer(text.to_owned());
         let pair = encoder.pair(&prompt, &answer("Ada."), &answer("Bob.")).unwrap();
         let whole: Vec<u32> = pair.prompt.iter().chain(&pair.chosen).copied().collect();
-        assert_eq!(text(&encoder, &whole), "<s>[system] Be brief.\n[user] Who?\n[assistant] Ada.</s>");
+        assert_eq!(
+            text(&encoder, &whole),
+            "<s>[system] Be brief.\n[user] Who?\n[assistant] Ada.</s>"
+        );
         let error = encoder.pair(&prompt, &"Ada.".into(), &answer("Bob.")).unwrap_err().to_string();
-        assert_eq!(error, "the prompt is a list of messages, but an answer to it is a text; both must be of one kind");
+        assert_eq!(
+            error,
+            "the prompt is a list of messages, but its completion is a text; both must be of the \
+            same type"
+        );
     }
 
     #[test]
@@ -304,17 +330,21 @@ mod tests {
             let pair = encoder.pair(&prompt, &answer, &answer).unwrap();
             let places = encoder.places(&prompt, &answer, pair.chosen.len()).unwrap();
             assert_eq!(places.len(), pair.chosen.len());
-            let said: Vec<char> = answer.text().chars().collect();
-            for (token, [from, to]) in pair.chosen.iter().zip(&places) {
-                let found: String = said[*from..*to].iter().collect();
+            let length = answer.text().chars().count();
+            for (token, place) in pair.chosen.iter().zip(&places) {
+                let found = place.of(&answer.text());
                 let expected = text(&encoder, &[*token]);
-                assert!(found == expected || (found.is_empty() && expected == "</s>"), "{found:?} {expected:?}");
+                assert!(
+                    found == expected || (found.is_empty() && expected == "</s>"),
+                    "{found:?} {expected:?}"
+                );
             }
-            assert_eq!(places.last(), Some(&[said.len(), said.len()]), "the end stands nowhere");
+            assert_eq!(places.last(), Some(&CharSpan::empty(length)), "the end stands nowhere");
         }
     }
 
-    /// Each of an answer's characters stands in a token, each token at its place or nowhere, in the order of the tokens.
+    /// Each of a completion's characters stands in a token, each token at its place or nowhere, in
+    /// the order of the tokens.
     fn check_places(encoder: &Encoder, prompt: &Content, answer: &Content) {
         let pair = encoder.pair(prompt, answer, answer).unwrap();
         let places = encoder.places(prompt, answer, pair.chosen.len()).unwrap();
@@ -322,12 +352,16 @@ mod tests {
         let length = answer.text().chars().count();
         let mut covered = vec![false; length];
         let mut before = [0, 0];
-        for [from, to] in places {
-            assert!(from <= to && to <= length && before[0] <= from && before[1] <= to, "{before:?} {from} {to}");
+        for [from, to] in places.into_iter().map(<[usize; 2]>::from) {
+            assert!(
+                from <= to && to <= length && before[0] <= from && before[1] <= to,
+                "{before:?} {from} {to}"
+            );
             covered[from..to].fill(true);
             before = [from, to];
         }
-        // Tokens that reach over the boundary begin in the prompt; then all of the answer stands in the later ones.
+        // Tokens that reach over the boundary begin in the prompt; then all of the completion
+        // stands in the later ones.
         assert!(covered.iter().all(|covered| *covered), "{prompt:?} {answer:?} {covered:?}");
     }
 
@@ -337,19 +371,24 @@ mod tests {
     }
 
     /// An encoder of that directory with this change to its tokenizer.json and config.
-    fn encoder_of_pieces(change: impl Fn(&mut serde_json::Value), config: serde_json::Value) -> Encoder {
+    fn encoder_of_pieces(
+        change: impl Fn(&mut serde_json::Value),
+        config: serde_json::Value,
+    ) -> Encoder {
         let directory = tempfile::tempdir().unwrap();
         for (file, is_tokenizer) in [("tokenizer.json", true), ("tokenizer_config.json", false)] {
             let text = fs::read_to_string(pieces().join(file)).unwrap();
             let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-            match is_tokenizer {
-                true => change(&mut value),
-                false => value.as_object_mut().unwrap().extend(config.as_object().unwrap().clone()),
+            if is_tokenizer {
+                change(&mut value)
+            } else {
+                value.as_object_mut().unwrap().extend(config.as_object().unwrap().clone())
             }
             fs::write(directory.path().join(file), value.to_string()).unwrap();
         }
         fs::write(directory.path().join("chat_template.jinja"), TEMPLATE).unwrap();
-        let config = ModelConfig { vocab_size: 500, ..crate::model::architecture::config::tests::tiny() };
+        let config =
+            ModelConfig { vocab_size: 500, ..crate::model::architecture::config::tests::tiny() };
         Encoder::load(directory.path(), &config).unwrap()
     }
 
@@ -385,8 +424,8 @@ mod tests {
         }
     }
 
-    /// Llama 2 and Mistral pairs bring the token that begins a text themselves: a fact's tokens are then the same ones, and
-    /// those of its own characters.
+    /// Llama 2 and Mistral pairs contain BOS: a fact's tokens must be the same, with its
+    /// own characters.
     #[test]
     fn places_do_not_move_where_a_prompt_brings_its_own_beginning() {
         let (_directory, byte_level) = encoder(None);
@@ -399,8 +438,8 @@ mod tests {
             };
             let (tokens, found) = places("<s>Who?");
             assert_eq!((tokens.clone(), found.clone()), places("Who?"));
-            assert_eq!(found.last(), Some(&[24, 24]), "the end stands nowhere");
-            let london = found.iter().position(|[_, to]| *to > 17).unwrap();
+            assert_eq!(found.last(), Some(&CharSpan::empty(24)), "the end stands nowhere");
+            let london = found.iter().position(|place| place.end() > 17).unwrap();
             let from_there = encoder.tokenizer.decode(&tokens[london..]).unwrap();
             assert!(from_there.trim_start().starts_with("London"), "{from_there:?}");
         }
@@ -412,13 +451,18 @@ mod tests {
         let ending = encoder_of_pieces(ends_texts, json!({}));
         assert_eq!(plain.remarks(), &[] as &[String]);
         assert_eq!(ending.remarks().len(), 1, "{:?}", ending.remarks());
-        assert!(ending.remarks()[0].starts_with("the tokenizer puts `</s>` behind every text"));
-        for (prompt, chosen) in [("Who was Ada?", " She was born"), ("<s>Who was Ada?", " London.</s>"), ("", "Ada")] {
+        assert!(ending.remarks()[0].starts_with("the tokenizer appends `</s>` to every text"));
+        for (prompt, chosen) in
+            [("Who was Ada?", " She was born"), ("<s>Who was Ada?", " London.</s>"), ("", "Ada")]
+        {
             let (prompt, chosen, rejected) = (prompt.into(), chosen.into(), " Paris".into());
             assert_eq!(ending.prompt(&prompt).unwrap(), plain.prompt(&prompt).unwrap());
             let pair = ending.pair(&prompt, &chosen, &rejected).unwrap();
             assert_eq!(pair, plain.pair(&prompt, &chosen, &rejected).unwrap());
-            assert_eq!((pair.moved, pair.chosen.iter().filter(|token| **token == 2).count()), (0, 1));
+            assert_eq!(
+                (pair.moved, pair.chosen.iter().filter(|token| **token == 2).count()),
+                (0, 1)
+            );
         }
     }
 
@@ -443,15 +487,22 @@ mod tests {
             ids: Vec<u32>,
         }
         let goldens: Goldens =
-            serde_json::from_str(&fs::read_to_string(pieces().join("goldens.json")).unwrap()).unwrap();
+            serde_json::from_str(&fs::read_to_string(pieces().join("goldens.json")).unwrap())
+                .unwrap();
         let encoder = encoder_of_pieces(|_| (), json!({}));
         let mut spaces = 0;
         for Golden { prompt, prompt_ids, answers } in goldens.prompts {
             assert_eq!(encoder.prompt(&prompt.as_str().into()).unwrap(), prompt_ids);
             for (tokens, expected) in answers {
-                assert_eq!(encoder.tokenizer.added(&prompt_ids, &tokens).unwrap(), expected, "{prompt:?} {tokens:?}");
-                spaces +=
-                    usize::from(expected.starts_with(' ') && expected != encoder.tokenizer.decode(&tokens).unwrap());
+                assert_eq!(
+                    encoder.tokenizer.added(&prompt_ids, &tokens).unwrap(),
+                    expected,
+                    "{prompt:?} {tokens:?}"
+                );
+                spaces += usize::from(
+                    expected.starts_with(' ')
+                        && expected != encoder.tokenizer.decode(&tokens).unwrap(),
+                );
             }
         }
         assert!(spaces > 100, "{spaces}");
@@ -464,7 +515,9 @@ mod tests {
                 },
                 config,
             );
-            let around = [encoder.tokenizer.prefix.as_slice(), &[391, 307, 396], &encoder.tokenizer.suffix].concat();
+            let around =
+                [encoder.tokenizer.prefix.as_slice(), &[391, 307, 396], &encoder.tokenizer.suffix]
+                    .concat();
             assert_eq!(around, ids);
         }
     }
@@ -479,32 +532,43 @@ mod tests {
             let said = encoder.tokenizer.added(&tokens, &sampled).unwrap();
             let said = encoder.answer(&prompt, said).unwrap();
             assert_eq!(said, word);
-            assert_eq!(encoder.pair(&prompt, &said.as_str().into(), &" ".into()).unwrap().chosen, sampled);
+            assert_eq!(
+                encoder.pair(&prompt, &said.as_str().into(), &" ".into()).unwrap().chosen,
+                sampled
+            );
         }
     }
 
-    /// A template that writes the space between prompt and answer itself, as Llama 2's does, is not handed a second one.
+    /// A template that writes the space between prompt and completion itself, as Llama 2's does, is
+    /// not handed a second one.
     #[test]
     fn a_message_has_no_space_that_its_template_writes() {
         let answer = |template: &str, added: &str| {
             let (_directory, encoder) = encoder(Some(template));
             encoder.answer(&Content::from_user("Who?", None), added.to_owned()).unwrap()
         };
-        let writes = "{% for m in messages %}{{ ('[INST] ' + m.content + ' [/INST]') if m.role == 'user' else ' ' + m.content }}{% endfor %}";
+        let writes = "{% for m in messages %}{{ ('[INST] ' + m.content + ' [/INST]') if m.role \
+        == 'user' else ' ' + m.content }}{% endfor %}";
         assert_eq!([answer(writes, " Ada."), answer(writes, "Ada.")], ["Ada.", "Ada."]);
         assert_eq!([answer(TEMPLATE, " Ada."), answer(TEMPLATE, "Ada.")], [" Ada.", "Ada."]);
     }
 
     #[test]
     fn what_would_give_a_text_other_tokens_is_named() {
-        let error = |change: &dyn Fn(&mut serde_json::Value), more: serde_json::Value, vocabulary: usize| {
+        let error = |change: &dyn Fn(&mut serde_json::Value),
+                     more: serde_json::Value,
+                     vocabulary: usize| {
             let directory = tempfile::tempdir().unwrap();
             let mut tokenizer: serde_json::Value =
-                serde_json::from_str(&fs::read_to_string(pieces().join("tokenizer.json")).unwrap()).unwrap();
+                serde_json::from_str(&fs::read_to_string(pieces().join("tokenizer.json")).unwrap())
+                    .unwrap();
             change(&mut tokenizer);
             fs::write(directory.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
             fs::write(directory.path().join("tokenizer_config.json"), more.to_string()).unwrap();
-            let config = ModelConfig { vocab_size: vocabulary, ..crate::model::architecture::config::tests::tiny() };
+            let config = ModelConfig {
+                vocab_size: vocabulary,
+                ..crate::model::architecture::config::tests::tiny()
+            };
             let loaded = Encoder::load(directory.path(), &config);
             let error = loaded.and_then(|encoder| encoder.check_vocabulary(&config)).err();
             error
@@ -520,15 +584,19 @@ mod tests {
             error(nothing, json!({"added_tokens_decoder": {"7": {"content": "<pad>"}}}), 500),
             error(nothing, json!({"added_tokens_decoder": {"7": {"content": "</s>"}}}), 500),
             error(nothing, json!({}), 403),
-            error(nothing, json!({"added_tokens_decoder": {"2": {"content": "</s>"}}, "pad_token": "<pad>"}), 500),
+            error(
+                nothing,
+                json!({"added_tokens_decoder": {"2": {"content": "</s>"}}, "pad_token": "<pad>"}),
+                500,
+            ),
         ];
         expect_test::expect![[r#"
-            DIR/tokenizer.json: the field `model.dropout` is 0.1, which is not supported: a text would have other tokens each time; set it to null
-            DIR/tokenizer_config.json: the field `split_special_tokens` is true, which is not supported: a special token that stands in a text is read as what it is
+            DIR/tokenizer.json: the field `model.dropout` is 0.1, which is not supported: tokenization would be random; set it to null
+            DIR/tokenizer_config.json: the field `split_special_tokens` is true, which is not supported: a special token in a text is always read as one token
             DIR/tokenizer_config.json: `eos_token` is `<end>`, but tokenizer.json has no such token
-            DIR/tokenizer_config.json: `added_tokens_decoder` gives `<pad>` the number 7, but tokenizer.json has no such token
-            DIR/tokenizer_config.json: `added_tokens_decoder` gives `</s>` the number 7, but tokenizer.json gives it 2
-            DIR/tokenizer.json: the token `▁Curie` has the number 403, but the model of config.json has 403 tokens: its embedding must be enlarged, or the tokenizer is another model's
+            DIR/tokenizer_config.json: `added_tokens_decoder` gives `<pad>` the id 7, but tokenizer.json has no such token
+            DIR/tokenizer_config.json: `added_tokens_decoder` gives `</s>` the id 7, but tokenizer.json gives it 2
+            DIR/tokenizer.json: the token `▁Curie` has the id 403, but the model of config.json has 403 tokens: its embedding must be enlarged, or the tokenizer belongs to another model
         "#]].assert_eq(&texts.join("\n"));
     }
 
@@ -537,13 +605,18 @@ mod tests {
         let (directory, encoder) = encoder(None);
         let error = encoder.prompt(&Content::from_user("Who?", None)).unwrap_err().to_string();
         assert!(
-            error.contains("has no chat template") && error.contains(&directory.path().display().to_string()),
+            error.contains("has no chat template")
+                && error.contains(&directory.path().display().to_string()),
             "{error}"
         );
         let config = json!({"chat_template": "{{ messages[0].content }}"});
         fs::write(directory.path().join("tokenizer_config.json"), config.to_string()).unwrap();
-        let config = ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
+        let config =
+            ModelConfig { vocab_size: 400, ..crate::model::architecture::config::tests::tiny() };
         let encoder = Encoder::load(directory.path(), &config).unwrap();
-        assert_eq!(text(&encoder, &encoder.prompt(&Content::from_user("Who?", None)).unwrap()), "Who?");
+        assert_eq!(
+            text(&encoder, &encoder.prompt(&Content::from_user("Who?", None)).unwrap()),
+            "Who?"
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! Loops of templates: what they go through is looked at first, since Python cannot go through `none` and minijinja can.
+//! Loops of templates: guards their iterables, since Python cannot iterate over `none` and
+//! minijinja can.
 
-/// The name of the filter behind what loops go through.
+/// Name of the filter on iterables.
 pub(super) const THINGS: &str = "__things";
 
-/// Has what a loop goes through looked at first.
+/// Adds the filter to a loop's iterable.
 pub(super) fn guard_loop(tag: &str) -> String {
     let Some(start) = find_word(tag, "in").map(|place| place + 2) else { return tag.to_owned() };
     let (head, rest) = tag.split_at(start);
@@ -13,7 +14,7 @@ pub(super) fn guard_loop(tag: &str) -> String {
     format!("{head} ({})|{THINGS} {tail}", things.trim())
 }
 
-/// Where a word stands by itself, outside of quotes and brackets.
+/// Position of a word outside of quotes and brackets.
 fn find_word(text: &str, word: &str) -> Option<usize> {
     let (mut depth, mut quote, mut before) = (0, None, ' ');
     for (place, c) in text.char_indices() {

@@ -1,9 +1,14 @@
-//! Text to tokens and back, and messages to text.
+//! Tokenizers and chat templates.
 
+mod calls;
 mod chat;
 mod encode;
+mod error;
+mod filters;
 mod jinja;
 mod loops;
+mod notation;
+mod python;
 #[cfg(test)]
 mod recorded;
 mod settings;
@@ -11,5 +16,6 @@ mod spans;
 mod tokenizer;
 
 pub use chat::{ChatError, ChatTemplate};
-pub use encode::{EncodeError, EncodedPair, Encoder};
+pub use encode::{EncodedPair, Encoder};
+pub use error::EncodeError;
 pub use tokenizer::{BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN, Tokenizer, TokenizerError};

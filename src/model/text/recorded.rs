@@ -1,8 +1,9 @@
 //! Templates of real models, rendered as transformers and the projects that ship them render them.
 //!
-//! The templates lie in the folder of data sets (`APEFT_DATA`), not here. `tests/data/chat/renderings.json` holds, by template
-//! and conversation (`+`: with a generation prompt), the first 16 digits of the BLAKE3 hash of what transformers 5.23.0 with
-//! Jinja 3.1.6 renders; `refused` and `failed` where it raises, `dated` where today's date is part of it.
+//! The templates lie in the folder of data sets (`APEFT_DATA`), not here.
+//! `tests/data/chat/renderings.json` holds, by template and conversation (`+`: with a generation
+//! prompt), the first 16 digits of the BLAKE3 hash of what transformers 5.23.0 with Jinja 3.1.6
+//! renders; `refused` and `failed` where it raises, `dated` where today's date is part of it.
 
 use std::{
     collections::BTreeMap,
@@ -16,14 +17,16 @@ use serde_json::Value;
 
 use super::{
     chat::ChatTemplate,
-    jinja::{Failure, Jinja, Problem},
+    jinja::{Failure, Jinja, TemplateProblem},
 };
-use crate::language::Message;
+use crate::rows::Message;
 
-/// The folder of templates; where `APEFT_DATA` says where data sets are, it must be there.
+/// The folder of templates; it must exist if `APEFT_DATA` is set.
 fn folder() -> Option<PathBuf> {
     let named = std::env::var_os("APEFT_DATA").map(PathBuf::from);
-    let data = named.clone().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let data = named
+        .clone()
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
     let folder = data.join("chat-templates");
     assert!(named.is_none() || folder.is_dir(), "APEFT_DATA has no {}", folder.display());
     if !folder.is_dir() {
@@ -32,9 +35,9 @@ fn folder() -> Option<PathBuf> {
     folder.is_dir().then_some(folder)
 }
 
-/// What others render.
+/// Recorded renderings.
 #[derive(Deserialize)]
-struct Recorded {
+struct RecordedRendering {
     name: String,
     template: String,
     context: minijinja::Value,
@@ -42,17 +45,17 @@ struct Recorded {
     transformers_agrees: Option<bool>,
 }
 
-/// What minijinja refuses with an error and the line, where Jinja2 has further arguments and words; never another text.
-const REFUSED: [&str; 5] = [
-    "FILTER_OPERATOR_14",
-    "FILTER_OPERATOR_15",
-    "SORT_POSITIONAL_REVERSE",
-    "SORT_POSITIONAL_MIXED",
-    "CONTEXT_KEYWORDS",
-];
+/// What minijinja refuses with an error and the line, where Jinja2 has further arguments and words;
+/// never another text.
+const REFUSED: [&str; 4] =
+    ["FILTER_OPERATOR_14", "SORT_POSITIONAL_REVERSE", "SORT_POSITIONAL_MIXED", "CONTEXT_KEYWORDS"];
 
-fn rows(path: &Path) -> Vec<Recorded> {
-    fs::read_to_string(path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+fn rows(path: &Path) -> Vec<RecordedRendering> {
+    fs::read_to_string(path)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> T {
@@ -60,11 +63,14 @@ fn read<T: DeserializeOwned>(path: &Path) -> T {
 }
 
 fn render(template: &str, context: &minijinja::Value) -> Result<String, String> {
-    let words = |Problem { line, reason }| format!("line {line}: {reason}");
-    Jinja::compile(template).map_err(words)?.render(context).map_err(|failure| match failure {
+    Jinja::compile(template).map_err(described)?.render(context).map_err(|failure| match failure {
         Failure::Raised(message) => message,
-        Failure::Failed(problem) => words(problem),
+        Failure::Failed(problem) => described(problem),
     })
+}
+
+fn described(TemplateProblem { line, reason }: TemplateProblem) -> String {
+    format!("line {line}: {reason}")
 }
 
 #[test]
@@ -72,12 +78,16 @@ fn what_others_have_recorded_is_rendered() {
     let Some(folder) = folder() else { return };
     for (file, least) in [("golden.jsonl", 75), ("jinja_snippets_golden.jsonl", 93)] {
         let (mut wrong, mut right) = (Vec::new(), 0);
-        for row in rows(&folder.join(file)).iter().filter(|row| row.transformers_agrees == Some(true)) {
+        for row in
+            rows(&folder.join(file)).iter().filter(|row| row.transformers_agrees == Some(true))
+        {
             let expected = row.expected.as_ref().and_then(Value::as_str).map(str::to_owned);
             match (render(&row.template, &row.context), expected) {
                 (Ok(found), Some(expected)) if found == expected => right += 1,
                 (Err(_), _) if REFUSED.contains(&row.name.as_str()) => {}
-                (found, expected) => wrong.push(format!("{}: {found:?} instead of {expected:?}", row.name)),
+                (found, expected) => {
+                    wrong.push(format!("{}: {found:?} instead of {expected:?}", row.name))
+                }
             }
         }
         assert!(wrong.is_empty(), "{file}: {} differ\n{}", wrong.len(), wrong.join("\n"));
@@ -97,11 +107,13 @@ fn real_templates_are_rendered_as_transformers_renders_them() {
         read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/chat/renderings.json"));
     let inputs: Inputs = read(&folder.join("rendered_inputs.json"));
     let model = tempfile::tempdir().unwrap();
-    fs::write(model.path().join("tokenizer_config.json"), inputs.special_tokens.to_string()).unwrap();
+    fs::write(model.path().join("tokenizer_config.json"), inputs.special_tokens.to_string())
+        .unwrap();
     let mut wrong = Vec::new();
     assert_eq!(expected.len(), 163);
     for (name, renderings) in &expected {
-        fs::copy(folder.join("templates").join(name), model.path().join("chat_template.jinja")).unwrap();
+        fs::copy(folder.join("templates").join(name), model.path().join("chat_template.jinja"))
+            .unwrap();
         let template = match ChatTemplate::load(model.path()) {
             Ok(template) => template.unwrap(),
             Err(error) => {

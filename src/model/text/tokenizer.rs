@@ -1,6 +1,8 @@
-//! Text to tokens and back: byte-level BPE (Radford et al. 2019) in the Hugging Face format.
+//! Tokenizers: byte-level BPE (Radford et al. 2019) in the Hugging Face format.
 
 use std::{
+    collections::BTreeMap,
+    fmt::Display,
     fs,
     path::{Path, PathBuf},
 };
@@ -14,61 +16,65 @@ use tokenizers::{
     processors::{PostProcessorWrapper, template::TemplateProcessing},
 };
 
-use crate::model::files;
+use crate::{model::files, rows::CharSpan};
 
-/// The token that begins a text, in tokenizers that we train.
+/// BOS of tokenizers that apeft trains.
 pub const BEGIN_TOKEN: &str = "<s>";
-/// The token that ends a text, in tokenizers that we train.
+/// EOS of tokenizers that apeft trains.
 pub const END_TOKEN: &str = "</s>";
-/// The token that fills up rows of a batch, in tokenizers that we train.
+/// Padding token of tokenizers that apeft trains.
 pub const PADDING_TOKEN: &str = "<pad>";
 
 /// A tokenizer of the Hugging Face format.
 pub struct Tokenizer {
     /// Without its post-processor.
     inner: tokenizers::Tokenizer,
-    /// What the file says is put around texts, for when it is written again.
+    /// The file's post-processor, kept for writing.
     post_processor: Option<PostProcessorWrapper>,
-    /// What stands before every text: usually the one token that begins it.
+    /// Tokens before every text: usually BOS.
     pub(super) prefix: Vec<u32>,
-    /// What transformers puts behind every text, also behind a prompt that is to be answered: nothing, or the token that
-    /// ends it. Here it is put nowhere: an answer gets its own end.
+    /// Tokens that transformers appends to every text, also to a prompt: none, or EOS.
+    /// They are not used here: a completion gets its own EOS.
     pub(super) suffix: Vec<u32>,
 }
 
-/// A token's characters in a text, `[from, to)`.
-pub(super) type Place = [usize; 2];
-
-/// Why a tokenizer could not be made, read, written or applied.
+/// Why a tokenizer could not be trained, read, written or applied.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    /// A file could not be read or written, or is damaged.
+    /// A file cannot be read or written, or is damaged.
     #[error("{path}: {problem}", path = .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// Training or applying it failed.
+    /// Training or application failed.
     #[error("the tokenizer failed: {0}")]
     Failed(String),
-    /// There are fewer tokens than bytes.
-    #[error("a vocabulary of {0} tokens is too small: 256 bytes and 3 special tokens need at least 259")]
+    /// The vocabulary is smaller than the number of bytes.
+    #[error(
+        "a vocabulary of {0} tokens is too small: 256 bytes and 3 special tokens need at least 259"
+    )]
     VocabularyTooSmall(usize),
 }
 
 impl Tokenizer {
-    /// Trains byte-level BPE with up to `vocab_size` tokens, the first three of them `<s>`, `</s>` and `<pad>`. Equal texts
-    /// in any order give the same tokenizer: pairs of equal count are merged in the order of their tokens' numbers.
+    /// Trains byte-level BPE with up to `vocab_size` tokens, the first three of them `<s>`, `</s>`
+    /// and `<pad>`. Equal texts in any order give the same tokenizer: pairs of equal count are
+    /// merged in the order of their token ids.
     ///
     /// # Errors
-    /// Where the vocabulary has no room for all bytes.
-    pub fn train<'a>(texts: impl Iterator<Item = &'a str> + Send, vocab_size: usize) -> Result<Self, TokenizerError> {
+    /// Fails if the vocabulary has no room for all bytes.
+    pub fn train<'a>(
+        texts: impl Iterator<Item = &'a str> + Send,
+        vocab_size: usize,
+    ) -> Result<Self, TokenizerError> {
         if vocab_size < 259 {
             return Err(TokenizerError::VocabularyTooSmall(vocab_size));
         }
-        let specials = [BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN].map(|token| AddedToken::from(token, true));
+        let specials =
+            [BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN].map(|token| AddedToken::from(token, true));
         let template = TemplateProcessing::builder()
             .try_single(format!("{BEGIN_TOKEN} $A"))
             .and_then(|template| template.try_pair(format!("{BEGIN_TOKEN} $A {BEGIN_TOKEN} $B")))
@@ -88,7 +94,9 @@ impl Tokenizer {
         let mut trainer = BpeTrainerBuilder::new()
             .show_progress(false)
             .vocab_size(vocab_size)
+            // First, so that they have the ids 0, 1 and 2, which models of apeft name.
             .special_tokens(specials.to_vec())
+            // With all bytes no text has unknown tokens, whatever the tokenizer was trained on.
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         tokenizer.train(&mut trainer, texts).map_err(failed)?;
@@ -101,47 +109,44 @@ impl Tokenizer {
     /// Names the file that is missing or damaged.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
         let path = directory.join("tokenizer.json");
-        let bytes = files::read(&path)
-            .map_err(|error| TokenizerError::File { path: path.clone(), problem: error.to_string() })?;
-        let wrong = |problem: String| TokenizerError::File { path: path.clone(), problem };
-        // The library takes for granted that what it reads is JSON.
+        let bytes = files::read(&path).map_err(|error| wrong(&path, error))?;
+        // The library assumes that its input is JSON.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
         let fields = serde_json::from_slice::<serde_json::Value>(&bytes)
-            .map_err(|error| wrong(format!("it is not JSON: {error}")))?;
+            .map_err(|error| wrong(&path, format!("it is not JSON: {error}")))?;
         if let Some(share) = fields["model"]["dropout"].as_f64().filter(|share| *share > 0.0) {
-            let problem = "a text would have other tokens each time; set it to null";
-            return Err(wrong(format!("the field `model.dropout` is {share}, which is not supported: {problem}")));
+            let problem = "tokenization would be random; set it to null";
+            return Err(wrong(
+                &path,
+                format!("the field `model.dropout` is {share}, which is not supported: {problem}"),
+            ));
         }
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(|error| wrong(format!("it is not a tokenizer: {error}")))?;
-        // Files may carry the settings of whoever wrote them last; a text is never cut nor filled up here.
+            .map_err(|error| wrong(&path, format!("it is not a tokenizer: {error}")))?;
+        // Files may contain their author's last settings; texts are never truncated or padded here.
         inner.with_truncation(None).map_err(failed)?;
         inner.with_padding(None);
-        Self::new(inner).map_err(|error| wrong(error.to_string()))
+        Self::new(inner).map_err(|error| wrong(&path, error))
     }
 
     fn new(mut inner: tokenizers::Tokenizer) -> Result<Self, TokenizerError> {
         let (prefix, suffix) = around(&inner)?;
-        // It would also move places, and everything that it adds is known now.
+        // The post-processor would also change offsets, and its tokens are known.
         let post_processor = inner.get_post_processor().cloned();
         inner.with_post_processor(None::<PostProcessorWrapper>);
         Ok(Self { inner, post_processor, prefix, suffix })
     }
 
-    /// Writes `tokenizer.json` and the `tokenizer_config.json` by which transformers finds its special tokens; for
-    /// tokenizers that we trained.
+    /// Writes `tokenizer.json` and the `tokenizer_config.json` with its special tokens; for
+    /// tokenizers that apeft trained.
     ///
     /// # Errors
-    /// Names the file that the file system refused.
+    /// Names the file that could not be written.
     pub fn save(&self, directory: &Path) -> Result<(), TokenizerError> {
-        let path = directory.join("tokenizer.json");
         let mut whole = self.inner.clone();
         whole.with_post_processor(self.post_processor.clone());
         let text = whole.to_string(true).map_err(failed)?;
-        let write = |path: PathBuf, text: String| {
-            fs::write(&path, text).map_err(|error| TokenizerError::File { path, problem: error.to_string() })
-        };
-        write(path, text + "\n")?;
+        write(&directory.join("tokenizer.json"), text + "\n")?;
         let config = json!({
             "bos_token": BEGIN_TOKEN,
             "clean_up_tokenization_spaces": false,
@@ -149,64 +154,75 @@ impl Tokenizer {
             "pad_token": PADDING_TOKEN,
             "tokenizer_class": "PreTrainedTokenizerFast",
         });
-        write(directory.join("tokenizer_config.json"), format!("{config:#}\n"))
+        write(&directory.join("tokenizer_config.json"), format!("{config:#}\n"))
     }
 
-    /// The tokens of a prompt, begun as the tokenizer begins texts, but never with a second beginning where the text brings
-    /// its own, and never ended: an answer follows.
+    /// The tokens of a prompt, with one BOS if the tokenizer adds it or the text contains
+    /// it, and without EOS, since a completion follows.
     ///
     /// # Errors
-    /// Where the tokenizer has no token for the text.
+    /// Fails if the tokenizer has no token for the text.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut tokens = self.encode_continuation(text)?;
+        // A data set may have written BOS already, and no model has seen two.
         if !tokens.starts_with(&self.prefix) {
             tokens.splice(0..0, self.prefix.iter().copied());
         }
         Ok(tokens)
     }
 
-    /// The tokens of a text that follows a prompt: nothing is added.
+    /// The tokens of a text after a prompt, without special tokens.
     ///
     /// # Errors
-    /// Where the tokenizer has no token for the text.
+    /// Fails if the tokenizer has no token for the text.
     pub fn encode_continuation(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.inner.encode(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
-    /// Where each token of a text stands in its characters, token by token as [`Tokenizer::encode_prompt`] (for a start) or
-    /// [`Tokenizer::encode_continuation`] gives them; nowhere for what was put before.
+    /// The range of characters of each token of a text, for the tokens of
+    /// [`Tokenizer::encode_prompt`] (at the start) or [`Tokenizer::encode_continuation`]; none for
+    /// added tokens.
     ///
     /// # Errors
-    /// Where the tokenizer fails.
-    pub(super) fn places(&self, text: &str, is_start: bool) -> Result<Vec<Option<Place>>, TokenizerError> {
+    /// Fails where the tokenizer fails.
+    pub(super) fn places(
+        &self,
+        text: &str,
+        is_start: bool,
+    ) -> Result<Vec<Option<CharSpan>>, TokenizerError> {
         let encoding = self.inner.encode_char_offsets(text, false).map_err(failed)?;
-        let added = if is_start && !encoding.get_ids().starts_with(&self.prefix) { self.prefix.len() } else { 0 };
-        let places = encoding.get_offsets().iter().map(|(from, to)| Some([*from, *to]));
+        let added = if is_start && !encoding.get_ids().starts_with(&self.prefix) {
+            self.prefix.len()
+        } else {
+            0
+        };
+        let places =
+            encoding.get_offsets().iter().map(|(from, to)| CharSpan::try_from([*from, *to]).ok());
         Ok(std::iter::repeat_n(None, added).chain(places).collect())
     }
 
-    /// What tokens add to the text of those before them: decoders look at the beginning of a text (SentencePiece's take a
-    /// space away there) and at neighbours (bytes that are one character together). So a text with what is added to it has
-    /// the tokens that were drawn, wherever these are the ones that the tokenizer would choose.
+    /// The text that tokens add to previous ones: decoders depend on the beginning of a text
+    /// (SentencePiece's remove a space there) and on neighbours (bytes that form one character). So
+    /// the combined text encodes to the sampled tokens wherever they are the tokenizer's choice.
     ///
     /// # Errors
-    /// Where the decoder fails.
+    /// Fails where the decoder fails.
     pub fn added(&self, before: &[u32], tokens: &[u32]) -> Result<String, TokenizerError> {
         let known = self.decode(before)?;
         let whole = self.decode(&[before, tokens].concat())?;
         if let Some(added) = whole.strip_prefix(&known) {
             return Ok(added.to_owned());
         }
-        // Bytes that are no character together with those before them: they are read behind a letter instead.
+        // Bytes that form no character with the previous ones are decoded after a letter instead.
         let letter = self.encode_continuation("a")?;
         let (known, whole) = (self.decode(&letter)?, self.decode(&[&letter, tokens].concat())?);
         Ok(whole.strip_prefix(&known).map_or_else(|| whole.clone(), str::to_owned))
     }
 
-    /// The text of tokens, without special ones.
+    /// The text of tokens, without special tokens.
     ///
     /// # Errors
-    /// Where the decoder fails.
+    /// Fails where the decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
         self.inner.decode(tokens, true).map_err(failed)
     }
@@ -214,7 +230,7 @@ impl Tokenizer {
     /// The text of tokens, special ones included.
     ///
     /// # Errors
-    /// Where the decoder fails.
+    /// Fails where the decoder fails.
     pub fn decode_with_special(&self, tokens: &[u32]) -> Result<String, TokenizerError> {
         self.inner.decode(tokens, false).map_err(failed)
     }
@@ -224,15 +240,36 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// The first token, by number, that a model with so many tokens does not have.
+    /// The first token id that a vocabulary of this size lacks.
     pub(super) fn beyond(&self, vocabulary: usize) -> Option<(String, u32)> {
         let tokens = self.inner.get_vocab(true).into_iter();
-        tokens.filter(|(_, number)| *number as usize >= vocabulary).min_by_key(|(_, number)| *number)
+        tokens
+            .filter(|(_, number)| *number as usize >= vocabulary)
+            // The vocabulary is a hash map: the smallest, so that the message is always the same.
+            .min_by_key(|(_, number)| *number)
     }
 
-    /// Whether a number is that of a token.
+    /// Whether an id belongs to a token.
     pub fn has(&self, token: u32) -> bool {
         self.inner.id_to_token(token).is_some()
+    }
+
+    /// The beginning of a text that has at most this many tokens.
+    ///
+    /// # Errors
+    /// Fails where the tokenizer fails.
+    pub fn beginning<'a>(&self, text: &'a str, tokens: usize) -> Result<&'a str, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(failed)?;
+        // By where the first superfluous token begins: its text may share a character with it.
+        let end =
+            encoding.get_offsets().get(tokens).map(|(from, _)| text.floor_char_boundary(*from));
+        Ok(&text[..end.unwrap_or(text.len())])
+    }
+
+    /// The texts that are read as special tokens, such as `</s>`, in the order of their ids.
+    pub fn special_texts(&self) -> Vec<String> {
+        let added = self.inner.get_added_tokens_decoder().into_iter().collect::<BTreeMap<_, _>>();
+        added.into_values().filter(|token| token.special).map(|token| token.content).collect()
     }
 
     /// Whether its model is byte-pair encoding.
@@ -240,24 +277,35 @@ impl Tokenizer {
         matches!(self.inner.get_model(), tokenizers::ModelWrapper::BPE(_))
     }
 
-    /// The number of a token, e.g. of [`END_TOKEN`].
+    /// The id of a token, e.g. of [`END_TOKEN`].
     pub fn token(&self, text: &str) -> Option<u32> {
         self.inner.token_to_id(text)
     }
 }
 
-/// What a tokenizer puts before and behind every text.
+/// The tokens that a tokenizer adds before and after every text.
 fn around(inner: &tokenizers::Tokenizer) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
-    let encode = |special| Ok(inner.encode("a", special).map_err(failed)?.get_ids().to_vec());
-    let (plain, whole): (Vec<u32>, Vec<u32>) = (encode(false)?, encode(true)?);
+    let [plain, whole] = [false, true].map(|special| inner.encode("a", special));
+    let (plain, whole) = (plain.map_err(failed)?, whole.map_err(failed)?);
+    let (plain, whole) = (plain.get_ids(), whole.get_ids());
+    // A vocabulary without the letter.
     if plain.is_empty() {
-        return Ok((whole, Vec::new()));
+        return Ok((whole.to_vec(), Vec::new()));
     }
-    let is_here = |from: &usize| whole[*from..].starts_with(&plain);
-    match (0..=whole.len().saturating_sub(plain.len())).find(is_here) {
+    match whole.windows(plain.len()).position(|window| window == plain) {
         Some(from) => Ok((whole[..from].to_vec(), whole[from + plain.len()..].to_vec())),
-        None => Err(TokenizerError::Failed("its post-processor changes the tokens of a text".to_owned())),
+        None => Err(TokenizerError::Failed(
+            "its post-processor changes tokens inside a text".to_owned(),
+        )),
     }
+}
+
+fn write(path: &Path, text: String) -> Result<(), TokenizerError> {
+    fs::write(path, text).map_err(|error| wrong(path, error))
+}
+
+fn wrong(path: &Path, problem: impl Display) -> TokenizerError {
+    TokenizerError::File { path: path.to_owned(), problem: problem.to_string() }
 }
 
 fn failed(error: tokenizers::Error) -> TokenizerError {
@@ -302,6 +350,20 @@ mod tests {
     }
 
     #[test]
+    fn a_beginning_has_as_many_tokens_and_ends_with_a_character() {
+        let tokenizer = Tokenizer::train(TEXTS.into_iter(), 300).unwrap();
+        let text = "Marie Curie 你好 naïve";
+        assert_eq!(tokenizer.beginning(text, 1000).unwrap(), text);
+        let all = tokenizer.encode_continuation(text).unwrap();
+        for count in 0..all.len() {
+            let cut = tokenizer.beginning(text, count).unwrap();
+            assert!(text.starts_with(cut) && cut.len() < text.len(), "{count}: {cut}");
+            assert!(tokenizer.encode_continuation(cut).unwrap().len() <= count, "{count}: {cut}");
+        }
+        assert_eq!(tokenizer.special_texts(), [BEGIN_TOKEN, END_TOKEN, PADDING_TOKEN]);
+    }
+
+    #[test]
     fn a_written_tokenizer_is_read() {
         let directory = tempfile::tempdir().unwrap();
         let tokenizer = Tokenizer::train(TEXTS.into_iter(), 300).unwrap();
@@ -309,11 +371,21 @@ mod tests {
         let copy = tempfile::tempdir().unwrap();
         crate::model::copy_companions(directory.path(), copy.path()).unwrap();
         let read = Tokenizer::load(copy.path()).unwrap();
-        assert_eq!(read.encode_prompt(TEXTS[1]).unwrap(), tokenizer.encode_prompt(TEXTS[1]).unwrap());
+        assert_eq!(
+            read.encode_prompt(TEXTS[1]).unwrap(),
+            tokenizer.encode_prompt(TEXTS[1]).unwrap()
+        );
         fs::write(copy.path().join("tokenizer.json"), "{}").unwrap();
         assert!(
-            Tokenizer::load(copy.path()).err().unwrap().to_string().contains("tokenizer.json: it is not a tokenizer")
+            Tokenizer::load(copy.path())
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("tokenizer.json: it is not a tokenizer")
         );
-        assert!(matches!(Tokenizer::train(TEXTS.into_iter(), 100), Err(TokenizerError::VocabularyTooSmall(100))));
+        assert!(matches!(
+            Tokenizer::train(TEXTS.into_iter(), 100),
+            Err(TokenizerError::VocabularyTooSmall(100))
+        ));
     }
 }

@@ -1,166 +1,138 @@
-//! What an algorithm is: its words, its settings with their defaults, and its loss.
+//! An algorithm: its name, its settings with defaults, and its loss.
+
+use strum::{EnumCount, IntoStaticStr, VariantArray};
 
 use super::{
     Dual,
-    answer::{Answer, Label, PairOfAnswers, Statistics},
+    answer::{Desirability, LossAnswer, PairOfAnswers, Statistics},
 };
 
-/// A preference algorithm.
+/// A preference algorithm, an entry of [`super::ALGORITHMS`].
 #[derive(Debug)]
 pub struct Algorithm {
-    /// The word after `algorithm =` in a recipe.
+    /// Value of `algorithm` in a recipe.
     pub name: &'static str,
-    /// What TRL calls it, where it has it: a `loss_type`, or a trainer.
+    /// TRL's name, where TRL has it: a `loss_type` or a trainer.
     pub trl: Option<&'static str>,
-    /// The loss in formulas, in the notation of the docs.
+    /// Formula of the loss, in the notation of the docs.
     pub formula: &'static str,
-    /// Who proposed it, and where.
+    /// Authors, year and arXiv number.
     pub source: &'static str,
-    /// The settings that it has, with their defaults; any other is an error.
+    /// Its settings with defaults; any other is an error.
     pub settings: &'static [(Setting, f64)],
-    /// Its loss.
+    /// Its loss, and what a row of it depends on.
     pub(super) loss: Loss,
-    /// What is measured as an answer's reward.
-    pub(super) reward: Reward,
-    /// Whether log-ratios go through an f-divergence first, where one is chosen: only where the two answers' scores are
-    /// subtracted, since each has a term of the prompt that nothing else cancels (as TRL).
+    /// Quantity that is logged as a completion's reward.
+    pub(super) reward: RewardKind,
+    /// Whether log-ratios may go through an f-divergence first. Only where the two completions'
+    /// scores are subtracted, since each has a term of the prompt that nothing else cancels (as in
+    /// TRL).
     pub takes_divergence: bool,
 }
 
-/// What a loss is a function of.
+/// What a loss depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Loss {
-    /// The two answers of a pair.
-    Pair(fn(&PairOfAnswers, &Settings) -> Dual),
+    /// The two completions of a pair.
+    Pair(fn(&PairOfAnswers, &ObjectiveSettings) -> Dual),
     /// The margin of a pair, once the batch's margins have been sorted.
-    Sorted(Sorted, fn(Dual, &Settings) -> Dual),
-    /// One answer with its label; the mean is over answers, a pair's two count as one each.
-    Single(OfAnswer),
-    /// The same, but where there are pairs the mean is over them: their two answers' losses add up.
-    Each(OfAnswer),
-    /// No preference at all.
+    Sorted(Sorted, fn(Dual, &ObjectiveSettings) -> Dual),
+    /// One completion with its label; the mean is over completions, and a pair counts as two.
+    Single(AnswerLoss),
+    /// One completion with its label; with pairs the mean is over pairs, whose two losses add up.
+    Each(AnswerLoss),
+    /// No preference term: the likelihood term is the loss.
     Nothing,
 }
 
-/// What is measured as an answer's reward, in units of beta.
+/// Quantity that is logged as a completion's reward, in units of beta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reward {
-    /// The policy's log-probability less the reference's.
+pub(super) enum RewardKind {
+    /// Log-probability under the policy minus that under the reference model.
     AgainstReference,
-    /// The policy's log-probability; there is no reference.
+    /// Log-probability under the policy, without reference model.
     Summed,
-    /// The same per token.
+    /// Log-probability under the policy per token.
     PerToken,
-    /// The same through AlphaPO's curve.
+    /// Log-probability under the policy per token, through AlphaPO's curve.
     Curved,
 }
 
-/// The loss of an answer by itself.
-pub(super) type OfAnswer = fn(&Answer, Label, &Statistics, &Settings) -> Dual;
+/// The loss of a single completion.
+pub(super) type AnswerLoss = fn(&LossAnswer, Desirability, &Statistics, &ObjectiveSettings) -> Dual;
 
-/// What is sorted before it is compared (Melnyk et al. 2024).
+/// Quantities that are sorted before comparison (Melnyk et al. 2024).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sorted {
-    /// The policy's margins against the reference's.
+    /// Margins of the policy against those of the reference model.
     Margins,
-    /// The log-ratios of chosen against those of rejected answers.
+    /// Log-ratios of chosen against those of rejected completions.
     Answers,
 }
 
-/// A number, or a choice, that an algorithm can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A number or a choice of an algorithm.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, EnumCount, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "snake_case")]
 pub enum Setting {
-    /// How far the policy may leave the reference; larger is nearer.
+    /// KL regularisation strength; larger stays closer to the reference model.
     Beta,
-    /// The probability that a label is wrong.
+    /// Probability that a label is wrong.
     LabelSmoothing,
-    /// Log-ratios per token instead of per answer.
+    /// Log-ratios per token instead of per completion.
     Average,
-    /// The margin by which the chosen answer shall win.
+    /// Margin by which the chosen completion should win.
     Gamma,
-    /// The same as a share of beta.
+    /// The margin as a share of beta.
     GammaOverBeta,
-    /// The exponent of AlphaPO's reward.
+    /// Exponent of AlphaPO's reward.
     Alpha,
-    /// DiscoPOP's temperature.
+    /// Temperature of DiscoPOP's mixture of two losses.
     Temperature,
-    /// The margin at which the hinge of SLiC is content.
+    /// Margin at which SLiC's hinge is zero.
     Delta,
-    /// The weight of the chosen answer's summed log-likelihood in SLiC.
+    /// Weight of the chosen completion's summed log-likelihood in SLiC.
     Lambda,
-    /// The weight of a desirable answer.
+    /// The weight of a desirable completion.
     DesirableWeight,
-    /// The weight of an undesirable answer.
+    /// The weight of an undesirable completion.
     UndesirableWeight,
-    /// The weight of the term over single facts.
+    /// Weight of the term over single facts.
     FactWeight,
-    /// The weight of a wrong fact in it; a right one weighs 1.
+    /// Weight of an unsupported fact in that term; a supported one has 1.
     WrongFactWeight,
     /// Whether rewards are compared with their running mean.
     RunningShift,
-    /// What the margin must reach where only the rejected answer is wrong.
+    /// Margin that is required where only the rejected completion has unsupported facts.
     FactMargin,
-    /// The weight of the chosen answer's negative log-likelihood per token.
-    NllWeight,
+    /// Weight of the chosen completion's negative log-likelihood per token.
+    RpoAlpha,
 }
 
 /// The values of all settings.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Settings([f64; Setting::ALL.len()]);
+pub(super) struct ObjectiveSettings([f64; Setting::COUNT]);
 
 impl Setting {
-    /// All of them.
-    pub const ALL: [Self; 16] = [
-        Self::Beta,
-        Self::LabelSmoothing,
-        Self::Average,
-        Self::Gamma,
-        Self::GammaOverBeta,
-        Self::Alpha,
-        Self::Temperature,
-        Self::Delta,
-        Self::Lambda,
-        Self::DesirableWeight,
-        Self::UndesirableWeight,
-        Self::FactWeight,
-        Self::WrongFactWeight,
-        Self::RunningShift,
-        Self::FactMargin,
-        Self::NllWeight,
-    ];
+    /// All settings, in the order of the variants.
+    pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// Its word in a recipe.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Beta => "beta",
-            Self::LabelSmoothing => "label_smoothing",
-            Self::Average => "average",
-            Self::Gamma => "gamma",
-            Self::GammaOverBeta => "gamma_over_beta",
-            Self::Alpha => "alpha",
-            Self::Temperature => "temperature",
-            Self::Delta => "delta",
-            Self::Lambda => "lambda",
-            Self::DesirableWeight => "desirable_weight",
-            Self::UndesirableWeight => "undesirable_weight",
-            Self::FactWeight => "fact_weight",
-            Self::WrongFactWeight => "wrong_fact_weight",
-            Self::RunningShift => "running_shift",
-            Self::FactMargin => "fact_margin",
-            Self::NllWeight => "nll_weight",
-        }
+    /// Its name in a recipe.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
-    /// Whether it is `true` or `false`.
+    /// Whether its value is `true` or `false`.
     pub fn is_flag(self) -> bool {
         matches!(self, Self::Average | Self::RunningShift)
     }
 }
 
-impl Settings {
-    /// The defaults of an algorithm; what it does not have is 0.
+impl ObjectiveSettings {
+    /// The defaults of an algorithm; settings that it does not have are 0.
     pub(super) fn of(algorithm: &Algorithm) -> Self {
-        let mut settings = Self([0.0; Setting::ALL.len()]);
+        let mut settings = Self([0.0; Setting::COUNT]);
         algorithm.settings.iter().for_each(|(setting, value)| settings.set(*setting, *value));
         settings
     }
@@ -182,7 +154,7 @@ impl Settings {
         self.get(Setting::LabelSmoothing)
     }
 
-    /// The margin by which the chosen answer shall win, however it was said.
+    /// The margin by which the chosen completion should win, from either setting.
     pub(super) fn gamma(&self) -> f64 {
         self.get(Setting::Gamma) + self.beta() * self.get(Setting::GammaOverBeta)
     }

@@ -1,16 +1,17 @@
-//! Numbers that know their derivatives, so that a loss is written as its formula and its gradient follows.
+//! Dual numbers, so that a loss is written as its formula and its gradient follows.
 //!
-//! Forward-mode differentiation (Wengert 1964, doi 10.1145/355586.364791) by two variables. The functions that losses are
-//! made of are written so that neither they nor their derivatives overflow.
+//! Forward-mode differentiation (Wengert 1964, doi 10.1145/355586.364791) by two variables. The
+//! functions are written so that neither they nor their derivatives overflow.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// A number with its derivatives by the log-probabilities of a chosen (or only) and of a rejected answer.
+/// A number with its derivatives by the log-probabilities of a chosen (or only) and of a rejected
+/// completion.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::tuning) struct Dual {
-    /// The number.
+    /// The number itself.
     pub value: f64,
-    /// Its derivatives.
+    /// Its derivatives by the two log-probabilities.
     pub by: [f64; 2],
 }
 
@@ -22,13 +23,14 @@ impl Dual {
         Self { value, by }
     }
 
-    /// A number that depends on neither.
+    /// A number that depends on neither variable.
     pub(super) fn constant(value: f64) -> Self {
         Self { value, by: [0.0; 2] }
     }
 
-    /// A function of the number, from the function's value and slope there.
+    /// Applies a function, given its value and slope.
     fn through(self, value: f64, slope: f64) -> Self {
+        // An infinite slope of a constant would give NaN, although the constant has no derivative.
         Self { value, by: self.by.map(|by| if by == 0.0 { 0.0 } else { slope * by }) }
     }
 
@@ -48,11 +50,13 @@ impl Dual {
         self.through(-softplus(-self.value), sigmoid(-self.value))
     }
 
-    /// `log(1 - e^x)` for negative numbers (Mächler 2012, "Accurately computing log(1 - exp(-|a|))").
+    /// `log(1 - e^x)` for negative numbers (Mächler 2012, "Accurately computing log(1 -
+    /// exp(-|a|))").
     pub(super) fn log_one_minus_exp(self) -> Self {
-        // A probability of one has no odds; the nearest number below keeps them finite.
+        // A probability of one has infinite odds; the nearest number below keeps them finite.
         let x = self.value.min(-f64::EPSILON);
-        let value = if x > -std::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() };
+        let value =
+            if x > -std::f64::consts::LN_2 { (-x.exp_m1()).ln() } else { (-x.exp()).ln_1p() };
         self.through(value, x.exp() / x.exp_m1())
     }
 
@@ -60,12 +64,12 @@ impl Dual {
         self.through(self.value * self.value, 2.0 * self.value)
     }
 
-    /// The number where it is positive, else 0.
+    /// The number if positive, else 0.
     pub(super) fn positive(self) -> Self {
         if self.value > 0.0 { self } else { Self::constant(0.0) }
     }
 
-    /// The number, held constant where it is above a bound.
+    /// The number, constant above a bound.
     pub(super) fn at_most(self, bound: f64) -> Self {
         if self.value > bound { Self::constant(bound) } else { self }
     }
@@ -84,7 +88,10 @@ impl Add for Dual {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { value: self.value + other.value, by: [self.by[0] + other.by[0], self.by[1] + other.by[1]] }
+        Self {
+            value: self.value + other.value,
+            by: [self.by[0] + other.by[0], self.by[1] + other.by[1]],
+        }
     }
 }
 
@@ -109,8 +116,10 @@ impl Mul for Dual {
 
     #[expect(clippy::suspicious_arithmetic_impl, reason = "the product rule is a sum")]
     fn mul(self, other: Self) -> Self {
-        let by = |which: usize| self.by[which] * other.value + self.value * other.by[which];
-        Self { value: self.value * other.value, by: [by(0), by(1)] }
+        let by = std::array::from_fn(|which| {
+            self.by[which] * other.value + self.value * other.by[which]
+        });
+        Self { value: self.value * other.value, by }
     }
 }
 
@@ -164,9 +173,13 @@ mod tests {
         for (name, function) in functions {
             for x in [-3.0, -0.4, 0.7, 3.3] {
                 let step = 1e-6;
-                let difference = function(Dual::constant(x + step)) - function(Dual::constant(x - step));
+                let difference =
+                    function(Dual::constant(x + step)) - function(Dual::constant(x - step));
                 let found = function(Dual::variable(x, 1)).by;
-                assert!((found[1] - difference.value / (2.0 * step)).abs() < 1e-6, "{name} at {x}: {found:?}");
+                assert!(
+                    (found[1] - difference.value / (2.0 * step)).abs() < 1e-6,
+                    "{name} at {x}: {found:?}"
+                );
                 assert_eq!(found[0], 0.0);
             }
         }

@@ -1,8 +1,10 @@
-//! What preference tuning minimises. One file a family; a new algorithm is an entry in one of them, and a line in the list.
+//! Losses of preference tuning. One file per family; a new algorithm is an entry in one of them and
+//! a line in the list.
 //!
-//! Notation (as in the papers): `w` is the chosen, `l` the rejected answer, `|y|` an answer's tokens, `l_y` its
-//! log-probability under the policy, `a_y = l_y/|y|`; `u`, `v` (or `r`) are log-probabilities under the policy less those
-//! under the reference, `c` the same through an f-divergence, `h = c_w - c_l`; `σ` is the logistic function. All in nats.
+//! Notation (as in the papers): `w` is the chosen, `l` the rejected completion, `|y|` a
+//! completion's tokens, `l_y` its log-probability under the policy, `a_y = l_y/|y|`; `u`, `v` (or
+//! `r`) are log-probabilities under the policy less those under the reference, `c` the same through
+//! an f-divergence, `h = c_w - c_l`; `σ` is the logistic function. All in nats.
 
 mod algorithm;
 mod answer;
@@ -14,6 +16,7 @@ mod pointwise;
 mod prospect;
 mod recipe;
 mod reference_free;
+mod reward;
 mod squared;
 mod table;
 mod transport;
@@ -23,13 +26,14 @@ pub use answer::Divergence;
 pub use recipe::{Objective, ObjectiveError};
 pub use table::algorithms_table;
 
-pub(super) use answer::{Label, Statistics};
-pub(super) use batch::{Row, RowLoss, Scored};
+pub(super) use answer::{Desirability, LossRow, ScoredCompletion, Statistics};
+pub(super) use batch::RowLoss;
 
-use algorithm::{Loss, Reward, Settings, Sorted};
+use algorithm::{Loss, ObjectiveSettings, RewardKind, Sorted};
 use dual::Dual;
 
-/// All algorithms, in the order in which docs list them.
+// A slice and not an enum, so that a new algorithm touches no `match`.
+/// All algorithms, in the order of the docs.
 pub const ALGORITHMS: &[&Algorithm] = &[
     &logistic::DPO,
     &logistic::DPO_NORM,

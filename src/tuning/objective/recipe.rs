@@ -1,21 +1,19 @@
-//! An objective as a recipe states it: one algorithm or a weighted sum of several, with their settings.
+//! An objective in a recipe: one algorithm or a weighted sum of several, with settings.
 
 use super::{
-    ALGORITHMS, Algorithm, Divergence, Dual, Loss, Reward, Scored, Setting,
-    Setting::{Alpha, Beta, Gamma, GammaOverBeta, LabelSmoothing, NllWeight},
-    Settings,
-    reference_free::curved,
+    ALGORITHMS, Algorithm, Divergence, Loss, ObjectiveSettings, RewardKind, Setting,
+    Setting::{Gamma, GammaOverBeta, LabelSmoothing, RpoAlpha},
 };
 
-/// What a tuning run minimises.
+/// The objective of a tuning run.
 #[derive(Clone, Debug)]
 pub struct Objective {
     /// The algorithms whose losses add up.
     pub(super) terms: Vec<Term>,
-    /// What log-ratios go through.
+    /// The f-divergence of log-ratios.
     pub(super) divergence: Divergence,
-    /// The weight of the chosen answer's negative log-likelihood per token.
-    pub nll_weight: f64,
+    /// Weight of the chosen completion's negative log-likelihood per token.
+    pub rpo_alpha: f64,
 }
 
 /// One algorithm in a sum.
@@ -23,40 +21,47 @@ pub struct Objective {
 pub(super) struct Term {
     pub algorithm: &'static Algorithm,
     pub weight: f64,
-    pub settings: Settings,
+    pub settings: ObjectiveSettings,
 }
 
-/// Why words and numbers do not make an objective.
+/// Why parameters do not form an objective.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectiveError {
-    /// There is no such algorithm.
-    #[error("there is no algorithm `{0}`; known ones: {known}", known = known_names())]
+    /// No algorithm has this name.
+    #[error("unknown algorithm `{0}`; known: {known}", known = known_names())]
     Unknown(String),
-    /// A setting was given that no algorithm of the objective has.
+    /// A setting that no algorithm of the objective has.
     #[error("`{setting}` is not a parameter of the algorithm `{algorithm}`, which has {known}")]
     Foreign {
-        /// The setting.
+        /// Its name in a recipe.
         setting: &'static str,
-        /// The algorithm.
+        /// Name of the algorithm or sum.
         algorithm: String,
-        /// What it has.
+        /// The settings that it has.
         known: String,
     },
-    /// The value of a setting makes no sense for the algorithm.
+    /// A setting out of its range for the algorithm.
     #[error("`{setting}` of the algorithm `{algorithm}` must be {right}")]
     Range {
-        /// The setting.
+        /// Its name in a recipe.
         setting: &'static str,
-        /// The algorithm.
+        /// Name of the algorithm.
         algorithm: &'static str,
-        /// What would be right.
+        /// The allowed range, in words.
         right: &'static str,
     },
-    /// One margin was said in two ways.
-    #[error("`gamma` and `gamma_over_beta` say the same margin in two ways; give one of them")]
+    /// All weights are 0.
+    #[error(
+        "`desirable_weight` and `undesirable_weight` of the algorithm `{0}` are both 0, so that \
+        its loss is empty"
+    )]
+    NoWeight(&'static str),
+    /// Both settings of the margin are given.
+    #[error("`gamma` and `gamma_over_beta` both set the margin; give one of them")]
     TwoMargins,
-    /// The algorithm does not look at log-ratios, or at plain ones only.
-    #[error("the algorithm `{0}` takes no `divergence` but reverse_kl; those that do are {known}", known = with_divergence())]
+    /// The algorithm does not support f-divergences.
+    #[error("the algorithm `{0}` supports only `f_divergence_type = \"reverse_kl\"`; other \
+    divergences work with {known}", known = with_divergence())]
     Divergence(&'static str),
 }
 
@@ -66,17 +71,18 @@ impl ObjectiveError {
         match self {
             Self::Unknown(_) => "algorithm",
             Self::Foreign { setting, .. } | Self::Range { setting, .. } => setting,
+            Self::NoWeight(_) => Setting::DesirableWeight.name(),
             Self::TwoMargins => GammaOverBeta.name(),
-            Self::Divergence(_) => "divergence",
+            Self::Divergence(_) => "f_divergence_type",
         }
     }
 }
 
 impl Objective {
-    /// The weighted sum of algorithms with these settings, which each of them takes over that has them.
+    /// The weighted sum of algorithms; each takes over the settings that it has.
     ///
     /// # Errors
-    /// Names the algorithm that there is not, and the setting that is none of theirs, or out of its range.
+    /// Names the unknown algorithm, or the setting that is foreign or out of range.
     pub fn new(
         sum: &[(&str, f64)],
         given: &[(Setting, f64)],
@@ -86,9 +92,15 @@ impl Objective {
         for (name, weight) in sum {
             let found = ALGORITHMS.iter().find(|algorithm| algorithm.name == *name);
             let algorithm = *found.ok_or_else(|| ObjectiveError::Unknown((*name).to_owned()))?;
-            terms.push(Term { algorithm, weight: *weight, settings: Settings::of(algorithm) });
+            terms.push(Term {
+                algorithm,
+                weight: *weight,
+                settings: ObjectiveSettings::of(algorithm),
+            });
         }
-        if [Gamma, GammaOverBeta].iter().all(|margin| given.iter().any(|(setting, _)| setting == margin)) {
+        let is_given = [Gamma, GammaOverBeta]
+            .map(|margin| given.iter().any(|(setting, _)| *setting == margin));
+        if is_given == [true; 2] {
             return Err(ObjectiveError::TwoMargins);
         }
         for (setting, value) in given {
@@ -101,15 +113,22 @@ impl Objective {
                 return Err(foreign(*setting, &terms));
             }
         }
+        // After all settings: only both weights together show that nothing would be learnt.
+        if let Some(term) = terms.iter().find(|term| term.is_idle()) {
+            return Err(ObjectiveError::NoWeight(term.algorithm.name));
+        }
         if let Some(term) = divergence.and_then(|divergence| without(divergence, &terms)) {
             return Err(ObjectiveError::Divergence(term.algorithm.name));
         }
-        let said = given.iter().find(|(setting, _)| *setting == NllWeight).map(|(_, weight)| *weight);
-        let by_default = terms.iter().map(|term| term.weight * term.settings.get(NllWeight)).sum();
-        Ok(Self { terms, divergence: divergence.unwrap_or_default(), nll_weight: said.unwrap_or(by_default) })
+        // Given once, the weight counts for the whole sum; defaults count as the algorithms do.
+        let rpo_alpha = given.iter().find(|(setting, _)| *setting == RpoAlpha).map_or_else(
+            || terms.iter().map(|term| term.weight * term.settings.get(RpoAlpha)).sum(),
+            |(_, weight)| *weight,
+        );
+        Ok(Self { terms, divergence: divergence.unwrap_or_default(), rpo_alpha })
     }
 
-    /// One algorithm with its defaults, but for these settings.
+    /// One algorithm with its defaults and these settings.
     ///
     /// # Errors
     /// As [`Objective::new`].
@@ -117,56 +136,51 @@ impl Objective {
         Self::new(&[(name, 1.0)], given, None)
     }
 
-    /// The value of a setting of the first algorithm that has it, for whoever records it.
+    /// The value of a setting of the first algorithm that has it, for records.
     pub fn setting(&self, setting: Setting) -> Option<f64> {
-        if setting == NllWeight {
-            return Some(self.nll_weight);
+        if setting == RpoAlpha {
+            return Some(self.rpo_alpha);
         }
-        self.terms.iter().find(|term| term.algorithm.has(setting)).map(|term| term.settings.get(setting))
+        self.terms
+            .iter()
+            .find(|term| term.algorithm.has(setting))
+            .map(|term| term.settings.get(setting))
     }
 
-    /// The algorithms' names.
+    /// Names of the algorithms, in the order of the sum.
     pub fn names(&self) -> Vec<&'static str> {
         self.terms.iter().map(|term| term.algorithm.name).collect()
     }
 
-    /// What is measured as an answer's reward: by the first algorithm.
-    pub(in crate::tuning) fn reward(&self, answer: &Scored) -> f64 {
-        let Term { algorithm, settings, .. } = &self.terms[0];
-        let log_probability = match algorithm.reward {
-            Reward::AgainstReference => answer.ratio(),
-            Reward::Summed => answer.policy,
-            Reward::PerToken => answer.policy / answer.tokens,
-            Reward::Curved => curved(Dual::constant(answer.policy / answer.tokens), settings.get(Alpha)).value,
-        };
-        self.setting(Beta).unwrap_or(1.0) * log_probability
+    /// The algorithm that defines rewards.
+    pub(super) fn first(&self) -> &Term {
+        &self.terms[0]
     }
 
-    /// What is measured as an answer's log-probability: per token where the first algorithm looks at it so (as TRL).
-    pub(in crate::tuning) fn log_probability(&self, answer: &Scored) -> f64 {
-        match self.terms[0].algorithm.reward {
-            Reward::AgainstReference | Reward::Summed => answer.policy,
-            Reward::PerToken | Reward::Curved => answer.policy / answer.tokens,
-        }
-    }
-
-    /// Whether any loss looks at the reference.
+    /// Whether any loss needs the reference model.
     pub fn needs_reference(&self) -> bool {
-        self.terms.iter().any(|term| term.algorithm.reward == Reward::AgainstReference)
+        self.terms.iter().any(|term| term.algorithm.reward == RewardKind::AgainstReference)
     }
 
-    /// Whether answers without a partner can be learnt from.
+    /// Whether single labelled completions are supported.
     pub fn takes_single_answers(&self) -> bool {
-        let alone = |term: &Term| matches!(term.algorithm.loss, Loss::Single(_) | Loss::Each(_) | Loss::Nothing);
-        self.terms.iter().all(alone)
+        self.terms.iter().all(|term| {
+            matches!(term.algorithm.loss, Loss::Single(_) | Loss::Each(_) | Loss::Nothing)
+        })
     }
 
-    /// Whether it needs to know how far the policy has moved on answers to other prompts.
+    /// Whether the loss of a completion depends on other completions or on its label; otherwise
+    /// only desirable ones are trained on.
+    pub fn compares(&self) -> bool {
+        self.terms.iter().any(|term| !matches!(term.algorithm.loss, Loss::Nothing))
+    }
+
+    /// Whether a loss needs the log-ratio on completions of other prompts (KTO's reference point).
     pub fn needs_reference_point(&self) -> bool {
         self.terms.iter().any(|term| term.algorithm.has(Setting::DesirableWeight))
     }
 
-    /// Whether it looks at the single facts of answers.
+    /// Whether a loss uses single facts of completions.
     pub fn looks_at_facts(&self) -> bool {
         self.terms.iter().any(Term::looks_at_facts)
     }
@@ -192,19 +206,31 @@ impl Term {
         self.settings.get(Setting::FactWeight) > 0.0
     }
 
+    /// Whether both labels have weight 0 and the loss has no other term.
+    fn is_idle(&self) -> bool {
+        let weights = [Setting::DesirableWeight, Setting::UndesirableWeight];
+        let counts_none = weights.iter().all(|weight| self.settings.get(*weight) == 0.0);
+        self.algorithm.has(weights[0]) && counts_none && !self.looks_at_facts()
+    }
+
     fn give(&mut self, setting: Setting, value: f64) -> Result<(), ObjectiveError> {
         let algorithm = self.algorithm.name;
-        let wrong = |right| Err(ObjectiveError::Range { setting: setting.name(), algorithm, right });
-        match setting {
-            LabelSmoothing if algorithm == "exo" && value == 0.0 => return wrong("above 0, e.g. 0.001"),
-            NllWeight if algorithm == "sft" && value == 0.0 => return wrong("above 0: there is nothing else to learn"),
-            LabelSmoothing if algorithm == "robust" && value >= 0.5 => return wrong("below 0.5"),
-            // The margin said in the other way takes the place of the default.
-            GammaOverBeta => self.settings.set(Gamma, 0.0),
-            _ => {}
-        }
-        self.settings.set(setting, value);
-        Ok(())
+        let right = match setting {
+            // Its loss has the logarithm of the smoothing.
+            LabelSmoothing if algorithm == "exo" && value == 0.0 => "above 0, e.g. 0.001",
+            RpoAlpha if algorithm == "sft" && value == 0.0 => "above 0: its loss has no other term",
+            // At one half the loss is divided by 0.
+            LabelSmoothing if algorithm == "robust" && value >= 0.5 => "below 0.5",
+            _ => {
+                // A margin in the other form replaces the default.
+                if setting == GammaOverBeta {
+                    self.settings.set(Gamma, 0.0);
+                }
+                self.settings.set(setting, value);
+                return Ok(());
+            }
+        };
+        Err(ObjectiveError::Range { setting: setting.name(), algorithm, right })
     }
 }
 
@@ -216,38 +242,50 @@ impl Algorithm {
 }
 
 fn known_names() -> String {
-    ALGORITHMS.iter().map(|algorithm| format!("`{}`", algorithm.name)).collect::<Vec<_>>().join(", ")
+    ALGORITHMS
+        .iter()
+        .map(|algorithm| format!("`{}`", algorithm.name))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
-/// The algorithm of a sum that cannot have a divergence. Beside others, `sft` only adds its likelihood.
+/// The algorithm of a sum that does not support a divergence.
 fn without(divergence: Divergence, terms: &[Term]) -> Option<&Term> {
-    let is_plain = divergence == Divergence::ReverseKl;
-    let cannot = |term: &&Term| match term.algorithm.loss {
+    terms.iter().find(|term| match term.algorithm.loss {
+        // Beside others, `sft` only adds its likelihood.
         Loss::Nothing => terms.len() == 1,
-        _ if is_plain => term.algorithm.reward != Reward::AgainstReference,
+        _ if divergence == Divergence::ReverseKl => {
+            term.algorithm.reward != RewardKind::AgainstReference
+        }
         _ => !term.algorithm.takes_divergence,
-    };
-    terms.iter().find(cannot)
+    })
 }
 
 fn with_divergence() -> String {
-    let names = ALGORITHMS.iter().filter(|algorithm| algorithm.takes_divergence).map(|algorithm| algorithm.name);
-    names.collect::<Vec<_>>().join(", ")
+    let algorithms = ALGORITHMS.iter().filter(|algorithm| algorithm.takes_divergence);
+    algorithms.map(|algorithm| algorithm.name).collect::<Vec<_>>().join(", ")
 }
 
 fn foreign(setting: Setting, terms: &[Term]) -> ObjectiveError {
     let names: Vec<&str> = terms.iter().map(|term| term.algorithm.name).collect();
-    let mut known: Vec<Setting> =
-        terms.iter().flat_map(|term| term.algorithm.settings.iter().map(|(setting, _)| *setting)).collect();
+    let mut known: Vec<Setting> = terms
+        .iter()
+        .flat_map(|term| term.algorithm.settings.iter().map(|(setting, _)| *setting))
+        .collect();
     known.sort_unstable();
     known.dedup();
-    let known: Vec<String> = known.into_iter().map(|setting| format!("`{}`", setting.name())).collect();
-    ObjectiveError::Foreign { setting: setting.name(), algorithm: names.join(" + "), known: known.join(", ") }
+    let known: Vec<String> =
+        known.into_iter().map(|setting| format!("`{}`", setting.name())).collect();
+    ObjectiveError::Foreign {
+        setting: setting.name(),
+        algorithm: names.join(" + "),
+        known: known.join(", "),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Setting::Beta, *};
 
     #[test]
     fn what_does_not_fit_is_named() {
@@ -259,33 +297,77 @@ mod tests {
             (foreign.setting(), foreign.to_string().as_str()),
             (
                 "average",
-                "`average` is not a parameter of the algorithm `dpo`, which has `beta`, `label_smoothing`, `nll_weight`"
+                "`average` is not a parameter of the algorithm `dpo`, which has `beta`, \
+                `label_smoothing`, `rpo_alpha`"
             )
         );
         let smoothing = |value| [(LabelSmoothing, value)];
-        assert!(error(&[("exo", 1.0)], &smoothing(0.0), None).to_string().ends_with("must be above 0, e.g. 0.001"));
-        assert!(error(&[("robust", 1.0)], &smoothing(0.5), None).to_string().ends_with("must be below 0.5"));
-        assert!(error(&[("sft", 1.0)], &[(NllWeight, 0.0)], None).to_string().contains("must be above 0"));
-        assert_eq!(error(&[("simpo", 1.0)], &[(Gamma, 1.0), (GammaOverBeta, 0.5)], None), ObjectiveError::TwoMargins);
+        assert!(
+            error(&[("exo", 1.0)], &smoothing(0.0), None)
+                .to_string()
+                .ends_with("must be above 0, e.g. 0.001")
+        );
+        assert!(
+            error(&[("robust", 1.0)], &smoothing(0.5), None)
+                .to_string()
+                .ends_with("must be below 0.5")
+        );
+        assert!(
+            error(&[("sft", 1.0)], &[(RpoAlpha, 0.0)], None)
+                .to_string()
+                .contains("must be above 0")
+        );
+        let weights = [(Setting::DesirableWeight, 0.0), (Setting::UndesirableWeight, 0.0)];
+        for name in ["kto", "fact_kto"] {
+            let facts = (Setting::FactWeight, 0.0);
+            let given =
+                if name == "kto" { weights.to_vec() } else { [&weights[..], &[facts]].concat() };
+            assert_eq!(error(&[(name, 1.0)], &given, None), ObjectiveError::NoWeight(name));
+        }
+        Objective::new(&[("kto", 1.0)], &weights[..1], None).unwrap();
+        Objective::new(&[("fact_kto", 1.0)], &weights, None).unwrap();
+        assert_eq!(
+            error(&[("simpo", 1.0)], &[(Gamma, 1.0), (GammaOverBeta, 0.5)], None),
+            ObjectiveError::TwoMargins
+        );
         for name in ["kto", "nca", "bco", "sppo", "aot", "apo_zero", "apo_down", "simpo", "sft"] {
             let found = error(&[(name, 1.0)], &[], Some(Divergence::ForwardKl));
             assert_eq!(found, ObjectiveError::Divergence(name));
         }
-        assert_eq!(error(&[("orpo", 1.0)], &[], Some(Divergence::ReverseKl)), ObjectiveError::Divergence("orpo"));
-        Objective::new(&[("kto", 1.0)], &[], Some(Divergence::ReverseKl)).unwrap();
-        Objective::new(&[("dpo", 1.0), ("sft", 0.5)], &[], Some(Divergence::JensenShannon)).unwrap();
-        assert!(
-            error(&[("dop", 1.0)], &[], None).to_string().starts_with("there is no algorithm `dop`; known ones: `dpo`")
+        assert_eq!(
+            error(&[("orpo", 1.0)], &[], Some(Divergence::ReverseKl)),
+            ObjectiveError::Divergence("orpo")
         );
-        Objective::new(&[("dpo", 1.0), ("ipo", 0.5)], &[(Setting::Average, 0.0), (Beta, 0.2)], None).unwrap();
+        Objective::new(&[("kto", 1.0)], &[], Some(Divergence::ReverseKl)).unwrap();
+        Objective::new(&[("dpo", 1.0), ("sft", 0.5)], &[], Some(Divergence::JensenShannon))
+            .unwrap();
+        assert!(
+            error(&[("dop", 1.0)], &[], None)
+                .to_string()
+                .starts_with("unknown algorithm `dop`; known: `dpo`")
+        );
+        Objective::new(
+            &[("dpo", 1.0), ("ipo", 0.5)],
+            &[(Setting::Average, 0.0), (Beta, 0.2)],
+            None,
+        )
+        .unwrap();
     }
 
     #[test]
     fn names_are_unique_and_defaults_fit() {
         for (index, algorithm) in ALGORITHMS.iter().enumerate() {
-            assert!(ALGORITHMS[..index].iter().all(|other| other.name != algorithm.name), "{}", algorithm.name);
+            assert!(
+                ALGORITHMS[..index].iter().all(|other| other.name != algorithm.name),
+                "{}",
+                algorithm.name
+            );
             Objective::plain(algorithm.name, &[]).unwrap();
-            assert!(algorithm.has(NllWeight) && !algorithm.formula.is_empty() && !algorithm.source.is_empty());
+            assert!(
+                algorithm.has(RpoAlpha)
+                    && !algorithm.formula.is_empty()
+                    && !algorithm.source.is_empty()
+            );
         }
     }
 }

@@ -1,8 +1,9 @@
-//! Alignment by optimal transport: the distribution of a batch's margins, not each of them, is to lie above the reference's.
+//! Alignment by optimal transport: the distribution of a batch's margins, not each of them, should
+//! exceed the reference model's.
 
 use super::{
-    Algorithm, Loss, Reward,
-    Setting::{Beta, LabelSmoothing, NllWeight},
+    Algorithm, Loss, RewardKind,
+    Setting::{Beta, LabelSmoothing, RpoAlpha},
     Sorted,
     logistic::smoothed,
 };
@@ -12,9 +13,9 @@ pub(super) const AOT: Algorithm = Algorithm {
     trl: Some("aot"),
     formula: "dpo of d_i = sort(l_w - l_l)_i - sort(ref l_w - ref l_l)_i, over the whole batch",
     source: "Melnyk et al. 2024, arXiv 2406.05882",
-    settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
+    settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (RpoAlpha, 0.0)],
     loss: Loss::Sorted(Sorted::Margins, smoothed),
-    reward: Reward::AgainstReference,
+    reward: RewardKind::AgainstReference,
     takes_divergence: false,
 };
 
@@ -23,8 +24,8 @@ pub(super) const AOT_UNPAIRED: Algorithm = Algorithm {
     trl: Some("aot_unpaired"),
     formula: "dpo of d_i = sort(u)_i - sort(v)_i, over the whole batch",
     source: "Melnyk et al. 2024, arXiv 2406.05882",
-    settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (NllWeight, 0.0)],
+    settings: &[(Beta, 0.1), (LabelSmoothing, 0.0), (RpoAlpha, 0.0)],
     loss: Loss::Sorted(Sorted::Answers, smoothed),
-    reward: Reward::AgainstReference,
+    reward: RewardKind::AgainstReference,
     takes_divergence: false,
 };

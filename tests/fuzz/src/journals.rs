@@ -1,4 +1,4 @@
-//! Reads damaged journals: they may be refused, but never panic, and what can be read comes back.
+//! Reads damaged journals: errors are fine, panics are not, and readable events survive.
 
 #![no_main]
 

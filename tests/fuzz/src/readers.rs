@@ -1,20 +1,20 @@
-//! Hands damaged files to the readers of model directories: they may refuse them, but never panic.
+//! Reads damaged files of model directories: errors are fine, panics are not.
 //!
-//! The first byte of an input says which file of a whole directory it replaces, the others are the file.
+//! The first byte of an input selects the file that the rest replaces.
 
 #![no_main]
 
 use std::{fs, path::Path, sync::LazyLock};
 
 use apeft::{
-    language::Content,
-    model::{Adapter, Encoder, ModelConfig, Place, Transformer},
+    model::{Adapter, Encoder, GgufModel, LARGEST_FILE, ModelConfig, Placement, Transformer},
+    rows::Content,
 };
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
-/// What may be damaged.
-const FILES: [&str; 8] = [
+/// Files that may be damaged.
+const FILES: [&str; 9] = [
     "model.safetensors",
     "config.json",
     "tokenizer.json",
@@ -23,9 +23,10 @@ const FILES: [&str; 8] = [
     "adapter_config.json",
     "adapter_model.safetensors",
     "chat_template.jinja",
+    "model.gguf",
 ];
 
-/// A whole directory, in memory where the system has such a place.
+/// An intact directory, in memory if the system has such a file system.
 static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
     let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     for from in ["../data/tiny-llama", "../data/models/llama/adapter"] {
@@ -34,17 +35,24 @@ static WHOLE: LazyLock<TempDir> = LazyLock::new(|| {
             fs::copy(&path, folder.path().join(path.file_name().unwrap())).unwrap();
         }
     }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/gguf/llama.gguf");
+    fs::copy(file, folder.path().join("model.gguf")).unwrap();
     folder
 });
 
-/// Leaves each whole file in the corpus, from which damage starts.
+/// Writes each intact file to the corpus as a seed.
 fn seed_corpus() {
     for (choice, name) in FILES.iter().enumerate() {
         if let Ok(bytes) = fs::read(WHOLE.path().join(name)) {
-            fs::write(format!("corpus/readers/whole-{name}"), [&[choice as u8], bytes.as_slice()].concat()).unwrap();
+            fs::write(
+                format!("corpus/readers/whole-{name}"),
+                [&[choice as u8], bytes.as_slice()].concat(),
+            )
+            .unwrap();
         }
     }
-    let template = b"\x07{% for m in messages %}{{ m.role | upper }}: {{ m.content.strip() }}{% endfor %}";
+    let template =
+        b"\x07{% for m in messages %}{{ m.role | upper }}: {{ m.content.strip() }}{% endfor %}";
     fs::write("corpus/readers/whole-template", template).unwrap();
 }
 
@@ -62,14 +70,20 @@ fuzz_target!(init: seed_corpus(), |input: &[u8]| {
     }
 });
 
-/// Reads what a file of this name can have damaged.
+/// Reads everything that a file of this name affects.
 fn read(directory: &Path, name: &str) {
     match name {
         "model.safetensors" | "config.json" | "generation_config.json" => {
-            let _ = Transformer::load(directory, &Place::cpu());
+            let _ = Transformer::load(directory, &Placement::cpu());
+        }
+        "model.gguf" => {
+            let out = tempfile::tempdir_in(directory).unwrap();
+            if let Ok(model) = GgufModel::open(&directory.join(name)) {
+                let _ = model.write(out.path(), "auto", LARGEST_FILE);
+            }
         }
         "adapter_config.json" | "adapter_model.safetensors" => {
-            if let Ok(mut model) = Transformer::load(directory, &Place::cpu()) {
+            if let Ok(mut model) = Transformer::load(directory, &Placement::cpu()) {
                 let _ = Adapter::load(directory, &mut model);
             }
         }

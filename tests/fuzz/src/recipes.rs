@@ -1,4 +1,4 @@
-//! Reads and plans damaged recipes: they may be refused, but never panic.
+//! Reads and plans damaged recipes: errors are fine, panics are not.
 
 #![no_main]
 
@@ -11,14 +11,15 @@ use tempfile::TempDir;
 static FOLDER: LazyLock<TempDir> =
     LazyLock::new(|| tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap());
 
-/// Leaves each recipe that ships in the corpus, from which damage starts.
+/// Writes each shipped recipe to the corpus as a seed.
 fn seed_corpus() {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     for folder in [recipes.clone(), recipes.join("ablations")] {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "toml") {
-                fs::copy(&path, Path::new("corpus/recipes").join(path.file_name().unwrap())).unwrap();
+                fs::copy(&path, Path::new("corpus/recipes").join(path.file_name().unwrap()))
+                    .unwrap();
             }
         }
     }

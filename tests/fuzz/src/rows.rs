@@ -1,12 +1,12 @@
-//! Reads damaged rows of each type: they may be refused with a line, but never panic.
+//! Reads damaged rows of each type: errors with a line are fine, panics are not.
 //!
-//! The first byte of an input chooses the type of the rows, the others are the file.
+//! The first byte of an input selects the type of rows, the rest is the file.
 
 #![no_main]
 
 use std::{fs, path::Path, sync::LazyLock};
 
-use apeft::language::{Claim, Document, LabelledAnswer, Pair, Prompt, Response, Verdict, json_lines};
+use apeft::rows::{Claim, Document, LabelledAnswer, Pair, Prompt, Response, Verdict, json_lines};
 use libfuzzer_sys::fuzz_target;
 use serde::{Serialize, de::DeserializeOwned};
 use tempfile::TempDir;
@@ -26,7 +26,11 @@ const SEEDS: [&str; 7] = [
 
 fn seed_corpus() {
     for (choice, seed) in SEEDS.iter().enumerate() {
-        fs::write(format!("corpus/rows/seed-{choice}"), [&[choice as u8], seed.as_bytes()].concat()).unwrap();
+        fs::write(
+            format!("corpus/rows/seed-{choice}"),
+            [&[choice as u8], seed.as_bytes()].concat(),
+        )
+        .unwrap();
     }
 }
 
@@ -45,7 +49,7 @@ fuzz_target!(init: seed_corpus(), |input: &[u8]| {
     }
 });
 
-/// What was read is read again from what it is written as.
+/// Rows survive a round trip.
 fn round_trip<T: DeserializeOwned + Serialize>(path: &Path) {
     let Ok(rows) = json_lines::read::<T>(path) else { return };
     json_lines::write(path, &rows).unwrap();

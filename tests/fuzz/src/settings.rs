@@ -1,6 +1,6 @@
-//! Hands arbitrary `--set` arguments to a right recipe: they may be refused, but never panic.
+//! Applies arbitrary `--set` arguments to a valid recipe: errors are fine, panics are not.
 //!
-//! An input is one setting a line. What is refused is also rendered, since messages cut texts at spans.
+//! An input has one setting per line. Errors are also rendered, since messages cut texts at spans.
 
 #![no_main]
 
@@ -9,8 +9,9 @@ use std::{fs, path::PathBuf, sync::LazyLock};
 use apeft::{plan, recipe::Recipe, stage::registry};
 use libfuzzer_sys::fuzz_target;
 
-static RECIPE: LazyLock<PathBuf> =
-    LazyLock::new(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/smoke.toml")));
+static RECIPE: LazyLock<PathBuf> = LazyLock::new(|| {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/smoke.toml"))
+});
 
 fn seed_corpus() {
     let seeds = [

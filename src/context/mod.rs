@@ -1,0 +1,14 @@
+//! What a kind of stage works with: its context, artifact types, events, devices, and the guard of
+//! programs.
+
+pub mod artifact;
+mod attempt;
+mod backend;
+mod files;
+pub mod guard;
+#[cfg(test)]
+pub(crate) mod test_support;
+
+pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent};
+pub use backend::{HostMemory, backend, gpus, host_memory, is_built_for_gpus};
+pub use files::{read_json, write_csv, write_json};

@@ -1,0 +1,466 @@
+//! Asks the calls of a stage: from the log, and what it lacks from the server by several threads.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::SystemTime,
+};
+
+use serde_json::{Map, Value, json};
+use ureq::Agent;
+
+use super::{
+    address,
+    budget::{Budget, OverBudget, expected_cost},
+    call::{Call, log_name},
+    error::EndpointError,
+    http::{self, Sent},
+    pace::Pace,
+    reply::{Malformed, Reply, TokenUsage},
+    secret::ApiKey,
+    settings::{Endpoint, NamedEndpoint, Replay, missing_variable},
+};
+use crate::{
+    digest::{Digest, digest_value},
+    seed::Seed,
+    store::{CallLog, Store, StoreError},
+};
+
+/// Asks the calls of one stage.
+#[derive(Debug)]
+pub struct Client {
+    name: String,
+    endpoint: Endpoint,
+    url: String,
+    key: Option<ApiKey>,
+    log: CallLog,
+    agent: Agent,
+    pace: Pace,
+    budget: Budget,
+    counts: Counts,
+    /// Keys whose cost is counted: each call once, however often its answer is used.
+    counted: Mutex<BTreeSet<Digest>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    asked: AtomicUsize,
+    replayed: AtomicUsize,
+    retries: AtomicUsize,
+}
+
+/// What a client has done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallTally {
+    /// Calls that the server answered.
+    pub asked: usize,
+    /// Calls that the log answered.
+    pub replayed: usize,
+    /// Repeated requests.
+    pub retries: usize,
+    /// Tokens of all prompts and answers.
+    pub tokens: (u64, u64),
+    /// Cost of all calls; none without prices.
+    pub cost: Option<f64>,
+    /// Answers without numbers of tokens, which were estimated.
+    pub uncounted: usize,
+}
+
+impl fmt::Display for CallTally {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, replayed, retries, tokens: (input, output), cost, uncounted } = self;
+        write!(formatter, "{asked} calls asked")?;
+        if *retries > 0 {
+            write!(formatter, " ({retries} retries)")?;
+        }
+        write!(formatter, ", {replayed} from the log; {input} input and {output} output tokens")?;
+        if let Some(cost) = cost {
+            write!(formatter, ", cost {cost:.4}")?;
+        }
+        match uncounted {
+            0 => Ok(()),
+            count => write!(formatter, " (estimated for {count} answers without `usage`)"),
+        }
+    }
+}
+
+/// One batch of calls.
+struct CallBatch<'a> {
+    calls: Vec<&'a Call>,
+    next: AtomicUsize,
+    done: AtomicUsize,
+    stop: AtomicBool,
+    error: Mutex<Option<EndpointError>>,
+    refusals: Refusals,
+    progress: &'a (dyn Fn(usize) + Sync),
+}
+
+/// What becomes of calls that a server does not accept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Refusals {
+    /// The first one is an error.
+    Fail,
+    /// They are logged, and have no answer.
+    Keep,
+}
+
+/// Key of the log line of a refusal. It is not that of the answer, which the call gets where it
+/// must be answered.
+fn refusal_key(call: &Call) -> Digest {
+    digest_value("refused call", &json!(call.key.to_string()))
+}
+
+impl Client {
+    /// A client whose log lies in the store of this folder.
+    ///
+    /// # Errors
+    /// If the API key is missing or the log cannot be read.
+    pub fn open(named: &NamedEndpoint, store: &Path, seed: &Seed) -> Result<Self, EndpointError> {
+        let NamedEndpoint { name, table } = named;
+        let key = table.api_key_env.as_deref().and_then(ApiKey::from_environment);
+        if let Some(variable) = missing_variable(table) {
+            let (endpoint, variable) = (name.clone(), variable.to_owned());
+            return Err(EndpointError::NoKey { endpoint, variable });
+        }
+        // A log that is only read may lie on a write-protected disk.
+        let store = match table.replay {
+            Replay::Record => Store::open(store)?,
+            Replay::Only => Store::look(store, true)?,
+        };
+        Ok(Self {
+            name: name.clone(),
+            url: address::of_call(&table.url, table.api.path()),
+            key,
+            log: CallLog::open(store, &log_name(table))?,
+            agent: http::agent(table.timeout, table.concurrency),
+            pace: Pace::new(table.requests_per_minute, table.backoff, seed),
+            budget: Budget::new(table),
+            counts: Counts::default(),
+            counted: Mutex::default(),
+            endpoint: table.clone(),
+        })
+    }
+
+    /// Settings of the endpoint.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Answers of the calls, in their order. Equal calls are asked once. `progress` gets the number
+    /// of calls that are answered.
+    ///
+    /// # Errors
+    /// If a call is refused, or not answered after the last retry; the answers to the others are
+    /// logged.
+    pub fn ask(
+        &self,
+        calls: &[Call],
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Reply>, EndpointError> {
+        self.ask_distinct(calls, Refusals::Fail, progress)?;
+        calls.iter().map(|call| self.logged(call)).collect()
+    }
+
+    /// As [`Client::ask`], but none for a call that the server does not accept (status 400, 413 or
+    /// 422), such as one with a longer answer than its context. Such refusals are logged too.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_what_is_accepted(
+        &self,
+        calls: &[Call],
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Option<Reply>>, EndpointError> {
+        self.ask_distinct(calls, Refusals::Keep, progress)?;
+        let answered = |call: &Call| self.log.holds(&call.key).then(|| self.logged(call));
+        calls.iter().map(|call| answered(call).transpose()).collect()
+    }
+
+    /// Makes sure that the log has the answers to calls.
+    fn ask_distinct(
+        &self,
+        calls: &[Call],
+        refusals: Refusals,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<(), EndpointError> {
+        let mut seen = BTreeSet::new();
+        let distinct = calls.iter().filter(|call| seen.insert(call.key));
+        let (known, missing): (Vec<&Call>, Vec<&Call>) =
+            distinct.partition(|call| self.is_logged(call, refusals));
+        for call in &known {
+            // Counted before anything is sent, so that `max_cost` holds over restarts.
+            self.replay(call)?;
+        }
+        self.check_replay(&missing, known.len() + missing.len())?;
+        progress(known.len());
+        let batch = CallBatch {
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(known.len()),
+            stop: AtomicBool::new(false),
+            error: Mutex::new(None),
+            calls: missing,
+            refusals,
+            progress,
+        };
+        self.ask_missing(batch)
+    }
+
+    fn is_logged(&self, call: &Call, refusals: Refusals) -> bool {
+        self.log.holds(&call.key)
+            || refusals == Refusals::Keep && self.log.holds(&refusal_key(call))
+    }
+
+    /// What was done so far.
+    pub fn tally(&self) -> CallTally {
+        let spent = self.budget.spent();
+        let [asked, replayed, retries] =
+            [&self.counts.asked, &self.counts.replayed, &self.counts.retries]
+                .map(|count| count.load(Ordering::Relaxed));
+        CallTally {
+            asked,
+            replayed,
+            retries,
+            tokens: (spent.usage.input, spent.usage.output),
+            cost: self.endpoint.prices().map(|_| spent.cost),
+            uncounted: spent.uncounted,
+        }
+    }
+
+    fn check_replay(&self, missing: &[&Call], all: usize) -> Result<(), EndpointError> {
+        match (self.endpoint.replay, missing.first()) {
+            (Replay::Only, Some(first)) => Err(EndpointError::NotRecorded {
+                endpoint: self.name.clone(),
+                missing: missing.len(),
+                all,
+                label: first.label.clone(),
+                damaged: match self.log.damaged() {
+                    0 => String::new(),
+                    count => {
+                        format!("; {count} lines of {} are damaged", self.log.path().display())
+                    }
+                },
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn ask_missing(&self, batch: CallBatch<'_>) -> Result<(), EndpointError> {
+        let threads = self.endpoint.concurrency.min(batch.calls.len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                let worker = thread::Builder::new().spawn_scoped(scope, || self.work(&batch));
+                if let Err(error) = worker {
+                    batch.fail(EndpointError::Client {
+                        endpoint: self.name.clone(),
+                        problem: format!("{error}{}", crate::diagnostic::limit(&error)),
+                    });
+                }
+            }
+        });
+        let error = batch.error.into_inner().unwrap_or_else(PoisonError::into_inner);
+        error.map_or(Ok(()), Err)
+    }
+
+    /// One thread: takes calls until none is left or one has failed.
+    fn work(&self, batch: &CallBatch<'_>) {
+        while !batch.stop.load(Ordering::Relaxed) {
+            let index = batch.next.fetch_add(1, Ordering::Relaxed);
+            let Some(call) = batch.calls.get(index) else { return };
+            match self.answer(call, batch) {
+                Ok(true) => {
+                    let done = batch.done.fetch_add(1, Ordering::Relaxed) + 1;
+                    (batch.progress)(done);
+                }
+                Ok(false) => return,
+                Err(error) => batch.fail(error),
+            }
+        }
+    }
+
+    /// Makes sure that the log has the answer to a call; false if the batch was stopped.
+    fn answer(&self, call: &Call, batch: &CallBatch<'_>) -> Result<bool, EndpointError> {
+        // Another stage or run may be asking the same.
+        let _claim = self.log.claim(&call.key)?;
+        if self.is_logged(call, batch.refusals) {
+            self.replay(call)?;
+            return Ok(true);
+        }
+        let mut retry = 0;
+        loop {
+            if !self.pace.wait_turn(&batch.stop) {
+                return Ok(false);
+            }
+            let reserved = self.reserve(call)?;
+            let failed = match self.send(call, reserved, batch.refusals)? {
+                None => return Ok(true),
+                Some(failed) => failed,
+            };
+            if retry == self.endpoint.max_retries {
+                return Err(self.unanswered(
+                    call,
+                    format!("{} ({} attempts)", failed.problem, u64::from(retry) + 1),
+                ));
+            }
+            tracing::debug!(call = call.label, retry, "{}", failed.problem);
+            self.counts.retries.fetch_add(1, Ordering::Relaxed);
+            let mut wait = self.pace.backoff(&call.key, retry);
+            if let Some(asked) = failed.wait {
+                // The server speaks for all of its requests.
+                self.pace.pause(asked);
+                wait = wait.max(asked);
+            }
+            if !Pace::sleep(wait, &batch.stop) {
+                return Ok(false);
+            }
+            retry += 1;
+        }
+    }
+
+    /// Sends a request once; the answer is logged.
+    fn send(
+        &self,
+        call: &Call,
+        reserved: f64,
+        refusals: Refusals,
+    ) -> Result<Option<http::Failed>, EndpointError> {
+        let sent = http::post(&self.agent, &self.url, self.key.as_ref(), &call.body.to_string());
+        let (answer, reply) = match sent {
+            Sent::Answered(answer) => {
+                let reply = Reply::read(&answer, call.wants_log_probs);
+                (answer, reply)
+            }
+            Sent::Failed(failed) => {
+                self.budget.settle(reserved, if failed.may_cost { reserved } else { 0.0 });
+                return Ok(Some(failed));
+            }
+            Sent::Invalid(problem) if refusals == Refusals::Keep => {
+                self.budget.settle(reserved, 0.0);
+                let record = self.record(call, "refusal", json!(problem));
+                self.log.append(&refusal_key(call), record)?;
+                return Ok(None);
+            }
+            Sent::Invalid(problem) | Sent::Refused(problem) => {
+                self.budget.settle(reserved, 0.0);
+                return Err(self.unanswered(call, problem));
+            }
+        };
+        match reply {
+            Ok(reply) => {
+                self.log.append(&call.key, self.record(call, "answer", answer))?;
+                self.counts.asked.fetch_add(1, Ordering::Relaxed);
+                self.count_once(call, reserved, reply.usage);
+                Ok(None)
+            }
+            Err(Malformed::NoLogProbs) => {
+                self.budget.settle(reserved, reserved);
+                Err(EndpointError::NoLogProbs { endpoint: self.name.clone() })
+            }
+            // Servers under load answer without choices; those that always do are told in the end.
+            Err(Malformed::Other(problem)) => {
+                self.budget.settle(reserved, reserved);
+                Ok(Some(http::Failed { problem, wait: None, may_cost: true }))
+            }
+        }
+    }
+
+    fn record(&self, call: &Call, name: &str, value: Value) -> Map<String, Value> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let fields = [
+            ("at", json!(since.as_secs())),
+            ("api", json!(self.endpoint.api)),
+            ("request", call.body.clone()),
+            (name, value),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    fn reserve(&self, call: &Call) -> Result<f64, EndpointError> {
+        self.budget.reserve(call).map_err(|OverBudget { spent, next, most }| {
+            EndpointError::TooExpensive { endpoint: self.name.clone(), spent, next, most }
+        })
+    }
+
+    fn unanswered(&self, call: &Call, problem: String) -> EndpointError {
+        let (endpoint, label) = (self.name.clone(), call.label.clone());
+        EndpointError::Unanswered { endpoint, label, problem }
+    }
+
+    /// The logged answer to a call.
+    fn logged(&self, call: &Call) -> Result<Reply, EndpointError> {
+        let unreadable =
+            |problem: String| EndpointError::Unreadable { label: call.label.clone(), problem };
+        let line = self.log.find(&call.key)?;
+        let line = line.ok_or_else(|| unreadable("it is gone from the log".to_owned()))?;
+        Reply::read(&line["answer"], call.wants_log_probs).map_err(|problem| match problem {
+            Malformed::NoLogProbs => EndpointError::NoLogProbs { endpoint: self.name.clone() },
+            Malformed::Other(problem) => unreadable(problem),
+        })
+    }
+
+    /// Counts the tokens and the cost of a logged call; a refusal has none.
+    fn replay(&self, call: &Call) -> Result<(), EndpointError> {
+        self.counts.replayed.fetch_add(1, Ordering::Relaxed);
+        if !self.log.holds(&call.key) {
+            return Ok(());
+        }
+        let reply = self.logged(call)?;
+        self.count_once(call, 0.0, reply.usage);
+        Ok(())
+    }
+
+    fn count_once(&self, call: &Call, reserved: f64, usage: Option<TokenUsage>) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let cost = if counted.insert(call.key) { self.budget.count(call, usage) } else { 0.0 };
+        self.budget.settle(reserved, cost);
+    }
+}
+
+impl CallBatch<'_> {
+    /// Keeps the first error, and stops the other threads.
+    fn fail(&self, error: EndpointError) {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the calls of a stage are expected to need.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expected {
+    /// Number of distinct calls.
+    pub calls: usize,
+    /// Of these in the log.
+    pub logged: usize,
+    /// Cost of the others, by the length of prompts and the longest answers; none without prices.
+    pub cost: Option<f64>,
+}
+
+/// What some calls are expected to need; reads the log in the store of this folder and changes
+/// nothing.
+///
+/// # Errors
+/// If the log cannot be read.
+pub fn expected(
+    named: &NamedEndpoint,
+    store: &Path,
+    calls: &[Call],
+) -> Result<Expected, StoreError> {
+    let endpoint = &named.table;
+    let log = CallLog::open(Store::look(store, true)?, &log_name(endpoint))?;
+    let mut seen = BTreeSet::new();
+    let mut found = Expected { cost: endpoint.prices().map(|_| 0.0), ..Expected::default() };
+    for call in calls.iter().filter(|call| seen.insert(call.key)) {
+        found.calls += 1;
+        if log.holds(&call.key) {
+            found.logged += 1;
+        } else if let (Some(sum), Some(cost)) = (&mut found.cost, expected_cost(endpoint, call)) {
+            *sum += cost;
+        }
+    }
+    Ok(found)
+}

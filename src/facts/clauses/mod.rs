@@ -1,0 +1,21 @@
+//! Clauses of a sentence as claims: lists, coordinated verbs, relative clauses, appositions,
+//! participles and brackets become facts of their own, each with its subject.
+
+mod bracket;
+mod claims;
+mod coordination;
+mod denial;
+mod emit;
+mod extras;
+mod lexeme;
+mod list;
+mod past;
+mod phrase;
+mod predicate;
+mod reading;
+mod sentence;
+mod subject;
+mod tag;
+mod verbs;
+
+pub use claims::extract_clauses;

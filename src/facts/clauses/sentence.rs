@@ -1,0 +1,476 @@
+//! Splits a sentence: brackets, what leads to the subject, the subject, and its predicates.
+
+use crate::facts::{
+    subject::{Pronouns, is_expletive, leads},
+    token::Token,
+    topic::Topic,
+};
+
+use super::{
+    emit::{Emitter, FactText},
+    lexeme::{Lexeme, Tag},
+    phrase::{View, named, trimmed},
+    reading::lexemes,
+    subject::{Meaning, Subject},
+};
+
+/// Maximum words of a sentence that is split; longer ones are lists or no language.
+const LONGEST: usize = 150;
+
+/// Maximum words and marks of who reports something.
+const LONGEST_REPORT: usize = 12;
+/// Words of reports.
+const REPORTS: &[&str] = &[
+    "say",
+    "said",
+    "says",
+    "claim",
+    "claimed",
+    "claims",
+    "believed",
+    "rumored",
+    "rumoured",
+    "alleged",
+    "allegedly",
+    "reportedly",
+    "supposedly",
+];
+/// Words that deny what is reported: not each part of it is denied.
+const DENIALS: &[&str] = &[
+    "untrue",
+    "false",
+    "unlikely",
+    "impossible",
+    "doubtful",
+    "no",
+    "nobody",
+    "nothing",
+    "none",
+    "few",
+    "denied",
+    "denies",
+    "deny",
+    "doubted",
+    "disputed",
+    "refuted",
+    "disproved",
+    "debunked",
+    "myth",
+    "misconception",
+    "lie",
+    "falsehood",
+    "hoax",
+];
+/// Words of conditions and of alternatives.
+const OPEN: &[&str] = &["if", "unless", "neither", "either", "would", "might", "whether", "nor"];
+
+/// A sentence, or a part of one.
+pub(super) struct Stretch<'a> {
+    /// Its letters, and where it begins and ends among them.
+    pub(super) letters: &'a [char],
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Its words, placed from its beginning on.
+    pub(super) words: &'a [Token],
+    /// Whom it is about.
+    pub(super) about: &'a Topic,
+    /// The pronouns that mean the topic.
+    pub(super) pronouns: Pronouns,
+}
+
+impl Stretch<'_> {
+    /// The facts that it states, and whether words are in none of them; none where it cannot be
+    /// split safely.
+    pub(super) fn split(&self) -> Option<(Vec<FactText>, bool)> {
+        let Self { letters, words, about, pronouns, .. } = *self;
+        if words.len() > LONGEST {
+            return None;
+        }
+        let lexemes = lexemes(letters, self.start, words, self.end);
+        let report = report(&lexemes, is_expletive(words));
+        if !is_plain(&lexemes[report..]) || (report == 0 && is_expletive(words)) {
+            return None;
+        }
+        let meaning = Meaning { about, pronouns, tokens: words, lexemes: &lexemes };
+        let mut splitter = Splitter { meaning, emitter: Emitter::new(meaning, letters, report) };
+        let view: View = (report..lexemes.len()).collect();
+        splitter.clause(&view, None).then(|| splitter.emitter.drafts())
+    }
+}
+
+/// How many words and marks say who reports the rest: `According to Bo,`, `It is said that`. They
+/// come back before each fact.
+fn report(lexemes: &[Lexeme], is_expletive: bool) -> usize {
+    let first = |tag: Tag, word: &str| {
+        let end = lexemes.len().min(LONGEST_REPORT);
+        lexemes[..end].iter().position(|one| one.tag == tag && (word.is_empty() || one.is(&[word])))
+    };
+    let according = lexemes.len() > 1 && lexemes[0].is(&["according"]) && lexemes[1].tag == Tag::To;
+    if according {
+        return first(Tag::Comma, "").map_or(0, |comma| comma + 1);
+    }
+    let Some(that) = first(Tag::Relative, "that") else { return 0 };
+    let said = &lexemes[..that];
+    let says = said.last().is_some_and(|last| last.tag == Tag::Verb)
+        || reports(said)
+        || (is_expletive && said.get(1).is_some_and(|second| second.tag == Tag::Be));
+    // A denial is of the whole: not both are said.
+    let denies =
+        said.iter().any(|one| one.has(&[Tag::Not, Tag::Comma, Tag::Link]) || one.is(DENIALS));
+    if says && !denies { that + 1 } else { 0 }
+}
+
+/// Whether words end with the verb of a report, and not with the noun `claim`.
+fn reports(said: &[Lexeme]) -> bool {
+    let Some((last, before)) = said.split_last().filter(|(last, _)| last.is(REPORTS)) else {
+        return false;
+    };
+    let verb_follows = before.last().is_some_and(|before| match before.tag {
+        Tag::Name => !before.possessive,
+        Tag::Word => last.is(&["claim"]) && before.word.ends_with('s'),
+        // `some claim that`, but `the claim that`
+        _ => before.tag == Tag::Pronoun || before.is(&["some", "many", "several"]),
+    });
+    !last.is(&["claim", "claims"]) || verb_follows
+}
+
+/// Whether `that` at a place links a clause with a subject of its own: `evidence that she sang`.
+/// What comes before may deny or doubt that clause. A relative `that` has its verb next.
+fn links_clause(lexemes: &[Lexeme], at: usize) -> bool {
+    let tag = |at: usize| lexemes.get(at).map(|lexeme| lexeme.tag);
+    let is_that = tag(at) == Some(Tag::Relative) && lexemes[at].is(&["that"]);
+    // After a relative pronoun a noun is read as a verb: `evidence that women were there`.
+    let is_noun =
+        || tag(at + 1) == Some(Tag::Verb) && matches!(tag(at + 2), Some(Tag::Be | Tag::Auxiliary));
+    let subject = matches!(tag(at + 1), Some(Tag::Pronoun | Tag::Owner | Tag::Name | Tag::Article));
+    is_that && (subject || is_noun())
+}
+
+/// Whether a sentence states what it says: no report, no condition.
+fn is_plain(lexemes: &[Lexeme]) -> bool {
+    // `thought that`, `according to`, `rather than`, `not in Oslo but in Bergen`
+    let tied = lexemes.windows(2).any(|pair| {
+        (pair[0].tag == Tag::Verb && pair[1].tag == Tag::Relative && pair[1].is(&["that"]))
+            || (pair[0].is(&["according"]) && pair[1].tag == Tag::To)
+            || (pair[0].is(&["rather", "other"]) && pair[1].is(&["than"]))
+            || (pair[0].is(&["but"])
+                && pair[0].tag == Tag::Link
+                && pair[1].has(&[Tag::Preposition, Tag::Article, Tag::Word])
+                && lexemes.iter().any(|lexeme| lexeme.tag == Tag::Not))
+    });
+    let linked = (0..lexemes.len()).any(|at| links_clause(lexemes, at));
+    !tied && !linked && !lexemes.iter().any(|lexeme| lexeme.is(REPORTS) || lexeme.is(OPEN))
+}
+
+/// A sentence on its way to facts.
+pub(super) struct Splitter<'a> {
+    pub(super) meaning: Meaning<'a>,
+    pub(super) emitter: Emitter<'a>,
+}
+
+impl<'a> Splitter<'a> {
+    pub(super) fn lexeme(&self, at: usize) -> &'a Lexeme {
+        &self.meaning.lexemes[at]
+    }
+
+    pub(super) fn tag(&self, view: &[usize], at: usize) -> Option<Tag> {
+        view.get(at).map(|place| self.meaning.lexemes[*place].tag)
+    }
+
+    /// Splits a clause with brackets; whether it has a verb.
+    fn clause(&mut self, view: &[usize], inherited: Option<&Subject>) -> bool {
+        let (view, brackets) = self.without_brackets(view);
+        let mut subject: Option<Subject> = inherited.cloned();
+        let mut done = false;
+        for part in self.coordinated(&view) {
+            match self.simple(&part, subject.as_ref()) {
+                Some(found) => {
+                    subject = Some(found);
+                    done = true;
+                }
+                // Facts of earlier parts are written already, so that this part is kept unsplit.
+                None if done => self.emitter.whole(&part, subject.as_ref()),
+                None => return false,
+            }
+        }
+        for (anchor, inside) in brackets {
+            self.bracket(&anchor, &inside);
+        }
+        done
+    }
+
+    /// The clauses that stand side by side, each with a subject of its own.
+    fn coordinated(&self, view: &[usize]) -> Vec<View> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        for at in 1..view.len() {
+            let links = match self.tag(view, at) {
+                Some(Tag::Mark) => self.subject_then_verb(view, at + 1, false),
+                Some(Tag::And) => {
+                    self.subject_then_verb(view, at + 1, self.tag(view, at - 1) != Some(Tag::Comma))
+                }
+                Some(Tag::Link) => {
+                    self.lexeme(view[at]).is(&["but", "so", "while", "whereas", "although"])
+                        && self.subject_then_verb(view, at + 1, false)
+                }
+                Some(Tag::Comma) => {
+                    self.tag(view, at + 1) == Some(Tag::Pronoun)
+                        && at > from + 3
+                        && self.has_verb(&view[from..at])
+                        && self.leading(&view[from..]).is_none()
+                }
+                _ => false,
+            };
+            if links && self.has_verb(&view[from..at]) {
+                found.push(trimmed(&view[from..at], self.meaning.lexemes));
+                from = at + 1;
+            }
+        }
+        found.push(trimmed(&view[from..], self.meaning.lexemes));
+        found.retain(|part| !part.is_empty());
+        found
+    }
+
+    fn has_verb(&self, view: &[usize]) -> bool {
+        view.iter().any(|at| self.lexeme(*at).has(&[Tag::Verb, Tag::Be, Tag::Auxiliary]))
+    }
+
+    /// Whether a subject with its verb begins here; only a pronoun where `only_pronoun`.
+    fn subject_then_verb(&self, view: &[usize], from: usize, only_pronoun: bool) -> bool {
+        let Some(first) = view.get(from).map(|at| self.lexeme(*at)) else { return false };
+        let is_subject = first.has(&[Tag::Pronoun, Tag::Owner, Tag::Article, Tag::Name]);
+        let verb = (from + 1..view.len().min(from + 8)).find(|at| {
+            self.tag(view, *at)
+                .is_some_and(|tag| matches!(tag, Tag::Be | Tag::Auxiliary | Tag::Verb))
+        });
+        let Some(verb) = verb else { return false };
+        let between = &view[from..verb];
+        let plain = between.iter().all(|at| {
+            self.lexeme(*at).has(&[
+                Tag::Pronoun,
+                Tag::Owner,
+                Tag::Article,
+                Tag::Name,
+                Tag::Word,
+                Tag::Adverb,
+                Tag::Number,
+                Tag::Gerund,
+            ]) || self.lexeme(*at).is(&["of"])
+        });
+        let strong = first.tag == Tag::Pronoun
+            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb)
+            || first.tag == Tag::Owner;
+        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
+        let short =
+            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
+        is_subject && plain && strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
+    }
+
+    /// Where what leads to the subject ends: the place of the subject.
+    fn leading(&self, view: &[usize]) -> Option<usize> {
+        let first = self.lexeme(*view.first()?);
+        let begins = leads(&first.word)
+            || first.has(&[Tag::Adverb, Tag::Gerund, Tag::Preposition, Tag::Link])
+            || (first.tag == Tag::Verb)
+            || first.tag == Tag::To;
+        // What stands for the topic is the subject, even if it looks like a lead.
+        if !begins || self.meaning.is_topic(&view[..1]) {
+            return None;
+        }
+        let comma = (1..view.len()).find(|at| {
+            self.tag(view, *at) == Some(Tag::Comma)
+                && (self.subject_then_verb_anywhere(view, at + 1))
+        });
+        // `In 2013 he transferred`
+        let pronoun = (1..view.len().min(8)).find(|at| {
+            self.lexeme(view[*at]).tag == Tag::Pronoun
+                && self.meaning.is_topic(&view[*at..at + 1])
+                && first.has(&[Tag::Preposition, Tag::Adverb])
+        });
+        match (comma.map(|at| at + 1), pronoun) {
+            (Some(comma), Some(pronoun)) => Some(comma.min(pronoun)),
+            (comma, pronoun) => comma.or(pronoun),
+        }
+    }
+
+    fn subject_then_verb_anywhere(&self, view: &[usize], from: usize) -> bool {
+        let Some(first) = view.get(from).map(|at| self.lexeme(*at)) else { return false };
+        let named = self.meaning.about.mention(self.meaning.tokens, first.token).is_some();
+        named
+            || first.tag == Tag::Pronoun
+            || first.tag == Tag::Owner
+            || self.subject_then_verb(view, from, false)
+    }
+
+    /// Splits a clause with one subject, and returns that subject.
+    fn simple(&mut self, view: &[usize], inherited: Option<&Subject>) -> Option<Subject> {
+        let start = self.leading(view).unwrap_or(0);
+        let (lead, rest) = view.split_at(start);
+        let lead = trimmed(lead, self.meaning.lexemes);
+        let verb = self.verb(rest)?;
+        let head = &rest[..verb];
+        let adverbs =
+            head.iter().rev().take_while(|at| self.lexeme(**at).has(&[Tag::Adverb, Tag::Not]));
+        let adverbs = adverbs.count();
+        let (head, group) = (&head[..head.len() - adverbs], &rest[verb - adverbs..]);
+        let (head, about) = self.apposition(head);
+        let subject = match (head.is_empty(), inherited) {
+            (true, Some(subject)) => subject.clone(),
+            (true, None) => return None,
+            // `Some of her books sold well, and they were translated.`
+            (false, Some(subject)) if subject.is_plural && self.is_they(&head) => subject.clone(),
+            (false, _) => self.meaning.subject(&head),
+        };
+        if let Some(about) = about {
+            self.emitter.aside(&subject, &about);
+        }
+        let predicates = self.predicates(group);
+        for (number, predicate) in predicates.iter().enumerate() {
+            let clauses =
+                self.emitter.predicate(&subject, predicate, if number == 0 { &lead } else { &[] });
+            self.subclauses(&subject, clauses);
+        }
+        self.lead(&subject, &lead);
+        Some(subject)
+    }
+
+    /// Whether a subject is `they`, and not the topic.
+    fn is_they(&self, head: &[usize]) -> bool {
+        head.len() == 1 && self.lexeme(head[0]).is(&["they"]) && !self.meaning.is_topic(head)
+    }
+
+    /// The facts in what leads to the subject: `Born in Oslo`, `After he left`.
+    fn lead(&mut self, subject: &Subject, lead: &[usize]) {
+        let Some(first) = lead.first().map(|at| self.lexeme(*at)) else { return };
+        if first.tag == Tag::Verb || first.is(&["born"]) {
+            let clauses = self.emitter.participle(subject, lead);
+            self.subclauses(subject, clauses);
+        } else if (first.tag == Tag::Link || first.is(&["after", "before", "since", "as"]))
+            && self.has_verb(lead)
+        {
+            let rest = lead[1..].to_vec();
+            self.simple(&rest, None);
+        }
+    }
+
+    /// Splits clauses inside of a predicate.
+    fn subclauses(&mut self, subject: &Subject, clauses: Vec<(Option<View>, View)>) {
+        for (about, view) in clauses {
+            self.subclause(subject, about.as_deref(), &view);
+        }
+    }
+
+    fn subclause(&mut self, subject: &Subject, about: Option<&[usize]>, view: &[usize]) {
+        let skip = view
+            .iter()
+            .take_while(|at| self.lexeme(**at).has(&[Tag::Preposition, Tag::To]))
+            .count();
+        let Some(first) = view.get(skip).map(|at| self.lexeme(*at)) else { return };
+        let of = match about {
+            Some(about) => {
+                let name = named(about, self.meaning.lexemes).map(|(_, name)| name);
+                self.meaning.subject(name.as_deref().unwrap_or(about))
+            }
+            None => subject.clone(),
+        };
+        let rest = trimmed(&view[skip + 1..], self.meaning.lexemes);
+        match first.tag {
+            Tag::Relative if first.is(&["who", "which", "that", "whom"]) => {
+                let verb = self.verb(&rest);
+                let at_once = verb.is_some_and(|verb| {
+                    rest[..verb].iter().all(|at| self.lexeme(*at).tag == Tag::Adverb)
+                });
+                if at_once && skip == 0 {
+                    for predicate in self.predicates(&rest) {
+                        let clauses = self.emitter.predicate(&of, &predicate, &[]);
+                        self.subclauses(&of, clauses);
+                    }
+                } else if self.object_relative(about, &view[..skip], &rest).is_none() {
+                    self.unsplit(&of, view);
+                }
+            }
+            Tag::Relative | Tag::Link => {
+                if self.simple(&rest, Some(subject)).is_none() {
+                    self.unsplit(subject, view);
+                }
+            }
+            Tag::Pronoun => {
+                if self.simple(view, None).is_none() {
+                    self.unsplit(subject, view);
+                }
+            }
+            _ => {
+                for predicate in self.predicates(view) {
+                    let clauses = self.emitter.participle(&of, &predicate);
+                    self.subclauses(&of, clauses);
+                }
+            }
+        }
+    }
+
+    /// A clause as one fact. Words without a verb state none, and are left to the claim of the
+    /// whole sentence.
+    fn unsplit(&mut self, subject: &Subject, view: &[usize]) {
+        if self.has_verb(view) {
+            self.emitter.whole(view, Some(subject));
+        }
+    }
+
+    /// A relative clause with a subject of its own, and what it is about in its place: `whom she
+    /// married in 1923`, `for which she won a prize`.
+    fn object_relative(
+        &mut self,
+        about: Option<&[usize]>,
+        preposition: &[usize],
+        rest: &[usize],
+    ) -> Option<Subject> {
+        let verb = self.verb(rest)?;
+        let verbs = rest[verb..].iter().take_while(|at| {
+            self.lexeme(**at).has(&[Tag::Be, Tag::Auxiliary, Tag::Verb, Tag::Not])
+        });
+        let place = if preposition.is_empty() { verb + verbs.count() } else { rest.len() };
+        let about = about.unwrap_or_default();
+        let view = [&rest[..place], preposition, about, &rest[place..]].concat();
+        self.simple(&view, None)
+    }
+
+    /// The subject before a comma, and what is said of it between commas.
+    fn apposition(&self, head: &[usize]) -> (View, Option<View>) {
+        let comma = head.iter().position(|at| self.lexeme(*at).tag == Tag::Comma);
+        match comma {
+            Some(comma) if comma > 0 => {
+                let about = trimmed(&head[comma + 1..], self.meaning.lexemes);
+                // `Bo, Cy and Di sang` has three subjects, and no description of the first.
+                let listed = about.iter().any(|at| self.lexeme(*at).tag == Tag::And)
+                    && !self.meaning.is_topic(&head[..comma]);
+                if listed || about.is_empty() {
+                    return (head.to_vec(), None);
+                }
+                (head[..comma].to_vec(), Some(about))
+            }
+            _ => (trimmed(head, self.meaning.lexemes), None),
+        }
+    }
+
+    /// Where the verbs of a clause begin, after its subject.
+    fn verb(&self, view: &[usize]) -> Option<usize> {
+        let mut at = 0;
+        // A relative clause between commas belongs to the subject.
+        if let Some(comma) =
+            (1..view.len().min(12)).find(|at| self.tag(view, *at) == Some(Tag::Comma))
+            && matches!(self.tag(view, comma + 1), Some(Tag::Relative | Tag::Verb | Tag::Article))
+            && !self.has_verb(&view[..comma])
+            && let Some(close) = (comma + 2..view.len()).find(|at| {
+                self.tag(view, *at) == Some(Tag::Comma)
+                    && matches!(
+                        self.tag(view, at + 1),
+                        Some(Tag::Be | Tag::Auxiliary | Tag::Verb | Tag::Adverb)
+                    )
+            })
+        {
+            at = close;
+        }
+        (at..view.len())
+            .find(|at| matches!(self.tag(view, *at), Some(Tag::Be | Tag::Auxiliary | Tag::Verb)))
+    }
+}

@@ -1,0 +1,480 @@
+//! JSON Lines files: one object per line, read row by row with line numbers in errors, written
+//! atomically.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{BufRead, BufReader, BufWriter, Read, Write},
+    marker::PhantomData,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::Row;
+
+/// Maximum length of a line in bytes; a longer one means a file without line breaks.
+const LONGEST_LINE: u64 = 256 << 20;
+/// UTF-8's byte order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a file of JSON lines could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JsonLinesError {
+    /// An error of the file system.
+    #[error("{path}: {problem}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The error.
+        problem: std::io::Error,
+    },
+    /// An invalid line.
+    #[error("{path}:{line}: {problem}", path = .path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// A row with its line number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line<T> {
+    /// The line, from 1; empty lines count.
+    pub number: usize,
+    /// The row.
+    pub row: T,
+}
+
+/// Iterator over the rows of a file, with only one of them in memory.
+pub struct Lines<T> {
+    path: PathBuf,
+    reader: BufReader<File>,
+    /// The last line read.
+    number: usize,
+    buffer: Vec<u8>,
+    /// Whether reading is over: after the last line, and after the first error.
+    is_over: bool,
+    rows: PhantomData<T>,
+}
+
+/// The rows of a file, read on demand; empty lines and a byte order mark are skipped.
+///
+/// # Errors
+/// Names the file that cannot be opened.
+pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, JsonLinesError> {
+    let file = File::open(path)
+        .map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
+    Ok(Lines {
+        path: path.to_owned(),
+        reader: BufReader::with_capacity(1 << 16, file),
+        number: 0,
+        buffer: Vec::new(),
+        is_over: false,
+        rows: PhantomData,
+    })
+}
+
+/// Reads all rows of a file; empty lines are skipped.
+///
+/// # Errors
+/// Names the file, and the line that is not a row of type `T`.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
+    lines(path)?.map(|line| line.map(|line| line.row)).collect()
+}
+
+/// Reads all rows of a file with ids and checks.
+///
+/// # Errors
+/// As [`read`]; also names the line with a repeated id or an inconsistent row.
+pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
+    // Malformed rows are reported before inconsistent ones.
+    let found: Vec<Line<T>> = lines(path)?.collect::<Result<_, _>>()?;
+    let mut rows = Vec::with_capacity(found.len());
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    // All lines are rows by now, whose ids can be compared.
+    for Line { number, row } in found {
+        check_row(path, number, &row, Some(&mut places))?;
+        rows.push(row);
+    }
+    Ok(rows)
+}
+
+/// Number of ids that are compared in a scan; a full read compares all.
+const IDS_COMPARED: usize = 1_000_000;
+
+/// Checks the rows of a file as [`read_rows`] does, with one of them in memory, and the ids of the
+/// first million; returns their number.
+///
+/// # Errors
+/// As [`read_rows`].
+pub fn check_rows<T: Row>(path: &Path) -> Result<usize, JsonLinesError> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut checked, mut count) = (Ok(()), 0);
+    for line in lines::<T>(path)? {
+        let Line { number, row } = line?;
+        count += 1;
+        // The first inconsistent row is reported, unless a later line is no row at all.
+        if checked.is_ok() {
+            checked =
+                check_row(path, number, &row, (places.len() < IDS_COMPARED).then_some(&mut places));
+        }
+    }
+    checked.map(|()| count)
+}
+
+fn check_row<T: Row>(
+    path: &Path,
+    line: usize,
+    row: &T,
+    places: Option<&mut BTreeMap<String, usize>>,
+) -> Result<(), JsonLinesError> {
+    let wrong = |problem| JsonLinesError::Row { path: path.to_owned(), line, problem };
+    row.check().map_err(wrong)?;
+    match places.and_then(|places| places.insert(row.id().to_owned(), line)) {
+        Some(first) => {
+            let (what, id) = (T::WHAT, row.id());
+            Err(wrong(format!(
+                "the {what} `{id}` occurs twice, first in line {first}; ids must be unique"
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes rows to a new file.
+///
+/// # Errors
+/// Names the file that could not be written.
+pub fn write<T: Serialize>(
+    path: &Path,
+    rows: impl IntoIterator<Item = T>,
+) -> Result<(), JsonLinesError> {
+    let io = |problem| JsonLinesError::Io { path: path.to_owned(), problem };
+    // A row at a time: the text of all rows may not fit into memory.
+    let mut file = BufWriter::new(File::create(path).map_err(io)?);
+    for row in rows {
+        serde_json::to_writer(&mut file, &row).map_err(|error| io(error.into()))?;
+        file.write_all(b"\n").map_err(io)?;
+    }
+    file.flush().map_err(io)
+}
+
+impl<T: DeserializeOwned> Iterator for Lines<T> {
+    type Item = Result<Line<T>, JsonLinesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_over {
+            return None;
+        }
+        let found = self.advance().transpose();
+        // After an error the reader may be in the middle of a line.
+        self.is_over = !matches!(found, Some(Ok(_)));
+        found
+    }
+}
+
+impl<T: DeserializeOwned> Lines<T> {
+    /// The next row; none at the end of the file.
+    fn advance(&mut self) -> Result<Option<Line<T>>, JsonLinesError> {
+        loop {
+            self.number += 1;
+            if self.number == 1 {
+                // Looked at before lines are read: a compressed file may have none.
+                let start = self.reader.fill_buf().map(not_text);
+                if let Some(problem) = start.map_err(|problem| self.io(problem))? {
+                    return Err(self.wrong(problem));
+                }
+            }
+            self.buffer.clear();
+            // A file without line ends would be read into memory as one line.
+            let mut limited = self.reader.by_ref().take(LONGEST_LINE + 1);
+            let read =
+                limited.read_until(b'\n', &mut self.buffer).map_err(|problem| self.io(problem))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            if read as u64 > LONGEST_LINE {
+                let problem =
+                    format!("the line is longer than {} MiB; {ONE_A_LINE}", LONGEST_LINE >> 20);
+                return Err(self.wrong(problem));
+            }
+            // Also in later lines: concatenated files have a mark in the middle.
+            let text = self.buffer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.buffer);
+            let text = std::str::from_utf8(text).map_err(|error| {
+                self.wrong(format!("byte {} of the line is not UTF-8", error.valid_up_to() + 1))
+            })?;
+            if !text.trim().is_empty() {
+                let row = parse(text).map_err(|problem| self.wrong(problem))?;
+                return Ok(Some(Line { number: self.number, row }));
+            }
+        }
+    }
+
+    fn io(&self, problem: std::io::Error) -> JsonLinesError {
+        JsonLinesError::Io { path: self.path.clone(), problem }
+    }
+
+    fn wrong(&self, problem: impl Into<String>) -> JsonLinesError {
+        JsonLinesError::Row { path: self.path.clone(), line: self.number, problem: problem.into() }
+    }
+}
+
+/// End of every message about the form of a file.
+const ONE_A_LINE: &str = "write one object per line (`jq -c` does)";
+
+/// The problem of a file that begins with these bytes, if it cannot be lines of text.
+fn not_text(start: &[u8]) -> Option<String> {
+    let known: [(&[u8], &str); 7] = [
+        (b"\xff\xfe", "it is UTF-16 text; save it as UTF-8"),
+        (b"\xfe\xff", "it is UTF-16 text; save it as UTF-8"),
+        // Without a byte order mark every other byte of ASCII is 0.
+        (b"{\0", "it is UTF-16 text; save it as UTF-8"),
+        (b"\0{", "it is UTF-16 text; save it as UTF-8"),
+        (b"\x1f\x8b", "it is compressed (gzip); decompress it first"),
+        (b"\x28\xb5\x2f\xfd", "it is compressed (zstd); decompress it first"),
+        (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
+    ];
+    if let Some((_, problem)) = known.iter().find(|(first, _)| start.starts_with(first)) {
+        return Some((*problem).to_owned());
+    }
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    (first == Some(&b'[')).then(|| format!("it is a JSON array; {ONE_A_LINE}: `jq -c '.[]'`"))
+}
+
+/// Parses a line.
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    // Structs could be read from lists of their fields too, which no file of rows uses.
+    if text.trim_start().starts_with('[') {
+        return Err(format!("the line is a JSON array; {ONE_A_LINE}"));
+    }
+    serde_json::from_str(text).map_err(|error| explained(text, &error))
+}
+
+/// The problem of a line: the parser's message with its column, and the likely cause.
+fn explained(text: &str, error: &serde_json::Error) -> String {
+    let (said, column) = (error.to_string(), error.column());
+    let place = format!(" at line {} column {column}", error.line());
+    let said = said.strip_suffix(&place).unwrap_or(&said);
+    // The parser calls Python's `NaN` an expected value, which helps nobody.
+    if let Some((word, column)) = no_number(text, column) {
+        return format!("`{word}` at column {column} is not a number in JSON");
+    }
+    match error.classify() {
+        serde_json::error::Category::Eof => {
+            format!("{said}: the line ends inside it; {ONE_A_LINE}")
+        }
+        serde_json::error::Category::Syntax if said == "trailing characters" => {
+            format!("more follows the object at column {column}; {ONE_A_LINE}")
+        }
+        _ if column > 0 => format!("{said}, at column {column}"),
+        _ => said.to_owned(),
+    }
+}
+
+/// Python's spelling of numbers that JSON lacks, at or just before a column, with its own column.
+fn no_number(text: &str, column: usize) -> Option<(&'static str, usize)> {
+    // A parser stops at the first wrong letter, which for `-Infinity` is the second one, or later.
+    let starts = (1..=3).filter_map(|back| column.checked_sub(back)).chain([column]);
+    let found = |start: usize| {
+        let rest = text.get(start..)?;
+        ["NaN", "-NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word))
+    };
+    let mut all: Vec<(&str, usize)> =
+        starts.filter_map(|start| Some((found(start)?, start + 1))).collect();
+    // `-NaN` and the `NaN` in it are both found; the earlier one is the word.
+    all.sort_by_key(|(_, column)| *column);
+    all.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::rows::{Claim, Document, Verdict};
+
+    fn found<T: DeserializeOwned>(bytes: &[u8]) -> Result<Vec<(usize, T)>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        let name = file.path().display().to_string();
+        let lines =
+            lines(file.path()).unwrap().map(|line| line.map(|line| (line.number, line.row)));
+        lines.collect::<Result<_, _>>().map_err(|error| error.to_string().replace(&name, "F"))
+    }
+
+    fn error(bytes: &[u8]) -> String {
+        found::<Value>(bytes).unwrap_err()
+    }
+
+    #[test]
+    fn marks_ends_of_lines_and_empty_lines_do_not_matter() {
+        let rows =
+            found::<Value>(b"\xef\xbb\xbf{\"a\":1}\r\n\r\n  \n\xef\xbb\xbf{\"a\":2}").unwrap();
+        assert_eq!(
+            rows.iter().map(|(line, row)| (*line, row["a"].as_u64())).collect::<Vec<_>>(),
+            [(1, Some(1)), (4, Some(2))]
+        );
+        assert!(found::<Value>(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_object_a_line_is_called_what_it_is() {
+        let array =
+            "F:1: it is a JSON array; write one object per line (`jq -c` does): `jq -c '.[]'`";
+        assert_eq!(error(b"[\n {\"a\": 1}\n]\n"), array);
+        assert_eq!(error(b"\xef\xbb\xbf [{\"a\": 1}]"), array);
+        assert!(
+            error(b"{\"a\":1}\n[1]")
+                .starts_with("F:2: the line is a JSON array; write one object per line")
+        );
+        assert!(
+            error(b"{\n\"a\": 1\n}\n").starts_with(
+                "F:1: EOF while parsing an object: the line ends inside it; write one"
+            )
+        );
+        assert!(
+            error(b"{\"a\":1}{\"a\":2}\n")
+                .starts_with("F:1: more follows the object at column 8; write one object")
+        );
+        assert!(
+            error(b"{\"a\":1}\n{\"a\":2},\n")
+                .starts_with("F:2: more follows the object at column 8")
+        );
+        for utf16 in [&b"\xff\xfe{\0\"\0"[..], b"\xfe\xff\0{", b"{\0\"\0a\0"] {
+            assert_eq!(error(utf16), "F:1: it is UTF-16 text; save it as UTF-8");
+        }
+        assert_eq!(error(b"\x1f\x8b\x08\0"), "F:1: it is compressed (gzip); decompress it first");
+    }
+
+    #[test]
+    fn a_mistake_has_its_line_and_its_column_once() {
+        assert_eq!(
+            error(b"{\"a\":1}\n\n{\"a\": NaN}\n"),
+            "F:3: `NaN` at column 7 is not a number in JSON"
+        );
+        assert_eq!(
+            error(b"{\"a\":-Infinity}\n"),
+            "F:1: `-Infinity` at column 6 is not a number in JSON"
+        );
+        assert_eq!(error(b"{\"a\":1}\n{\"a\": 'x'}\n"), "F:2: expected value, at column 7");
+        assert_eq!(
+            error(b"{\"a\":1}\n{\"a\":1}\n{\"a\":\"\xff\"}\n"),
+            "F:3: byte 7 of the line is not UTF-8"
+        );
+        let typed =
+            found::<crate::rows::PreferenceRow>(br#"{"prompt":"a","weight": NaN}"#).unwrap_err();
+        assert_eq!(typed, "F:1: `NaN` at column 25 is not a number in JSON");
+        let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
+        assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
+        let mut rows = lines::<Value>(Path::new("/")).unwrap();
+        assert!(
+            rows.next().unwrap().is_err() && rows.next().is_none(),
+            "nothing follows a mistake"
+        );
+    }
+
+    #[test]
+    fn numbers_and_spans_that_cannot_be_are_refused_where_they_stand() {
+        let claim = |span: &str| {
+            let row = format!(r#"{{"id":"c","response_id":"r","text":"t","span":{span}}}"#);
+            found::<Claim>(row.as_bytes())
+        };
+        assert!(claim("[1,17]").is_ok() && claim("[3,3]").is_ok());
+        assert!(claim("[17,1]").unwrap_err().contains("the span [17, 1] ends before it begins"));
+        assert!(claim("[-1,3]").unwrap_err().contains("invalid value: integer `-1`"));
+        assert!(claim("[1,2,3]").is_err() && claim("[1]").is_err() && claim("[0.5,1]").is_err());
+        let verdict = |probability: &str| {
+            let row = format!(
+                r#"{{"claim_id":"c","verdict":"supported","probability":{probability},"evidence":[]}}"#
+            );
+            found::<Verdict>(row.as_bytes())
+        };
+        assert!(verdict("0").is_ok() && verdict("1.0").is_ok());
+        assert!(
+            verdict("2.0").unwrap_err().contains("the probability is 2, but must be from 0 to 1")
+        );
+        assert!(
+            verdict("-0.1").is_err() && verdict("\"0.5\"").is_err() && verdict("1e999").is_err()
+        );
+        let document = |weight: &str| {
+            let row = format!(r#"{{"prompt":"","text":"t","weight":{weight},"group":"g"}}"#);
+            found::<Document>(row.as_bytes())
+        };
+        assert!(document("0.5").is_ok());
+        assert!(
+            document("-5.0")
+                .unwrap_err()
+                .contains("the weight is -5, but must be from 0 to 1000000")
+        );
+        assert!(document("1e300").is_err());
+    }
+
+    #[test]
+    fn an_id_that_was_there_before_is_named_with_both_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let claim = |id: &str| {
+            format!("{{\"id\":\"{id}\",\"response_id\":\"r\",\"text\":\"t\",\"span\":[0,1]}}\n")
+        };
+        fs::write(file.path(), [claim("a"), "\n".to_owned(), claim("b"), claim("a")].concat())
+            .unwrap();
+        let error = read_rows::<Claim>(file.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with(":4: the claim `a` occurs twice, first in line 1; ids must be unique"),
+            "{error}"
+        );
+        fs::write(file.path(), [claim("a"), claim("b")].concat()).unwrap();
+        assert_eq!(read_rows::<Claim>(file.path()).unwrap().len(), 2);
+        fs::write(file.path(), [claim("a").as_bytes(), claim("a").as_bytes(), b"\xff\n"].concat())
+            .unwrap();
+        for error in
+            [read_rows::<Claim>(file.path()).map(drop), check_rows::<Claim>(file.path()).map(drop)]
+        {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(":3: "), "what is no row at all is said first: {error}");
+        }
+    }
+
+    proptest::proptest! {
+        /// For all texts and numbers: what is written can be read again, one row per line.
+        #[test]
+        fn any_row_survives_a_round_trip(rows in proptest::collection::vec((".*", "(?s).*", 0f64..=1e6), 0..6)) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            let row = |(prompt, text, weight): (String, String, f64)| Document { prompt, text, weight, group: String::new() };
+            let rows: Vec<Document> = rows.into_iter().map(row).collect();
+            write(file.path(), &rows).unwrap();
+            proptest::prop_assert_eq!(fs::read_to_string(file.path()).unwrap().matches('\n').count(), rows.len());
+            proptest::prop_assert_eq!(read::<Document>(file.path()).unwrap(), rows);
+        }
+
+        /// For all bytes: an error names its line, and nothing panics.
+        #[test]
+        fn any_bytes_are_rows_or_a_mistake_with_its_line(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            if let Err(error) = found::<Value>(&bytes) {
+                let line: usize = error.strip_prefix("F:").unwrap().split(':').next().unwrap().parse().unwrap();
+                proptest::prop_assert!(line >= 1 && line <= bytes.iter().filter(|byte| **byte == b'\n').count() + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn written_rows_are_read_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let row = |text: &str| Document {
+            prompt: "p\u{2028}\u{feff}".to_owned(),
+            text: text.to_owned(),
+            weight: 0.1 + 0.2,
+            group: "\n".to_owned(),
+        };
+        let rows = [row("\u{feff}"), row("\"\\\r\n\u{0}"), row("")];
+        write(file.path(), &rows).unwrap();
+        assert_eq!(read::<Document>(file.path()).unwrap(), rows);
+    }
+}

@@ -1,0 +1,92 @@
+//! Options and results of a run.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use petgraph::graph::NodeIndex;
+use serde::Serialize;
+
+use super::slots::Machine;
+use crate::digest::Digest;
+
+/// Options of a run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// Maximum number of concurrent stages.
+    pub jobs: usize,
+    /// Resources to share.
+    pub machine: Machine,
+    /// After a failure, continue with all stages that do not depend on it.
+    pub keep_going: bool,
+    /// Requested stages.
+    pub wanted: BTreeSet<NodeIndex>,
+    /// Stages whose artifacts are remade.
+    pub forced: BTreeSet<NodeIndex>,
+    /// Folder of the journals.
+    pub experiments: PathBuf,
+    /// Command line, for the journal.
+    pub command: Vec<String>,
+}
+
+/// Result of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunOutcome {
+    /// Identifier of the run.
+    pub run: String,
+    /// Recipe name.
+    pub recipe: String,
+    /// Whether every stage has its artifact.
+    pub ok: bool,
+    /// Number of stages that ran.
+    pub executed: usize,
+    /// Number of cached stages.
+    pub cached: usize,
+    /// Number of failed stages.
+    pub failed: usize,
+    /// Number of skipped stages.
+    pub skipped: usize,
+    /// Results by stage, in plan order.
+    pub stages: Vec<StageOutcome>,
+    /// Folder of the run.
+    #[serde(skip)]
+    pub folder: PathBuf,
+    /// Whether a signal ended the run.
+    #[serde(skip)]
+    pub interrupted: bool,
+    /// Duration.
+    #[serde(skip)]
+    pub seconds: f64,
+}
+
+/// Result of a stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct StageOutcome {
+    /// Name of the cell.
+    pub name: String,
+    /// Kind.
+    pub kind: String,
+    /// Key, if all inputs existed.
+    pub key: Option<Digest>,
+    /// Outcome.
+    pub outcome: Ending,
+    /// Seconds of the last attempt.
+    pub seconds: f64,
+    /// Folder of the artifact's files.
+    pub artifact: Option<PathBuf>,
+    /// Why it failed or was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Outcome of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// It ran and succeeded.
+    Ran,
+    /// Its artifact was in the store.
+    Cached,
+    /// All attempts failed.
+    Failed,
+    /// It was skipped.
+    Skipped,
+}

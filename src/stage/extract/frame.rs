@@ -1,0 +1,194 @@
+//! The kind's declaration, and what it reads and writes.
+
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::endpoint::{self, EndpointParameters};
+
+use crate::{
+    context::{
+        Context, StageError,
+        artifact::{CLAIMS, DEMONSTRATIONS, PROMPT_TEMPLATE, RESPONSES},
+    },
+    endpoint::Call,
+    facts::{extract, extract_clauses},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    rows::{Claim, Response, ResponseId, json_lines},
+};
+
+/// The kind. Version 1: one claim per sentence, by rules. 2: without markup, labels with their
+/// values, subjects in any position; claims carry their topic. 3: a pronoun after a sentence about
+/// kin or a friend does not refer to the topic. 4: several claims per sentence, with their pieces,
+/// kinds and repetitions. 5: the words that choose a prompt's nearest demonstration are those of
+/// retrieval.
+pub(in crate::stage) const KIND: Kind = Kind {
+    name: "extract",
+    version: 5,
+    about: "Extract claims from responses, each understandable on its own.",
+    inputs: &[
+        Input::one("responses", &RESPONSES, "Responses."),
+        Input::optional(
+            "extract_prompt",
+            &PROMPT_TEMPLATE,
+            "For a model: prompt in place of recipes/prompts/extract.txt.",
+        ),
+        Input::optional(
+            "demonstrations",
+            &DEMONSTRATIONS,
+            "For a model: demonstrations in place of recipes/prompts/extract.jsonl.",
+        ),
+    ],
+    parameters: Parameters::PARAMETERS,
+    provides: &[&CLAIMS],
+    seeded: false,
+    fan_in: false,
+    on_device: false,
+    cross_checks: Some(cross_checks),
+    lacks: None,
+    cell_checks: None,
+};
+
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
+struct Parameters {
+    /// Extractor: each fact that a sentence states or whole sentences, by rules, or an endpoint.
+    #[parameter(default = "clauses")]
+    by: Extractor,
+    #[serde(flatten)]
+    endpoint: EndpointParameters,
+}
+
+/// How claims are extracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+enum Extractor {
+    /// One claim per fact, by rules.
+    Clauses,
+    /// One claim per sentence, by rules.
+    Sentences,
+    /// By an endpoint.
+    Endpoint,
+}
+
+/// What only a language model reads has no effect without one.
+fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+    let parameters: Parameters = chosen.parameters();
+    if parameters.by == Extractor::Endpoint {
+        return endpoint::missing(chosen);
+    }
+    let inputs = ["extract_prompt", "demonstrations"].into_iter();
+    let inputs = inputs.filter(|input| chosen.is_given(input));
+    let changed = EndpointParameters::PARAMETERS.iter().map(|parameter| parameter.name);
+    let unused = inputs.chain(changed.filter(|name| chosen.is_changed(name)));
+    let why = "rules ask no language model";
+    let right = "remove it, or set `by = \"endpoint\"`";
+    unused.map(|field| Mismatch::without_effect(field, why, right)).collect()
+}
+
+/// The calls that it would make; none without an endpoint.
+///
+/// # Errors
+/// If the responses or the prompt cannot be read.
+pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { by, endpoint } = context.parameters()?;
+    match by {
+        Extractor::Endpoint => endpoint.calls(context, &context.rows::<Response>("responses")?),
+        Extractor::Clauses | Extractor::Sentences => Ok(Vec::new()),
+    }
+}
+
+/// Writes `claims.jsonl`.
+///
+/// # Errors
+/// If the responses cannot be read.
+pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
+    let Parameters { by, endpoint } = context.parameters()?;
+    let responses: Vec<Response> = context.rows("responses")?;
+    let claims: Vec<Claim> = match by {
+        Extractor::Clauses => by_rules(&responses, extract_clauses),
+        Extractor::Sentences => by_rules(&responses, extract),
+        Extractor::Endpoint => endpoint::claims(context, &endpoint, &responses)?,
+    };
+    json_lines::write(&context.output("claims.jsonl"), &claims)
+        .map_err(StageError::doing("write the claims"))?;
+    let each = claims.len() as f64 / responses.len().max(1) as f64;
+    context.note(format!(
+        "{} claims in {} responses, {each:.2} each",
+        claims.len(),
+        responses.len()
+    ));
+    let others = claims.iter().filter(|claim| !claim.kind.is_fact()).count();
+    let repeats = claims.iter().filter(|claim| claim.duplicate_of.is_some()).count();
+    if others + repeats > 0 {
+        context.note(format!(
+            "{others} of them are no facts (refusals, questions, opinions), {repeats} repeat one"
+        ));
+    }
+    Ok(())
+}
+
+/// The claims of all responses by a rule for one response.
+fn by_rules(responses: &[Response], claims_of: ClaimsOf) -> Vec<Claim> {
+    responses
+        .par_iter()
+        .flat_map_iter(|response| claims_of(&response.id, &response.topic, &response.output))
+        .collect()
+}
+
+/// A rule: the claims of a response from its id, topic and output.
+type ClaimsOf = fn(&ResponseId, &str, &str) -> Vec<Claim>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::context::test_support::{self, Trial};
+    use serde_json::json;
+
+    #[test]
+    fn defaults_are_understood() {
+        let Parameters { by, endpoint } =
+            serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
+        assert!(by == Extractor::Clauses && endpoint.endpoint.is_none());
+    }
+
+    #[test]
+    fn claims_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.jsonl");
+        let row = r#"{"id":"a#0","prompt_id":"a","sample":0,"topic":"France","domain":"countries","prompt":"Tell me about France.","output":" Atlases list: Its capital is Paris. It borders","finish":"length"}"#;
+        std::fs::write(&path, row).unwrap();
+        let notes = Trial::new(&[("responses", &path)], json!({"by": "sentences"}))
+            .run(&KIND, folder.path(), run)
+            .unwrap();
+        assert_eq!(notes, ["2 claims in 1 responses, 2.00 each"]);
+        expect_test::expect![[r#"
+            {"id":"a#0/0","response_id":"a#0","topic":"France","text":"France's capital is Paris.","span":[15,36]}
+            {"id":"a#0/1","response_id":"a#0","topic":"France","text":"France borders","span":[37,47]}
+        "#]]
+        .assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
+    }
+
+    #[test]
+    fn claims_of_clauses_have_pieces_and_kinds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.jsonl");
+        let row = r#"{"id":"a#0","prompt_id":"a","sample":0,"topic":"Ada Quill","domain":"people","prompt":"Who is she?","output":"Ada Quill sang and danced. She sang. Do you know her?","finish":"stop"}"#;
+        std::fs::write(&path, row).unwrap();
+        let notes =
+            Trial::new(&[("responses", &path)], json!({})).run(&KIND, folder.path(), run).unwrap();
+        assert_eq!(
+            notes,
+            [
+                "4 claims in 1 responses, 4.00 each",
+                "1 of them are no facts (refusals, questions, opinions), 1 repeat one"
+            ]
+        );
+        expect_test::expect![[r#"
+            {"id":"a#0/0","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill sang.","span":[0,14],"spans":[[0,14]],"sentence":[0,26]}
+            {"id":"a#0/1","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill danced.","span":[0,25],"spans":[[0,9],[19,25]],"sentence":[0,26]}
+            {"id":"a#0/2","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill sang.","span":[27,35],"spans":[[27,35]],"sentence":[27,36],"duplicate_of":"a#0/0"}
+            {"id":"a#0/3","response_id":"a#0","topic":"Ada Quill","text":"Do you know her?","span":[37,53],"spans":[[37,53]],"sentence":[37,53],"kind":"question"}
+        "#]]
+            .assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
+    }
+}

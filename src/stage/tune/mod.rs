@@ -1,0 +1,8 @@
+//! The kind `tune`: tunes a model on preferences.
+
+mod foreign;
+mod parameters;
+mod run;
+
+pub(crate) use parameters::{KIND, Parameters};
+pub(crate) use run::{beyond_layers, check_targets, run};

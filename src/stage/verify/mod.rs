@@ -1,0 +1,11 @@
+//! The kind `verify`: verdicts on claims. Each way of verifying is a function in its own file.
+
+mod decision;
+mod kind;
+mod model;
+mod rules;
+mod source;
+mod task;
+mod words;
+
+pub(super) use kind::{KIND, run};

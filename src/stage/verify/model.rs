@@ -1,0 +1,430 @@
+//! `by = "model"`: log-odds of True against False after passages and claim, by a local model.
+
+use std::{borrow::Cow, fs, path::Path};
+
+use serde::Deserialize;
+
+use super::{
+    decision::Decision,
+    source::PassageSource,
+    task::{VerifyTask, no_fact},
+};
+use crate::{
+    context::{Context, StageError},
+    judge::{ClaimWithPassages, Judge, JudgeError, JudgedUnit},
+    knowledge::RetrievalSettings,
+    model::{Adapter, DTYPES, Encoder, Placement, Transformer},
+    prompting::ClaimQuestion,
+    recipe::schema::{Chosen, Declared, Mismatch},
+    rows::{Claim, FactLabel, PageMatch, RetrievedPassages, Verdict},
+    stage_support::{
+        kept_rows::KeptRows,
+        model_remarks::{warn_of_adapter, warn_of_model},
+    },
+    verification::is_checkable,
+};
+
+/// Parameters of `by = "model"`. Their names are their own, since `evaluate` samples from another
+/// model in the same table of a recipe.
+#[derive(Debug, Deserialize, apeft_derive::Parameters)]
+pub(super) struct ModelParameters {
+    /// For `model`: the prompt is a user message in the verifier's chat template.
+    #[parameter(default = false)]
+    verifier_chat_template: bool,
+    /// For `model`: longest passages of a claim in tokens, all together; longer ones are cut.
+    #[parameter(default = 1536, min = 1, max = 1 << 20)]
+    max_passage_tokens: usize,
+    /// For `model`: claims at once that share their passages; affects the last digits.
+    #[parameter(default = 64, min = 1, max = 1 << 16)]
+    verifier_batch_size: usize,
+    /// For `model`: number format; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    #[parameter(default = "auto", words = DTYPES)]
+    verifier_dtype: String,
+}
+
+/// Files in which a chat template and its special tokens may stand.
+const TEMPLATE_FILES: [&str; 3] =
+    ["tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/default.jinja"];
+/// Inputs of `by = "model"`.
+const INPUTS: [&str; 3] = ["verifier", "verifier_adapter", "verifier_prompt"];
+
+/// A model needs its input, and other ways of verifying ask no model.
+pub(super) fn cross_checks(chosen: &Chosen<'_>, asks_model: bool) -> Vec<Mismatch> {
+    if asks_model {
+        let missing = (!chosen.is_given("verifier")).then(|| {
+            let problem = "`by = \"model\"` asks a model, but no `verifier` is given";
+            Mismatch::error("verifier", problem, "a line `verifier = ...` is expected")
+        });
+        return missing.into_iter().collect();
+    }
+    let inputs = INPUTS.into_iter().filter(|input| chosen.is_given(input));
+    let parameters = ModelParameters::PARAMETERS.iter().map(|parameter| parameter.name);
+    let unused = inputs.chain(parameters.filter(|name| chosen.is_changed(name)));
+    let why = "only `by = \"model\"` asks a model";
+    let right = "remove it, or choose `by = \"model\"`";
+    unused.map(|field| Mismatch::without_effect(field, why, right)).collect()
+}
+
+/// The verifier with what it says of itself.
+struct LoadedVerifier {
+    model: Transformer,
+    encoder: Encoder,
+    prompt: ClaimQuestion,
+    identity: String,
+}
+
+impl From<JudgeError> for StageError {
+    fn from(error: JudgeError) -> Self {
+        Self(format!("cannot ask the verifier: {error}"))
+    }
+}
+
+/// Verdicts by a model. Those of earlier attempts are kept. A claim without passages is
+/// unsupported.
+///
+/// # Errors
+/// If the model, the prompt or the passages cannot be read, a claim does not fit, or the device
+/// fails.
+pub(super) fn verdicts(
+    task: &VerifyTask<'_>,
+    parameters: &ModelParameters,
+) -> Result<Vec<Verdict>, StageError> {
+    let LoadedVerifier { model, encoder, prompt, identity } = load(task.context, parameters)?;
+    let decision = Decision::new(task, &identity)?;
+    // Claims that share passages are cheaper, so a whole article is shown where it fits.
+    let page_budget = parameters.max_passage_tokens;
+    let settings = RetrievalSettings { shared: true, page_budget, ..Default::default() };
+    let source = PassageSource::open(task, settings)?;
+    let read = task.claims.iter().map(|claim| source.passages(claim));
+    let passages: Vec<Cow<'_, RetrievedPassages>> = read.collect::<Result<_, _>>()?;
+    let rows: Vec<(&Claim, &RetrievedPassages)> =
+        task.claims.iter().zip(passages.iter().map(|row| &**row)).collect();
+    let asked: Vec<(&Claim, &RetrievedPassages)> = rows
+        .iter()
+        .copied()
+        .filter(|(claim, row)| can_be_asked(claim) && !row.passages.is_empty())
+        .collect();
+    let judge = Judge {
+        model: &model,
+        encoder: &encoder,
+        prompt,
+        chat: parameters.verifier_chat_template,
+        passage_tokens: parameters.max_passage_tokens,
+        batch: parameters.verifier_batch_size,
+        share: true,
+    };
+    let kept = judged(task.context, &judge, &asked, &identity)?;
+    let missing = rows
+        .iter()
+        .filter(|(claim, row)| row.page.how == PageMatch::Missing && !claim.topic.is_empty());
+    task.warn_of_missing(&missing.map(|(claim, _)| claim.topic.as_str()).collect::<Vec<_>>());
+    let found = rows.into_iter().map(|(claim, row)| match kept.get(claim.id.as_str()) {
+        Some(verdict) => decision.made(verdict.clone()),
+        None if can_be_asked(claim) => unread(claim, row, &identity),
+        None => no_fact(claim),
+    });
+    Ok(found.collect())
+}
+
+fn can_be_asked(claim: &Claim) -> bool {
+    claim.kind.is_fact() && is_checkable(&claim.text)
+}
+
+/// The verdicts on all claims with passages, kept for the next attempt as they come.
+fn judged(
+    context: &Context,
+    judge: &Judge<'_>,
+    asked: &[(&Claim, &RetrievedPassages)],
+    identity: &str,
+) -> Result<KeptRows<Verdict>, StageError> {
+    let questions = asked.iter().map(|(claim, row)| ClaimWithPassages {
+        topic: &claim.topic,
+        claim: &claim.text,
+        passages: &row.passages,
+    });
+    let questions: Vec<ClaimWithPassages<'_>> = questions.collect();
+    let mut kept: KeptRows<Verdict> =
+        KeptRows::open(&context.checkpoint.join("verdicts"), "verdicts")?;
+    let known: Vec<bool> =
+        asked.iter().map(|(claim, _)| kept.get(claim.id.as_str()).is_some()).collect();
+    let (mut cut, total) = (0, asked.len() as u64);
+    context.progress(kept.len() as u64, total, "claims");
+    judge.run(
+        &questions,
+        |index| known[index],
+        |unit: JudgedUnit| {
+            cut += if unit.is_cut { unit.log_odds.len() } else { 0 };
+            // A unit that was interrupted is computed whole.
+            for (index, log_odds) in unit.log_odds.into_iter().filter(|(index, _)| !known[*index]) {
+                let (claim, row) = asked[index];
+                kept.add(verdict(claim, row, log_odds, identity))?;
+            }
+            context.progress(kept.len() as u64, total, "claims");
+            Ok::<_, StageError>(())
+        },
+    )?;
+    if cut > 0 {
+        let longest = judge.passage_tokens;
+        context.warn(format!(
+            "the passages of {cut} of {total} claims are longer than {longest} tokens or the \
+            model's context, and were cut; raise `max_passage_tokens`, or retrieve fewer"
+        ));
+    }
+    Ok(kept)
+}
+
+/// The verdict on a claim by its log-odds; label and probability are decided later.
+fn verdict(claim: &Claim, row: &RetrievedPassages, log_odds: f64, identity: &str) -> Verdict {
+    Verdict {
+        log_odds: Some(log_odds),
+        page: Some(row.page.clone()),
+        verifier: identity.to_owned(),
+        ..Verdict::new(claim.id.clone(), FactLabel::Unsupported, 0.0, row.passages.clone())
+    }
+}
+
+/// The verdict on a claim without passages.
+fn unread(claim: &Claim, row: &RetrievedPassages, identity: &str) -> Verdict {
+    Verdict {
+        page: Some(row.page.clone()),
+        verifier: identity.to_owned(),
+        ..Verdict::new(claim.id.clone(), FactLabel::Unsupported, 0.0, Vec::new())
+    }
+}
+
+fn load(context: &Context, parameters: &ModelParameters) -> Result<LoadedVerifier, StageError> {
+    let directory = context.input("verifier")?;
+    let place = Placement::named(context.device, &parameters.verifier_dtype)
+        .map_err(StageError::doing("use the device"))?;
+    let mut model =
+        Transformer::load(directory, &place).map_err(StageError::doing("load the verifier"))?;
+    let adapter = context.inputs("verifier_adapter").next();
+    if let Some(adapter) = adapter {
+        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
+    }
+    let encoder = Encoder::load(directory, &model.config)
+        .map_err(StageError::doing("load the verifier's tokenizer"))?;
+    warn_of_model(context, directory, &encoder)?;
+    warn_of_adapter(context, "verifier_adapter", directory)?;
+    let prompt = prompt(context)?;
+    let adapter = adapter.map(|adapter| adapter.path.as_path());
+    let identity = identity(directory, adapter, parameters.verifier_chat_template, prompt.text())?;
+    Ok(LoadedVerifier { model, encoder, prompt, identity })
+}
+
+/// The prompt of the recipe, or that of this program.
+fn prompt(context: &Context) -> Result<ClaimQuestion, StageError> {
+    let given = context.inputs("verifier_prompt").next();
+    let reading = given.map_or(String::new(), |given| given.path.display().to_string());
+    let reading = format!("read the prompt {reading}");
+    let text = given.map(|given| fs::read_to_string(&given.path)).transpose();
+    let text = text.map_err(StageError::doing(&reading))?;
+    ClaimQuestion::new(text.as_deref()).map_err(StageError::doing(&reading))
+}
+
+/// The name of a model's folder, with the first 12 digits of the BLAKE3 digest of its weights,
+/// tokenizer, adapter and chat template and of the prompt: log-odds with another digest need
+/// another calibration.
+fn identity(
+    directory: &Path,
+    adapter: Option<&Path>,
+    chat: bool,
+    prompt: &str,
+) -> Result<String, StageError> {
+    let mut files = Transformer::weight_files(directory)
+        .map_err(StageError::doing("find the verifier's weights"))?;
+    files.extend(["config.json", "tokenizer.json"].map(|name| directory.join(name)));
+    files.extend(adapter.into_iter().flat_map(Adapter::files));
+    if chat {
+        let templates = TEMPLATE_FILES.map(|name| directory.join(name));
+        files.extend(templates.into_iter().filter(|file| file.is_file()));
+    }
+    let mut hasher = blake3::Hasher::new();
+    for file in &files {
+        // Names keep the bytes of two files apart, of which a model may have only one.
+        let name = file.file_name().unwrap_or_default().as_encoded_bytes();
+        hasher.update(name).update(b"\0");
+        let reading = format!("read {}", file.display());
+        hasher.update_mmap_rayon(file).map_err(StageError::doing(reading))?;
+    }
+    let asked = format!("{chat}\n{prompt}");
+    let digest = hasher.update(asked.as_bytes()).finalize().to_hex();
+    let name = directory.file_name().unwrap_or_default().to_string_lossy();
+    // A folder of the store has no name that tells anything.
+    let name =
+        if name.bytes().all(|byte| byte.is_ascii_hexdigit()) { "model".into() } else { name };
+    Ok(format!("{name} {}", &digest[..12]))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        context::test_support::Trial,
+        judge::BATCH_PARAMETER,
+        rows::{ClaimKind, Evidence, Page, PageMatch, json_lines},
+        stage::verify::kind::{KIND, run},
+    };
+
+    fn tiny_model() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama")
+    }
+
+    /// A folder with claims about two topics, one of which has no article.
+    fn asked() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = |number: usize, topic: &str, text: &str| Claim {
+            id: format!("a#0/{number}").as_str().into(),
+            topic: topic.to_owned(),
+            text: text.to_owned(),
+            ..Claim::default()
+        };
+        let claims = [
+            claim(0, "Ada", "Ada was born in 1815."),
+            claim(1, "Ada", "Ada was born in Rome."),
+            claim(2, "Bob", "Bob was born."),
+            claim(3, "Ada", "Why?"),
+            Claim { kind: ClaimKind::Heading, ..claim(4, "Ada", "Ada was born in London.") },
+        ];
+        let passages = claims.iter().map(|claim| RetrievedPassages {
+            claim_id: claim.id.clone(),
+            page: Page { asked: claim.topic.clone(), found: None, how: PageMatch::Missing },
+            passages: (claim.topic == "Ada")
+                .then(|| Evidence::new("Ada", "Ada was born in London in 1815."))
+                .into_iter()
+                .collect(),
+        });
+        json_lines::write(&folder.path().join("passages.jsonl"), passages).unwrap();
+        json_lines::write(&folder.path().join("claims.jsonl"), &claims).unwrap();
+        folder
+    }
+
+    fn trial(folder: &Path, change: serde_json::Value) -> Trial {
+        let model = tiny_model();
+        let inputs = [("claims", folder), ("passages", folder), ("verifier", model.as_path())];
+        let mut parameters = json!({"by": "model"});
+        let changes = change.as_object().unwrap().clone();
+        parameters.as_object_mut().unwrap().extend(changes);
+        Trial::new(&inputs, parameters)
+    }
+
+    fn verdicts_of(folder: &Path, output: &Path, change: serde_json::Value) -> Vec<Verdict> {
+        let mut trial = trial(folder, change);
+        trial.checkpoint = output.to_owned();
+        trial.run(&KIND, output, run).unwrap();
+        json_lines::read(&output.join("verdicts.jsonl")).unwrap()
+    }
+
+    #[test]
+    fn claims_with_passages_have_log_odds_and_others_do_not() {
+        let folder = asked();
+        let rows = verdicts_of(folder.path(), &folder.path().join("out"), json!({}));
+        let labels: Vec<FactLabel> = rows.iter().map(|row| row.verdict).collect();
+        assert_eq!(
+            labels[2..],
+            [FactLabel::Unsupported, FactLabel::Irrelevant, FactLabel::Irrelevant]
+        );
+        for row in &rows[..2] {
+            let log_odds = row.log_odds.unwrap();
+            assert!((row.probability - 1.0 / (1.0 + (-log_odds).exp())).abs() < 1e-12);
+            assert_eq!(row.verdict == FactLabel::Supported, log_odds > 0.0);
+            assert_eq!(row.evidence.len(), 1);
+        }
+        assert_ne!(rows[0].log_odds, rows[1].log_odds);
+        assert!(rows[2..].iter().all(|row| row.log_odds.is_none() && row.evidence.is_empty()));
+        let (name, digest) = rows[0].verifier.split_once(' ').unwrap();
+        assert_eq!((name, digest.len()), ("tiny-llama", 12));
+        assert!(rows[..3].iter().all(|row| row.verifier == rows[0].verifier && row.page.is_some()));
+    }
+
+    #[test]
+    fn an_interrupted_attempt_goes_on_to_the_same_bytes() {
+        let folder = asked();
+        let output = folder.path().join("out");
+        let whole = verdicts_of(folder.path(), &output, json!({}));
+        let kept = fs::read(output.join("verdicts")).unwrap();
+        let first = kept.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for left in [0, 10, first, first + 10, kept.len()] {
+            fs::write(output.join("verdicts"), &kept[..left]).unwrap();
+            assert_eq!(verdicts_of(folder.path(), &output, json!({})), whole, "{left}");
+        }
+        assert_eq!(fs::read(output.join("verdicts")).unwrap(), kept);
+    }
+
+    #[test]
+    fn another_prompt_gives_other_numbers_and_another_identity() {
+        let folder = asked();
+        let own = verdicts_of(folder.path(), &folder.path().join("own"), json!({}));
+        let prompt = folder.path().join("prompt.txt");
+        let with = |text: &str, name: &str| {
+            fs::write(&prompt, text).unwrap();
+            let mut trial = trial(folder.path(), json!({}));
+            let input = crate::context::InputPath {
+                name: "verifier_prompt".to_owned(),
+                path: prompt.clone(),
+                cell: None,
+            };
+            trial.inputs.push(input);
+            let output = folder.path().join(name);
+            trial.checkpoint = output.clone();
+            trial.run(&KIND, &output, run)?;
+            Ok::<Vec<Verdict>, StageError>(
+                json_lines::read(&output.join("verdicts.jsonl")).unwrap(),
+            )
+        };
+        let other = with("{passages} So {claim} is", "other").unwrap();
+        assert_ne!(own[0].log_odds, other[0].log_odds);
+        assert_ne!(own[0].verifier, other[0].verifier);
+        let error = with("{passages} {clam}", "wrong").unwrap_err().to_string();
+        assert!(error.contains("prompt.txt: the prompt has a place `{clam}`"), "{error}");
+    }
+
+    #[test]
+    fn the_identity_follows_whatever_changes_log_odds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+            file(name, name);
+        }
+        file("tuned/adapter/adapter_config.json", r#"{"lora_alpha": 16}"#);
+        file("tuned/adapter/adapter_model.safetensors", "weights");
+        let tuned = folder.path().join("tuned");
+        let of = |adapter: bool, chat: bool| {
+            identity(folder.path(), adapter.then_some(tuned.as_path()), chat, "x").unwrap()
+        };
+        let (alone, adapted, chats) = (of(false, false), of(true, false), of(false, true));
+        assert!(alone != adapted && alone != chats && adapted != chats);
+        file("tuned/adapter/adapter_config.json", r#"{"lora_alpha": 32}"#);
+        assert_ne!(of(true, false), adapted);
+        let mut seen = vec![chats];
+        for name in TEMPLATE_FILES {
+            file(name, "{{ messages }}");
+            seen.push(of(false, true));
+            assert_eq!(
+                seen.iter().filter(|one| *one == &seen[seen.len() - 1]).count(),
+                1,
+                "{name}"
+            );
+            assert_eq!(of(false, false), alone, "no template is used");
+        }
+    }
+
+    #[test]
+    fn what_is_advised_is_a_parameter() {
+        let said = format!("{} {BATCH_PARAMETER}", JudgeError::NotFinite("a claim".to_owned()));
+        let quoted: Vec<&str> = said.split('`').skip(1).step_by(2).collect();
+        for name in &quoted[1..] {
+            let mut known = ModelParameters::PARAMETERS.iter();
+            assert!(known.any(|parameter| parameter.name == *name), "{name}");
+        }
+        assert_eq!(quoted, ["a claim", "verifier_dtype", "verifier_batch_size"]);
+    }
+}

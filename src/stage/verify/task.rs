@@ -1,0 +1,64 @@
+//! What each way of verifying works on.
+
+use crate::{
+    context::{Context, StageError},
+    knowledge::Knowledge,
+    rows::{Claim, FactLabel, Verdict},
+    stage_support::missing_pages::MissingPages,
+};
+
+/// Claims to be verified.
+pub(super) struct VerifyTask<'a> {
+    /// The attempt.
+    pub(super) context: &'a Context,
+    /// The claims.
+    pub(super) claims: &'a [Claim],
+    /// Probability from which on a claim is supported.
+    pub(super) threshold: Option<f64>,
+    /// Claims whose probability is nearer to the threshold are undecided.
+    pub(super) abstain_margin: f64,
+}
+
+/// Number of claims between two progress reports.
+const STRIDE: usize = 500;
+
+impl VerifyTask<'_> {
+    /// Reports progress now and then, before this claim.
+    pub(super) fn before(&self, index: usize) {
+        if index.is_multiple_of(STRIDE) {
+            self.context.progress(index as u64, self.claims.len() as u64, "claims");
+        }
+    }
+
+    /// Opens the input `knowledge`, and warns of articles without text.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn knowledge(&self) -> Result<Knowledge, StageError> {
+        let knowledge = Knowledge::open(self.context.input("knowledge")?)
+            .map_err(StageError::doing("open the knowledge"))?;
+        let reading = StageError::doing("read the knowledge");
+        if let (articles, bare, Some(first)) = knowledge.without_text().map_err(reading)? {
+            self.context.warn(format!(
+                "{bare} of {articles} articles of the knowledge (first: `{first}`) are empty and \
+                support nothing"
+            ));
+        }
+        Ok(knowledge)
+    }
+
+    /// Warns of claims without an article, which have no support. Each is given by its topic,
+    /// which may be empty.
+    pub(super) fn warn_of_missing(&self, topics: &[&str]) {
+        let mut missing = MissingPages::default();
+        topics.iter().for_each(|topic| missing.add(topic));
+        if let Some(warning) = missing.warning(self.claims.len()) {
+            self.context.warn(warning);
+        }
+    }
+}
+
+/// The verdict on a claim that states no fact.
+pub(super) fn no_fact(claim: &Claim) -> Verdict {
+    Verdict::new(claim.id.clone(), FactLabel::Irrelevant, 0.0, Vec::new())
+}

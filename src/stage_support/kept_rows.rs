@@ -1,0 +1,123 @@
+//! Rows that an unfinished stage keeps for its next attempt.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{context::StageError, rows::Row};
+
+/// Rows so far by id, and the file that keeps them for the next attempt: each line is the first 16
+/// digits of a row's BLAKE3 digest, a space and the row.
+pub struct KeptRows<R> {
+    rows: BTreeMap<String, R>,
+    file: File,
+    what: &'static str,
+}
+
+impl<R: Row + Serialize + DeserializeOwned> KeptRows<R> {
+    /// Reads the rows of earlier attempts up to the first torn or damaged line; later ones are made
+    /// again. `what` names the rows in errors.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(path: &Path, what: &'static str) -> Result<Self, StageError> {
+        let keeping = format!("keep {what} in {}", path.display());
+        let file =
+            OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path);
+        let mut file = file.map_err(StageError::doing(&keeping))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(StageError::doing(&keeping))?;
+        let (mut rows, mut whole) = (BTreeMap::new(), 0);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let Some(row) = parse_line::<R>(line) else { break };
+            rows.insert(row.id().to_owned(), row);
+            whole += line.len();
+        }
+        // Rows are appended, so what follows a torn line would never be read.
+        file.set_len(whole as u64).map_err(StageError::doing(&keeping))?;
+        Ok(Self { rows, file, what })
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The row with this id.
+    pub fn get(&self, id: &str) -> Option<&R> {
+        self.rows.get(id)
+    }
+
+    /// Keeps a row.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn add(&mut self, row: R) -> Result<(), StageError> {
+        let keeping = format!("keep {}", self.what);
+        let text = serde_json::to_string(&row).map_err(StageError::doing(&keeping))?;
+        // Not synced: a lost line is made again to the same bytes.
+        let line = format!("{} {text}\n", checksum(text.as_bytes()));
+        self.file.write_all(line.as_bytes()).map_err(StageError::doing(&keeping))?;
+        self.rows.insert(row.id().to_owned(), row);
+        Ok(())
+    }
+}
+
+fn parse_line<R: DeserializeOwned>(line: &[u8]) -> Option<R> {
+    let (sum, text) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    (sum == checksum(text.as_bytes())).then(|| serde_json::from_str(text).ok()).flatten()
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    // 64 bits tell torn and damaged lines; nobody forges their own.
+    blake3::hash(bytes).to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::rows::{FactLabel, Verdict};
+
+    #[test]
+    fn rows_after_a_torn_or_damaged_line_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("verdicts");
+        let row = |number: usize| {
+            let id = format!("a#0/{number}").as_str().into();
+            Verdict::new(id, FactLabel::Supported, 0.1 + number as f64, Vec::new())
+        };
+        let mut kept = KeptRows::open(&path, "verdicts").unwrap();
+        assert!(kept.is_empty());
+        (0..3).for_each(|number| kept.add(row(number)).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        let known = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let kept = KeptRows::<Verdict>::open(&path, "verdicts").unwrap();
+            assert!((0..kept.len()).all(|number| {
+                let expected = row(number);
+                kept.get(expected.id()) == Some(&expected)
+            }));
+            kept.len()
+        };
+        // A probability above 1 is no verdict, though its line is whole.
+        assert_eq!(known(&bytes), 1);
+        let line = bytes.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+        assert_eq!(known(&line[..line.len() - 1]), 0);
+        let mut damaged = line.to_vec();
+        damaged[30] ^= 1;
+        assert_eq!(known(&damaged), 0);
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+}

@@ -1,0 +1,12 @@
+//! What several kinds of stage share: parameters of optimisation, preference rows as tokens,
+//! remarks on models, rows kept for the next attempt, warnings of missing articles.
+
+mod cycles;
+pub mod encoding;
+pub mod kept_rows;
+pub mod label_balance;
+pub mod missing_pages;
+pub mod model_remarks;
+pub mod optimisation;
+pub mod preference_rows;
+mod row_findings;
