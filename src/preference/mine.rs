@@ -30,7 +30,7 @@ pub enum PreferenceFormat {
     /// Pairs of a chosen and a rejected completion.
     Pairs,
     /// Labelled completions.
-    Answers,
+    Unpaired,
 }
 
 /// Selection of rows.
@@ -200,7 +200,7 @@ impl Mined {
                 draw(&mut pairs, mining.max_rows_per_prompt, stream);
                 self.pairs.extend(pairs);
             }
-            PreferenceFormat::Answers => {
+            PreferenceFormat::Unpaired => {
                 let mut labelled = labelled(candidates, mining, &mut self.left_out);
                 draw(&mut labelled, mining.max_rows_per_prompt, stream);
                 self.labelled.extend(labelled);
@@ -472,7 +472,7 @@ mod tests {
         let answers =
             [("a.", 1, 2), ("b.", 0, 2), ("a.", 2, 2), ("c", 2, 2), ("d", 0, 0), ("radium.", 1, 1)];
         let prompts = [prompt("Ann", "tune"), prompt("radium", "test")];
-        let single = Mining { preference_format: PreferenceFormat::Answers, ..MINING };
+        let single = Mining { preference_format: PreferenceFormat::Unpaired, ..MINING };
         let found = mined(&prompts, &answers, &single).unwrap();
         let rows: Vec<(&str, bool, f64)> =
             found.labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
@@ -487,7 +487,7 @@ mod tests {
         );
         assert_eq!((found.pairs.len(), found.prompts, found.left_out["radium"]), (0, 1, 1));
         let strict = Mining {
-            preference_format: PreferenceFormat::Answers,
+            preference_format: PreferenceFormat::Unpaired,
             desirable_threshold: 0.6,
             max_rows: Some(2),
             ..MINING

@@ -58,7 +58,7 @@ impl Outlook<'_> {
         let Some(Origin::Stage(maker)) = self.origin(input) else { return None };
         let labelled = maker.kind.name == "mine"
             && maker.parameters::<mine::Parameters>()?.preference_format
-                == PreferenceFormat::Answers;
+                == PreferenceFormat::Unpaired;
         let why = if !labelled {
             return None;
         } else if !needs.single_answers {
@@ -69,7 +69,7 @@ impl Outlook<'_> {
             return None;
         };
         let problem = format!(
-            "`{input}` are labelled completions (`preference_format` is \"answers\"), but {why}"
+            "`{input}` are labelled completions (`preference_format` is \"unpaired\"), but {why}"
         );
         let right = "a stage that makes pairs is expected (`preference_format = \"pairs\"`)";
         Some(Mismatch::error(input, problem, right))

@@ -47,7 +47,7 @@ pub(crate) struct Parameters {
     /// Format of the rows: preference pairs, or labelled completions (TRL's unpaired preference).
     #[parameter(default = "pairs", former = "rows", foreign_values = [
         ("paired", "write `preference_format = \"pairs\"`"),
-        ("unpaired", "write `preference_format = \"answers\"`"),
+        ("answers", "write `preference_format = \"unpaired\"`"),
     ])]
     pub preference_format: PreferenceFormat,
     /// Reward from which on a single response is desirable.
@@ -97,11 +97,11 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let is_pairs = preference_format == PreferenceFormat::Pairs;
     for (field, is_unused, why) in [
         ("desirable_threshold", is_pairs, "`preference_format = \"pairs\"` compares responses"),
-        ("min_margin", !is_pairs, "`preference_format = \"answers\"` compares no responses"),
+        ("min_margin", !is_pairs, "`preference_format = \"unpaired\"` compares no responses"),
         (
             "require_as_many_facts",
             !is_pairs,
-            "`preference_format = \"answers\"` compares no responses",
+            "`preference_format = \"unpaired\"` compares no responses",
         ),
     ] {
         if is_unused && chosen.is_changed(field) {
@@ -160,7 +160,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let path = context.output("pairs.jsonl");
     match mining.preference_format {
         PreferenceFormat::Pairs => json_lines::write(&path, &mined.pairs),
-        PreferenceFormat::Answers => json_lines::write(&path, &mined.labelled),
+        PreferenceFormat::Unpaired => json_lines::write(&path, &mined.labelled),
     }
     .map_err(StageError::doing("write the pairs"))?;
     let Mined { answers, unrewarded, .. } = mined;
@@ -294,7 +294,7 @@ mod tests {
         );
         let single = Trial::new(
             &inputs,
-            json!({"preference_format": "answers", "desirable_threshold": 0.6}),
+            json!({"preference_format": "unpaired", "desirable_threshold": 0.6}),
         )
         .run(&KIND, path, run)
         .unwrap();

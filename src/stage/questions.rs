@@ -54,7 +54,9 @@ the true fact about {topic} in one \
 struct Parameters {
     /// Facts to ask for: those that the completions of `pairs` claim, or all questions of
     /// `prompts`.
-    #[parameter(default = "answers", former = "of")]
+    #[parameter(default = "pairs", former = "of", foreign_values = [
+        ("answers", "write `question_source = \"pairs\"`"),
+    ])]
     question_source: QuestionSource,
     /// Question for a claim where `prompts` has none; {topic} and {claim} are filled in.
     #[parameter(default = QUESTION, former = "question")]
@@ -69,13 +71,16 @@ struct Parameters {
     /// Domains of the facts; all by default.
     #[parameter(unordered)]
     domains: Option<Vec<String>>,
+    /// Maximum questions, evenly spaced among all of them; all by default.
+    #[parameter(min = 1, max = 1 << 40)]
+    max_questions: Option<usize>,
 }
 
 #[derive(Debug, PartialEq, Deserialize, strum::Display, strum::VariantNames)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 enum QuestionSource {
-    Answers,
+    Pairs,
     All,
 }
 
@@ -84,7 +89,7 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let Parameters { question_source, question_templates, .. } = chosen.parameters();
     let judged = ["pairs", "claims", "verdicts"];
     let needed: &[&str] = match question_source {
-        QuestionSource::Answers => &judged,
+        QuestionSource::Pairs => &judged,
         QuestionSource::All => &["prompts"],
     };
     let mut found = Vec::new();
@@ -101,7 +106,7 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
         found.push(Mismatch::without_effect("question_templates", why, right));
     }
     if question_source == QuestionSource::All {
-        let right = "remove it, or set `question_source = \"answers\"`";
+        let right = "remove it, or set `question_source = \"pairs\"`";
         for input in judged.into_iter().filter(|input| chosen.is_given(input)) {
             let why = "`question_source` \"all\" uses all questions of the prompts";
             found.push(Mismatch::without_effect(input, why, right));
@@ -119,9 +124,16 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 /// # Errors
 /// If an input is missing or cannot be read, rows do not belong together, or no question is left.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { question_source, question_template, question_templates, splits, domains } =
-        context.parameters()?;
-    let questioning = Questioning { splits, domains, question_template, question_templates };
+    let Parameters {
+        question_source,
+        question_template,
+        question_templates,
+        splits,
+        domains,
+        max_questions,
+    } = context.parameters()?;
+    let questioning =
+        Questioning { splits, domains, question_template, question_templates, max_questions };
     let prompts: Vec<Prompt> = match context.inputs("prompts").next() {
         Some(_) => {
             read_rows(&file(context, "prompts", &question_source)?).map_err(reading("prompts"))?
@@ -130,7 +142,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     };
     let found = match question_source {
         QuestionSource::All => all_questions(&prompts, &questioning),
-        QuestionSource::Answers => {
+        QuestionSource::Pairs => {
             let pairs: Vec<Pair> = json_lines::read(&file(context, "pairs", &question_source)?)
                 .map_err(reading("pairs"))?;
             let claims: Vec<Claim> = read_rows(&file(context, "claims", &question_source)?)
@@ -146,7 +158,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         .map_err(StageError::doing("write the questions"))?;
     context.note(match question_source {
         QuestionSource::All => format!("{} questions", prompts.len()),
-        QuestionSource::Answers => {
+        QuestionSource::Pairs => {
             format!(
                 "{} questions for {claims} claims; {unasked} claims match no question",
                 prompts.len()
@@ -159,7 +171,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
 /// File of an optional input.
 fn file(context: &Context, input: &str, of: &QuestionSource) -> Result<PathBuf, StageError> {
     context.input_file(input, &format!("{input}.jsonl")).map_err(|error| match of {
-        QuestionSource::Answers => StageError(format!(
+        QuestionSource::Pairs => StageError(format!(
             "{error}; facts that completions claim need `pairs`, `claims` and `verdicts`"
         )),
         QuestionSource::All => error,
@@ -183,7 +195,7 @@ mod tests {
             serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
         assert_eq!(
             (parameters.question_source, parameters.splits),
-            (QuestionSource::Answers, vec!["tune".to_owned()])
+            (QuestionSource::Pairs, vec!["tune".to_owned()])
         );
     }
 

@@ -638,7 +638,18 @@ fn metadata_become_configs() {
     let said = apeft(folder.path(), &["convert", "model.gguf", "new", "--adapter", "x"]);
     assert_eq!((said.0, said.1.contains("convert the GGUF file first")), (2, true), "{}", said.1);
     assert!(path.exists() && !folder.path().join("new").exists());
+    a_failure_leaves_no_half_of_a_model();
     scaling_types_are_read_as_llama_cpp_does();
+}
+
+fn a_failure_leaves_no_half_of_a_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = Stored(vec![32], 0, 1e30f32.to_le_bytes().repeat(32));
+    tiny(32, "F32").with_tensor("output_norm.weight", large).write(folder.path());
+    let said = apeft(folder.path(), &["convert", "model.gguf", "new", "--dtype", "float16"]);
+    assert!(said.0 != 0 && said.1.contains("float16 cannot represent"), "{}", said.1);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
 }
 
 /// A factor without a type is a linear one; the type `none` scales nothing, whatever the factor.

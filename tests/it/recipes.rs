@@ -990,6 +990,7 @@ fn stand_ins_for_a_verifier(folder: &Path) {
         fs::write(path, text).unwrap();
     };
     tiny_llama(&folder.join("models/smollm2"));
+    write("models/smollm2/chat_template.jinja", "{{ messages[0].content }}".to_owned());
     let row = |number: u32| {
         let prompt = format!("Passages about Ada:\\n- She was born in {number}.\\n\\nClaim: No.");
         format!(
@@ -1005,6 +1006,25 @@ fn stand_ins_for_a_verifier(folder: &Path) {
         let label = r#"{"claim_id":"a#0/0","claim":"No.","topic":"Ada","label":false}"#;
         write(&format!("data/verifier/heldout/{test}/labels.jsonl"), format!("{label}\n"));
     }
+}
+
+/// What `recipes/biographies.toml` reads beside its model.
+fn stand_ins_for_leads(folder: &Path) {
+    fs::create_dir_all(folder.join("data/leads")).unwrap();
+    let article = r#"{"title":"Ada","text":"Ada was born in 1815."}"#;
+    fs::write(folder.join("data/leads/articles.jsonl"), format!("{article}\n")).unwrap();
+    let prompt = |id: &str, domain: &str, split: &str| {
+        format!(
+            "{{\"id\":\"{id}\",\"prompt\":\"Who?\",\"topic\":\"{id}\",\"domain\":\"{domain}\",\
+            \"split\":\"{split}\"}}\n"
+        )
+    };
+    let prompts = [
+        prompt("Ada", "people", "tune"),
+        prompt("Bo", "people", "test"),
+        prompt("Rome", "places", "test"),
+    ];
+    fs::write(folder.join("data/leads/biographies.jsonl"), prompts.concat()).unwrap();
 }
 
 /// Every shipped recipe, that for real checkpoints with stand-ins for user files.
@@ -1033,6 +1053,7 @@ fn shipped_recipes_are_right() {
         fs::write(folder.path().join(name), "{}").unwrap();
     }
     stand_ins_for_a_verifier(folder.path());
+    stand_ins_for_leads(folder.path());
     let recipes = [fs::read_dir(&here).unwrap(), fs::read_dir(here.join("ablations")).unwrap()];
     let paths = recipes.into_iter().flatten().map(|entry| entry.unwrap().path());
     let recipes: Vec<_> =

@@ -614,14 +614,17 @@ fn single_answers_are_no_pairs() {
         ))
     };
     right(&tune("pairs", ""));
-    right(&tune("answers", "algorithm = \"kto\""));
+    right(&tune("unpaired", "algorithm = \"kto\""));
     refused(
-        &tune("answers", ""),
-        &["`pairs` are labelled completions (`preference_format` is \"answers\")", "r.toml:12:9"],
+        &tune("unpaired", ""),
+        &["`pairs` are labelled completions (`preference_format` is \"unpaired\")", "r.toml:12:9"],
     );
-    refused(&tune("answers", "algorithm = \"fact_kto\""), &["the facts of completions are needed"]);
     refused(
-        &tune("answers", "algorithm = \"kto\"\nfact_mask = true"),
+        &tune("unpaired", "algorithm = \"fact_kto\""),
+        &["the facts of completions are needed"],
+    );
+    refused(
+        &tune("unpaired", "algorithm = \"kto\"\nfact_mask = true"),
         &["the facts of completions are needed"],
     );
     let mix = |rows: &str| {
@@ -631,7 +634,7 @@ fn single_answers_are_no_pairs() {
         ))
     };
     right(&mix("pairs"));
-    refused(&mix("answers"), &["`general` are labelled completions"]);
+    refused(&mix("unpaired"), &["`general` are labelled completions"]);
 }
 
 #[test]

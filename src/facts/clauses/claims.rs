@@ -33,8 +33,8 @@ struct Found {
 /// and with the pieces of the response that state it. A sentence with words that are in none of its
 /// claims is a claim as a whole too, so that nothing is left unverified. One that supposes, or that
 /// denies or doubts a clause with `that`, is one claim, and so is a predicate that denies. A report
-/// comes back in each of its claims. Questions and refusals are claims of their kind; what follows a
-/// refusal (`I am not sure, but she was born in Oslo`) is a fact. A fact that the response stated
+/// comes back in each of its claims. Questions and refusals are claims of their kind; what follows
+/// a refusal (`I am not sure, but she was born in Oslo`) is a fact. A fact that the response stated
 /// before is marked as its duplicate.
 pub fn extract_clauses(response_id: &ResponseId, topic: &str, output: &str) -> Vec<Claim> {
     let answer = Answer::read(topic, output);

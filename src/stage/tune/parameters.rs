@@ -82,7 +82,9 @@ pub(crate) struct Parameters {
     pub settings: ObjectiveParameters,
     /// Mean of the likelihood loss: over completions, tokens (TRL's sft, cpo), or prompts too
     /// (orpo).
-    #[parameter(default = "answers", former = "nll_mean")]
+    #[parameter(default = "completions", former = "nll_mean", foreign_values = [
+        ("answers", "write `nll_reduction = \"completions\"`"),
+    ])]
     pub nll_reduction: NllReduction,
     /// Type of f-divergence to the reference model, for algorithms that compare two completions.
     #[parameter(

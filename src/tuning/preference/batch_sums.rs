@@ -64,7 +64,7 @@ impl BatchSums {
             return Likelihood { value: 0.0, by_token: 0.0 };
         }
         let by_token = match self.nll_reduction {
-            NllReduction::Answers => 1.0 / (self.chosen * view.answers[0].len() as f64),
+            NllReduction::Completions => 1.0 / (self.chosen * view.answers[0].len() as f64),
             NllReduction::Tokens => 1.0 / self.chosen_tokens,
             NllReduction::Texts => 1.0 / (self.chosen_tokens + self.prompt_tokens),
         };

@@ -61,7 +61,7 @@ pub struct Modifiers {
 pub enum NllReduction {
     /// Over the tokens of each completion, then over completions: all completions weigh the same.
     #[default]
-    Answers,
+    Completions,
     /// Over all completions' tokens in the batch: all tokens weigh the same (TRL, for DPO with
     /// `sft` and for CPO).
     Tokens,
