@@ -12,8 +12,8 @@ Reads fm2, fever-symmetric, wice, begin-wow, factscore-bios and factscore-wiki b
     heldout/NAME/labels.jsonl       their labels, in the same order, as `agree` reads them
 
 Pages are split by the hash of their title; claims of FEVER-symmetric that share a text are one page. ChatGPT's biographies
-are only tested on, InstructGPT's only trained on, and both use the same split of people: heldout/chatgpt has people that no
-training row is about, heldout/chatgpt-all has all.
+are only tested on. Both use the same split of people: heldout/instructgpt and heldout/chatgpt have people that no
+training row is about, heldout/chatgpt-all has all. The weights of words and model are fitted on heldout/instructgpt.
 """
 import hashlib, json, math, os, pathlib, random, re, sys
 
@@ -23,6 +23,7 @@ NO_TOPIC = "the claim"
 WORDS_OF_PASSAGE, PASSAGES = 48, 3
 # Shares of held-out pages in hundredths, and the most training rows of each set.
 HELD_OUT = {"fm2": 30, "fever-symmetric": 40, "wice": 0, "begin-wow": 0, "bios": 40}
+FOLDERS = {"bios": "instructgpt"}
 MOST = {"fm2": 900, "fever-symmetric": 450, "wice": 200, "begin-wow": 150, "bios": 900}
 
 
@@ -238,8 +239,8 @@ def main():
         chosen = balanced(kept, MOST[name], draw)
         changed = list(made_up(chosen, draw))[: MOST[name] // 12]
         trained += chosen + changed
-        if name in ("fm2", "fever-symmetric"):
-            held_out(folder, name, [one for one in examples if is_held_out(name, one["page"])])
+        if HELD_OUT[name]:
+            held_out(folder, FOLDERS.get(name, name), [one for one in examples if is_held_out(name, one["page"])])
         print(f"{name}: {len(chosen)} rows of {len(kept)}, {len(changed)} with a changed number; {len(examples) - len(kept)} held out")
     people = list(chatgpt(data))
     held_out(folder, "chatgpt", [one for one in people if is_held_out("bios", one["page"])])

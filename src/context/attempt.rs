@@ -129,9 +129,7 @@ impl Context {
     /// # Errors
     /// If the input was not given.
     pub fn input_file(&self, name: &str, file: &str) -> Result<PathBuf, StageError> {
-        let path = self.input(name)?;
-        // A recipe may name the file alone; stages leave folders.
-        Ok(if path.is_file() { path.to_owned() } else { path.join(file) })
+        Ok(file_of(self.input(name)?, file))
     }
 
     /// Rows of an input whose file has its name: `claims` in `claims.jsonl`.
@@ -141,6 +139,16 @@ impl Context {
     pub fn rows<T: Row>(&self, name: &str) -> Result<Vec<T>, StageError> {
         let path = self.input_file(name, &format!("{name}.jsonl"))?;
         json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {name}")))
+    }
+
+    /// Rows of each artifact of an input that takes many, in recipe order.
+    ///
+    /// # Errors
+    /// If a row is invalid, or an id occurs twice in one artifact.
+    pub fn rows_of_each<T: Row>(&self, name: &str) -> Result<Vec<Vec<T>>, StageError> {
+        let paths = self.inputs(name).map(|input| file_of(&input.path, &format!("{name}.jsonl")));
+        let read = paths.map(|path| json_lines::read_rows(&path));
+        read.collect::<Result<_, _>>().map_err(StageError::doing(format!("read the {name}")))
     }
 
     /// All paths of an input that takes many artifacts, in recipe order.
@@ -167,4 +175,9 @@ impl Context {
     pub fn warn(&self, text: impl Into<String>) {
         (self.report)(StageEvent::Warning { text: text.into() });
     }
+}
+/// The named file of a folder, or the recipe's file itself.
+fn file_of(path: &Path, file: &str) -> PathBuf {
+    // A recipe may name the file alone; stages leave folders.
+    if path.is_file() { path.to_owned() } else { path.join(file) }
 }

@@ -1,5 +1,5 @@
-//! Calibration of a verifier: from its log-odds to the share of supported claims, fitted on labels
-//! and judged on held-out topics.
+//! Calibration of a verifier, or of several together: from log-odds to the share of supported
+//! claims, fitted on labels and judged on held-out topics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::{
         Confusion, ReliabilityBin, Scored, auroc, best_threshold, brier_score, calibration_error,
         reliability,
     },
-    logistic::{fit_logistic, probability_of},
+    logistic::{LogisticFit, fit_logistic, probability_of},
 };
 
 /// Ranges of the expected calibration error and of the reliability diagram.
@@ -20,13 +20,13 @@ const PENALTY: f64 = 1.0;
 /// Threshold of uncalibrated probabilities.
 const EVEN: f64 = 0.5;
 
-/// A verdict's log-odds with the label of its claim.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// Log-odds of a claim with its label.
+#[derive(Clone, Debug, PartialEq)]
 pub struct LabelledOdds<'a> {
     /// The claim's topic; held-out topics judge the calibration.
     pub topic: &'a str,
-    /// Log-odds of the verifier.
-    pub log_odds: f64,
+    /// Log-odds of each verifier.
+    pub log_odds: Vec<f64>,
     /// Whether people found the claim supported.
     pub is_supported: bool,
 }
@@ -75,11 +75,34 @@ pub struct CalibrationQuality {
     pub reliability: Vec<ReliabilityBin>,
 }
 
+/// Weights of several verifiers: their combined log-odds are the intercept plus the weighted sum.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Combination {
+    /// Combined log-odds where all verifiers' are 0.
+    pub intercept: f64,
+    /// The verifiers, in the order of the inputs.
+    pub parts: Vec<CombinedVerifier>,
+}
+
+/// A verifier of a combination.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CombinedVerifier {
+    /// Name.
+    pub verifier: String,
+    /// Combined log-odds per log-odds of this verifier.
+    pub weight: f64,
+    /// AUROC of this verifier alone, on the same claims.
+    pub auroc: f64,
+}
+
 /// A fitted calibration: `calibration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedCalibration {
-    /// Name of the verifier that it is for.
+    /// Name of the verifier that it is for; several are joined by ` + `.
     pub verifier: String,
+    /// Weights of several verifiers; none for a single one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combination: Option<Combination>,
     /// The curve, fitted on all labels.
     pub curve: CalibrationCurve,
     /// Probability from which on a claim is supported: the highest balanced accuracy.
@@ -92,7 +115,7 @@ pub struct FittedCalibration {
     pub topics: usize,
     /// Number of groups of topics, each of which was held out once.
     pub folds: usize,
-    /// Without calibration, by a threshold of 0.5.
+    /// Without calibration, by a threshold of 0.5; several verifiers' log-odds are summed.
     pub before: CalibrationQuality,
     /// With curves and thresholds fitted on the other topics.
     pub after: CalibrationQuality,
@@ -117,6 +140,66 @@ pub enum CalibrationError {
         /// All labelled claims.
         claims: usize,
     },
+}
+
+impl Combination {
+    /// The combined log-odds of one claim, from those of each verifier in the order of `parts`.
+    pub fn log_odds(&self, of_parts: &[f64]) -> f64 {
+        let weights = self.parts.iter().map(|part| part.weight);
+        self.intercept + weights.zip(of_parts).map(|(weight, odds)| weight * odds).sum::<f64>()
+    }
+}
+
+/// From the log-odds of each verifier to a probability.
+struct Fit {
+    /// None for a single verifier.
+    weights: Option<LogisticFit>,
+    curve: CalibrationCurve,
+}
+
+impl Fit {
+    /// None unless the claims have both labels.
+    fn new(rows: &[&LabelledOdds<'_>], method: CalibrationMethod) -> Option<Self> {
+        let labels: Vec<bool> = rows.iter().map(|row| row.is_supported).collect();
+        let features: Vec<Vec<f64>> = rows.iter().map(|row| row.log_odds.clone()).collect();
+        let fitted = fit_logistic(&features, &labels, PENALTY)?;
+        let weights = (fitted.weights.len() > 1).then_some(fitted);
+        let odds = rows.iter().map(|row| (combined(weights.as_ref(), row), row.is_supported));
+        let curve = CalibrationCurve::fitted(&odds.collect::<Vec<_>>(), method)?;
+        Some(Self { weights, curve })
+    }
+
+    fn scored(&self, row: &LabelledOdds<'_>) -> Scored {
+        let log_odds = combined(self.weights.as_ref(), row);
+        Scored::new(self.curve.probability(log_odds), row.is_supported)
+    }
+
+    /// The weights by the verifiers' names.
+    fn combination(&self, names: &[&str], rows: &[LabelledOdds<'_>]) -> Option<Combination> {
+        let LogisticFit { intercept, weights } = self.weights.as_ref()?;
+        let part = |(index, (name, weight)): (usize, (&&str, &f64))| {
+            let alone = rows.iter().map(|row| Scored::new(row.log_odds[index], row.is_supported));
+            Some(CombinedVerifier {
+                verifier: (*name).to_owned(),
+                weight: *weight,
+                auroc: auroc(&alone.collect::<Vec<_>>())?,
+            })
+        };
+        let parts = names.iter().zip(weights).enumerate().map(part).collect::<Option<_>>()?;
+        Some(Combination { intercept: *intercept, parts })
+    }
+}
+
+/// Log-odds of all verifiers together.
+fn combined(weights: Option<&LogisticFit>, row: &LabelledOdds<'_>) -> f64 {
+    match weights {
+        Some(fit) => {
+            let weighted =
+                fit.weights.iter().zip(&row.log_odds).map(|(weight, odds)| weight * odds);
+            fit.intercept + weighted.sum::<f64>()
+        }
+        None => row.log_odds.iter().sum(),
+    }
 }
 
 impl CalibrationCurve {
@@ -148,9 +231,10 @@ impl CalibrationCurve {
         }
     }
 
-    fn fitted(odds: &[LabelledOdds<'_>], method: CalibrationMethod) -> Option<Self> {
-        let labels: Vec<bool> = odds.iter().map(|item| item.is_supported).collect();
-        let rows: Vec<Vec<f64>> = odds.iter().map(|item| vec![item.log_odds]).collect();
+    /// From log-odds and labels.
+    fn fitted(odds: &[(f64, bool)], method: CalibrationMethod) -> Option<Self> {
+        let labels: Vec<bool> = odds.iter().map(|(_, is_supported)| *is_supported).collect();
+        let rows: Vec<Vec<f64>> = odds.iter().map(|(log_odds, _)| vec![*log_odds]).collect();
         let fit = fit_logistic(&rows, &labels, PENALTY)?;
         Some(match method {
             CalibrationMethod::Platt => {
@@ -170,14 +254,14 @@ struct IsotonicStep {
 
 /// The rising steps nearest to the labels (pool adjacent violators), one point per step at the mean
 /// of its log-odds.
-fn isotonic(odds: &[LabelledOdds<'_>]) -> Vec<[f64; 2]> {
+fn isotonic(odds: &[(f64, bool)]) -> Vec<[f64; 2]> {
     let mut sorted = odds.to_vec();
-    sorted.sort_by(|one, two| one.log_odds.total_cmp(&two.log_odds));
+    sorted.sort_by(|one, two| one.0.total_cmp(&two.0));
     let mut blocks: Vec<IsotonicStep> = Vec::new();
-    for equal in sorted.chunk_by(|one, two| one.log_odds == two.log_odds) {
-        let supported = equal.iter().filter(|item| item.is_supported).count() as f64;
+    for equal in sorted.chunk_by(|one, two| one.0 == two.0) {
+        let supported = equal.iter().filter(|(_, is_supported)| *is_supported).count() as f64;
         let count = equal.len() as f64;
-        let mut block = IsotonicStep { odds: equal[0].log_odds * count, supported, count };
+        let mut block = IsotonicStep { odds: equal[0].0 * count, supported, count };
         // A block below its predecessor is merged with it.
         while let Some(last) = blocks.pop() {
             if last.supported * block.count < block.supported * last.count {
@@ -193,13 +277,14 @@ fn isotonic(odds: &[LabelledOdds<'_>]) -> Vec<[f64; 2]> {
     blocks.iter().map(|block| [block.odds / block.count, block.supported / block.count]).collect()
 }
 
-/// Fits a calibration on labelled claims, and measures it on topics that its curve and threshold
-/// have not seen: `folds` groups of topics, each held out once.
+/// Fits a calibration on labelled claims, and measures it on topics that its weights, curve and
+/// threshold have not seen: `folds` groups of topics, each held out once. Several verifiers get
+/// weights by a logistic regression on their log-odds.
 ///
 /// # Errors
 /// With fewer than two topics, or where all labels of a fit are equal.
 pub fn calibrate(
-    verifier: &str,
+    verifiers: &[&str],
     odds: &[LabelledOdds<'_>],
     method: CalibrationMethod,
     folds: usize,
@@ -219,27 +304,28 @@ pub fn calibrate(
     for fold in 0..folds {
         let is_own = |item: &&LabelledOdds<'_>| topics[item.topic] % folds == fold;
         let (own, others): (Vec<_>, Vec<_>) = odds.iter().partition(is_own);
-        let others: Vec<LabelledOdds<'_>> = others.into_iter().copied().collect();
-        let curve = CalibrationCurve::fitted(&others, method).ok_or_else(|| one_label.clone())?;
+        let fit = Fit::new(&others, method).ok_or_else(|| one_label.clone())?;
         // Also from the other topics: a threshold of the judged ones would flatter itself.
-        let threshold = best_threshold(&scored(&others, &curve)).map_or(EVEN, |best| best.value);
-        for item in own {
-            let probability = curve.probability(item.log_odds);
-            decisions.add(probability >= threshold, item.is_supported);
-            held_out.push(Scored::new(probability, item.is_supported));
+        let seen: Vec<Scored> = others.iter().map(|item| fit.scored(item)).collect();
+        let threshold = best_threshold(&seen).map_or(EVEN, |best| best.value);
+        for scored in own.iter().map(|item| fit.scored(item)) {
+            decisions.add(scored.score >= threshold, scored.is_true);
+            held_out.push(scored);
         }
     }
-    let curve = CalibrationCurve::fitted(odds, method).ok_or_else(|| one_label.clone())?;
-    let plain =
-        odds.iter().map(|item| Scored::new(probability_of(item.log_odds), item.is_supported));
+    let fit =
+        Fit::new(&odds.iter().collect::<Vec<_>>(), method).ok_or_else(|| one_label.clone())?;
+    let plain = odds
+        .iter()
+        .map(|item| Scored::new(probability_of(combined(None, item)), item.is_supported));
     let plain: Vec<Scored> = plain.collect();
     let before = quality(&plain, Confusion::at(&plain, EVEN)).ok_or_else(|| one_label.clone())?;
     let after = quality(&held_out, decisions).ok_or(one_label)?;
-    let threshold = best_threshold(&held_out).map_or(EVEN, |best| best.value);
     Ok(FittedCalibration {
-        verifier: verifier.to_owned(),
-        curve,
-        threshold,
+        verifier: verifiers.join(" + "),
+        combination: fit.combination(verifiers, odds),
+        curve: fit.curve,
+        threshold: best_threshold(&held_out).map_or(EVEN, |best| best.value),
         claims: odds.len(),
         supported,
         topics: topics.len(),
@@ -247,11 +333,6 @@ pub fn calibrate(
         before,
         after,
     })
-}
-
-fn scored(odds: &[LabelledOdds<'_>], curve: &CalibrationCurve) -> Vec<Scored> {
-    let scored = odds.iter();
-    scored.map(|item| Scored::new(curve.probability(item.log_odds), item.is_supported)).collect()
 }
 
 fn quality(scored: &[Scored], decisions: Confusion) -> Option<CalibrationQuality> {
@@ -279,7 +360,7 @@ mod tests {
             for repeat in 0..20 {
                 let is_supported = (f64::from(repeat) + 0.5) / 20.0 < share;
                 let topic = TOPICS[(repeat % 8) as usize];
-                found.push(LabelledOdds { topic, log_odds, is_supported });
+                found.push(LabelledOdds { topic, log_odds: vec![log_odds], is_supported });
             }
         }
         found
@@ -288,15 +369,15 @@ mod tests {
     #[test]
     fn overconfident_odds_become_the_shares_of_supported_claims_on_held_out_topics() {
         for method in [CalibrationMethod::Platt, CalibrationMethod::Isotonic] {
-            let found = calibrate("words/1", &odds(0.4, 0.8), method, 4).unwrap();
+            let found = calibrate(&["words/1"], &odds(0.4, 0.8), method, 4).unwrap();
             assert!(found.before.calibration_error > 0.15, "{:?}", found.before);
             assert!(found.after.calibration_error < 0.5 * found.before.calibration_error);
             assert!(found.after.brier < found.before.brier);
             let shifted: Vec<LabelledOdds<'_>> = odds(1.0, 0.0)
                 .into_iter()
-                .map(|item| LabelledOdds { log_odds: item.log_odds + 2.0, ..item })
+                .map(|item| LabelledOdds { log_odds: vec![item.log_odds[0] + 2.0], ..item })
                 .collect();
-            let shifted = calibrate("words/1", &shifted, method, 4).unwrap();
+            let shifted = calibrate(&["words/1"], &shifted, method, 4).unwrap();
             let gain = shifted.after.balanced_accuracy - shifted.before.balanced_accuracy;
             assert!(gain > 0.05, "{gain}");
             assert!(found.curve.rises());
@@ -313,17 +394,40 @@ mod tests {
 
     #[test]
     fn odds_that_are_right_stay_as_they_are() {
-        let found = calibrate("words/1", &odds(1.0, 0.0), CalibrationMethod::Platt, 5).unwrap();
+        let found = calibrate(&["words/1"], &odds(1.0, 0.0), CalibrationMethod::Platt, 5).unwrap();
         let CalibrationCurve::Platt { slope, intercept } = found.curve else { panic!() };
         assert!((slope - 1.0).abs() < 0.05 && intercept.abs() < 0.05, "{slope} {intercept}");
         assert!((found.threshold - 0.5).abs() < 0.1, "{}", found.threshold);
     }
 
+    /// True log-odds are `a - 2 b + 0.5`, so either verifier alone is worse than both.
+    #[test]
+    fn several_verifiers_get_weights() {
+        let mut rows = Vec::new();
+        for (step, topic) in (0..900_u32).zip(["a", "b", "c", "d", "e"].into_iter().cycle()) {
+            let part = |of: u32| f64::from(of % 30) / 5.0 - 3.0;
+            let parts = vec![part(step), part(step / 30)];
+            let share = probability_of(parts[0] - 2.0 * parts[1] + 0.5);
+            // A low-discrepancy sequence in place of random numbers.
+            let is_supported = (f64::from(step) * 0.618_034).fract() < share;
+            rows.push(LabelledOdds { topic, log_odds: parts, is_supported });
+        }
+        let found = calibrate(&["one", "two"], &rows, CalibrationMethod::Platt, 5).unwrap();
+        let Combination { intercept, parts } = found.combination.as_ref().unwrap();
+        let weights = [parts[0].weight, parts[1].weight];
+        assert!((weights[0] - 1.0).abs() < 0.2 && (weights[1] + 2.0).abs() < 0.3, "{weights:?}");
+        assert!((intercept - 0.5).abs() < 0.3, "{intercept}");
+        assert!(found.after.auroc > parts[0].auroc + 0.1, "{} {parts:?}", found.after.auroc);
+        assert!(found.after.auroc > found.before.auroc + 0.1, "{:?}", found.before.auroc);
+        let expected = intercept + weights[0] + 0.5 * weights[1];
+        let combined = found.combination.as_ref().unwrap().log_odds(&[1.0, 0.5]);
+        assert!((combined - expected).abs() < 1e-9);
+        assert_eq!(found.verifier, "one + two");
+    }
+
     #[test]
     fn isotonic_curves_never_fall() {
-        let item = |log_odds, is_supported| LabelledOdds { topic: "a", log_odds, is_supported };
-        let odds =
-            [item(0.0, false), item(1.0, true), item(2.0, false), item(3.0, true), item(3.0, true)];
+        let odds = [(0.0, false), (1.0, true), (2.0, false), (3.0, true), (3.0, true)];
         assert_eq!(isotonic(&odds), [[0.0, 0.0], [1.5, 0.5], [3.0, 1.0]]);
         let curve = CalibrationCurve::Isotonic { points: isotonic(&odds) };
         let values: Vec<f64> = [-1.0, 0.0, 0.75, 1.5, 9.0].map(|x| curve.probability(x)).to_vec();
@@ -335,10 +439,10 @@ mod tests {
         let mut odds = odds(1.0, 0.0);
         odds.iter_mut().for_each(|item| item.topic = "a");
         let platt = CalibrationMethod::Platt;
-        assert_eq!(calibrate("w", &odds, platt, 5), Err(CalibrationError::FewTopics(1)));
+        assert_eq!(calibrate(&["w"], &odds, platt, 5), Err(CalibrationError::FewTopics(1)));
         odds[0].topic = "b";
         odds.iter_mut().for_each(|item| item.is_supported = true);
-        let error = calibrate("w", &odds, platt, 5).unwrap_err().to_string();
+        let error = calibrate(&["w"], &odds, platt, 5).unwrap_err().to_string();
         assert!(error.starts_with("800 of 800 labelled claims are supported"), "{error}");
     }
 }

@@ -39,8 +39,8 @@ pub use agreement::{
 };
 pub use answer::{AnswerScore, ScoreSettings, answer_scores};
 pub use calibration::{
-    CalibrationCurve, CalibrationError, CalibrationMethod, CalibrationQuality, FittedCalibration,
-    LabelledOdds, calibrate,
+    CalibrationCurve, CalibrationError, CalibrationMethod, CalibrationQuality, Combination,
+    CombinedVerifier, FittedCalibration, LabelledOdds, calibrate,
 };
 pub use classification::{
     Confusion, ReliabilityBin, Scored, Threshold, auroc, best_threshold, brier_score,

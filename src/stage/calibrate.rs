@@ -12,7 +12,8 @@ use crate::{
         write_json,
     },
     evaluation::{
-        AnnotatedResponse, CalibrationMethod, FittedCalibration, LabelledOdds, calibrate,
+        AnnotatedResponse, CalibrationMethod, CombinedVerifier, FittedCalibration, LabelledOdds,
+        calibrate,
     },
     facts::normalise,
     recipe::schema::{Declared, Input, Kind},
@@ -22,11 +23,16 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "calibrate",
-    version: 1,
-    about: "Calibrate a verifier by labels: probabilities and a threshold, judged on held-out \
-    topics.",
+    // 1: first version. 2: several verifiers with weights.
+    version: 2,
+    about: "Calibrate a verifier, or several together, by labels: probabilities and a threshold, \
+    judged on held-out topics.",
     inputs: &[
-        Input::one("verdicts", &VERDICTS, "Verdicts with log-odds, of a single verifier."),
+        Input::many(
+            "verdicts",
+            &VERDICTS,
+            "Verdicts with log-odds, each of one verifier; several get weights, for `combine`.",
+        ),
         Input::one("claims", &CLAIMS, "Claims of the verdicts."),
         Input::one("labels", &LABELS, "Labels by people: a stage of kind `labels`, or a file."),
     ],
@@ -62,22 +68,24 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { curve, folds } = context.parameters()?;
     let labelled = read_annotated(context)?;
     let claims: Vec<Claim> = context.rows("claims")?;
-    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
-    let verifier = verifier_of(&verdicts)?;
+    let verdicts: Vec<Vec<Verdict>> = context.rows_of_each("verdicts")?;
+    let verifiers: Vec<&str> =
+        verdicts.iter().map(|rows| verifier_of(rows)).collect::<Result<_, _>>()?;
     let claims: BTreeMap<&ClaimId, &Claim> =
         claims.iter().map(|claim| (&claim.id, claim)).collect();
     let labels = Labels::new(&labelled);
     let mut odds = Vec::new();
-    for verdict in &verdicts {
-        let claim = claims.get(&verdict.claim_id).ok_or_else(|| {
-            let id = &verdict.claim_id;
+    let found = verdicts_by_claim(&verdicts)?;
+    for (id, of_claim) in &found {
+        let claim = claims.get(id).ok_or_else(|| {
             StageError(format!(
                 "the verdict on `{id}` belongs to no claim; give the claims of these verdicts"
             ))
         })?;
         let label = labels.of(claim);
+        let log_odds: Option<Vec<f64>> = of_claim.iter().map(|verdict| verdict.log_odds).collect();
         if let (Some(log_odds), Some(FactLabel::Supported | FactLabel::Unsupported)) =
-            (verdict.log_odds, label)
+            (log_odds, label)
         {
             // Claims of one response depend on each other, so they are held out together.
             let topic =
@@ -93,15 +101,50 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
                 .to_owned(),
         ));
     }
-    let found = calibrate(verifier, &odds, curve, folds)
+    let calibration = calibrate(&verifiers, &odds, curve, folds)
         .map_err(StageError::doing("calibrate the verdicts"))?;
-    write_json(&context.output("calibration.json"), &found)?;
-    describe(context, &found, verdicts.len());
+    write_json(&context.output("calibration.json"), &calibration)?;
+    describe(context, &calibration, found.len());
     Ok(())
 }
 
+/// The verdicts of each verifier on each claim, in the order of the first verifier's.
+///
+/// # Errors
+/// If verifiers have verdicts on other claims.
+pub(super) fn verdicts_by_claim(
+    verdicts: &[Vec<Verdict>],
+) -> Result<Vec<(&ClaimId, Vec<&Verdict>)>, StageError> {
+    let Some((first, others)) = verdicts.split_first() else { return Ok(Vec::new()) };
+    let mut found: Vec<(&ClaimId, Vec<&Verdict>)> =
+        first.iter().map(|verdict| (&verdict.claim_id, vec![verdict])).collect();
+    for rows in others {
+        let by_claim: BTreeMap<&ClaimId, &Verdict> =
+            rows.iter().map(|verdict| (&verdict.claim_id, verdict)).collect();
+        if rows.len() != first.len() {
+            return Err(StageError(format!(
+                "one verifier has {} verdicts, another {}; give verdicts on the same claims",
+                first.len(),
+                rows.len()
+            )));
+        }
+        for (id, of_claim) in &mut found {
+            of_claim.push(by_claim.get(id).ok_or_else(|| {
+                StageError(format!(
+                    "only one of the verifiers has a verdict on `{id}`; give verdicts on the same \
+                    claims"
+                ))
+            })?);
+        }
+    }
+    Ok(found)
+}
+
 /// The name of the verifier, which must be the same in all rows with log-odds.
-fn verifier_of(verdicts: &[Verdict]) -> Result<&str, StageError> {
+///
+/// # Errors
+/// If there are none, or the names differ.
+pub(super) fn verifier_of(verdicts: &[Verdict]) -> Result<&str, StageError> {
     let mut names = verdicts.iter().filter(|verdict| verdict.log_odds.is_some());
     let first = names.next().map(|verdict| verdict.verifier.as_str()).ok_or_else(|| {
         StageError(
@@ -111,7 +154,8 @@ fn verifier_of(verdicts: &[Verdict]) -> Result<&str, StageError> {
     })?;
     match names.find(|verdict| verdict.verifier != first) {
         Some(other) => Err(StageError(format!(
-            "the verdicts are by `{first}` and by `{}`; calibrate each verifier alone",
+            "the verdicts are by `{first}` and by `{}`; give each verifier's as one of \
+            `verdicts = [...]`",
             other.verifier
         ))),
         None => Ok(first),
@@ -169,6 +213,11 @@ fn describe(context: &Context, found: &FittedCalibration, verdicts: usize) {
     ));
     if *claims < FEW_CLAIMS {
         context.warn(format!("{claims} labelled claims are few for a calibration; label more"));
+    }
+    for CombinedVerifier { verifier, weight, auroc } in
+        found.combination.iter().flat_map(|combination| &combination.parts)
+    {
+        context.note(format!("`{verifier}`: weight {weight:.3}, AUROC alone {auroc:.3}"));
     }
     if !found.curve.rises() {
         context.warn(

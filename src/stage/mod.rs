@@ -4,6 +4,7 @@ mod agree;
 mod asked;
 mod calibrate;
 mod classify;
+mod combine;
 pub(crate) mod command;
 mod compare;
 pub(crate) mod diagnose;

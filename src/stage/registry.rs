@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use super::{
-    agree, calibrate, classify, command, compare, diagnose, evaluate, extract, facts, import,
-    knowledge, labels, mine, mine_atomic, mix, pretrain, probe, questions, reference, retrieve,
-    sample, score, shift, tune, verify,
+    agree, calibrate, classify, combine, command, compare, diagnose, evaluate, extract, facts,
+    import, knowledge, labels, mine, mine_atomic, mix, pretrain, probe, questions, reference,
+    retrieve, sample, score, shift, tune, verify,
 };
 use crate::{
     context::{Context, StageError},
@@ -42,6 +42,7 @@ pub const KINDS: &[Registered] = &[
     Registered { kind: &labels::KIND, run: labels::run },
     Registered { kind: &agree::KIND, run: agree::run },
     Registered { kind: &calibrate::KIND, run: calibrate::run },
+    Registered { kind: &combine::KIND, run: combine::run },
     Registered { kind: &shift::KIND, run: shift::run },
     Registered { kind: &diagnose::KIND, run: diagnose::run },
     Registered { kind: &command::KIND, run: command::run },

@@ -87,7 +87,7 @@ fn a_typo_in_a_kind() {
             14 | kind = "tuen"
                |        ^^^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `shift`, `diagnose`, `command`, `evaluate` and 1 more
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `combine`, `shift`, `diagnose`, `command` and 2 more
 
             1 error
         "#]],
@@ -199,7 +199,7 @@ bta = 1
             18 | [defaults.tuen]
                |           ^^^^ the name of a kind of stage is expected
                |
-               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `shift`, `diagnose`, `command`, `evaluate` and 1 more
+               = help: did you mean `tune`? known kinds of stage: `facts`, `pretrain`, `import`, `sample`, `extract`, `knowledge`, `retrieve`, `verify`, `mine`, `questions`, `classify`, `mine-atomic`, `mix`, `reference`, `tune`, `score`, `compare`, `labels`, `agree`, `calibrate`, `combine`, `shift`, `diagnose`, `command` and 2 more
 
             error: a stage of kind `tune` has no field `bta`
               --> recipe.toml:22:1
@@ -998,7 +998,7 @@ fn stand_ins_for_a_verifier(folder: &Path) {
         )
     };
     write("data/verifier/pairs.jsonl", (0..64).map(row).collect());
-    for test in ["fm2", "fever-symmetric", "chatgpt"] {
+    for test in ["fm2", "fever-symmetric", "chatgpt", "instructgpt"] {
         let claim = r#"{"id":"a#0/0","response_id":"a#0","topic":"Ada","text":"No.","span":[0,3]}"#;
         write(&format!("data/verifier/heldout/{test}/claims.jsonl"), format!("{claim}\n"));
         let row = r#"{"claim_id":"a#0/0","page":{"asked":"Ada","how":"missing"},"passages":[]}"#;

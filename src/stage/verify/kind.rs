@@ -15,6 +15,7 @@ use crate::{
 };
 
 use super::{
+    decision::DecisionRule,
     model::{self, ModelParameters},
     rules,
     task::VerifyTask,
@@ -78,12 +79,8 @@ struct Parameters {
     by: By,
     /// Rule on whole articles, in place of `by`: an equal sentence, or one with all content words.
     matching: Option<Matching>,
-    /// Probability from which on a claim is supported [default: the calibration's, else 0.5].
-    #[parameter(min = 0, max = 1)]
-    threshold: Option<f64>,
-    /// Claims whose probability is nearer to the threshold are undecided; 0 is none.
-    #[parameter(default = 0.0, min = 0, max = 1)]
-    abstain_margin: f64,
+    #[serde(flatten)]
+    rule: DecisionRule,
     #[serde(flatten)]
     model: ModelParameters,
 }
@@ -150,9 +147,9 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 /// # Errors
 /// If inputs cannot be read or do not belong together.
 pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { by, matching, threshold, abstain_margin, model } = context.parameters()?;
+    let Parameters { by, matching, rule, model } = context.parameters()?;
     let claims: Vec<Claim> = context.rows("claims")?;
-    let task = VerifyTask { context, claims: &claims, threshold, abstain_margin };
+    let task = VerifyTask { context, claims: &claims, rule };
     let verdicts = match (matching, by) {
         (Some(matching), _) => rules::verdicts(&task, matching)?,
         (None, By::Words) => words::verdicts(&task)?,
@@ -166,7 +163,7 @@ pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
 }
 
 /// Numbers of verdicts.
-fn summary(verdicts: &[Verdict]) -> String {
+pub(in crate::stage) fn summary(verdicts: &[Verdict]) -> String {
     let mut tally = Tally::default();
     verdicts.iter().for_each(|verdict| tally.add(verdict.verdict));
     let Tally { supported, unsupported, irrelevant, undecided } = tally;
@@ -187,7 +184,8 @@ mod tests {
     fn defaults_are_understood() {
         let parameters: Parameters =
             serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
-        let Parameters { by, matching, threshold, abstain_margin, model: _ } = parameters;
+        let Parameters { by, matching, rule, model: _ } = parameters;
+        let DecisionRule { threshold, abstain_margin } = rule;
         assert_eq!((by, matching, threshold, abstain_margin), (By::Words, None, None, 0.0));
     }
 

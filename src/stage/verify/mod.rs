@@ -8,4 +8,5 @@ mod source;
 mod task;
 mod words;
 
-pub(super) use kind::{KIND, run};
+pub(super) use decision::{Decision, DecisionRule};
+pub(super) use kind::{KIND, run, summary};

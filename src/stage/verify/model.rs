@@ -90,7 +90,7 @@ pub(super) fn verdicts(
     parameters: &ModelParameters,
 ) -> Result<Vec<Verdict>, StageError> {
     let LoadedVerifier { model, encoder, prompt, identity } = load(task.context, parameters)?;
-    let decision = Decision::new(task, &identity)?;
+    let decision = Decision::new(task.context, task.rule, &identity)?;
     // Claims that share passages are cheaper, so a whole article is shown where it fits.
     let page_budget = parameters.max_passage_tokens;
     let settings = RetrievalSettings { shared: true, page_budget, ..Default::default() };

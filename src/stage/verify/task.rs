@@ -7,16 +7,16 @@ use crate::{
     stage_support::missing_pages::MissingPages,
 };
 
+use super::decision::DecisionRule;
+
 /// Claims to be verified.
 pub(super) struct VerifyTask<'a> {
     /// The attempt.
     pub(super) context: &'a Context,
     /// The claims.
     pub(super) claims: &'a [Claim],
-    /// Probability from which on a claim is supported.
-    pub(super) threshold: Option<f64>,
-    /// Claims whose probability is nearer to the threshold are undecided.
-    pub(super) abstain_margin: f64,
+    /// How verdicts follow from log-odds.
+    pub(super) rule: DecisionRule,
 }
 
 /// Number of claims between two progress reports.

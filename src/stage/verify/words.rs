@@ -11,7 +11,7 @@ use super::{decision::Decision, source::PassageSource, task::VerifyTask};
 
 /// Verdicts by words.
 pub(super) fn verdicts(task: &VerifyTask<'_>) -> Result<Vec<Verdict>, StageError> {
-    let decision = Decision::new(task, WordsVerifier::NAME)?;
+    let decision = Decision::new(task.context, task.rule, WordsVerifier::NAME)?;
     let source = PassageSource::open(task, RetrievalSettings::default())?;
     let verifier = WordsVerifier::default();
     let mut verdicts = Vec::with_capacity(task.claims.len());
