@@ -189,6 +189,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         batch: parameters.batch_size,
         seed: context.seed.clone(),
         stops: Some(Stops::new(&encoder.tokenizer, &parameters.stop)),
+        share_beginning: false,
     };
     let mut unknown = 0;
     context.progress(drawn.len() as u64, total, "responses");
