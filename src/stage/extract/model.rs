@@ -303,11 +303,11 @@ impl AskedExtractor<'_> {
 
     fn warn_of_misfits(&self, sentences: usize) {
         let Some(first) = self.misfits.first() else { return };
+        let (count, longest) = (self.misfits.len(), self.model.config.max_position_embeddings);
         self.context.warn(format!(
-            "{} of {sentences} sentences, such as {first}, do not fit the extractor's context of {} \
-            tokens with their prompt and answer, and are claims as they stand; {SHORTER}",
-            self.misfits.len(),
-            self.model.config.max_position_embeddings
+            "{count} of {sentences} sentences, such as {first}, do not fit the extractor's \
+            context of {longest} tokens with their prompt and claims, and are claims as they \
+            stand; {SHORTER}"
         ));
     }
 }
@@ -458,7 +458,7 @@ mod tests {
             outcome(trial(folder.path(), &tiny_model(), json!({})), &folder.path().join("out"));
         assert_eq!((found.claims.len(), found.answers.len()), (2, 2), "{}", found.said);
         let said = "1 of 2 sentences, such as sentence 1 of `a#0`, do not fit the extractor's \
-            context of 256 tokens with their prompt and answer";
+            context of 256 tokens with their prompt and claims";
         assert!(found.said.contains(said), "{}", found.said);
         write_responses(folder.path(), [(0, &*long.replace(" She won.", ""))].into_iter());
         let mut trial = trial(folder.path(), &tiny_model(), json!({}));
