@@ -120,6 +120,7 @@ pub fn sampling_work(
         batch,
         seed: Seed::root(0),
         stops: None,
+        share_beginning: false,
     };
     let mut tokens = 0;
     generator.run(&[request], |event| match event {

@@ -140,6 +140,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         batch: arguments.batch as usize,
         seed: Seed::root(arguments.seed),
         stops: Some(Stops::new(&encoder.tokenizer, &arguments.stop)),
+        share_beginning: false,
     };
     let mut answers: Vec<GeneratedAnswer> = Vec::new();
     generator.run(&requests, |event| {

@@ -75,7 +75,7 @@ impl Trial {
     }
 
     /// Runs the kind into `output`; returns its notes and warnings.
-    fn said(
+    pub(crate) fn said(
         self,
         kind: &Kind,
         output: &Path,

@@ -18,13 +18,14 @@ const ROWS_BUCKET: usize = 8;
 /// Maximum number of attention scores of branches that are in memory at once (128 MiB).
 const MOST_SCORES: usize = 1 << 25;
 
-/// A text that was read.
+/// A text that was read, perhaps as the rest of a longer one.
+#[derive(Default)]
 pub struct Prefix {
     /// Per block, keys and values, each [1, kv heads, length, head]; none of an empty prefix.
     pub(super) layers: Vec<KeysAndValues>,
     /// State after the last token, after the last norm [1, hidden]; none of an empty prefix.
     pub(super) last: Option<Tensor<2>>,
-    length: usize,
+    pub(super) length: usize,
 }
 
 /// Scores the same tokens after many branches.
@@ -34,9 +35,31 @@ pub struct BranchScorer<'a> {
     outputs: Tensor<2>,
 }
 
+/// Number of tokens to which a shared prefix is rounded down on a device, so that kernels are
+/// reused.
+pub(super) fn prefix_step(device: &Device) -> usize {
+    if is_cpu(device) { 1 } else { BUCKET }
+}
+
 impl Transformer {
-    /// Reads a text in chunks of this many tokens, each padded to a multiple of `bucket`.
-    pub(super) fn read(&self, text: &[u32], piece: usize, bucket: usize) -> Prefix {
+    /// Reads a text that follows another one, which may be empty and must not itself follow one.
+    pub(super) fn read(&self, before: &Prefix, text: &[u32]) -> Prefix {
+        if is_cpu(&self.embedding.val().device()) {
+            self.read_in_pieces(before, text, PIECE, 1)
+        } else {
+            self.read_in_pieces(before, text, usize::MAX, BUCKET)
+        }
+    }
+
+    /// Reads a text that follows another one in chunks of this many tokens, each padded to a
+    /// multiple of `bucket`.
+    pub(super) fn read_in_pieces(
+        &self,
+        before: &Prefix,
+        text: &[u32],
+        piece: usize,
+        bucket: usize,
+    ) -> Prefix {
         let device = self.embedding.val().device();
         let mut layers: Vec<Option<KeysAndValues>> =
             (0..self.config.num_hidden_layers).map(|_| None).collect();
@@ -44,10 +67,11 @@ impl Transformer {
         let mut from = 0;
         for tokens in text.chunks(piece) {
             let time = tokens.len().next_multiple_of(bucket);
-            let mut positions = Positions::new(&self.config, from, time, &device);
+            let start = before.length + from;
+            let mut positions = Positions::new(&self.config, start, time, &device);
             // The fused kernel knows neither windows nor keys before the first query.
             let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
-            if from == 0 && has_kernel && self.config.sliding_window.is_none() {
+            if start == 0 && has_kernel && self.config.sliding_window.is_none() {
                 positions.all_before = None;
             }
             // Padding comes last and no token sees later ones, so that any token will do.
@@ -57,12 +81,15 @@ impl Transformer {
                 token_tensor(&filled, [1, time], &device),
                 &positions,
                 |layer, new| {
-                    let seen = match layers[layer].take() {
+                    let own = match layers[layer].take() {
                         None => new,
-                        Some(before) => extended(before, new),
+                        Some(earlier) => extended(earlier, new),
                     };
-                    layers[layer] = Some(seen.clone());
-                    seen
+                    layers[layer] = Some(own.clone());
+                    match before.layers.get(layer) {
+                        None => own,
+                        Some(before) => extended(before.clone(), own),
+                    }
                 },
             );
             from += tokens.len();
@@ -88,16 +115,12 @@ impl<'a> BranchScorer<'a> {
     /// Number of tokens to which a prefix is rounded down, so that kernels are reused; the tokens
     /// beyond it belong to the branches.
     pub fn prefix_step(&self) -> usize {
-        if is_cpu(&self.outputs.device()) { 1 } else { BUCKET }
+        prefix_step(&self.outputs.device())
     }
 
     /// Reads a prefix, which may be empty.
     pub fn read(&self, prefix: &[u32]) -> Prefix {
-        if is_cpu(&self.outputs.device()) {
-            self.model.read(prefix, PIECE, 1)
-        } else {
-            self.model.read(prefix, usize::MAX, BUCKET)
-        }
+        self.model.read(&Prefix::default(), prefix)
     }
 
     /// The number of branches of up to this length that are computed at once, at most `most`.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    plain::plain,
+    plain::{apart, plain},
     template::{PlaceError, Template},
     window::ClaimTask,
 };
@@ -41,6 +41,7 @@ pub struct FewShot {
     fixed: Vec<Demonstration>,
     others: Vec<Demonstration>,
     ranking: Ranking,
+    marks: Vec<String>,
 }
 
 /// Why a prompt cannot be used.
@@ -95,7 +96,13 @@ impl FewShot {
             ranking: Ranking::new(others.iter().map(|other| other.task.sentence.as_str())),
             fixed: read,
             others,
+            marks: Vec::new(),
         })
+    }
+
+    /// The same with the special tokens of a tokenizer, which no text of a task may contain.
+    pub fn with_special_tokens(self, marks: Vec<String>) -> Self {
+        Self { marks, ..self }
     }
 
     /// The prompt of a task: messages for a chat, or a text to continue.
@@ -146,7 +153,7 @@ impl FewShot {
         let fields = [&task.topic, &task.question, &task.before, &task.sentence, &task.after];
         let shown = fields.map(|text| match plain(text) {
             text if text.is_empty() => NOTHING.to_owned(),
-            text => text,
+            text => self.marks.iter().map(String::as_str).fold(text, apart),
         });
         self.form.fill(&shown.each_ref().map(String::as_str))
     }
@@ -220,6 +227,9 @@ mod tests {
         assert_eq!(lines(evil), lines("Kim sang."));
         let Content::Text(text) = few.prompt(&task(evil), false) else { panic!() };
         assert!(text.contains("won {topic}.") && !text.contains("<|"), "{text}");
+        let few = few.with_special_tokens(vec!["<eot>".to_owned()]);
+        let Content::Text(text) = few.prompt(&task("Kim <eot> sang."), false) else { panic!() };
+        assert!(text.contains("Sentence: Kim < eot> sang."), "{text}");
     }
 
     #[test]

@@ -235,6 +235,17 @@ mod tests {
         }
     }
 
+    /// The engine reads in the parameter `by` whether a stage runs a model.
+    #[test]
+    fn kinds_with_several_ways_run_a_model_by_the_way_of_that_name() {
+        for kind in kinds() {
+            let by = kind.parameters.iter().find(|parameter| parameter.name == "by");
+            if let Some(Shape::Choice(ways)) = by.map(|by| by.shape) {
+                assert_eq!(ways.contains(&"model"), kind.on_device, "{}", kind.name);
+            }
+        }
+    }
+
     /// With missing inputs, each kind fails with its defaults and with an example of every
     /// parameter, but never because of its parameters.
     #[test]

@@ -189,6 +189,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         batch: parameters.batch_size,
         seed: context.seed.clone(),
         stops: Some(Stops::new(&encoder.tokenizer, &parameters.stop)),
+        share_beginning: false,
     };
     let mut unknown = 0;
     context.progress(drawn.len() as u64, total, "responses");
@@ -218,11 +219,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         Ok::<_, StageError>(())
     })?;
     if unknown > 0 {
-        let (made, known) = (model.config.vocab_size, encoder.tokenizer.vocab_size());
-        context.warn(format!(
-            "{unknown} of {total} responses have tokens that the tokenizer lacks (the model has \
-            {made}, the tokenizer {known}): they are missing in the text"
-        ));
+        warn_of_unknown_tokens(context, (unknown, total), &model, &encoder);
     }
     // In the order of the prompts, not of the sampling, which depends on `batch_size`.
     let identifiers = prompts.iter().flat_map(|prompt| {
@@ -231,6 +228,19 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let rows = identifiers.map(|id| drawn.get(id.as_str()).expect("every response was sampled"));
     json_lines::write(&context.output("responses.jsonl"), rows)
         .map_err(StageError::doing("write the responses"))
+}
+
+fn warn_of_unknown_tokens(
+    context: &Context,
+    (unknown, total): (usize, u64),
+    model: &Transformer,
+    encoder: &Encoder,
+) {
+    let (made, known) = (model.config.vocab_size, encoder.tokenizer.vocab_size());
+    context.warn(format!(
+        "{unknown} of {total} responses have tokens that the tokenizer lacks (the model has \
+        {made}, the tokenizer {known}): they are missing in the text"
+    ));
 }
 
 /// The model with its adapter, if any.

@@ -86,8 +86,14 @@ fn greedy_tokens_are_those_of_transformers() {
     for (directory, reference) in models() {
         let model = Transformer::load(&directory, &Placement::cpu()).unwrap();
         let sampling = Sampling { temperature: 0.0, max_new: 16, ..Sampling::default() };
-        let generator =
-            Generator { model: &model, sampling, batch: 4, seed: Seed::root(0), stops: None };
+        let generator = Generator {
+            model: &model,
+            sampling,
+            batch: 4,
+            seed: Seed::root(0),
+            stops: None,
+            share_beginning: false,
+        };
         let request =
             Request { id: String::new(), prompt: reference.rows[0].clone(), samples: vec![0] };
         let mut tokens = Vec::new();

@@ -11,6 +11,7 @@ use crate::model::{
     architecture::Transformer,
     device::is_cpu,
     memory_budget::{Exhausted, guarded},
+    prefix::Prefix,
 };
 
 /// Minimum rows of a share with its own thread, if the weights fit the cache.
@@ -20,7 +21,9 @@ const CACHED_WEIGHTS: usize = 1 << 26;
 
 /// Slots for responses, in shares that advance in parallel.
 pub(super) struct Batch<'a> {
-    pub(super) model: &'a Transformer,
+    model: &'a Transformer,
+    /// The beginning that all prompts share; may be empty.
+    beginning: Prefix,
     shares: Vec<BatchShare>,
 }
 
@@ -35,8 +38,14 @@ impl<'a> Batch<'a> {
     /// otherwise a row's numbers do not depend on the number of rows.
     pub(super) const FEWEST: usize = 2;
 
-    /// Empty slots for sequences of up to this length.
-    pub(super) fn new(model: &'a Transformer, slots: usize, length: usize) -> Self {
+    /// Empty slots for sequences of up to this length, all of which begin with these tokens.
+    pub(super) fn new(
+        model: &'a Transformer,
+        slots: usize,
+        length: usize,
+        beginning: &[u32],
+    ) -> Self {
+        let beginning = model.read(&Prefix::default(), beginning);
         let device = model.embedding.val().device();
         // The weights of a large model must be read from memory for each share again.
         let is_small = model.config.parameters() * model.format().size() <= CACHED_WEIGHTS;
@@ -46,10 +55,16 @@ impl<'a> Batch<'a> {
         let shares = most.min(slots / ROWS_OF_A_SHARE).max(1);
         let sizes = (0..shares).map(|share| slots / shares + usize::from(share < slots % shares));
         let shares = sizes.map(|slots| BatchShare {
-            memory: Memory::new(model, slots, length),
+            memory: Memory::new(model, slots, length, &beginning),
             rows: (0..slots).map(|_| None).collect(),
         });
-        Self { model, shares: shares.collect() }
+        let shares = shares.collect();
+        Self { model, beginning, shares }
+    }
+
+    /// Reads what follows the shared beginning of prompts.
+    pub(super) fn read(&self, prompts: &[&[u32]]) -> Result<Vec<Prefilled>, Exhausted> {
+        self.model.prefill_all(&self.beginning, prompts)
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &GeneratedRow> {
@@ -120,11 +135,11 @@ impl BatchShare {
         model: &Transformer,
         draw: &(impl Fn(&mut GeneratedRow, &[f32]) -> Result<(), GenerateError> + Sync),
     ) -> Result<Result<(), GenerateError>, Exhausted> {
-        // Slots without a response write to a place that the next response overwrites.
+        let spare = (0, self.memory.spare_position());
         let last = self
             .rows
             .iter()
-            .map(|row| row.as_ref().map_or((0, 0), |row| (row.last_token(), row.position)));
+            .map(|row| row.as_ref().map_or(spare, |row| (row.last_token(), row.position)));
         let (tokens, positions): (Vec<u32>, Vec<usize>) = last.unzip();
         let logits = model.step(&mut self.memory, &tokens, &positions)?;
         let drawn = self.rows.par_iter_mut().zip(logits.par_chunks(model.config.vocab_size)).map(

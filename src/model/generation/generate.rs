@@ -18,6 +18,7 @@ use crate::{
     model::{
         architecture::Transformer,
         memory_budget::{self, Exhausted},
+        prefix::prefix_step,
     },
     rows::Finish,
     seed::Seed,
@@ -36,6 +37,9 @@ pub struct Generator<'a> {
     pub seed: Seed,
     /// Stop strings.
     pub stops: Option<Stops<'a>>,
+    /// Whether the beginning that all prompts share is read once; which one that is may change the
+    /// last bits of the logits.
+    pub share_beginning: bool,
 }
 
 /// A pending response, with the number of its distinct prompt.
@@ -49,6 +53,8 @@ struct PendingAnswer {
 /// What is left to generate, and who receives it.
 struct Work<'a, F> {
     requests: &'a [Request],
+    /// Tokens with which all prompts begin, which are read once.
+    beginning: &'a [u32],
     pending: &'a mut VecDeque<PendingAnswer>,
     on_event: &'a mut F,
 }
@@ -87,8 +93,10 @@ impl Generator<'_> {
         // Once, not for each batch: it may copy the output layer.
         let model = self.model.for_sampling();
         let mut slots = self.batch.min(pending.len()).max(Batch::FEWEST);
+        let beginning = self.beginning(requests);
         while !pending.is_empty() {
-            let mut work = Work { requests, pending: &mut pending, on_event: &mut on_event };
+            let mut work =
+                Work { requests, beginning, pending: &mut pending, on_event: &mut on_event };
             let written = match memory_budget::fits_kv_cache(&model, slots, length) {
                 Ok(()) => self.write(&model, slots, length, &mut work),
                 Err(exhausted) => Err(exhausted.into()),
@@ -146,6 +154,19 @@ impl Generator<'_> {
         Ok(length)
     }
 
+    /// The tokens with which all prompts begin, as far as they are read once. Each prompt has a
+    /// token more, whose state predicts the next one.
+    fn beginning<'r>(&self, requests: &'r [Request]) -> &'r [u32] {
+        let Some(first) = requests.first().filter(|_| self.share_beginning) else { return &[] };
+        let shortest = requests.iter().map(|request| request.prompt.len()).min().unwrap_or(1);
+        let shared = requests.iter().fold(shortest - 1, |shared, Request { prompt, .. }| {
+            let same = first.prompt.iter().zip(prompt).take(shared);
+            same.take_while(|(one, other)| one == other).count()
+        });
+        let step = prefix_step(&self.model.embedding.val().device());
+        &first.prompt[..shared - shared % step]
+    }
+
     /// Generates until no response is pending. If the device fails, unfinished responses are
     /// pending again; they are drawn again, with the same tokens.
     fn write<E: From<GenerateError>, F: FnMut(GenerationEvent) -> Result<(), E>>(
@@ -155,7 +176,8 @@ impl Generator<'_> {
         length: usize,
         work: &mut Work<'_, F>,
     ) -> Result<(), Interruption<E>> {
-        let mut batch = memory_budget::guarded(|| Ok(Batch::new(model, slots, length)))?;
+        let mut batch =
+            memory_budget::guarded(|| Ok(Batch::new(model, slots, length, work.beginning)))?;
         let written = self.write_in(&mut batch, work);
         let numbers = numbers_of_prompts(work.requests);
         for GeneratedRow { answer, .. } in batch.rows() {
@@ -203,9 +225,10 @@ impl Generator<'_> {
         let mut unread: Vec<&PendingAnswer> =
             next.iter().filter(|wanted| !read.contains_key(&wanted.prompt)).collect();
         unread.dedup_by_key(|wanted| wanted.prompt);
+        let shared = work.beginning.len();
         let prompts: Vec<&[u32]> =
-            unread.iter().map(|wanted| work.requests[wanted.request].prompt.as_slice()).collect();
-        let prefilled = memory_budget::guarded(|| batch.model.prefill_all(&prompts))?;
+            unread.iter().map(|wanted| &work.requests[wanted.request].prompt[shared..]).collect();
+        let prefilled = memory_budget::guarded(|| batch.read(&prompts))?;
         read.extend(
             unread.iter().map(|wanted| wanted.prompt).zip(prefilled.into_iter().map(Arc::new)),
         );
@@ -326,7 +349,7 @@ mod tests {
         config::tests::{one_of_each, tiny},
         target_log_probabilities,
     };
-    use crate::model::{directory::tests::add_updates, memory_budget::tests::FAULTS};
+    use crate::model::{Prefix, directory::tests::add_updates, memory_budget::tests::FAULTS};
     use burn::tensor::{Device, Int, Tensor, TensorData};
 
     fn sampling(temperature: f64, max_new: usize) -> Sampling {
@@ -358,7 +381,18 @@ mod tests {
         batch: usize,
         sampling: Sampling,
     ) -> Vec<GeneratedAnswer> {
-        let generator = Generator { model, sampling, batch, seed: Seed::root(1), stops: None };
+        let generator = Generator {
+            model,
+            sampling,
+            batch,
+            seed: Seed::root(1),
+            stops: None,
+            share_beginning: false,
+        };
+        answers_of(&generator, requests)
+    }
+
+    fn answers_of(generator: &Generator<'_>, requests: &[Request]) -> Vec<GeneratedAnswer> {
         let mut answers = Vec::new();
         let keep = |event| {
             let GenerationEvent::Answer(answer) = event else { panic!("there is room: {event:?}") };
@@ -368,6 +402,48 @@ mod tests {
         generator.run(requests, keep).unwrap();
         answers.sort_by_key(|answer| (answer.request, answer.sample));
         answers
+    }
+
+    #[test]
+    fn a_beginning_that_prompts_share_is_read_once_to_the_same_answers() {
+        for config in one_of_each() {
+            let model = model(&ModelConfig { eos_token_id: vec![], ..config });
+            let mut requests = requests(7, 2);
+            for (index, request) in requests.iter_mut().enumerate() {
+                // The first one has a single token after it, and some are equal.
+                request.prompt.truncate(1 + index / 2);
+                request.prompt.splice(0..0, (0..21).map(|place| place * 7 % 32));
+            }
+            let greedy = sampling(0.0, 12);
+            let apart = answers(&model, &requests, 64, greedy.clone());
+            let together = |batch, requests: &[Request]| {
+                let sampling = greedy.clone();
+                let (seed, stops) = (Seed::root(1), None);
+                let model = &model;
+                let generator =
+                    Generator { model, sampling, batch, seed, stops, share_beginning: true };
+                assert_eq!(generator.beginning(requests).len(), 21);
+                answers_of(&generator, requests)
+            };
+            let all = together(64, &requests);
+            assert_eq!(all.len(), 14);
+            for (one, other) in all.iter().zip(&apart) {
+                assert_eq!(one.tokens, other.tokens, "{:?}", model.config.architecture);
+                let mut each = one.log_probabilities.iter().zip(&other.log_probabilities);
+                assert!(each.all(|(one, other)| (one - other).abs() < 1e-4));
+            }
+            for batch in [1, 3, 5] {
+                assert!(all == together(batch, &requests), "batch {batch}");
+            }
+            let mut fewer = requests.clone();
+            fewer[0].samples.clear();
+            fewer[5].samples = vec![1];
+            fewer.reverse();
+            let mut some = together(4, &fewer);
+            some.iter_mut().for_each(|answer| answer.request = 6 - answer.request);
+            assert_eq!(some.len(), 11);
+            assert!(some.iter().all(|answer| all.contains(answer)));
+        }
     }
 
     #[test]
@@ -458,6 +534,7 @@ mod tests {
                 batch: 15,
                 seed: Seed::root(1),
                 stops: None,
+                share_beginning: false,
             };
             let (mut found, mut batches) = (Vec::new(), Vec::new());
             let keep = |event| {
@@ -482,6 +559,7 @@ mod tests {
             batch: 15,
             seed: Seed::root(1),
             stops: None,
+            share_beginning: false,
         };
         let error = generator
             .run(&requests, |_| Ok::<_, GenerateError>(()))
@@ -497,7 +575,10 @@ mod tests {
         for config in one_of_each() {
             let model = model(&config);
             let prompt: Vec<u32> = (0..41).map(|place| place * 7 % 32).collect();
-            let logits = |piece, bucket| model.prefill(&prompt, piece, bucket).unwrap().logits;
+            let logits = |piece, bucket| {
+                let read = model.read_in_pieces(&Prefix::default(), &prompt, piece, bucket);
+                model.prefilled(read).unwrap().logits
+            };
             let whole = logits(64, 1);
             for (piece, bucket) in [(8, 1), (40, 1), (64, 16), (64, 64)] {
                 let close = logits(piece, bucket)
@@ -553,6 +634,7 @@ mod tests {
                 batch: 1,
                 seed: Seed::root(0),
                 stops: None,
+                share_beginning: false,
             };
             generator.run(&requests, |_| Ok::<_, GenerateError>(())).unwrap_err().to_string()
         };

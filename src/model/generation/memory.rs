@@ -7,7 +7,7 @@ use crate::model::{
     architecture::{KeysAndValues, ModelConfig, Positions, Transformer, hidden_keys, visible_keys},
     device::is_cpu,
     memory_budget::{Exhausted, failure},
-    prefix::{BUCKET, PIECE, Prefix, token_tensor},
+    prefix::{BUCKET, Prefix, token_tensor},
 };
 
 /// A KV cache for sequences of up to a fixed length. Keys are stored at their positions. On the CPU
@@ -19,38 +19,40 @@ pub(super) struct Memory {
     layers: Vec<Option<(Tensor<2>, Tensor<2>)>>,
     slots: usize,
     length: usize,
+    /// Length of the beginning that all sequences share, which each slot keeps.
+    shared: usize,
     cosine: Vec<f32>,
     sine: Vec<f32>,
     device: Device,
 }
 
-/// A prompt in the KV cache.
+/// A prompt after its shared beginning.
 pub(super) struct Prefilled {
-    /// Per block, keys and values [prompt, kv heads * head].
+    /// Per block, keys and values [tokens, kv heads * head].
     layers: Vec<(Tensor<2>, Tensor<2>)>,
     /// The logits of the next token.
     pub(super) logits: Vec<f32>,
 }
 
 impl Transformer {
-    /// Reads prompts: each alone, so that its numbers do not depend on other prompts; on the CPU
-    /// several concurrently.
-    pub(super) fn prefill_all(&self, prompts: &[&[u32]]) -> Result<Vec<Prefilled>, Exhausted> {
+    /// Reads what follows the shared beginning of prompts: each alone, so that its numbers do not
+    /// depend on other prompts; on the CPU several concurrently.
+    pub(super) fn prefill_all(
+        &self,
+        beginning: &Prefix,
+        prompts: &[&[u32]],
+    ) -> Result<Vec<Prefilled>, Exhausted> {
+        let prefill = |prompt: &&[u32]| self.prefilled(self.read(beginning, prompt));
         if is_cpu(&self.embedding.val().device()) {
             // Prompts are short for a processor's cores, while one of them fills a GPU.
-            return prompts.par_iter().map(|prompt| self.prefill(prompt, PIECE, 1)).collect();
+            return prompts.par_iter().map(prefill).collect();
         }
-        prompts.iter().map(|prompt| self.prefill(prompt, usize::MAX, BUCKET)).collect()
+        prompts.iter().map(prefill).collect()
     }
 
-    /// Reads a prompt in chunks of this many tokens, each padded to a multiple of `bucket`.
-    pub(super) fn prefill(
-        &self,
-        prompt: &[u32],
-        piece: usize,
-        bucket: usize,
-    ) -> Result<Prefilled, Exhausted> {
-        let Prefix { layers, last, .. } = self.read(prompt, piece, bucket);
+    /// A text that was read, with the logits of the next token.
+    pub(super) fn prefilled(&self, read: Prefix) -> Result<Prefilled, Exhausted> {
+        let Prefix { layers, last, .. } = read;
         let logits = match last {
             Some(last) => host_values(self.logits(last))?,
             None => Vec::new(),
@@ -79,7 +81,13 @@ impl Transformer {
 }
 
 impl Memory {
-    pub(super) fn new(model: &Transformer, slots: usize, length: usize) -> Self {
+    /// Empty slots for sequences of up to this length, each with the beginning that all share.
+    pub(super) fn new(
+        model: &Transformer,
+        slots: usize,
+        length: usize,
+        beginning: &Prefix,
+    ) -> Self {
         let (config, device) = (&model.config, model.embedding.val().device());
         let length = if is_cpu(&device) { length } else { length.next_multiple_of(BUCKET) };
         // Each layer has tensors of its own: shared ones would be copied at their first change.
@@ -89,18 +97,36 @@ impl Memory {
             .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
             .collect();
         let (cosine, sine) = config.rotary.tables(config.head_dim, length);
-        Self { layers, slots, length, cosine, sine, device }
+        let shared = beginning.length;
+        let mut memory = Self { layers, slots, length, shared, cosine, sine, device };
+        let beginning: Vec<_> = beginning
+            .layers
+            .iter()
+            .map(|(key, value)| (rows(key.clone()), rows(value.clone())))
+            .collect();
+        (0..slots).for_each(|slot| memory.write(slot, 0, &beginning));
+        memory
     }
 
-    /// Copies a prompt into a slot.
+    /// The position of a slot without a response: the next response overwrites it.
+    pub(super) fn spare_position(&self) -> usize {
+        self.shared
+    }
+
+    /// Copies a prompt into a slot, behind the shared beginning.
     pub(super) fn fill(&mut self, slot: usize, prompt: &Prefilled) {
-        let from = slot * self.length;
-        for (layer, (prompt_key, prompt_value)) in self.layers.iter_mut().zip(&prompt.layers) {
-            let [count, width] = prompt_key.dims();
+        self.write(slot, self.shared, &prompt.layers);
+    }
+
+    /// Copies the keys and values of each block into a slot, from this position on.
+    fn write(&mut self, slot: usize, position: usize, layers: &[(Tensor<2>, Tensor<2>)]) {
+        let from = slot * self.length + position;
+        for (layer, (new_key, new_value)) in self.layers.iter_mut().zip(layers) {
+            let [count, width] = new_key.dims();
             let (key, value) = layer.take().expect("a layer is put back after every use");
             let place = [from..from + count, 0..width];
-            let key = key.slice_assign(place.clone(), prompt_key.clone());
-            *layer = Some((key, value.slice_assign(place, prompt_value.clone())));
+            let key = key.slice_assign(place.clone(), new_key.clone());
+            *layer = Some((key, value.slice_assign(place, new_value.clone())));
         }
     }
 

@@ -114,6 +114,23 @@ impl Chosen<'_> {
         self.values.get(name) != default.as_ref()
     }
 
+    /// Warnings for those of these inputs and parameters that are given or differ from their
+    /// defaults.
+    pub fn unused(
+        &self,
+        fields: impl IntoIterator<Item = &'static str>,
+        why: &str,
+        right: &str,
+    ) -> Vec<Mismatch> {
+        let set = fields.into_iter().filter(|field| self.is_set(field));
+        set.map(|field| Mismatch::without_effect(field, why, right)).collect()
+    }
+
+    fn is_set(&self, field: &str) -> bool {
+        let is_input = self.kind.inputs.iter().any(|input| input.name == field);
+        if is_input { self.is_given(field) } else { self.is_changed(field) }
+    }
+
     /// Why the stage cannot serve as this type although its kind can.
     pub fn lack(&self, wanted: &ArtifactType) -> Option<Lack> {
         let lacking = self.kind.lacks.map_or(Vec::new(), |lacks| lacks(self));

@@ -1,19 +1,24 @@
 //! Claims by a language model behind an endpoint.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::few_shot::{FewShotParameters, report_answers};
 use crate::{
     context::{Context, StageError},
     digest::Digest,
     endpoint::{
         Call, Client, ENDPOINT, Endpoint, EndpointError, FinishReason, NamedEndpoint, Reply,
     },
-    prompting::{ClaimAnswer, ClaimPrompts, ClaimRequest, ExtractedClaims, FewShot},
-    recipe::schema::{Chosen, Mismatch},
+    prompting::{ClaimAnswer, ClaimRequest},
+    recipe::schema::{Chosen, Declared, Mismatch},
     rows::{Claim, Response},
 };
+
+/// What makes answers readable.
+const HELP: &str = "a larger model, longer answers (`max_claim_tokens`, less reasoning by \
+    `extra_body`) or `parse_retries`";
 
 /// Parameters of `by = "endpoint"`.
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
@@ -21,53 +26,6 @@ pub(super) struct EndpointParameters {
     /// For `endpoint`: the endpoint that is asked for the claims of each sentence.
     #[parameter(table = &ENDPOINT)]
     pub(super) endpoint: Option<NamedEndpoint>,
-    #[serde(flatten)]
-    few_shot: FewShotParameters,
-}
-
-/// Parameters of prompts for claims.
-#[derive(Debug, Deserialize, apeft_derive::Parameters)]
-pub(super) struct FewShotParameters {
-    /// For a model: number of sentences before a sentence that its prompt shows.
-    #[parameter(default = 3, max = 1000)]
-    sentences_before: usize,
-    /// For a model: number of sentences after a sentence that its prompt shows.
-    #[parameter(default = 1, max = 1000)]
-    sentences_after: usize,
-    /// For a model: demonstrations in every prompt; the nearest one of the others is added.
-    #[parameter(default = 8, max = 1000)]
-    fixed_demonstrations: usize,
-    /// For a model: longest list of the claims of a sentence in tokens.
-    #[parameter(default = 512, min = 16, max = 1 << 20)]
-    max_claim_tokens: usize,
-    /// For a model: further requests after an answer that is no list or was cut.
-    #[parameter(default = 2, max = 10)]
-    parse_retries: usize,
-}
-
-impl FewShotParameters {
-    /// The prompts, of the files that the recipe names or of this program.
-    fn prompts(&self, context: &Context, chats: bool) -> Result<ClaimPrompts, StageError> {
-        let [prompt, demonstrations] =
-            ["extract_prompt", "demonstrations"].map(|input| text_of(context, input));
-        let (prompt, demonstrations) = (prompt?, demonstrations?);
-        let few_shot =
-            FewShot::new(prompt.as_deref(), demonstrations.as_deref(), self.fixed_demonstrations)
-                .map_err(StageError::doing("read the prompt"))?;
-        Ok(ClaimPrompts {
-            few_shot,
-            window: (self.sentences_before, self.sentences_after),
-            max_tokens: self.max_claim_tokens,
-            retries: self.parse_retries,
-            chats,
-        })
-    }
-}
-
-fn text_of(context: &Context, input: &str) -> Result<Option<String>, StageError> {
-    let Some(given) = context.inputs(input).next() else { return Ok(None) };
-    let reading = format!("read {}", given.path.display());
-    fs::read_to_string(&given.path).map(Some).map_err(StageError::doing(reading))
 }
 
 impl EndpointParameters {
@@ -83,16 +41,23 @@ impl EndpointParameters {
     pub(super) fn calls(
         &self,
         context: &Context,
+        few_shot: &FewShotParameters,
         responses: &[Response],
     ) -> Result<Vec<Call>, StageError> {
         let table = &self.named()?.table;
-        let prompts = self.few_shot.prompts(context, table.chats())?;
+        let prompts = few_shot.prompts(context, table.chats())?;
         Ok(prompts.requests(responses).iter().map(|request| call(table, request)).collect())
     }
 }
 
-/// The endpoint that is missing.
-pub(super) fn missing(chosen: &Chosen<'_>) -> Vec<Mismatch> {
+/// An endpoint needs its table, and other extractors ask no endpoint.
+pub(super) fn cross_checks(chosen: &Chosen<'_>, asks_endpoint: bool) -> Vec<Mismatch> {
+    if !asks_endpoint {
+        let parameters = EndpointParameters::PARAMETERS.iter().map(|parameter| parameter.name);
+        let why = "only `by = \"endpoint\"` asks an endpoint";
+        let right = "remove it, or choose `by = \"endpoint\"`";
+        return chosen.unused(parameters, why, right);
+    }
     if chosen.values.contains_key("endpoint") {
         return Vec::new();
     }
@@ -107,36 +72,19 @@ pub(super) fn missing(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 pub(super) fn claims(
     context: &Context,
     parameters: &EndpointParameters,
+    few_shot: &FewShotParameters,
     responses: &[Response],
 ) -> Result<Vec<Claim>, StageError> {
     let named = parameters.named()?;
-    let prompts = parameters.few_shot.prompts(context, named.table.chats())?;
+    let prompts = few_shot.prompts(context, named.table.chats())?;
     let client = Client::open(named, &context.store, &context.seed).map_err(words)?;
     let mut asked = BTreeSet::new();
     let found = prompts
         .claims(responses, |requests| ask(context, &client, requests, &mut asked))
         .map_err(words)?;
     context.note(client.tally().to_string());
-    let ExtractedClaims { claims, sentences, repeated, unread } = found;
-    if repeated > 0 {
-        context.note(format!("{repeated} answers were no list or were cut, and asked for again"));
-    }
-    if unread > 0 {
-        context.warn(format!(
-            "{unread} of {sentences} sentences have no readable list of claims, and are claims as \
-            they stand; a larger model, longer answers (`max_claim_tokens`, less reasoning by \
-            `extra_body`) or `parse_retries` may help"
-        ));
-    }
-    let unfaithful = claims.iter().filter(|claim| claim.unfaithful).count();
-    if unfaithful > 0 {
-        context.note(format!(
-            "{unfaithful} of {} claims have words that neither prompt nor response has \
-            (`unfaithful`)",
-            claims.len()
-        ));
-    }
-    Ok(claims)
+    report_answers(context, &found, HELP);
+    Ok(found.claims)
 }
 
 fn words(error: EndpointError) -> StageError {
@@ -335,7 +283,7 @@ mod tests {
         assert_eq!(fields(&["responses", "demonstrations"], of("endpoint")), []);
         assert_eq!(
             fields(&["responses", "demonstrations"], of("sentences")),
-            [("demonstrations", false), ("endpoint", false)]
+            [("endpoint", false), ("demonstrations", false)]
         );
     }
 }

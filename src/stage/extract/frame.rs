@@ -3,12 +3,16 @@
 use rayon::prelude::*;
 use serde::Deserialize;
 
-use super::endpoint::{self, EndpointParameters};
+use super::{
+    endpoint::{self, EndpointParameters},
+    few_shot::{self, FewShotParameters},
+    model::{self, ExtractorParameters},
+};
 
 use crate::{
     context::{
         Context, StageError,
-        artifact::{CLAIMS, DEMONSTRATIONS, PROMPT_TEMPLATE, RESPONSES},
+        artifact::{ADAPTER, CLAIMS, DEMONSTRATIONS, MODEL, PROMPT_TEMPLATE, RESPONSES},
     },
     endpoint::Call,
     facts::{extract, extract_clauses},
@@ -20,29 +24,35 @@ use crate::{
 /// values, subjects in any position; claims carry their topic. 3: a pronoun after a sentence about
 /// kin or a friend does not refer to the topic. 4: several claims per sentence, with their pieces,
 /// kinds and repetitions. 5: the words that choose a prompt's nearest demonstration are those of
-/// retrieval.
+/// retrieval. 6: by a local model too; every special token of its tokenizer is plain text.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "extract",
-    version: 5,
+    version: 6,
     about: "Extract claims from responses, each understandable on its own.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Responses."),
+        Input::optional("extractor", &MODEL, "For `by = \"model\"`: model that is asked."),
+        Input::optional(
+            "extractor_adapter",
+            &ADAPTER,
+            "For `by = \"model\"`: adapter of the extractor.",
+        ),
         Input::optional(
             "extract_prompt",
             &PROMPT_TEMPLATE,
-            "For a model: prompt in place of recipes/prompts/extract.txt.",
+            "For a language model: prompt in place of recipes/prompts/extract.txt.",
         ),
         Input::optional(
             "demonstrations",
             &DEMONSTRATIONS,
-            "For a model: demonstrations in place of recipes/prompts/extract.jsonl.",
+            "For a language model: demonstrations in place of recipes/prompts/extract.jsonl.",
         ),
     ],
     parameters: Parameters::PARAMETERS,
     provides: &[&CLAIMS],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: true,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
@@ -50,11 +60,15 @@ pub(in crate::stage) const KIND: Kind = Kind {
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
 struct Parameters {
-    /// Extractor: each fact that a sentence states or whole sentences, by rules, or an endpoint.
+    /// Extractor: rules for each fact of a sentence or whole sentences, or a language model.
     #[parameter(default = "clauses")]
     by: Extractor,
     #[serde(flatten)]
+    model: ExtractorParameters,
+    #[serde(flatten)]
     endpoint: EndpointParameters,
+    #[serde(flatten)]
+    few_shot: FewShotParameters,
 }
 
 /// How claims are extracted.
@@ -66,23 +80,24 @@ enum Extractor {
     Clauses,
     /// One claim per sentence, by rules.
     Sentences,
+    /// By a local model.
+    Model,
     /// By an endpoint.
     Endpoint,
 }
 
 /// What only a language model reads has no effect without one.
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    let parameters: Parameters = chosen.parameters();
-    if parameters.by == Extractor::Endpoint {
-        return endpoint::missing(chosen);
+    let Parameters { by, .. } = chosen.parameters();
+    let mut found = model::cross_checks(chosen, by == Extractor::Model);
+    found.extend(endpoint::cross_checks(chosen, by == Extractor::Endpoint));
+    if matches!(by, Extractor::Clauses | Extractor::Sentences) {
+        let parameters = FewShotParameters::PARAMETERS.iter().map(|parameter| parameter.name);
+        let fields = few_shot::INPUTS.into_iter().chain(parameters);
+        let right = "remove it, or set `by = \"model\"` or `by = \"endpoint\"`";
+        found.extend(chosen.unused(fields, "rules ask no language model", right));
     }
-    let inputs = ["extract_prompt", "demonstrations"].into_iter();
-    let inputs = inputs.filter(|input| chosen.is_given(input));
-    let changed = EndpointParameters::PARAMETERS.iter().map(|parameter| parameter.name);
-    let unused = inputs.chain(changed.filter(|name| chosen.is_changed(name)));
-    let why = "rules ask no language model";
-    let right = "remove it, or set `by = \"endpoint\"`";
-    unused.map(|field| Mismatch::without_effect(field, why, right)).collect()
+    found
 }
 
 /// The calls that it would make; none without an endpoint.
@@ -90,24 +105,27 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 /// # Errors
 /// If the responses or the prompt cannot be read.
 pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, StageError> {
-    let Parameters { by, endpoint } = context.parameters()?;
+    let Parameters { by, endpoint, few_shot, .. } = context.parameters()?;
     match by {
-        Extractor::Endpoint => endpoint.calls(context, &context.rows::<Response>("responses")?),
-        Extractor::Clauses | Extractor::Sentences => Ok(Vec::new()),
+        Extractor::Endpoint => {
+            endpoint.calls(context, &few_shot, &context.rows::<Response>("responses")?)
+        }
+        Extractor::Clauses | Extractor::Sentences | Extractor::Model => Ok(Vec::new()),
     }
 }
 
 /// Writes `claims.jsonl`.
 ///
 /// # Errors
-/// If the responses cannot be read.
+/// If the responses cannot be read, or the language model does not answer.
 pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { by, endpoint } = context.parameters()?;
+    let Parameters { by, model, endpoint, few_shot } = context.parameters()?;
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = match by {
         Extractor::Clauses => by_rules(&responses, extract_clauses),
         Extractor::Sentences => by_rules(&responses, extract),
-        Extractor::Endpoint => endpoint::claims(context, &endpoint, &responses)?,
+        Extractor::Model => model::claims(context, &model, &few_shot, &responses)?,
+        Extractor::Endpoint => endpoint::claims(context, &endpoint, &few_shot, &responses)?,
     };
     json_lines::write(&context.output("claims.jsonl"), &claims)
         .map_err(StageError::doing("write the claims"))?;
@@ -146,7 +164,7 @@ mod tests {
 
     #[test]
     fn defaults_are_understood() {
-        let Parameters { by, endpoint } =
+        let Parameters { by, endpoint, .. } =
             serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
         assert!(by == Extractor::Clauses && endpoint.endpoint.is_none());
     }
