@@ -11,8 +11,8 @@ use crate::{
         Call, Client, ENDPOINT, Endpoint, EndpointError, FinishReason, NamedEndpoint, Reply,
     },
     prompting::{ClaimAnswer, ClaimPrompts, ClaimRequest, ExtractedClaims, FewShot},
-    recipe::schema::{Chosen, Mismatch},
     rows::{Claim, Response},
+    stage_support::endpoint_field,
 };
 
 /// Parameters of `by = "endpoint"`.
@@ -71,11 +71,6 @@ fn text_of(context: &Context, input: &str) -> Result<Option<String>, StageError>
 }
 
 impl EndpointParameters {
-    fn named(&self) -> Result<&NamedEndpoint, StageError> {
-        let missing = || StageError("`by = \"endpoint\"` needs an `endpoint`".to_owned());
-        self.endpoint.as_ref().ok_or_else(missing)
-    }
-
     /// The first calls for some responses; an answer that cannot be read adds one.
     ///
     /// # Errors
@@ -85,19 +80,10 @@ impl EndpointParameters {
         context: &Context,
         responses: &[Response],
     ) -> Result<Vec<Call>, StageError> {
-        let table = &self.named()?.table;
+        let table = &endpoint_field::given(self.endpoint.as_ref())?.table;
         let prompts = self.few_shot.prompts(context, table.chats())?;
         Ok(prompts.requests(responses).iter().map(|request| call(table, request)).collect())
     }
-}
-
-/// The endpoint that is missing.
-pub(super) fn missing(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    if chosen.values.contains_key("endpoint") {
-        return Vec::new();
-    }
-    let problem = "`by = \"endpoint\"` needs an `endpoint`";
-    vec![Mismatch::error("endpoint", problem, "the name of an `[endpoint.NAME]` table is expected")]
 }
 
 /// The claims of responses.
@@ -109,13 +95,12 @@ pub(super) fn claims(
     parameters: &EndpointParameters,
     responses: &[Response],
 ) -> Result<Vec<Claim>, StageError> {
-    let named = parameters.named()?;
+    let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let prompts = parameters.few_shot.prompts(context, named.table.chats())?;
-    let client = Client::open(named, &context.store, &context.seed).map_err(words)?;
+    let client = Client::open(named, &context.store, &context.seed)?;
     let mut asked = BTreeSet::new();
-    let found = prompts
-        .claims(responses, |requests| ask(context, &client, requests, &mut asked))
-        .map_err(words)?;
+    let found =
+        prompts.claims(responses, |requests| ask(context, &client, requests, &mut asked))?;
     context.note(client.tally().to_string());
     let ExtractedClaims { claims, sentences, repeated, unread } = found;
     if repeated > 0 {
@@ -137,10 +122,6 @@ pub(super) fn claims(
         ));
     }
     Ok(claims)
-}
-
-fn words(error: EndpointError) -> StageError {
-    StageError(error.to_string())
 }
 
 /// The answers to requests. Those of the first round must be answered. A repetition has no answer

@@ -4,7 +4,6 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::endpoint::{self, EndpointParameters};
-
 use crate::{
     context::{
         Context, StageError,
@@ -14,6 +13,7 @@ use crate::{
     facts::{extract, extract_clauses},
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Claim, Response, ResponseId, json_lines},
+    stage_support::endpoint_field,
 };
 
 /// The kind. Version 1: one claim per sentence, by rules. 2: without markup, labels with their
@@ -74,7 +74,7 @@ enum Extractor {
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let parameters: Parameters = chosen.parameters();
     if parameters.by == Extractor::Endpoint {
-        return endpoint::missing(chosen);
+        return endpoint_field::missing(chosen).into_iter().collect();
     }
     let inputs = ["extract_prompt", "demonstrations"].into_iter();
     let inputs = inputs.filter(|input| chosen.is_given(input));

@@ -1,11 +1,13 @@
 //! The kind `verify`: verdicts on claims. Each way of verifying is a function in its own file.
 
 mod decision;
+mod endpoint;
 mod kind;
 mod model;
+mod reading;
 mod rules;
 mod source;
 mod task;
 mod words;
 
-pub(super) use kind::{KIND, run};
+pub(super) use kind::{KIND, endpoint_calls, run};
