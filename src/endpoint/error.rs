@@ -30,7 +30,8 @@ pub enum EndpointError {
     #[error(
         "the endpoint `{endpoint}` answered without log-probabilities, although they were \
         requested: some servers ignore `logprobs` without an error, such as `transformers serve` \
-        and Ollama; use one that returns them, such as llama.cpp, vLLM or OpenAI"
+        and Ollama before 0.12.11, and some return them for one `api` only; try the other `api`, \
+        or use a server that returns them, such as llama.cpp, vLLM or OpenAI"
     )]
     NoLogProbs {
         /// Name of the endpoint.

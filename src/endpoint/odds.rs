@@ -4,6 +4,10 @@ use super::reply::{Reply, ReplyToken};
 
 /// Letters that a part of a word needs, if a tokenizer splits the word.
 const SHORTEST_PART: usize = 2;
+/// Log-probabilities of servers are rounded: what the listed tokens leave of 1 is no less.
+const ROUNDING: f64 = 1e-6;
+/// An unlisted word is less probable than the last listed one, which a tie would hide.
+const LESS: f64 = 1.0 - 1e-9;
 
 /// Log-odds of one word against another.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,23 +17,34 @@ pub struct Odds {
     /// Whether one of the words is not among the alternatives that the server lists. It is less
     /// probable than the last of them then, so that the true log-odds are further from 0.
     pub is_bound: bool,
+    /// Whether the answer says one of the words. Otherwise they are alternatives of what it says.
+    pub is_said: bool,
 }
 
 impl Reply {
-    /// Log-odds of `yes` against `no` where the answer first has one of them, in any case and with
-    /// marks or spaces around it; none if it never has.
+    /// Log-odds of `yes` against `no` where the answer first says one of them, in any case and with
+    /// marks or spaces around it, or else where one of them is first among the alternatives; none
+    /// if they never are.
     pub fn odds(&self, yes: &str, no: &str) -> Option<Odds> {
-        self.tokens.iter().find_map(|token| odds(token, yes, no))
+        let says =
+            |token: &&ReplyToken| [yes, no].iter().any(|word| stands_for(&token.token, word));
+        match self.tokens.iter().find(says) {
+            Some(token) => odds(token, yes, no).map(|odds| Odds { is_said: true, ..odds }),
+            None => self.tokens.iter().find_map(|token| odds(token, yes, no)),
+        }
     }
 }
 
+/// Log-odds in the place of a token.
 fn odds(token: &ReplyToken, yes: &str, no: &str) -> Option<Odds> {
     let sum = |word: &str| -> f64 {
         let own = token.alternatives.iter().filter(|(text, _)| stands_for(text, word));
         own.map(|(_, log_prob)| log_prob.exp()).sum()
     };
-    // One that is not listed is at most as probable as the last one that is.
-    let least = token.alternatives.iter().map(|(_, at)| at.exp()).fold(1.0, f64::min);
+    let listed = || token.alternatives.iter().map(|(_, log_prob)| log_prob.exp());
+    // Where few are listed, all others together have less than the last one.
+    let rest = (1.0 - listed().sum::<f64>()).max(ROUNDING);
+    let most = listed().fold(rest, f64::min) * LESS;
     let (of_yes, of_no) = (sum(yes), sum(no));
     if of_yes == 0.0 && of_no == 0.0 {
         return None;
@@ -37,8 +52,8 @@ fn odds(token: &ReplyToken, yes: &str, no: &str) -> Option<Odds> {
     let is_bound = of_yes == 0.0 || of_no == 0.0;
     // The smallest number stands for an underflow, whose logarithm would be infinite.
     let [of_yes, of_no] =
-        [of_yes, of_no].map(|sum| if sum == 0.0 { least.max(f64::MIN_POSITIVE) } else { sum });
-    Some(Odds { log_odds: of_yes.ln() - of_no.ln(), is_bound })
+        [of_yes, of_no].map(|sum| if sum == 0.0 { most.max(f64::MIN_POSITIVE) } else { sum });
+    Some(Odds { log_odds: of_yes.ln() - of_no.ln(), is_bound, is_said: false })
 }
 
 /// Whether a token is a word or the beginning of one.
@@ -94,12 +109,31 @@ mod tests {
         let (found, _) =
             log_odds(&[&[("**", 0.9), ("\n", 0.1)], &[("False", 0.75), ("True", 0.25)]]).unwrap();
         assert!((found + 3f64.ln()).abs() < 1e-12);
+        let opening: &[(&str, f64)] = &[("**", 0.9), ("True", 0.02), ("False", 0.01)];
+        let (found, _) = log_odds(&[opening, &[("False", 0.75), ("True", 0.25)]]).unwrap();
+        assert!((found + 3f64.ln()).abs() < 1e-12, "the word that is said counts: {found}");
+    }
+
+    #[test]
+    fn words_that_are_not_said_count_where_they_are_alternatives() {
+        let unsaid = reply(&[&[("The", 0.9)], &[(" claim", 0.5), ("True", 0.2), ("False", 0.1)]]);
+        let found = unsaid.odds("true", "false").unwrap();
+        assert!((found.log_odds - 2f64.ln()).abs() < 1e-12 && !found.is_said && !found.is_bound);
+        assert!(reply(&[&[("True", 0.9), ("False", 0.1)]]).odds("true", "false").unwrap().is_said);
     }
 
     #[test]
     fn an_unlisted_word_is_less_probable_than_the_listed_ones() {
         let (found, is_bound) = log_odds(&[&[("True", 0.8), ("Yes", 0.1)]]).unwrap();
-        assert!((found - 8f64.ln()).abs() < 1e-12 && is_bound);
+        assert!((found - 8f64.ln()).abs() < 1e-8 && is_bound);
+        // Servers that list no alternatives: the other word has at most what is left of 1.
+        let (found, is_bound) = log_odds(&[&[("False", 0.9)]]).unwrap();
+        assert!((found + 9f64.ln()).abs() < 1e-8 && is_bound, "{found}");
+        let (found, _) = log_odds(&[&[("True", 1.0)]]).unwrap();
+        assert!((found - 1e6f64.ln()).abs() < 1e-8, "{found}");
+        // The last listed word is still more probable than one that is not listed.
+        let (found, _) = log_odds(&[&[("Yes", 0.8), ("False", 0.1)]]).unwrap();
+        assert!(found < 0.0 && found > -1e-8, "{found}");
         assert_eq!(log_odds(&[&[("Yes", 0.9)]]), None);
         assert_eq!(log_odds(&[]), None);
     }

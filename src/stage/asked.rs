@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::extract;
+use super::{extract, verify};
 use crate::{
     context::{Context, StageError},
     endpoint::Call,
@@ -13,7 +13,7 @@ use crate::{
 /// Whether a stage with these parameters asks an endpoint.
 pub fn asks_endpoint(kind: &str, parameters: &BTreeMap<String, Value>) -> bool {
     let by = parameters.get("by").and_then(Value::as_str);
-    kind == "extract" && by == Some("endpoint")
+    ["extract", "verify"].contains(&kind) && by == Some("endpoint")
 }
 
 /// The calls that a stage would make, as far as they do not depend on answers; some may be in the
@@ -24,6 +24,7 @@ pub fn asks_endpoint(kind: &str, parameters: &BTreeMap<String, Value>) -> bool {
 pub fn endpoint_calls(kind: &str, context: &Context) -> Result<Vec<Call>, StageError> {
     match kind {
         "extract" => extract::endpoint_calls(context),
+        "verify" => verify::endpoint_calls(context),
         _ => Ok(Vec::new()),
     }
 }

@@ -1,8 +1,10 @@
 //! What several kinds of stage share: parameters of optimisation, preference rows as tokens,
-//! remarks on models, rows kept for the next attempt, warnings of missing articles.
+//! remarks on models, rows kept for the next attempt, warnings of missing articles, endpoints that
+//! are asked.
 
 mod cycles;
 pub mod encoding;
+pub mod endpoint_field;
 pub mod kept_rows;
 pub mod label_balance;
 pub mod missing_pages;

@@ -35,7 +35,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("judge", &["model", "prompting"]),
     ("tuning", &["model"]),
     ("context", &["recipe", "store", "model"]),
-    ("stage_support", &["recipe", "context", "model", "tuning"]),
+    ("stage_support", &["recipe", "context", "endpoint", "model", "tuning"]),
     ("stage", &STAGE),
     ("preflight", &PREFLIGHT),
     ("bench", &["model"]),

@@ -205,6 +205,21 @@ pub(crate) fn chat(text: &str) -> Value {
     })
 }
 
+/// A chat's answer of these tokens, each with its probability and then those of its alternatives.
+pub(crate) fn chat_of(tokens: &[&[(&str, f64)]]) -> Value {
+    let pair =
+        |(token, probability): &(&str, f64)| json!({"token": token, "logprob": probability.ln()});
+    let listed = tokens.iter().map(|alternatives| {
+        let mut entry = pair(&alternatives[0]);
+        entry["top_logprobs"] = alternatives.iter().map(pair).collect();
+        entry
+    });
+    let listed: Vec<Value> = listed.collect();
+    let mut answer = chat(&tokens.iter().map(|token| token[0].0).collect::<String>());
+    answer["choices"][0]["logprobs"] = json!({ "content": listed });
+    answer
+}
+
 /// A number from 0 to 99 that follows from a body and from how often it was asked.
 pub(crate) fn chance(asked: &Asked) -> u64 {
     let mut hash: u64 =

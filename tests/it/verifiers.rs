@@ -1,5 +1,6 @@
 //! Measures and verifiers on labelled claims with evidence.
 
+mod endpoint;
 mod labelled;
 mod words;
 

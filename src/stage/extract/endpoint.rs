@@ -12,8 +12,8 @@ use crate::{
         Call, Client, ENDPOINT, Endpoint, EndpointError, FinishReason, NamedEndpoint, Reply,
     },
     prompting::{ClaimAnswer, ClaimRequest},
-    recipe::schema::{Chosen, Declared, Mismatch},
     rows::{Claim, Response},
+    stage_support::endpoint_field,
 };
 
 /// What makes answers readable.
@@ -29,11 +29,6 @@ pub(super) struct EndpointParameters {
 }
 
 impl EndpointParameters {
-    fn named(&self) -> Result<&NamedEndpoint, StageError> {
-        let missing = || StageError("`by = \"endpoint\"` needs an `endpoint`".to_owned());
-        self.endpoint.as_ref().ok_or_else(missing)
-    }
-
     /// The first calls for some responses; an answer that cannot be read adds one.
     ///
     /// # Errors
@@ -44,25 +39,10 @@ impl EndpointParameters {
         few_shot: &FewShotParameters,
         responses: &[Response],
     ) -> Result<Vec<Call>, StageError> {
-        let table = &self.named()?.table;
+        let table = &endpoint_field::given(self.endpoint.as_ref())?.table;
         let prompts = few_shot.prompts(context, table.chats())?;
         Ok(prompts.requests(responses).iter().map(|request| call(table, request)).collect())
     }
-}
-
-/// An endpoint needs its table, and other extractors ask no endpoint.
-pub(super) fn cross_checks(chosen: &Chosen<'_>, asks_endpoint: bool) -> Vec<Mismatch> {
-    if !asks_endpoint {
-        let parameters = EndpointParameters::PARAMETERS.iter().map(|parameter| parameter.name);
-        let why = "only `by = \"endpoint\"` asks an endpoint";
-        let right = "remove it, or choose `by = \"endpoint\"`";
-        return chosen.unused(parameters, why, right);
-    }
-    if chosen.values.contains_key("endpoint") {
-        return Vec::new();
-    }
-    let problem = "`by = \"endpoint\"` needs an `endpoint`";
-    vec![Mismatch::error("endpoint", problem, "the name of an `[endpoint.NAME]` table is expected")]
 }
 
 /// The claims of responses.
@@ -75,20 +55,15 @@ pub(super) fn claims(
     few_shot: &FewShotParameters,
     responses: &[Response],
 ) -> Result<Vec<Claim>, StageError> {
-    let named = parameters.named()?;
+    let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let prompts = few_shot.prompts(context, named.table.chats())?;
-    let client = Client::open(named, &context.store, &context.seed).map_err(words)?;
+    let client = Client::open(named, &context.store, &context.seed)?;
     let mut asked = BTreeSet::new();
-    let found = prompts
-        .claims(responses, |requests| ask(context, &client, requests, &mut asked))
-        .map_err(words)?;
+    let found =
+        prompts.claims(responses, |requests| ask(context, &client, requests, &mut asked))?;
     context.note(client.tally().to_string());
     report_answers(context, &found, HELP);
     Ok(found.claims)
-}
-
-fn words(error: EndpointError) -> StageError {
-    StageError(error.to_string())
 }
 
 /// The answers to requests. Those of the first round must be answered. A repetition has no answer

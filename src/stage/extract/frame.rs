@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    endpoint::{self, EndpointParameters},
+    endpoint::EndpointParameters,
     few_shot::{self, FewShotParameters},
     model::{self, ExtractorParameters},
 };
@@ -18,6 +18,7 @@ use crate::{
     facts::{extract, extract_clauses},
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Claim, Response, ResponseId, json_lines},
+    stage_support::endpoint_field,
 };
 
 /// The kind. Version 1: one claim per sentence, by rules. 2: without markup, labels with their
@@ -90,7 +91,7 @@ enum Extractor {
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let Parameters { by, .. } = chosen.parameters();
     let mut found = model::cross_checks(chosen, by == Extractor::Model);
-    found.extend(endpoint::cross_checks(chosen, by == Extractor::Endpoint));
+    found.extend(endpoint_field::cross_checks(chosen, by == Extractor::Endpoint));
     if matches!(by, Extractor::Clauses | Extractor::Sentences) {
         let parameters = FewShotParameters::PARAMETERS.iter().map(|parameter| parameter.name);
         let fields = few_shot::INPUTS.into_iter().chain(parameters);

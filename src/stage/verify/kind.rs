@@ -9,13 +9,16 @@ use crate::{
             ADAPTER, CALIBRATION, CLAIMS, KNOWLEDGE, MODEL, PASSAGES, PROMPT_TEMPLATE, VERDICTS,
         },
     },
+    endpoint::Call,
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Claim, Verdict, json_lines},
+    stage_support::endpoint_field,
     verification::{Matching, Tally},
 };
 
 use super::{
     decision::DecisionRule,
+    endpoint::{self, EndpointVerifierParameters},
     model::{self, ModelParameters},
     rules,
     task::VerifyTask,
@@ -28,10 +31,11 @@ use super::{
 /// sentence about others do not refer to the topic. 4: by words of retrieved passages, calibrated,
 /// with undecided claims; claims that are no facts are irrelevant. 5: a model's name in verdicts
 /// follows from its adapter's configuration and its chat template too. 6: rules read the article
-/// that the claims of an ambiguous topic choose.
+/// that the claims of an ambiguous topic choose. 7: by an endpoint; the budget of all
+/// passages has a name of its own.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "verify",
-    version: 6,
+    version: 7,
     about: "Verify each claim by its topic's article in the knowledge, or by retrieved passages.",
     inputs: &[
         Input::one("claims", &CLAIMS, "Claims."),
@@ -59,7 +63,7 @@ pub(in crate::stage) const KIND: Kind = Kind {
         Input::optional(
             "verifier_prompt",
             &PROMPT_TEMPLATE,
-            "For `by = \"model\"`: prompt in place of recipes/prompts/verify.txt.",
+            "For `model` and `endpoint`: prompt in place of recipes/prompts/verify.txt.",
         ),
     ],
     parameters: Parameters::PARAMETERS,
@@ -74,7 +78,7 @@ pub(in crate::stage) const KIND: Kind = Kind {
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
 struct Parameters {
-    /// Verifier of retrieved passages: their words with fitted weights, or a language model.
+    /// Verifier of retrieved passages: their words with fitted weights, a model, or an endpoint.
     #[parameter(default = "words")]
     by: By,
     /// Rule on whole articles, in place of `by`: an equal sentence, or one with all content words.
@@ -83,6 +87,8 @@ struct Parameters {
     rule: DecisionRule,
     #[serde(flatten)]
     model: ModelParameters,
+    #[serde(flatten)]
+    endpoint: EndpointVerifierParameters,
 }
 
 /// Ways of verifying by retrieved passages; each gives log-odds.
@@ -94,12 +100,20 @@ enum By {
     Words,
     /// A local model that is asked whether retrieved passages support the claim.
     Model,
+    /// A language model behind an endpoint that is asked the same.
+    Endpoint,
 }
 
 /// Either knowledge or passages; a rule reads whole articles and answers yes or no.
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let Parameters { by, matching, .. } = chosen.parameters();
     let mut found = model::cross_checks(chosen, by == By::Model);
+    found.extend(endpoint_field::cross_checks(chosen, by == By::Endpoint));
+    if by == By::Words && chosen.is_given("verifier_prompt") {
+        let why = "only `by = \"model\"` and `by = \"endpoint\"` ask a language model";
+        let right = "remove it, or choose one of them";
+        found.push(Mismatch::without_effect("verifier_prompt", why, right));
+    }
     if matching.is_some() && chosen.is_changed("by") {
         found.push(Mismatch::error(
             "matching",
@@ -142,18 +156,32 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     found
 }
 
+/// The calls that it would make; none without an endpoint.
+///
+/// # Errors
+/// If claims, passages or the prompt cannot be read.
+pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { by, rule, endpoint, .. } = context.parameters()?;
+    if by != By::Endpoint {
+        return Ok(Vec::new());
+    }
+    let claims: Vec<Claim> = context.rows("claims")?;
+    endpoint.calls(&VerifyTask { context, claims: &claims, rule })
+}
+
 /// Writes `verdicts.jsonl`.
 ///
 /// # Errors
 /// If inputs cannot be read or do not belong together.
 pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { by, matching, rule, model } = context.parameters()?;
+    let Parameters { by, matching, rule, model, endpoint } = context.parameters()?;
     let claims: Vec<Claim> = context.rows("claims")?;
     let task = VerifyTask { context, claims: &claims, rule };
     let verdicts = match (matching, by) {
         (Some(matching), _) => rules::verdicts(&task, matching)?,
         (None, By::Words) => words::verdicts(&task)?,
         (None, By::Model) => model::verdicts(&task, &model)?,
+        (None, By::Endpoint) => endpoint::verdicts(&task, &endpoint)?,
     };
     context.progress(claims.len() as u64, claims.len() as u64, "claims");
     json_lines::write(&context.output("verdicts.jsonl"), &verdicts)
@@ -184,7 +212,7 @@ mod tests {
     fn defaults_are_understood() {
         let parameters: Parameters =
             serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
-        let Parameters { by, matching, rule, model: _ } = parameters;
+        let Parameters { by, matching, rule, .. } = parameters;
         let DecisionRule { threshold, abstain_margin } = rule;
         assert_eq!((by, matching, threshold, abstain_margin), (By::Words, None, None, 0.0));
     }
@@ -220,7 +248,7 @@ mod tests {
         assert_eq!(misfit(&asked, model), [("verifier", true)]);
         let found = misfit(&given, json!({"verifier_dtype": "bfloat16"}));
         assert_eq!(found, [("verifier", false), ("verifier_dtype", false)]);
-        for (by, uses_device) in [("model", true), ("words", false)] {
+        for (by, uses_device) in [("model", true), ("words", false), ("endpoint", false)] {
             let parameters = [("by".to_owned(), by.into())].into_iter().collect();
             assert_eq!(KIND.uses_device(&parameters), uses_device, "{by}");
         }

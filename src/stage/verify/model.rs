@@ -1,14 +1,10 @@
 //! `by = "model"`: log-odds of True against False after passages and claim, by a local model.
 
-use std::{borrow::Cow, fs, path::Path};
+use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{
-    decision::Decision,
-    source::PassageSource,
-    task::{VerifyTask, no_fact},
-};
+use super::{decision::Decision, reading::ClaimReading, source::PassageSource, task::VerifyTask};
 use crate::{
     context::{Context, StageError},
     judge::{ClaimWithPassages, Judge, JudgeError, JudgedUnit},
@@ -16,12 +12,11 @@ use crate::{
     model::{Adapter, DTYPES, Encoder, Placement, Transformer},
     prompting::ClaimQuestion,
     recipe::schema::{Chosen, Declared, Mismatch},
-    rows::{Claim, FactLabel, PageMatch, RetrievedPassages, Verdict},
+    rows::Verdict,
     stage_support::{
         kept_rows::KeptRows,
         model_remarks::{warn_of_adapter, warn_of_model},
     },
-    verification::is_checkable,
 };
 
 /// Parameters of `by = "model"`. Their names are their own, since `evaluate` samples from another
@@ -32,8 +27,8 @@ pub(super) struct ModelParameters {
     #[parameter(default = false)]
     verifier_chat_template: bool,
     /// For `model`: longest passages of a claim in tokens, all together; longer ones are cut.
-    #[parameter(default = 1536, min = 1, max = 1 << 20)]
-    max_passage_tokens: usize,
+    #[parameter(default = 1536, min = 1, max = 1 << 20, former = "max_passage_tokens")]
+    passage_budget: usize,
     /// For `model`: claims at once that share their passages; affects the last digits.
     #[parameter(default = 64, min = 1, max = 1 << 16)]
     verifier_batch_size: usize,
@@ -45,8 +40,8 @@ pub(super) struct ModelParameters {
 /// Files in which a chat template and its special tokens may stand.
 const TEMPLATE_FILES: [&str; 3] =
     ["tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/default.jinja"];
-/// Inputs of `by = "model"`.
-const INPUTS: [&str; 3] = ["verifier", "verifier_adapter", "verifier_prompt"];
+/// Inputs of `by = "model"` alone.
+const INPUTS: [&str; 2] = ["verifier", "verifier_adapter"];
 
 /// A model needs its input, and other ways of verifying ask no model.
 pub(super) fn cross_checks(chosen: &Chosen<'_>, asks_model: bool) -> Vec<Mismatch> {
@@ -60,7 +55,7 @@ pub(super) fn cross_checks(chosen: &Chosen<'_>, asks_model: bool) -> Vec<Mismatc
     let inputs = INPUTS.into_iter().filter(|input| chosen.is_given(input));
     let parameters = ModelParameters::PARAMETERS.iter().map(|parameter| parameter.name);
     let unused = inputs.chain(parameters.filter(|name| chosen.is_changed(name)));
-    let why = "only `by = \"model\"` asks a model";
+    let why = "only `by = \"model\"` asks a local model";
     let right = "remove it, or choose `by = \"model\"`";
     unused.map(|field| Mismatch::without_effect(field, why, right)).collect()
 }
@@ -89,64 +84,49 @@ pub(super) fn verdicts(
     task: &VerifyTask<'_>,
     parameters: &ModelParameters,
 ) -> Result<Vec<Verdict>, StageError> {
-    let LoadedVerifier { model, encoder, prompt, identity } = load(task.context, parameters)?;
+    let LoadedVerifier { model, encoder, prompt, identity } = load(task, parameters)?;
     let decision = Decision::new(task.context, task.rule, &identity)?;
     // Claims that share passages are cheaper, so a whole article is shown where it fits.
-    let page_budget = parameters.max_passage_tokens;
+    let page_budget = parameters.passage_budget;
     let settings = RetrievalSettings { shared: true, page_budget, ..Default::default() };
     let source = PassageSource::open(task, settings)?;
-    let read = task.claims.iter().map(|claim| source.passages(claim));
-    let passages: Vec<Cow<'_, RetrievedPassages>> = read.collect::<Result<_, _>>()?;
-    let rows: Vec<(&Claim, &RetrievedPassages)> =
-        task.claims.iter().zip(passages.iter().map(|row| &**row)).collect();
-    let asked: Vec<(&Claim, &RetrievedPassages)> = rows
-        .iter()
-        .copied()
-        .filter(|(claim, row)| can_be_asked(claim) && !row.passages.is_empty())
-        .collect();
+    let readings = ClaimReading::all(task, &source)?;
+    let asked: Vec<&ClaimReading<'_>> =
+        readings.iter().filter(|reading| reading.is_asked()).collect();
     let judge = Judge {
         model: &model,
         encoder: &encoder,
         prompt,
         chat: parameters.verifier_chat_template,
-        passage_tokens: parameters.max_passage_tokens,
+        passage_tokens: parameters.passage_budget,
         batch: parameters.verifier_batch_size,
         share: true,
     };
     let kept = judged(task.context, &judge, &asked, &identity)?;
-    let missing = rows
-        .iter()
-        .filter(|(claim, row)| row.page.how == PageMatch::Missing && !claim.topic.is_empty());
-    task.warn_of_missing(&missing.map(|(claim, _)| claim.topic.as_str()).collect::<Vec<_>>());
-    let found = rows.into_iter().map(|(claim, row)| match kept.get(claim.id.as_str()) {
+    let found = readings.iter().map(|reading| match kept.get(reading.claim.id.as_str()) {
         Some(verdict) => decision.made(verdict.clone()),
-        None if can_be_asked(claim) => unread(claim, row, &identity),
-        None => no_fact(claim),
+        None => reading.unasked(&identity),
     });
     Ok(found.collect())
-}
-
-fn can_be_asked(claim: &Claim) -> bool {
-    claim.kind.is_fact() && is_checkable(&claim.text)
 }
 
 /// The verdicts on all claims with passages, kept for the next attempt as they come.
 fn judged(
     context: &Context,
     judge: &Judge<'_>,
-    asked: &[(&Claim, &RetrievedPassages)],
+    asked: &[&ClaimReading<'_>],
     identity: &str,
 ) -> Result<KeptRows<Verdict>, StageError> {
-    let questions = asked.iter().map(|(claim, row)| ClaimWithPassages {
-        topic: &claim.topic,
-        claim: &claim.text,
-        passages: &row.passages,
+    let questions = asked.iter().map(|reading| ClaimWithPassages {
+        topic: &reading.claim.topic,
+        claim: &reading.claim.text,
+        passages: reading.passages(),
     });
     let questions: Vec<ClaimWithPassages<'_>> = questions.collect();
     let mut kept: KeptRows<Verdict> =
         KeptRows::open(&context.checkpoint.join("verdicts"), "verdicts")?;
     let known: Vec<bool> =
-        asked.iter().map(|(claim, _)| kept.get(claim.id.as_str()).is_some()).collect();
+        asked.iter().map(|reading| kept.get(reading.claim.id.as_str()).is_some()).collect();
     let (mut cut, total) = (0, asked.len() as u64);
     context.progress(kept.len() as u64, total, "claims");
     judge.run(
@@ -156,8 +136,7 @@ fn judged(
             cut += if unit.is_cut { unit.log_odds.len() } else { 0 };
             // A unit that was interrupted is computed whole.
             for (index, log_odds) in unit.log_odds.into_iter().filter(|(index, _)| !known[*index]) {
-                let (claim, row) = asked[index];
-                kept.add(verdict(claim, row, log_odds, identity))?;
+                kept.add(asked[index].with_log_odds(log_odds, identity))?;
             }
             context.progress(kept.len() as u64, total, "claims");
             Ok::<_, StageError>(())
@@ -167,32 +146,14 @@ fn judged(
         let longest = judge.passage_tokens;
         context.warn(format!(
             "the passages of {cut} of {total} claims are longer than {longest} tokens or the \
-            model's context, and were cut; raise `max_passage_tokens`, or retrieve fewer"
+            model's context, and were cut; raise `passage_budget`, or retrieve fewer"
         ));
     }
     Ok(kept)
 }
 
-/// The verdict on a claim by its log-odds; label and probability are decided later.
-fn verdict(claim: &Claim, row: &RetrievedPassages, log_odds: f64, identity: &str) -> Verdict {
-    Verdict {
-        log_odds: Some(log_odds),
-        page: Some(row.page.clone()),
-        verifier: identity.to_owned(),
-        ..Verdict::new(claim.id.clone(), FactLabel::Unsupported, 0.0, row.passages.clone())
-    }
-}
-
-/// The verdict on a claim without passages.
-fn unread(claim: &Claim, row: &RetrievedPassages, identity: &str) -> Verdict {
-    Verdict {
-        page: Some(row.page.clone()),
-        verifier: identity.to_owned(),
-        ..Verdict::new(claim.id.clone(), FactLabel::Unsupported, 0.0, Vec::new())
-    }
-}
-
-fn load(context: &Context, parameters: &ModelParameters) -> Result<LoadedVerifier, StageError> {
+fn load(task: &VerifyTask<'_>, parameters: &ModelParameters) -> Result<LoadedVerifier, StageError> {
+    let context = task.context;
     let directory = context.input("verifier")?;
     let place = Placement::named(context.device, &parameters.verifier_dtype)
         .map_err(StageError::doing("use the device"))?;
@@ -206,20 +167,10 @@ fn load(context: &Context, parameters: &ModelParameters) -> Result<LoadedVerifie
         .map_err(StageError::doing("load the verifier's tokenizer"))?;
     warn_of_model(context, directory, &encoder)?;
     warn_of_adapter(context, "verifier_adapter", directory)?;
-    let prompt = prompt(context)?;
+    let prompt = task.question()?;
     let adapter = adapter.map(|adapter| adapter.path.as_path());
     let identity = identity(directory, adapter, parameters.verifier_chat_template, prompt.text())?;
     Ok(LoadedVerifier { model, encoder, prompt, identity })
-}
-
-/// The prompt of the recipe, or that of this program.
-fn prompt(context: &Context) -> Result<ClaimQuestion, StageError> {
-    let given = context.inputs("verifier_prompt").next();
-    let reading = given.map_or(String::new(), |given| given.path.display().to_string());
-    let reading = format!("read the prompt {reading}");
-    let text = given.map(|given| fs::read_to_string(&given.path)).transpose();
-    let text = text.map_err(StageError::doing(&reading))?;
-    ClaimQuestion::new(text.as_deref()).map_err(StageError::doing(&reading))
 }
 
 /// The name of a model's folder, with the first 12 digits of the BLAKE3 digest of its weights,
@@ -258,7 +209,7 @@ fn identity(
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{fs, path::PathBuf};
 
     use serde_json::json;
 
@@ -266,7 +217,9 @@ mod tests {
     use crate::{
         context::test_support::Trial,
         judge::BATCH_PARAMETER,
-        rows::{ClaimKind, Evidence, Page, PageMatch, json_lines},
+        rows::{
+            Claim, ClaimKind, Evidence, FactLabel, Page, PageMatch, RetrievedPassages, json_lines,
+        },
         stage::verify::kind::{KIND, run},
     };
 

@@ -1,8 +1,11 @@
 //! What each way of verifying works on.
 
+use std::fs;
+
 use crate::{
     context::{Context, StageError},
     knowledge::Knowledge,
+    prompting::ClaimQuestion,
     rows::{Claim, FactLabel, Verdict},
     stage_support::missing_pages::MissingPages,
 };
@@ -45,6 +48,19 @@ impl VerifyTask<'_> {
             ));
         }
         Ok(knowledge)
+    }
+
+    /// The prompt of a model: that of the input `verifier_prompt`, or this program's own.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn question(&self) -> Result<ClaimQuestion, StageError> {
+        let given = self.context.inputs("verifier_prompt").next();
+        let reading = given.map_or(String::new(), |given| given.path.display().to_string());
+        let reading = format!("read the prompt {reading}");
+        let text = given.map(|given| fs::read_to_string(&given.path)).transpose();
+        let text = text.map_err(StageError::doing(&reading))?;
+        ClaimQuestion::new(text.as_deref()).map_err(StageError::doing(&reading))
     }
 
     /// Warns of claims without an article, which have no support. Each is given by its topic,
