@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::{
-    endpoint::EndpointParameters,
+    endpoint::{self, EndpointParameters},
     few_shot::{self, FewShotParameters},
     model::{self, ExtractorParameters},
 };
