@@ -25,8 +25,7 @@ pub(super) const KIND: Kind = Kind {
     name: "calibrate",
     // 1: first version. 2: several verifiers with weights.
     version: 2,
-    about: "Calibrate a verifier, or several together, by labels: probabilities and a threshold, \
-    judged on held-out topics.",
+    about: "Calibrate one or more verifiers by labels: weights, probabilities and a threshold.",
     inputs: &[
         Input::many(
             "verdicts",
