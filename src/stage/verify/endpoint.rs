@@ -279,10 +279,11 @@ mod tests {
         text.lines().find_map(|line| line.strip_prefix("Claim: ")).unwrap().to_owned()
     }
 
-    /// A server that thinks of these claims what their answers say.
-    fn server(
-        answers: &'static [(&'static str, &'static [&'static [(&'static str, f64)]])],
-    ) -> Server {
+    /// A token with its probability, and those of its alternatives.
+    type Listed = &'static [(&'static str, f64)];
+
+    /// A server that gives these claims these answers.
+    fn server(answers: &'static [(&'static str, &'static [Listed])]) -> Server {
         Server::start(move |asked| {
             let claim = claim(asked);
             let answer = answers.iter().find(|(text, _)| *text == claim);
