@@ -7,6 +7,7 @@
 
 Runs `extract` and `verify` with `by = "endpoint"` over both APIs, then again from the log alone, and
 compares the bytes. Checks that log-probabilities arrived, and prints claims, verdicts and times.
+Verifies a few claims also by the same GGUF file with `by = "model"`, and compares the log-odds.
 The model is too small to judge anything: this proves the plumbing.
 """
 
@@ -30,6 +31,14 @@ ARTICLES = [
      "Marie Curie was born in Warsaw on 7 November 1867. She was a Polish and French physicist and chemist."),
     ("Oslo", "Oslo is the capital and largest city of Norway. It is at the northern end of the Oslofjord."),
 ]
+CLAIMS = [
+    ("Marie Curie", "Marie Curie was born in Warsaw in 1867."),
+    ("Marie Curie", "Marie Curie was born in Paris."),
+    ("Marie Curie", "Marie Curie was a physicist."),
+    ("Oslo", "Oslo is the capital of Norway."),
+    ("Oslo", "Oslo is the capital of Sweden."),
+    ("Oslo", "Oslo lies at the end of the Oslofjord."),
+]
 RECIPE = """
 name = "real"
 
@@ -45,6 +54,31 @@ model = "smollm2"
 api = "completions"
 timeout = 600
 concurrency = 2
+
+[endpoint.all]
+url = "http://127.0.0.1:{port}/v1"
+model = "smollm2"
+api = "completions"
+timeout = 600
+top_logprobs = 1000
+
+[stage.judge]
+kind = "import"
+path = "{model}"
+
+[stage.served]
+kind = "verify"
+by = "endpoint"
+endpoint = "all"
+claims = {{ path = "claims.jsonl" }}
+knowledge = {{ path = "articles.jsonl" }}
+
+[stage.local]
+kind = "verify"
+by = "model"
+verifier = "judge"
+claims = {{ path = "claims.jsonl" }}
+knowledge = {{ path = "articles.jsonl" }}
 
 [matrix]
 endpoint = ["chat", "text"]
@@ -75,7 +109,8 @@ def serve(model, port):
     parameters.n_parallel = 2
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = port
-    parameters.cpuparams.n_threads = 2
+    # Threads of one token wait for each other, and stall beside other programs.
+    parameters.cpuparams.n_threads = 1
     server = xllamacpp.Server(parameters)
     assert server
     while True:
@@ -129,8 +164,12 @@ def main():
         with open(f"{folder}/articles.jsonl", "w", encoding="utf-8") as file:
             for title, text in ARTICLES:
                 file.write(json.dumps({"title": title, "text": text}) + "\n")
+        with open(f"{folder}/claims.jsonl", "w", encoding="utf-8") as file:
+            for number, (topic, text) in enumerate(CLAIMS):
+                file.write(json.dumps({"id": f"c{number}", "response_id": "c", "topic": topic, "text": text,
+                                       "span": [0, 1]}) + "\n")
         with open(f"{folder}/recipe.toml", "w", encoding="utf-8") as file:
-            file.write(RECIPE.format(port=port))
+            file.write(RECIPE.format(port=port, model=model))
         server = multiprocessing.Process(target=serve, args=(model, port), daemon=True)
         server.start()
         wait_for(port)
@@ -143,10 +182,18 @@ def main():
         first = [rows(f"{folder}/cache/v1/artifacts", name) for name in ("claims.jsonl", "verdicts.jsonl")]
         print(*first[0].values(), *first[1].values(), sep="\n")
         verdicts = [json.loads(line) for text in first[1].values() for line in text.splitlines()]
+        # Ids of extracted claims have a mark.
+        fixed = [row for row in verdicts if "#" not in row["claim_id"]]
+        served = [row["log_odds"] for row in fixed if row["verifier"].startswith("smollm2 ")]
+        local = [row["log_odds"] for row in fixed if not row["verifier"].startswith("smollm2 ")]
+        print("log-odds of the server:", *(f"{value:.2f}" for value in served))
+        print("log-odds by the file:  ", *(f"{value:.2f}" for value in local))
+        print(f"largest difference: {max(abs(one - other) for one, other in zip(served, local)):.2f}")
         odds = [row["log_odds"] for row in verdicts if "log_odds" in row]
         assert odds and all(abs(value) < 50 for value in odds), verdicts
-        only = [f"--set=endpoint.{name}.replay=only" for name in ("chat", "text")]
-        again = run(program, folder, "--force", "claims", "--force", "verdicts", *only)
+        only = [f"--set=endpoint.{name}.replay=only" for name in ("chat", "text", "all")]
+        forced = [f"--force={stage}" for stage in ("claims", "verdicts", "served")]
+        again = run(program, folder, *forced, *only)
         assert first == [rows(f"{folder}/cache/v1/artifacts", name)
                          for name in ("claims.jsonl", "verdicts.jsonl")]
         calls = sum(open(os.path.join(path, file), encoding="utf-8").read().count("\n")
