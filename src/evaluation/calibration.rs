@@ -145,8 +145,8 @@ pub enum CalibrationError {
 impl Combination {
     /// The combined log-odds of one claim, from those of each verifier in the order of `parts`.
     pub fn log_odds(&self, of_parts: &[f64]) -> f64 {
-        let weights = self.parts.iter().map(|part| part.weight);
-        self.intercept + weights.zip(of_parts).map(|(weight, odds)| weight * odds).sum::<f64>()
+        let weights = self.parts.iter().map(|part| &part.weight);
+        weighted_sum(self.intercept, weights, of_parts)
     }
 }
 
@@ -190,14 +190,18 @@ impl Fit {
     }
 }
 
+fn weighted_sum<'a>(
+    intercept: f64,
+    weights: impl Iterator<Item = &'a f64>,
+    log_odds: &[f64],
+) -> f64 {
+    intercept + weights.zip(log_odds).map(|(weight, odds)| weight * odds).sum::<f64>()
+}
+
 /// Log-odds of all verifiers together.
 fn combined(weights: Option<&LogisticFit>, row: &LabelledOdds<'_>) -> f64 {
     match weights {
-        Some(fit) => {
-            let weighted =
-                fit.weights.iter().zip(&row.log_odds).map(|(weight, odds)| weight * odds);
-            fit.intercept + weighted.sum::<f64>()
-        }
+        Some(fit) => weighted_sum(fit.intercept, fit.weights.iter(), &row.log_odds),
         None => row.log_odds.iter().sum(),
     }
 }
