@@ -201,9 +201,8 @@ fn identity(
     let asked = format!("{chat}\n{prompt}");
     let digest = hasher.update(asked.as_bytes()).finalize().to_hex();
     let name = directory.file_name().unwrap_or_default().to_string_lossy();
-    // A folder of the store has no name that tells anything.
-    let name =
-        if name.bytes().all(|byte| byte.is_ascii_hexdigit()) { "model".into() } else { name };
+    // The folders of all artifacts in the store are called `files`.
+    let name = if name == "files" { "model".into() } else { name };
     Ok(format!("{name} {}", &digest[..12]))
 }
 
@@ -347,6 +346,11 @@ mod tests {
         for name in ["model.safetensors", "config.json", "tokenizer.json"] {
             file(name, name);
         }
+        for name in ["model.safetensors", "config.json", "tokenizer.json"] {
+            file(&format!("files/{name}"), name);
+        }
+        let stored = identity(&folder.path().join("files"), None, false, "x").unwrap();
+        assert!(stored.starts_with("model "), "{stored}");
         file("tuned/adapter/adapter_config.json", r#"{"lora_alpha": 16}"#);
         file("tuned/adapter/adapter_model.safetensors", "weights");
         let tuned = folder.path().join("tuned");
