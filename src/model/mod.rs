@@ -4,6 +4,7 @@ pub mod architecture;
 mod device;
 pub mod directory;
 mod files;
+mod fused;
 pub mod generation;
 mod gguf;
 mod gpus;

@@ -1,17 +1,23 @@
 //! Texts without padding, with the prompt of several completions computed once.
 //!
 //! Everything except attention works on single tokens, so the tokens of all texts are concatenated.
-//! Only attention sees sequences, in groups of similar length. A prompt is laid out once per
-//! completion, but its keys, queries and values are computed once.
+//! Only attention sees sequences. On the CPU it reads them where they are; elsewhere they are laid
+//! out in groups of similar length, a prompt once per completion, but its keys, queries and values
+//! are computed once.
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::{ops::Range, sync::Arc};
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::{
     Block, ModelConfig, Transformer,
     attention::{Positions, attention},
     transformer::rms_norm,
 };
-use crate::model::device::is_cpu;
+use crate::model::{
+    device::is_cpu,
+    fused::{self, AttentionLayout, TextSpan},
+};
 
 /// A prefix with several continuations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,11 +32,21 @@ pub struct SharedPrefix {
 pub struct Packed {
     /// [tokens]
     pub tokens: Tensor<1, Int>,
-    groups: Vec<SequenceGroup>,
-    /// Index of each token's output among those of the groups [tokens].
-    places: Tensor<1, Int>,
-    /// Per text: where its prefix and each of its continuations begin among the tokens.
-    starts: Vec<(usize, Vec<usize>)>,
+    /// Where its prefix and each of its continuations are among the tokens, per text.
+    texts: Arc<[TextSpan]>,
+    sequences: Sequences,
+}
+
+/// How attention finds the texts.
+enum Sequences {
+    /// In place, on the CPU: with a full window and, where blocks have one, a sliding one.
+    InPlace { full: Arc<AttentionLayout>, sliding: Option<Arc<AttentionLayout>> },
+    /// Laid out, on other devices.
+    LaidOut {
+        groups: Vec<SequenceGroup>,
+        /// Index of each token's output among those of the groups [tokens].
+        places: Tensor<1, Int>,
+    },
 }
 
 /// Sequences of similar length.
@@ -42,8 +58,8 @@ struct SequenceGroup {
 
 /// A prefix with one of its continuations, as ranges of tokens.
 struct Sequence {
-    prefix: std::ops::Range<usize>,
-    continuation: std::ops::Range<usize>,
+    prefix: Range<usize>,
+    continuation: Range<usize>,
 }
 
 /// Share of padding in a group above which it is split.
@@ -61,61 +77,99 @@ impl SharedPrefix {
         self.prefix.len() + self.continuations.iter().map(Vec::len).sum::<usize>()
     }
 
-    /// Appends the tokens, and the sequences that attention sees of them; returns where prefix and
-    /// continuations begin.
-    fn concatenate(
-        &self,
-        tokens: &mut Vec<i32>,
-        sequences: &mut Vec<Sequence>,
-    ) -> (usize, Vec<usize>) {
-        let begin = tokens.len();
-        tokens.extend(self.prefix.iter().map(|token| *token as i32));
-        let prefix = begin..tokens.len();
-        let mut continuations = Vec::new();
-        for continuation in &self.continuations {
-            continuations.push(tokens.len());
-            tokens.extend(continuation.iter().map(|token| *token as i32));
-            sequences.push(Sequence {
-                prefix: prefix.clone(),
-                continuation: tokens.len() - continuation.len()..tokens.len(),
-            });
+    /// Appends the tokens; returns where prefix and continuations are.
+    fn concatenate(&self, tokens: &mut Vec<i32>) -> TextSpan {
+        let mut append = |part: &[u32]| {
+            let begin = tokens.len();
+            tokens.extend(part.iter().map(|token| *token as i32));
+            begin..tokens.len()
+        };
+        let prefix = append(&self.prefix);
+        TextSpan {
+            prefix,
+            continuations: self.continuations.iter().map(|part| append(part)).collect(),
         }
-        if continuations.is_empty() {
-            sequences.push(Sequence { continuation: prefix.end..prefix.end, prefix });
-        }
-        (begin, continuations)
     }
 }
 
 impl Packed {
-    /// Lays out texts; `by_length` groups sequences of similar length, else all are as long as the
-    /// longest.
+    /// Lays out texts; `by_length` groups sequences of similar length where they are laid out, else
+    /// all are as long as the longest.
     pub fn new(
         config: &ModelConfig,
         texts: &[SharedPrefix],
         by_length: bool,
         device: &Device,
     ) -> Self {
-        let (mut tokens, mut starts, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
-        for text in texts {
-            starts.push(text.concatenate(&mut tokens, &mut sequences));
+        let mut tokens = Vec::new();
+        let texts: Arc<[TextSpan]> =
+            texts.iter().map(|text| text.concatenate(&mut tokens)).collect();
+        let sequences = if is_cpu(device) {
+            Sequences::in_place(config, &texts)
+        } else {
+            // The tokens beyond the last are computed, but no place refers to them.
+            let count = tokens.len();
+            tokens.resize(count.next_multiple_of(TOKENS_STEP), 0);
+            Sequences::laid_out(config, &texts, &tokens, by_length, device)
+        };
+        Self { tokens: integers(&tokens, device), texts, sequences }
+    }
+
+    /// The token whose state predicts a token of a continuation.
+    pub fn predictor(&self, text: usize, continuation: usize, place: usize) -> usize {
+        let TextSpan { prefix, continuations } = &self.texts[text];
+        match place {
+            0 => prefix.end - 1,
+            _ => continuations[continuation].start + place - 1,
         }
-        let (tokens_step, time_step) =
-            if is_cpu(device) { (1, 1) } else { (TOKENS_STEP, TIME_STEP) };
+    }
+
+    /// The token whose state predicts a token of the prefix, from its second on.
+    pub fn predictor_in_prefix(&self, text: usize, place: usize) -> usize {
+        self.texts[text].prefix.start + place - 1
+    }
+}
+
+impl Sequences {
+    fn in_place(config: &ModelConfig, texts: &Arc<[TextSpan]>) -> Self {
+        let positions = texts.iter().map(TextSpan::positions).max().unwrap_or(0);
+        let (cosine, sine) = config.rotary.tables(config.head_dim, positions);
+        let full = AttentionLayout {
+            heads: config.num_attention_heads,
+            groups: config.num_key_value_heads,
+            width: config.head_dim,
+            window: usize::MAX,
+            texts: texts.clone(),
+            cosine: cosine.into(),
+            sine: sine.into(),
+        };
+        let sliding = config.sliding_window.as_ref();
+        let sliding = sliding
+            .map(|window| Arc::new(AttentionLayout { window: window.length, ..full.clone() }));
+        Self::InPlace { full: Arc::new(full), sliding }
+    }
+
+    fn laid_out(
+        config: &ModelConfig,
+        texts: &[TextSpan],
+        tokens: &[i32],
+        by_length: bool,
+        device: &Device,
+    ) -> Self {
+        let sequences: Vec<Sequence> = texts.iter().flat_map(Sequence::all).collect();
         let mut places = vec![0i32; tokens.len()];
         let mut groups = Vec::new();
         let mut reached = 0;
         for group in if by_length { similar(sequences) } else { vec![sequences] } {
             let longest = group.iter().map(Sequence::length).max().unwrap_or(0);
-            let time = longest.next_multiple_of(time_step);
+            let time = longest.next_multiple_of(TIME_STEP);
             let mut at = Vec::with_capacity(group.len() * time);
             for sequence in &group {
                 let all = sequence.prefix.clone().chain(sequence.continuation.clone());
-                for (place, token) in all.enumerate() {
+                for token in all {
                     // A prefix has a place beside each of its continuations. Its states are the
                     // same at all of them, so the last one will do.
                     places[token] = (reached + at.len()) as i32;
-                    debug_assert_eq!(at.len() % time, place);
                     at.push(token as i32);
                 }
                 // Padding comes after all tokens of the sequence, and no token sees later ones.
@@ -126,40 +180,21 @@ impl Packed {
             let positions = Positions::new(config, 0, time, device);
             groups.push(SequenceGroup { tokens: integers(&at, device), positions });
         }
-        // The tokens beyond the last are computed, but no place refers to them.
-        let rounded = tokens.len().next_multiple_of(tokens_step);
-        tokens.resize(rounded, 0);
-        places.resize(rounded, 0);
-        Self {
-            tokens: integers(&tokens, device),
-            groups,
-            places: integers(&places, device),
-            starts,
-        }
-    }
-
-    /// The token whose state predicts a token of a continuation.
-    pub fn predictor(&self, text: usize, continuation: usize, place: usize) -> usize {
-        let (begin, continuations) = &self.starts[text];
-        match place {
-            // The prefix ends where the first continuation begins.
-            0 => continuations.first().map_or(*begin, |first| first - 1),
-            _ => continuations[continuation] + place - 1,
-        }
-    }
-
-    /// The token whose state predicts a token of the prefix, from its second on.
-    pub fn predictor_in_prefix(&self, text: usize, place: usize) -> usize {
-        self.starts[text].0 + place - 1
-    }
-
-    /// Places that attention computes.
-    pub fn places(&self) -> usize {
-        self.groups.iter().map(|group| group.tokens.dims()[0]).sum()
+        Self::LaidOut { groups, places: integers(&places, device) }
     }
 }
 
 impl Sequence {
+    /// The prefix of a text with each of its continuations, or alone.
+    fn all(text: &TextSpan) -> Vec<Self> {
+        let TextSpan { prefix, continuations } = text;
+        if continuations.is_empty() {
+            return vec![Self { prefix: prefix.clone(), continuation: prefix.end..prefix.end }];
+        }
+        let all = continuations.iter().cloned();
+        all.map(|continuation| Self { prefix: prefix.clone(), continuation }).collect()
+    }
+
     fn length(&self) -> usize {
         self.prefix.len() + self.continuation.len()
     }
@@ -212,29 +247,57 @@ impl Block {
     pub fn forward(&self, states: Tensor<2>, config: &ModelConfig, packed: &Packed) -> Tensor<2> {
         let normed = rms_norm(states.clone(), &self.attention_norm, config.rms_norm_eps);
         let projected = self.query_key_value.forward(normed);
-        let mixed = packed.groups.iter().map(|group| {
-            let laid_out = projected.clone().select(0, group.tokens.clone());
-            let (query, keys_and_values) = self.heads(laid_out, config, &group.positions);
-            let mask = group.positions.mask(self.has_window);
-            attention(query, keys_and_values, config.num_attention_heads, mask)
-        });
-        let mixed = Tensor::cat(mixed.collect(), 0).select(0, packed.places.clone());
+        let mixed = match &packed.sequences {
+            Sequences::InPlace { full, sliding } => {
+                let layout = sliding.as_ref().filter(|_| self.has_window).unwrap_or(full);
+                let projected = self.with_normed_heads(projected, config);
+                let format = projected.dtype();
+                fused::attend(projected.cast(DType::F32), layout.clone()).cast(format)
+            }
+            Sequences::LaidOut { groups, places } => {
+                let mixed = groups.iter().map(|group| {
+                    let laid_out = projected.clone().select(0, group.tokens.clone());
+                    let (query, keys_and_values) = self.heads(laid_out, config, &group.positions);
+                    let mask = group.positions.mask(self.has_window);
+                    attention(query, keys_and_values, config.num_attention_heads, mask)
+                });
+                Tensor::cat(mixed.collect(), 0).select(0, places.clone())
+            }
+        };
         self.feed_forward(states + self.attention_output.forward(mixed), config)
+    }
+
+    /// Queries, keys and values side by side, with the norms of queries and keys, if any.
+    fn with_normed_heads(&self, projected: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
+        let Some([query_norm, key_norm]) = &self.query_key_norms else { return projected };
+        let (heads, groups, width) =
+            (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        let [tokens, _] = projected.dims();
+        let part =
+            |from: usize, count: usize| projected.clone().narrow(1, from * width, count * width);
+        let normed = |from, count, norm| {
+            let states = part(from, count).reshape([tokens * count, width]);
+            rms_norm(states, norm, config.rms_norm_eps).reshape([tokens, count * width])
+        };
+        let (query, key) = (normed(0, heads, query_norm), normed(heads, groups, key_norm));
+        Tensor::cat(vec![query, key, part(heads + groups, groups)], 1)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::architecture::config::tests::tiny, seed::Seed};
+    use crate::{
+        model::architecture::config::tests::{one_of_each, tiny},
+        seed::Seed,
+    };
 
-    fn text(prefix: std::ops::Range<u32>, continuations: &[std::ops::Range<u32>]) -> SharedPrefix {
+    /// A text of tokens below 32.
+    fn text(prefix: Range<u32>, continuations: &[Range<u32>]) -> SharedPrefix {
+        let tokens = |range: &Range<u32>| range.clone().map(|token| token % 32).collect();
         SharedPrefix {
-            prefix: prefix.collect(),
-            continuations: continuations
-                .iter()
-                .map(|continuation| continuation.clone().collect())
-                .collect(),
+            prefix: tokens(&prefix),
+            continuations: continuations.iter().map(tokens).collect(),
         }
     }
 
@@ -283,14 +346,77 @@ mod tests {
 
     #[test]
     fn a_stem_is_computed_once_and_little_is_left_over() {
-        let texts: Vec<SharedPrefix> =
-            (0..20).map(|size| text(0..20, &[0..5 + size, 0..30 - size])).collect();
-        let packed = Packed::new(&tiny(), &texts, true, &Device::flex());
+        let (texts, device) = (several(), Device::flex());
+        let packed = Packed::new(&tiny(), &texts, true, &device);
         assert_eq!(packed.tokens.dims(), [texts.iter().map(SharedPrefix::tokens).sum::<usize>()]);
         let needed: usize = texts
             .iter()
-            .flat_map(|text| text.continuations.iter().map(|continuation| 20 + continuation.len()))
+            .flat_map(|text| text.continuations.iter().map(|continuation| 200 + continuation.len()))
             .sum();
-        assert!(4 * packed.places() < 5 * needed, "{} places for {needed}", packed.places());
+        let Sequences::LaidOut { groups, .. } = laid_out(&tiny(), &packed, &device).sequences
+        else {
+            panic!("they are laid out")
+        };
+        let places: usize = groups.iter().map(|group| group.tokens.dims()[0]).sum();
+        assert!(4 * places < 5 * needed, "{places} places for {needed}");
+    }
+
+    fn several() -> Vec<SharedPrefix> {
+        (0..20).map(|size| text(0..200, &[0..10 * size, 0..300 - 10 * size])).collect()
+    }
+
+    /// The same texts as devices other than the CPU have them.
+    fn laid_out(config: &ModelConfig, packed: &Packed, device: &Device) -> Packed {
+        let tokens: Vec<i32> = packed.tokens.to_data().try_to_vec().unwrap();
+        Packed {
+            tokens: packed.tokens.clone(),
+            texts: packed.texts.clone(),
+            sequences: Sequences::laid_out(config, &packed.texts, &tokens, true, device),
+        }
+    }
+
+    /// States, and the gradients by all parameters of the first block.
+    fn states_and_gradients(model: &Transformer, packed: &Packed) -> Vec<Vec<f32>> {
+        let states = model.states(packed);
+        let weights = Tensor::from_data(
+            TensorData::new(
+                (0..states.shape().num_elements())
+                    .map(|index| ((index * 7919) % 31) as f32 / 15.0 - 1.0)
+                    .collect(),
+                states.dims(),
+            ),
+            &states.device(),
+        );
+        let gradients = (states.clone() * weights).sum().backward();
+        let block = &model.blocks[0];
+        let mut found = vec![states.into_data().try_to_vec().unwrap()];
+        for linear in [&block.query_key_value, &block.attention_output, &block.gate_up] {
+            let gradient = linear.weight.grad(&gradients).unwrap();
+            found.push(gradient.into_data().try_to_vec().unwrap());
+        }
+        for norm in block.query_key_norms.iter().flatten().chain([&block.attention_norm]) {
+            found.push(norm.grad(&gradients).unwrap().into_data().try_to_vec().unwrap());
+        }
+        found
+    }
+
+    #[test]
+    fn attention_in_place_and_laid_out_have_the_same_states_and_gradients() {
+        let device = Device::flex().autodiff();
+        for config in one_of_each() {
+            let model = config.init(&Seed::root(3), &device);
+            // The last one has several blocks of queries.
+            let texts =
+                [text(3..9, &[1..4, 2..7]), text(1..2, &[]), text(0..70, &[0..0, 0..150, 3..9])];
+            let packed = Packed::new(&config, &texts, true, &device);
+            let found = states_and_gradients(&model, &packed);
+            let expected = states_and_gradients(&model, &laid_out(&config, &packed, &device));
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(&expected) {
+                let largest = expected.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+                let near = |(one, other): (&f32, &f32)| (one - other).abs() < 2e-5 * largest;
+                assert!(largest > 0.0 && found.iter().zip(expected).all(near));
+            }
+        }
     }
 }

@@ -10,7 +10,10 @@ use super::{
     Dropout, Linear, ModelConfig, NumberFormat,
     attention::{KeysAndValues, Positions, attention, rotate},
 };
-use crate::{model::device::is_cpu, seed::Seed};
+use crate::{
+    model::{device::is_cpu, fused},
+    seed::Seed,
+};
 
 /// The model.
 #[derive(Module, Debug)]
@@ -272,6 +275,9 @@ pub(super) fn rms_norm<const D: usize>(
     scale: &Param<Tensor<1>>,
     epsilon: f64,
 ) -> Tensor<D> {
+    if fused::is_fusible(&states) {
+        return fused::rms_norm(states, scale.val().cast(DType::F32), epsilon);
+    }
     let format = states.dtype();
     // Squares of float16 states would overflow, and a mean of bfloat16 ones would lose its digits.
     let states = states.cast(DType::F32);
@@ -283,6 +289,9 @@ pub(super) fn rms_norm<const D: usize>(
 /// SwiGLU (Shazeer 2020, arXiv 2002.05202) of gate and value side by side: [rows, 2 * width] to
 /// [rows, width].
 fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    if fused::is_fusible(&gate_up) {
+        return fused::swiglu(gate_up);
+    }
     let [_, double] = gate_up.dims();
     let gate = gate_up.clone().narrow(1, 0, double / 2);
     activation::silu(gate) * gate_up.narrow(1, double / 2, double / 2)

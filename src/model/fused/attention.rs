@@ -1,0 +1,406 @@
+//! Causal attention of texts with rotary embeddings and grouped queries, a block of queries at a
+//! time (as in Dao et al. 2022, arXiv 2205.14135), and its gradient, which computes the scores
+//! again.
+//!
+//! A task is one text and one group of heads that share keys. It reads and writes columns of its
+//! own, so that tasks need no order, and results do not depend on the number of threads.
+
+use std::{ops::Range, sync::Arc};
+
+use rayon::prelude::*;
+
+use super::{
+    matrix::{Matrix, Write, multiply},
+    vector::{exponentials, softmax_gradient},
+};
+
+/// The texts that attention sees among the tokens of a pass, and its parameters.
+#[derive(Clone, Debug)]
+pub(in crate::model) struct AttentionLayout {
+    /// Number of query heads.
+    pub(in crate::model) heads: usize,
+    /// Number of key heads.
+    pub(in crate::model) groups: usize,
+    /// Width of a head.
+    pub(in crate::model) width: usize,
+    /// Number of positions that a query sees, its own included.
+    pub(in crate::model) window: usize,
+    /// Texts, which together have each token once.
+    pub(in crate::model) texts: Arc<[TextSpan]>,
+    /// [positions, width / 2]
+    pub(in crate::model) cosine: Arc<[f32]>,
+    /// [positions, width / 2]
+    pub(in crate::model) sine: Arc<[f32]>,
+}
+
+/// A prefix with its continuations, each of which sees the prefix and itself, as ranges of tokens
+/// that follow one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::model) struct TextSpan {
+    pub(in crate::model) prefix: Range<usize>,
+    pub(in crate::model) continuations: Vec<Range<usize>>,
+}
+
+/// Queries whose scores are in memory at once, for each head.
+const BLOCK: usize = 64;
+
+impl TextSpan {
+    /// All its tokens.
+    fn tokens(&self) -> Range<usize> {
+        self.prefix.start..self.continuations.last().map_or(self.prefix.end, |last| last.end)
+    }
+
+    /// Number of positions of the prefix with its longest continuation.
+    pub(in crate::model) fn positions(&self) -> usize {
+        self.prefix.len() + self.continuations.iter().map(Range::len).max().unwrap_or(0)
+    }
+
+    /// Its parts, each with the position of its first token: the prefix, then the continuations.
+    fn parts(&self) -> impl Iterator<Item = (usize, &Range<usize>)> {
+        let later = self.continuations.iter().map(|range| (self.prefix.len(), range));
+        std::iter::once((0, &self.prefix)).chain(later)
+    }
+}
+
+impl AttentionLayout {
+    /// Columns of the output.
+    pub(super) fn output_width(&self) -> usize {
+        self.heads * self.width
+    }
+
+    /// Columns of the input: queries, keys and values.
+    fn input_width(&self) -> usize {
+        (self.heads + 2 * self.groups) * self.width
+    }
+
+    /// Heads that share a key.
+    fn share(&self) -> usize {
+        self.heads / self.groups
+    }
+
+    /// Runs a task for each text and group of heads; each gives rows for the text's tokens.
+    fn tasks(&self, task: impl Fn(Task) -> Vec<f32> + Send + Sync) -> Vec<Vec<f32>> {
+        let tasks = self
+            .texts
+            .iter()
+            .flat_map(|text| (0..self.groups).map(move |group| Task { layout: self, text, group }));
+        let tasks: Vec<Task> = tasks.collect();
+        tasks.into_par_iter().map(task).collect()
+    }
+
+    /// Copies columns of a task's rows into the rows of all tokens. `columns` lists, for a group,
+    /// where parts of a task's row go, one after another.
+    fn gather(
+        &self,
+        found: &[Vec<f32>],
+        width: usize,
+        columns: impl Fn(usize) -> Vec<Range<usize>> + Sync,
+    ) -> Vec<f32> {
+        let tokens = self.texts.last().map_or(0, |text| text.tokens().end);
+        let mut output = vec![0.0; tokens * width];
+        let mut rest = output.as_mut_slice();
+        let mut by_text = Vec::new();
+        for (text, found) in self.texts.iter().zip(found.chunks(self.groups)) {
+            let (rows, others) = rest.split_at_mut(text.tokens().len() * width);
+            by_text.push((rows, found));
+            rest = others;
+        }
+        by_text.into_par_iter().for_each(|(rows, found)| {
+            for (group, found) in found.iter().enumerate() {
+                let columns = columns(group);
+                let narrow: usize = columns.iter().map(Range::len).sum();
+                for (row, mut found) in rows.chunks_exact_mut(width).zip(found.chunks(narrow)) {
+                    for columns in &columns {
+                        let (part, others) = found.split_at(columns.len());
+                        row[columns.clone()].copy_from_slice(part);
+                        found = others;
+                    }
+                }
+            }
+        });
+        output
+    }
+}
+
+/// Attention; see [`super::attend`].
+pub(super) fn attend(projected: &[f32], layout: &AttentionLayout) -> Vec<f32> {
+    let found = layout.tasks(|task| task.attend(projected));
+    let narrow = layout.share() * layout.width;
+    layout.gather(&found, layout.output_width(), |group| {
+        std::iter::once(group * narrow..(group + 1) * narrow).collect()
+    })
+}
+
+/// The gradient of attention by its input, given the one by its output.
+pub(super) fn attend_gradient(
+    projected: &[f32],
+    gradient: &[f32],
+    layout: &AttentionLayout,
+) -> Vec<f32> {
+    let found = layout.tasks(|task| task.gradient(projected, gradient));
+    let (narrow, width) = (layout.share() * layout.width, layout.width);
+    layout.gather(&found, layout.input_width(), |group| {
+        let head = |number: usize| number * width..(number + 1) * width;
+        let (key, value) = (layout.heads + group, layout.heads + layout.groups + group);
+        vec![group * narrow..(group + 1) * narrow, head(key), head(value)]
+    })
+}
+
+/// One text and one group of heads.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    layout: &'a AttentionLayout,
+    text: &'a TextSpan,
+    group: usize,
+}
+
+/// Queries at neighbouring positions of a part of a text.
+struct Block {
+    /// Token of the first query.
+    token: usize,
+    /// Position of the first query.
+    position: usize,
+    /// Number of queries of each head.
+    queries: usize,
+    /// Rotated and scaled queries [heads * queries, width], head by head.
+    states: Vec<f32>,
+}
+
+impl Block {
+    /// Number of keys that any of its queries sees, from position 0 on.
+    fn keys(&self) -> usize {
+        self.position + self.queries
+    }
+}
+
+/// Keys and values of the prefix and of the continuation in work, by position.
+struct Memory {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl<'t> Task<'t> {
+    fn attend(self, projected: &[f32]) -> Vec<f32> {
+        let AttentionLayout { width, .. } = *self.layout;
+        let tokens = self.text.tokens();
+        let narrow = self.layout.share() * width;
+        let mut output = vec![0.0; tokens.len() * narrow];
+        let mut memory = self.empty_memory();
+        for (position, part) in self.text.parts() {
+            self.read(projected, position, part, &mut memory);
+            for block in self.blocks(projected, position, part) {
+                let (scores, sums) = self.exponentials(&block, &memory);
+                let rows = sums.len();
+                let mut mixed = vec![0.0; rows * width];
+                let (weights, values) = (
+                    Matrix::new(&scores, rows, block.keys()),
+                    Matrix::new(&memory.values, block.keys(), width),
+                );
+                multiply(weights, values, &mut mixed, Write::Replace);
+                for (row, (mixed, sum)) in mixed.chunks_exact(width).zip(sums).enumerate() {
+                    let from = self.place(&block, row);
+                    let share = 1.0 / sum;
+                    for (output, mixed) in output[from..from + width].iter_mut().zip(mixed) {
+                        *output = mixed * share;
+                    }
+                }
+            }
+        }
+        output
+    }
+
+    /// Rows of the gradient by the queries, the key and the value of the group.
+    fn gradient(self, projected: &[f32], gradient: &[f32]) -> Vec<f32> {
+        let (width, share) = (self.layout.width, self.layout.share());
+        let (first, columns) = (self.text.prefix.start, (share + 2) * width);
+        let mut output = vec![0.0; self.text.tokens().len() * columns];
+        let (mut memory, mut slopes) = (self.empty_memory(), self.empty_memory());
+        for (position, part) in self.text.parts() {
+            self.read(projected, position, part, &mut memory);
+            for block in self.blocks(projected, position, part) {
+                let by_queries = self.block_gradient(&block, &memory, gradient, &mut slopes);
+                for (row, by_query) in by_queries.chunks_exact(width).enumerate() {
+                    let (head, query) = (row / block.queries, row % block.queries);
+                    let from = (block.token + query - first) * columns + head * width;
+                    let output = &mut output[from..from + width];
+                    self.rotate(by_query, block.position + query, -1.0, output);
+                    let scale = self.scale();
+                    output.iter_mut().for_each(|slope| *slope *= scale);
+                }
+            }
+            // The prefix is seen by all continuations, so its slopes are written at the end.
+            if position > 0 {
+                self.write_slopes(position, part, &mut slopes, &mut output);
+            }
+        }
+        self.write_slopes(0, &self.text.prefix, &mut slopes, &mut output);
+        output
+    }
+
+    /// Adds the gradient by keys and values of a block, and returns the one by its queries.
+    fn block_gradient(
+        self,
+        block: &Block,
+        memory: &Memory,
+        gradient: &[f32],
+        slopes: &mut Memory,
+    ) -> Vec<f32> {
+        let (width, keys) = (self.layout.width, block.keys());
+        let (mut probabilities, sums) = self.exponentials(block, memory);
+        let rows = sums.len();
+        for (row, sum) in probabilities.chunks_exact_mut(keys).zip(sums) {
+            let share = 1.0 / sum;
+            row.iter_mut().for_each(|number| *number *= share);
+        }
+        let by_output = self.output_slopes(block, gradient);
+        let weights = Matrix::new(&probabilities, rows, keys);
+        let by_output = Matrix::new(&by_output, rows, width);
+        multiply(weights.transposed(), by_output, &mut slopes.values, Write::Add);
+        let mut by_scores = vec![0.0; rows * keys];
+        let values = Matrix::new(&memory.values, keys, width);
+        multiply(by_output, values.transposed(), &mut by_scores, Write::Replace);
+        let pairs = probabilities.chunks_exact(keys).zip(by_scores.chunks_exact_mut(keys));
+        pairs.for_each(|(probabilities, slopes)| softmax_gradient(probabilities, slopes));
+        let by_scores = Matrix::new(&by_scores, rows, keys);
+        let queries = Matrix::new(&block.states, rows, width);
+        multiply(by_scores.transposed(), queries, &mut slopes.keys, Write::Add);
+        let mut by_queries = vec![0.0; rows * width];
+        let keys = Matrix::new(&memory.keys, keys, width);
+        multiply(by_scores, keys, &mut by_queries, Write::Replace);
+        by_queries
+    }
+
+    /// The exponentials of a block's scores [rows, keys], 0 where a query does not look, and the
+    /// sum of each row.
+    fn exponentials(self, block: &Block, memory: &Memory) -> (Vec<f32>, Vec<f32>) {
+        let (width, keys) = (self.layout.width, block.keys());
+        let rows = block.states.len() / width;
+        let mut scores = vec![0.0; rows * keys];
+        let (queries, seen) =
+            (Matrix::new(&block.states, rows, width), Matrix::new(&memory.keys, keys, width));
+        multiply(queries, seen.transposed(), &mut scores, Write::Replace);
+        let sums = scores.chunks_exact_mut(keys).enumerate().map(|(row, scores)| {
+            let end = block.position + row % block.queries + 1;
+            let begin = end.saturating_sub(self.layout.window);
+            scores[..begin].fill(0.0);
+            scores[end..].fill(0.0);
+            exponentials(&mut scores[begin..end])
+        });
+        let sums = sums.collect();
+        (scores, sums)
+    }
+
+    /// Where a row of a block stands in the task's output.
+    fn place(self, block: &Block, row: usize) -> usize {
+        let (head, query) = (row / block.queries, row % block.queries);
+        let token = block.token + query - self.text.prefix.start;
+        (token * self.layout.share() + head) * self.layout.width
+    }
+
+    /// The gradient by a block's output [rows, width].
+    fn output_slopes(self, block: &Block, gradient: &[f32]) -> Vec<f32> {
+        let (width, share) = (self.layout.width, self.layout.share());
+        let mut found = Vec::with_capacity(block.states.len());
+        for head in 0..share {
+            for query in 0..block.queries {
+                let from = (block.token + query) * self.layout.output_width()
+                    + (self.group * share + head) * width;
+                found.extend_from_slice(&gradient[from..from + width]);
+            }
+        }
+        found
+    }
+
+    /// Writes the gradient by keys and values of a part, and clears it.
+    fn write_slopes(
+        self,
+        position: usize,
+        part: &Range<usize>,
+        slopes: &mut Memory,
+        output: &mut [f32],
+    ) {
+        let (width, share) = (self.layout.width, self.layout.share());
+        for (step, token) in part.clone().enumerate() {
+            let from = (token - self.text.prefix.start) * (share + 2) * width + share * width;
+            let (by_key, by_value) = output[from..from + 2 * width].split_at_mut(width);
+            let rows = (position + step) * width..(position + step + 1) * width;
+            self.rotate(&slopes.keys[rows.clone()], position + step, -1.0, by_key);
+            by_value.copy_from_slice(&slopes.values[rows.clone()]);
+            slopes.keys[rows.clone()].fill(0.0);
+            slopes.values[rows].fill(0.0);
+        }
+    }
+
+    fn empty_memory(self) -> Memory {
+        let numbers = self.text.positions() * self.layout.width;
+        Memory { keys: vec![0.0; numbers], values: vec![0.0; numbers] }
+    }
+
+    /// Reads keys and values of a part at the positions from `position` on.
+    fn read(self, projected: &[f32], position: usize, part: &Range<usize>, memory: &mut Memory) {
+        let AttentionLayout { heads, groups, width, .. } = *self.layout;
+        for (step, token) in part.clone().enumerate() {
+            let row = &projected[token * self.layout.input_width()..];
+            let rows = (position + step) * width..(position + step + 1) * width;
+            let (key, value) =
+                ((heads + self.group) * width, (heads + groups + self.group) * width);
+            let keys = &mut memory.keys[rows.clone()];
+            self.rotate(&row[key..key + width], position + step, 1.0, keys);
+            memory.values[rows].copy_from_slice(&row[value..value + width]);
+        }
+    }
+
+    /// The queries of a part in blocks.
+    fn blocks<'a>(
+        self,
+        projected: &'a [f32],
+        position: usize,
+        part: &'a Range<usize>,
+    ) -> impl Iterator<Item = Block> + use<'t, 'a> {
+        (0..part.len()).step_by(BLOCK).map(move |from| {
+            let queries = BLOCK.min(part.len() - from);
+            let (token, position) = (part.start + from, position + from);
+            Block {
+                token,
+                position,
+                queries,
+                states: self.queries(projected, token, position, queries),
+            }
+        })
+    }
+
+    /// Rotated and scaled queries of neighbouring tokens [heads * queries, width].
+    fn queries(self, projected: &[f32], token: usize, position: usize, queries: usize) -> Vec<f32> {
+        let (width, share) = (self.layout.width, self.layout.share());
+        let mut states = vec![0.0; share * queries * width];
+        let scale = self.scale();
+        for (row, state) in states.chunks_exact_mut(width).enumerate() {
+            let (head, query) = (row / queries, row % queries);
+            let from =
+                (token + query) * self.layout.input_width() + (self.group * share + head) * width;
+            self.rotate(&projected[from..from + width], position + query, 1.0, state);
+            state.iter_mut().for_each(|number| *number *= scale);
+        }
+        states
+    }
+
+    /// Factor of the scores.
+    fn scale(self) -> f32 {
+        (self.layout.width as f32).sqrt().recip()
+    }
+
+    /// Rotates a head's state to a position; with `direction` -1 back, which is the transposed
+    /// map.
+    fn rotate(self, state: &[f32], position: usize, direction: f32, output: &mut [f32]) {
+        let half = self.layout.width / 2;
+        let angles = position * half..(position + 1) * half;
+        let (cosine, sine) = (&self.layout.cosine[angles.clone()], &self.layout.sine[angles]);
+        let (first, second) = state.split_at(half);
+        let (turned_first, turned_second) = output.split_at_mut(half);
+        for column in 0..half {
+            let (cosine, sine) = (cosine[column], direction * sine[column]);
+            turned_first[column] = first[column] * cosine - second[column] * sine;
+            turned_second[column] = second[column] * cosine + first[column] * sine;
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Operations of a block that the CPU computes in one pass over memory, on all threads, with
+//! gradients written by hand. As compositions of tensor operations they took most of a training
+//! step: each wrote its result to memory, and exponentials ran on one thread.
+//!
+//! They are an extension of Burn's CPU backend in float32; tensors in other formats or on other
+//! devices are not theirs.
+
+mod attention;
+mod autodiff;
+mod extension;
+mod matrix;
+mod rows;
+mod vector;
+
+use std::sync::Arc;
+
+use burn::{
+    backend::Dispatch,
+    tensor::{DType, Tensor},
+};
+
+pub(super) use attention::{AttentionLayout, TextSpan};
+use extension::FusedOperations;
+
+use super::device::is_cpu;
+
+/// Whether a tensor is in host memory and float32.
+pub(super) fn is_fusible<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && is_cpu(&tensor.device())
+}
+
+/// SwiGLU (Shazeer 2020, arXiv 2002.05202) of gate and value side by side.
+///
+/// # Shapes
+/// - gate_up: [rows, 2 * width]
+/// - output: [rows, width]
+pub(super) fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::swiglu(gate_up.into_dispatch()))
+}
+
+/// Root-mean-square norm (Zhang and Sennrich 2019, arXiv 1910.07467) over the last axis.
+///
+/// # Shapes
+/// - states, output: [.., width]
+/// - scale: [width]
+pub(super) fn rms_norm<const D: usize>(
+    states: Tensor<D>,
+    scale: Tensor<1>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let normed = Dispatch::rms_norm(states.into_dispatch(), scale.into_dispatch(), epsilon);
+    Tensor::from_dispatch(normed)
+}
+
+/// Causal attention of texts with rotary embeddings and grouped queries; no score is written to
+/// memory beyond a block of queries.
+///
+/// # Shapes
+/// - projected: [tokens, (heads + 2 * kv heads) * head]
+/// - output: [tokens, heads * head]
+pub(super) fn attend(projected: Tensor<2>, layout: Arc<AttentionLayout>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::attend(projected.into_dispatch(), layout))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData, activation};
+
+    use super::*;
+    use crate::seed::Seed;
+
+    fn random(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
+        let mut stream = Seed::root(seed).stream();
+        let numbers: Vec<f32> = (0..shape[0] * shape[1]).map(|_| stream.normal() as f32).collect();
+        Tensor::from_data(TensorData::new(numbers, shape), device)
+    }
+
+    /// The value of an operation, and the gradients of a weighted sum by its inputs.
+    fn value_and_gradients(
+        inputs: &[Tensor<2>],
+        operation: impl Fn(&[Tensor<2>]) -> Tensor<2>,
+    ) -> Vec<Vec<f32>> {
+        let inputs: Vec<Tensor<2>> =
+            inputs.iter().map(|input| input.clone().detach().require_grad()).collect();
+        let value = operation(&inputs);
+        let weights = random(value.dims(), 9, &value.device());
+        let gradients = (value.clone() * weights).sum().backward();
+        let mut found = vec![value.into_data().try_to_vec().unwrap()];
+        for input in inputs {
+            found.push(input.grad(&gradients).unwrap().into_data().try_to_vec().unwrap());
+        }
+        found
+    }
+
+    fn assert_near(found: &[Vec<f32>], expected: &[Vec<f32>]) {
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let largest = expected.iter().fold(0.0, |most: f32, value| most.max(value.abs()));
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-5 * largest, "{found} for {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn swiglu_is_the_composition_whatever_the_size() {
+        let device = Device::flex().autodiff();
+        for [rows, width] in [[1, 1], [3, 17], [900, 40]] {
+            let input = random([rows, 2 * width], 1, &device) * 4.0;
+            let found = value_and_gradients(&[input.clone()], |inputs| swiglu(inputs[0].clone()));
+            let expected = value_and_gradients(&[input], |inputs| {
+                let gate = inputs[0].clone().narrow(1, 0, width);
+                activation::silu(gate) * inputs[0].clone().narrow(1, width, width)
+            });
+            assert_near(&found, &expected);
+        }
+    }
+
+    #[test]
+    fn the_norm_is_the_composition_whatever_the_size() {
+        let device = Device::flex().autodiff();
+        for [rows, width] in [[1, 3], [5, 33], [700, 64]] {
+            let inputs = [random([rows, width], 1, &device), random([1, width], 2, &device)];
+            let found = value_and_gradients(&inputs, |inputs| {
+                rms_norm(inputs[0].clone(), inputs[1].clone().squeeze_dim(0), 1e-5)
+            });
+            let expected = value_and_gradients(&inputs, |inputs| {
+                let mean_square = inputs[0].clone().powi_scalar(2).mean_dim(1);
+                inputs[0].clone() * (mean_square + 1e-5).sqrt().recip() * inputs[1].clone()
+            });
+            assert_near(&found, &expected);
+        }
+    }
+
+    #[test]
+    fn views_are_read_in_their_order() {
+        let device = Device::flex();
+        let input = random([6, 9], 1, &device);
+        let view = input.clone().transpose().narrow(1, 2, 4);
+        let copy = Tensor::<2>::from_data(view.to_data(), &device);
+        assert_eq!(swiglu(view).into_data(), swiglu(copy).into_data());
+    }
+}
