@@ -91,8 +91,8 @@ fn find_gpu(name: DeviceName, index: usize, there: usize) -> Result<(), DeviceEr
 
 /// What the bits of sums depend on, on this processor: the vector units of matrix products and
 /// element-wise operations, and the number of products that are summed before a sum leaves the
-/// registers. `avx2+k1024`. The comments are findings in the sources of gemm 0.19 and burn-flex
-/// 0.22.
+/// registers, and that blocks have fused operations. `avx2+k1024+fused`. The comments are findings
+/// in the sources of gemm 0.19 and burn-flex 0.22.
 pub fn arithmetic() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {
@@ -104,9 +104,9 @@ pub fn arithmetic() -> &'static str {
         };
         // The other caches and the number of threads choose which rows and columns are computed
         // together, never what is added to what: an element's sum is the same in each of the
-        // kernels of a unit. `exp` and its like come from the C library, which is not part of this
-        // name.
-        format!("{units}+k{}", products_in_a_block(products))
+        // kernels of a unit. Functions outside of blocks, such as the logarithm, come from the C
+        // library, which is not part of this name.
+        format!("{units}+k{}+fused", products_in_a_block(1 << 20))
     })
 }
 
@@ -163,10 +163,10 @@ fn unit_of_elements() -> &'static str {
     unit_of_products()
 }
 
-/// The number of products that are summed before a sum leaves the registers.
-fn products_in_a_block(unit: &str) -> usize {
+/// The number of products that are summed before a sum of this many leaves the registers.
+pub(super) fn products_in_a_block(products: usize) -> usize {
     // Rows and columns of a kernel, in numbers; both of gemm's tables for 32 and 16 bits have them.
-    let (rows, columns) = match unit {
+    let (rows, columns) = match unit_of_products() {
         "avx512" => (64, 6),
         "avx2" => (16, 6),
         "neon" => (16, 4),
@@ -175,7 +175,7 @@ fn products_in_a_block(unit: &str) -> usize {
     // Long sums are cut into blocks whose length follows from size and ways of the first-level
     // cache. With AVX-512 they have 512 products whether it has 32 or 48 KiB; with AVX2 512 or
     // 1024. So two processors with the same unit can differ.
-    gemm_common::cache::kernel_params(4096, 4096, 1 << 20, rows, columns, size_of::<f32>()).kc
+    gemm_common::cache::kernel_params(4096, 4096, products, rows, columns, size_of::<f32>()).kc
 }
 
 /// Whether this program was built for GPUs.

@@ -4,9 +4,8 @@ use burn::{
     module::{Module, Param},
     tensor::{DType, Tensor, TensorData},
 };
-use rayon::prelude::*;
 
-use crate::{model::device::is_cpu, seed::Seed};
+use crate::{model::fused, seed::Seed};
 
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
@@ -110,28 +109,9 @@ impl Linear {
     }
 }
 
-/// Number of multiplications from which the CPU backend splits a product over threads.
-const SHARED_OUT: usize = 192 * 192 * 192;
-/// A matrix of fewer numbers is read sooner than threads are woken.
-const LARGE: usize = 1 << 19;
-
 /// Input times matrix.
 fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
-    let ([rows, inputs], [_, columns]) = (input.dims(), matrix.dims());
-    let (threads, numbers) = (rayon::current_num_threads(), inputs * columns);
-    let pays = threads > 1 && numbers > LARGE && rows * numbers < SHARED_OUT;
-    if !pays || input.is_autodiff() || !is_cpu(&input.device()) {
-        return input.matmul(matrix);
-    }
-    // With few rows, reading the matrix dominates, which one thread does at half the speed of two.
-    // Splitting its columns changes no number, as each is a sum of its own.
-    let width = columns.div_ceil(threads).next_multiple_of(64);
-    let starts: Vec<usize> = (0..columns).step_by(width).collect();
-    let parts = starts.into_par_iter().map(|from| {
-        let columns = matrix.clone().narrow(1, from, width.min(columns - from));
-        input.clone().matmul(columns)
-    });
-    Tensor::cat(parts.collect(), 1)
+    fused::multiply_few_rows(&input, &matrix).unwrap_or_else(|| input.matmul(matrix))
 }
 
 impl LowRank {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use burn::{
-    backend::{Backend, Flex, backend_extension, tensor::FloatTensor},
+    backend::{Backend, Flex, backend_extension, ops::FloatTensorOps, tensor::FloatTensor},
     tensor::TensorData,
 };
 use burn_flex::FlexTensor;
 
 use super::{
     attention::{AttentionLayout, attend, attend_gradient},
-    rows,
+    few_rows, rows,
 };
+use crate::model::device::products_in_a_block;
 
 /// Operations that the CPU computes in one pass; shapes as in [`super`].
 #[backend_extension(Flex, Autodiff)]
@@ -28,6 +29,11 @@ pub(super) trait FusedOperations: Backend {
 
     /// Attention of texts.
     fn attend(projected: FloatTensor<Self>, layout: Arc<AttentionLayout>) -> FloatTensor<Self>;
+
+    /// The product of few rows with a matrix.
+    fn multiply_few_rows(input: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_matmul(input, matrix)
+    }
 }
 
 /// Their gradients; `gradient` is the one by the output.
@@ -78,6 +84,15 @@ impl FusedOperations for Flex {
         let [tokens, _] = sides(&projected);
         let projected = projected.to_contiguous();
         with_shape(attend(numbers(&projected), &layout), vec![tokens, layout.output_width()])
+    }
+
+    fn multiply_few_rows(input: FlexTensor, matrix: FlexTensor) -> FlexTensor {
+        let ([rows, inputs], [_, columns]) = (sides(&input), sides(&matrix));
+        // A view with its rows apart would be copied, which costs more than it saves.
+        let Some(lines) = matrix.as_slice() else { return Self::float_matmul(input, matrix) };
+        let (input, summed) = (input.to_contiguous(), products_in_a_block(inputs));
+        let product = few_rows::multiply(numbers(&input), lines, columns, summed);
+        with_shape(product, vec![rows, columns])
     }
 }
 

@@ -8,6 +8,7 @@
 mod attention;
 mod autodiff;
 mod extension;
+mod few_rows;
 mod matrix;
 mod rows;
 mod vector;
@@ -50,6 +51,21 @@ pub(super) fn rms_norm<const D: usize>(
 ) -> Tensor<D> {
     let normed = Dispatch::rms_norm(states.into_dispatch(), scale.into_dispatch(), epsilon);
     Tensor::from_dispatch(normed)
+}
+
+/// The product of rows with a matrix, if they are few enough for it to pay.
+///
+/// # Shapes
+/// - input: [rows, in]
+/// - matrix: [in, out]
+/// - output: [rows, out]
+pub(super) fn multiply_few_rows(input: &Tensor<2>, matrix: &Tensor<2>) -> Option<Tensor<2>> {
+    let [rows, _] = input.dims();
+    if rows > few_rows::MOST || input.is_autodiff() || !is_fusible(input) {
+        return None;
+    }
+    let (input, matrix) = (input.clone().into_dispatch(), matrix.clone().into_dispatch());
+    Some(Tensor::from_dispatch(Dispatch::multiply_few_rows(input, matrix)))
 }
 
 /// Causal attention of texts with rotary embeddings and grouped queries; no score is written to
@@ -131,6 +147,24 @@ mod tests {
             });
             assert_near(&found, &expected);
         }
+    }
+
+    #[test]
+    fn few_rows_have_the_bits_of_many() {
+        let device = Device::flex();
+        for [inputs, columns] in [[5, 70], [576, 1536], [1536, 576], [1030, 800], [64, 2048]] {
+            let (input, matrix) =
+                (random([40, inputs], 1, &device), random([inputs, columns], 2, &device));
+            let many: Vec<f32> =
+                input.clone().matmul(matrix.clone()).into_data().try_to_vec().unwrap();
+            for rows in [1, 2, 3, few_rows::MOST] {
+                let few = multiply_few_rows(&input.clone().narrow(0, 7, rows), &matrix).unwrap();
+                let few: Vec<f32> = few.into_data().try_to_vec().unwrap();
+                assert!(few == many[7 * columns..(7 + rows) * columns], "{inputs} x {columns}");
+            }
+        }
+        let (input, matrix) = (random([20, 5], 1, &device), random([5, 6], 2, &device));
+        assert!(multiply_few_rows(&input, &matrix).is_none());
     }
 
     #[test]
