@@ -72,7 +72,7 @@ impl Transformer {
             // The fused kernel knows neither windows nor keys before the first query.
             let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
             if start == 0 && has_kernel && self.config.sliding_window.is_none() {
-                positions.all_before = None;
+                positions = positions.without_masks();
             }
             // Padding comes last and no token sees later ones, so that any token will do.
             let filled: Vec<u32> =

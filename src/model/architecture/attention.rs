@@ -1,13 +1,29 @@
 //! Attention with rotary embeddings and grouped queries, causal or with a sliding window.
 
-use std::ops::{Range, RangeInclusive};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 use burn::tensor::{DType, Device, Tensor, TensorData, module, ops::AttentionModuleOptions};
 
 use super::ModelConfig;
+use crate::model::{device::is_cpu, fused::NewPositions};
 
-/// What all blocks share in one pass: rotary tables and attention masks.
-pub(in crate::model) struct Positions {
+/// What all blocks share in one pass over new positions.
+pub(in crate::model) enum Positions {
+    /// On the CPU without gradients: fused operations.
+    Fused {
+        positions: NewPositions,
+        /// Length of the sliding window, if any.
+        window: Option<usize>,
+    },
+    /// Elsewhere: compositions of tensor operations.
+    Composed(ComposedPositions),
+}
+
+/// Rotary tables and attention masks.
+pub(in crate::model) struct ComposedPositions {
     /// [1 or batch, 1, time, head / 2], float32
     pub(in crate::model) cosine: Tensor<4>,
     /// [1 or batch, 1, time, head / 2], float32
@@ -34,6 +50,30 @@ impl Positions {
         time: usize,
         device: &Device,
     ) -> Self {
+        if !is_cpu(device) || device.is_autodiff() {
+            return Self::Composed(ComposedPositions::new(config, from, time, device));
+        }
+        let heads = config.heads(from + time);
+        Self::fused(config, NewPositions { heads, first: Arc::new([from]), time })
+    }
+
+    /// Fused operations at these positions.
+    pub(in crate::model) fn fused(config: &ModelConfig, positions: NewPositions) -> Self {
+        let window = config.sliding_window.as_ref().map(|window| window.length);
+        Self::Fused { positions, window }
+    }
+
+    /// The same without masks, where the fused kernel of the device hides later keys.
+    pub(in crate::model) fn without_masks(mut self) -> Self {
+        if let Self::Composed(positions) = &mut self {
+            positions.all_before = None;
+        }
+        self
+    }
+}
+
+impl ComposedPositions {
+    pub(super) fn new(config: &ModelConfig, from: usize, time: usize, device: &Device) -> Self {
         let half = config.head_dim / 2;
         let (cosine, sine) = config.rotary.tables(config.head_dim, from + time);
         let [cosine, sine] = [cosine, sine].map(|table| {
@@ -140,7 +180,7 @@ fn softmax(scores: Tensor<4>) -> Tensor<4> {
 ///
 /// # Shapes
 /// - states, output: [batch, heads, time, head]
-pub(super) fn rotate(states: Tensor<4>, positions: &Positions) -> Tensor<4> {
+pub(super) fn rotate(states: Tensor<4>, positions: &ComposedPositions) -> Tensor<4> {
     let [_, _, _, width] = states.dims();
     let format = states.dtype();
     // Angles of distant positions differ in more digits than bfloat16 has.
@@ -169,7 +209,7 @@ mod tests {
         // Two texts, two groups of two heads of width 4.
         let query = random([2, 2, 2 * time, 4]);
         let (key, value) = (random([2, 2, time, 4]), random([2, 2, time, 4]));
-        let mask = Positions::new(&config, 0, time, &device).mask(false);
+        let mask = ComposedPositions::new(&config, 0, time, &device).mask(false);
         let mixed = |mask| -> Vec<f32> {
             attention(query.clone(), (key.clone(), value.clone()), 4, mask)
                 .into_data()

@@ -1,6 +1,7 @@
 //! The model's configuration: architecture, sizes and constants.
 
 use super::{Rotary, RotaryScaling};
+use crate::model::fused::Heads;
 
 /// Supported architectures; they differ in biases, norms and windows, not in the order of their
 /// blocks.
@@ -146,6 +147,18 @@ impl ModelConfig {
     /// Width of all keys of a position, and of all its values.
     pub(crate) fn key_size(&self) -> usize {
         self.num_key_value_heads * self.head_dim
+    }
+
+    /// Its heads, with rotary tables of this many positions.
+    pub(in crate::model) fn heads(&self, positions: usize) -> Heads {
+        let (cosine, sine) = self.rotary.tables(self.head_dim, positions);
+        Heads {
+            count: self.num_attention_heads,
+            groups: self.num_key_value_heads,
+            width: self.head_dim,
+            cosine: cosine.into(),
+            sine: sine.into(),
+        }
     }
 
     /// Window size of a block; none with full attention.

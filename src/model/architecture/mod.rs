@@ -23,7 +23,9 @@ pub use packed::{Packed, SharedPrefix};
 pub use rotary::{Rotary, RotaryScaling, Yarn};
 pub use transformer::{Block, Transformer, parameter, target_log_probabilities};
 
-pub(in crate::model) use attention::{KeysAndValues, Positions, hidden_keys, visible_keys};
+pub(in crate::model) use attention::{
+    ComposedPositions, KeysAndValues, Positions, hidden_keys, visible_keys,
+};
 pub(in crate::model) use config_fields::tokens;
 pub(in crate::model) use config_file::remarks;
 pub(in crate::model) use known_fields::is_nothing;

@@ -11,7 +11,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::{
     Block, ModelConfig, Transformer,
-    attention::{Positions, attention},
+    attention::{ComposedPositions, attention},
     transformer::rms_norm,
 };
 use crate::model::{
@@ -53,7 +53,7 @@ enum Sequences {
 struct SequenceGroup {
     /// Index of the token at each place [sequences * time]; the last one repeated as padding.
     tokens: Tensor<1, Int>,
-    positions: Positions,
+    positions: ComposedPositions,
 }
 
 /// A prefix with one of its continuations, as ranges of tokens.
@@ -133,15 +133,10 @@ impl Packed {
 impl Sequences {
     fn in_place(config: &ModelConfig, texts: &Arc<[TextSpan]>) -> Self {
         let positions = texts.iter().map(TextSpan::positions).max().unwrap_or(0);
-        let (cosine, sine) = config.rotary.tables(config.head_dim, positions);
         let full = AttentionLayout {
-            heads: config.num_attention_heads,
-            groups: config.num_key_value_heads,
-            width: config.head_dim,
+            heads: config.heads(positions),
             window: usize::MAX,
             texts: texts.clone(),
-            cosine: cosine.into(),
-            sine: sine.into(),
         };
         let sliding = config.sliding_window.as_ref();
         let sliding = sliding
@@ -177,7 +172,7 @@ impl Sequences {
                 at.resize(at.len().next_multiple_of(time), last);
             }
             reached += at.len();
-            let positions = Positions::new(config, 0, time, device);
+            let positions = ComposedPositions::new(config, 0, time, device);
             groups.push(SequenceGroup { tokens: integers(&at, device), positions });
         }
         Self::LaidOut { groups, places: integers(&places, device) }
@@ -265,22 +260,6 @@ impl Block {
             }
         };
         self.feed_forward(states + self.attention_output.forward(mixed), config)
-    }
-
-    /// Queries, keys and values side by side, with the norms of queries and keys, if any.
-    fn with_normed_heads(&self, projected: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
-        let Some([query_norm, key_norm]) = &self.query_key_norms else { return projected };
-        let (heads, groups, width) =
-            (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-        let [tokens, _] = projected.dims();
-        let part =
-            |from: usize, count: usize| projected.clone().narrow(1, from * width, count * width);
-        let normed = |from, count, norm| {
-            let states = part(from, count).reshape([tokens * count, width]);
-            rms_norm(states, norm, config.rms_norm_eps).reshape([tokens, count * width])
-        };
-        let (query, key) = (normed(0, heads, query_norm), normed(heads, groups, key_norm));
-        Tensor::cat(vec![query, key, part(heads + groups, groups)], 1)
     }
 }
 

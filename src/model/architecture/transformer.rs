@@ -8,7 +8,7 @@ use burn::{
 
 use super::{
     Dropout, Linear, ModelConfig, NumberFormat,
-    attention::{KeysAndValues, Positions, attention, rotate},
+    attention::{ComposedPositions, KeysAndValues, Positions, attention, rotate},
 };
 use crate::{
     model::{device::is_cpu, fused},
@@ -93,10 +93,8 @@ impl Transformer {
         for (layer, block) in self.blocks.iter().enumerate() {
             let normed = rms_norm(states.clone(), &block.attention_norm, self.config.rms_norm_eps);
             let projected = block.query_key_value.forward(normed);
-            let (query, keys_and_values) = block.heads(projected, &self.config, positions);
-            let seen = remember(layer, keys_and_values);
-            let mask = positions.mask(block.has_window);
-            let mixed = attention(query, seen, self.config.num_attention_heads, mask);
+            let mixed =
+                block.attend(projected, &self.config, positions, |new| remember(layer, new));
             states =
                 block.feed_forward(states + block.attention_output.forward(mixed), &self.config);
         }
@@ -233,6 +231,53 @@ impl Block {
         }
     }
 
+    /// Attention at new positions; `remember` receives their keys and values, and returns those that
+    /// the queries attend to.
+    fn attend(
+        &self,
+        projected: Tensor<2>,
+        config: &ModelConfig,
+        positions: &Positions,
+        remember: impl FnOnce(KeysAndValues) -> KeysAndValues,
+    ) -> Tensor<2> {
+        match positions {
+            Positions::Composed(positions) => {
+                let (query, new) = self.heads(projected, config, positions);
+                let mask = positions.mask(self.has_window);
+                attention(query, remember(new), config.num_attention_heads, mask)
+            }
+            Positions::Fused { positions, window } => {
+                let format = projected.dtype();
+                let projected = self.with_normed_heads(projected, config).cast(DType::F32);
+                let (query, (key, value)) = fused::split_heads(projected, positions);
+                let (key, value) = remember((key.cast(format), value.cast(format)));
+                let seen = (key.cast(DType::F32), value.cast(DType::F32));
+                let window = window.filter(|_| self.has_window).unwrap_or(usize::MAX);
+                fused::attend_to(query, seen, positions, window).cast(format)
+            }
+        }
+    }
+
+    /// Queries, keys and values side by side, with the norms of queries and keys, if any.
+    pub(super) fn with_normed_heads(
+        &self,
+        projected: Tensor<2>,
+        config: &ModelConfig,
+    ) -> Tensor<2> {
+        let Some([query_norm, key_norm]) = &self.query_key_norms else { return projected };
+        let (heads, groups, width) =
+            (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
+        let [tokens, _] = projected.dims();
+        let part =
+            |from: usize, count: usize| projected.clone().narrow(1, from * width, count * width);
+        let normed = |from, count, norm| {
+            let states = part(from, count).reshape([tokens * count, width]);
+            rms_norm(states, norm, config.rms_norm_eps).reshape([tokens, count * width])
+        };
+        let (query, key) = (normed(0, heads, query_norm), normed(heads, groups, key_norm));
+        Tensor::cat(vec![query, key, part(heads + groups, groups)], 1)
+    }
+
     /// Queries, keys and values, with rotary embeddings.
     ///
     /// # Shapes
@@ -242,7 +287,7 @@ impl Block {
         &self,
         projected: Tensor<2>,
         config: &ModelConfig,
-        positions: &Positions,
+        positions: &ComposedPositions,
     ) -> (Tensor<4>, KeysAndValues) {
         let (heads, groups, width) =
             (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
@@ -328,6 +373,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
+    use crate::model::{Packed, SharedPrefix};
 
     /// Two blocks of width 64 with grouped keys.
     fn small_config() -> ModelConfig {
@@ -345,20 +391,25 @@ mod tests {
         }
     }
 
-    fn batch(rows: usize, time: usize) -> (Tensor<2, Int>, Tensor<1, Int>) {
-        let device = Device::flex().autodiff();
-        let ids: Vec<i32> = (0..rows * time)
-            .map(|index| ((index * index * 31 + index * 7919) % 2048) as i32)
+    /// Texts, laid out for training, with a target for each token.
+    fn batch(rows: usize, time: usize, device: &Device) -> (Packed, Tensor<1, Int>) {
+        let ids: Vec<u32> = (0..rows * time)
+            .map(|index| ((index * index * 31 + index * 7919) % 2048) as u32)
             .collect();
-        let tokens = Tensor::from_data(TensorData::new(ids.clone(), [rows, time]), &device);
-        (tokens, Tensor::from_data(TensorData::new(ids, [rows * time]), &device))
+        let texts: Vec<SharedPrefix> = ids
+            .chunks(time)
+            .map(|ids| SharedPrefix { prefix: ids.to_vec(), continuations: Vec::new() })
+            .collect();
+        let targets = ids.iter().map(|id| *id as i32).collect();
+        let targets = Tensor::from_data(TensorData::new(targets, [rows * time]), device);
+        (Packed::new(&small_config(), &texts, true, device), targets)
     }
 
     /// Losses by row, and the gradients of all kinds of parameter.
     fn losses_and_gradients(config: &ModelConfig) -> Vec<Vec<f32>> {
         let model = config.init(&Seed::root(0), &Device::flex().autodiff());
-        let (tokens, targets) = batch(12, 40);
-        let losses = target_log_probabilities(model.logits(model.hidden(tokens)), targets);
+        let (texts, targets) = batch(12, 40, &model.device());
+        let losses = target_log_probabilities(model.logits(model.states(&texts)), targets);
         let gradients = losses.clone().reshape([12, 40]).sum_dim(1).sum_dim(0).backward();
         let block = &model.blocks[0];
         let mut found: Vec<Vec<f32>> = vec![losses.into_data().try_to_vec().unwrap()];
@@ -389,13 +440,11 @@ mod tests {
     fn bits_are_the_same_with_and_without_gradients() {
         let trained = small_config().init(&Seed::root(0), &Device::flex().autodiff());
         let frozen = small_config().init(&Seed::root(0), &Device::flex());
-        let (tokens, targets) = batch(3, 17);
-        let one = target_log_probabilities(
-            trained.logits(trained.hidden(tokens.clone())),
-            targets.clone(),
-        );
-        let (tokens, targets) = (tokens.inner(), targets.inner());
-        let other = target_log_probabilities(frozen.logits(frozen.hidden(tokens)), targets);
+        let losses = |model: &Transformer| {
+            let (texts, targets) = batch(3, 17, &model.device());
+            target_log_probabilities(model.logits(model.states(&texts)), targets)
+        };
+        let (one, other) = (losses(&trained), losses(&frozen));
         assert_eq!(one.into_data(), other.into_data());
     }
 

@@ -10,27 +10,19 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
+    heads::{Heads, Turn},
     matrix::{Matrix, Write, multiply},
     vector::{exponentials, softmax_gradient},
 };
 
-/// The texts that attention sees among the tokens of a pass, and its parameters.
+/// The texts that attention sees among the tokens of a pass.
 #[derive(Clone, Debug)]
 pub(in crate::model) struct AttentionLayout {
-    /// Number of query heads.
-    pub(in crate::model) heads: usize,
-    /// Number of key heads.
-    pub(in crate::model) groups: usize,
-    /// Width of a head.
-    pub(in crate::model) width: usize,
+    pub(in crate::model) heads: Heads,
     /// Number of positions that a query sees, its own included.
     pub(in crate::model) window: usize,
     /// Texts, which together have each token once.
     pub(in crate::model) texts: Arc<[TextSpan]>,
-    /// [positions, width / 2]
-    pub(in crate::model) cosine: Arc<[f32]>,
-    /// [positions, width / 2]
-    pub(in crate::model) sine: Arc<[f32]>,
 }
 
 /// A prefix with its continuations, each of which sees the prefix and itself, as ranges of tokens
@@ -63,27 +55,11 @@ impl TextSpan {
 }
 
 impl AttentionLayout {
-    /// Columns of the output.
-    pub(super) fn output_width(&self) -> usize {
-        self.heads * self.width
-    }
-
-    /// Columns of the input: queries, keys and values.
-    fn input_width(&self) -> usize {
-        (self.heads + 2 * self.groups) * self.width
-    }
-
-    /// Heads that share a key.
-    fn share(&self) -> usize {
-        self.heads / self.groups
-    }
-
     /// Runs a task for each text and group of heads; each gives rows for the text's tokens.
     fn tasks(&self, task: impl Fn(Task) -> Vec<f32> + Send + Sync) -> Vec<Vec<f32>> {
-        let tasks = self
-            .texts
-            .iter()
-            .flat_map(|text| (0..self.groups).map(move |group| Task { layout: self, text, group }));
+        let tasks = self.texts.iter().flat_map(|text| {
+            (0..self.heads.groups).map(move |group| Task { layout: self, text, group })
+        });
         let tasks: Vec<Task> = tasks.collect();
         tasks.into_par_iter().map(task).collect()
     }
@@ -100,7 +76,7 @@ impl AttentionLayout {
         let mut output = vec![0.0; tokens * width];
         let mut rest = output.as_mut_slice();
         let mut by_text = Vec::new();
-        for (text, found) in self.texts.iter().zip(found.chunks(self.groups)) {
+        for (text, found) in self.texts.iter().zip(found.chunks(self.heads.groups)) {
             let (rows, others) = rest.split_at_mut(text.tokens().len() * width);
             by_text.push((rows, found));
             rest = others;
@@ -125,8 +101,8 @@ impl AttentionLayout {
 /// Attention; see [`super::attend`].
 pub(super) fn attend(projected: &[f32], layout: &AttentionLayout) -> Vec<f32> {
     let found = layout.tasks(|task| task.attend(projected));
-    let narrow = layout.share() * layout.width;
-    layout.gather(&found, layout.output_width(), |group| {
+    let narrow = layout.heads.share() * layout.heads.width;
+    layout.gather(&found, layout.heads.output_width(), |group| {
         std::iter::once(group * narrow..(group + 1) * narrow).collect()
     })
 }
@@ -138,10 +114,11 @@ pub(super) fn attend_gradient(
     layout: &AttentionLayout,
 ) -> Vec<f32> {
     let found = layout.tasks(|task| task.gradient(projected, gradient));
-    let (narrow, width) = (layout.share() * layout.width, layout.width);
-    layout.gather(&found, layout.input_width(), |group| {
+    let heads = &layout.heads;
+    let (narrow, width) = (heads.share() * heads.width, heads.width);
+    layout.gather(&found, heads.input_width(), |group| {
         let head = |number: usize| number * width..(number + 1) * width;
-        let (key, value) = (layout.heads + group, layout.heads + layout.groups + group);
+        let (key, value) = (heads.count + group, heads.count + heads.groups + group);
         vec![group * narrow..(group + 1) * narrow, head(key), head(value)]
     })
 }
@@ -181,10 +158,8 @@ struct Memory {
 
 impl<'t> Task<'t> {
     fn attend(self, projected: &[f32]) -> Vec<f32> {
-        let AttentionLayout { width, .. } = *self.layout;
-        let tokens = self.text.tokens();
-        let narrow = self.layout.share() * width;
-        let mut output = vec![0.0; tokens.len() * narrow];
+        let Heads { width, .. } = *self.heads();
+        let mut output = vec![0.0; self.text.tokens().len() * self.heads().share() * width];
         let mut memory = self.empty_memory();
         for (position, part) in self.text.parts() {
             self.read(projected, position, part, &mut memory);
@@ -211,7 +186,7 @@ impl<'t> Task<'t> {
 
     /// Rows of the gradient by the queries, the key and the value of the group.
     fn gradient(self, projected: &[f32], gradient: &[f32]) -> Vec<f32> {
-        let (width, share) = (self.layout.width, self.layout.share());
+        let (width, share) = (self.heads().width, self.heads().share());
         let (first, columns) = (self.text.prefix.start, (share + 2) * width);
         let mut output = vec![0.0; self.text.tokens().len() * columns];
         let (mut memory, mut slopes) = (self.empty_memory(), self.empty_memory());
@@ -223,8 +198,8 @@ impl<'t> Task<'t> {
                     let (head, query) = (row / block.queries, row % block.queries);
                     let from = (block.token + query - first) * columns + head * width;
                     let output = &mut output[from..from + width];
-                    self.rotate(by_query, block.position + query, -1.0, output);
-                    let scale = self.scale();
+                    self.heads().rotate(by_query, block.position + query, Turn::Back, output);
+                    let scale = self.heads().scale();
                     output.iter_mut().for_each(|slope| *slope *= scale);
                 }
             }
@@ -245,7 +220,7 @@ impl<'t> Task<'t> {
         gradient: &[f32],
         slopes: &mut Memory,
     ) -> Vec<f32> {
-        let (width, keys) = (self.layout.width, block.keys());
+        let (width, keys) = (self.heads().width, block.keys());
         let (mut probabilities, sums) = self.exponentials(block, memory);
         let rows = sums.len();
         for (row, sum) in probabilities.chunks_exact_mut(keys).zip(sums) {
@@ -273,7 +248,7 @@ impl<'t> Task<'t> {
     /// The exponentials of a block's scores [rows, keys], 0 where a query does not look, and the
     /// sum of each row.
     fn exponentials(self, block: &Block, memory: &Memory) -> (Vec<f32>, Vec<f32>) {
-        let (width, keys) = (self.layout.width, block.keys());
+        let (width, keys) = (self.heads().width, block.keys());
         let rows = block.states.len() / width;
         let mut scores = vec![0.0; rows * keys];
         let (queries, seen) =
@@ -294,18 +269,17 @@ impl<'t> Task<'t> {
     fn place(self, block: &Block, row: usize) -> usize {
         let (head, query) = (row / block.queries, row % block.queries);
         let token = block.token + query - self.text.prefix.start;
-        (token * self.layout.share() + head) * self.layout.width
+        (token * self.heads().share() + head) * self.heads().width
     }
 
     /// The gradient by a block's output [rows, width].
     fn output_slopes(self, block: &Block, gradient: &[f32]) -> Vec<f32> {
-        let (width, share) = (self.layout.width, self.layout.share());
+        let (width, share) = (self.heads().width, self.heads().share());
         let mut found = Vec::with_capacity(block.states.len());
         for head in 0..share {
             for query in 0..block.queries {
-                let from = (block.token + query) * self.layout.output_width()
-                    + (self.group * share + head) * width;
-                found.extend_from_slice(&gradient[from..from + width]);
+                let row = &gradient[(block.token + query) * self.heads().output_width()..];
+                found.extend_from_slice(&row[(self.group * share + head) * width..][..width]);
             }
         }
         found
@@ -319,12 +293,12 @@ impl<'t> Task<'t> {
         slopes: &mut Memory,
         output: &mut [f32],
     ) {
-        let (width, share) = (self.layout.width, self.layout.share());
+        let (width, share) = (self.heads().width, self.heads().share());
         for (step, token) in part.clone().enumerate() {
             let from = (token - self.text.prefix.start) * (share + 2) * width + share * width;
             let (by_key, by_value) = output[from..from + 2 * width].split_at_mut(width);
             let rows = (position + step) * width..(position + step + 1) * width;
-            self.rotate(&slopes.keys[rows.clone()], position + step, -1.0, by_key);
+            self.heads().rotate(&slopes.keys[rows.clone()], position + step, Turn::Back, by_key);
             by_value.copy_from_slice(&slopes.values[rows.clone()]);
             slopes.keys[rows.clone()].fill(0.0);
             slopes.values[rows].fill(0.0);
@@ -332,21 +306,19 @@ impl<'t> Task<'t> {
     }
 
     fn empty_memory(self) -> Memory {
-        let numbers = self.text.positions() * self.layout.width;
+        let numbers = self.text.positions() * self.heads().width;
         Memory { keys: vec![0.0; numbers], values: vec![0.0; numbers] }
     }
 
     /// Reads keys and values of a part at the positions from `position` on.
     fn read(self, projected: &[f32], position: usize, part: &Range<usize>, memory: &mut Memory) {
-        let AttentionLayout { heads, groups, width, .. } = *self.layout;
+        let heads = self.heads();
         for (step, token) in part.clone().enumerate() {
-            let row = &projected[token * self.layout.input_width()..];
-            let rows = (position + step) * width..(position + step + 1) * width;
-            let (key, value) =
-                ((heads + self.group) * width, (heads + groups + self.group) * width);
-            let keys = &mut memory.keys[rows.clone()];
-            self.rotate(&row[key..key + width], position + step, 1.0, keys);
-            memory.values[rows].copy_from_slice(&row[value..value + width]);
+            let row = &projected[token * heads.input_width()..];
+            let rows = (position + step) * heads.width..(position + step + 1) * heads.width;
+            let key = heads.key(row, self.group);
+            heads.rotate(key, position + step, Turn::Forward, &mut memory.keys[rows.clone()]);
+            memory.values[rows].copy_from_slice(heads.value(row, self.group));
         }
     }
 
@@ -371,36 +343,19 @@ impl<'t> Task<'t> {
 
     /// Rotated and scaled queries of neighbouring tokens [heads * queries, width].
     fn queries(self, projected: &[f32], token: usize, position: usize, queries: usize) -> Vec<f32> {
-        let (width, share) = (self.layout.width, self.layout.share());
-        let mut states = vec![0.0; share * queries * width];
-        let scale = self.scale();
-        for (row, state) in states.chunks_exact_mut(width).enumerate() {
+        let heads = self.heads();
+        let mut states = vec![0.0; heads.share() * queries * heads.width];
+        for (row, state) in states.chunks_exact_mut(heads.width).enumerate() {
             let (head, query) = (row / queries, row % queries);
-            let from =
-                (token + query) * self.layout.input_width() + (self.group * share + head) * width;
-            self.rotate(&projected[from..from + width], position + query, 1.0, state);
-            state.iter_mut().for_each(|number| *number *= scale);
+            let projected = &projected[(token + query) * heads.input_width()..];
+            let found = heads.query(projected, self.group, head);
+            heads.rotate(found, position + query, Turn::Forward, state);
+            state.iter_mut().for_each(|number| *number *= heads.scale());
         }
         states
     }
 
-    /// Factor of the scores.
-    fn scale(self) -> f32 {
-        (self.layout.width as f32).sqrt().recip()
-    }
-
-    /// Rotates a head's state to a position; with `direction` -1 back, which is the transposed
-    /// map.
-    fn rotate(self, state: &[f32], position: usize, direction: f32, output: &mut [f32]) {
-        let half = self.layout.width / 2;
-        let angles = position * half..(position + 1) * half;
-        let (cosine, sine) = (&self.layout.cosine[angles.clone()], &self.layout.sine[angles]);
-        let (first, second) = state.split_at(half);
-        let (turned_first, turned_second) = output.split_at_mut(half);
-        for column in 0..half {
-            let (cosine, sine) = (cosine[column], direction * sine[column]);
-            turned_first[column] = first[column] * cosine - second[column] * sine;
-            turned_second[column] = second[column] * cosine + first[column] * sine;
-        }
+    fn heads(self) -> &'t Heads {
+        &self.layout.heads
     }
 }

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use burn::{
-    backend::{Backend, Flex, backend_extension, ops::FloatTensorOps, tensor::FloatTensor},
+    backend::{Backend, Flex, backend_extension, tensor::FloatTensor},
     tensor::TensorData,
 };
 use burn_flex::FlexTensor;
 
 use super::{
     attention::{AttentionLayout, attend, attend_gradient},
-    few_rows, rows,
+    rows,
 };
-use crate::model::device::products_in_a_block;
 
 /// Operations that the CPU computes in one pass; shapes as in [`super`].
 #[backend_extension(Flex, Autodiff)]
@@ -29,11 +28,6 @@ pub(super) trait FusedOperations: Backend {
 
     /// Attention of texts.
     fn attend(projected: FloatTensor<Self>, layout: Arc<AttentionLayout>) -> FloatTensor<Self>;
-
-    /// The product of few rows with a matrix.
-    fn multiply_few_rows(input: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
-        Self::float_matmul(input, matrix)
-    }
 }
 
 /// Their gradients; `gradient` is the one by the output.
@@ -83,16 +77,7 @@ impl FusedOperations for Flex {
     fn attend(projected: FlexTensor, layout: Arc<AttentionLayout>) -> FlexTensor {
         let [tokens, _] = sides(&projected);
         let projected = projected.to_contiguous();
-        with_shape(attend(numbers(&projected), &layout), vec![tokens, layout.output_width()])
-    }
-
-    fn multiply_few_rows(input: FlexTensor, matrix: FlexTensor) -> FlexTensor {
-        let ([rows, inputs], [_, columns]) = (sides(&input), sides(&matrix));
-        // A view with its rows apart would be copied, which costs more than it saves.
-        let Some(lines) = matrix.as_slice() else { return Self::float_matmul(input, matrix) };
-        let (input, summed) = (input.to_contiguous(), products_in_a_block(inputs));
-        let product = few_rows::multiply(numbers(&input), lines, columns, summed);
-        with_shape(product, vec![rows, columns])
+        with_shape(attend(numbers(&projected), &layout), vec![tokens, layout.heads.output_width()])
     }
 }
 
@@ -140,16 +125,16 @@ impl FusedGradients for Flex {
 }
 
 /// Rows and columns of a matrix.
-fn sides(tensor: &FlexTensor) -> [usize; 2] {
+pub(super) fn sides(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
     [shape[0], shape[1]]
 }
 
 /// The numbers of a contiguous tensor.
-fn numbers(tensor: &FlexTensor) -> &[f32] {
+pub(super) fn numbers(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice().expect("the tensor is contiguous and float32")
 }
 
-fn with_shape(numbers: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
+pub(super) fn with_shape(numbers: Vec<f32>, shape: Vec<usize>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(numbers, shape))
 }

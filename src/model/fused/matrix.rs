@@ -19,6 +19,18 @@ impl<'a> Matrix<'a> {
         Self { numbers, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
+    /// Rows of this many columns that begin at a distance from each other.
+    pub(super) fn with_distance(
+        numbers: &'a [f32],
+        rows: usize,
+        columns: usize,
+        distance: usize,
+    ) -> Self {
+        let last = rows.saturating_sub(1) * distance + columns;
+        assert!(numbers.len() >= last, "a matrix has all its rows");
+        Self { numbers, rows, columns, row_stride: distance, column_stride: 1 }
+    }
+
     pub(super) fn transposed(self) -> Self {
         Self {
             rows: self.columns,

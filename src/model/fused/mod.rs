@@ -7,8 +7,10 @@
 
 mod attention;
 mod autodiff;
+mod cached;
 mod extension;
 mod few_rows;
+mod heads;
 mod matrix;
 mod rows;
 mod vector;
@@ -16,14 +18,17 @@ mod vector;
 use std::sync::Arc;
 
 use burn::{
-    backend::Dispatch,
+    backend::{Dispatch, Flex},
     tensor::{DType, Tensor},
 };
+use burn_flex::FlexTensor;
+use extension::{FusedOperations, numbers, sides, with_shape};
 
 pub(super) use attention::{AttentionLayout, TextSpan};
-use extension::FusedOperations;
+pub(super) use cached::NewPositions;
+pub(super) use heads::Heads;
 
-use super::device::is_cpu;
+use super::device::{is_cpu, products_in_a_block};
 
 /// Whether a tensor is in host memory and float32.
 pub(super) fn is_fusible<const D: usize>(tensor: &Tensor<D>) -> bool {
@@ -53,7 +58,8 @@ pub(super) fn rms_norm<const D: usize>(
     Tensor::from_dispatch(normed)
 }
 
-/// The product of rows with a matrix, if they are few enough for it to pay.
+/// The product of rows with a matrix, if it pays: without gradients, of few rows, with a matrix whose
+/// rows follow one another.
 ///
 /// # Shapes
 /// - input: [rows, in]
@@ -61,11 +67,52 @@ pub(super) fn rms_norm<const D: usize>(
 /// - output: [rows, out]
 pub(super) fn multiply_few_rows(input: &Tensor<2>, matrix: &Tensor<2>) -> Option<Tensor<2>> {
     let [rows, _] = input.dims();
-    if rows > few_rows::MOST || input.is_autodiff() || !is_fusible(input) {
+    if rows > few_rows::MOST || !is_fusible(input) {
         return None;
     }
-    let (input, matrix) = (input.clone().into_dispatch(), matrix.clone().into_dispatch());
-    Some(Tensor::from_dispatch(Dispatch::multiply_few_rows(input, matrix)))
+    let (input, matrix) = (plain(input)?, plain(matrix)?);
+    let ([_, inputs], [_, columns]) = (sides(&input), sides(&matrix));
+    let (input, summed) = (input.to_contiguous(), products_in_a_block(inputs));
+    let product = few_rows::multiply(numbers(&input), matrix.as_slice()?, columns, summed);
+    Some(Tensor::from_primitive::<Flex>(with_shape(product, vec![rows, columns])))
+}
+
+/// The CPU backend's tensor, of a tensor without autodiff.
+fn plain<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+    tensor.clone().try_into_primitive::<Flex>().ok()
+}
+
+/// Rotated queries, and rotated keys with values, of new positions, without gradients.
+///
+/// # Shapes
+/// - projected: [batch * time, (heads + 2 * kv heads) * head]
+/// - queries: [batch, kv heads, heads / kv heads * time, head]
+/// - keys, values: [batch, kv heads, time, head]
+pub(super) fn split_heads(
+    projected: Tensor<2>,
+    positions: &NewPositions,
+) -> (Tensor<4>, (Tensor<4>, Tensor<4>)) {
+    let projected = plain(&projected).expect("these states are on the CPU, without autodiff");
+    let [query, key, value] =
+        cached::split(&projected, positions).map(Tensor::from_primitive::<Flex>);
+    (query, (key, value))
+}
+
+/// Attention of new positions to all up to their own, at most `window` of them, without gradients.
+///
+/// # Shapes
+/// - query: [batch, kv heads, heads / kv heads * time, head]
+/// - key, value: [batch, kv heads, positions, head]
+/// - output: [batch * time, heads * head]
+pub(super) fn attend_to(
+    query: Tensor<4>,
+    (key, value): (Tensor<4>, Tensor<4>),
+    positions: &NewPositions,
+    window: usize,
+) -> Tensor<2> {
+    let [query, key, value] = [query, key, value]
+        .map(|states| plain(&states).expect("these states are on the CPU, without autodiff"));
+    Tensor::from_primitive::<Flex>(cached::attend(&query, (&key, &value), positions, window))
 }
 
 /// Causal attention of texts with rotary embeddings and grouped queries; no score is written to

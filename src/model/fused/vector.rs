@@ -67,6 +67,20 @@ pub(super) fn exponentials(numbers: &mut [f32]) -> f32 {
     sum_of(numbers, numbers, |number, _| number)
 }
 
+/// The sum of products.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
+    sum_of(left, right, |left, right| left * right)
+}
+
+/// Adds a multiple of numbers to others.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
+pub(super) fn add_scaled(numbers: &[f32], factor: f32, sum: &mut [f32]) {
+    for (sum, number) in sum.iter_mut().zip(numbers) {
+        *sum = factor.mul_add(*number, *sum);
+    }
+}
+
 /// The gradient by scores, given probabilities and the gradient by them, which it replaces.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub(super) fn softmax_gradient(probabilities: &[f32], gradient: &mut [f32]) {

@@ -4,15 +4,17 @@ use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::model::{
-    architecture::{KeysAndValues, ModelConfig, Positions, Transformer, hidden_keys, visible_keys},
+    architecture::{
+        ComposedPositions, KeysAndValues, ModelConfig, Positions, Transformer, hidden_keys,
+        visible_keys,
+    },
     device::is_cpu,
+    fused::{Heads, NewPositions},
     memory_budget::{Exhausted, failure},
     prefix::{BUCKET, Prefix, token_tensor},
 };
 
-/// A KV cache for sequences of up to a fixed length. Keys are stored at their positions. On the CPU
-/// attention always runs over the whole length, so that the last bits do not depend on neighbours;
-/// elsewhere only up to the longest sequence.
+/// A KV cache for sequences of up to a fixed length. Keys are stored at their positions.
 pub(super) struct Memory {
     /// Per block, keys and values [slots * length, kv heads * head]; taken out while they are
     /// changed, so that they are changed in place.
@@ -21,8 +23,7 @@ pub(super) struct Memory {
     length: usize,
     /// Length of the beginning that all sequences share, which each slot keeps.
     shared: usize,
-    cosine: Vec<f32>,
-    sine: Vec<f32>,
+    heads: Heads,
     device: Device,
 }
 
@@ -96,9 +97,8 @@ impl Memory {
         let layers = (0..config.num_hidden_layers)
             .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
             .collect();
-        let (cosine, sine) = config.rotary.tables(config.head_dim, length);
-        let shared = beginning.length;
-        let mut memory = Self { layers, slots, length, shared, cosine, sine, device };
+        let (heads, shared) = (config.heads(length), beginning.length);
+        let mut memory = Self { layers, slots, length, shared, heads, device };
         let beginning: Vec<_> = beginning
             .layers
             .iter()
@@ -151,10 +151,10 @@ impl Memory {
         )
     }
 
-    /// Number of keys that attention runs over; few different values, so that kernels are reused.
+    /// Number of keys that attention runs over; elsewhere than on the CPU, which looks at no key that
+    /// is hidden, few different values, so that kernels are reused.
     fn reach(&self, positions: &[usize]) -> usize {
         let longest = positions.iter().max().map_or(0, |position| position + 1);
-        // On the CPU the length decides how sums are cut into blocks, and so their last bits.
         if is_cpu(&self.device) {
             self.length
         } else {
@@ -163,13 +163,17 @@ impl Memory {
     }
 
     fn positions(&self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
+        if is_cpu(&self.device) {
+            let (heads, first) = (self.heads.clone(), positions.into());
+            return Positions::fused(config, NewPositions { heads, first, time: 1 });
+        }
         let half = config.head_dim / 2;
-        let [cosine, sine] = [&self.cosine, &self.sine].map(|table| {
+        let [cosine, sine] = [&self.heads.cosine, &self.heads.sine].map(|table| {
             let rows = positions.iter().flat_map(|position| &table[position * half..][..half]);
             let values = TensorData::new(rows.copied().collect(), [self.slots, 1, 1, half]);
             Tensor::from_data(values, (&self.device, DType::F32))
         });
-        Positions {
+        Positions::Composed(ComposedPositions {
             cosine,
             sine,
             all_before: Some(self.mask(positions, usize::MAX, reach)),
@@ -177,7 +181,7 @@ impl Memory {
                 .sliding_window
                 .as_ref()
                 .map(|window| self.mask(positions, window.length, reach)),
-        }
+        })
     }
 
     fn mask(&self, positions: &[usize], window: usize, reach: usize) -> Tensor<4> {
