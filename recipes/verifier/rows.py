@@ -24,6 +24,7 @@ WORDS_OF_PASSAGE, PASSAGES = 48, 3
 # Shares of held-out pages in hundredths, and the most training rows of each set.
 HELD_OUT = {"fm2": 30, "fever-symmetric": 40, "wice": 0, "begin-wow": 0, "bios": 40}
 FOLDERS = {"bios": "instructgpt"}
+PEOPLE = ("instructgpt", "chatgpt", "chatgpt-all")
 MOST = {"fm2": 900, "fever-symmetric": 450, "wice": 200, "begin-wow": 150, "bios": 900}
 
 
@@ -83,7 +84,7 @@ def nearest(query, texts, k=PASSAGES):
             frequency[word] = frequency.get(word, 0) + 1
     def score(document):
         total = 0.0
-        for word in set(words(query)):
+        for word in sorted(set(words(query))):
             count = document.count(word)
             if count:
                 rarity = math.log(1 + (len(documents) - frequency[word] + 0.5) / (frequency[word] + 0.5))
@@ -213,9 +214,13 @@ def write(path, rows):
 
 def held_out(folder, name, examples):
     claims, passages, labels = [], [], []
+    # A person's claims are one response; other claims stand alone.
+    responses, sizes = {}, {}
     for number, one in enumerate(examples):
-        claim_id = f"{name}#{number}/0"
-        claims.append({"id": claim_id, "response_id": f"{name}#{number}", "topic": one["topic"], "text": one["claim"],
+        response = responses.setdefault(one["topic"] or number, len(responses)) if name in PEOPLE else number
+        place = sizes[response] = sizes.get(response, -1) + 1
+        claim_id = f"{name}#{response}/{place}"
+        claims.append({"id": claim_id, "response_id": f"{name}#{response}", "topic": one["topic"], "text": one["claim"],
                        "span": [0, len(one["claim"])]})
         page = {"asked": one["topic"], "found": one["topic"], "how": "exact"} if one["topic"] else {"asked": "", "how": "search"}
         passages.append({"claim_id": claim_id, "page": page,

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 /// Number of rows up to which it pays.
 pub(super) const MOST: usize = 16;
 
-/// Columns of a task.
+/// Most columns of a task: the sums of a row stay in the first-level cache.
 const COLUMNS: usize = 768;
 
 /// The product of rows [rows, inputs] with a matrix [inputs, columns]; `summed` products are added
@@ -19,25 +19,16 @@ const COLUMNS: usize = 768;
 pub(super) fn multiply(input: &[f32], matrix: &[f32], columns: usize, summed: usize) -> Vec<f32> {
     let inputs = matrix.len() / columns;
     let rows = input.len() / inputs;
-    let starts: Vec<usize> = (0..columns).step_by(COLUMNS).collect();
-    let parts: Vec<Vec<f32>> = starts
-        .into_par_iter()
+    let at_once = columns.div_ceil(rayon::current_num_threads()).next_multiple_of(64).min(COLUMNS);
+    let tasks: Vec<Task> = (0..columns)
+        .step_by(at_once)
         .map(|from| {
-            let width = COLUMNS.min(columns - from);
-            let mut sums = vec![0.0; rows * width];
-            let mut block = vec![0.0; rows * width];
-            for first in (0..inputs).step_by(summed) {
-                let last = inputs.min(first + summed);
-                block.fill(0.0);
-                for row in (first..last).step_by(4) {
-                    let lines = Lines { input, matrix, inputs, columns, from };
-                    add_lines(&lines, row..last.min(row + 4), &mut block, width);
-                }
-                sums.iter_mut().zip(&block).for_each(|(sum, block)| *sum += block);
-            }
-            sums
+            let width = at_once.min(columns - from);
+            Task { input, matrix, inputs, columns, from, width }
         })
         .collect();
+    let parts: Vec<Vec<f32>> =
+        tasks.into_par_iter().map(|task| task.multiply(rows, summed)).collect();
     let mut output = Vec::with_capacity(rows * columns);
     for row in 0..rows {
         for part in &parts {
@@ -48,41 +39,56 @@ pub(super) fn multiply(input: &[f32], matrix: &[f32], columns: usize, summed: us
     output
 }
 
-/// Rows, and the columns of a matrix from one on.
-struct Lines<'a> {
+/// Rows, and some columns of a matrix.
+struct Task<'a> {
     input: &'a [f32],
     matrix: &'a [f32],
     inputs: usize,
     columns: usize,
     from: usize,
+    width: usize,
 }
 
-/// Adds up to four lines of the matrix to the sums [rows, width], each times the rows' numbers.
+impl<'a> Task<'a> {
+    fn multiply(&self, rows: usize, summed: usize) -> Vec<f32> {
+        let mut sums = vec![0.0; rows * self.width];
+        let mut block = vec![0.0; rows * self.width];
+        for first in (0..self.inputs).step_by(summed) {
+            block.fill(0.0);
+            add_products(self, first..self.inputs.min(first + summed), &mut block);
+            sums.iter_mut().zip(&block).for_each(|(sum, block)| *sum += block);
+        }
+        sums
+    }
+
+    /// The columns in one row of the matrix.
+    fn line(&self, row: usize) -> &'a [f32] {
+        &self.matrix[row * self.columns + self.from..][..self.width]
+    }
+}
+
+/// Adds rows of the matrix to the sums [rows, width], each times the inputs' numbers, four rows in
+/// one pass over the sums.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn add_lines(lines: &Lines, range: Range<usize>, sums: &mut [f32], width: usize) {
-    let line = |number: usize| {
-        let at = number * lines.columns + lines.from;
-        &lines.matrix[at..at + width]
-    };
-    let rows = sums.chunks_exact_mut(width).zip(lines.input.chunks_exact(lines.inputs));
-    if range.len() == 4 {
-        let first = range.start;
-        let [a, b, c, d] = [line(first), line(first + 1), line(first + 2), line(first + 3)];
+fn add_products(task: &Task, lines: Range<usize>, sums: &mut [f32]) {
+    let rest = lines.len() % 4;
+    for first in (lines.start..lines.end - rest).step_by(4) {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|next| task.line(first + next));
+        let rows = sums.chunks_exact_mut(task.width).zip(task.input.chunks_exact(task.inputs));
         for (sums, input) in rows {
-            let [w, x, y, z] = [input[first], input[first + 1], input[first + 2], input[first + 3]];
-            for column in 0..width {
-                let sum = w.mul_add(a[column], sums[column]);
-                let sum = x.mul_add(b[column], sum);
-                let sum = y.mul_add(c[column], sum);
-                sums[column] = z.mul_add(d[column], sum);
+            let [w, x, y, z] = [0, 1, 2, 3].map(|next| input[first + next]);
+            let lines = a.iter().zip(b).zip(c.iter().zip(d));
+            for (sum, ((a, b), (c, d))) in sums.iter_mut().zip(lines) {
+                let first_two = x.mul_add(*b, w.mul_add(*a, *sum));
+                *sum = z.mul_add(*d, y.mul_add(*c, first_two));
             }
         }
-    } else {
+    }
+    for number in lines.end - rest..lines.end {
+        let rows = sums.chunks_exact_mut(task.width).zip(task.input.chunks_exact(task.inputs));
         for (sums, input) in rows {
-            for number in range.clone() {
-                for (sum, weight) in sums.iter_mut().zip(line(number)) {
-                    *sum = input[number].mul_add(*weight, *sum);
-                }
+            for (sum, weight) in sums.iter_mut().zip(task.line(number)) {
+                *sum = input[number].mul_add(*weight, *sum);
             }
         }
     }
