@@ -35,7 +35,7 @@ pub struct Fingerprint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Backend of a kind that runs on a device: `cuda`, or a CPU with all that sums depend on, as
-    /// `cpu+avx512+k512+fused`.
+    /// `cpu+avx512+k512`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
@@ -143,7 +143,7 @@ mod tests {
         let fingerprint = Fingerprint::of(stage, &contents);
         // Pinned keys must not depend on this machine's processor.
         let backend = fingerprint.backend.map(|backend| match backend.strip_prefix("cpu+") {
-            Some(_) => "cpu+avx512+k512+fused".to_owned(),
+            Some(_) => "cpu+avx512+k512".to_owned(),
             None => backend,
         });
         Fingerprint { backend, ..fingerprint }
@@ -192,7 +192,7 @@ mod tests {
                 }
               ],
               "seed": 0,
-              "backend": "cpu+avx512+k512+fused"
+              "backend": "cpu+avx512+k512"
             }
             f9fdaa34fa02e6f67c3d86c312213d0ffef8bde214438238508ab9a6b589d654
         "#]]
@@ -221,7 +221,7 @@ mod tests {
             Fingerprint { version: 4, ..base.clone() }.key(),
             Fingerprint { seed: None, ..base.clone() }.key(),
             Fingerprint { backend: None, ..base.clone() }.key(),
-            Fingerprint { backend: Some("cpu+avx2+k512+fused".to_owned()), ..base.clone() }.key(),
+            Fingerprint { backend: Some("cpu+avx2+k512".to_owned()), ..base.clone() }.key(),
             Fingerprint { inputs: Vec::new(), ..base.clone() }.key(),
             input(|input| input.name = "texts".to_owned()),
             input(|input| input.r#type = "texts".to_owned()),

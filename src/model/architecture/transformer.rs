@@ -231,8 +231,8 @@ impl Block {
         }
     }
 
-    /// Attention at new positions; `remember` receives their keys and values, and returns those that
-    /// the queries attend to.
+    /// Attention at new positions; `remember` receives their keys and values, and returns those
+    /// that the queries attend to.
     fn attend(
         &self,
         projected: Tensor<2>,

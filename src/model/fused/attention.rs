@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::{
     heads::{Heads, Turn},
-    matrix::{Matrix, Write, multiply},
+    matrix::{MatrixView, Write, multiply},
     vector::{exponentials, softmax_gradient},
 };
 
@@ -56,11 +56,11 @@ impl TextSpan {
 
 impl AttentionLayout {
     /// Runs a task for each text and group of heads; each gives rows for the text's tokens.
-    fn tasks(&self, task: impl Fn(Task) -> Vec<f32> + Send + Sync) -> Vec<Vec<f32>> {
+    fn tasks(&self, task: impl Fn(HeadTask) -> Vec<f32> + Send + Sync) -> Vec<Vec<f32>> {
         let tasks = self.texts.iter().flat_map(|text| {
-            (0..self.heads.groups).map(move |group| Task { layout: self, text, group })
+            (0..self.heads.groups).map(move |group| HeadTask { layout: self, text, group })
         });
-        let tasks: Vec<Task> = tasks.collect();
+        let tasks: Vec<HeadTask> = tasks.collect();
         tasks.into_par_iter().map(task).collect()
     }
 
@@ -74,6 +74,7 @@ impl AttentionLayout {
     ) -> Vec<f32> {
         let tokens = self.texts.last().map_or(0, |text| text.tokens().end);
         let mut output = vec![0.0; tokens * width];
+        // Texts are neighbours, so their rows can be lent to one thread each.
         let mut rest = output.as_mut_slice();
         let mut by_text = Vec::new();
         for (text, found) in self.texts.iter().zip(found.chunks(self.heads.groups)) {
@@ -125,14 +126,14 @@ pub(super) fn attend_gradient(
 
 /// One text and one group of heads.
 #[derive(Clone, Copy)]
-struct Task<'a> {
+struct HeadTask<'a> {
     layout: &'a AttentionLayout,
     text: &'a TextSpan,
     group: usize,
 }
 
 /// Queries at neighbouring positions of a part of a text.
-struct Block {
+struct QueryBlock {
     /// Token of the first query.
     token: usize,
     /// Position of the first query.
@@ -143,7 +144,7 @@ struct Block {
     states: Vec<f32>,
 }
 
-impl Block {
+impl QueryBlock {
     /// Number of keys that any of its queries sees, from position 0 on.
     fn keys(&self) -> usize {
         self.position + self.queries
@@ -151,12 +152,12 @@ impl Block {
 }
 
 /// Keys and values of the prefix and of the continuation in work, by position.
-struct Memory {
+struct KeyMemory {
     keys: Vec<f32>,
     values: Vec<f32>,
 }
 
-impl<'t> Task<'t> {
+impl<'t> HeadTask<'t> {
     fn attend(self, projected: &[f32]) -> Vec<f32> {
         let Heads { width, .. } = *self.heads();
         let mut output = vec![0.0; self.text.tokens().len() * self.heads().share() * width];
@@ -168,12 +169,13 @@ impl<'t> Task<'t> {
                 let rows = sums.len();
                 let mut mixed = vec![0.0; rows * width];
                 let (weights, values) = (
-                    Matrix::new(&scores, rows, block.keys()),
-                    Matrix::new(&memory.values, block.keys(), width),
+                    MatrixView::new(&scores, rows, block.keys()),
+                    MatrixView::new(&memory.values, block.keys(), width),
                 );
                 multiply(weights, values, &mut mixed, Write::Replace);
                 for (row, (mixed, sum)) in mixed.chunks_exact(width).zip(sums).enumerate() {
                     let from = self.place(&block, row);
+                    // Of the output and not of the scores: it has fewer numbers.
                     let share = 1.0 / sum;
                     for (output, mixed) in output[from..from + width].iter_mut().zip(mixed) {
                         *output = mixed * share;
@@ -215,10 +217,10 @@ impl<'t> Task<'t> {
     /// Adds the gradient by keys and values of a block, and returns the one by its queries.
     fn block_gradient(
         self,
-        block: &Block,
-        memory: &Memory,
+        block: &QueryBlock,
+        memory: &KeyMemory,
         gradient: &[f32],
-        slopes: &mut Memory,
+        slopes: &mut KeyMemory,
     ) -> Vec<f32> {
         let (width, keys) = (self.heads().width, block.keys());
         let (mut probabilities, sums) = self.exponentials(block, memory);
@@ -228,32 +230,35 @@ impl<'t> Task<'t> {
             row.iter_mut().for_each(|number| *number *= share);
         }
         let by_output = self.output_slopes(block, gradient);
-        let weights = Matrix::new(&probabilities, rows, keys);
-        let by_output = Matrix::new(&by_output, rows, width);
+        let weights = MatrixView::new(&probabilities, rows, keys);
+        let by_output = MatrixView::new(&by_output, rows, width);
         multiply(weights.transposed(), by_output, &mut slopes.values, Write::Add);
         let mut by_scores = vec![0.0; rows * keys];
-        let values = Matrix::new(&memory.values, keys, width);
+        let values = MatrixView::new(&memory.values, keys, width);
         multiply(by_output, values.transposed(), &mut by_scores, Write::Replace);
         let pairs = probabilities.chunks_exact(keys).zip(by_scores.chunks_exact_mut(keys));
         pairs.for_each(|(probabilities, slopes)| softmax_gradient(probabilities, slopes));
-        let by_scores = Matrix::new(&by_scores, rows, keys);
-        let queries = Matrix::new(&block.states, rows, width);
+        let by_scores = MatrixView::new(&by_scores, rows, keys);
+        let queries = MatrixView::new(&block.states, rows, width);
         multiply(by_scores.transposed(), queries, &mut slopes.keys, Write::Add);
         let mut by_queries = vec![0.0; rows * width];
-        let keys = Matrix::new(&memory.keys, keys, width);
+        let keys = MatrixView::new(&memory.keys, keys, width);
         multiply(by_scores, keys, &mut by_queries, Write::Replace);
         by_queries
     }
 
     /// The exponentials of a block's scores [rows, keys], 0 where a query does not look, and the
     /// sum of each row.
-    fn exponentials(self, block: &Block, memory: &Memory) -> (Vec<f32>, Vec<f32>) {
+    fn exponentials(self, block: &QueryBlock, memory: &KeyMemory) -> (Vec<f32>, Vec<f32>) {
         let (width, keys) = (self.heads().width, block.keys());
         let rows = block.states.len() / width;
         let mut scores = vec![0.0; rows * keys];
-        let (queries, seen) =
-            (Matrix::new(&block.states, rows, width), Matrix::new(&memory.keys, keys, width));
+        let (queries, seen) = (
+            MatrixView::new(&block.states, rows, width),
+            MatrixView::new(&memory.keys, keys, width),
+        );
         multiply(queries, seen.transposed(), &mut scores, Write::Replace);
+        // What is hidden is 0 in the product with the values, instead of minus infinity before it.
         let sums = scores.chunks_exact_mut(keys).enumerate().map(|(row, scores)| {
             let end = block.position + row % block.queries + 1;
             let begin = end.saturating_sub(self.layout.window);
@@ -266,14 +271,14 @@ impl<'t> Task<'t> {
     }
 
     /// Where a row of a block stands in the task's output.
-    fn place(self, block: &Block, row: usize) -> usize {
+    fn place(self, block: &QueryBlock, row: usize) -> usize {
         let (head, query) = (row / block.queries, row % block.queries);
         let token = block.token + query - self.text.prefix.start;
         (token * self.heads().share() + head) * self.heads().width
     }
 
     /// The gradient by a block's output [rows, width].
-    fn output_slopes(self, block: &Block, gradient: &[f32]) -> Vec<f32> {
+    fn output_slopes(self, block: &QueryBlock, gradient: &[f32]) -> Vec<f32> {
         let (width, share) = (self.heads().width, self.heads().share());
         let mut found = Vec::with_capacity(block.states.len());
         for head in 0..share {
@@ -290,7 +295,7 @@ impl<'t> Task<'t> {
         self,
         position: usize,
         part: &Range<usize>,
-        slopes: &mut Memory,
+        slopes: &mut KeyMemory,
         output: &mut [f32],
     ) {
         let (width, share) = (self.heads().width, self.heads().share());
@@ -305,13 +310,13 @@ impl<'t> Task<'t> {
         }
     }
 
-    fn empty_memory(self) -> Memory {
+    fn empty_memory(self) -> KeyMemory {
         let numbers = self.text.positions() * self.heads().width;
-        Memory { keys: vec![0.0; numbers], values: vec![0.0; numbers] }
+        KeyMemory { keys: vec![0.0; numbers], values: vec![0.0; numbers] }
     }
 
     /// Reads keys and values of a part at the positions from `position` on.
-    fn read(self, projected: &[f32], position: usize, part: &Range<usize>, memory: &mut Memory) {
+    fn read(self, projected: &[f32], position: usize, part: &Range<usize>, memory: &mut KeyMemory) {
         let heads = self.heads();
         for (step, token) in part.clone().enumerate() {
             let row = &projected[token * heads.input_width()..];
@@ -328,11 +333,11 @@ impl<'t> Task<'t> {
         projected: &'a [f32],
         position: usize,
         part: &'a Range<usize>,
-    ) -> impl Iterator<Item = Block> + use<'t, 'a> {
+    ) -> impl Iterator<Item = QueryBlock> + use<'t, 'a> {
         (0..part.len()).step_by(BLOCK).map(move |from| {
             let queries = BLOCK.min(part.len() - from);
             let (token, position) = (part.start + from, position + from);
-            Block {
+            QueryBlock {
                 token,
                 position,
                 queries,

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::{
     extension::{numbers, sides, with_shape},
     heads::{Heads, Turn},
-    matrix::{Matrix, Write, multiply},
+    matrix::{MatrixView, Write, multiply},
     vector::{add_scaled, dot, exponentials},
 };
 
@@ -33,8 +33,8 @@ impl NewPositions {
     }
 }
 
-/// Rotated queries [batch, kv heads, heads / kv heads * time, head], rotated keys and values [batch,
-/// kv heads, time, head].
+/// Rotated queries [batch, kv heads, heads / kv heads * time, head], rotated keys and values
+/// [batch, kv heads, time, head].
 pub(super) fn split(projected: &FlexTensor, positions: &NewPositions) -> [FlexTensor; 3] {
     let NewPositions { heads, time, .. } = positions;
     let ([tokens, columns], projected) = (sides(projected), projected.to_contiguous());
@@ -70,8 +70,8 @@ pub(super) fn split(projected: &FlexTensor, positions: &NewPositions) -> [FlexTe
 /// Attention of the new positions to those of the kept ones that they see: [batch * time, heads *
 /// head].
 ///
-/// Queries are as [`split`] gives them; keys and values are [batch, kv heads, positions, head], from
-/// position 0 on.
+/// Queries are as [`split`] gives them; keys and values are [batch, kv heads, positions, head],
+/// from position 0 on.
 pub(super) fn attend(
     query: &FlexTensor,
     (key, value): (&FlexTensor, &FlexTensor),
@@ -81,14 +81,15 @@ pub(super) fn attend(
     let NewPositions { heads, time, .. } = positions;
     let batch = query.layout().shape()[0];
     let query = query.to_contiguous();
-    let (key, value) = (Kept::new(key), Kept::new(value));
+    let (key, value) = (KeptStates::new(key), KeptStates::new(value));
     let tasks = batch * heads.groups;
     let run = |task: usize| {
         let (row, group) = (task / heads.groups, task % heads.groups);
         let rows = heads.share() * time * heads.width;
         let queries = &numbers(&query)[task * rows..(task + 1) * rows];
-        let seen = Seen { key: key.rows(row, group), value: value.rows(row, group), window };
+        let seen = VisibleKeys { key: key.rows(row, group), value: value.rows(row, group), window };
         let first = positions.first(row);
+        // Products pay once packing the keys is shared by many queries.
         if heads.share() * time <= heads.width / 4 {
             seen.attend_few(queries, heads, first, *time)
         } else {
@@ -97,6 +98,7 @@ pub(super) fn attend(
     };
     let longest = positions.first.iter().max().map_or(0, |first| first + time);
     let products = tasks * heads.share() * time * longest * heads.width;
+    // Waking a thread takes longer than a short text at batch size 1.
     let found: Vec<Vec<f32>> = if products < TASK {
         (0..tasks).map(run).collect()
     } else {
@@ -115,30 +117,31 @@ pub(super) fn attend(
     with_shape(output, vec![batch * time, heads.output_width()])
 }
 
-/// Kept keys or values, in whatever order they are in memory.
-struct Kept {
+/// KeptStates keys or values, in whatever order they are in memory.
+struct KeptStates {
     states: FlexTensor,
     /// Distances between rows of the batch, groups and positions, in numbers.
     strides: [usize; 3],
 }
 
-/// Kept states of one row and group: position by position, at a distance.
+/// KeptStates states of one row and group: position by position, at a distance.
 #[derive(Clone, Copy)]
-struct Rows<'a> {
+struct StateRows<'a> {
     numbers: &'a [f32],
     distance: usize,
     width: usize,
 }
 
 /// What the queries of one row and group see.
-struct Seen<'a> {
-    key: Rows<'a>,
-    value: Rows<'a>,
+struct VisibleKeys<'a> {
+    key: StateRows<'a>,
+    value: StateRows<'a>,
     window: usize,
 }
 
-impl Kept {
+impl KeptStates {
     fn new(states: &FlexTensor) -> Self {
+        // The cache is a view with its groups side by side, which a copy would read as a whole.
         let is_readable = states.layout().strides().iter().all(|stride| *stride >= 0)
             && states.layout().strides()[3] == 1;
         let states = if is_readable { states.clone() } else { states.to_contiguous() };
@@ -146,26 +149,26 @@ impl Kept {
         Self { strides: [0, 1, 2].map(|axis| strides[axis] as usize), states }
     }
 
-    fn rows(&self, row: usize, group: usize) -> Rows<'_> {
+    fn rows(&self, row: usize, group: usize) -> StateRows<'_> {
         let [by_row, by_group, distance] = self.strides;
         let at = self.states.layout().start_offset() + row * by_row + group * by_group;
         let width = self.states.layout().shape()[3];
-        Rows { numbers: &self.states.storage::<f32>()[at..], distance, width }
+        StateRows { numbers: &self.states.storage::<f32>()[at..], distance, width }
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> StateRows<'a> {
     fn at(self, position: usize) -> &'a [f32] {
         &self.numbers[position * self.distance..][..self.width]
     }
 
-    fn matrix(self, positions: std::ops::Range<usize>) -> Matrix<'a> {
+    fn matrix(self, positions: std::ops::Range<usize>) -> MatrixView<'a> {
         let numbers = &self.numbers[positions.start * self.distance..];
-        Matrix::with_distance(numbers, positions.len(), self.width, self.distance)
+        MatrixView::with_distance(numbers, positions.len(), self.width, self.distance)
     }
 }
 
-impl Seen<'_> {
+impl VisibleKeys<'_> {
     /// Attention of queries [share * time, width], one after another.
     fn attend_few(&self, queries: &[f32], heads: &Heads, first: usize, time: usize) -> Vec<f32> {
         let mut output = vec![0.0; queries.len()];
@@ -193,7 +196,7 @@ impl Seen<'_> {
             let seen = begin..first + from + count;
             for head in 0..heads.share() {
                 let at = (head * time + from) * width..(head * time + from + count) * width;
-                let queries = Matrix::new(&queries[at.clone()], count, width);
+                let queries = MatrixView::new(&queries[at.clone()], count, width);
                 let mut scores = vec![0.0; count * seen.len()];
                 let keys = self.key.matrix(seen.clone());
                 multiply(queries, keys.transposed(), &mut scores, Write::Replace);
@@ -208,7 +211,7 @@ impl Seen<'_> {
                     let share = 1.0 / exponentials(scores);
                     scores.iter_mut().for_each(|score| *score *= share);
                 }
-                let weights = Matrix::new(&scores, count, seen.len());
+                let weights = MatrixView::new(&scores, count, seen.len());
                 let values = self.value.matrix(seen.clone());
                 multiply(weights, values, &mut output[at], Write::Replace);
             }

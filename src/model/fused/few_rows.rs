@@ -1,7 +1,7 @@
 //! Products of few rows with a large matrix, which read the matrix once, on all threads.
 //!
-//! The kernels behind Burn's products are made for many rows. Each number here is summed in the same
-//! order as there, so that a row has the same bits in a batch of any size.
+//! The kernels behind Burn's products are made for many rows. Each number here is summed in the
+//! same order as there, so that a row has the same bits in a batch of any size.
 
 use std::ops::Range;
 
@@ -20,11 +20,11 @@ pub(super) fn multiply(input: &[f32], matrix: &[f32], columns: usize, summed: us
     let inputs = matrix.len() / columns;
     let rows = input.len() / inputs;
     let at_once = columns.div_ceil(rayon::current_num_threads()).next_multiple_of(64).min(COLUMNS);
-    let tasks: Vec<Task> = (0..columns)
+    let tasks: Vec<ColumnTask> = (0..columns)
         .step_by(at_once)
         .map(|from| {
             let width = at_once.min(columns - from);
-            Task { input, matrix, inputs, columns, from, width }
+            ColumnTask { input, matrix, inputs, columns, from, width }
         })
         .collect();
     let parts: Vec<Vec<f32>> =
@@ -40,7 +40,7 @@ pub(super) fn multiply(input: &[f32], matrix: &[f32], columns: usize, summed: us
 }
 
 /// Rows, and some columns of a matrix.
-struct Task<'a> {
+struct ColumnTask<'a> {
     input: &'a [f32],
     matrix: &'a [f32],
     inputs: usize,
@@ -49,11 +49,12 @@ struct Task<'a> {
     width: usize,
 }
 
-impl<'a> Task<'a> {
+impl<'a> ColumnTask<'a> {
     fn multiply(&self, rows: usize, summed: usize) -> Vec<f32> {
         let mut sums = vec![0.0; rows * self.width];
         let mut block = vec![0.0; rows * self.width];
         for first in (0..self.inputs).step_by(summed) {
+            // Sums of blocks are added up, as they leave the registers there.
             block.fill(0.0);
             add_products(self, first..self.inputs.min(first + summed), &mut block);
             sums.iter_mut().zip(&block).for_each(|(sum, block)| *sum += block);
@@ -70,7 +71,7 @@ impl<'a> Task<'a> {
 /// Adds rows of the matrix to the sums [rows, width], each times the inputs' numbers, four rows in
 /// one pass over the sums.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn add_products(task: &Task, lines: Range<usize>, sums: &mut [f32]) {
+fn add_products(task: &ColumnTask, lines: Range<usize>, sums: &mut [f32]) {
     let rest = lines.len() % 4;
     for first in (lines.start..lines.end - rest).step_by(4) {
         let [a, b, c, d] = [0, 1, 2, 3].map(|next| task.line(first + next));

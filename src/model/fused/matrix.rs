@@ -2,7 +2,7 @@
 
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(super) struct MatrixView<'a> {
     numbers: &'a [f32],
     rows: usize,
     columns: usize,
@@ -12,7 +12,7 @@ pub(super) struct Matrix<'a> {
     column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a> MatrixView<'a> {
     /// The first rows of a slice with rows of this many columns.
     pub(super) fn new(numbers: &'a [f32], rows: usize, columns: usize) -> Self {
         assert!(numbers.len() >= rows * columns, "a matrix has all its rows");
@@ -52,13 +52,13 @@ pub(super) enum Write {
 }
 
 /// Writes a product to the beginning of a slice, row by row.
-pub(super) fn multiply(left: Matrix, right: Matrix, output: &mut [f32], write: Write) {
+pub(super) fn multiply(left: MatrixView, right: MatrixView, output: &mut [f32], write: Write) {
     assert_eq!(left.columns, right.rows, "sides of a product match");
     assert!(output.len() >= left.rows * right.columns, "a product fits");
-    let strides = |matrix: Matrix| (matrix.column_stride as isize, matrix.row_stride as isize);
+    let strides = |matrix: MatrixView| (matrix.column_stride as isize, matrix.row_stride as isize);
     let ((left_column, left_row), (right_column, right_row)) = (strides(left), strides(right));
     // SAFETY: a matrix lies within its slice, and the product within the output, as asserted above
-    // and by `Matrix::new`; the output is borrowed mutably, so it overlaps with neither.
+    // and by `MatrixView::new`; the output is borrowed mutably, so it overlaps with neither.
     unsafe {
         gemm::gemm(
             left.rows,
@@ -94,7 +94,8 @@ mod tests {
         let right = [1.0, 0.0, 2.0, 1.0, 1.0, 1.0];
         let mut output = [0.5; 5];
         // [2, 3] times [3, 2]
-        let (left, right) = (Matrix::new(&left, 2, 3), Matrix::new(&right, 2, 3).transposed());
+        let (left, right) =
+            (MatrixView::new(&left, 2, 3), MatrixView::new(&right, 2, 3).transposed());
         multiply(left, right, &mut output, Write::Replace);
         assert_eq!(output, [7.0, 6.0, 16.0, 15.0, 0.5]);
         multiply(left, right, &mut output, Write::Add);

@@ -119,6 +119,7 @@ fn rms_norm_gradient_rows(
     let width = scale.len();
     let inputs = states.chunks_exact(width).zip(gradient.chunks_exact(width));
     for (output, (states, gradient)) in output.chunks_exact_mut(width).zip(inputs) {
+        // Computed again, which is cheaper than to keep it.
         let factor = inverse_norm(states, epsilon);
         for column in 0..width {
             output[column] = gradient[column] * scale[column];

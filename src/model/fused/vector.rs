@@ -52,6 +52,7 @@ pub(super) fn sum_of(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f32
 /// Replaces each number by its exponential relative to the largest one; returns the sum.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 pub(super) fn exponentials(numbers: &mut [f32]) -> f32 {
+    // By lanes, since a chain of comparisons would not be vectorised.
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = numbers.chunks_exact(LANES);
     let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -151,8 +151,8 @@ impl Memory {
         )
     }
 
-    /// Number of keys that attention runs over; elsewhere than on the CPU, which looks at no key that
-    /// is hidden, few different values, so that kernels are reused.
+    /// Number of keys that attention is given: all on the CPU, which reads only those that are seen,
+    /// else one of few values, so that kernels are reused.
     fn reach(&self, positions: &[usize]) -> usize {
         let longest = positions.iter().max().map_or(0, |position| position + 1);
         if is_cpu(&self.device) {
