@@ -22,12 +22,13 @@ use super::{
     error::EndpointError,
     http::{self, Sent},
     pace::Pace,
+    refusal::{Refusal, Refusals},
     reply::{Malformed, Reply, TokenUsage},
     secret::ApiKey,
     settings::{Endpoint, NamedEndpoint, Replay, missing_variable},
 };
 use crate::{
-    digest::{Digest, digest_value},
+    digest::Digest,
     seed::Seed,
     store::{CallLog, Store, StoreError},
 };
@@ -99,49 +100,6 @@ struct CallBatch<'a> {
     error: Mutex<Option<EndpointError>>,
     refusals: Refusals,
     progress: &'a (dyn Fn(usize) + Sync),
-}
-
-/// What becomes of calls that a server does not accept.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Refusals {
-    /// The first one is an error.
-    Fail,
-    /// Calls that exceed the model's context are logged, and have no answer.
-    KeepTooLong,
-    /// All are logged, and have no answer.
-    Keep,
-}
-
-/// What a server refuses.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Refusal {
-    /// A call that exceeds the model's context.
-    TooLong,
-    /// What a call asks.
-    Invalid,
-}
-
-impl Refusal {
-    /// Key of its log line. It is not that of the answer, which the call gets where it must be
-    /// answered.
-    fn key(self, call: &Call) -> Digest {
-        let domain = match self {
-            Self::TooLong => "call beyond the context",
-            Self::Invalid => "refused call",
-        };
-        digest_value(domain, &json!(call.key.to_string()))
-    }
-}
-
-impl Refusals {
-    /// The refusals that count as answers.
-    fn kept(self) -> &'static [Refusal] {
-        match self {
-            Self::Fail => &[],
-            Self::KeepTooLong => &[Refusal::TooLong],
-            Self::Keep => &[Refusal::TooLong, Refusal::Invalid],
-        }
-    }
 }
 
 impl Client {

@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod odds;
 mod pace;
+mod refusal;
 mod reply;
 mod secret;
 mod settings;

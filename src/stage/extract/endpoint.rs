@@ -68,7 +68,7 @@ pub(super) fn claims(
     if let Some(first) = asker.beyond.first() {
         context.warn(format!(
             "{} of {} sentences, such as {first}, exceed the context of the endpoint's model with \
-            their prompt and answer, and are claims as they stand; {SHORTER}",
+            their prompt and claims, and are claims as they stand; {SHORTER}",
             asker.beyond.len(),
             found.sentences
         ));
