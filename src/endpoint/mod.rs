@@ -14,6 +14,7 @@ mod reply;
 mod secret;
 mod settings;
 
+pub use budget::usual_cost;
 pub use call::Call;
 pub use client::{CallTally, Client, Expected, expected};
 pub use error::EndpointError;

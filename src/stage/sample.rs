@@ -52,7 +52,7 @@ pub(crate) struct Parameters {
         default = 10, min = 1, max = 100_000,
         former = "n", aliases = ["num_return_sequences", "num_generations"]
     )]
-    num_samples: usize,
+    pub num_samples: usize,
     /// Sampling temperature; 0 is greedy decoding.
     #[parameter(default = 1.0, min = 0, max = 100, foreign = [
         ("do_sample", "write `temperature = 0` for greedy decoding; sampling is the default"),
@@ -90,7 +90,7 @@ pub(crate) struct Parameters {
         default = 64, min = 1, max = 1 << 20,
         former = "max_new", aliases = ["max_tokens", "max_completion_length"]
     )]
-    max_new_tokens: usize,
+    pub max_new_tokens: usize,
     /// Responses generated at once; affects speed and memory only.
     #[parameter(default = 64, min = 1, max = 1 << 16, not_in_key, former = "batch")]
     batch_size: usize,
@@ -256,6 +256,16 @@ fn load(context: &Context, directory: &Path, dtype: &str) -> Result<Transformer,
 }
 
 impl Parameters {
+    /// The prompts of a file that are answered.
+    ///
+    /// # Errors
+    /// If none is selected, or the file cannot be read.
+    pub(crate) fn prompts(&self, path: &Path) -> Result<Vec<Prompt>, StageError> {
+        let mut prompts = self.selection.of(path)?;
+        prompts.truncate(self.max_prompts.unwrap_or(usize::MAX));
+        Ok(prompts)
+    }
+
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, .. } =
             *self;
@@ -271,8 +281,7 @@ impl From<GenerateError> for StageError {
 
 /// The selected prompts, encoded.
 fn asked(context: &Context, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
-    let mut prompts = parameters.selection.of(&context.input_file("prompts", "prompts.jsonl")?)?;
-    prompts.truncate(parameters.max_prompts.unwrap_or(usize::MAX));
+    let mut prompts = parameters.prompts(&context.input_file("prompts", "prompts.jsonl")?)?;
     let empty: Vec<&Prompt> =
         prompts.iter().filter(|prompt| prompt.prompt.text().trim().is_empty()).collect();
     if let Some(first) = empty.first() {

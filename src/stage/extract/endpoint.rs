@@ -12,7 +12,7 @@ use crate::{
         Call, Client, ENDPOINT, Endpoint, EndpointError, FinishReason, NamedEndpoint, Reply,
     },
     prompting::{ClaimAnswer, ClaimRequest},
-    rows::{Claim, Response},
+    rows::{Claim, Finish, Response, ResponseId},
     stage_support::endpoint_field,
 };
 
@@ -46,6 +46,23 @@ impl EndpointParameters {
         let table = &endpoint_field::given(self.endpoint.as_ref())?.table;
         let prompts = few_shot.prompts(context, table.chats())?;
         Ok(prompts.requests(responses).iter().map(|request| call(table, request)).collect())
+    }
+}
+
+/// A response of seven sentences with 110 letters each: the mean of biographies by language models.
+pub(super) fn usual_response() -> Response {
+    let sentence = "She was born in a small town in the north of the country, and studied law at \
+        its university until May of 1990. ";
+    Response {
+        id: ResponseId::of_sample("usual", 0),
+        prompt_id: String::new(),
+        sample: 0,
+        topic: "Ada Quill".to_owned(),
+        domain: String::new(),
+        split: String::new(),
+        prompt: "Tell me about Ada Quill.".into(),
+        output: sentence.repeat(7),
+        finish: Finish::Stop,
     }
 }
 

@@ -116,6 +116,15 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
     }
 }
 
+/// Calls for the sentences of a usual response.
+///
+/// # Errors
+/// If the prompt cannot be read.
+pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { endpoint, few_shot, .. } = context.parameters()?;
+    endpoint.calls(context, &few_shot, &[endpoint::usual_response()])
+}
+
 /// Writes `claims.jsonl`.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::{
     endpoint::{Call, Client, ENDPOINT, Endpoint, NamedEndpoint, Odds, Reply},
     knowledge::RetrievalSettings,
     prompting::ClaimQuestion,
-    rows::{Content, FactLabel, Verdict},
+    rows::{Claim, Content, Evidence, FactLabel, Verdict},
     stage_support::endpoint_field,
 };
 
@@ -46,9 +46,9 @@ struct ClaimAsker<'a> {
 }
 
 impl ClaimAsker<'_> {
-    fn call(&self, reading: &ClaimReading<'_>) -> Call {
-        let (claim, table) = (reading.claim, &self.named.table);
-        let text = self.question.ask(&claim.topic, reading.passages(), &claim.text);
+    fn call(&self, claim: &Claim, passages: &[Evidence]) -> Call {
+        let table = &self.named.table;
+        let text = self.question.ask(&claim.topic, passages, &claim.text);
         let label = format!("claim `{}`", claim.id);
         Call::new(table, label, &Content::Text(text), MAX_TOKENS).with_log_probs(table)
     }
@@ -64,8 +64,9 @@ impl ClaimAsker<'_> {
         let mut found = ClaimReplies::default();
         let mut shortened = BTreeSet::new();
         while !pending.is_empty() {
+            let asked = pending.iter().map(|index| &readings[*index]);
             let calls: Vec<Call> =
-                pending.iter().map(|index| self.call(&readings[*index])).collect();
+                asked.map(|reading| self.call(reading.claim, reading.passages())).collect();
             let before = (total - pending.len()) as u64;
             let progress =
                 |done: usize| context.progress(before + done as u64, total as u64, "calls");
@@ -133,7 +134,22 @@ impl EndpointVerifierParameters {
         let asker = ClaimAsker { task, named, question: &task.question()? };
         let readings = ClaimReading::all(task, &source)?;
         let asked = readings.iter().filter(|reading| reading.is_asked());
-        Ok(asked.map(|reading| asker.call(reading)).collect())
+        Ok(asked.map(|reading| asker.call(reading.claim, reading.passages())).collect())
+    }
+
+    /// The call for a usual claim with as many and as long passages as it can have.
+    ///
+    /// # Errors
+    /// If the prompt cannot be read.
+    pub(super) fn usual_calls(&self, task: &VerifyTask<'_>) -> Result<Vec<Call>, StageError> {
+        let named = endpoint_field::given(self.endpoint.as_ref())?;
+        let RetrievalSettings { num_passages, max_passage_tokens, .. } = Default::default();
+        // English has four letters a token.
+        let passage = Evidence::new("Ada Quill", &"and ".repeat(max_passage_tokens));
+        let text = "Ada Quill was born in a small town in 1967.".to_owned();
+        let claim = Claim { topic: "Ada Quill".to_owned(), text, ..Claim::default() };
+        let asker = ClaimAsker { task, named, question: &task.question()? };
+        Ok(vec![asker.call(&claim, &vec![passage; num_passages])])
     }
 }
 
@@ -297,7 +313,7 @@ mod tests {
     use crate::{
         context::test_support::{self, Trial},
         endpoint::server::{Asked, Reaction, Server, chat, chat_of},
-        rows::{Claim, ClaimKind, PageMatch, json_lines},
+        rows::{ClaimKind, PageMatch, json_lines},
         stage::verify::{KIND, endpoint_calls, run},
     };
 

@@ -169,6 +169,15 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
     endpoint.calls(&VerifyTask { context, claims: &claims, rule })
 }
 
+/// Calls for a usual claim.
+///
+/// # Errors
+/// If the prompt cannot be read.
+pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { rule, endpoint, .. } = context.parameters()?;
+    endpoint.usual_calls(&VerifyTask { context, claims: &[], rule })
+}
+
 /// Writes `verdicts.jsonl`.
 ///
 /// # Errors
