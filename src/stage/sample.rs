@@ -10,15 +10,16 @@ use crate::{
         artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
     },
     model::{
-        Adapter, DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator,
-        Placement, Request, Sampling, Stops, Transformer,
+        DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request,
+        Sampling, Stops, Transformer,
     },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
     stage_support::{
         encoding::OTHER_DTYPES,
         kept_rows::KeptRows,
-        model_remarks::{warn_of_adapter, warn_of_generation, warn_of_model},
+        loaded_model::LoadedModel,
+        model_remarks::warn_of_generation,
     },
 };
 
@@ -168,13 +169,9 @@ fn unused_by_greedy_decoding(chosen: &Chosen<'_>, num_samples: usize) -> Vec<Mis
 /// If no prompt is selected, a file is damaged, or the model fails.
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
-    let directory = context.input("model")?;
-    let model = load(context, directory, &parameters.dtype)?;
-    let encoder =
-        Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
-    warn_of_model(context, directory, &encoder)?;
-    warn_of_adapter(context, "adapter", directory)?;
-    warn_of_generation(context, directory)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, ["model", "adapter"], &parameters.dtype)?;
+    warn_of_generation(context, context.input("model")?)?;
     let prompts = asked(context, &parameters)?;
     let mut drawn = KeptRows::open(&context.checkpoint.join("answers"), "responses")?;
     let requests = prompts
@@ -241,18 +238,6 @@ fn warn_of_unknown_tokens(
         "{unknown} of {total} responses have tokens that the tokenizer lacks (the model has \
         {made}, the tokenizer {known}): they are missing in the text"
     ));
-}
-
-/// The model with its adapter, if any.
-fn load(context: &Context, directory: &Path, dtype: &str) -> Result<Transformer, StageError> {
-    let place =
-        Placement::named(context.device, dtype).map_err(StageError::doing("use the device"))?;
-    let mut model =
-        Transformer::load(directory, &place).map_err(StageError::doing("load the model"))?;
-    if let Some(adapter) = context.inputs("adapter").next() {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    Ok(model)
 }
 
 impl Parameters {

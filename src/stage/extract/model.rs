@@ -9,16 +9,13 @@ use super::few_shot::{FewShotParameters, report_answers};
 use crate::{
     context::{Context, StageError},
     model::{
-        Adapter, DTYPES, Encoder, GenerateError, GenerationEvent, Generator, Placement, Request,
-        Sampling, Stops, Transformer,
+        DTYPES, Encoder, GenerateError, GenerationEvent, Generator, Request, Sampling, Stops,
+        Transformer,
     },
     prompting::{ClaimAnswer, ClaimRequest, repeated_line},
     recipe::schema::{Chosen, Declared, Mismatch},
     rows::{Claim, Finish, Response, Row},
-    stage_support::{
-        kept_rows::KeptRows,
-        model_remarks::{warn_of_adapter, warn_of_model},
-    },
+    stage_support::{kept_rows::KeptRows, loaded_model::LoadedModel},
 };
 
 /// Parameters of `by = "model"`. Their names are their own, since `evaluate` samples from another
@@ -73,7 +70,8 @@ pub(super) fn claims(
     responses: &[Response],
 ) -> Result<Vec<Claim>, StageError> {
     let mut prompts = few_shot.prompts(context, parameters.extractor_chat_template)?;
-    let (model, encoder) = load(context, parameters)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, INPUTS, &parameters.extractor_dtype)?;
     prompts.few_shot = prompts.few_shot.with_special_tokens(encoder.tokenizer.special_texts());
     let mut extractor = AskedExtractor {
         context,
@@ -94,25 +92,6 @@ pub(super) fn claims(
     }
     report_answers(context, &found, HELP);
     Ok(found.claims)
-}
-
-fn load(
-    context: &Context,
-    parameters: &ExtractorParameters,
-) -> Result<(Transformer, Encoder), StageError> {
-    let directory = context.input("extractor")?;
-    let place = Placement::named(context.device, &parameters.extractor_dtype)
-        .map_err(StageError::doing("use the device"))?;
-    let mut model =
-        Transformer::load(directory, &place).map_err(StageError::doing("load the extractor"))?;
-    if let Some(adapter) = context.inputs("extractor_adapter").next() {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    let encoder = Encoder::load(directory, &model.config)
-        .map_err(StageError::doing("load the extractor's tokenizer"))?;
-    warn_of_model(context, directory, &encoder)?;
-    warn_of_adapter(context, "extractor_adapter", directory)?;
-    Ok((model, encoder))
 }
 
 /// A model that is asked for claims, with its answers so far.
