@@ -18,7 +18,8 @@ use crate::{
     endpoint::Expected,
     plan::Plan,
     schedule::{
-        Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls, survey, wrong_inputs,
+        CallNumber, Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls, survey,
+        wrong_inputs,
     },
 };
 
@@ -109,26 +110,40 @@ fn to_json(plan: &Plan, surveyed: &Surveyed, calls: &BTreeMap<NodeIndex, StageCa
 }
 
 fn calls_to_json(calls: &StageCalls) -> Value {
-    let expected = calls.expected.as_ref().ok();
-    json!({
-        "endpoint": calls.endpoint,
-        "model": calls.model,
-        "calls": expected.map(|expected| expected.calls),
-        "logged": expected.map(|expected| expected.logged),
-        "cost": expected.and_then(|expected| expected.cost),
-    })
+    let StageCalls { endpoint, model, number } = calls;
+    let mut told = match number {
+        CallNumber::Counted(Expected { calls, logged, cost }) => {
+            json!({"calls": calls, "logged": logged, "cost": cost, "about": null})
+        }
+        CallNumber::About { calls, basis, cost } => {
+            json!({"calls": calls, "logged": null, "cost": cost, "about": basis})
+        }
+        CallNumber::Unknown(why) => {
+            json!({"calls": null, "logged": null, "cost": null, "about": why})
+        }
+    };
+    told["endpoint"] = json!(endpoint);
+    told["model"] = json!(model);
+    told
 }
 
 /// What a stage asks its endpoint.
-fn calls_in_words(StageCalls { endpoint, model, expected }: &StageCalls) -> String {
+fn calls_in_words(StageCalls { endpoint, model, number }: &StageCalls) -> String {
     let of = format!("of the endpoint `{endpoint}` ({model})");
-    match expected {
-        Err(why) => format!("calls {of}: {why}"),
-        Ok(Expected { calls, logged, cost }) => {
-            let cost = cost.map_or(String::new(), |cost| {
-                format!(", which cost about {cost:.2}, by the length of prompts and answers")
-            });
-            format!("{calls} calls {of}: {logged} in the log, {} to ask{cost}", calls - logged)
+    let cost = |cost: &Option<f64>| match cost {
+        Some(cost) => {
+            format!(", which cost about {cost:.2}, by the length of prompts and answers")
+        }
+        None => String::new(),
+    };
+    match number {
+        CallNumber::Unknown(why) => format!("calls {of}: {why}"),
+        CallNumber::About { calls, basis, cost: sum } => {
+            format!("about {calls} calls {of}, from {basis}{}", cost(sum))
+        }
+        CallNumber::Counted(Expected { calls, logged, cost: sum }) => {
+            let missing = calls - logged;
+            format!("{calls} calls {of}: {logged} in the log, {missing} to ask{}", cost(sum))
         }
     }
 }

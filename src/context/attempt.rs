@@ -176,8 +176,9 @@ impl Context {
         (self.report)(StageEvent::Warning { text: text.into() });
     }
 }
+
 /// The named file of a folder, or the recipe's file itself.
-fn file_of(path: &Path, file: &str) -> PathBuf {
+pub fn file_of(path: &Path, file: &str) -> PathBuf {
     // A recipe may name the file alone; stages leave folders.
     if path.is_file() { path.to_owned() } else { path.join(file) }
 }

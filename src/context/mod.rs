@@ -9,6 +9,6 @@ pub mod guard;
 #[cfg(test)]
 pub(crate) mod test_support;
 
-pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent};
+pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent, file_of};
 pub use backend::{HostMemory, backend, gpus, host_memory, is_built_for_gpus};
 pub use files::{read_json, write_csv, write_json};

@@ -119,6 +119,13 @@ pub(super) fn expected_cost(endpoint: &Endpoint, call: &Call) -> Option<f64> {
     Some(price(Some(endpoint.prices()?), usual(call)))
 }
 
+/// The mean cost of some calls by their length; none without prices or calls.
+pub fn usual_cost(endpoint: &Endpoint, calls: &[Call]) -> Option<f64> {
+    let costs: Option<Vec<f64>> = calls.iter().map(|call| expected_cost(endpoint, call)).collect();
+    let costs = costs.filter(|costs| !costs.is_empty())?;
+    Some(costs.iter().sum::<f64>() / costs.len() as f64)
+}
+
 fn least_input(call: &Call) -> u64 {
     call.input_bytes.div_ceil(LEAST_BYTES) as u64
 }

@@ -22,12 +22,13 @@ use super::{
     error::EndpointError,
     http::{self, Sent},
     pace::Pace,
+    refusal::{Refusal, Refusals},
     reply::{Malformed, Reply, TokenUsage},
     secret::ApiKey,
     settings::{Endpoint, NamedEndpoint, Replay, missing_variable},
 };
 use crate::{
-    digest::{Digest, digest_value},
+    digest::Digest,
     seed::Seed,
     store::{CallLog, Store, StoreError},
 };
@@ -101,21 +102,6 @@ struct CallBatch<'a> {
     progress: &'a (dyn Fn(usize) + Sync),
 }
 
-/// What becomes of calls that a server does not accept.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Refusals {
-    /// The first one is an error.
-    Fail,
-    /// They are logged, and have no answer.
-    Keep,
-}
-
-/// Key of the log line of a refusal. It is not that of the answer, which the call gets where it
-/// must be answered.
-fn refusal_key(call: &Call) -> Digest {
-    digest_value("refused call", &json!(call.key.to_string()))
-}
-
 impl Client {
     /// A client whose log lies in the store of this folder.
     ///
@@ -167,8 +153,22 @@ impl Client {
         calls.iter().map(|call| self.logged(call)).collect()
     }
 
-    /// As [`Client::ask`], but none for a call that the server does not accept (status 400, 413 or
-    /// 422), such as one with a longer answer than its context. Such refusals are logged too.
+    /// As [`Client::ask`], but none for a call that exceeds the model's context by what the server
+    /// says. Such refusals are logged too.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn ask_what_fits(
+        &self,
+        calls: &[Call],
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Result<Vec<Option<Reply>>, EndpointError> {
+        self.ask_distinct(calls, Refusals::KeepTooLong, progress)?;
+        self.answered(calls)
+    }
+
+    /// As [`Client::ask_what_fits`], and none for other calls that the server does not accept
+    /// either (status 400, 413 or 422).
     ///
     /// # Errors
     /// As [`Client::ask`].
@@ -178,6 +178,11 @@ impl Client {
         progress: &(dyn Fn(usize) + Sync),
     ) -> Result<Vec<Option<Reply>>, EndpointError> {
         self.ask_distinct(calls, Refusals::Keep, progress)?;
+        self.answered(calls)
+    }
+
+    /// The answers that the log has.
+    fn answered(&self, calls: &[Call]) -> Result<Vec<Option<Reply>>, EndpointError> {
         let answered = |call: &Call| self.log.holds(&call.key).then(|| self.logged(call));
         calls.iter().map(|call| answered(call).transpose()).collect()
     }
@@ -212,8 +217,10 @@ impl Client {
     }
 
     fn is_logged(&self, call: &Call, refusals: Refusals) -> bool {
+        // Nobody bills a refusal, and the server may have been started with a longer context since.
+        let is_final = self.endpoint.replay == Replay::Only;
         self.log.holds(&call.key)
-            || refusals == Refusals::Keep && self.log.holds(&refusal_key(call))
+            || is_final && refusals.kept().iter().any(|refusal| self.log.holds(&refusal.key(call)))
     }
 
     /// What was done so far.
@@ -339,13 +346,13 @@ impl Client {
                 self.budget.settle(reserved, if failed.may_cost { reserved } else { 0.0 });
                 return Ok(Some(failed));
             }
-            Sent::Invalid(problem) if refusals == Refusals::Keep => {
-                self.budget.settle(reserved, 0.0);
-                let record = self.record(call, "refusal", json!(problem));
-                self.log.append(&refusal_key(call), record)?;
-                return Ok(None);
+            Sent::TooLong(problem) => {
+                return self.refused(call, reserved, (Refusal::TooLong, refusals), problem);
             }
-            Sent::Invalid(problem) | Sent::Refused(problem) => {
+            Sent::Invalid(problem) => {
+                return self.refused(call, reserved, (Refusal::Invalid, refusals), problem);
+            }
+            Sent::Refused(problem) => {
                 self.budget.settle(reserved, 0.0);
                 return Err(self.unanswered(call, problem));
             }
@@ -367,6 +374,25 @@ impl Client {
                 Ok(Some(http::Failed { problem, wait: None, may_cost: true }))
             }
         }
+    }
+
+    /// Logs a refusal that counts as an answer; any other is an error.
+    fn refused(
+        &self,
+        call: &Call,
+        reserved: f64,
+        (refusal, refusals): (Refusal, Refusals),
+        problem: String,
+    ) -> Result<Option<http::Failed>, EndpointError> {
+        self.budget.settle(reserved, 0.0);
+        if !refusals.kept().contains(&refusal) {
+            return Err(self.unanswered(call, problem));
+        }
+        let key = refusal.key(call);
+        if !self.log.holds(&key) {
+            self.log.append(&key, self.record(call, "refusal", json!(problem)))?;
+        }
+        Ok(None)
     }
 
     fn record(&self, call: &Call, name: &str, value: Value) -> Map<String, Value> {

@@ -23,7 +23,9 @@ pub(super) enum Sent {
     Answered(Value),
     /// It may answer a repetition.
     Failed(Failed),
-    /// It does not accept what this call asks, such as an answer of this length.
+    /// The prompt with its longest answer exceeds the model's context.
+    TooLong(String),
+    /// It does not accept what this call asks.
     Invalid(String),
     /// It would refuse a repetition too.
     Refused(String),
@@ -72,6 +74,7 @@ pub(super) fn post(agent: &Agent, url: &str, key: Option<&ApiKey>, body: &str) -
             None => answer,
         }),
         Sent::Failed(failed) => Sent::Failed(Failed { problem: masked(failed.problem), ..failed }),
+        Sent::TooLong(problem) => Sent::TooLong(masked(problem)),
         Sent::Invalid(problem) => Sent::Invalid(masked(problem)),
         Sent::Refused(problem) => Sent::Refused(masked(problem)),
     }
@@ -129,9 +132,12 @@ fn answered(mut response: Response<Body>) -> Sent {
         format!("status {status}: {said}")
     };
     match status {
+        // llama.cpp has said so with the statuses 200, 400 and 500.
+        413 => Sent::TooLong(problem),
+        _ if is_too_long(&body) => Sent::TooLong(problem),
         _ if is_out_of_credit(&body) => Sent::Refused(problem),
         _ if passes(status) => Sent::Failed(Failed { problem, wait, may_cost: false }),
-        400 | 413 | 422 => Sent::Invalid(problem),
+        400 | 422 => Sent::Invalid(problem),
         _ => Sent::Refused(problem),
     }
 }
@@ -145,6 +151,24 @@ fn passes(status: u16) -> bool {
 /// OpenAI says with the status of a full queue that there is no money left.
 fn is_out_of_credit(body: &str) -> bool {
     body.contains("insufficient_quota") || body.contains("billing_hard_limit")
+}
+
+/// Whether a body says that a call exceeds the model's context, in the words of OpenAI, vLLM,
+/// llama.cpp, SGLang, TGI, LM Studio, Anthropic and Google.
+fn is_too_long(body: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        "context_length_exceeded",
+        "exceed_context_size",
+        "context length",
+        "context size",
+        "context window",
+        "maximum model length",
+        "prompt is too long",
+        "input token count",
+        "`inputs` tokens + `max_new_tokens`",
+    ];
+    let body = body.to_lowercase();
+    WORDS.iter().any(|words| body.contains(words))
 }
 
 /// The answer of a successful request.
@@ -169,6 +193,9 @@ fn read(body: &str) -> Sent {
     let status = ["code", "status"].into_iter().find_map(|name| error[name].as_u64());
     let status = status.and_then(|status| u16::try_from(status).ok());
     let problem = message(body);
+    if is_too_long(body) {
+        return Sent::TooLong(problem);
+    }
     if status.is_none_or(passes) && !is_out_of_credit(body) {
         failed(problem, false)
     } else {
@@ -293,6 +320,27 @@ mod tests {
             (r#"{"choices": [{"mess"#, true),
         ] {
             assert_eq!(matches!(read(body), Sent::Failed(_)), passes, "{body}");
+        }
+    }
+
+    #[test]
+    fn servers_say_in_many_words_that_a_call_exceeds_the_context() {
+        for body in [
+            r#"{"error": {"message": "Shorten it.", "code": "context_length_exceeded"}}"#,
+            r#"{"error": {"message": "This model's maximum context length is 2048 tokens."}}"#,
+            r#"{"error": {"message": "try again", "type": "exceed_context_size_error"}}"#,
+            r#"{"error": "the request exceeds the available context size, try increasing it"}"#,
+            r#"{"error": "Requested tokens (516) exceed context window of 512"}"#,
+            r#"{"error": "The prompt (length 9) is longer than the maximum model length of 8."}"#,
+            r#"{"error": "`inputs` tokens + `max_new_tokens` must be <= 2048. Given: 9999"}"#,
+            r#"{"error": {"message": "Prompt is too long: 9 tokens > 8 maximum"}}"#,
+            r#"{"error": {"message": "The input token count (9) exceeds the maximum (8)."}}"#,
+        ] {
+            assert!(is_too_long(body), "{body}");
+            assert!(matches!(read(body), Sent::TooLong(_)), "{body}");
+        }
+        for body in ["", r#"{"error": {"message": "max_tokens must be positive"}}"#] {
+            assert!(!is_too_long(body), "{body}");
         }
     }
 

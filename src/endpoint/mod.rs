@@ -9,10 +9,12 @@ mod error;
 mod http;
 mod odds;
 mod pace;
+mod refusal;
 mod reply;
 mod secret;
 mod settings;
 
+pub use budget::usual_cost;
 pub use call::Call;
 pub use client::{CallTally, Client, Expected, expected};
 pub use error::EndpointError;

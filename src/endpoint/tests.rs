@@ -135,6 +135,42 @@ fn calls_that_a_server_does_not_accept_may_go_without_an_answer() {
 }
 
 #[test]
+fn calls_beyond_the_context_may_go_without_an_answer_and_other_refusals_not() {
+    let longest = Arc::new(Mutex::new(1));
+    let seen = longest.clone();
+    let server = Server::start(move |asked| {
+        let text = asked.body["messages"][0]["content"].as_str().unwrap();
+        let number: usize = text.trim_matches(|c: char| !c.is_numeric()).parse().unwrap();
+        match number {
+            4 => Reaction::json(400, &json!({"error": {"message": "bad field"}})),
+            _ if number > *seen.lock().unwrap() => {
+                let error = json!({"message": "no", "type": "exceed_context_size_error"});
+                Reaction::json(500, &json!({ "error": error }))
+            }
+            _ => Reaction::json(200, &echo(asked)),
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let table = Endpoint { concurrency: 1, ..at(&server) };
+    let fitting = |table: &Endpoint, count: usize| {
+        let client = Client::open(&named(table.clone()), folder.path(), &Seed::root(0)).unwrap();
+        let replies = client.ask_what_fits(&calls(table, count), &|_| ())?;
+        Ok::<_, EndpointError>(replies.iter().map(Option::is_some).collect::<Vec<_>>())
+    };
+    assert_eq!(fitting(&table, 4).unwrap(), [true, true, false, false]);
+    assert_eq!(server.requests(), 4, "no retries");
+    let only = Endpoint { replay: Replay::Only, ..table.clone() };
+    assert_eq!(fitting(&only, 4).unwrap(), [true, true, false, false]);
+    let error = ask(&table, folder.path(), &calls(&table, 4)).unwrap_err().to_string();
+    assert!(error.contains("claim `2`: status 500: no"), "{error}");
+    // The server is started again with a longer context.
+    *longest.lock().unwrap() = 2;
+    assert_eq!(fitting(&table, 4).unwrap(), [true, true, true, false]);
+    let error = fitting(&table, 5).unwrap_err().to_string();
+    assert!(error.contains("status 400: bad field"), "{error}");
+}
+
+#[test]
 fn a_longer_answer_by_extra_fields_counts_before_it_is_asked_for() {
     let server = Server::start(|asked| Reaction::json(200, &echo(asked)));
     let folder = tempfile::tempdir().unwrap();

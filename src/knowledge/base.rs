@@ -278,7 +278,7 @@ mod tests {
             .collect();
         assert_eq!(texts, ["France's capital is Paris.", "France borders Spain.", "Yes."]);
         assert!(knowledge.passages("Spain").unwrap().is_empty());
-        let named = |text: &str| knowledge.title_in(text, true).unwrap();
+        let named = |text: &str| knowledge.title_in(text).unwrap();
         assert_eq!(named("France's capital is Tokyo").as_deref(), Some("France"));
         assert_eq!(named("The capital of Japan, not France").as_deref(), Some("Japan"));
         assert_eq!(named("the capital of japan"), None);

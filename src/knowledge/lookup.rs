@@ -63,7 +63,7 @@ impl Knowledge {
     pub fn page(&self, claim: &Claim) -> Result<Page, KnowledgeError> {
         let asked = claim.topic.as_str();
         if asked.trim().is_empty() {
-            let found = self.title_in(&claim.text, true)?;
+            let found = self.title_in(&claim.text)?;
             let how = if found.is_some() { PageMatch::Named } else { PageMatch::Missing };
             return Ok(Page { asked: asked.to_owned(), found, how });
         }
@@ -286,7 +286,7 @@ impl Knowledge {
     ///
     /// # Errors
     /// Where the file can no longer be read.
-    pub fn title_in(&self, text: &str, anywhere: bool) -> Result<Option<String>, KnowledgeError> {
+    pub fn title_in(&self, text: &str) -> Result<Option<String>, KnowledgeError> {
         let words: Vec<&str> = text.split_whitespace().collect();
         // A title may stand behind an article that it does not have itself.
         let first = usize::from(
@@ -298,7 +298,7 @@ impl Knowledge {
             }
         }
         let mut best: Option<(String, usize)> = None;
-        for start in if anywhere { 1..words.len() } else { 0..0 } {
+        for start in 1..words.len() {
             // Common words are titles too, and would be found in nearly every claim.
             let is_name = words[start]
                 .chars()

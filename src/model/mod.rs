@@ -27,7 +27,8 @@ pub use directory::{
     generation_settings,
 };
 pub use generation::{
-    GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling, Stops,
+    EndOfLines, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling,
+    Stops,
 };
 pub use gguf::GgufModel;
 pub use gpus::{gpu_models, gpus};

@@ -18,11 +18,13 @@ use crate::{
 /// A stage of a plan with its inputs.
 #[derive(Debug)]
 pub struct Outlook<'a> {
+    /// Its name in the plan.
+    pub name: &'a str,
     /// Kind.
     pub kind: &'static Kind,
     /// Values of the parameters, defaults filled in.
     pub values: &'a BTreeMap<String, Value>,
-    /// Inputs named by [`Outlook::FOLLOWED`].
+    /// Inputs named by [`Outlook::FOLLOWED`] or [`Outlook::COUNTED`].
     pub inputs: Vec<Foreseen<'a>>,
 }
 

@@ -1,5 +1,7 @@
 //! Lists that a language model writes.
 
+use std::collections::BTreeSet;
+
 /// What a model's answer lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
@@ -40,6 +42,23 @@ pub(super) fn listed(answer: &str) -> Listed {
         Some(only) if items.len() == 1 && is_none(only) => Listed::Items(Vec::new()),
         Some(_) => Listed::Items(items),
     }
+}
+
+/// Where an answer's list begins to repeat itself: at its first complete line with the very item of
+/// an earlier one. Greedy decoding by a small model then goes on so until it is cut off.
+pub fn repeated_line(answer: &str) -> Option<usize> {
+    let list = after_reasoning(answer);
+    let mut place = answer.len() - list.len();
+    let mut items = BTreeSet::new();
+    for line in list.split_inclusive('\n') {
+        let is_complete = line.ends_with('\n');
+        let item = item(line.trim()).filter(|_| is_complete);
+        if item.is_some_and(|item| !items.insert(item)) {
+            return Some(place);
+        }
+        place += line.len();
+    }
+    None
 }
 
 /// The text without the reasoning that some models put before their answer.
@@ -97,6 +116,27 @@ mod tests {
             assert!(items(answer).is_empty(), "{answer}");
         }
         assert_eq!(items("- none\n- One."), ["none", "One."]);
+    }
+
+    #[test]
+    fn a_list_repeats_itself_from_its_first_complete_line_with_a_known_item() {
+        for (answer, kept) in [
+            ("- One.\n- Two.\n- One.\n- Two.\n", "- One.\n- Two.\n"),
+            ("1. One.\n2. One.\n3. Two.\n", "1. One.\n"),
+            ("Facts:\n-\n-\n", "Facts:\n-\n"),
+            ("<think>\n- One.\n</think>- One.\n- One.\n", "<think>\n- One.\n</think>- One.\n"),
+        ] {
+            assert_eq!(repeated_line(answer).map(|end| &answer[..end]), Some(kept), "{answer}");
+        }
+        for answer in [
+            "- One.\n- One.",
+            "- One.\n- one.\n",
+            "So.\nSo.\n",
+            "<think>\n- a\n- a\n",
+            "",
+        ] {
+            assert_eq!(repeated_line(answer), None, "{answer}");
+        }
     }
 
     #[test]

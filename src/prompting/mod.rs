@@ -12,6 +12,7 @@ mod window;
 
 pub use extraction::{ClaimAnswer, ClaimPrompts, ClaimRequest, ExtractedClaims};
 pub use few_shot::{Demonstration, FewShot, FewShotError};
+pub use listing::repeated_line;
 pub use question::ClaimQuestion;
 pub use template::PlaceError;
 pub use window::ClaimTask;

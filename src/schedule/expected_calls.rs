@@ -1,15 +1,19 @@
 //! The calls to endpoints that stages of a survey would make.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use petgraph::graph::NodeIndex;
 use serde::Deserialize;
 
-use super::survey::{Survey, SurveyState, Surveyed};
+use super::{
+    input_checks::outlook,
+    survey::{Survey, SurveyState},
+};
 use crate::{
     context::{Context, InputPath},
-    endpoint::{Expected, NamedEndpoint, expected},
+    endpoint::{Expected, NamedEndpoint, expected, usual_cost},
     plan::{InputSource, Plan, PlannedStage},
+    preflight::{Forecast, Outlook},
     seed::Seed,
     stage,
     store::Store,
@@ -22,26 +26,51 @@ pub struct StageCalls {
     pub endpoint: String,
     /// Its model.
     pub model: String,
-    /// What they need, or why nobody knows yet.
-    pub expected: Result<Expected, String>,
+    /// How many there are.
+    pub number: CallNumber,
 }
 
-/// The calls of all stages of a survey that are not cached and ask an endpoint. Those of a stage
-/// whose inputs do not exist are not known.
+/// How many calls a stage makes.
+#[derive(Debug)]
+pub enum CallNumber {
+    /// They were counted.
+    Counted(Expected),
+    /// About how many, since an input does not exist yet.
+    About {
+        /// The number.
+        calls: u64,
+        /// What it rests on: `800 prompts × 4 responses × 7 sentences`.
+        basis: String,
+        /// Their cost, by calls of usual length; none without prices.
+        cost: Option<f64>,
+    },
+    /// Why nobody knows.
+    Unknown(String),
+}
+
+/// The calls of all stages of a survey that are not cached and ask an endpoint.
 pub fn expected_calls(
     plan: &Plan,
     survey: &Survey,
     store: &Store,
 ) -> BTreeMap<NodeIndex, StageCalls> {
+    let made = survey.stages.iter().filter_map(|surveyed| {
+        let artifact = surveyed.artifact.as_ref()?;
+        Some((surveyed.node, artifact.files()))
+    });
+    let counter = CallCounter { plan, store, folders: made.collect() };
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != SurveyState::Cached);
     let calls = open.filter_map(|surveyed| {
         let named = endpoint_of(&plan.graph[surveyed.node])?;
-        let expected = match surveyed.state {
-            SurveyState::Ready => calls_of(plan, survey, surveyed, store, &named),
-            _ => Err("their number is known once its inputs exist".to_owned()),
+        let number = match surveyed.state {
+            SurveyState::Ready => {
+                counter.count(surveyed.node, &named).map(CallNumber::Counted)
+            }
+            _ => counter.forecast(surveyed.node, &named),
         };
         let NamedEndpoint { name: endpoint, table } = named;
-        Some((surveyed.node, StageCalls { endpoint, model: table.model, expected }))
+        let number = number.unwrap_or_else(CallNumber::Unknown);
+        Some((surveyed.node, StageCalls { endpoint, model: table.model, number }))
     });
     calls.collect()
 }
@@ -54,37 +83,54 @@ fn endpoint_of(stage: &PlannedStage) -> Option<NamedEndpoint> {
     stage.parameters.values().find_map(|value| NamedEndpoint::deserialize(value).ok())
 }
 
-fn calls_of(
-    plan: &Plan,
-    survey: &Survey,
-    surveyed: &Surveyed,
-    store: &Store,
-    named: &NamedEndpoint,
-) -> Result<Expected, String> {
-    let stage = &plan.graph[surveyed.node];
-    let folder = |need: NodeIndex| {
-        let made = survey.stages.iter().find(|other| other.node == need)?;
-        made.artifact.as_ref().map(|artifact| artifact.files())
-    };
-    let inputs = stage.inputs.iter().map(|input| {
-        let path = match &input.source {
-            InputSource::Path(path) => Some(path.clone()),
-            InputSource::Stage(need) => folder(*need),
-        };
-        Some(InputPath { name: input.name.to_owned(), path: path?, cell: input.cell.clone() })
-    });
-    let inputs: Option<Vec<InputPath>> = inputs.collect();
-    let context = Context {
-        parameters: stage.parameters.clone().into_iter().collect(),
-        inputs: inputs.ok_or("an input is missing")?,
-        output: Default::default(),
-        checkpoint: Default::default(),
-        store: store.root().to_owned(),
-        seed: Seed::root(stage.seed.unwrap_or(0)),
-        device: stage.device.unwrap_or_default(),
-        // Calls are only counted, so the notes of a running stage would mislead.
-        report: Arc::new(|_| ()),
-    };
-    let calls = stage::endpoint_calls(stage.kind.name, &context).map_err(|error| error.0)?;
-    expected(named, store.root(), &calls).map_err(|error| error.to_string())
+/// Counts calls before they are made.
+struct CallCounter<'a> {
+    plan: &'a Plan,
+    store: &'a Store,
+    /// Of the stages with an artifact.
+    folders: BTreeMap<NodeIndex, PathBuf>,
+}
+
+impl CallCounter<'_> {
+    /// The calls of a stage whose inputs exist.
+    fn count(&self, node: NodeIndex, named: &NamedEndpoint) -> Result<Expected, String> {
+        let stage = &self.plan.graph[node];
+        let calls = stage::endpoint_calls(stage.kind.name, &self.context(stage));
+        let calls = calls.map_err(|error| error.0)?;
+        expected(named, self.store.root(), &calls).map_err(|error| error.to_string())
+    }
+
+    /// The calls of a stage of which an input is missing.
+    fn forecast(&self, node: NodeIndex, named: &NamedEndpoint) -> Result<CallNumber, String> {
+        let stage = &self.plan.graph[node];
+        let foreseen = outlook(self.plan, node, &Outlook::COUNTED, &self.folders);
+        let Forecast { number, basis } = foreseen.asked_items()?;
+        let usual = stage::usual_calls(stage.kind.name, &self.context(stage));
+        let each = usual_cost(&named.table, &usual.map_err(|error| error.0)?);
+        let cost = each.map(|each| each * number);
+        Ok(CallNumber::About { calls: number.round() as u64, basis, cost })
+    }
+
+    /// The context of an attempt with those inputs that exist.
+    fn context(&self, stage: &PlannedStage) -> Context {
+        let inputs = stage.inputs.iter().filter_map(|input| {
+            let path = match &input.source {
+                InputSource::Path(path) => path,
+                InputSource::Stage(need) => self.folders.get(need)?,
+            };
+            let (name, path) = (input.name.to_owned(), path.clone());
+            Some(InputPath { name, path, cell: input.cell.clone() })
+        });
+        Context {
+            parameters: stage.parameters.clone().into_iter().collect(),
+            inputs: inputs.collect(),
+            output: Default::default(),
+            checkpoint: Default::default(),
+            store: self.store.root().to_owned(),
+            seed: Seed::root(stage.seed.unwrap_or(0)),
+            device: stage.device.unwrap_or_default(),
+            // Calls are only counted, so the notes of a running stage would mislead.
+            report: Arc::new(|_| ()),
+        }
+    }
 }

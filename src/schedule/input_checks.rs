@@ -86,7 +86,8 @@ impl InputChecks {
                 });
             }
         }
-        let outlook = outlook(plan, node);
+        let no_folders = BTreeMap::new();
+        let outlook = outlook(plan, node, &Outlook::FOLLOWED, &no_folders);
         let model = stage.inputs.iter().find(|input| input.name == "model");
         if let (Some(input), Some(folder)) = (model, outlook.template_folder())
             && let Some(problem) =
@@ -135,18 +136,28 @@ fn wanted(stage: &PlannedStage, artifact: &'static str) -> Wanted {
     Wanted::of(stage.kind.name, artifact, &stage.parameters)
 }
 
-/// The outlook of a stage and of its inputs.
-fn outlook(plan: &Plan, node: NodeIndex) -> Outlook<'_> {
+/// The outlook of a stage and of its inputs with these names. Stages with a folder are looked up
+/// there.
+pub(super) fn outlook<'p>(
+    plan: &'p Plan,
+    node: NodeIndex,
+    followed: &[&str],
+    folders: &'p BTreeMap<NodeIndex, PathBuf>,
+) -> Outlook<'p> {
     let stage = &plan.graph[node];
     // Only some inputs decide what a later stage can read; the others are not worth a walk.
-    let followed = stage.inputs.iter().filter(|input| Outlook::FOLLOWED.contains(&input.name));
-    let inputs = followed.map(|input| Foreseen {
+    let inputs = stage.inputs.iter().filter(|input| followed.contains(&input.name));
+    let inputs = inputs.map(|input| Foreseen {
         name: input.name,
         cell: input.cell.as_ref(),
         from: match &input.source {
             InputSource::Path(path) => Origin::Path(path),
-            InputSource::Stage(node) => Origin::Stage(outlook(plan, *node)),
+            InputSource::Stage(node) => match folders.get(node) {
+                Some(folder) => Origin::Path(folder),
+                None => Origin::Stage(outlook(plan, *node, followed, folders)),
+            },
         },
     });
-    Outlook { kind: stage.kind, values: &stage.parameters, inputs: inputs.collect() }
+    let (name, kind, values) = (&stage.name, stage.kind, &stage.parameters);
+    Outlook { name, kind, values, inputs: inputs.collect() }
 }

@@ -21,7 +21,7 @@ mod survey;
 
 pub use event::INTERRUPTION;
 pub use execute::execute;
-pub use expected_calls::{StageCalls, expected_calls};
+pub use expected_calls::{CallNumber, StageCalls, expected_calls};
 pub use input_checks::wrong_inputs;
 pub use outcome::{Ending, RunOptions, RunOutcome, StageOutcome};
 pub use slots::{Machine, not_built_for};

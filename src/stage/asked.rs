@@ -16,6 +16,18 @@ pub fn asks_endpoint(kind: &str, parameters: &BTreeMap<String, Value>) -> bool {
     ["extract", "verify"].contains(&kind) && by == Some("endpoint")
 }
 
+/// Calls of usual length, for a stage whose inputs do not exist yet.
+///
+/// # Errors
+/// If a prompt cannot be read.
+pub fn usual_calls(kind: &str, context: &Context) -> Result<Vec<Call>, StageError> {
+    match kind {
+        "extract" => extract::usual_calls(context),
+        "verify" => verify::usual_calls(context),
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// The calls that a stage would make, as far as they do not depend on answers; some may be in the
 /// log.
 ///

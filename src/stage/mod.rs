@@ -29,5 +29,5 @@ pub(crate) mod shift;
 pub(crate) mod tune;
 mod verify;
 
-pub use asked::{asks_endpoint, endpoint_calls};
+pub use asked::{asks_endpoint, endpoint_calls, usual_calls};
 pub use pretrain::least_memory;

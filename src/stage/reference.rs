@@ -8,12 +8,12 @@ use crate::{
         Context, StageError,
         artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
     },
-    model::{Adapter, Encoder, Placement, Transformer, device, with_oom_hint},
+    model::{device, with_oom_hint},
     recipe::schema::{Declared, Input, Kind},
     rows::json_lines,
     stage_support::{
         encoding::EncodingParameters,
-        model_remarks::{warn_of_adapter, warn_of_model},
+        loaded_model::LoadedModel,
         preference_rows::{Needs, RowOptions, token_rows},
     },
     tuning::{ComputeOptions, reference},
@@ -55,18 +55,8 @@ pub(crate) struct Parameters {
 /// If model or rows cannot be read, or memory does not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { encoding, batch_tokens } = context.parameters()?;
-    let folder = context.input("model")?;
-    let place = Placement::named(context.device, &encoding.dtype)
-        .map_err(|error| StageError(error.to_string()))?;
-    let mut model =
-        Transformer::load(folder, &place).map_err(StageError::doing("read the model"))?;
-    if let Ok(adapter) = context.input("adapter") {
-        Adapter::load(adapter, &mut model).map_err(StageError::doing("read the adapter"))?;
-    }
-    let encoder =
-        Encoder::load(folder, &model.config).map_err(StageError::doing("read the tokenizer"))?;
-    warn_of_model(context, folder, &encoder)?;
-    warn_of_adapter(context, "adapter", folder)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, ["model", "adapter"], &encoding.dtype)?;
     // Any row is scored: which algorithm will read it, and what it needs, is not known here.
     let reading = RowOptions {
         max_length: encoding.max_length,

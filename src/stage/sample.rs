@@ -10,15 +10,16 @@ use crate::{
         artifact::{ADAPTER, MODEL, PROMPTS, RESPONSES},
     },
     model::{
-        Adapter, DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator,
-        Placement, Request, Sampling, Stops, Transformer,
+        DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request,
+        Sampling, Stops, Transformer,
     },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
     stage_support::{
         encoding::OTHER_DTYPES,
         kept_rows::KeptRows,
-        model_remarks::{warn_of_adapter, warn_of_generation, warn_of_model},
+        loaded_model::LoadedModel,
+        model_remarks::warn_of_generation,
     },
 };
 
@@ -52,7 +53,7 @@ pub(crate) struct Parameters {
         default = 10, min = 1, max = 100_000,
         former = "n", aliases = ["num_return_sequences", "num_generations"]
     )]
-    num_samples: usize,
+    pub num_samples: usize,
     /// Sampling temperature; 0 is greedy decoding.
     #[parameter(default = 1.0, min = 0, max = 100, foreign = [
         ("do_sample", "write `temperature = 0` for greedy decoding; sampling is the default"),
@@ -90,7 +91,7 @@ pub(crate) struct Parameters {
         default = 64, min = 1, max = 1 << 20,
         former = "max_new", aliases = ["max_tokens", "max_completion_length"]
     )]
-    max_new_tokens: usize,
+    pub max_new_tokens: usize,
     /// Responses generated at once; affects speed and memory only.
     #[parameter(default = 64, min = 1, max = 1 << 16, not_in_key, former = "batch")]
     batch_size: usize,
@@ -168,13 +169,9 @@ fn unused_by_greedy_decoding(chosen: &Chosen<'_>, num_samples: usize) -> Vec<Mis
 /// If no prompt is selected, a file is damaged, or the model fails.
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
-    let directory = context.input("model")?;
-    let model = load(context, directory, &parameters.dtype)?;
-    let encoder =
-        Encoder::load(directory, &model.config).map_err(StageError::doing("load the tokenizer"))?;
-    warn_of_model(context, directory, &encoder)?;
-    warn_of_adapter(context, "adapter", directory)?;
-    warn_of_generation(context, directory)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, ["model", "adapter"], &parameters.dtype)?;
+    warn_of_generation(context, context.input("model")?)?;
     let prompts = asked(context, &parameters)?;
     let mut drawn = KeptRows::open(&context.checkpoint.join("answers"), "responses")?;
     let requests = prompts
@@ -243,19 +240,17 @@ fn warn_of_unknown_tokens(
     ));
 }
 
-/// The model with its adapter, if any.
-fn load(context: &Context, directory: &Path, dtype: &str) -> Result<Transformer, StageError> {
-    let place =
-        Placement::named(context.device, dtype).map_err(StageError::doing("use the device"))?;
-    let mut model =
-        Transformer::load(directory, &place).map_err(StageError::doing("load the model"))?;
-    if let Some(adapter) = context.inputs("adapter").next() {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    Ok(model)
-}
-
 impl Parameters {
+    /// The prompts of a file that are answered.
+    ///
+    /// # Errors
+    /// If none is selected, or the file cannot be read.
+    pub(crate) fn prompts(&self, path: &Path) -> Result<Vec<Prompt>, StageError> {
+        let mut prompts = self.selection.of(path)?;
+        prompts.truncate(self.max_prompts.unwrap_or(usize::MAX));
+        Ok(prompts)
+    }
+
     fn sampling(&self) -> Sampling {
         let Self { temperature, top_k, top_p, min_p, repetition_penalty, max_new_tokens, .. } =
             *self;
@@ -271,8 +266,7 @@ impl From<GenerateError> for StageError {
 
 /// The selected prompts, encoded.
 fn asked(context: &Context, parameters: &Parameters) -> Result<Vec<Prompt>, StageError> {
-    let mut prompts = parameters.selection.of(&context.input_file("prompts", "prompts.jsonl")?)?;
-    prompts.truncate(parameters.max_prompts.unwrap_or(usize::MAX));
+    let mut prompts = parameters.prompts(&context.input_file("prompts", "prompts.jsonl")?)?;
     let empty: Vec<&Prompt> =
         prompts.iter().filter(|prompt| prompt.prompt.text().trim().is_empty()).collect();
     if let Some(first) = empty.first() {

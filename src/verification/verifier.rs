@@ -47,10 +47,10 @@ struct AskedClaim {
     tokens: Vec<Token>,
 }
 
-/// Verifies one claim. It is supported if a sentence of its topic's article (or, if it does not
-/// name its topic, of the article that it names at its beginning) states the same, and no sentence
-/// denies it. It is irrelevant without anything to verify or as no fact (`kind`), and unsupported
-/// otherwise. The evidence is the sentences with the most words in common.
+/// Verifies one claim. It is supported if a sentence of its topic's article (or, if it has no
+/// topic, of the article that its words name) states the same, and no sentence denies it. It is
+/// irrelevant without anything to verify or as no fact (`kind`), and unsupported otherwise, also if
+/// it is right about another subject. The evidence is the sentences with the most words in common.
 ///
 /// Where a topic is ambiguous, call [`Knowledge::settle_pages`] before: otherwise each claim's
 /// words choose its article.
@@ -82,31 +82,14 @@ pub fn verify_on_page(
         return Ok(Verdict::new(claim.id.clone(), FactLabel::Irrelevant, 0.0, Vec::new()));
     }
     let mut best = Best::default();
-    for (title, topic) in articles(claim, page, knowledge)? {
+    if let Some(title) = &page.found {
+        // A claim without a topic is about the article that its words name.
+        let is_named = page.how == PageMatch::Named;
+        let topic = Topic::new(if is_named { title } else { &claim.topic });
         let asked = asked(&claim.text, &topic);
-        let said = statements(&asked.tokens, &topic, None);
-        let passages = knowledge.passages(&title)?;
-        let pronouns = pronouns(&passages);
-        let stands = ["she", "he"].map(|pronoun| pronouns.contains(&pronoun));
-        let mut others = Others::default();
-        for passage in passages.iter() {
-            let support = match matching {
-                Matching::Exact => exact(&asked, passage, &topic),
-                Matching::Contained => {
-                    // After `Her daughter won.`, `She` may be the daughter.
-                    let of_others =
-                        pronouns.first().is_some_and(|pronoun| others.are_meant_by(pronoun));
-                    others.read(&passage.tokens, &topic, stands);
-                    contained(
-                        &asked,
-                        &said,
-                        passage,
-                        &topic,
-                        if of_others { &[] } else { pronouns },
-                    )
-                }
-            };
-            best.add(&asked, &title, passage, support);
+        let passages = knowledge.passages(title)?;
+        for (passage, support) in supports(&asked, &passages, &topic, matching) {
+            best.add(&asked, title, passage, support);
         }
     }
     // An exact match is a whole sentence of the knowledge.
@@ -114,32 +97,31 @@ pub fn verify_on_page(
     Ok(best.verdict(&claim.id, complete))
 }
 
-/// The articles that may cover a claim, each with its topic as its sentences mention it.
-fn articles(
-    claim: &Claim,
-    page: &Page,
-    knowledge: &Knowledge,
-) -> Result<Vec<(String, Topic)>, KnowledgeError> {
-    let mut found = Vec::new();
-    let mut is_named = false;
-    if let Some(title) = page.found.clone() {
-        // A claim without a topic is about the article that its words name.
-        if page.how == PageMatch::Named {
-            let topic = Topic::new(&title);
-            return Ok(vec![(title, topic)]);
-        }
-        let topic = Topic::new(&claim.topic);
-        let spelt = tokens(&claim.text);
-        is_named = (0..spelt.len()).any(|index| topic.mention(&spelt, index).is_some());
-        found.push((title, topic));
-    }
-    // A claim that names its topic is about it, even if another article is named too.
-    if !is_named {
-        let named = knowledge.title_in(&claim.text, false)?;
-        let named = named.filter(|title| found.iter().all(|(known, _)| known != title));
-        found.extend(named.map(|title| (title.clone(), Topic::new(&title))));
-    }
-    Ok(found)
+/// How far each sentence of an article states a claim.
+fn supports<'a>(
+    asked: &AskedClaim,
+    passages: &'a [Passage],
+    topic: &Topic,
+    matching: Matching,
+) -> Vec<(&'a Passage, Support)> {
+    let said = statements(&asked.tokens, topic, None);
+    let pronouns = pronouns(passages);
+    let stands = ["she", "he"].map(|pronoun| pronouns.contains(&pronoun));
+    let mut others = Others::default();
+    let support = |passage: &'a Passage| {
+        let support = match matching {
+            Matching::Exact => exact(asked, passage, topic),
+            Matching::Contained => {
+                // After `Her daughter won.`, `She` may be the daughter.
+                let of_others =
+                    pronouns.first().is_some_and(|pronoun| others.are_meant_by(pronoun));
+                others.read(&passage.tokens, topic, stands);
+                contained(asked, &said, passage, topic, if of_others { &[] } else { pronouns })
+            }
+        };
+        (passage, support)
+    };
+    passages.iter().map(support).collect()
 }
 
 fn asked(text: &str, topic: &Topic) -> AskedClaim {
@@ -406,6 +388,33 @@ mod tests {
             assert_eq!(judged(claim, Matching::Exact).0, FactLabel::Unsupported, "{claim}");
         }
         assert_eq!(judged("Where was Marie Curie born?", Matching::Exact).0, FactLabel::Irrelevant);
+    }
+
+    #[test]
+    fn a_claim_with_a_topic_is_read_in_the_topics_article_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("knowledge.db");
+        let articles = [
+            Article::new("Marie Curie", "Marie Curie was born in Warsaw."),
+            Article::new("Pierre Curie", "Pierre Curie was born in Paris. He met Marie Curie."),
+        ];
+        write(&path, articles).unwrap();
+        let knowledge = Knowledge::open(&path).unwrap();
+        for matching in [Matching::Exact, Matching::Contained] {
+            let label = |topic: &str, text: &str| {
+                let (topic, text) = (topic.to_owned(), text.to_owned());
+                let claim = Claim { id: "c".into(), topic, text, ..Claim::default() };
+                verify(&claim, &knowledge, matching).unwrap().verdict
+            };
+            let of_marie = "Marie Curie was born in Warsaw.";
+            assert_eq!(label("", of_marie), FactLabel::Supported);
+            assert_eq!(label("Marie Curie", of_marie), FactLabel::Supported);
+            for topic in ["Pierre Curie", "Irene Curie"] {
+                assert_eq!(label(topic, of_marie), FactLabel::Unsupported, "{topic}");
+            }
+            let of_pierre = "Pierre Curie was born in Paris.";
+            assert_eq!(label("Pierre Curie", of_pierre), FactLabel::Supported);
+        }
     }
 
     #[test]

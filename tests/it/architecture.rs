@@ -62,12 +62,13 @@ const STAGE: [&str; 14] = [
     "judge",
     "tuning",
 ];
-const PREFLIGHT: [&str; 11] = [
+const PREFLIGHT: [&str; 12] = [
     "recipe",
     "context",
     "stage_support",
     "stage",
     "model",
+    "facts",
     "world",
     "knowledge",
     "evaluation",

@@ -315,3 +315,92 @@ fn messages_show_no_secret_of_a_url() {
         }
     }
 }
+
+/// What `plan` says of the calls of each stage, and its lines for people.
+fn planned(recipe: &str, prompts: usize) -> (Vec<Value>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let prompt = |number: usize| {
+        json!({"id": number.to_string(), "prompt": "Who is Ada?", "topic": "Ada", "domain": "d"})
+    };
+    json_lines::write(&folder.path().join("prompts.jsonl"), (0..prompts).map(prompt)).unwrap();
+    fs::write(folder.path().join("articles.jsonl"), "{\"title\":\"Ada\",\"text\":\"Ada.\"}\n")
+        .unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama");
+    let recipe = recipe.replace("MODEL", &model.display().to_string());
+    fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let said = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
+        command.args(["plan", "r.toml", "--cache", "cache"]).args(arguments);
+        let done = command.current_dir(folder.path()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let plan: Value = serde_json::from_str(&said(&["--json"])).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    let calls = stages.iter().map(|stage| stage["calls"].clone());
+    (calls.filter(|calls| !calls.is_null()).collect(), said(&[]))
+}
+
+const PLANNED: &str = r#"
+name = "planned"
+[endpoint.judge]
+url = "http://127.0.0.1:9/v1"
+model = "m"
+input_price = 1
+output_price = 0
+[stage.answers]
+kind = "sample"
+model = { path = "MODEL" }
+prompts = { path = "prompts.jsonl" }
+num_samples = 4
+max_new_tokens = 200
+[stage.claims]
+kind = "extract"
+responses = "answers"
+by = "endpoint"
+endpoint = "judge"
+[stage.verdicts]
+kind = "verify"
+claims = "claims"
+knowledge = { path = "articles.jsonl" }
+by = "endpoint"
+endpoint = "judge"
+"#;
+
+#[test]
+fn calls_of_stages_whose_inputs_do_not_exist_are_estimated_with_what_that_rests_on() {
+    let (calls, said) = planned(PLANNED, 3);
+    let told: Vec<(u64, &str)> = calls
+        .iter()
+        .map(|calls| (calls["calls"].as_u64().unwrap(), calls["about"].as_str().unwrap()))
+        .collect();
+    let sentences = "3 prompts \u{d7} 4 responses \u{d7} 7 sentences";
+    assert_eq!(told, [(84, sentences), (370, &*format!("{sentences} \u{d7} 4.4 claims"))]);
+    let line = format!("about 84 calls of the endpoint `judge` (m), from {sentences}, which cost");
+    assert!(said.contains(&line), "{said}");
+    // Five passages of 256 tokens and the question, at one for a million tokens.
+    let cost = calls[1]["cost"].as_f64().unwrap() * 1e6 / 369.6;
+    assert!((1280.0..1480.0).contains(&cost), "{cost}");
+
+    let shorter = PLANNED.replace("max_new_tokens = 200", "max_new_tokens = 64");
+    let (calls, _) = planned(&shorter, 2);
+    assert_eq!(calls[0]["about"], "2 prompts \u{d7} 4 responses \u{d7} 2.5 sentences");
+    assert_eq!(calls[0]["calls"], 20);
+
+    let rules = PLANNED.replacen("by = \"endpoint\"\nendpoint = \"judge\"", "by = \"sentences\"", 1);
+    let (calls, _) = planned(&rules, 3);
+    assert_eq!((calls.len(), &calls[0]["about"]), (1, &json!(sentences)));
+
+    let later = PLANNED.replace("{ path = \"prompts.jsonl\" }", "\"made\"");
+    let facts = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/facts");
+    let later = format!(
+        "{later}\n[stage.made]\nkind = \"facts\"\n\
+        tables = [{{ path = \"{0}/countries.csv\" }}]\n\
+        phrases = [{{ path = \"{0}/countries.toml\" }}]\n",
+        facts.display()
+    );
+    let (calls, said) = planned(&later, 3);
+    assert!(calls.iter().all(|calls| calls["calls"].is_null()), "{calls:?}");
+    let line = "calls of the endpoint `judge` (m): unknown until `made` has run";
+    assert_eq!(said.matches(line).count(), 2, "{said}");
+}

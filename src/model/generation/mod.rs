@@ -13,4 +13,4 @@ pub use answer::{GeneratedAnswer, GenerationEvent, Request};
 pub use error::GenerateError;
 pub use generate::Generator;
 pub use sampling::Sampling;
-pub use stop::Stops;
+pub use stop::{EndOfLines, Stops};

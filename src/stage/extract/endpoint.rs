@@ -12,13 +12,17 @@ use crate::{
         Call, Client, ENDPOINT, Endpoint, EndpointError, FinishReason, NamedEndpoint, Reply,
     },
     prompting::{ClaimAnswer, ClaimRequest},
-    rows::{Claim, Response},
+    rows::{Claim, Finish, Response, ResponseId},
     stage_support::endpoint_field,
 };
 
 /// What makes answers readable.
 const HELP: &str = "a larger model, longer answers (`max_claim_tokens`, less reasoning by \
     `extra_body`) or `parse_retries`";
+
+/// What makes prompts fit a context.
+const SHORTER: &str = "a longer context of the server, lower `max_claim_tokens`, \
+    `fixed_demonstrations` or `sentences_before` may help";
 
 /// Parameters of `by = "endpoint"`.
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
@@ -45,6 +49,23 @@ impl EndpointParameters {
     }
 }
 
+/// A response of seven sentences with 110 letters each: the mean of biographies by language models.
+pub(super) fn usual_response() -> Response {
+    let sentence = "She was born in a small town in the north of the country, and studied law at \
+        its university until May of 1990. ";
+    Response {
+        id: ResponseId::of_sample("usual", 0),
+        prompt_id: String::new(),
+        sample: 0,
+        topic: "Ada Quill".to_owned(),
+        domain: String::new(),
+        split: String::new(),
+        prompt: "Tell me about Ada Quill.".into(),
+        output: sentence.repeat(7),
+        finish: Finish::Stop,
+    }
+}
+
 /// The claims of responses.
 ///
 /// # Errors
@@ -58,40 +79,68 @@ pub(super) fn claims(
     let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let prompts = few_shot.prompts(context, named.table.chats())?;
     let client = Client::open(named, &context.store, &context.seed)?;
-    let mut asked = BTreeSet::new();
-    let found =
-        prompts.claims(responses, |requests| ask(context, &client, requests, &mut asked))?;
-    context.note(client.tally().to_string());
+    let mut asker = SentenceAsker { context, client, asked: BTreeSet::new(), beyond: Vec::new() };
+    let found = prompts.claims(responses, |requests| asker.ask(requests))?;
+    context.note(asker.client.tally().to_string());
+    if let Some(first) = asker.beyond.first() {
+        context.warn(format!(
+            "{} of {} sentences, such as {first}, exceed the context of the endpoint's model with \
+            their prompt and claims, and are claims as they stand; {SHORTER}",
+            asker.beyond.len(),
+            found.sentences
+        ));
+    }
     report_answers(context, &found, HELP);
     Ok(found.claims)
 }
 
-/// The answers to requests. Those of the first round must be answered. A repetition has no answer
-/// if the server does not accept it, such as an answer longer than its context, or if it is a call
-/// of an earlier round: `extra_body` may fix the length, and the log would repeat its answer.
-fn ask(
-    context: &Context,
-    client: &Client,
-    requests: &[ClaimRequest],
-    asked: &mut BTreeSet<Digest>,
-) -> Result<Vec<Option<ClaimAnswer>>, EndpointError> {
-    let calls: Vec<Call> =
-        requests.iter().map(|request| call(client.endpoint(), request)).collect();
-    let is_new: Vec<bool> = calls.iter().map(|call| !asked.contains(call.key())).collect();
-    let new = calls.into_iter().zip(&is_new).filter_map(|(call, new)| new.then_some(call));
-    let new: Vec<Call> = new.collect();
-    let total = new.len() as u64;
-    let progress = |done: usize| context.progress(done as u64, total.max(done as u64), "calls");
-    let replies: Vec<Option<Reply>> = match asked.is_empty() {
-        true => client.ask(&new, &progress)?.into_iter().map(Some).collect(),
-        false => client.ask_what_is_accepted(&new, &progress)?,
-    };
-    asked.extend(new.iter().map(Call::key));
-    let mut answers = replies.into_iter().map(|reply| {
-        let Reply { text, finish, .. } = reply?;
-        Some(ClaimAnswer { text, is_cut: finish == FinishReason::Length })
-    });
-    Ok(is_new.into_iter().map(|new| if new { answers.next().flatten() } else { None }).collect())
+/// Asks for the claims of sentences.
+struct SentenceAsker<'a> {
+    context: &'a Context,
+    client: Client,
+    /// Keys of the calls so far.
+    asked: BTreeSet<Digest>,
+    /// Labels of the sentences that exceed the model's context.
+    beyond: Vec<String>,
+}
+
+impl SentenceAsker<'_> {
+    /// The answers to requests. Those of the first round must be answered, unless they exceed the
+    /// model's context. A repetition has no answer if the server does not accept it, or if it is a
+    /// call of an earlier round: `extra_body` may fix the length, and the log would repeat its
+    /// answer.
+    fn ask(
+        &mut self,
+        requests: &[ClaimRequest],
+    ) -> Result<Vec<Option<ClaimAnswer>>, EndpointError> {
+        let table = self.client.endpoint();
+        let calls: Vec<Call> = requests.iter().map(|request| call(table, request)).collect();
+        let is_new: Vec<bool> = calls.iter().map(|call| !self.asked.contains(call.key())).collect();
+        let new = calls.into_iter().zip(&is_new).filter_map(|(call, new)| new.then_some(call));
+        let new: Vec<Call> = new.collect();
+        let total = new.len() as u64;
+        let progress =
+            |done: usize| self.context.progress(done as u64, total.max(done as u64), "calls");
+        let replies = match self.asked.is_empty() {
+            true => self.client.ask_what_fits(&new, &progress)?,
+            false => self.client.ask_what_is_accepted(&new, &progress)?,
+        };
+        if self.asked.is_empty() {
+            let long = requests.iter().zip(&replies).filter(|(_, reply)| reply.is_none());
+            self.beyond.extend(long.map(|(request, _)| request.label.clone()));
+            if self.beyond.len() == new.len() {
+                // Nothing fits, which the server explains best.
+                self.client.ask(&new[..new.len().min(1)], &|_| ())?;
+            }
+        }
+        self.asked.extend(new.iter().map(Call::key));
+        let mut answers = replies.into_iter().map(|reply| {
+            let Reply { text, finish, .. } = reply?;
+            Some(ClaimAnswer { text, is_cut: finish == FinishReason::Length })
+        });
+        let answered = |new: bool| if new { answers.next().flatten() } else { None };
+        Ok(is_new.into_iter().map(answered).collect())
+    }
 }
 
 fn call(table: &Endpoint, request: &ClaimRequest) -> Call {
@@ -226,6 +275,38 @@ mod tests {
             let texts: Vec<&str> = claims.iter().map(|claim| &*claim.text).collect();
             assert_eq!(texts, ["She sang."], "the sentence as it stands");
         }
+    }
+
+    #[test]
+    fn sentences_beyond_the_context_are_counted_claims_and_other_refusals_end_the_stage() {
+        type Refuse = fn(&str) -> Option<&'static str>;
+        fn extracted(refuses: Refuse) -> Result<(Vec<String>, String), StageError> {
+            let server = Server::start(move |asked| match refuses(&last(asked)) {
+                None => Reaction::json(200, &chat("- Ada Quill sang.")),
+                Some(message) => Reaction::json(400, &json!({"error": {"message": message}})),
+            });
+            let folder = tempfile::tempdir().unwrap();
+            let path = responses(folder.path());
+            let parameters = json!({"by": "endpoint", "endpoint": table(&server.url)});
+            let store = folder.path().join("store");
+            let trial = Trial { store, ..Trial::new(&[("responses", path.as_path())], parameters) };
+            let (notes, warnings) = trial.said(&KIND, folder.path(), run)?;
+            let claims: Vec<Claim> =
+                json_lines::read_rows(&folder.path().join("claims.jsonl")).unwrap();
+            let texts = claims.into_iter().map(|claim| claim.text).collect();
+            Ok((texts, [notes, warnings].concat().join("\n")))
+        }
+        const LONG: &str = "the request exceeds the available context size";
+        let (texts, said) =
+            extracted(|text| text.contains("Sentence: Ada Quill was").then_some(LONG)).unwrap();
+        assert_eq!(texts[0], "Ada Quill was a poet and baker.");
+        assert_eq!(texts.len(), 3, "{texts:?}");
+        let counted = "1 of 3 sentences, such as sentence 1 of `a#0`, exceed the context";
+        assert!(said.contains(counted) && said.contains("2 calls asked"), "{said}");
+        let error = extracted(|_| Some(LONG)).unwrap_err().to_string();
+        assert!(error.contains("sentence 1 of `a#0`: status 400: the request exceeds"), "{error}");
+        let error = extracted(|_| Some("bad field")).unwrap_err().to_string();
+        assert!(error.contains("status 400: bad field"), "{error}");
     }
 
     #[test]

@@ -25,10 +25,11 @@ use crate::{
 /// values, subjects in any position; claims carry their topic. 3: a pronoun after a sentence about
 /// kin or a friend does not refer to the topic. 4: several claims per sentence, with their pieces,
 /// kinds and repetitions. 5: the words that choose a prompt's nearest demonstration are those of
-/// retrieval. 6: by a local model too; every special token of its tokenizer is plain text.
+/// retrieval. 6: by a local model too; every special token of its tokenizer is plain text. 7: the
+/// answer of a local model ends where it repeats a line.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "extract",
-    version: 6,
+    version: 7,
     about: "Extract claims from responses, each understandable on its own.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Responses."),
@@ -113,6 +114,15 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
         }
         Extractor::Clauses | Extractor::Sentences | Extractor::Model => Ok(Vec::new()),
     }
+}
+
+/// Calls for the sentences of a usual response.
+///
+/// # Errors
+/// If the prompt cannot be read.
+pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { endpoint, few_shot, .. } = context.parameters()?;
+    endpoint.calls(context, &few_shot, &[endpoint::usual_response()])
 }
 
 /// Writes `claims.jsonl`.

@@ -5,4 +5,4 @@ mod few_shot;
 mod frame;
 mod model;
 
-pub(super) use frame::{KIND, endpoint_calls, run};
+pub(super) use frame::{KIND, endpoint_calls, run, usual_calls};

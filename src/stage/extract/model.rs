@@ -9,16 +9,13 @@ use super::few_shot::{FewShotParameters, report_answers};
 use crate::{
     context::{Context, StageError},
     model::{
-        Adapter, DTYPES, Encoder, GenerateError, GenerationEvent, Generator, Placement, Request,
-        Sampling, Stops, Transformer,
+        DTYPES, Encoder, GenerateError, GenerationEvent, Generator, Request, Sampling, Stops,
+        Transformer,
     },
-    prompting::{ClaimAnswer, ClaimRequest},
+    prompting::{ClaimAnswer, ClaimRequest, repeated_line},
     recipe::schema::{Chosen, Declared, Mismatch},
     rows::{Claim, Finish, Response, Row},
-    stage_support::{
-        kept_rows::KeptRows,
-        model_remarks::{warn_of_adapter, warn_of_model},
-    },
+    stage_support::{kept_rows::KeptRows, loaded_model::LoadedModel},
 };
 
 /// Parameters of `by = "model"`. Their names are their own, since `evaluate` samples from another
@@ -73,7 +70,8 @@ pub(super) fn claims(
     responses: &[Response],
 ) -> Result<Vec<Claim>, StageError> {
     let mut prompts = few_shot.prompts(context, parameters.extractor_chat_template)?;
-    let (model, encoder) = load(context, parameters)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, INPUTS, &parameters.extractor_dtype)?;
     prompts.few_shot = prompts.few_shot.with_special_tokens(encoder.tokenizer.special_texts());
     let mut extractor = AskedExtractor {
         context,
@@ -83,31 +81,17 @@ pub(super) fn claims(
         kept: KeptRows::open(&context.checkpoint.join("answers"), "answers")?,
         asked: BTreeSet::new(),
         misfits: BTreeSet::new(),
+        loops: 0,
         done: 0,
     };
     let found = prompts.claims(responses, |requests| extractor.answers(requests))?;
     extractor.warn_of_misfits(found.sentences);
+    if extractor.loops > 0 {
+        let loops = extractor.loops;
+        context.note(format!("{loops} answers repeat a line of their list, and end before it"));
+    }
     report_answers(context, &found, HELP);
     Ok(found.claims)
-}
-
-fn load(
-    context: &Context,
-    parameters: &ExtractorParameters,
-) -> Result<(Transformer, Encoder), StageError> {
-    let directory = context.input("extractor")?;
-    let place = Placement::named(context.device, &parameters.extractor_dtype)
-        .map_err(StageError::doing("use the device"))?;
-    let mut model =
-        Transformer::load(directory, &place).map_err(StageError::doing("load the extractor"))?;
-    if let Some(adapter) = context.inputs("extractor_adapter").next() {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    let encoder = Encoder::load(directory, &model.config)
-        .map_err(StageError::doing("load the extractor's tokenizer"))?;
-    warn_of_model(context, directory, &encoder)?;
-    warn_of_adapter(context, "extractor_adapter", directory)?;
-    Ok((model, encoder))
 }
 
 /// A model that is asked for claims, with its answers so far.
@@ -121,6 +105,8 @@ struct AskedExtractor<'a> {
     asked: BTreeSet<String>,
     /// Labels of the sentences whose prompt or answer does not fit the model's context.
     misfits: BTreeSet<String>,
+    /// Number of answers that repeated a line and were ended there.
+    loops: usize,
     /// Number of the prompts with an answer.
     done: u64,
 }
@@ -132,6 +118,8 @@ struct KeptAnswer {
     id: String,
     text: String,
     is_cut: bool,
+    /// Whether it repeated a line and was ended there.
+    is_loop: bool,
 }
 
 impl Row for KeptAnswer {
@@ -220,8 +208,9 @@ impl AskedExtractor<'_> {
         Ok(ids.iter().map(|id| self.kept_answer(id.as_deref()?)).collect())
     }
 
-    fn kept_answer(&self, id: &str) -> Option<ClaimAnswer> {
-        let KeptAnswer { text, is_cut, .. } = self.kept.get(id)?;
+    fn kept_answer(&mut self, id: &str) -> Option<ClaimAnswer> {
+        let KeptAnswer { text, is_cut, is_loop, .. } = self.kept.get(id)?;
+        self.loops += usize::from(*is_loop);
         Some(ClaimAnswer { text: text.clone(), is_cut: *is_cut })
     }
 
@@ -266,7 +255,7 @@ impl AskedExtractor<'_> {
             sampling: Sampling { temperature: 0.0, max_new, ..Sampling::default() },
             batch: self.parameters.extractor_batch_size,
             seed: self.context.seed.clone(),
-            stops: Some(Stops::new(&self.encoder.tokenizer, &stop)),
+            stops: Some(Stops::new(&self.encoder.tokenizer, &stop).with_end(repeated_line)),
             share_beginning: true,
         };
         self.report_progress();
@@ -283,10 +272,12 @@ impl AskedExtractor<'_> {
             };
             let prompt = &requests[answer.request].prompt;
             let text = stops.text(prompt, &answer.tokens);
-            let text = text.map_err(StageError::doing("write an answer"))?.trim().to_owned();
+            let text = text.map_err(StageError::doing("write an answer"))?;
+            let end = repeated_line(&text);
+            let text = text[..end.unwrap_or(text.len())].trim().to_owned();
             let is_cut = answer.finish == Finish::Length;
             let id = id_of(prompt, self.room(prompt, max_new));
-            self.kept.add(KeptAnswer { id, text, is_cut })?;
+            self.kept.add(KeptAnswer { id, text, is_cut, is_loop: end.is_some() })?;
             self.done += 1;
             self.report_progress();
             Ok(())
@@ -472,21 +463,14 @@ mod tests {
     /// attention and feed-forward layers are 0, and the output layer is the table of successors.
     fn write_successors(folder: &Path, tokenizer: &Tokenizer, chain: &[u32]) {
         let size = tokenizer.vocab_size();
-        let square = |ones: &dyn Fn(usize) -> Option<usize>| {
-            let mut values = vec![0.0f32; size * size];
-            (0..size)
-                .filter_map(|row| Some(row * size + ones(row)?))
-                .for_each(|at| values[at] = 1.0);
-            values
-        };
-        let before = |token: usize| {
-            let place = chain.iter().skip(1).position(|next| *next as usize == token)?;
-            Some(chain[place] as usize)
-        };
+        let mut identity = vec![0.0f32; size * size];
+        (0..size).for_each(|at| identity[at * size + at] = 1.0);
+        let mut output = vec![0.0f32; size * size];
+        chain.windows(2).for_each(|pair| output[pair[1] as usize * size + pair[0] as usize] = 1.0);
         let block = "model.layers.0";
         let mut tensors: Vec<(String, Vec<usize>, Vec<f32>)> = vec![
-            ("model.embed_tokens.weight".to_owned(), vec![size, size], square(&Some)),
-            ("lm_head.weight".to_owned(), vec![size, size], square(&before)),
+            ("model.embed_tokens.weight".to_owned(), vec![size, size], identity),
+            ("lm_head.weight".to_owned(), vec![size, size], output),
         ];
         for (name, rows, columns) in [
             ("self_attn.q_proj", 8, size),
@@ -536,8 +520,9 @@ mod tests {
         let chain =
             [tokens(&tokenizer, "Facts:\n"), tokens(&tokenizer, answer), tokens(&tokenizer, then)];
         let chain: Vec<u32> = chain.concat();
-        let distinct: BTreeSet<&u32> = chain.iter().collect();
-        assert_eq!(distinct.len(), chain.len(), "each token has one successor");
+        let successors: BTreeSet<&[u32]> = chain.windows(2).collect();
+        let followed: BTreeSet<u32> = chain.windows(2).map(|pair| pair[0]).collect();
+        assert_eq!(successors.len(), followed.len(), "each token has one successor");
         let folder = asked();
         let model = folder.path().join("model");
         write_successors(&model, &tokenizer, &chain);
@@ -578,6 +563,19 @@ mod tests {
             context of 1024 tokens";
         assert!(found.said.contains(said), "{}", found.said);
         assert!(!found.said.contains("asked for again"));
+    }
+
+    #[test]
+    fn an_answer_that_repeats_a_line_ends_there_in_any_batch() {
+        for size in [1, 2, 8] {
+            let change = json!({"max_claim_tokens": 64, "extractor_batch_size": size});
+            let found = answered("- Ada sang.\n", "", change);
+            assert_eq!(found.texts(), ["Ada sang."; 4], "{}", found.said);
+            let kept = r#""text":"- Ada sang.","is_cut":false,"is_loop":true"#;
+            assert!(found.answers.iter().all(|line| line.contains(kept)), "{:?}", found.answers);
+            assert!(found.said.contains("4 answers repeat a line of their list"), "{}", found.said);
+            assert!(!found.said.contains("asked for again") && !found.said.contains("readable"));
+        }
     }
 
     #[test]

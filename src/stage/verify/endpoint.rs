@@ -1,17 +1,22 @@
 //! `by = "endpoint"`: log-odds of True against False after passages and claim, by a language model
 //! behind an endpoint.
 
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{decision::Decision, reading::ClaimReading, source::PassageSource, task::VerifyTask};
 use crate::{
-    context::StageError,
+    context::{Context, StageError},
     digest::digest_value,
     endpoint::{Call, Client, ENDPOINT, Endpoint, NamedEndpoint, Odds, Reply},
     knowledge::RetrievalSettings,
     prompting::ClaimQuestion,
-    rows::{Content, FactLabel, Verdict},
+    rows::{Claim, Content, Evidence, FactLabel, Verdict},
     stage_support::endpoint_field,
 };
 
@@ -33,30 +38,88 @@ const DENIALS: [&str; 4] = ["not", "cannot", "unknown", "information"];
 /// Probability of a claim on which no answer decides.
 const EVEN: f64 = 0.5;
 
-/// The claims of a task as they are asked about.
-struct ClaimCalls<'a> {
-    readings: Vec<ClaimReading<'a>>,
-    /// Of the readings that are asked about, in their order.
-    calls: Vec<Call>,
+/// Asks about claims.
+struct ClaimAsker<'a> {
+    task: &'a VerifyTask<'a>,
+    named: &'a NamedEndpoint,
+    question: &'a ClaimQuestion,
 }
 
-impl<'a> ClaimCalls<'a> {
-    fn new(
-        task: &VerifyTask<'a>,
-        source: &'a PassageSource,
-        table: &Endpoint,
-        question: &ClaimQuestion,
-    ) -> Result<Self, StageError> {
-        let readings = ClaimReading::all(task, source)?;
-        let call = |reading: &ClaimReading<'_>| {
-            let claim = reading.claim;
-            let text = question.ask(&claim.topic, reading.passages(), &claim.text);
-            let label = format!("claim `{}`", claim.id);
-            Call::new(table, label, &Content::Text(text), MAX_TOKENS).with_log_probs(table)
-        };
-        let asked = readings.iter().filter(|reading| reading.is_asked());
-        let calls = asked.map(call).collect();
-        Ok(Self { readings, calls })
+impl ClaimAsker<'_> {
+    fn call(&self, claim: &Claim, passages: &[Evidence]) -> Call {
+        let table = &self.named.table;
+        let text = self.question.ask(&claim.topic, passages, &claim.text);
+        let label = format!("claim `{}`", claim.id);
+        Call::new(table, label, &Content::Text(text), MAX_TOKENS).with_log_probs(table)
+    }
+
+    /// The answers on the readings that are asked about. One that exceeds the model's context is
+    /// asked about again with one passage less; there is none where even one is too long.
+    fn replies(&self, readings: &mut [ClaimReading<'_>]) -> Result<ClaimReplies, StageError> {
+        let context = self.task.context;
+        let client = Client::open(self.named, &context.store, &context.seed)?;
+        let asked = readings.iter().enumerate().filter(|(_, reading)| reading.is_asked());
+        let mut pending: Vec<usize> = asked.map(|(index, _)| index).collect();
+        let total = pending.len();
+        let mut found = ClaimReplies::default();
+        let mut shortened = BTreeSet::new();
+        while !pending.is_empty() {
+            let asked = pending.iter().map(|index| &readings[*index]);
+            let calls: Vec<Call> =
+                asked.map(|reading| self.call(reading.claim, reading.passages())).collect();
+            let before = (total - pending.len()) as u64;
+            let progress =
+                |done: usize| context.progress(before + done as u64, total as u64, "calls");
+            let replies = client.ask_what_fits(&calls, &progress)?;
+            let mut longer = Vec::new();
+            for (index, reply) in mem::take(&mut pending).into_iter().zip(replies) {
+                match reply {
+                    Some(reply) => drop(found.by_reading.insert(index, reply)),
+                    None if readings[index].drop_worst() => longer.push(index),
+                    None => found.beyond.push(index),
+                }
+            }
+            if longer.is_empty() && found.by_reading.is_empty() {
+                // Nothing fits, which the server explains best.
+                client.ask(&calls[..1], &|_| ())?;
+            }
+            shortened.extend(&longer);
+            pending = longer;
+        }
+        context.note(client.tally().to_string());
+        found.tell_of_long_ones(&shortened, readings, context);
+        Ok(found)
+    }
+}
+
+/// The answers on claims, and the claims without one.
+#[derive(Default)]
+struct ClaimReplies {
+    /// By the index of their readings.
+    by_reading: BTreeMap<usize, Reply>,
+    /// Readings that exceed the model's context with a single passage.
+    beyond: Vec<usize>,
+}
+
+impl ClaimReplies {
+    fn tell_of_long_ones(
+        &self,
+        shortened: &BTreeSet<usize>,
+        readings: &[ClaimReading<'_>],
+        context: &Context,
+    ) {
+        let long: BTreeSet<usize> = shortened.iter().chain(&self.beyond).copied().collect();
+        let Some(first) = long.first() else { return };
+        let (count, beyond) = (long.len(), self.beyond.len());
+        context.warn(format!(
+            "{count} of {} claims, such as `{}`, exceed the context of the endpoint's model with \
+            their passages: {} are asked about with fewer passages, {beyond} exceed it with one \
+            and are undecided; a longer context of the server, or fewer and shorter `passages`, \
+            may help",
+            self.by_reading.len() + beyond,
+            readings[*first].claim.id,
+            count - beyond,
+        ));
     }
 }
 
@@ -68,44 +131,60 @@ impl EndpointVerifierParameters {
     pub(super) fn calls(&self, task: &VerifyTask<'_>) -> Result<Vec<Call>, StageError> {
         let named = endpoint_field::given(self.endpoint.as_ref())?;
         let source = PassageSource::open(task, RetrievalSettings::default())?;
-        Ok(ClaimCalls::new(task, &source, &named.table, &task.question()?)?.calls)
+        let asker = ClaimAsker { task, named, question: &task.question()? };
+        let readings = ClaimReading::all(task, &source)?;
+        let asked = readings.iter().filter(|reading| reading.is_asked());
+        Ok(asked.map(|reading| asker.call(reading.claim, reading.passages())).collect())
+    }
+
+    /// The call for a usual claim with as many and as long passages as it can have.
+    ///
+    /// # Errors
+    /// If the prompt cannot be read.
+    pub(super) fn usual_calls(&self, task: &VerifyTask<'_>) -> Result<Vec<Call>, StageError> {
+        let named = endpoint_field::given(self.endpoint.as_ref())?;
+        let RetrievalSettings { num_passages, max_passage_tokens, .. } = Default::default();
+        // English has four letters a token.
+        let passage = Evidence::new("Ada Quill", &"and ".repeat(max_passage_tokens));
+        let text = "Ada Quill was born in a small town in 1967.".to_owned();
+        let claim = Claim { topic: "Ada Quill".to_owned(), text, ..Claim::default() };
+        let asker = ClaimAsker { task, named, question: &task.question()? };
+        Ok(vec![asker.call(&claim, &vec![passage; num_passages])])
     }
 }
 
-/// Verdicts by an endpoint. A claim without passages is unsupported, and not asked about.
+/// Verdicts by an endpoint. A claim without passages is unsupported, and not asked about; one that
+/// exceeds the model's context is undecided.
 ///
 /// # Errors
-/// If the endpoint does not answer or leaves out log-probabilities, or if the prompt or the
-/// passages cannot be read.
+/// If the endpoint does not answer or leaves out log-probabilities, if no claim fits its context,
+/// or if the prompt or the passages cannot be read.
 pub(super) fn verdicts(
     task: &VerifyTask<'_>,
     parameters: &EndpointVerifierParameters,
 ) -> Result<Vec<Verdict>, StageError> {
-    let context = task.context;
     let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let question = task.question()?;
     let verifier = identity(named, &question);
     let decision = Decision::new(task.context, task.rule, &verifier)?;
     let source = PassageSource::open(task, RetrievalSettings::default())?;
-    let ClaimCalls { readings, calls } = ClaimCalls::new(task, &source, &named.table, &question)?;
-    let client = Client::open(named, &context.store, &context.seed)?;
-    let total = calls.len() as u64;
-    let replies = client.ask(&calls, &|done| context.progress(done as u64, total, "calls"))?;
-    context.note(client.tally().to_string());
-    let said: Vec<ClaimReply> = replies.iter().map(ClaimReply::of).collect();
-    ReplyCounts::of(&said).tell(task, &named.table);
-    let mut said = said.into_iter();
-    let found = readings.iter().map(|reading| {
-        let answer = if reading.is_asked() { said.next() } else { None };
-        match answer {
-            Some(ClaimReply::Odds(odds)) => {
-                decision.made(reading.with_log_odds(odds.log_odds, &verifier))
-            }
-            Some(ClaimReply::Text { label, .. }) => {
-                reading.labelled(label, probability(label), &verifier)
-            }
-            None => reading.unasked(&verifier),
+    let mut readings = ClaimReading::all(task, &source)?;
+    let asker = ClaimAsker { task, named, question: &question };
+    let replies = asker.replies(&mut readings)?;
+    let said: BTreeMap<usize, ClaimReply> =
+        replies.by_reading.iter().map(|(index, reply)| (*index, ClaimReply::of(reply))).collect();
+    ReplyCounts::of(said.values()).tell(task, &named.table);
+    let found = readings.iter().enumerate().map(|(index, reading)| match said.get(&index) {
+        Some(ClaimReply::Odds(odds)) => {
+            decision.made(reading.with_log_odds(odds.log_odds, &verifier))
         }
+        Some(ClaimReply::Text { label, .. }) => {
+            reading.labelled(*label, probability(*label), &verifier)
+        }
+        None if replies.beyond.contains(&index) => {
+            reading.labelled(FactLabel::Undecided, EVEN, &verifier)
+        }
+        None => reading.unasked(&verifier),
     });
     Ok(found.collect())
 }
@@ -180,9 +259,10 @@ struct ReplyCounts {
 }
 
 impl ReplyCounts {
-    fn of(said: &[ClaimReply]) -> Self {
-        let mut counts = Self { answers: said.len(), ..Self::default() };
+    fn of<'a>(said: impl Iterator<Item = &'a ClaimReply>) -> Self {
+        let mut counts = Self::default();
         for said in said {
+            counts.answers += 1;
             match *said {
                 ClaimReply::Odds(odds) => {
                     counts.bounds += usize::from(odds.is_bound);
@@ -231,12 +311,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        context::{
-            Context,
-            test_support::{self, Trial},
-        },
+        context::test_support::{self, Trial},
         endpoint::server::{Asked, Reaction, Server, chat, chat_of},
-        rows::{Claim, ClaimKind, PageMatch, json_lines},
+        rows::{ClaimKind, PageMatch, json_lines},
         stage::verify::{KIND, endpoint_calls, run},
     };
 
@@ -361,6 +438,81 @@ mod tests {
         let other = trial(folder.path(), only, &[("verifier_prompt", &prompt)]);
         let error = other.run(&KIND, &again, run).unwrap_err().to_string();
         assert!(error.contains("`judge` lacks 2 of 2 calls (first: for claim `0`)"), "{error}");
+    }
+
+    #[test]
+    fn claims_beyond_the_context_are_asked_about_with_fewer_passages_or_undecided() {
+        let server = Server::start(|asked| {
+            let text = asked.body["messages"][0]["content"].as_str().unwrap();
+            let is_long = claim(asked).len() > 100 || text.matches("long").count() > 40;
+            match is_long {
+                true => Reaction::json(
+                    400,
+                    &json!({"error": {"message": "too many", "code": "context_length_exceeded"}}),
+                ),
+                false => Reaction::json(200, &chat_of(&[&[("True", 0.8), ("False", 0.2)]])),
+            }
+        });
+        let endless = format!("Ada sang {}.", "and sang ".repeat(20));
+        let folder = written(&[
+            ("Ada", "Ada was born in London."),
+            ("Ada", &endless),
+            ("Bob", "Bob sang all day."),
+        ]);
+        let passage = |count: usize| json!({"title": "P", "text": "long ".repeat(count)});
+        let page = |asked: &str| json!({"asked": asked, "title": asked, "how": "exact"});
+        let given = [
+            json!({"claim_id": "0", "page": page("Ada"), "passages": [passage(9)]}),
+            json!({"claim_id": "1", "page": page("Ada"), "passages": [passage(1), passage(1)]}),
+            json!({"claim_id": "2", "page": page("Bob"), "passages": vec![passage(15); 4]}),
+        ];
+        let passages = folder.path().join("passages.jsonl");
+        json_lines::write(&passages, given).unwrap();
+        let claims = folder.path().join("claims.jsonl");
+        let judged = |endpoint: Value, output: &Path| {
+            let inputs = [("claims", claims.as_path()), ("passages", passages.as_path())];
+            let parameters = json!({"by": "endpoint", "endpoint": endpoint});
+            let store = folder.path().join("store");
+            Trial { store, ..Trial::new(&inputs, parameters) }.said(&KIND, output, run)
+        };
+        let (notes, warnings) = judged(table(&server.url), folder.path()).unwrap();
+        assert_eq!(
+            warnings,
+            ["2 of 3 claims, such as `1`, exceed the context of the endpoint's model with their \
+            passages: 1 are asked about with fewer passages, 1 exceed it with one and are \
+            undecided; a longer context of the server, or fewer and shorter `passages`, may help"]
+        );
+        assert_eq!(notes[1], "2 claims supported, 0 unsupported, 0 irrelevant, 1 undecided");
+        let found = rows(folder.path());
+        let told: Vec<_> = found.iter().map(|row| (row.verdict, row.evidence.len())).collect();
+        use FactLabel::{Supported, Undecided};
+        assert_eq!(told, [(Supported, 1), (Undecided, 1), (Supported, 2)]);
+        assert_eq!((found[1].probability, found[1].log_odds), (0.5, None));
+        drop(server);
+        let mut only = table("http://127.0.0.1:9");
+        only["table"]["replay"] = json!("only");
+        let again = folder.path().join("again");
+        judged(only, &again).unwrap();
+        assert_eq!(rows(&again), found);
+    }
+
+    #[test]
+    fn a_context_that_no_claim_fits_ends_the_stage_as_other_refusals_do() {
+        for (message, word) in [
+            ("This model's maximum context length is 9 tokens.", "maximum context length is 9"),
+            ("top_logprobs must be 0", "top_logprobs must be 0"),
+        ] {
+            let server = Server::start(move |asked| match claim(asked).contains("1852") {
+                true if message.starts_with("top") => {
+                    Reaction::json(200, &chat_of(&[&[("True", 0.8), ("False", 0.2)]]))
+                }
+                _ => Reaction::json(400, &json!({"error": {"message": message}})),
+            });
+            let folder = written(&[("Ada", "Ada died in 1852."), ("Ada", "Ada died in 1853.")]);
+            let trial = trial(folder.path(), table(&server.url), &[]);
+            let error = trial.run(&KIND, folder.path(), run).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        }
     }
 
     #[test]

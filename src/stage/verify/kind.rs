@@ -32,10 +32,10 @@ use super::{
 /// with undecided claims; claims that are no facts are irrelevant. 5: a model's name in verdicts
 /// follows from its adapter's configuration and its chat template too. 6: rules read the article
 /// that the claims of an ambiguous topic choose. 7: by an endpoint; the budget of all
-/// passages has a name of its own.
+/// passages has a name of its own. 8: rules read no other article than the topic's.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "verify",
-    version: 7,
+    version: 8,
     about: "Verify each claim by its topic's article in the knowledge, or by retrieved passages.",
     inputs: &[
         Input::one("claims", &CLAIMS, "Claims."),
@@ -167,6 +167,15 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
     }
     let claims: Vec<Claim> = context.rows("claims")?;
     endpoint.calls(&VerifyTask { context, claims: &claims, rule })
+}
+
+/// Calls for a usual claim.
+///
+/// # Errors
+/// If the prompt cannot be read.
+pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, StageError> {
+    let Parameters { rule, endpoint, .. } = context.parameters()?;
+    endpoint.usual_calls(&VerifyTask { context, claims: &[], rule })
 }
 
 /// Writes `verdicts.jsonl`.

@@ -11,4 +11,4 @@ mod task;
 mod words;
 
 pub(super) use decision::{Decision, DecisionRule};
-pub(super) use kind::{KIND, endpoint_calls, run, summary};
+pub(super) use kind::{KIND, endpoint_calls, run, summary, usual_calls};

@@ -9,14 +9,11 @@ use crate::{
     context::{Context, StageError},
     judge::{ClaimWithPassages, Judge, JudgeError, JudgedUnit},
     knowledge::RetrievalSettings,
-    model::{Adapter, DTYPES, Encoder, Placement, Transformer},
+    model::{Adapter, DTYPES, Encoder, Transformer},
     prompting::ClaimQuestion,
     recipe::schema::{Chosen, Declared, Mismatch},
     rows::Verdict,
-    stage_support::{
-        kept_rows::KeptRows,
-        model_remarks::{warn_of_adapter, warn_of_model},
-    },
+    stage_support::{kept_rows::KeptRows, loaded_model::LoadedModel},
 };
 
 /// Parameters of `by = "model"`. Their names are their own, since `evaluate` samples from another
@@ -154,21 +151,11 @@ fn judged(
 
 fn load(task: &VerifyTask<'_>, parameters: &ModelParameters) -> Result<LoadedVerifier, StageError> {
     let context = task.context;
-    let directory = context.input("verifier")?;
-    let place = Placement::named(context.device, &parameters.verifier_dtype)
-        .map_err(StageError::doing("use the device"))?;
-    let mut model =
-        Transformer::load(directory, &place).map_err(StageError::doing("load the verifier"))?;
-    let adapter = context.inputs("verifier_adapter").next();
-    if let Some(adapter) = adapter {
-        Adapter::load(&adapter.path, &mut model).map_err(StageError::doing("load the adapter"))?;
-    }
-    let encoder = Encoder::load(directory, &model.config)
-        .map_err(StageError::doing("load the verifier's tokenizer"))?;
-    warn_of_model(context, directory, &encoder)?;
-    warn_of_adapter(context, "verifier_adapter", directory)?;
+    let LoadedModel { model, encoder } =
+        LoadedModel::load(context, INPUTS, &parameters.verifier_dtype)?;
     let prompt = task.question()?;
-    let adapter = adapter.map(|adapter| adapter.path.as_path());
+    let adapter = context.inputs(INPUTS[1]).next().map(|adapter| adapter.path.as_path());
+    let directory = context.input(INPUTS[0])?;
     let identity = identity(directory, adapter, parameters.verifier_chat_template, prompt.text())?;
     Ok(LoadedVerifier { model, encoder, prompt, identity })
 }

@@ -45,6 +45,15 @@ impl<'a> ClaimReading<'a> {
         &self.retrieved.passages
     }
 
+    /// Drops its worst passage; false if it has no other one.
+    pub(super) fn drop_worst(&mut self) -> bool {
+        let has_others = self.passages().len() > 1;
+        if has_others {
+            self.retrieved.to_mut().passages.pop();
+        }
+        has_others
+    }
+
     /// Whether there is anything to ask: a fact, and passages that may support it.
     pub(super) fn is_asked(&self) -> bool {
         self.states_fact() && !self.passages().is_empty()
