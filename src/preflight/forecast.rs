@@ -97,8 +97,8 @@ impl<'a> Outlook<'a> {
         };
         let prompts = prompts.map_err(|error| error.to_string())?.len();
         let fitting = parameters.max_new_tokens as f64 / SENTENCE_TOKENS;
-        let responses = Forecast::counted(prompts, "prompts")
-            .times(parameters.num_samples as f64, "responses");
+        let responses =
+            Forecast::counted(prompts, "prompts").times(parameters.num_samples as f64, "responses");
         Ok(responses.times(SENTENCES.min(fitting).max(1.0), "sentences"))
     }
 

@@ -128,13 +128,9 @@ mod tests {
         ] {
             assert_eq!(repeated_line(answer).map(|end| &answer[..end]), Some(kept), "{answer}");
         }
-        for answer in [
-            "- One.\n- One.",
-            "- One.\n- one.\n",
-            "So.\nSo.\n",
-            "<think>\n- a\n- a\n",
-            "",
-        ] {
+        for answer in
+            ["- One.\n- One.", "- One.\n- one.\n", "So.\nSo.\n", "<think>\n- a\n- a\n", ""]
+        {
             assert_eq!(repeated_line(answer), None, "{answer}");
         }
     }

@@ -63,9 +63,7 @@ pub fn expected_calls(
     let calls = open.filter_map(|surveyed| {
         let named = endpoint_of(&plan.graph[surveyed.node])?;
         let number = match surveyed.state {
-            SurveyState::Ready => {
-                counter.count(surveyed.node, &named).map(CallNumber::Counted)
-            }
+            SurveyState::Ready => counter.count(surveyed.node, &named).map(CallNumber::Counted),
             _ => counter.forecast(surveyed.node, &named),
         };
         let NamedEndpoint { name: endpoint, table } = named;

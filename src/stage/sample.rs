@@ -16,9 +16,7 @@ use crate::{
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
     stage_support::{
-        encoding::OTHER_DTYPES,
-        kept_rows::KeptRows,
-        loaded_model::LoadedModel,
+        encoding::OTHER_DTYPES, kept_rows::KeptRows, loaded_model::LoadedModel,
         model_remarks::warn_of_generation,
     },
 };

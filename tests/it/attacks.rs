@@ -4,12 +4,7 @@
 //! Each attack changes the answers of `tests/data/biographies`, whose articles are known. All
 //! versions run through the program, `extract`, `verify` and `score`, with their defaults.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use apeft::{
     evaluation::{AnswerScore, MEASURES},

@@ -319,10 +319,11 @@ fn messages_show_no_secret_of_a_url() {
 /// What `plan` says of the calls of each stage, and its lines for people.
 fn planned(recipe: &str, prompts: usize) -> (Vec<Value>, String) {
     let folder = tempfile::tempdir().unwrap();
-    let prompt = |number: usize| {
-        json!({"id": number.to_string(), "prompt": "Who is Ada?", "topic": "Ada", "domain": "d"})
-    };
-    json_lines::write(&folder.path().join("prompts.jsonl"), (0..prompts).map(prompt)).unwrap();
+    let prompts = (0..prompts).map(|number| {
+        let id = number.to_string();
+        json!({"id": id, "prompt": "Who is Ada?", "topic": "Ada", "domain": "d"})
+    });
+    json_lines::write(&folder.path().join("prompts.jsonl"), prompts).unwrap();
     fs::write(folder.path().join("articles.jsonl"), "{\"title\":\"Ada\",\"text\":\"Ada.\"}\n")
         .unwrap();
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama");
@@ -387,7 +388,8 @@ fn calls_of_stages_whose_inputs_do_not_exist_are_estimated_with_what_that_rests_
     assert_eq!(calls[0]["about"], "2 prompts \u{d7} 4 responses \u{d7} 2.5 sentences");
     assert_eq!(calls[0]["calls"], 20);
 
-    let rules = PLANNED.replacen("by = \"endpoint\"\nendpoint = \"judge\"", "by = \"sentences\"", 1);
+    let rules =
+        PLANNED.replacen("by = \"endpoint\"\nendpoint = \"judge\"", "by = \"sentences\"", 1);
     let (calls, _) = planned(&rules, 3);
     assert_eq!((calls.len(), &calls[0]["about"]), (1, &json!(sentences)));
 

@@ -124,8 +124,7 @@ mod tests {
 
     #[test]
     fn an_answer_ends_where_its_complete_lines_say_so() {
-        let tokenizer =
-            Tokenizer::train(["Ada sang.\nAda sang.\n\n"; 9].into_iter(), 280).unwrap();
+        let tokenizer = Tokenizer::train(["Ada sang.\nAda sang.\n\n"; 9].into_iter(), 280).unwrap();
         let ends: EndOfLines = |text| text.rfind('\n').and_then(|end| text[..end].find("Bo"));
         let stops = Stops::new(&tokenizer, &[]).with_end(ends);
         let prompt = tokenizer.encode_prompt("Bo\n").unwrap();
@@ -139,8 +138,7 @@ mod tests {
             let text_of = |count: usize| stops.text(&prompt, &tokens[..count]).unwrap();
             assert_eq!(text_of(tokens.len()), expected);
             let mut counts = 1..=tokens.len();
-            let first =
-                counts.find(|count| stops.is_complete(&prompt, &tokens[..*count]).unwrap());
+            let first = counts.find(|count| stops.is_complete(&prompt, &tokens[..*count]).unwrap());
             assert_eq!(first.is_some(), expected != text, "{text:?}");
             assert!(first.is_none_or(|count| text_of(count) == expected), "{text:?}");
         }
