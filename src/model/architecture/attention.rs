@@ -19,7 +19,7 @@ pub(in crate::model) enum Positions {
         window: Option<usize>,
     },
     /// Elsewhere: compositions of tensor operations.
-    Composed(ComposedPositions),
+    Composed(Box<ComposedPositions>),
 }
 
 /// Rotary tables and attention masks.
@@ -51,7 +51,8 @@ impl Positions {
         device: &Device,
     ) -> Self {
         if !is_cpu(device) || device.is_autodiff() {
-            return Self::Composed(ComposedPositions::new(config, from, time, device));
+            let positions = ComposedPositions::new(config, from, time, device);
+            return Self::Composed(Box::new(positions));
         }
         let heads = config.heads(from + time);
         Self::fused(config, NewPositions { heads, first: Arc::new([from]), time })

@@ -45,7 +45,7 @@ enum Sequences {
     LaidOut {
         groups: Vec<SequenceGroup>,
         /// Index of each token's output among those of the groups [tokens].
-        places: Tensor<1, Int>,
+        places: Box<Tensor<1, Int>>,
     },
 }
 
@@ -175,7 +175,7 @@ impl Sequences {
             let positions = ComposedPositions::new(config, 0, time, device);
             groups.push(SequenceGroup { tokens: integers(&at, device), positions });
         }
-        Self::LaidOut { groups, places: integers(&places, device) }
+        Self::LaidOut { groups, places: Box::new(integers(&places, device)) }
     }
 }
 
@@ -256,7 +256,7 @@ impl Block {
                     let mask = group.positions.mask(self.has_window);
                     attention(query, keys_and_values, config.num_attention_heads, mask)
                 });
-                Tensor::cat(mixed.collect(), 0).select(0, places.clone())
+                Tensor::cat(mixed.collect(), 0).select(0, (**places).clone())
             }
         };
         self.feed_forward(states + self.attention_output.forward(mixed), config)

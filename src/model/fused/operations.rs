@@ -160,7 +160,9 @@ mod tests {
         let device = Device::flex().autodiff();
         for [rows, width] in [[1, 1], [3, 17], [900, 40]] {
             let input = random([rows, 2 * width], 1, &device) * 4.0;
-            let found = value_and_gradients(&[input.clone()], |inputs| swiglu(inputs[0].clone()));
+            let found = value_and_gradients(std::slice::from_ref(&input), |inputs| {
+                swiglu(inputs[0].clone())
+            });
             let expected = value_and_gradients(&[input], |inputs| {
                 let gate = inputs[0].clone().narrow(1, 0, width);
                 activation::silu(gate) * inputs[0].clone().narrow(1, width, width)

@@ -173,7 +173,7 @@ impl Memory {
             let values = TensorData::new(rows.copied().collect(), [self.slots, 1, 1, half]);
             Tensor::from_data(values, (&self.device, DType::F32))
         });
-        Positions::Composed(ComposedPositions {
+        Positions::Composed(Box::new(ComposedPositions {
             cosine,
             sine,
             all_before: Some(self.mask(positions, usize::MAX, reach)),
@@ -181,7 +181,7 @@ impl Memory {
                 .sliding_window
                 .as_ref()
                 .map(|window| self.mask(positions, window.length, reach)),
-        })
+        }))
     }
 
     fn mask(&self, positions: &[usize], window: usize, reach: usize) -> Tensor<4> {
