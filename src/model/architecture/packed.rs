@@ -104,6 +104,7 @@ impl Packed {
         let mut tokens = Vec::new();
         let texts: Arc<[TextSpan]> =
             texts.iter().map(|text| text.concatenate(&mut tokens)).collect();
+        // A layout would copy each token's states; the CPU needs no equal shapes.
         let sequences = if is_cpu(device) {
             Sequences::in_place(config, &texts)
         } else {

@@ -247,6 +247,7 @@ impl Block {
                 attention(query, remember(new), config.num_attention_heads, mask)
             }
             Positions::Fused { positions, window } => {
+                // The cache keeps the format of the model, while sums are float32.
                 let format = projected.dtype();
                 let projected = self.with_normed_heads(projected, config).cast(DType::F32);
                 let (query, (key, value)) = fused::split_heads(projected, positions);

@@ -230,6 +230,7 @@ impl<'t> HeadTask<'t> {
             row.iter_mut().for_each(|number| *number *= share);
         }
         let by_output = self.output_slopes(block, gradient);
+        // Values of the prefix collect the slopes of all queries behind it.
         let weights = MatrixView::new(&probabilities, rows, keys);
         let by_output = MatrixView::new(&by_output, rows, width);
         multiply(weights.transposed(), by_output, &mut slopes.values, Write::Add);
@@ -349,6 +350,7 @@ impl<'t> HeadTask<'t> {
     /// Rotated and scaled queries of neighbouring tokens [heads * queries, width].
     fn queries(self, projected: &[f32], token: usize, position: usize, queries: usize) -> Vec<f32> {
         let heads = self.heads();
+        // Heads that share a key are stacked, so that one product has the scores of all.
         let mut states = vec![0.0; heads.share() * queries * heads.width];
         for (row, state) in states.chunks_exact_mut(heads.width).enumerate() {
             let (head, query) = (row / queries, row % queries);

@@ -80,6 +80,7 @@ impl<B: FusedGradients> Backward<B, 2> for RmsNorm {
         let gradient = grads.consume::<B>(&step.node);
         let (states, scale, epsilon) = step.state;
         let [by_states, by_scale] = step.parents;
+        // Adapters leave the scale frozen, and then nobody asks for its gradient.
         if let Some(node) = by_scale {
             let found = B::rms_norm_scale_gradient(states.clone(), gradient.clone(), epsilon);
             grads.register::<B>(node.id, found);

@@ -72,6 +72,7 @@ impl<'a> ColumnTask<'a> {
 /// one pass over the sums.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 fn add_products(task: &ColumnTask, lines: Range<usize>, sums: &mut [f32]) {
+    // Four at a time, since a pass over the sums costs a read and a write of each.
     let rest = lines.len() % 4;
     for first in (lines.start..lines.end - rest).step_by(4) {
         let [a, b, c, d] = [0, 1, 2, 3].map(|next| task.line(first + next));

@@ -69,6 +69,7 @@ impl Heads {
         let angles = position * half..(position + 1) * half;
         let (cosine, sine) = (&self.cosine[angles.clone()], &self.sine[angles]);
         let direction = if turn == Turn::Forward { 1.0 } else { -1.0 };
+        // Halves and not neighbours: transformers' checkpoints have this order.
         let (first, second) = state.split_at(half);
         let (turned_first, turned_second) = output.split_at_mut(half);
         for column in 0..half {

@@ -53,6 +53,7 @@ pub(super) enum Write {
 
 /// Writes a product to the beginning of a slice, row by row.
 pub(super) fn multiply(left: MatrixView, right: MatrixView, output: &mut [f32], write: Write) {
+    // Checked in release builds too, since the call below trusts them.
     assert_eq!(left.columns, right.rows, "sides of a product match");
     assert!(output.len() >= left.rows * right.columns, "a product fits");
     let strides = |matrix: MatrixView| (matrix.column_stride as isize, matrix.row_stride as isize);

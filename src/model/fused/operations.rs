@@ -59,6 +59,7 @@ pub(in crate::model) fn multiply_few_rows(
     if rows > few_rows::MOST || !is_fusible(input) {
         return None;
     }
+    // Autodiff does not know this product, and training has many rows.
     let (input, matrix) = (plain(input)?, plain(matrix)?);
     let ([_, inputs], [_, columns]) = (sides(&input), sides(&matrix));
     let (input, summed) = (input.to_contiguous(), products_in_a_block(inputs));

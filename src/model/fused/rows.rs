@@ -14,6 +14,7 @@ const ROWS_SUMMED: usize = 64;
 
 /// Fills an output by tasks of whole rows; `fill` gets the number of its first row, and these rows.
 fn by_rows(rows: usize, width: usize, fill: impl Fn(usize, &mut [f32]) + Sync) -> Vec<f32> {
+    // Whole rows, so that no sum is split between tasks.
     let mut output = vec![0.0; rows * width];
     let at_once = (TASK / width.max(1)).max(1);
     if rows <= at_once {
@@ -139,6 +140,7 @@ pub(super) fn rms_norm_scale_gradient(
     width: usize,
     epsilon: f64,
 ) -> Vec<f32> {
+    // Tasks of a fixed size: the order of their sums is that of the rows.
     let at_once = ROWS_SUMMED * width;
     let parts = states.par_chunks(at_once).zip(gradient.par_chunks(at_once));
     let parts: Vec<Vec<f32>> = parts

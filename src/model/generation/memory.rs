@@ -151,8 +151,8 @@ impl Memory {
         )
     }
 
-    /// Number of keys that attention is given: all on the CPU, which reads only those that are seen,
-    /// else one of few values, so that kernels are reused.
+    /// Number of keys that attention is given: all on the CPU, which reads only those that are
+    /// seen, else one of few values, so that kernels are reused.
     fn reach(&self, positions: &[usize]) -> usize {
         let longest = positions.iter().max().map_or(0, |position| position + 1);
         if is_cpu(&self.device) {
@@ -164,6 +164,7 @@ impl Memory {
 
     fn positions(&self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
         if is_cpu(&self.device) {
+            // No mask: fused attention stops at each slot's own position.
             let (heads, first) = (self.heads.clone(), positions.into());
             return Positions::fused(config, NewPositions { heads, first, time: 1 });
         }
