@@ -8,7 +8,7 @@ use super::output::{print_json, print_text};
 use crate::{
     context::backend,
     device::DeviceName,
-    model::{gpu_models, gpus, host_memory, is_built_for_gpus},
+    model::{gpu_models, gpus, host_memory, is_built_for, wgpu_models},
 };
 
 /// Arguments of `doctor`.
@@ -31,7 +31,12 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
     if arguments.json {
         return print_json(&found);
     }
-    let built = if is_built_for_gpus() { "with CUDA" } else { "without CUDA" };
+    let built = match (is_built_for(DeviceName::Cuda(0)), is_built_for(DeviceName::Wgpu(0))) {
+        (true, true) => "with CUDA and wgpu",
+        (true, false) => "with CUDA",
+        (false, true) => "with wgpu, without CUDA",
+        (false, false) => "for the CPU alone",
+    };
     let memory = format!("{} of {} free", text(&found, "memory_free"), text(&found, "memory"));
     let mut lines = vec![
         ("program", format!("{} ({built})", text(&found, "version"))),
@@ -64,12 +69,15 @@ fn all<'a>(found: &'a Value, field: &str) -> impl Iterator<Item = String> + use<
 
 fn examine() -> Value {
     let there = gpus().len();
+    let is_built_for_cuda = is_built_for(DeviceName::Cuda(0));
     // What this program was not built for is no device of it.
-    let usable = if is_built_for_gpus() { there } else { 0 };
-    let devices =
-        std::iter::once("cpu".to_owned()).chain((0..usable).map(|index| format!("cuda:{index}")));
+    let usable = if is_built_for_cuda { there } else { 0 };
+    let cuda = (0..usable).map(|index| format!("cuda:{index}"));
+    let adapters = wgpu_models();
+    let wgpu = (0..adapters.len()).map(|index| format!("wgpu:{index}"));
+    let devices = std::iter::once("cpu".to_owned()).chain(cuda).chain(wgpu);
     let mut missing = Vec::new();
-    if is_built_for_gpus() {
+    if is_built_for_cuda {
         if there == 0 {
             missing.push("no NVIDIA GPU, or its driver is not loaded");
         } else if std::env::var_os("CUDA_PATH").is_none()
@@ -90,7 +98,11 @@ fn examine() -> Value {
     if instructions() == "baseline" {
         missing.push("AVX2 or AVX-512: matrix products are several times slower without");
     }
+    if is_built_for(DeviceName::Wgpu(0)) && adapters.is_empty() {
+        missing.push("no GPU with a driver for Vulkan, Metal or DirectX 12");
+    }
     let memory = host_memory();
+    let gpus = [gpu_models(), adapters].concat();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
@@ -98,7 +110,7 @@ fn examine() -> Value {
         "backend": backend(DeviceName::Cpu),
         "memory": memory.limit.map(gibibytes),
         "memory_free": memory.free.map(gibibytes),
-        "gpus": gpu_models(),
+        "gpus": gpus,
         "devices": devices.collect::<Vec<_>>(),
         "missing": missing,
     })

@@ -22,10 +22,10 @@ pub(super) struct ModelArguments {
 /// Device and dtype of a model.
 #[derive(Debug, clap::Args)]
 pub(super) struct PlaceArguments {
-    /// Number format of the computation; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = DTYPES.to_vec())]
     pub(super) dtype: String,
-    /// Device: `cpu` or `cuda:N`.
+    /// Device: `cpu`, `cuda:N` or `wgpu:N`.
     #[arg(long, default_value = "cpu")]
     pub(super) device: DeviceName,
 }

@@ -1,12 +1,13 @@
 //! Devices as the engine sees them: backend names for keys, and detection.
 
-pub use crate::model::{HostMemory, gpus, host_memory, is_built_for_gpus};
+pub use crate::model::{HostMemory, count_of_kind, gpus, host_memory, is_built_for};
 use crate::{device::DeviceName, model};
 
-/// Backend of a device: `cuda`, or on a CPU everything that sums depend on, `cpu+avx512`.
+/// Backend of a device: `cuda`, `wgpu`, or on a CPU everything that sums depend on, `cpu+avx512`.
 pub fn backend(device: DeviceName) -> String {
     match device {
         DeviceName::Cpu => format!("cpu+{}", model::arithmetic()),
         DeviceName::Cuda(_) => "cuda".to_owned(),
+        DeviceName::Wgpu(_) => "wgpu".to_owned(),
     }
 }

@@ -7,26 +7,29 @@ use burn::tensor::Device;
 use super::{architecture::NumberFormat, gpus::gpus};
 use crate::device::DeviceName;
 
-/// Number formats in recipes and on the command line; `auto` is float32 on the CPU and bfloat16 on
-/// a GPU.
+/// Number formats in recipes and on the command line; `auto` is bfloat16 on `cuda:N`, else float32.
 pub const DTYPES: &[&str] = &["auto", "float32", "bfloat16", "float16"];
 
 /// Why a device cannot be used.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub enum DeviceError {
-    /// The program was built without CUDA.
+    /// The program was built without support for the device.
     #[error(
-        "the device `{0}` needs a program built with CUDA: `cargo build --release --features cuda`"
+        "the device `{0}` needs another build of this program: `cargo build --release --features \
+        {feature}`", feature = .0.feature().unwrap_or_default()
     )]
     NotBuilt(DeviceName),
     /// No GPU with this number.
-    #[error("the device `{name}` does not exist: this machine has {}", offer(*.there))]
+    #[error("the device `{name}` does not exist: this machine has {}", offer(*name, *.there))]
     NotThere {
         /// The device.
         name: DeviceName,
         /// Number of GPUs.
         there: usize,
     },
+    /// A number format that the device does not compute with.
+    #[error("the device `{0}` has no bfloat16: write `float32` or `float16`")]
+    NoBFloat16(DeviceName),
     /// Unknown number format.
     #[error("unknown format `{0}`; known: `auto`, `float32`, `bfloat16`, `float16`")]
     Format(String),
@@ -42,18 +45,22 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// A device and a format by name; `auto` is float32 on the CPU, bfloat16 on a GPU.
+    /// A device and a format by name; `auto` is bfloat16 on `cuda:N`, else float32.
     ///
     /// # Errors
-    /// Fails on an unknown format, or if the program was built without support for the device.
+    /// Fails on an unknown format, on one that the device lacks, or if the program was built
+    /// without support for the device.
     pub fn named(name: DeviceName, format: &str) -> Result<Self, DeviceError> {
         let device = device(name)?;
         let named = NumberFormat::ALL.into_iter().find(|known| known.name() == format);
-        let format = match format {
-            "auto" if is_cpu(&device) => NumberFormat::Float32,
-            "auto" => NumberFormat::BFloat16,
+        let format = match (format, name) {
+            ("auto", DeviceName::Cuda(_)) => NumberFormat::BFloat16,
+            ("auto", DeviceName::Cpu | DeviceName::Wgpu(_)) => NumberFormat::Float32,
             _ => named.ok_or_else(|| DeviceError::Format(format.to_owned()))?,
         };
+        if format == NumberFormat::BFloat16 && name.wgpu().is_some() {
+            return Err(DeviceError::NoBFloat16(name));
+        }
         Ok(Self { device, format })
     }
 
@@ -68,25 +75,41 @@ impl Placement {
 /// # Errors
 /// Fails on a missing build feature, or a missing GPU.
 pub fn device(name: DeviceName) -> Result<Device, DeviceError> {
-    let Some(index) = name.gpu() else { return Ok(Device::flex()) };
-    if !is_built_for_gpus() {
+    if !is_built_for(name) {
         return Err(DeviceError::NotBuilt(name));
     }
-    // CUDA itself would panic, and only later.
-    find_gpu(name, index, gpus().len())?;
-    Ok(cuda(index))
+    // Backends would panic, and only later.
+    check_number(name, count_of_kind(name))?;
+    Ok(match name {
+        DeviceName::Cpu => Device::flex(),
+        DeviceName::Cuda(number) => cuda(number.into()),
+        DeviceName::Wgpu(number) => wgpu_devices()[usize::from(number)].clone(),
+    })
 }
 
-fn offer(there: usize) -> String {
-    match there {
-        0 => "no GPU".to_owned(),
-        1 => "`cuda:0` only".to_owned(),
-        there => format!("`cuda:0` to `cuda:{}`", there - 1),
+/// Number of devices of this machine that are of the same kind.
+pub fn count_of_kind(name: DeviceName) -> usize {
+    match name {
+        DeviceName::Cpu => 1,
+        DeviceName::Cuda(_) => gpus().len(),
+        DeviceName::Wgpu(_) => wgpu_devices().len(),
     }
 }
 
-fn find_gpu(name: DeviceName, index: usize, there: usize) -> Result<(), DeviceError> {
-    if index < there { Ok(()) } else { Err(DeviceError::NotThere { name, there }) }
+fn offer(name: DeviceName, there: usize) -> String {
+    let kind = name.feature().unwrap_or("cpu");
+    match there {
+        0 => "no GPU".to_owned(),
+        1 => format!("`{kind}:0` only"),
+        there => format!("`{kind}:0` to `{kind}:{}`", there - 1),
+    }
+}
+
+fn check_number(name: DeviceName, there: usize) -> Result<(), DeviceError> {
+    match name.cuda().or(name.wgpu()) {
+        Some(number) if number >= there => Err(DeviceError::NotThere { name, there }),
+        _ => Ok(()),
+    }
 }
 
 /// What the bits of sums depend on, on this processor: the vector units of matrix products and
@@ -178,9 +201,13 @@ pub(super) fn products_in_a_block(products: usize) -> usize {
     gemm_common::cache::kernel_params(4096, 4096, products, rows, columns, size_of::<f32>()).kc
 }
 
-/// Whether this program was built for GPUs.
-pub const fn is_built_for_gpus() -> bool {
-    cfg!(feature = "cuda")
+/// Whether this program was built for the kind of device.
+pub const fn is_built_for(name: DeviceName) -> bool {
+    match name {
+        DeviceName::Cpu => true,
+        DeviceName::Cuda(_) => cfg!(feature = "cuda"),
+        DeviceName::Wgpu(_) => cfg!(feature = "wgpu"),
+    }
 }
 
 /// Whether it is the CPU.
@@ -211,6 +238,31 @@ fn cuda(_: usize) -> Device {
     unreachable!("a program without CUDA has no such device")
 }
 
+/// The GPUs that wgpu finds, and software drivers, in its order; `wgpu:N` is the one at index N.
+#[cfg(feature = "wgpu")]
+fn wgpu_devices() -> &'static [Device] {
+    static FOUND: OnceLock<Vec<Device>> = OnceLock::new();
+    FOUND.get_or_init(|| Device::enumerate(burn::tensor::DeviceType::Wgpu).into_iter().collect())
+}
+
+#[cfg(not(feature = "wgpu"))]
+fn wgpu_devices() -> &'static [Device] {
+    &[]
+}
+
+/// The names that the devices `wgpu:0`, `wgpu:1`, ... have for people. Opens them.
+#[cfg(feature = "wgpu")]
+pub fn wgpu_models() -> Vec<String> {
+    let name = |device: &Device| device.identity().map(|identity| identity.name);
+    wgpu_devices().iter().map(|device| name(device).unwrap_or_default()).collect()
+}
+
+/// No names, since this program was built without wgpu.
+#[cfg(not(feature = "wgpu"))]
+pub fn wgpu_models() -> Vec<String> {
+    Vec::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,9 +270,11 @@ mod tests {
     #[test]
     fn devices_and_formats_are_found_by_name() {
         assert!(device(DeviceName::Cpu).is_ok());
-        if !is_built_for_gpus() {
-            let error = device(DeviceName::Cuda(1)).unwrap_err();
-            assert_eq!(error, DeviceError::NotBuilt(DeviceName::Cuda(1)));
+        for (name, feature) in [(DeviceName::Cuda(1), "cuda"), (DeviceName::Wgpu(1), "wgpu")] {
+            if !is_built_for(name) {
+                let error = device(name).unwrap_err();
+                assert!(error.to_string().contains(&format!("--features {feature}`")), "{error}");
+            }
         }
         assert_eq!(
             Placement::named(DeviceName::Cpu, "auto").unwrap().format,
@@ -238,13 +292,15 @@ mod tests {
 
     #[test]
     fn a_gpu_that_is_not_there_is_an_error_with_what_is() {
-        assert_eq!(find_gpu(DeviceName::Cuda(1), 1, 2), Ok(()));
-        for (there, said) in [(0, "no GPU"), (1, "`cuda:0` only"), (3, "`cuda:0` to `cuda:2`")] {
-            let error = find_gpu(DeviceName::Cuda(7), 7, there).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("the device `cuda:7` does not exist: this machine has {said}")
-            );
+        assert_eq!(check_number(DeviceName::Cuda(1), 2), Ok(()));
+        for (name, there, said) in [
+            (DeviceName::Cuda(7), 0, "no GPU"),
+            (DeviceName::Cuda(7), 1, "`cuda:0` only"),
+            (DeviceName::Wgpu(7), 3, "`wgpu:0` to `wgpu:2`"),
+        ] {
+            let error = check_number(name, there).unwrap_err().to_string();
+            let right = format!("the device `{name}` does not exist: this machine has {said}");
+            assert_eq!(error, right);
         }
     }
 }

@@ -21,7 +21,10 @@ pub use architecture::{
     RotaryScaling, SharedPrefix, SlidingWindow, Transformer, Yarn, parameter,
     target_log_probabilities,
 };
-pub use device::{DTYPES, DeviceError, Placement, arithmetic, device, is_built_for_gpus, is_cpu};
+pub use device::{
+    DTYPES, DeviceError, Placement, arithmetic, count_of_kind, device, is_built_for, is_cpu,
+    wgpu_models,
+};
 pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,
     generation_settings,

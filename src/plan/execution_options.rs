@@ -64,11 +64,11 @@ pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> O
     if read.is_none() {
         let problem = Problem::error(format!("there is no device `{text}`"));
         let problem =
-            problem.at(span, "\"cpu\" or \"cuda:N\" is expected, N being the GPU's number from 0");
-        problems.push(if text == "cuda" || text == "gpu" {
-            problem.help("did you mean `cuda:0`?")
-        } else {
-            problem
+            problem.at(span, "\"cpu\", \"cuda:N\" or \"wgpu:N\" is expected, N being a GPU from 0");
+        problems.push(match text {
+            "cuda" | "gpu" => problem.help("did you mean `cuda:0`?"),
+            "wgpu" | "vulkan" | "metal" => problem.help("did you mean `wgpu:0`?"),
+            _ => problem,
         });
     }
     read

@@ -145,7 +145,7 @@ fn fields(word: &KindOrComposite) -> Map<String, Value> {
     if word.on_device() {
         fields.insert(
             "device".to_owned(),
-            json!({ "type": "string", "description": "`cpu` or `cuda:N`." }),
+            json!({ "type": "string", "description": "`cpu`, `cuda:N` or `wgpu:N`." }),
         );
     }
     fields.extend(

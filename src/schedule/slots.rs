@@ -16,12 +16,13 @@ pub(super) struct Slots {
     places: usize,
     cpus: u32,
     memory: u64,
-    gpus: BTreeSet<usize>,
+    /// GPUs of running attempts.
+    taken: BTreeSet<DeviceName>,
     machine: Machine,
 }
 
 /// Resources of the machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     /// CPU cores.
     pub cpus: u32,
@@ -29,8 +30,8 @@ pub struct Machine {
     pub memory: u64,
     /// GPU names as in `CUDA_VISIBLE_DEVICES`.
     pub gpus: Vec<String>,
-    /// Whether this executable supports them.
-    pub built_for_gpus: bool,
+    /// Whether this executable supports a device.
+    pub is_built_for: fn(DeviceName) -> bool,
 }
 
 /// Resources of one attempt.
@@ -38,7 +39,7 @@ pub struct Machine {
 pub(super) struct Grant {
     cpus: u32,
     memory: u64,
-    gpus: Vec<usize>,
+    gpus: Vec<DeviceName>,
     /// `CUDA_VISIBLE_DEVICES` of the child, if it has GPUs of its own.
     pub(super) visible: Option<String>,
     /// Device in the child's numbering.
@@ -52,7 +53,7 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, NonZero::get) as u32,
             memory: context::host_memory().limit.unwrap_or(u64::MAX),
             gpus: context::gpus(),
-            built_for_gpus: context::is_built_for_gpus(),
+            is_built_for: context::is_built_for,
         }
     }
 
@@ -61,7 +62,7 @@ impl Machine {
         let there = self.gpus.len();
         let wanted = stage.resources.gpus as usize;
         let device = stage.device.unwrap_or_default();
-        if on_gpu(stage) && !self.built_for_gpus {
+        if !(self.is_built_for)(device) {
             return Some(not_built(device));
         }
         // Known before anything runs, where the kernel would end the stage after hours.
@@ -78,32 +79,34 @@ impl Machine {
         if let Some(problem) = endpoint::missing_key(&stage.parameters).filter(|_| asks) {
             return Some(problem);
         }
-        match particular(stage) {
-            // With GPUs of its own, a child sees them under its own numbers.
-            Some(number) if wanted == 0 && number >= there => {
-                Some(format!("its device is `{device}`, and this machine offers {}", gpus(there)))
-            }
-            _ if wanted > there => {
-                Some(format!("it needs {}, and this machine offers {}", gpus(wanted), gpus(there)))
-            }
-            _ => None,
+        if wanted > there {
+            let [wanted, there] = [wanted, there].map(gpus);
+            return Some(format!("it needs {wanted}, and this machine offers {there}"));
         }
+        let (number, there) = match device {
+            // With GPUs of its own, a child sees them under its own numbers.
+            DeviceName::Cuda(number) if wanted == 0 => (number, there),
+            DeviceName::Wgpu(number) => (number, context::count_of_kind(device)),
+            DeviceName::Cuda(_) | DeviceName::Cpu => return None,
+        };
+        (usize::from(number) >= there)
+            .then(|| format!("its device is `{device}`, and this machine offers {}", gpus(there)))
     }
 }
 
 /// GPU stages that this executable cannot run on any machine, one sentence each.
 pub fn not_built_for(plan: &Plan) -> Vec<String> {
     let stages = plan.order.iter().map(|node| &plan.graph[*node]);
-    let lacking = stages.filter(|stage| on_gpu(stage) && !context::is_built_for_gpus());
-    lacking
-        .map(|stage| format!("`{}`: {}", stage.name, not_built(stage.device.unwrap_or_default())))
-        .collect()
+    let devices = stages.map(|stage| (&stage.name, stage.device.unwrap_or_default()));
+    let lacking = devices.filter(|(_, device)| !context::is_built_for(*device));
+    lacking.map(|(name, device)| format!("`{name}`: {}", not_built(device))).collect()
 }
 
 fn not_built(device: DeviceName) -> String {
+    let feature = device.feature().unwrap_or_default();
     format!(
-        "its device is `{device}`, and this program was built without CUDA: `cargo build \
-        --release --features cuda`"
+        "its device is `{device}`, and this program was built without support for it: `cargo \
+        build --release --features {feature}`"
     )
 }
 
@@ -118,13 +121,7 @@ fn gpus(count: usize) -> String {
 impl Slots {
     /// All resources of a machine, for at most this many attempts at once.
     pub(super) fn new(machine: Machine, places: usize) -> Self {
-        Self {
-            places,
-            cpus: machine.cpus,
-            memory: machine.memory,
-            gpus: (0..machine.gpus.len()).collect(),
-            machine,
-        }
+        Self { places, cpus: machine.cpus, memory: machine.memory, taken: BTreeSet::new(), machine }
     }
 
     /// Whether any slot is free.
@@ -140,28 +137,23 @@ impl Slots {
             said => said.clamp(1, self.machine.cpus),
         };
         let memory = stage.resources.memory.min(self.machine.memory);
-        // A numbered device without `gpus` reserves that GPU for the stage alone.
-        let gpus: Vec<usize> = match (stage.resources.gpus as usize, particular(stage)) {
-            (0, Some(number)) => vec![number],
-            (0, None) => Vec::new(),
-            (count, _) => self.gpus.iter().copied().take(count).collect(),
-        };
+        let gpus = self.gpus_for(stage);
         let enough = gpus.len() >= stage.resources.gpus as usize
-            && gpus.iter().all(|gpu| self.gpus.contains(gpu));
+            && !gpus.iter().any(|gpu| self.taken.contains(gpu));
         if self.places == 0 || cpus > self.cpus || memory > self.memory || !enough {
             return None;
         }
         self.places -= 1;
         self.cpus -= cpus;
         self.memory -= memory;
-        self.gpus.retain(|gpu| !gpus.contains(gpu));
-        let names: Vec<&str> = gpus.iter().map(|gpu| self.machine.gpus[*gpu].as_str()).collect();
-        let visible = (!gpus.is_empty()).then(|| names.join(","));
+        self.taken.extend(&gpus);
+        let numbers = gpus.iter().filter_map(|gpu| gpu.cuda());
+        let names: Vec<&str> = numbers.map(|number| self.machine.gpus[number].as_str()).collect();
+        let visible = (!names.is_empty()).then(|| names.join(","));
         // With GPUs of its own, a child sees them under its own numbers.
-        let device = if visible.is_some() && on_gpu(stage) {
-            DeviceName::Cuda(0)
-        } else {
-            stage.device.unwrap_or_default()
+        let device = match stage.device.unwrap_or_default() {
+            DeviceName::Cuda(_) if visible.is_some() => DeviceName::Cuda(0),
+            device => device,
         };
         Some(Grant { cpus, memory, gpus, visible, device })
     }
@@ -171,17 +163,24 @@ impl Slots {
         self.places += 1;
         self.cpus += grant.cpus;
         self.memory += grant.memory;
-        self.gpus.extend(grant.gpus);
+        self.taken.retain(|gpu| !grant.gpus.contains(gpu));
+    }
+
+    /// The GPUs that a stage reserves: any free ones by number of `gpus`, else that of its device.
+    fn gpus_for(&self, stage: &PlannedStage) -> Vec<DeviceName> {
+        let all = (0..self.machine.gpus.len()).map(|number| DeviceName::Cuda(number as u8));
+        let free = all.filter(|gpu| !self.taken.contains(gpu));
+        let device = stage.device.filter(|device| *device != DeviceName::Cpu);
+        match (stage.resources.gpus as usize, device) {
+            (0, device) => device.into_iter().collect(),
+            (count, Some(DeviceName::Wgpu(_))) => free.take(count).chain(device).collect(),
+            (count, _) => free.take(count).collect(),
+        }
     }
 }
 
 fn on_gpu(stage: &PlannedStage) -> bool {
-    particular(stage).is_some()
-}
-
-/// The GPU number of a stage's device.
-fn particular(stage: &PlannedStage) -> Option<usize> {
-    stage.device?.gpu()
+    stage.device.unwrap_or_default() != DeviceName::Cpu
 }
 
 #[cfg(test)]
@@ -210,7 +209,7 @@ pub(super) mod tests {
 
     fn slots(gpus: &[&str]) -> Slots {
         let gpus = gpus.iter().map(|name| (*name).to_owned()).collect();
-        Slots::new(Machine { cpus: 4, memory: 1000, gpus, built_for_gpus: true }, 8)
+        Slots::new(Machine { cpus: 4, memory: 1000, gpus, is_built_for: |_| true }, 8)
     }
 
     #[test]
@@ -276,7 +275,8 @@ pub(super) mod tests {
             .collect();
         let said = slots(&[]).machine.lacks(&large).unwrap();
         assert!(said.contains("take 0.0 GB of memory, and this machine offers 0.0 GB"), "{said}");
-        let machine = Machine { cpus: 1, memory: 1 << 30, gpus: Vec::new(), built_for_gpus: true };
+        let machine =
+            Machine { cpus: 1, memory: 1 << 30, gpus: Vec::new(), is_built_for: |_| true };
         assert_eq!(machine.lacks(&large), None);
     }
 
@@ -299,16 +299,25 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_program_without_cuda_says_so() {
+    fn a_gpu_of_wgpu_is_given_to_one_stage_at_a_time() {
         let mut slots = slots(&["0"]);
-        slots.machine.built_for_gpus = false;
-        assert!(
-            slots
-                .machine
-                .lacks(&stage(1, 0, 0, Some("cuda:0")))
-                .unwrap()
-                .contains("--features cuda")
-        );
+        let first = slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).unwrap();
+        assert_eq!((first.visible.as_deref(), first.device), (None, DeviceName::Wgpu(0)));
+        assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).is_none(), "it is taken");
+        assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:1"))).is_some());
+        assert!(slots.grant(&stage(1, 0, 0, Some("cuda:0"))).is_some());
+        slots.give_back(first);
+        assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).is_some());
+    }
+
+    #[test]
+    fn a_program_without_support_for_a_device_says_so() {
+        let mut slots = slots(&["0"]);
+        slots.machine.is_built_for = |device| device == DeviceName::Cpu;
+        for (device, feature) in [("cuda:0", "--features cuda`"), ("wgpu:0", "--features wgpu`")] {
+            let said = slots.machine.lacks(&stage(1, 0, 0, Some(device))).unwrap();
+            assert!(said.contains(feature), "{said}");
+        }
         assert!(slots.machine.lacks(&stage(1, 0, 0, Some("cpu"))).is_none());
     }
 }

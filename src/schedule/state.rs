@@ -305,7 +305,7 @@ mod tests {
     }
 
     fn grant() -> Grant {
-        let machine = Machine { cpus: 9, memory: 1, gpus: Vec::new(), built_for_gpus: false };
+        let machine = Machine { cpus: 9, memory: 1, gpus: Vec::new(), is_built_for: |_| false };
         Slots::new(machine, 9).grant(&stage(1, 0, 0, None)).unwrap()
     }
 

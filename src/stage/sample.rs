@@ -78,7 +78,7 @@ pub(crate) struct Parameters {
     /// System prompt before each text prompt; needs `apply_chat_template`.
     #[parameter(former = "system")]
     pub system_prompt: Option<String>,
-    /// Number format of the computation; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[parameter(
         default = "auto", words = DTYPES, aliases = ["precision", "torch_dtype"],
         foreign_values = OTHER_DTYPES

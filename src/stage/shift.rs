@@ -74,7 +74,7 @@ pub(crate) struct Parameters {
     /// Tokens whose logits are in memory at once.
     #[parameter(default = 1024, min = 1, max = 1 << 30, former = "logits_at_once")]
     logits_chunk_size: usize,
-    /// Number format of the computation; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[parameter(
         default = "float32", words = DTYPES, aliases = ["precision", "torch_dtype"],
         foreign_values = OTHER_DTYPES

@@ -19,15 +19,15 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
-struct Reference {
-    rows: Vec<Vec<u32>>,
-    logits: Vec<Vec<Vec<f32>>>,
-    adapted: Vec<Vec<Vec<f32>>>,
-    greedy: Vec<u32>,
+pub(crate) struct Reference {
+    pub(crate) rows: Vec<Vec<u32>>,
+    pub(crate) logits: Vec<Vec<Vec<f32>>>,
+    pub(crate) adapted: Vec<Vec<Vec<f32>>>,
+    pub(crate) greedy: Vec<u32>,
 }
 
 /// All directories with their references.
-fn models() -> Vec<(PathBuf, Reference)> {
+pub(crate) fn models() -> Vec<(PathBuf, Reference)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models");
     let mut directories: Vec<PathBuf> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -41,12 +41,16 @@ fn models() -> Vec<(PathBuf, Reference)> {
 }
 
 /// Largest difference from the expected logits, relative to the largest of them.
-fn difference(model: &Transformer, rows: &[Vec<u32>], expected: &[Vec<Vec<f32>>]) -> f32 {
+pub(crate) fn difference(
+    model: &Transformer,
+    rows: &[Vec<u32>],
+    expected: &[Vec<Vec<f32>>],
+) -> f32 {
     let (mut largest, mut scale): (f32, f32) = (0.0, 0.0);
     for (row, expected) in rows.iter().zip(expected) {
         let tokens: Vec<i32> = row.iter().map(|token| *token as i32).collect();
         let tokens = TensorData::new(tokens, [1, row.len()]);
-        let tokens = Tensor::<2, Int>::from_data(tokens, &Placement::cpu().device);
+        let tokens = Tensor::<2, Int>::from_data(tokens, &model.device());
         let found: Vec<f32> = model.logits(model.hidden(tokens)).into_data().try_to_vec().unwrap();
         for (found, expected) in found.iter().zip(expected.iter().flatten()) {
             largest = largest.max((found - expected).abs());
@@ -85,27 +89,30 @@ fn adapters_are_those_of_peft_before_and_after_merging() {
 fn greedy_tokens_are_those_of_transformers() {
     for (directory, reference) in models() {
         let model = Transformer::load(&directory, &Placement::cpu()).unwrap();
-        let sampling = Sampling { temperature: 0.0, max_new: 16, ..Sampling::default() };
-        let generator = Generator {
-            model: &model,
-            sampling,
-            batch: 4,
-            seed: Seed::root(0),
-            stops: None,
-            share_beginning: false,
-        };
-        let request =
-            Request { id: String::new(), prompt: reference.rows[0].clone(), samples: vec![0] };
-        let mut tokens = Vec::new();
-        let keep = |event| {
-            if let GenerationEvent::Answer(answer) = event {
-                tokens = answer.tokens;
-            }
-            Ok::<_, GenerateError>(())
-        };
-        generator.run(&[request], keep).unwrap();
-        assert_eq!(tokens, reference.greedy, "{}", directory.display());
+        assert_eq!(greedy(&model, &reference.rows[0]), reference.greedy, "{}", directory.display());
     }
+}
+
+/// 16 greedy tokens after a prompt.
+pub(crate) fn greedy(model: &Transformer, prompt: &[u32]) -> Vec<u32> {
+    let generator = Generator {
+        model,
+        sampling: Sampling { temperature: 0.0, max_new: 16, ..Sampling::default() },
+        batch: 4,
+        seed: Seed::root(0),
+        stops: None,
+        share_beginning: false,
+    };
+    let request = Request { id: String::new(), prompt: prompt.to_vec(), samples: vec![0] };
+    let mut tokens = Vec::new();
+    let keep = |event| {
+        if let GenerationEvent::Answer(answer) = event {
+            tokens = answer.tokens;
+        }
+        Ok::<_, GenerateError>(())
+    };
+    generator.run(&[request], keep).unwrap();
+    tokens
 }
 
 #[test]

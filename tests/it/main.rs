@@ -12,6 +12,7 @@ mod endpoint;
 mod factscore;
 mod faults;
 mod gguf;
+mod gpu;
 mod inputs;
 mod kills;
 mod malformed;

@@ -28,7 +28,7 @@ pub(super) struct ExtractorParameters {
     /// For `model`: sentences at once; affects speed and memory only.
     #[parameter(default = 32, min = 1, max = 1 << 16, not_in_key)]
     extractor_batch_size: usize,
-    /// For `model`: number format; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    /// For `model`: number format; `auto` is bfloat16 on `cuda:N`, else float32.
     #[parameter(default = "auto", words = DTYPES)]
     extractor_dtype: String,
 }

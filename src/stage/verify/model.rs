@@ -29,7 +29,7 @@ pub(super) struct ModelParameters {
     /// For `model`: claims at once that share their passages; affects the last digits.
     #[parameter(default = 64, min = 1, max = 1 << 16)]
     verifier_batch_size: usize,
-    /// For `model`: number format; `auto` is float32 on the CPU and bfloat16 on a GPU.
+    /// For `model`: number format; `auto` is bfloat16 on `cuda:N`, else float32.
     #[parameter(default = "auto", words = DTYPES)]
     verifier_dtype: String,
 }

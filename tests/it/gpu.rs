@@ -1,0 +1,227 @@
+//! Models on a GPU, compared with transformers, TRL and the CPU (`just gpu-check`).
+//!
+//! The environment variable `APEFT_GPU` names the device, `wgpu:0` or `cuda:0`; without it nothing
+//! is tested. Ignored tests take minutes on a software driver.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use apeft::{
+    device::DeviceName,
+    model::{Adapter, Placement, Transformer},
+};
+use serde_json::Value;
+
+use super::{checkpoints, said};
+
+/// Largest difference of float32 logits, relative to the largest of them.
+const NEAR: f32 = 1e-4;
+/// Largest difference of a training curve, relative to its largest number.
+const CURVE: f64 = 1e-3;
+
+fn gpu() -> Option<DeviceName> {
+    let Ok(name) = std::env::var("APEFT_GPU") else {
+        println!("skipped: APEFT_GPU names no device");
+        return None;
+    };
+    Some(name.parse().unwrap())
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
+}
+
+fn apeft(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
+    command.args(arguments).current_dir(folder).env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("APEFT_CACHE", folder.join("cache"));
+    command
+}
+
+fn succeeded(output: Output) -> Value {
+    assert!(output.status.success(), "{}", said::words(&output));
+    said::json(&output)
+}
+
+#[test]
+fn logits_and_greedy_tokens_are_those_of_transformers() {
+    let Some(name) = gpu() else { return };
+    let place = Placement::named(name, "float32").unwrap();
+    for (directory, reference) in checkpoints::models() {
+        let mut model = Transformer::load(&directory, &place).unwrap();
+        let plain = checkpoints::difference(&model, &reference.rows, &reference.logits);
+        let greedy = checkpoints::greedy(&model, &reference.rows[0]);
+        Adapter::load(&directory.join("adapter"), &mut model).unwrap();
+        let adapted = checkpoints::difference(&model, &reference.rows, &reference.adapted);
+        let merged = checkpoints::difference(&model.merge(), &reference.rows, &reference.adapted);
+        let largest = plain.max(adapted).max(merged);
+        println!("{}: {largest:.1e}", directory.display());
+        assert!(largest < NEAR, "{}: {plain} {adapted} {merged}", directory.display());
+        assert_eq!(greedy, reference.greedy, "{}", directory.display());
+    }
+}
+
+#[test]
+fn float16_is_within_its_rounding() {
+    let Some(name) = gpu() else { return };
+    let place = Placement::named(name, "float16").unwrap();
+    for (directory, reference) in checkpoints::models() {
+        let model = Transformer::load(&directory, &place).unwrap();
+        let apart = checkpoints::difference(&model, &reference.rows, &reference.logits);
+        println!("{}: {apart:.1e}", directory.display());
+        // Ten bits of a mantissa, through two blocks.
+        assert!((1e-6..1e-2).contains(&apart), "{}: {apart}", directory.display());
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_responses_as_on_the_cpu() {
+    let Some(name) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let model = data().join("tiny-llama");
+    let long = "Ada was born in Oslo. ".repeat(12);
+    let name = name.to_string();
+    for how in [&["--temperature", "0"][..], &["--temperature", "0.9", "--top-p", "0.95"]] {
+        let [on_cpu, on_gpu] = ["cpu", &name].map(|device| {
+            let arguments = ["generate", model.to_str().unwrap(), "--device", device, "--json"];
+            let prompts = ["--prompt", "Who was Ada?", "--prompt", &long, "--prompt", "Oslo"];
+            // Fewer slots than responses, so that slots are filled again.
+            let sizes = ["--num-samples", "3", "--batch-size", "4", "--max-new-tokens", "24"];
+            let all = [&arguments[..], &prompts, &sizes, &["--dtype", "float32"], how].concat();
+            succeeded(apeft(folder.path(), &all).output().unwrap())
+        });
+        assert!(!on_cpu.is_null());
+        assert_eq!(on_cpu, on_gpu, "{how:?}");
+    }
+}
+
+/// Stages that train one model as TRL does, by name.
+fn trainings(device: &str, fields: &str) -> String {
+    let head = format!(
+        "name = 'gpu'\n[stage.model]\nkind = 'import'\npath = 'DATA/model'\n[defaults.tune]\n\
+         model = 'model'\nbatch_size = 8\nshuffle = false\nlr_scheduler_type = 'constant'\n\
+         learning_rate = 1e-3\ndtype = 'float32'\ndevice = '{device}'\n{fields}\n"
+    );
+    let stage = |name: &str, rows: &str, fields: &str| {
+        format!(
+            "[stage.{name}]\nkind = 'tune'\npairs = {{ path = 'DATA/{rows}.jsonl' \
+             }}\nmax_steps = 10\n{fields}\n"
+        )
+    };
+    let lora = "lora_rank = 4\nlora_alpha = 8";
+    let stages = [
+        stage("dpo", "pairs", ""),
+        stage("kto", "unpaired", "algorithm = 'kto'"),
+        stage("dpo-lora", "pairs", lora),
+        stage("kto-lora", "unpaired", &format!("algorithm = 'kto'\n{lora}")),
+    ];
+    (head + &stages.concat()).replace("DATA", data().join("trl").to_str().unwrap())
+}
+
+/// Metrics of each stage `tune` of a run, by stage in the recipe's order.
+fn curves(ran: &Value) -> Vec<(String, Vec<Value>)> {
+    let stages = ran["stages"].as_array().unwrap().iter();
+    let with_metrics = stages.filter_map(|stage| {
+        let path = Path::new(stage["artifact"].as_str()?).join("metrics.jsonl");
+        let lines = fs::read_to_string(path).ok()?;
+        let rows = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        Some((stage["name"].as_str()?.to_owned(), rows))
+    });
+    with_metrics.collect()
+}
+
+/// Largest difference of two runs' curves, each relative to its largest number.
+fn apart(one: &[Value], other: &[Value]) -> f64 {
+    assert_eq!(one.len(), other.len());
+    let mut largest: f64 = 0.0;
+    for field in one[0].as_object().unwrap().keys().filter(|field| !field.contains("second")) {
+        let column = |rows: &[Value]| -> Vec<f64> {
+            rows.iter().filter_map(|row| row[field].as_f64()).collect()
+        };
+        let (one, other) = (column(one), column(other));
+        assert_eq!(one.len(), other.len(), "{field}");
+        let scale = one.iter().fold(1e-3f64, |most, value| most.max(value.abs()));
+        let pairs = one.iter().zip(&other).map(|(one, other)| (one - other).abs() / scale);
+        largest = pairs.fold(largest, f64::max);
+    }
+    largest
+}
+
+fn trained(folder: &Path, device: &str) -> Vec<(String, Vec<Value>)> {
+    fs::write(folder.join("recipe.toml"), trainings(device, "")).unwrap();
+    curves(&succeeded(apeft(folder, &["run", "recipe.toml", "--json"]).output().unwrap()))
+}
+
+#[test]
+fn ten_steps_of_dpo_and_kto_are_those_of_the_cpu() {
+    let Some(name) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let on_cpu = trained(folder.path(), "cpu");
+    let on_gpu = trained(folder.path(), &name.to_string());
+    assert_eq!((on_cpu.len(), on_cpu[0].1.len()), (4, 10));
+    for ((stage, one), (other_stage, other)) in on_cpu.iter().zip(&on_gpu) {
+        assert_eq!(stage, other_stage);
+        let apart = apart(one, other);
+        println!("{stage}: {apart:.1e}");
+        assert!(apart < CURVE, "{stage}: {apart}");
+    }
+}
+
+#[test]
+fn a_killed_training_resumes_at_its_checkpoint() {
+    let Some(name) = gpu() else { return };
+    let whole = tempfile::tempdir().unwrap();
+    let recipe = trainings(&name.to_string(), "checkpoint_seconds = 0");
+    let run = ["run", "recipe.toml", "--json", "--only", "dpo-lora"];
+    fs::write(whole.path().join("recipe.toml"), &recipe).unwrap();
+    let undisturbed = curves(&succeeded(apeft(whole.path(), &run).output().unwrap()));
+
+    let killed = tempfile::tempdir().unwrap();
+    fs::write(killed.path().join("recipe.toml"), &recipe).unwrap();
+    let mut running =
+        apeft(killed.path(), &run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(300);
+    while !has_checkpoint(killed.path()) && running.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < end, "no checkpoint within 300 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let resumed = succeeded(apeft(killed.path(), &run).output().unwrap());
+    let apart = apart(&undisturbed[0].1, &curves(&resumed)[0].1);
+    assert!(apart < CURVE, "{apart}");
+}
+
+/// Whether a file of a checkpoint lies in the store.
+fn has_checkpoint(folder: &Path) -> bool {
+    let mut folders = vec![folder.join("cache")];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().contains("checkpoint") {
+                return true;
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    false
+}
+
+#[test]
+#[ignore = "takes minutes on a software driver; `just gpu-check`"]
+fn the_smoke_recipe_runs_from_pretraining_to_the_report() {
+    let Some(name) = gpu() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/smoke.toml");
+    let name = name.to_string();
+    let run = ["run", recipe.to_str().unwrap(), "--device", &name, "--json", "--seeds", "0"];
+    let first = succeeded(apeft(folder.path(), &run).output().unwrap());
+    assert!(first["executed"].as_u64().unwrap() > 30, "{first}");
+    let second = succeeded(apeft(folder.path(), &run).output().unwrap());
+    assert_eq!(second["executed"], 0);
+}
