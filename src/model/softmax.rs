@@ -47,7 +47,7 @@ pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilit
         };
     }
     let logits = logits.cast(DType::F32);
-    let mean_logits = floats(logits.clone().mean_dim(1));
+    let mean_logits = logits.clone().mean_dim(1);
     // Elsewhere in whole tensors: fetching the logits would take longer than all of this.
     let shifted = logits.clone() - logits.max_dim(1);
     let tokens = Tensor::<1, Int>::from_data(TensorData::new(tokens.to_vec(), [rows]), &device);
@@ -56,14 +56,17 @@ pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilit
     let sums = exponentials.clone().sum_dim(1);
     // Tokens of probability 0 add nothing, however low their logit.
     let expected = (exponentials.clone() * shifted.clamp_min(LOWEST)).sum_dim(1) / sums.clone();
-    let entropies = floats(sums.clone().log() - expected);
-    let log_probabilities = floats(at_token.clone() - sums.clone().log());
-    let is_top_token = floats(at_token).into_iter().map(|logit| logit == 0.0).collect();
+    let entropies = sums.clone().log() - expected;
+    let log_probabilities = at_token.clone() - sums.clone().log();
+    // One after the other in one tensor, since each reading waits for the device.
+    let columns = Tensor::cat(vec![mean_logits, entropies, log_probabilities, at_token], 0);
+    let columns = floats(columns);
+    let column = |number: usize| columns[number * rows..][..rows].to_vec();
     TokenProbabilities {
-        log_probabilities,
-        is_top_token,
-        entropies,
-        mean_logits,
+        mean_logits: column(0),
+        entropies: column(1),
+        log_probabilities: column(2),
+        is_top_token: column(3).into_iter().map(|logit| logit == 0.0).collect(),
         probabilities: exponentials / sums,
     }
 }

@@ -4,7 +4,7 @@
 use burn::{
     module::{Module, ModuleVisitor, Param},
     optim::GradientsParams,
-    tensor::Tensor,
+    tensor::{DType, Tensor},
 };
 
 /// Scales all gradients so that their global Euclidean norm is at most `limit`; returns the norm
@@ -28,15 +28,24 @@ const SMALL: f64 = 1e-25;
 
 /// The global norm of all gradients, computed on numbers that are scaled before they are squared.
 fn norm<M: Module>(model: &M, gradients: &GradientsParams, scale: f64) -> f64 {
-    let mut squares = Squares { gradients, scale, sum: 0.0 };
+    let mut squares = Squares { gradients, scale, sums: Vec::new() };
     model.visit(&mut squares);
-    squares.sum.sqrt() / scale
+    let counts: Vec<usize> = squares.sums.iter().map(|sums| sums.dims()[0]).collect();
+    if counts.is_empty() {
+        return 0.0;
+    }
+    // All of them at once, since each reading waits for the device.
+    let sums = Tensor::cat(squares.sums, 0).into_data();
+    let mut sums = sums.iter::<f64>();
+    let by_parameter = counts.into_iter().map(|count| sums.by_ref().take(count).sum::<f64>());
+    by_parameter.fold(0.0, |sum, squares| sum + squares).sqrt() / scale
 }
 
 struct Squares<'a> {
     gradients: &'a GradientsParams,
     scale: f64,
-    sum: f64,
+    /// Per parameter, sums of squares along the last axis, in float32.
+    sums: Vec<Tensor<1>>,
 }
 
 struct GradientScale<'a> {
@@ -51,9 +60,9 @@ impl ModuleVisitor for Squares<'_> {
             // Along the last axis first: a sum over a whole tensor would depend on the number of
             // threads.
             let gradient = if self.scale == 1.0 { gradient } else { gradient * self.scale };
-            let squares =
-                gradient.powi_scalar(2).sum_dim(D - 1).into_data().iter::<f64>().sum::<f64>();
-            self.sum += squares;
+            let sums = gradient.powi_scalar(2).sum_dim(D - 1).cast(DType::F32);
+            let count = sums.shape().num_elements();
+            self.sums.push(sums.reshape([count]));
         }
     }
 }

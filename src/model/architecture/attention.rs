@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use burn::tensor::{DType, Device, Tensor, TensorData, module, ops::AttentionModuleOptions};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::ModelConfig;
 use crate::model::{device::is_cpu, fused::NewPositions};
@@ -23,21 +23,19 @@ pub(in crate::model) enum Positions {
 }
 
 /// Rotary tables and attention masks.
+///
+/// A mask [1 or batch, 1, rows, keys], float32, is minus infinity where a query must not look, else
+/// 0; adding it costs nothing in the backward pass.
 pub(in crate::model) struct ComposedPositions {
     /// [1 or batch, 1, time, head / 2], float32
     pub(in crate::model) cosine: Tensor<4>,
     /// [1 or batch, 1, time, head / 2], float32
     pub(in crate::model) sine: Tensor<4>,
     /// Mask of blocks with full causal attention.
-    pub(in crate::model) all_before: AttentionMask,
+    pub(in crate::model) all_before: Tensor<4>,
     /// Mask of blocks with a sliding window, if any.
     pub(in crate::model) in_window: Option<Tensor<4>>,
 }
-
-/// Attention mask [1 or batch, 1, rows, keys], float32: minus infinity where a query must not look,
-/// else 0; adding it costs nothing in the backward pass. None where queries and keys have the same
-/// positions and a fused causal kernel is used, which never writes the scores to memory.
-pub(in crate::model) type AttentionMask = Option<Tensor<4>>;
 
 /// Rotated keys and values of some positions, each [batch, kv heads, time, head].
 pub(in crate::model) type KeysAndValues = (Tensor<4>, Tensor<4>);
@@ -63,14 +61,6 @@ impl Positions {
         let window = config.sliding_window.as_ref().map(|window| window.length);
         Self::Fused { positions, window }
     }
-
-    /// The same without masks, where the fused kernel of the device hides later keys.
-    pub(in crate::model) fn without_masks(mut self) -> Self {
-        if let Self::Composed(positions) = &mut self {
-            positions.all_before = None;
-        }
-        self
-    }
 }
 
 impl ComposedPositions {
@@ -86,7 +76,7 @@ impl ComposedPositions {
         Self {
             cosine,
             sine,
-            all_before: Some(causal_mask(share, &rows, usize::MAX, device)),
+            all_before: causal_mask(share, &rows, usize::MAX, device),
             in_window: config
                 .sliding_window
                 .as_ref()
@@ -95,8 +85,9 @@ impl ComposedPositions {
     }
 
     /// The mask of a block.
-    pub(super) fn mask(&self, has_window: bool) -> AttentionMask {
-        if has_window { self.in_window.clone() } else { self.all_before.clone() }
+    pub(super) fn mask(&self, has_window: bool) -> Tensor<4> {
+        let in_window = self.in_window.as_ref().filter(|_| has_window);
+        in_window.unwrap_or(&self.all_before).clone()
     }
 }
 
@@ -139,31 +130,16 @@ pub(super) fn attention(
     query: Tensor<4>,
     (key, value): KeysAndValues,
     heads: usize,
-    mask: AttentionMask,
+    mask: Tensor<4>,
 ) -> Tensor<2> {
     let [batch, groups, rows, width] = query.dims();
     let time = groups * rows / heads;
-    let mixed = match mask {
-        Some(hidden) => {
-            // The query and not the scores: it has fewer numbers.
-            let scaled = query * (width as f64).sqrt().recip();
-            // As in transformers, which computes the softmax in float32 whatever the format is.
-            let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + hidden;
-            let format = value.dtype();
-            softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width])
-        }
-        None => {
-            let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
-            let query = query.reshape([batch, heads, time, width]);
-            // The fused kernel knows no groups.
-            let [key, value] = [key, value].map(|states| {
-                let states = states.reshape([batch, groups, 1, time * width]);
-                let repeated = states.expand([batch, groups, heads / groups, time * width]);
-                repeated.reshape([batch, heads, time, width])
-            });
-            module::attention(query, key, value, None, None, options)
-        }
-    };
+    // The query and not the scores: it has fewer numbers.
+    let scaled = query * (width as f64).sqrt().recip();
+    // As in transformers, which computes the softmax in float32 whatever the format is.
+    let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + mask;
+    let format = value.dtype();
+    let mixed = softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width]);
     mixed.swap_dims(1, 2).reshape([batch * time, heads * width])
 }
 
@@ -196,30 +172,6 @@ pub(super) fn rotate(states: Tensor<4>, positions: &ComposedPositions) -> Tensor
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::architecture::config::tests::tiny, seed::Seed};
-
-    #[test]
-    fn the_kernel_that_writes_no_scores_down_hides_the_same_keys() {
-        let (config, time, device) = (tiny(), 9, Device::flex());
-        let mut stream = Seed::root(0).stream();
-        let mut random = |shape: [usize; 4]| {
-            let values: Vec<f32> =
-                (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
-            Tensor::<4>::from_data(TensorData::new(values, shape), &device)
-        };
-        // Two texts, two groups of two heads of width 4.
-        let query = random([2, 2, 2 * time, 4]);
-        let (key, value) = (random([2, 2, time, 4]), random([2, 2, time, 4]));
-        let mask = ComposedPositions::new(&config, 0, time, &device).mask(false);
-        let mixed = |mask| -> Vec<f32> {
-            attention(query.clone(), (key.clone(), value.clone()), 4, mask)
-                .into_data()
-                .try_to_vec()
-                .unwrap()
-        };
-        let (hidden, kernel) = (mixed(mask), mixed(None));
-        assert!(hidden.iter().zip(&kernel).all(|(one, other)| (one - other).abs() < 1e-5));
-    }
 
     #[test]
     fn a_window_reaches_back_over_its_length() {

@@ -16,9 +16,10 @@ use crate::model::{
 
 /// A KV cache for sequences of up to a fixed length. Keys are stored at their positions.
 pub(super) struct Memory {
-    /// Per block, keys and values [slots * length, kv heads * head]; taken out while they are
-    /// changed, so that they are changed in place.
-    layers: Vec<Option<(Tensor<2>, Tensor<2>)>>,
+    /// Per block, keys and values [slots, kv heads, length, head], as products need them: in another
+    /// order a GPU would copy all of them at each step. Taken out while they are changed, so that
+    /// they are changed in place.
+    layers: Vec<Option<KeysAndValues>>,
     slots: usize,
     length: usize,
     /// Length of the beginning that all sequences share, which each slot keeps.
@@ -29,8 +30,8 @@ pub(super) struct Memory {
 
 /// A prompt after its shared beginning.
 pub(super) struct Prefilled {
-    /// Per block, keys and values [tokens, kv heads * head].
-    layers: Vec<(Tensor<2>, Tensor<2>)>,
+    /// Per block, keys and values [1, kv heads, tokens, head].
+    layers: Vec<KeysAndValues>,
     /// The logits of the next token.
     pub(super) logits: Vec<f32>,
 }
@@ -58,8 +59,7 @@ impl Transformer {
             Some(last) => host_values(self.logits(last))?,
             None => Vec::new(),
         };
-        let layers = layers.into_iter().map(|(key, value)| (rows(key), rows(value)));
-        Ok(Prefilled { layers: layers.collect(), logits })
+        Ok(Prefilled { layers, logits })
     }
 
     /// One step of all sequences: the logits of the next tokens, as rows [slots, vocab].
@@ -92,19 +92,15 @@ impl Memory {
         let (config, device) = (&model.config, model.embedding.val().device());
         let length = if is_cpu(&device) { length } else { length.next_multiple_of(BUCKET) };
         // Each layer has tensors of its own: shared ones would be copied at their first change.
+        let groups = config.num_key_value_heads;
         let (shape, options) =
-            ([slots * length, config.key_size()], (&device, model.format().dtype()));
+            ([slots, groups, length, config.head_dim], (&device, model.format().dtype()));
         let layers = (0..config.num_hidden_layers)
             .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
             .collect();
         let (heads, shared) = (config.heads(length), beginning.length);
         let mut memory = Self { layers, slots, length, shared, heads, device };
-        let beginning: Vec<_> = beginning
-            .layers
-            .iter()
-            .map(|(key, value)| (rows(key.clone()), rows(value.clone())))
-            .collect();
-        (0..slots).for_each(|slot| memory.write(slot, 0, &beginning));
+        (0..slots).for_each(|slot| memory.write(slot, 0, &beginning.layers));
         memory
     }
 
@@ -119,12 +115,11 @@ impl Memory {
     }
 
     /// Copies the keys and values of each block into a slot, from this position on.
-    fn write(&mut self, slot: usize, position: usize, layers: &[(Tensor<2>, Tensor<2>)]) {
-        let from = slot * self.length + position;
+    fn write(&mut self, slot: usize, position: usize, layers: &[KeysAndValues]) {
         for (layer, (new_key, new_value)) in self.layers.iter_mut().zip(layers) {
-            let [count, width] = new_key.dims();
+            let [_, groups, count, width] = new_key.dims();
             let (key, value) = layer.take().expect("a layer is put back after every use");
-            let place = [from..from + count, 0..width];
+            let place = [slot..slot + 1, 0..groups, position..position + count, 0..width];
             let key = key.slice_assign(place.clone(), new_key.clone());
             *layer = Some((key, value.slice_assign(place, new_value.clone())));
         }
@@ -132,23 +127,22 @@ impl Memory {
 
     /// Keeps only these slots, in this order.
     pub(super) fn keep(&mut self, slots: &[usize]) {
-        // Whole slots are gathered into a smaller cache, since a view of some rows would keep them
-        // all.
-        let rows = slots.iter().flat_map(|slot| slot * self.length..(slot + 1) * self.length);
-        let rows = index_tensor(rows, &self.device);
+        // Gathered into a smaller cache, since a view of some slots would keep them all.
+        let kept = index_tensor(slots.iter().copied(), &self.device);
         for layer in &mut self.layers {
             let (key, value) = layer.take().expect("a layer is put back after every use");
-            *layer = Some((key.select(0, rows.clone()), value.select(0, rows.clone())));
+            *layer = Some((key.select(0, kept.clone()), value.select(0, kept.clone())));
         }
         self.slots = slots.len();
     }
 
-    /// The row of each slot's position.
+    /// The row of each slot's position in each head, where every position is a row.
     fn places(&self, positions: &[usize]) -> Tensor<1, Int> {
-        index_tensor(
-            positions.iter().enumerate().map(|(slot, position)| slot * self.length + position),
-            &self.device,
-        )
+        let heads = positions.iter().enumerate().flat_map(|(slot, position)| {
+            (slot * self.heads.groups..(slot + 1) * self.heads.groups)
+                .map(move |head| head * self.length + position)
+        });
+        index_tensor(heads, &self.device)
     }
 
     /// Number of keys that attention is given: all on the CPU, which reads only those that are
@@ -177,7 +171,7 @@ impl Memory {
         Positions::Composed(Box::new(ComposedPositions {
             cosine,
             sine,
-            all_before: Some(self.mask(positions, usize::MAX, reach)),
+            all_before: self.mask(positions, usize::MAX, reach),
             in_window: config
                 .sliding_window
                 .as_ref()
@@ -199,24 +193,28 @@ impl Memory {
         (new_key, new_value): KeysAndValues,
         reach: usize,
     ) -> KeysAndValues {
-        let [_, groups, _, width] = new_key.dims();
         let (key, value) = self.layers[layer].take().expect("a layer is put back after every use");
-        let [key, value] = [(key, new_key), (value, new_value)].map(|(kept, new)| {
-            kept.select_assign(0, places.clone(), rows(new), IndexingUpdateOp::Assign)
-        });
+        let [key, value] =
+            [(key, new_key), (value, new_value)].map(|(kept, new)| written(kept, places, new));
         self.layers[layer] = Some((key.clone(), value.clone()));
-        let [key, value] = [key, value].map(|kept| {
-            let by_slot = kept.reshape([self.slots, self.length, groups, width]);
-            by_slot.narrow(1, 0, reach).swap_dims(1, 2)
-        });
-        (key, value)
+        (key.narrow(2, 0, reach), value.narrow(2, 0, reach))
     }
 }
 
-/// [batch, kv heads, time, head] to [batch * time, kv heads * head]
-fn rows(states: Tensor<4>) -> Tensor<2> {
-    let [batch, groups, time, width] = states.dims();
-    states.swap_dims(1, 2).reshape([batch * time, groups * width])
+/// Keys or values with new ones in these rows, in place.
+fn written(kept: Tensor<4>, places: &Tensor<1, Int>, new: Tensor<4>) -> Tensor<4> {
+    let [slots, groups, length, width] = kept.dims();
+    let kept = kept.reshape([slots * groups * length, width]);
+    let new = new.reshape([slots * groups, width]);
+    let written = if is_cpu(&kept.device()) {
+        kept.select_assign(0, places.clone(), new, IndexingUpdateOp::Assign)
+    } else {
+        // A GPU's `select_assign` writes one row after the other, and the CPU's `scatter_nd` copies
+        // everything.
+        let places = places.clone().reshape([slots * groups, 1]);
+        kept.scatter_nd(places, new, IndexingUpdateOp::Assign)
+    };
+    written.reshape([slots, groups, length, width])
 }
 
 fn index_tensor(rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<1, Int> {
