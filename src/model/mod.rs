@@ -29,6 +29,7 @@ pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,
     generation_settings,
 };
+pub use fused::multiply;
 pub use generation::{
     EndOfLines, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling,
     Stops,

@@ -7,7 +7,7 @@
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 
 use super::tokenized::{ComputeOptions, Scoring, TokenizedExample};
-use crate::model::{TokenProbabilities, Transformer, token_probabilities};
+use crate::model::{TokenProbabilities, Transformer, multiply, token_probabilities};
 
 /// A forward pass that keeps what its gradient needs.
 pub(super) struct Forward {
@@ -127,7 +127,7 @@ pub(super) fn logits<'a>(
     let head = model.head().without_autodiff().transpose();
     scoring.targets.chunks(at_once).enumerate().map(move |(number, targets)| {
         let states = states.clone().narrow(0, number * at_once, targets.len());
-        (states.matmul(head.clone()), targets)
+        (multiply(states, head.clone()), targets)
     })
 }
 
@@ -218,20 +218,20 @@ impl Forward {
             let probabilities = match &self.kept {
                 Some(kept) => kept[number].clone(),
                 None => {
-                    token_probabilities(states.clone().matmul(head.clone().transpose()), targets)
-                        .probabilities
+                    let logits = multiply(states.clone(), head.clone().transpose());
+                    token_probabilities(logits, targets).probabilities
                 }
             };
             // The sum over the vocabulary is a matrix product, in the format of its inputs.
-            let format = head.dtype();
+            let format = states.dtype();
             let probabilities = probabilities.cast(format);
             let targets = integers(targets, &device);
             let coefficients =
                 TensorData::new(coefficients[first..first + count].to_vec(), [count, 1]);
             let coefficients = Tensor::<2>::from_data(coefficients, (&device, format));
-            let expected = probabilities.clone().matmul(head.clone());
-            by_states
-                .push((head.clone().select(0, targets.clone()) - expected) * coefficients.clone());
+            let expected = multiply(probabilities.clone(), head.clone());
+            let at_targets = head.clone().select(0, targets.clone()).cast(format);
+            by_states.push((at_targets - expected) * coefficients.clone());
             if learn_head {
                 let weighted = states * coefficients;
                 let by_chunk = probabilities.transpose().matmul(weighted.clone()).neg();

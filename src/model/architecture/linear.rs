@@ -53,7 +53,7 @@ impl Linear {
     /// - output: [rows, out]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let format = input.dtype();
-        let mut output = product(input.clone(), self.weight.val().cast(format));
+        let mut output = fused::multiply(input.clone(), self.weight.val());
         if let Some(bias) = &self.bias {
             output = output + bias.val().cast(format).unsqueeze();
         }
@@ -107,11 +107,6 @@ impl Linear {
         let merged = self.merged_weight();
         Self { weight: self.weight.map(|_| merged), updates: Vec::new(), ..self }
     }
-}
-
-/// Input times matrix.
-fn product(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
-    fused::multiply_few_rows(&input, &matrix).unwrap_or_else(|| input.matmul(matrix))
 }
 
 impl LowRank {

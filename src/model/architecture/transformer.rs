@@ -103,7 +103,16 @@ impl Transformer {
 
     /// The states before the first block [tokens, hidden].
     pub fn embed(&self, tokens: Tensor<1, Int>) -> Tensor<2> {
-        self.embedding.val().select(0, tokens).cast(self.computes_in.dtype())
+        self.embedding.val().select(0, tokens).cast(self.states_in())
+    }
+
+    /// The format of states. With bfloat16 weights on the CPU they are float32, and only products
+    /// round their inputs: its element-wise operations are no faster in 16 bits.
+    pub(in crate::model) fn states_in(&self) -> DType {
+        match self.computes_in {
+            NumberFormat::BFloat16 if self.is_on_cpu() => DType::F32,
+            format => format.dtype(),
+        }
     }
 
     /// States after the last norm [rows, hidden].
@@ -117,7 +126,8 @@ impl Transformer {
             .head
             .as_ref()
             .map_or_else(|| self.embedding.val(), |head| head.merged_weight().transpose());
-        head.cast(self.computes_in.dtype())
+        // Bfloat16 weights of float32 states stay as they are: their products are the CPU's own.
+        if head.dtype() == self.computes_in.dtype() { head } else { head.cast(self.states_in()) }
     }
 
     /// The output layer, one row per token [vocab, hidden], without an adapter's updates.
@@ -167,7 +177,7 @@ impl Transformer {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         let logits = match &self.head {
             Some(head) => head.forward(hidden),
-            None => hidden.matmul(self.head().transpose()),
+            None => fused::multiply(hidden, self.head().transpose()),
         };
         logits.cast(DType::F32)
     }

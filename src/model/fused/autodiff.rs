@@ -54,6 +54,16 @@ where
             OpsKind::UnTracked(step) => step.finish(mixed),
         }
     }
+
+    fn multiply_half(input: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        let node = input.node();
+        let (input, matrix) = (input.into_primitive(), matrix.into_primitive());
+        let product = B::multiply_half(input, matrix.clone());
+        match MultiplyHalf.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(step) => step.finish(matrix, product),
+            OpsKind::UnTracked(step) => step.finish(product),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -102,6 +112,19 @@ impl<B: FusedGradients> Backward<B, 1> for Attend {
         let (projected, layout) = step.state;
         unary::<B, _>(step.parents, step.node, grads, |gradient| {
             B::attend_gradient(projected, gradient, &layout)
+        });
+    }
+}
+
+#[derive(Debug)]
+struct MultiplyHalf;
+
+impl<B: FusedOperations> Backward<B, 1> for MultiplyHalf {
+    type State = FloatTensor<B>;
+
+    fn backward(self, step: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        unary::<B, _>(step.parents, step.node, grads, |gradient| {
+            B::multiply_half(gradient, B::float_transpose(step.state))
         });
     }
 }

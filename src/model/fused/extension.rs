@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use burn::{
     backend::{Backend, Flex, backend_extension, tensor::FloatTensor},
-    tensor::TensorData,
+    tensor::{TensorData, bf16},
 };
 use burn_flex::FlexTensor;
 
 use super::{
     attention::{AttentionLayout, attend, attend_gradient},
+    half_matrix::{self, HalfMatrix, Order},
     rows,
 };
 
@@ -28,6 +29,9 @@ pub(super) trait FusedOperations: Backend {
 
     /// Attention of texts.
     fn attend(projected: FloatTensor<Self>, layout: Arc<AttentionLayout>) -> FloatTensor<Self>;
+
+    /// The product with a frozen bfloat16 matrix.
+    fn multiply_half(input: FloatTensor<Self>, matrix: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
 /// Their gradients; `gradient` is the one by the output.
@@ -78,6 +82,18 @@ impl FusedOperations for Flex {
         let [tokens, _] = sides(&projected);
         let projected = projected.to_contiguous();
         with_shape(attend(numbers(&projected), &layout), vec![tokens, layout.heads.output_width()])
+    }
+
+    fn multiply_half(input: FlexTensor, matrix: FlexTensor) -> FlexTensor {
+        let ([rows, _], sides) = (sides(&input), sides(&matrix));
+        let input = input.to_contiguous();
+        // A transposed matrix is read where it is: copying it would take longer than the product.
+        let is_transposed = matrix.layout().strides() == [1, sides[0] as isize];
+        let order = if is_transposed { Order::ByOutput } else { Order::ByInput };
+        let matrix = if is_transposed { matrix } else { matrix.to_contiguous() };
+        let halves = &matrix.storage::<bf16>()[matrix.layout().start_offset()..];
+        let matrix = HalfMatrix { numbers: halves, sides, order };
+        with_shape(half_matrix::multiply(numbers(&input), matrix), vec![rows, sides[1]])
     }
 }
 

@@ -2,14 +2,15 @@
 //! gradients written by hand. As compositions of tensor operations they took most of a training
 //! step: each wrote its result to memory, and exponentials ran on one thread.
 //!
-//! They are an extension of Burn's CPU backend in float32; tensors in other formats or on other
-//! devices are not theirs.
+//! They are an extension of Burn's CPU backend for states in float32, with weights in float32 or
+//! bfloat16; other tensors are not theirs.
 
 mod attention;
 mod autodiff;
 mod cached;
 mod extension;
 mod few_rows;
+mod half_matrix;
 mod heads;
 mod matrix;
 mod operations;
@@ -19,6 +20,5 @@ mod vector;
 pub(super) use attention::{AttentionLayout, TextSpan};
 pub(super) use cached::NewPositions;
 pub(super) use heads::Heads;
-pub(super) use operations::{
-    attend, attend_to, is_fusible, multiply_few_rows, rms_norm, split_heads, swiglu,
-};
+pub use operations::multiply;
+pub(super) use operations::{attend, attend_to, is_fusible, rms_norm, split_heads, swiglu};

@@ -44,17 +44,25 @@ pub(in crate::model) fn rms_norm<const D: usize>(
     Tensor::from_dispatch(normed)
 }
 
-/// The product of rows with a matrix, if it pays: without gradients, of few rows, with a matrix
-/// whose rows follow one another.
+/// The product of states with a matrix, in the states' format. Of float32 states with a bfloat16
+/// matrix on the CPU: inputs are rounded to bfloat16, and the matrix has no gradient.
 ///
 /// # Shapes
 /// - input: [rows, in]
 /// - matrix: [in, out]
 /// - output: [rows, out]
-pub(in crate::model) fn multiply_few_rows(
-    input: &Tensor<2>,
-    matrix: &Tensor<2>,
-) -> Option<Tensor<2>> {
+pub fn multiply(input: Tensor<2>, matrix: Tensor<2>) -> Tensor<2> {
+    if is_fusible(&input) && matrix.dtype() == DType::BF16 {
+        let product = Dispatch::multiply_half(input.into_dispatch(), matrix.into_dispatch());
+        return Tensor::from_dispatch(product);
+    }
+    let matrix = matrix.cast(input.dtype());
+    multiply_few_rows(&input, &matrix).unwrap_or_else(|| input.matmul(matrix))
+}
+
+/// The product of rows with a matrix, if it pays: without gradients, of few rows, with a matrix
+/// whose rows follow one another.
+fn multiply_few_rows(input: &Tensor<2>, matrix: &Tensor<2>) -> Option<Tensor<2>> {
     let [rows, _] = input.dims();
     if rows > few_rows::MOST || !is_fusible(input) {
         return None;

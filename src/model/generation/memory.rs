@@ -94,7 +94,7 @@ impl Memory {
         // Each layer has tensors of its own: shared ones would be copied at their first change.
         let groups = config.num_key_value_heads;
         let (shape, options) =
-            ([slots, groups, length, config.head_dim], (&device, model.format().dtype()));
+            ([slots, groups, length, config.head_dim], (&device, model.states_in()));
         let layers = (0..config.num_hidden_layers)
             .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
             .collect();
