@@ -15,6 +15,7 @@ import argparse, json, os, pathlib, socket, statistics, subprocess, sys, tempfil
 PROMPT = "Marie Curie was born in Warsaw in 1867."
 PROGRAMS = {
     "apeft": "apeft, float32",
+    "apeft-bfloat16": "apeft, bfloat16",
     "transformers": "transformers, float32",
     "openvino": "OpenVINO GenAI, float16 file, computed in float32",
     "openvino-default": "OpenVINO GenAI, float16 file, its default",
@@ -112,16 +113,18 @@ def llamacpp(options, batch):
     return found
 
 
-def apeft(options, batch):
+def apeft(options, batch, dtype):
     command = [options.apeft, "bench", "--model", options.model, "--batch", str(batch), "--new", str(options.new), "--prompt", PROMPT]
-    found = json.loads(subprocess.run([*command, "--temperature", "0", "--rounds", "1", "--json"], check=True, capture_output=True).stdout)
+    found = json.loads(subprocess.run([*command, "--dtype", dtype, "--temperature", "0", "--rounds", "1", "--json"], check=True, capture_output=True).stdout)
     return next(figure["tokens_per_s"] for figure in found["figures"] if figure["what"] == "sampling" and figure["batch"] == batch)
 
 
 def run(options, program, batch):
     match program:
         case "apeft":
-            return apeft(options, batch)
+            return apeft(options, batch, "float32")
+        case "apeft-bfloat16":
+            return apeft(options, batch, "bfloat16")
         case "transformers":
             return transformers(options, batch)
         case "openvino":

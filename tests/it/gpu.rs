@@ -92,10 +92,17 @@ fn equal_seeds_give_equal_responses_as_on_the_cpu() {
             // Fewer slots than responses, so that slots are filled again.
             let sizes = ["--num-samples", "3", "--batch-size", "4", "--max-new-tokens", "24"];
             let all = [&arguments[..], &prompts, &sizes, &["--dtype", "float32"], how].concat();
-            succeeded(apeft(folder.path(), &all).output().unwrap())
+            let responses = succeeded(apeft(folder.path(), &all).output().unwrap());
+            responses.as_array().unwrap().clone()
         });
-        assert!(!on_cpu.is_null());
-        assert_eq!(on_cpu, on_gpu, "{how:?}");
+        assert_eq!((on_cpu.len(), on_gpu.len()), (9, 9));
+        for (one, other) in on_cpu.iter().zip(&on_gpu) {
+            assert_eq!(one["token_ids"], other["token_ids"], "{how:?}");
+            let logs = [one, other].map(|row| row["logprobs"].as_array().unwrap().iter());
+            let [ours, theirs] = logs.map(|logs| logs.map(|log| log.as_f64().unwrap()));
+            let apart = ours.zip(theirs).map(|(one, other)| (one - other).abs());
+            assert!(apart.fold(0.0, f64::max) < f64::from(NEAR), "{how:?}");
+        }
     }
 }
 
@@ -176,7 +183,7 @@ fn a_killed_training_resumes_at_its_checkpoint() {
     let Some(name) = gpu() else { return };
     let whole = tempfile::tempdir().unwrap();
     let recipe = trainings(&name.to_string(), "checkpoint_seconds = 0");
-    let run = ["run", "recipe.toml", "--json", "--only", "dpo-lora"];
+    let run = ["run", "recipe.toml", "--json", "--until", "dpo-lora"];
     fs::write(whole.path().join("recipe.toml"), &recipe).unwrap();
     let undisturbed = curves(&succeeded(apeft(whole.path(), &run).output().unwrap()));
 

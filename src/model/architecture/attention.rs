@@ -2,7 +2,7 @@
 
 use std::{
     ops::{Range, RangeInclusive},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -22,15 +22,22 @@ pub(in crate::model) enum Positions {
     Composed(Box<ComposedPositions>),
 }
 
+/// Rotary tables of the heads of projected states, of any kind: values have the angle 0.
+pub(in crate::model) struct RotaryTables {
+    /// [1 or batch, time, heads + 2 * kv heads, head], float32
+    cosine: Tensor<4>,
+    /// [1 or batch, time, heads + 2 * kv heads, head], float32
+    sine: Tensor<4>,
+    /// See [`half_turn`]; in the format of the states.
+    half_turn: OnceLock<Tensor<2>>,
+}
+
 /// Rotary tables and attention masks.
 ///
 /// A mask [1 or batch, 1, rows, keys], float32, is minus infinity where a query must not look, else
 /// 0; adding it costs nothing in the backward pass.
 pub(in crate::model) struct ComposedPositions {
-    /// [1 or batch, 1, time, head / 2], float32
-    pub(in crate::model) cosine: Tensor<4>,
-    /// [1 or batch, 1, time, head / 2], float32
-    pub(in crate::model) sine: Tensor<4>,
+    pub(in crate::model) rotary: RotaryTables,
     /// Mask of blocks with full causal attention.
     pub(in crate::model) all_before: Tensor<4>,
     /// Mask of blocks with a sliding window, if any.
@@ -63,19 +70,62 @@ impl Positions {
     }
 }
 
+impl RotaryTables {
+    /// From cosines and sines [1 or batch, time, head / 2] of each position.
+    pub(in crate::model) fn new(
+        config: &ModelConfig,
+        tables: [&[f32]; 2],
+        [batch, time]: [usize; 2],
+        device: &Device,
+    ) -> Self {
+        let (width, groups) = (config.head_dim, config.num_key_value_heads);
+        let turned = config.num_attention_heads + groups;
+        let spread = |table: &[f32], of_values: f64| {
+            let halves = table.chunks_exact(width / 2);
+            let both: Vec<f32> = halves.flat_map(|half| half.iter().chain(half)).copied().collect();
+            let both = TensorData::new(both, [batch, time, 1, width]);
+            let heads = Tensor::<4>::from_data(both, (device, DType::F32));
+            let values = [batch, time, groups, width];
+            let values = Tensor::full(values, of_values, (device, DType::F32));
+            Tensor::cat(vec![heads.expand([batch, time, turned, width]), values], 2)
+        };
+        let [cosine, sine] = tables;
+        Self { cosine: spread(cosine, 1.0), sine: spread(sine, 0.0), half_turn: OnceLock::new() }
+    }
+
+    /// Number of positions of a row of the batch.
+    pub(super) fn time(&self) -> usize {
+        self.cosine.dims()[1]
+    }
+
+    /// Rotary embedding (Su et al. 2021, arXiv 2104.09864), in float32; pairs the first half of a
+    /// head with its second half.
+    ///
+    /// # Shapes
+    /// - projected: [batch * time, (heads + 2 * kv heads) * head]
+    /// - output: [batch, time, heads + 2 * kv heads, head]
+    pub(super) fn rotate(&self, projected: Tensor<2>) -> Tensor<4> {
+        let [_, time, heads, width] = self.cosine.dims();
+        let ([rows, _], format, device) = (projected.dims(), projected.dtype(), projected.device());
+        let states = projected.reshape([rows * heads, width]);
+        let half_turn = self.half_turn.get_or_init(|| half_turn(width, format, &device));
+        let turned = states.clone().matmul(half_turn.clone());
+        // Angles of distant positions differ in more digits than bfloat16 has.
+        let [states, turned] = [states, turned]
+            .map(|states| states.reshape([rows / time, time, heads, width]).cast(DType::F32));
+        (states * self.cosine.clone() + turned * self.sine.clone()).cast(format)
+    }
+}
+
 impl ComposedPositions {
     pub(super) fn new(config: &ModelConfig, from: usize, time: usize, device: &Device) -> Self {
         let half = config.head_dim / 2;
         let (cosine, sine) = config.rotary.tables(config.head_dim, from + time);
-        let [cosine, sine] = [cosine, sine].map(|table| {
-            let values = TensorData::new(table[from * half..].to_vec(), [1, 1, time, half]);
-            Tensor::from_data(values, (device, DType::F32))
-        });
+        let tables = [&cosine, &sine].map(|table| &table[from * half..]);
         let share = config.num_attention_heads / config.num_key_value_heads;
         let rows = from..from + time;
         Self {
-            cosine,
-            sine,
+            rotary: RotaryTables::new(config, tables, [1, time], device),
             all_before: causal_mask(share, &rows, usize::MAX, device),
             in_window: config
                 .sliding_window
@@ -152,21 +202,16 @@ fn softmax(scores: Tensor<4>) -> Tensor<4> {
     exponentials.clone() / exponentials.sum_dim(3)
 }
 
-/// Rotary embedding (Su et al. 2021, arXiv 2104.09864), in float32; pairs the first half of a head
-/// with its second half.
-///
-/// # Shapes
-/// - states, output: [batch, heads, time, head]
-pub(super) fn rotate(states: Tensor<4>, positions: &ComposedPositions) -> Tensor<4> {
-    let [_, _, _, width] = states.dims();
-    let format = states.dtype();
-    // Angles of distant positions differ in more digits than bfloat16 has.
-    let states = states.cast(DType::F32);
-    let (first, second) =
-        (states.clone().narrow(3, 0, width / 2), states.narrow(3, width / 2, width / 2));
-    let (cosine, sine) = (positions.cosine.clone(), positions.sine.clone());
-    let turned = first.clone() * cosine.clone() - second.clone() * sine.clone();
-    Tensor::cat(vec![turned, second * cosine + first * sine], 3).cast(format)
+/// The matrix whose product with a head's states gives its second half, negated, and then its first
+/// half. Each sum has one term, so that the product is exact in any format; it replaces two copies
+/// and a concatenation.
+fn half_turn(width: usize, format: DType, device: &Device) -> Tensor<2> {
+    let mut values = vec![0.0f32; width * width];
+    for column in 0..width / 2 {
+        values[(column + width / 2) * width + column] = -1.0;
+        values[column * width + column + width / 2] = 1.0;
+    }
+    Tensor::from_data(TensorData::new(values, [width, width]), (device, format))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub use rotary::{Rotary, RotaryScaling, Yarn};
 pub use transformer::{Block, Transformer, parameter, target_log_probabilities};
 
 pub(in crate::model) use attention::{
-    ComposedPositions, KeysAndValues, Positions, hidden_keys, visible_keys,
+    ComposedPositions, KeysAndValues, Positions, RotaryTables, hidden_keys, visible_keys,
 };
 pub(in crate::model) use config_fields::tokens;
 pub(in crate::model) use config_file::remarks;

@@ -8,7 +8,7 @@ use burn::{
 
 use super::{
     Dropout, Linear, ModelConfig, NumberFormat,
-    attention::{ComposedPositions, KeysAndValues, Positions, attention, rotate},
+    attention::{ComposedPositions, KeysAndValues, Positions, attention},
 };
 use crate::{
     model::{device::is_cpu, fused},
@@ -302,20 +302,12 @@ impl Block {
     ) -> (Tensor<4>, KeysAndValues) {
         let (heads, groups, width) =
             (config.num_attention_heads, config.num_key_value_heads, config.head_dim);
-        let [rows, _] = projected.dims();
-        let [_, _, time, _] = positions.cosine.dims();
-        let batch = rows / time;
-        let [mut query, mut key, value] = [(0, heads), (heads, groups), (heads + groups, groups)]
-            .map(|(from, count)| {
-                let part = projected.clone().narrow(1, from * width, count * width);
-                part.reshape([batch, time, count, width]).swap_dims(1, 2)
-            });
-        if let Some([query_norm, key_norm]) = &self.query_key_norms {
-            query = rms_norm(query, query_norm, config.rms_norm_eps);
-            key = rms_norm(key, key_norm, config.rms_norm_eps);
-        }
-        let query = rotate(query, positions).reshape([batch, groups, heads / groups * time, width]);
-        (query, (rotate(key, positions), value))
+        let time = positions.rotary.time();
+        let rotated = positions.rotary.rotate(self.with_normed_heads(projected, config));
+        let [batch, ..] = rotated.dims();
+        let [query, key, value] = [(0, heads), (heads, groups), (heads + groups, groups)]
+            .map(|(from, count)| rotated.clone().narrow(2, from, count).swap_dims(1, 2));
+        (query.reshape([batch, groups, heads / groups * time, width]), (key, value))
     }
 
     pub(super) fn feed_forward(&self, states: Tensor<2>, config: &ModelConfig) -> Tensor<2> {
@@ -349,8 +341,9 @@ fn swiglu(gate_up: Tensor<2>) -> Tensor<2> {
         return fused::swiglu(gate_up);
     }
     let [_, double] = gate_up.dims();
-    let gate = gate_up.clone().narrow(1, 0, double / 2);
-    activation::silu(gate) * gate_up.narrow(1, double / 2, double / 2)
+    // Both before the product, so that it is one kernel with the activation.
+    let [gate, value] = [0, double / 2].map(|from| gate_up.clone().narrow(1, from, double / 2));
+    activation::silu(gate) * value
 }
 
 /// The natural logarithm of the probability of one token in each row of logits.

@@ -3,6 +3,8 @@
 //! Inputs are rounded to bfloat16 and sums are float32, as the processor's own instruction for such
 //! products (AVX512-BF16) has them. Without it the same numbers come from float32 instructions.
 
+use std::ops::Range;
+
 use burn::tensor::bf16;
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -35,83 +37,122 @@ type Line = [Pair; PANEL];
 const PANEL: usize = 32;
 /// Most panels of a task.
 const PANELS: usize = 8;
-/// Pairs of inputs that are packed at once, so that they stay in the second-level cache.
+/// Pairs of inputs that are packed at once, so that they stay in the first-level cache.
 const DEPTH: usize = 64;
-/// Rows whose sums are in registers at once.
-const ROWS: usize = 12;
+/// Most rows whose sums are in registers at once, and all numbers of rows that are computed so.
+const TILES: [usize; 5] = [12, 8, 4, 2, 1];
+/// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
+const OWN_ROWS: usize = 48;
+
+/// Rows rounded to bfloat16, in tiles of [`TILES`] rows: all rows of a tile for each pair of inputs.
+struct RoundedRows {
+    numbers: Vec<Pair>,
+    /// Pairs of a row.
+    pairs: usize,
+    rows: usize,
+}
 
 /// The product of rows [rows, inputs] with a matrix.
 pub(super) fn multiply(input: &[f32], matrix: HalfMatrix) -> Vec<f32> {
     let [inputs, outputs] = matrix.sides;
     let rows = input.len() / inputs;
-    let pairs = inputs.div_ceil(2);
-    let rounded = rounded(input, inputs);
-    let tasks = outputs.div_ceil(PANEL * PANELS).next_multiple_of(rayon::current_num_threads());
+    let threads = rayon::current_num_threads();
+    let mut output = vec![0.0; rows * outputs];
+    if rows >= OWN_ROWS * threads {
+        let share = rows.div_ceil(threads);
+        let shares = output.par_chunks_mut(share * outputs);
+        shares.zip(input.par_chunks(share * inputs)).for_each(|(output, input)| {
+            add_columns(&RoundedRows::new(input, inputs), matrix, 0..outputs, output);
+        });
+        return output;
+    }
+    let input = RoundedRows::new(input, inputs);
+    let tasks = outputs.div_ceil(PANEL * PANELS).next_multiple_of(threads);
     let width = outputs.div_ceil(tasks).next_multiple_of(PANEL);
     let starts: Vec<usize> = (0..outputs).step_by(width).collect();
-    let parts: Vec<Vec<f32>> = starts
-        .into_par_iter()
-        .map(|from| multiply_columns(&rounded, pairs, matrix, from..outputs.min(from + width)))
-        .collect();
-    let mut output = Vec::with_capacity(rows * outputs);
-    for row in 0..rows {
-        for (number, part) in parts.iter().enumerate() {
-            let padded = part.len() / rows;
-            let used = padded.min(outputs - number * width);
-            output.extend_from_slice(&part[row * padded..][..used]);
-        }
+    let parts = starts.par_iter().map(|from| {
+        let columns = *from..outputs.min(from + width);
+        let mut part = vec![0.0; rows * columns.len()];
+        add_columns(&input, matrix, columns, &mut part);
+        part
+    });
+    for (from, part) in starts.iter().zip(parts.collect::<Vec<_>>()) {
+        let lines = output.chunks_exact_mut(outputs).zip(part.chunks_exact(part.len() / rows));
+        lines.for_each(|(line, part)| line[*from..][..part.len()].copy_from_slice(part));
     }
     output
 }
 
-/// Some outputs of a product, padded to whole panels.
-fn multiply_columns(
-    input: &[Pair],
-    pairs: usize,
-    matrix: HalfMatrix,
-    outputs: std::ops::Range<usize>,
-) -> Vec<f32> {
-    let rows = input.len() / pairs;
-    let panels = outputs.len().div_ceil(PANEL);
-    let mut sums = vec![0.0; rows * panels * PANEL];
+/// Adds some outputs of all rows to sums [rows, outputs].
+fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, sums: &mut [f32]) {
     let mut packed = vec![[0; PANEL]; DEPTH];
-    for first in (0..pairs).step_by(DEPTH) {
-        let depth = first..pairs.min(first + DEPTH);
-        for panel in 0..panels {
-            let from = outputs.start + panel * PANEL;
+    for first in (0..input.pairs).step_by(DEPTH) {
+        let depth = first..input.pairs.min(first + DEPTH);
+        for from in outputs.clone().step_by(PANEL) {
             let columns = from..outputs.end.min(from + PANEL);
             let lines = &mut packed[..depth.len()];
-            pack(matrix, depth.clone(), columns, lines);
-            let sums =
-                sums.chunks_mut(panels * PANEL).map(|row| &mut row[panel * PANEL..][..PANEL]);
-            let input = input.chunks_exact(pairs).map(|row| &row[depth.clone()]);
-            let mut rest: Vec<(&[Pair], &mut [f32])> = input.zip(sums).collect();
-            add_products(lines, &mut rest);
+            pack(matrix, depth.clone(), columns.clone(), lines);
+            let place = from - outputs.start..columns.end - outputs.start;
+            for (rows, tile) in input.tiles(depth.clone()) {
+                let products = multiply_tile(lines, tile, rows.len());
+                for (row, products) in rows.zip(products) {
+                    let sums = &mut sums[row * outputs.len()..][place.clone()];
+                    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
+                }
+            }
         }
     }
-    sums
 }
 
-/// Adds the products of rows with a panel to their sums.
-fn add_products(lines: &[Line], rows: &mut [(&[Pair], &mut [f32])]) {
-    for rows in rows.chunks_mut(ROWS) {
-        #[cfg(target_arch = "x86_64")]
-        if hardware::is_there() {
-            hardware::add_products(lines, rows);
-            continue;
-        }
-        add_products_portably(lines, rows);
+/// The products of the rows of a tile [pairs, rows] with a panel.
+fn multiply_tile(lines: &[Line], tile: &[Pair], rows: usize) -> [[f32; PANEL]; TILES[0]] {
+    let mut products = [[0.0; PANEL]; TILES[0]];
+    #[cfg(target_arch = "x86_64")]
+    if hardware::is_there() {
+        hardware::multiply(lines, tile, &mut products[..rows]);
+        return products;
     }
+    multiply_portably(lines, tile, &mut products[..rows]);
+    products
+}
+
+impl RoundedRows {
+    fn new(input: &[f32], inputs: usize) -> Self {
+        let (rows, pairs) = (input.len() / inputs, inputs.div_ceil(2));
+        let mut numbers = vec![0; rows * pairs];
+        for tile in tiles(rows) {
+            let count = tile.len();
+            let region = &mut numbers[tile.start * pairs..][..count * pairs];
+            for (place, row) in tile.enumerate() {
+                round(&input[row * inputs..][..inputs], &mut region[place..], count);
+            }
+        }
+        Self { numbers, pairs, rows }
+    }
+
+    /// The rows of each tile, with its numbers for some pairs of inputs.
+    fn tiles(&self, depth: Range<usize>) -> impl Iterator<Item = (Range<usize>, &[Pair])> {
+        tiles(self.rows).map(move |rows| {
+            let region = &self.numbers[rows.start * self.pairs..rows.end * self.pairs];
+            let numbers = &region[depth.start * rows.len()..depth.end * rows.len()];
+            (rows, numbers)
+        })
+    }
+}
+
+/// Rows in tiles, the largest first.
+fn tiles(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let size = TILES.into_iter().find(|size| from + size <= rows)?;
+        from += size;
+        Some(from - size..from)
+    })
 }
 
 /// The numbers of some outputs for some pairs of inputs, a line for each pair; zeros beyond the
 /// last output and input.
-fn pack(
-    matrix: HalfMatrix,
-    pairs: std::ops::Range<usize>,
-    outputs: std::ops::Range<usize>,
-    lines: &mut [Line],
-) {
+fn pack(matrix: HalfMatrix, pairs: Range<usize>, outputs: Range<usize>, lines: &mut [Line]) {
     let [inputs, columns] = matrix.sides;
     if outputs.len() < PANEL {
         lines.fill([0; PANEL]);
@@ -150,16 +191,12 @@ fn join(row: &[bf16], next: &[bf16], line: &mut Line) {
     line.iter_mut().zip(row.iter().zip(next)).for_each(|(to, (even, odd))| *to = pair(*even, *odd));
 }
 
-/// Rows rounded to bfloat16, as pairs.
-#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2+fma"))]
-fn rounded(input: &[f32], inputs: usize) -> Vec<Pair> {
-    let mut pairs = Vec::with_capacity(input.len().div_ceil(2));
-    for row in input.chunks_exact(inputs) {
-        let (twos, rest) = row.as_chunks::<2>();
-        pairs.extend(twos.iter().map(|[even, odd]| bits(*even) | bits(*odd) << 16));
-        pairs.extend(rest.iter().map(|even| bits(*even)));
-    }
-    pairs
+/// Writes the pairs of a row rounded to bfloat16, at a distance from each other.
+fn round(row: &[f32], pairs: &mut [Pair], distance: usize) {
+    let (twos, rest) = row.as_chunks::<2>();
+    let mut places = pairs.iter_mut().step_by(distance);
+    places.by_ref().zip(twos).for_each(|(to, [even, odd])| *to = bits(*even) | bits(*odd) << 16);
+    places.zip(rest).for_each(|(to, even)| *to = bits(*even));
 }
 
 /// The bits of the nearest bfloat16 number, of two equally near ones of the even one.
@@ -173,17 +210,16 @@ fn bits(number: f32) -> u32 {
 
 /// The products of the processor's instruction, from float32 instructions.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn add_products_portably(lines: &[Line], rows: &mut [(&[Pair], &mut [f32])]) {
-    for (input, sums) in rows {
-        let mut sum = [0.0f32; PANEL];
-        for (line, pair) in lines.iter().zip(*input) {
+fn multiply_portably(lines: &[Line], tile: &[Pair], products: &mut [[f32; PANEL]]) {
+    let rows = products.len();
+    for (row, sums) in products.iter_mut().enumerate() {
+        for (line, pair) in lines.iter().zip(tile[row..].iter().step_by(rows)) {
             let [even, odd] = halves(*pair);
-            for (sum, weights) in sum.iter_mut().zip(line) {
+            for (sum, weights) in sums.iter_mut().zip(line) {
                 let [even_weight, odd_weight] = halves(*weights);
                 *sum = even.mul_add(even_weight, odd.mul_add(odd_weight, *sum));
             }
         }
-        sums.iter_mut().zip(&sum).for_each(|(to, sum)| *to += sum);
     }
 }
 
@@ -197,76 +233,68 @@ mod hardware {
     //! The same with AVX512-BF16.
 
     use std::arch::x86_64::{
-        __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_storeu_ps,
+        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_storeu_ps,
     };
 
-    use super::{Line, PANEL, Pair, ROWS};
-
-    /// Numbers in a register.
-    const LANES: usize = 16;
+    use super::{Line, PANEL, Pair};
 
     pub(super) fn is_there() -> bool {
         std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512bf16")
     }
 
-    /// Adds the products of at most [`ROWS`] rows with a panel; only where [`is_there`].
-    pub(super) fn add_products(lines: &[Line], rows: &mut [(&[Pair], &mut [f32])]) {
-        assert!(rows.iter().all(|(input, sums)| input.len() == lines.len() && sums.len() == PANEL));
-        // As many rows at once as there are left: their sums are in registers, so that the number
-        // is known when this is compiled.
+    /// The products of the rows of a tile with a panel; only where [`is_there`].
+    pub(super) fn multiply(lines: &[Line], tile: &[Pair], products: &mut [[f32; PANEL]]) {
+        // Sums are in registers, so that their number is known when this is compiled.
         // SAFETY: the caller has seen that the instructions are there.
         unsafe {
-            match rows.len() {
-                ROWS => add::<ROWS>(lines, rows),
-                count => {
-                    let (eight, rest) = rows.split_at_mut(count / 8 * 8);
-                    eight.chunks_mut(8).for_each(|rows| add::<8>(lines, rows));
-                    let (four, rest) = rest.split_at_mut(rest.len() / 4 * 4);
-                    four.chunks_mut(4).for_each(|rows| add::<4>(lines, rows));
-                    let (two, rest) = rest.split_at_mut(rest.len() / 2 * 2);
-                    two.chunks_mut(2).for_each(|rows| add::<2>(lines, rows));
-                    rest.chunks_mut(1).for_each(|rows| add::<1>(lines, rows));
-                }
+            match products.len() {
+                12 => multiply_rows::<12>(lines, tile, products),
+                8 => multiply_rows::<8>(lines, tile, products),
+                4 => multiply_rows::<4>(lines, tile, products),
+                2 => multiply_rows::<2>(lines, tile, products),
+                1 => multiply_rows::<1>(lines, tile, products),
+                other => unreachable!("no tile has {other} rows"),
             }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn add<const COUNT: usize>(lines: &[Line], rows: &mut [(&[Pair], &mut [f32])]) {
-        let input: [&[Pair]; COUNT] = std::array::from_fn(|row| &rows[row].0[..lines.len()]);
-        let mut sums = [[_mm512_setzero_ps(); PANEL / LANES]; COUNT];
-        for (number, line) in lines.iter().enumerate() {
-            let weights = [load(&line[..LANES]), load(&line[LANES..])];
-            for (sums, input) in sums.iter_mut().zip(input) {
-                let pair = as_half(_mm512_set1_epi32(input[number] as i32));
-                *sums =
-                    [0, 1].map(|part| _mm512_dpbf16_ps(sums[part], pair, as_half(weights[part])));
+    fn multiply_rows<const ROWS: usize>(
+        lines: &[Line],
+        tile: &[Pair],
+        products: &mut [[f32; PANEL]],
+    ) {
+        let (tile, _) = tile.as_chunks::<ROWS>();
+        let mut first = [_mm512_setzero_ps(); ROWS];
+        let mut second = [_mm512_setzero_ps(); ROWS];
+        for (line, pairs) in lines.iter().zip(tile) {
+            let (low, high) = load(line);
+            for row in 0..ROWS {
+                let pair = as_half(_mm512_set1_epi32(pairs[row].cast_signed()));
+                first[row] = _mm512_dpbf16_ps(first[row], pair, low);
+                second[row] = _mm512_dpbf16_ps(second[row], pair, high);
             }
         }
-        for (found, (_, sums)) in sums.iter().zip(rows) {
-            for (found, to) in found.iter().zip(sums.chunks_exact_mut(LANES)) {
-                add_to(to, *found);
+        for (row, products) in products.iter_mut().enumerate() {
+            let (low, high) = products.split_at_mut(PANEL / 2);
+            // SAFETY: each half has as many numbers as a register.
+            unsafe {
+                _mm512_storeu_ps(low.as_mut_ptr(), first[row]);
+                _mm512_storeu_ps(high.as_mut_ptr(), second[row]);
             }
         }
     }
 
     #[target_feature(enable = "avx512f")]
-    fn load(numbers: &[Pair]) -> __m512i {
-        assert!(numbers.len() >= LANES);
-        // SAFETY: as many numbers are read as there are, at least.
-        unsafe { _mm512_loadu_si512(numbers.as_ptr().cast()) }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn add_to(sums: &mut [f32], more: __m512) {
-        assert!(sums.len() >= LANES);
-        // SAFETY: as many numbers are read and written as there are, at least.
-        unsafe {
-            let sum = _mm512_add_ps(_mm512_loadu_ps(sums.as_ptr()), more);
-            _mm512_storeu_ps(sums.as_mut_ptr(), sum);
-        }
+    fn load(line: &Line) -> (__m512bh, __m512bh) {
+        let (low, high) = line.split_at(PANEL / 2);
+        // SAFETY: each half has as many numbers as a register.
+        let halves = unsafe {
+            [_mm512_loadu_si512(low.as_ptr().cast()), _mm512_loadu_si512(high.as_ptr().cast())]
+        };
+        (as_half(halves[0]), as_half(halves[1]))
     }
 
     #[target_feature(enable = "avx512f")]
@@ -334,14 +362,14 @@ mod tests {
                 std::array::from_fn(|place| pair(numbers[2 * place], numbers[2 * place + 1]))
             })
             .collect();
-        let input = rounded(&numbers(2 * DEPTH * 7, 3), 2 * DEPTH);
-        let run = |how: fn(&[Line], &mut [(&[Pair], &mut [f32])])| {
-            let mut sums = vec![0.5; 7 * PANEL];
-            let rows = input.chunks_exact(DEPTH).zip(sums.chunks_exact_mut(PANEL));
-            how(&lines, &mut rows.collect::<Vec<_>>());
-            sums
-        };
-        assert_eq!(run(add_products), run(|lines, rows| add_products_portably(lines, rows)));
+        let input = RoundedRows::new(&numbers(2 * DEPTH * 7, 3), 2 * DEPTH);
+        let sizes: Vec<usize> = input.tiles(0..DEPTH).map(|(rows, _)| rows.len()).collect();
+        assert_eq!(sizes, [4, 2, 1]);
+        for (rows, tile) in input.tiles(0..DEPTH) {
+            let mut portable = vec![[0.0; PANEL]; rows.len()];
+            multiply_portably(&lines, tile, &mut portable);
+            assert_eq!(multiply_tile(&lines, tile, rows.len())[..rows.len()], portable);
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! The KV cache of generation, so that each step computes one position per sequence.
 
-use burn::tensor::{DType, Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
 use crate::model::{
     architecture::{
-        ComposedPositions, KeysAndValues, ModelConfig, Positions, Transformer, hidden_keys,
-        visible_keys,
+        ComposedPositions, KeysAndValues, ModelConfig, Positions, RotaryTables, Transformer,
+        hidden_keys, visible_keys,
     },
     device::is_cpu,
     fused::{Heads, NewPositions},
@@ -163,14 +163,13 @@ impl Memory {
             return Positions::fused(config, NewPositions { heads, first, time: 1 });
         }
         let half = config.head_dim / 2;
-        let [cosine, sine] = [&self.heads.cosine, &self.heads.sine].map(|table| {
+        let [cosine, sine] = [&self.heads.cosine, &self.heads.sine].map(|table| -> Vec<f32> {
             let rows = positions.iter().flat_map(|position| &table[position * half..][..half]);
-            let values = TensorData::new(rows.copied().collect(), [self.slots, 1, 1, half]);
-            Tensor::from_data(values, (&self.device, DType::F32))
+            rows.copied().collect()
         });
+        let shape = [self.slots, 1];
         Positions::Composed(Box::new(ComposedPositions {
-            cosine,
-            sine,
+            rotary: RotaryTables::new(config, [&cosine, &sine], shape, &self.device),
             all_before: self.mask(positions, usize::MAX, reach),
             in_window: config
                 .sliding_window
