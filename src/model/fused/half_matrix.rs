@@ -38,7 +38,7 @@ const PANEL: usize = 32;
 /// Most panels of a task.
 const PANELS: usize = 8;
 /// Pairs of inputs that are packed at once, so that they stay in the first-level cache.
-const DEPTH: usize = 64;
+const DEPTH: usize = 128;
 /// Most rows whose sums are in registers at once, and all numbers of rows that are computed so.
 const TILES: [usize; 5] = [12, 8, 4, 2, 1];
 /// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
@@ -50,6 +50,15 @@ struct RoundedRows {
     /// Pairs of a row.
     pairs: usize,
     rows: usize,
+}
+
+/// Sums of a tile's rows and a panel's outputs, within rows of more outputs.
+struct Sums<'a> {
+    numbers: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    /// Distance from a row to the next one.
+    distance: usize,
 }
 
 /// The product of rows [rows, inputs] with a matrix.
@@ -94,26 +103,33 @@ fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, s
             pack(matrix, depth.clone(), columns.clone(), lines);
             let place = from - outputs.start..columns.end - outputs.start;
             for (rows, tile) in input.tiles(depth.clone()) {
-                let products = multiply_tile(lines, tile, rows.len());
-                for (row, products) in rows.zip(products) {
-                    let sums = &mut sums[row * outputs.len()..][place.clone()];
-                    sums.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
-                }
+                let from = rows.start * outputs.len() + place.start;
+                let sums = Sums {
+                    numbers: &mut sums[from..],
+                    rows: rows.len(),
+                    columns: place.len(),
+                    distance: outputs.len(),
+                };
+                multiply_tile(lines, tile, sums);
             }
         }
     }
 }
 
-/// The products of the rows of a tile [pairs, rows] with a panel.
-fn multiply_tile(lines: &[Line], tile: &[Pair], rows: usize) -> [[f32; PANEL]; TILES[0]] {
-    let mut products = [[0.0; PANEL]; TILES[0]];
+/// Adds the products of the rows of a tile [pairs, rows] with a panel to sums.
+fn multiply_tile(lines: &[Line], tile: &[Pair], sums: Sums) {
     #[cfg(target_arch = "x86_64")]
     if hardware::is_there() {
-        hardware::multiply(lines, tile, &mut products[..rows]);
-        return products;
+        return hardware::multiply(lines, tile, sums);
     }
-    multiply_portably(lines, tile, &mut products[..rows]);
-    products
+    multiply_portably(lines, tile, sums);
+}
+
+impl Sums<'_> {
+    fn lines(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        let columns = self.columns;
+        self.numbers.chunks_mut(self.distance).take(self.rows).map(move |row| &mut row[..columns])
+    }
 }
 
 impl RoundedRows {
@@ -210,16 +226,18 @@ fn bits(number: f32) -> u32 {
 
 /// The products of the processor's instruction, from float32 instructions.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn multiply_portably(lines: &[Line], tile: &[Pair], products: &mut [[f32; PANEL]]) {
-    let rows = products.len();
-    for (row, sums) in products.iter_mut().enumerate() {
+fn multiply_portably(lines: &[Line], tile: &[Pair], mut sums: Sums) {
+    let rows = sums.rows;
+    for (row, to) in sums.lines().enumerate() {
+        let mut products = [0.0; PANEL];
         for (line, pair) in lines.iter().zip(tile[row..].iter().step_by(rows)) {
             let [even, odd] = halves(*pair);
-            for (sum, weights) in sums.iter_mut().zip(line) {
+            for (sum, weights) in products.iter_mut().zip(line) {
                 let [even_weight, odd_weight] = halves(*weights);
                 *sum = even.mul_add(even_weight, odd.mul_add(odd_weight, *sum));
             }
         }
+        to.iter_mut().zip(products).for_each(|(sum, product)| *sum += product);
     }
 }
 
@@ -233,39 +251,38 @@ mod hardware {
     //! The same with AVX512-BF16.
 
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
-        _mm512_setzero_ps, _mm512_storeu_ps,
+        __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512,
+        _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
     };
 
-    use super::{Line, PANEL, Pair};
+    use super::{Line, PANEL, Pair, Sums};
+
+    /// Numbers in a register.
+    const LANES: usize = PANEL / 2;
 
     pub(super) fn is_there() -> bool {
         std::arch::is_x86_feature_detected!("avx512f")
             && std::arch::is_x86_feature_detected!("avx512bf16")
     }
 
-    /// The products of the rows of a tile with a panel; only where [`is_there`].
-    pub(super) fn multiply(lines: &[Line], tile: &[Pair], products: &mut [[f32; PANEL]]) {
-        // Sums are in registers, so that their number is known when this is compiled.
+    /// Adds the products of the rows of a tile with a panel; only where [`is_there`].
+    pub(super) fn multiply(lines: &[Line], tile: &[Pair], mut sums: Sums) {
+        // The products are in registers, so that their number is known when this is compiled.
         // SAFETY: the caller has seen that the instructions are there.
         unsafe {
-            match products.len() {
-                12 => multiply_rows::<12>(lines, tile, products),
-                8 => multiply_rows::<8>(lines, tile, products),
-                4 => multiply_rows::<4>(lines, tile, products),
-                2 => multiply_rows::<2>(lines, tile, products),
-                1 => multiply_rows::<1>(lines, tile, products),
+            match sums.rows {
+                12 => multiply_rows::<12>(lines, tile, &mut sums),
+                8 => multiply_rows::<8>(lines, tile, &mut sums),
+                4 => multiply_rows::<4>(lines, tile, &mut sums),
+                2 => multiply_rows::<2>(lines, tile, &mut sums),
+                1 => multiply_rows::<1>(lines, tile, &mut sums),
                 other => unreachable!("no tile has {other} rows"),
             }
         }
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn multiply_rows<const ROWS: usize>(
-        lines: &[Line],
-        tile: &[Pair],
-        products: &mut [[f32; PANEL]],
-    ) {
+    fn multiply_rows<const ROWS: usize>(lines: &[Line], tile: &[Pair], sums: &mut Sums) {
         let (tile, _) = tile.as_chunks::<ROWS>();
         let mut first = [_mm512_setzero_ps(); ROWS];
         let mut second = [_mm512_setzero_ps(); ROWS];
@@ -277,19 +294,27 @@ mod hardware {
                 second[row] = _mm512_dpbf16_ps(second[row], pair, high);
             }
         }
-        for (row, products) in products.iter_mut().enumerate() {
-            let (low, high) = products.split_at_mut(PANEL / 2);
-            // SAFETY: each half has as many numbers as a register.
-            unsafe {
-                _mm512_storeu_ps(low.as_mut_ptr(), first[row]);
-                _mm512_storeu_ps(high.as_mut_ptr(), second[row]);
-            }
+        for (row, to) in sums.lines().enumerate() {
+            let (low, high) = to.split_at_mut(to.len().min(LANES));
+            add(low, first[row]);
+            add(high, second[row]);
+        }
+    }
+
+    /// Adds products to at most as many sums as a register has.
+    #[target_feature(enable = "avx512f")]
+    fn add(sums: &mut [f32], products: __m512) {
+        let there = ((1u32 << sums.len().min(LANES)) - 1) as u16;
+        // SAFETY: the mask leaves out what is not there.
+        unsafe {
+            let sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, sums.as_ptr()), products);
+            _mm512_mask_storeu_ps(sums.as_mut_ptr(), there, sum);
         }
     }
 
     #[target_feature(enable = "avx512f")]
     fn load(line: &Line) -> (__m512bh, __m512bh) {
-        let (low, high) = line.split_at(PANEL / 2);
+        let (low, high) = line.split_at(LANES);
         // SAFETY: each half has as many numbers as a register.
         let halves = unsafe {
             [_mm512_loadu_si512(low.as_ptr().cast()), _mm512_loadu_si512(high.as_ptr().cast())]
@@ -366,9 +391,15 @@ mod tests {
         let sizes: Vec<usize> = input.tiles(0..DEPTH).map(|(rows, _)| rows.len()).collect();
         assert_eq!(sizes, [4, 2, 1]);
         for (rows, tile) in input.tiles(0..DEPTH) {
-            let mut portable = vec![[0.0; PANEL]; rows.len()];
-            multiply_portably(&lines, tile, &mut portable);
-            assert_eq!(multiply_tile(&lines, tile, rows.len())[..rows.len()], portable);
+            let run = |how: fn(&[Line], &[Pair], Sums)| {
+                let mut numbers = vec![0.5; rows.len() * 40];
+                let (rows, distance) = (rows.len(), 40);
+                how(&lines, tile, Sums { numbers: &mut numbers, rows, columns: 29, distance });
+                numbers
+            };
+            let found = run(multiply_tile);
+            assert_eq!(found, run(|lines, tile, sums| multiply_portably(lines, tile, sums)));
+            assert!(found[29..40].iter().all(|number| *number == 0.5));
         }
     }
 
