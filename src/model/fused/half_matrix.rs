@@ -36,9 +36,9 @@ type Line = [Pair; PANEL];
 /// Outputs of a panel: their sums for a few rows stay in registers.
 const PANEL: usize = 32;
 /// Most panels of a task.
-const PANELS: usize = 8;
-/// Pairs of inputs that are packed at once, so that they stay in the first-level cache.
-const DEPTH: usize = 128;
+const PANELS: usize = 16;
+/// Pairs of inputs that are packed at once, so that a task's stay in the second-level cache.
+const DEPTH: usize = 64;
 /// Most rows whose sums are in registers at once, and all numbers of rows that are computed so.
 const TILES: [usize; 5] = [12, 8, 4, 2, 1];
 /// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
@@ -94,23 +94,20 @@ pub(super) fn multiply(input: &[f32], matrix: HalfMatrix) -> Vec<f32> {
 
 /// Adds some outputs of all rows to sums [rows, outputs].
 fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, sums: &mut [f32]) {
-    let mut packed = vec![[0; PANEL]; DEPTH];
-    for first in (0..input.pairs).step_by(DEPTH) {
-        let depth = first..input.pairs.min(first + DEPTH);
-        for from in outputs.clone().step_by(PANEL) {
-            let columns = from..outputs.end.min(from + PANEL);
-            let lines = &mut packed[..depth.len()];
-            pack(matrix, depth.clone(), columns.clone(), lines);
-            let place = from - outputs.start..columns.end - outputs.start;
-            for (rows, tile) in input.tiles(depth.clone()) {
-                let from = rows.start * outputs.len() + place.start;
-                let sums = Sums {
-                    numbers: &mut sums[from..],
-                    rows: rows.len(),
-                    columns: place.len(),
-                    distance: outputs.len(),
-                };
-                multiply_tile(lines, tile, sums);
+    let mut packed = vec![[0; PANEL]; DEPTH * PANELS];
+    for from in outputs.clone().step_by(PANEL * PANELS) {
+        let block = from..outputs.end.min(from + PANEL * PANELS);
+        for first in (0..input.pairs).step_by(DEPTH) {
+            let depth = first..input.pairs.min(first + DEPTH);
+            pack(matrix, depth.clone(), block.clone(), &mut packed);
+            for (from, lines) in block.clone().step_by(PANEL).zip(packed.chunks_exact(DEPTH)) {
+                let columns = PANEL.min(block.end - from);
+                for (rows, tile) in input.tiles(depth.clone()) {
+                    let at = rows.start * outputs.len() + from - outputs.start;
+                    let (numbers, distance) = (&mut sums[at..], outputs.len());
+                    let sums = Sums { numbers, rows: rows.len(), columns, distance };
+                    multiply_tile(&lines[..depth.len()], tile, sums);
+                }
             }
         }
     }
@@ -166,45 +163,59 @@ fn tiles(rows: usize) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The numbers of some outputs for some pairs of inputs, a line for each pair; zeros beyond the
-/// last output and input.
-fn pack(matrix: HalfMatrix, pairs: Range<usize>, outputs: Range<usize>, lines: &mut [Line]) {
-    let [inputs, columns] = matrix.sides;
-    if outputs.len() < PANEL {
-        lines.fill([0; PANEL]);
+/// The numbers of some outputs for some pairs of inputs: [`DEPTH`] lines for each panel, one for
+/// each pair; zeros beyond the last output and input.
+fn pack(matrix: HalfMatrix, pairs: Range<usize>, outputs: Range<usize>, packed: &mut [Line]) {
+    if outputs.len() % PANEL > 0 {
+        packed[outputs.len() / PANEL * DEPTH..][..DEPTH].fill([0; PANEL]);
     }
     match matrix.order {
-        Order::ByInput => {
-            for (pair, line) in pairs.zip(lines) {
-                let row = |input: usize| &matrix.numbers[input * columns..][outputs.clone()];
-                let next = if 2 * pair + 1 < inputs { row(2 * pair + 1) } else { &[] };
-                join(row(2 * pair), next, line);
-            }
+        Order::ByInput => pack_by_input(matrix, pairs, outputs, packed),
+        Order::ByOutput => pack_by_output(matrix, pairs, outputs, packed),
+    }
+}
+
+/// Whole rows one after another, which are read at the speed of memory.
+#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2+fma"))]
+fn pack_by_input(
+    matrix: HalfMatrix,
+    pairs: Range<usize>,
+    outputs: Range<usize>,
+    packed: &mut [Line],
+) {
+    let [inputs, columns] = matrix.sides;
+    let none = [bf16::ZERO; PANEL * PANELS];
+    for (place, number) in pairs.enumerate() {
+        let row = |input: usize| &matrix.numbers[input * columns..][outputs.clone()];
+        let is_last = 2 * number + 1 == inputs;
+        let (even, odd) = (row(2 * number), if is_last { &none } else { row(2 * number + 1) });
+        let panels = even.chunks(PANEL).zip(odd.chunks(PANEL));
+        for ((even, odd), lines) in panels.zip(packed.chunks_exact_mut(DEPTH)) {
+            let two = even.iter().zip(odd);
+            lines[place].iter_mut().zip(two).for_each(|(to, (even, odd))| *to = pair(*even, *odd));
         }
-        Order::ByOutput => {
-            for (place, output) in outputs.enumerate() {
-                let all = &matrix.numbers[output * inputs..][..inputs];
-                let numbers = &all[2 * pairs.start..inputs.min(2 * pairs.end)];
-                for (line, two) in lines.iter_mut().zip(numbers.chunks(2)) {
-                    line[place] = pair(two[0], two.get(1).copied().unwrap_or_default());
-                }
-            }
+    }
+}
+
+fn pack_by_output(
+    matrix: HalfMatrix,
+    pairs: Range<usize>,
+    outputs: Range<usize>,
+    packed: &mut [Line],
+) {
+    let [inputs, _] = matrix.sides;
+    for (place, output) in outputs.enumerate() {
+        let all = &matrix.numbers[output * inputs..][..inputs];
+        let numbers = &all[2 * pairs.start..inputs.min(2 * pairs.end)];
+        let lines = &mut packed[place / PANEL * DEPTH..][..DEPTH];
+        for (line, two) in lines.iter_mut().zip(numbers.chunks(2)) {
+            line[place % PANEL] = pair(two[0], two.get(1).copied().unwrap_or_default());
         }
     }
 }
 
 fn pair(even: bf16, odd: bf16) -> Pair {
     Pair::from(even.to_bits()) | Pair::from(odd.to_bits()) << 16
-}
-
-/// The pairs of two rows; without a second one its numbers are 0.
-#[multiversion(targets("x86_64+avx512f+avx512bw", "x86_64+avx2+fma"))]
-fn join(row: &[bf16], next: &[bf16], line: &mut Line) {
-    if next.is_empty() {
-        line.iter_mut().zip(row).for_each(|(to, even)| *to = pair(*even, bf16::ZERO));
-        return;
-    }
-    line.iter_mut().zip(row.iter().zip(next)).for_each(|(to, (even, odd))| *to = pair(*even, *odd));
 }
 
 /// Writes the pairs of a row rounded to bfloat16, at a distance from each other.
