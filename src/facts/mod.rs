@@ -12,6 +12,7 @@ mod markup;
 mod name;
 mod normal;
 mod number;
+mod object;
 mod other;
 mod preposition;
 mod ranking;

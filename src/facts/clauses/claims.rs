@@ -359,6 +359,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn objects_that_stand_for_the_topic_are_named() {
+        check(
+            "Bo Holm defeated her in 1920.",
+            &["Bo Holm defeated She.", "Bo Holm defeated She in 1920."],
+        );
+        check("The king gave her a medal.", &["The king gave She a medal."]);
+        check("The prize was awarded to her.", &["The prize was awarded to She."]);
+        check("Bo married her and left her.", &["Bo married She.", "Bo left She."]);
+        check("The film made her famous.", &["The film made She famous."]);
+        let him = extract_clauses(&"r".into(), "Bo Holm", "The king gave him a medal.");
+        assert_eq!(him[0].text, "The king gave Bo Holm a medal.");
+        // Ann may be meant.
+        check(
+            "She sang. Bo met Ann and painted her.",
+            &["She sang.", "Bo met Ann.", "Bo painted her."],
+        );
+    }
+
     /// A part of a denial, a report or a condition is another statement.
     #[test]
     fn what_is_not_stated_is_not_cut_out() {

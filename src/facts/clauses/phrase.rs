@@ -114,7 +114,7 @@ pub(super) fn is_work(kind: &[usize], lexemes: &[Lexeme]) -> bool {
 /// A phrase without articles, owners and numbers at its beginning.
 pub(super) fn bare(item: &[usize], lexemes: &[Lexeme]) -> View {
     let skip = item.iter().take_while(|at| {
-        lexemes[**at].has(&[Tag::Article, Tag::Owner, Tag::Adverb])
+        lexemes[**at].has(&[Tag::Article, Tag::Owner, Tag::Object, Tag::Adverb])
             || (lexemes[**at].tag == Tag::Number && lexemes[**at].word.len() < 4)
     });
     let skip = skip.count();

@@ -288,7 +288,12 @@ impl<'a> Reader<'a> {
             let goes_on = !parts
                 && match lexeme.tag {
                     _ if lexeme.quoted() => true,
-                    Tag::Article | Tag::Owner | Tag::Pronoun => self.at == start || self.is_glued(),
+                    // `gave her a medal`
+                    Tag::Article | Tag::Owner | Tag::Pronoun | Tag::Object => {
+                        self.at == start
+                            || self.is_glued()
+                            || self.tag(self.at - 1) == Some(Tag::Object)
+                    }
                     Tag::Gerund => self.at == start || self.is_glued(),
                     Tag::Preposition => {
                         self.at > start

@@ -1,6 +1,11 @@
 //! Parts of a claim's text, and its subject.
 
-use crate::facts::{subject::Pronouns, token::Token, topic::Topic, unicode::shown};
+use crate::facts::{
+    subject::{Pronouns, can_be_meant},
+    token::Token,
+    topic::Topic,
+    unicode::shown,
+};
 
 use super::{
     lexeme::{Lexeme, Tag},
@@ -70,6 +75,9 @@ impl Meaning<'_> {
         if words.len() == 1 && lexeme.tag == Tag::Pronoun {
             return stands.is_some();
         }
+        if words.len() == 1 && self.is_object(lexeme) {
+            return true;
+        }
         let skips = usize::from(lexeme.tag == Tag::Article);
         let rest = &words[skips..];
         rest.first().is_some_and(|at| {
@@ -93,13 +101,15 @@ impl Meaning<'_> {
             let owner = (lexeme.tag == Tag::Owner && self.stands(&lexeme.word).is_some())
                 .then_some(1)
                 .or_else(|| self.owner_named(&view[index..]));
-            match owner {
+            let object = (owner.is_none() && self.is_object(lexeme)).then_some(1);
+            match owner.or(object) {
                 Some(length) => {
                     if !run.is_empty() {
                         parts.push(ClaimPart::Words(std::mem::take(&mut run)));
                     }
                     let words = view[index..index + length].to_vec();
-                    parts.push(ClaimPart::Instead(format!("{}'s", self.about.name()), words));
+                    let ending = if owner.is_some() { "'s" } else { "" };
+                    parts.push(ClaimPart::Instead(format!("{}{ending}", self.about.name()), words));
                     index += length;
                 }
                 None => {
@@ -112,6 +122,14 @@ impl Meaning<'_> {
             parts.push(ClaimPart::Words(run));
         }
         parts
+    }
+
+    /// Whether a word is an object that stands for the topic.
+    fn is_object(&self, lexeme: &Lexeme) -> bool {
+        lexeme.tag == Tag::Object
+            && self.about.is_known()
+            && self.pronouns.stands_as_object(&lexeme.word)
+            && can_be_meant(&self.tokens[..lexeme.token], self.about)
     }
 
     /// How many words name the topic as an owner: `Curie's` field.

@@ -2,6 +2,7 @@
 
 use crate::facts::{
     number::is_measure,
+    object::is_object,
     preposition::PREPOSITIONS,
     verb::{is_copula, is_verb},
 };
@@ -16,6 +17,7 @@ const ARTICLES: &[&str] = &[
     "numerous", "multiple", "other", "few", "certain", "these", "those",
 ];
 const OWNERS: &[&str] = &["her", "his", "its", "their", "my", "our", "your"];
+const OBJECTS: &[&str] = &["him", "them", "me", "us"];
 const SUBJECTS: &[&str] = &["she", "he", "it", "they", "i", "we", "you"];
 const RELATIVES: &[&str] = &["who", "which", "whom", "whose", "where"];
 const LINKS: &[&str] = &[
@@ -192,6 +194,8 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         "as" if all.get(index + 1).is_some_and(|next| next.word == "well") => Tag::And,
         "well" if index > 0 && all[index - 1].word == "as" => Tag::And,
         _ if lexeme.tag == Tag::Article || ARTICLES.contains(&word) => Tag::Article,
+        "her" if is_her_object(all, index) => Tag::Object,
+        _ if OBJECTS.contains(&word) => Tag::Object,
         _ if OWNERS.contains(&word) => Tag::Owner,
         _ if SUBJECTS.contains(&word) => Tag::Pronoun,
         _ if RELATIVES.contains(&word) => Tag::Relative,
@@ -213,6 +217,13 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         }
         _ => verb_or_word(all, index),
     }
+}
+
+/// Whether `her` owns nothing: `defeated her`.
+fn is_her_object(all: &[Lexeme], index: usize) -> bool {
+    let word = |at: usize| all.get(at).map_or("", |lexeme| lexeme.word.as_str());
+    let before = index.checked_sub(1).map_or("", word);
+    index > 0 && is_object(before, word(index + 1), word(index + 2))
 }
 
 /// `well-known` after `is` is a participle; any other compound is an adjective or a noun.
@@ -382,6 +393,7 @@ fn verb_or_word(all: &[Lexeme], index: usize) -> Tag {
         return if after_subject
             || (participle && before != Some(Tag::Article))
             || is_owner && word == "left"
+            || next.is_some_and(|next| next.is(&["him", "her", "them"]))
         {
             Tag::Verb
         } else {
