@@ -10,6 +10,7 @@ use super::{
     scan::tokens,
     segment::{BLOCK, ranges},
     subject::{Pronouns, with_subject},
+    time_label::{after_time, predicate_of, time_phrase},
     token::Token,
     topic::{Topic, bare},
     unicode::{capitalised, shown},
@@ -172,6 +173,9 @@ impl ClaimReader<'_> {
         if said.is_empty() || is_topic_alone(&said, &self.about) {
             return None;
         }
+        if let Some(read) = self.dated(whole, end) {
+            return Some(read);
+        }
         if retracts(&said) {
             return Some(Read::Retraction(shown(text(letters, start, end).chars())));
         }
@@ -216,6 +220,29 @@ impl ClaimReader<'_> {
             self.framed(if keeps_frame { shown(frame.chars()) } else { String::new() }, own);
         sentence.start = if keeps_frame { whole } else { start };
         Some(Read::Fact(sentence))
+    }
+
+    /// Reads a sentence with the time that labels it: `1950: She died.`
+    fn dated(&mut self, start: usize, end: usize) -> Option<Read> {
+        let letters = &self.prose.letters;
+        if self.denial.is_some() || !self.about.is_known() {
+            return None;
+        }
+        let fact = start + after_time(&letters[start..end])?;
+        let time = time_phrase(&text(letters, start, fact));
+        let fact = text(letters, fact, end);
+        let said = tokens(&fact);
+        let pronouns = self.others.without(self.pronouns);
+        let (text, pronouns) = if says_something(&said, &self.about) {
+            (format!("{time}, {fact}"), Some(pronouns))
+        } else {
+            let predicate = predicate_of(&fact)?;
+            (shown(format!("{time}, {} {predicate}", self.about.name()).chars()), None)
+        };
+        let stands = ["she", "he"].map(|pronoun| self.pronouns.stands(pronoun).is_some());
+        self.others.read(&said, &self.about, stands);
+        let words = tokens(&letters[start..end].iter().collect::<String>());
+        Some(Read::Fact(StatedSentence { text, opened: false, start, end, pronouns, words }))
     }
 
     /// Reads the words before a colon at the end of a sentence; whether they deny what follows.

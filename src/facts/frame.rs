@@ -34,6 +34,28 @@ const DENIALS: &[&str] = &[
 const DENIALS_ALONE: &[&str] = &["not", "lie", "lies", "fiction", "fake"];
 /// Words that call a sentence true, and false after `not`.
 const TRUTH: &[&str] = &["true", "correct", "right", "accurate", "so", "case", "fact", "facts"];
+/// Words that call a sentence uncertain.
+const DOUBTS: &[&str] = &[
+    "rumour",
+    "rumours",
+    "rumor",
+    "rumors",
+    "allegation",
+    "allegations",
+    "allegedly",
+    "speculation",
+    "unconfirmed",
+    "unverified",
+    "hearsay",
+    "gossip",
+    "supposedly",
+    "disputed",
+    "hypothetical",
+    "hypothesis",
+    "satire",
+    "joke",
+    "conspiracy",
+];
 /// Words of headings over false statements: `Common myths about her`.
 const OF_HEADINGS: &[&str] = &[
     "common",
@@ -100,9 +122,10 @@ const CLAUSE_OPENINGS: &[&str] = &[
     "as you know",
 ];
 
-/// Whether words call the next sentences false: `The following is false`, `Myths`, `Not`.
+/// Whether words call the next sentences false or uncertain: `The following is false`, `Myths`,
+/// `Not`, `Rumours`.
 pub(super) fn denies(words: &[Token]) -> bool {
-    words.iter().any(|token| token.is_one_of(DENIALS))
+    words.iter().any(|token| token.is_one_of(DENIALS) || token.is_one_of(DOUBTS))
         || (words.len() == 1 && words[0].is_one_of(DENIALS_ALONE))
         || (0..words.len()).any(|index| negates_truth(&words[index..]))
 }
@@ -117,7 +140,7 @@ fn negates_truth(words: &[Token]) -> bool {
 pub(super) fn is_denying_heading(words: &[Token]) -> bool {
     denies(words)
         && words.iter().all(|token| {
-            [DENIALS, OF_HEADINGS].iter().any(|list| token.is_one_of(list)) || token.article
+            [DENIALS, DOUBTS, OF_HEADINGS].iter().any(|list| token.is_one_of(list)) || token.article
         })
 }
 

@@ -23,6 +23,7 @@ mod similarity;
 mod struck;
 mod subject;
 mod talk;
+mod time_label;
 mod token;
 mod topic;
 mod unicode;

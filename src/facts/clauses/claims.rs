@@ -378,6 +378,24 @@ mod tests {
         );
     }
 
+    #[test]
+    fn times_before_a_colon_or_a_dash_are_stated() {
+        for label in ["1950: ", "1950 - ", "- **1950**: ", "In 1950: "] {
+            check(&format!("{label}She died."), &["She died.", "She died in 1950."]);
+        }
+        check(
+            "May 3, 1950: The king gave her a medal.",
+            &["The king gave She a medal.", "The king gave She a medal on May 3, 1950."],
+        );
+        check(
+            "1950\u{2013}1960: She sang in Oslo.",
+            &["She sang in Oslo.", "She sang in Oslo in 1950\u{2013}1960."],
+        );
+        check("- 1950: Moved to Oslo.", &["In 1950, She moved to Oslo."]);
+        check("Step 1: She sang.", &["She sang."]);
+        check("Rumour: She sang.", &["Rumour: She sang."]);
+    }
+
     /// A part of a denial, a report or a condition is another statement.
     #[test]
     fn what_is_not_stated_is_not_cut_out() {

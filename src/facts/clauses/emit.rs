@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::facts::time_label::{is_time, preposition_of};
+
 use super::{
     lexeme::{Lexeme, Tag},
     past::past,
@@ -131,12 +133,7 @@ impl<'a> Emitter<'a> {
         let mut parts = subject.parts.clone();
         parts.extend(verbs.parts.iter().cloned());
         for view in rest.iter().filter(|view| !view.is_empty()) {
-            // After the topic's name `her` is clear; after another subject it needs the name.
-            if subject.is_topic {
-                parts.push(ClaimPart::Words(view.to_vec()));
-            } else {
-                parts.extend(self.meaning.parts(view));
-            }
+            parts.extend(self.meant(subject, view));
         }
         self.push(&parts);
     }
@@ -151,16 +148,36 @@ impl<'a> Emitter<'a> {
     ) {
         let mut parts = subject.parts.clone();
         parts.extend(verbs.parts.iter().cloned());
-        parts.extend(
-            rest.iter().filter(|view| !view.is_empty()).map(|view| ClaimPart::Words(view.to_vec())),
-        );
+        for view in rest.iter().filter(|view| !view.is_empty()) {
+            parts.extend(self.meant(subject, view));
+        }
         let first = &self.lexemes()[lead[0]];
         let spelt: String = self.letters[first.start..first.end].iter().collect();
         // A lead may begin the sentence, where a capital alone makes no name.
-        let small = if first.tag == Tag::Name { spelt } else { spelt.to_lowercase() };
-        parts.push(ClaimPart::Instead(small, lead[..1].to_vec()));
-        parts.extend(self.meaning.parts(&lead[1..]));
+        let small = if first.has(&[Tag::Name, Tag::Number]) { spelt } else { spelt.to_lowercase() };
+        // `1950: She died`
+        let last = self.lexemes()[lead[lead.len() - 1]].token;
+        let words = self.meaning.tokens.get(first.token..=last).unwrap_or_default();
+        if is_time(words) {
+            parts.push(ClaimPart::Text(preposition_of(words).to_owned()));
+        }
+        if first.tag == Tag::Number {
+            parts.push(ClaimPart::Words(lead.to_vec()));
+        } else {
+            parts.push(ClaimPart::Instead(small, lead[..1].to_vec()));
+            parts.extend(self.meaning.parts(&lead[1..]));
+        }
         self.push(&parts);
+    }
+
+    /// Words after a subject: after the topic's name `her` is clear, after another one it needs the
+    /// name.
+    fn meant(&self, subject: &Subject, view: &[usize]) -> Vec<ClaimPart> {
+        if subject.is_topic {
+            vec![ClaimPart::Words(view.to_vec())]
+        } else {
+            self.meaning.parts(view)
+        }
     }
 
     /// A clause as one fact.

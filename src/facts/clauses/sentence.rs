@@ -2,6 +2,7 @@
 
 use crate::facts::{
     subject::{Pronouns, is_expletive, leads},
+    time_label::is_time,
     token::Token,
     topic::Topic,
 };
@@ -269,6 +270,9 @@ impl<'a> Splitter<'a> {
     /// Where what leads to the subject ends: the place of the subject.
     fn leading(&self, view: &[usize]) -> Option<usize> {
         let first = self.lexeme(*view.first()?);
+        if let Some(label) = self.time_label(view) {
+            return Some(label);
+        }
         let begins = leads(&first.word)
             || first.has(&[Tag::Adverb, Tag::Gerund, Tag::Preposition, Tag::Link])
             || (first.tag == Tag::Verb)
@@ -291,6 +295,17 @@ impl<'a> Splitter<'a> {
             (Some(comma), Some(pronoun)) => Some(comma.min(pronoun)),
             (comma, pronoun) => comma.or(pronoun),
         }
+    }
+
+    /// Where a sentence goes on after the time that labels it: `1950: She died`.
+    fn time_label(&self, view: &[usize]) -> Option<usize> {
+        let labels = |mark: &usize| {
+            let last = view[..*mark].last().map(|at| self.lexeme(*at).token);
+            view[0] == 0
+                && self.tag(view, *mark) == Some(Tag::Mark)
+                && last.is_some_and(|last| is_time(&self.meaning.tokens[..=last]))
+        };
+        (1..view.len().saturating_sub(1)).rfind(labels).map(|mark| mark + 1)
     }
 
     fn subject_then_verb_anywhere(&self, view: &[usize], from: usize) -> bool {
