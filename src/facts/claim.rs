@@ -4,6 +4,7 @@ use crate::rows::{CharSpan, Claim, ResponseId};
 
 use super::{
     frame::{denies, opening, retracts},
+    label::Label,
     markup::{Prose, list_mark, prose},
     number::is_measure,
     other::{Others, is_other_person},
@@ -95,6 +96,7 @@ impl Answer {
             pronouns,
             others: Others::default(),
             denial: None,
+            label: None,
             last: 0,
         };
         let read =
@@ -147,6 +149,8 @@ struct ClaimReader<'a> {
     others: Others,
     /// The frame that calls the next sentences false, and whether one of them was read.
     denial: Option<(String, bool)>,
+    /// The label above the next lines.
+    label: Option<Label>,
     /// Where the last sentence ended.
     last: usize,
 }
@@ -155,6 +159,8 @@ impl ClaimReader<'_> {
     fn read(&mut self, start: usize, end: usize, topic: &str) -> Option<Read> {
         let letters = &self.prose.letters;
         self.begin(start);
+        let begins_line =
+            self.prose.letters[self.last..start].iter().any(|c| *c == '\n' || *c == BLOCK);
         self.last = end;
         // Quotation marks go first: the marks of points may stand inside them.
         let (whole, end) = unwrapped(letters, start, end);
@@ -165,7 +171,7 @@ impl ClaimReader<'_> {
         let opens = matches!(letters[whole..end].last(), Some(':' | '\u{ff1a}'));
         if opens {
             let words = if frame.is_empty() { &said } else { &frame_words };
-            // The words come back in front of each sentence that they deny.
+            // The words come back in front of each sentence that they deny or label.
             if self.opens(words, (whole, end)) {
                 return None;
             }
@@ -173,8 +179,12 @@ impl ClaimReader<'_> {
         if said.is_empty() || is_topic_alone(&said, &self.about) {
             return None;
         }
-        if let Some(read) = self.dated(whole, end) {
-            return Some(read);
+        if self.is_source() {
+            return None;
+        }
+        let read = self.dated(whole, end).or_else(|| self.value(whole, end, begins_line));
+        if read.is_some() {
+            return read;
         }
         if retracts(&said) {
             return Some(Read::Retraction(shown(text(letters, start, end).chars())));
@@ -222,6 +232,27 @@ impl ClaimReader<'_> {
         Some(Read::Fact(sentence))
     }
 
+    /// Whether a sentence is a source of the answer, and no fact.
+    fn is_source(&mut self) -> bool {
+        let label = self.label.as_mut().filter(|label| label.heads_sources);
+        label.map(Label::use_up).is_some()
+    }
+
+    /// Reads a line as a value of the label above: `Death place:` and below it `- Oslo`.
+    fn value(&mut self, start: usize, end: usize, begins_line: bool) -> Option<Read> {
+        let fact = text(&self.prose.letters, start, end);
+        let words = tokens(&fact);
+        let is_value = begins_line
+            && self.denial.is_none()
+            && !says_something(&words, &self.about)
+            && !framed(&self.prose.letters, start, end, &self.about).1;
+        if !is_value {
+            return None;
+        }
+        let text = labelled(&self.label.as_mut()?.with(&fact, &words)?, &self.about);
+        Some(Read::Fact(StatedSentence { text, opened: false, start, end, pronouns: None, words }))
+    }
+
     /// Reads a sentence with the time that labels it: `1950: She died.`
     fn dated(&mut self, start: usize, end: usize) -> Option<Read> {
         let letters = &self.prose.letters;
@@ -245,15 +276,16 @@ impl ClaimReader<'_> {
         Some(Read::Fact(StatedSentence { text, opened: false, start, end, pronouns, words }))
     }
 
-    /// Reads the words before a colon at the end of a sentence; whether they deny what follows.
+    /// Reads the words before a colon at the end of a sentence; whether they state nothing.
     fn opens(&mut self, words: &[Token], (start, end): (usize, usize)) -> bool {
         let letters = &self.prose.letters;
         self.denial = denies(words).then(|| (shown(text(letters, start, end).chars()), false));
+        self.label = Label::of(words, &text(letters, start, end), &self.about);
         // `Pierre Curie:` heads a section in which `he` is not the topic.
         if is_other_person(words, &self.about) {
             self.others.begin_section();
         }
-        self.denial.is_some()
+        self.denial.is_some() || self.label.is_some()
     }
 
     /// A sentence after the frame that it needs, if any, and the words that deny it.
@@ -277,6 +309,7 @@ impl ClaimReader<'_> {
         self.others.begin_paragraph();
         let is_point = gap.last() == Some(&BLOCK);
         let is_section = gap.windows(2).any(|pair| pair == [BLOCK, BLOCK]);
+        self.label = self.label.take().filter(|label| !is_section && label.goes_on(is_point));
         let used = self.denial.as_ref().is_some_and(|(_, used)| *used);
         // A heading `Myths` may stand before an empty line; its list follows.
         if is_section || (used && !is_point) {

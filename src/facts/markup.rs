@@ -2,8 +2,16 @@
 //! response.
 
 use super::{
-    emphasis::inline, frame::is_denying_heading, other::is_other_person, scan::tokens,
-    segment::BLOCK, struck::without_struck, topic::Topic, unicode::is_invisible, verb::is_verb,
+    emphasis::inline,
+    frame::is_denying_heading,
+    label::{LONGEST_LABEL, head_sources},
+    other::is_other_person,
+    scan::tokens,
+    segment::BLOCK,
+    struck::without_struck,
+    topic::Topic,
+    unicode::is_invisible,
+    verb::is_verb,
 };
 
 /// The prose of a response.
@@ -124,9 +132,13 @@ fn kept(lines: &[AnswerLine]) -> Vec<bool> {
         // A line below a whole sentence is a rule across the page.
         let rules_next = is_underline(next) && !text.is_empty() && !ends_sentence(text);
         let before = index.checked_sub(1).map_or("", |before| lines[before].text.as_str());
-        let heads = is_heading(text)
+        // `**Awards:**` is read as a label of the list below it.
+        let labels = text.trim_end_matches(['*', '_']).ends_with(':')
+            && !text.starts_with('#')
+            && text.split_whitespace().count() <= LONGEST_LABEL;
+        let heads = !labels && is_heading(text)
             || rules_next
-            || is_title(text, before, &lines[index + 1..], line.marked);
+            || !labels && is_title(text, before, &lines[index + 1..], line.marked);
         kept.push(!in_table && !heads && !is_rule(text));
     }
     kept
@@ -166,12 +178,12 @@ fn is_heading(text: &str) -> bool {
     by_mark || html || bold
 }
 
-/// Whether a heading calls the text below false, or the first one names a person, who may not be
-/// the topic.
+/// Whether a heading calls the text below false, is over sources, or names, as the first one, a
+/// person, who may not be the topic.
 fn speaks_of_what_follows(text: &str) -> bool {
     let words = tokens(text);
     let is_name = text.starts_with("# ") && is_other_person(&words, &Topic::default());
-    is_denying_heading(&words) || is_name
+    is_denying_heading(&words) || head_sources(&words) || is_name
 }
 
 /// A short separate line with text below it that is not a sentence: `Early life`.

@@ -8,6 +8,7 @@ mod clauses;
 mod emphasis;
 mod frame;
 mod kind;
+mod label;
 mod markup;
 mod name;
 mod normal;

@@ -396,6 +396,21 @@ mod tests {
         check("Rumour: She sang.", &["Rumour: She sang."]);
     }
 
+    #[test]
+    fn a_label_above_lines_is_part_of_them() {
+        check("Death place:\n- Oslo", &["She's death place: Oslo"]);
+        check("Birthplace:\nOslo", &["She's birthplace: Oslo"]);
+        check(
+            "**Her notable works:**\n\n- Dawn\n- Dusk\n\nShe sang.",
+            &["She's notable works: Dawn", "She's notable works: Dusk", "She sang."],
+        );
+        check("Early life:\nShe sang.", &["She sang."]);
+        check(
+            "She sang.\n\nReferences:\n1. Holm, B. (1999). Lives.\n\nShe died.",
+            &["She sang.", "She died."],
+        );
+    }
+
     /// A part of a denial, a report or a condition is another statement.
     #[test]
     fn what_is_not_stated_is_not_cut_out() {
