@@ -3,6 +3,7 @@
 use super::{
     abbreviation::{goes_on, is_number, starts},
     unicode::is_unspaced,
+    verb::is_verb,
 };
 
 /// A sentence of a text, without the white space around it.
@@ -131,18 +132,42 @@ const GOING_ON: &[&str] = &[
     "in", "on", "at", "of", "and", "or", "but", "to", "for", "from", "by", "with", "as", "that",
     "who", "which",
 ];
+/// Words that no sentence ends with.
+const UNFINISHED: &[&str] = &[
+    "a", "an", "the", "of", "in", "at", "and", "or", "but", "to", "for", "from", "by", "with",
+    "as", "is", "was", "are", "were", "has", "have", "had", "not", "did", "his", "their", "its",
+    "who", "which", "into", "during", "between", "under", "than", "most", "very",
+];
+/// Words that begin a sentence.
+const SUBJECTS: &[&str] = &["she", "he", "it", "they", "her", "his", "its", "their", "i", "we"];
 
 /// Whether a line end is inside a sentence: one line end, before it a word or a comma, after it a
-/// small letter, and either the line was full or the next one begins with a continuation word.
+/// line that is no sentence of its own.
 fn is_wrapped(letters: &[char], at: usize) -> bool {
-    let before = letters[..at].iter().rev().find(|c| !matches!(c, ' ' | '\t' | '\r'));
-    let below: String =
-        letters[at + 1..].iter().skip_while(|c| matches!(c, ' ' | '\t' | '\r')).take(8).collect();
-    let length = letters[..at].iter().rev().take_while(|c| **c != '\n' && **c != BLOCK).count();
-    let word = below.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
-    before.is_some_and(|c| c.is_alphanumeric() || *c == ',')
-        && below.starts_with(char::is_lowercase)
-        && (length >= WRAPPED_FROM || GOING_ON.contains(&word))
+    let line = |from: usize| -> String {
+        letters[from..].iter().take_while(|c| !matches!(**c, '\n' | BLOCK)).collect()
+    };
+    let length = letters[..at].iter().rev().take_while(|c| !matches!(**c, '\n' | BLOCK)).count();
+    let (above, below) = (line(at - length), line(at + 1));
+    let (above, below) = (above.trim_end(), below.trim());
+    if !above.ends_with(|c: char| c.is_alphanumeric() || c == ',') || below.is_empty() {
+        return false;
+    }
+    let word = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let last = above.split_whitespace().last().map(word).unwrap_or_default();
+    let first = below.split_whitespace().next().map(word).unwrap_or_default();
+    // The first sentence below, up to a label's colon.
+    let next = below.split_inclusive(['.', '!', '?', ':']).next().unwrap_or_default();
+    if next.ends_with(':') || SUBJECTS.contains(&first.as_str()) {
+        return false;
+    }
+    // Above, what follows the last stop goes on.
+    let open = above.rsplit(['.', '!', '?', ':']).next().unwrap_or_default();
+    let says = |text: &str| text.split_whitespace().any(|one| is_verb(&word(one)));
+    let is_rest = says(open) && next.ends_with('.') && !says(next);
+    let is_small = below.starts_with(char::is_lowercase)
+        && (length >= WRAPPED_FROM || GOING_ON.contains(&first.as_str()));
+    is_small || UNFINISHED.contains(&last.as_str()) && !open.trim().is_empty() || is_rest
 }
 
 /// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes,
@@ -452,5 +477,21 @@ mod tests {
             &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"],
         );
         check("Wrapped\nin lines.\nNext", &["Wrapped\nin lines.", "Next"]);
+        for wrapped in [
+            "She was born in\nOslo.",
+            "She did not visit\nRome.",
+            "She did not\nvisit Rome.",
+            "She won the Nobel\nPrize in 1903.",
+        ] {
+            check(wrapped, &[wrapped]);
+        }
+        for lines in [
+            ["She sang in Oslo", "She died in Rome."],
+            ["Ann Lee", "Bo Holm."],
+            ["She sang in Oslo", "Prizes: a medal."],
+            ["She sang in Oslo", "Bo Holm died."],
+        ] {
+            check(&lines.join("\n"), &lines);
+        }
     }
 }
