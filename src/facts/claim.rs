@@ -35,7 +35,7 @@ const WRAPPINGS: [(char, char); 7] = [
 
 /// The claims of one response: one per sentence with content.
 ///
-/// Headings, tables and code are not claims. Marks of lists, quotations, emphasis, links and
+/// Headings and code are not claims; the rows of a table are labels with their values. Marks of lists, quotations, emphasis, links and
 /// citations are removed, and so are a frame that ends in a colon (`Biographers record:`), unless
 /// it calls the rest false or about somebody else, and an opening (`However,`). A retraction (`That
 /// is false.`) stays with its sentence, and a label with its value (`Birthplace: Oslo`). A subject
@@ -662,7 +662,6 @@ mod tests {
             "Early life\n\nShe was born in Oslo.",
             "**Early life**\nShe was born in Oslo.",
             "Early life\n==========\nShe was born in Oslo.",
-            "| born | Oslo |\n|---|---|\n| died | 1934 |\n\nShe was born in Oslo.",
             "```\nprint('hi')\n```\nShe was born in Oslo.",
             "\u{2013} She was born in Oslo.",
             "> She was born in Oslo.",
@@ -676,6 +675,10 @@ mod tests {
         ] {
             assert_eq!(texts(output), born, "{output}");
         }
+        assert_eq!(
+            texts("| Award | Year |\n|---|---|\n| **Oslo Medal** | 1934 |\n\nShe sang."),
+            ["Ada Quill's oslo Medal: 1934", "Ada Quill sang."]
+        );
         let labels = ["Ada Quill's birthplace: Oslo", "Ada Quill's death year: 1934"];
         assert_eq!(texts("**Birthplace:** Oslo\n**Death year:** 1934"), labels);
         assert_eq!(texts("- Birthplace: Oslo\n- Death year: 1934"), labels);

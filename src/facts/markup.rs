@@ -37,16 +37,21 @@ struct AnswerLine {
 /// Maximum words of a heading.
 const LONGEST_HEADING: usize = 8;
 
-/// The prose of a response, without headings, tables, rules, code, and marks of lists, quotations,
-/// emphasis, links and citations.
+/// The prose of a response, without headings, rules, code, and marks of lists, quotations, emphasis,
+/// links and citations; rows of tables are lines of a label and its value.
 pub(super) fn prose(answer: &str) -> Prose {
     // First, since what is struck out may span lines and contain any mark.
     let letters = without_struck(answer.chars().collect());
     let lines = lines(&letters);
-    let kept = kept(&lines);
+    let kinds = kinds(&lines);
     let mut prose = Prose::default();
     for (index, line) in lines.iter().enumerate() {
-        if !kept[index] {
+        if kinds[index] == LineKind::Row {
+            prose.push(BLOCK, line.start);
+            row(&letters, line, &mut prose);
+            continue;
+        }
+        if kinds[index] == LineKind::Dropped {
             // A dropped line still separates: two paragraphs are no sentence.
             prose.push(BLOCK, line.start);
             if speaks_of_what_follows(&line.text) {
@@ -103,9 +108,42 @@ fn lines(letters: &[char]) -> Vec<AnswerLine> {
     lines
 }
 
-/// Which lines are prose.
-fn kept(lines: &[AnswerLine]) -> Vec<bool> {
-    let mut kept = Vec::with_capacity(lines.len());
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LineKind {
+    Prose,
+    /// A row of a table, read as a label with its value: `Birthplace: Oslo`.
+    Row,
+    /// A heading, a rule, code, the head of a table.
+    Dropped,
+}
+
+/// Hands on a row of a table: its first cell labels the others.
+fn row(letters: &[char], line: &AnswerLine, prose: &mut Prose) {
+    let mut from = line.start;
+    let mut cells = 0;
+    while from < line.end {
+        let end = (from..line.end).find(|at| letters[*at] == '|').unwrap_or(line.end);
+        let start = (from..end).find(|at| !letters[*at].is_whitespace()).unwrap_or(end);
+        let length = letters[start..end].iter().rev().skip_while(|c| c.is_whitespace()).count();
+        if length > 0 {
+            let parting: &[char] = match cells {
+                0 => &[],
+                1 => &[':', ' '],
+                _ => &[',', ' '],
+            };
+            parting.iter().for_each(|letter| prose.push(*letter, start - 1));
+            inline(letters, start, start + length, &mut |letter, place| prose.push(letter, place));
+            cells += 1;
+        }
+        from = end + 1;
+    }
+    prose.push('\n', line.end.min(letters.len().saturating_sub(1)));
+}
+
+/// What the lines are.
+fn kinds(lines: &[AnswerLine]) -> Vec<LineKind> {
+    let mut kinds = Vec::with_capacity(lines.len());
     let mut fence: Option<char> = None;
     let mut in_table = false;
     for (index, line) in lines.iter().enumerate() {
@@ -117,13 +155,13 @@ fn kept(lines: &[AnswerLine]) -> Vec<bool> {
             if fences == Some(open) && text.chars().all(|c| c == open) {
                 fence = None;
             }
-            kept.push(false);
+            kinds.push(LineKind::Dropped);
             continue;
         }
         // `` ```code``` `` in one line opens nothing.
         if let Some(mark) = fences.filter(|mark| !text.trim_start_matches(*mark).contains(*mark)) {
             fence = Some(mark);
-            kept.push(false);
+            kinds.push(LineKind::Dropped);
             continue;
         }
         let next = lines.get(index + 1).map_or("", |next| next.text.as_str());
@@ -139,9 +177,15 @@ fn kept(lines: &[AnswerLine]) -> Vec<bool> {
         let heads = !labels && is_heading(text)
             || rules_next
             || !labels && is_title(text, before, &lines[index + 1..], line.marked);
-        kept.push(!in_table && !heads && !is_rule(text));
+        let is_head = is_ruling(text) || is_ruling(next);
+        kinds.push(match in_table {
+            true if is_head => LineKind::Dropped,
+            true => LineKind::Row,
+            false if heads || is_rule(text) => LineKind::Dropped,
+            false => LineKind::Prose,
+        });
     }
-    kept
+    kinds
 }
 
 /// Whether a line is a row of a table: it begins with a bar, or has bars beside a row that rules it
