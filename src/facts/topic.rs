@@ -14,6 +14,8 @@ use super::{
 pub struct Topic {
     /// Its name in sentences, without the part in parentheses.
     name: String,
+    /// The words in parentheses after it, which tell it from others.
+    qualifier: Vec<String>,
     /// The words that mention it, the longest first.
     mentions: Vec<Mention>,
 }
@@ -171,8 +173,11 @@ pub fn bare(name: &str) -> &str {
 impl Topic {
     /// The topic of this name; the name may be empty.
     pub fn new(name: &str) -> Self {
-        let name = shown(bare(name).chars());
-        let mut topic = Self { name: capitalised(&name), mentions: Vec::new() };
+        let whole = name.trim();
+        let name = shown(bare(whole).chars());
+        let qualifier = whole[bare(whole).len()..].to_owned();
+        let qualifier = spelt(&qualifier).into_iter().map(|token| token.word).collect();
+        let mut topic = Self { name: capitalised(&name), qualifier, mentions: Vec::new() };
         let words = spelt(&name).into_iter().map(|token| plain(&token.word)).collect::<Vec<_>>();
         topic.add(&words, words.len() == 1 && STANDING_FOR_OTHERS.contains(&words[0].as_str()));
         // `Cleveland, Ohio`, `John Ray, Baron Ray of Oslo`: what comes before the comma is the name
@@ -228,6 +233,11 @@ impl Topic {
     /// Its name with a capital, without parentheses.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether these words are those in parentheses after its name.
+    pub(super) fn is_told_apart_by(&self, words: &[&str]) -> bool {
+        !words.is_empty() && self.qualifier == words
     }
 
     /// Whether these words are its whole name, or a spelling of it with other initials or articles.

@@ -61,7 +61,15 @@ impl Splitter<'_> {
         let numbers: View =
             words.iter().copied().filter(|at| self.lexeme(*at).tag == Tag::Number).collect();
         let lexeme = self.lexeme(*first);
-        if lexeme.is(&["born", "died", "b", "d"]) {
+        let is_years =
+            words.iter().all(|at| numbers.contains(at) || self.lexeme(*at).is(&["present"]));
+        let spelt: Vec<&str> = words.iter().map(|at| self.lexeme(*at).word.as_str()).collect();
+        let is_address = matches!(lexeme.word.as_str(), "http" | "https" | "www");
+        if is_address || subject.is_topic && self.meaning.about.is_told_apart_by(&spelt) {
+            self.emitter.pass_over(inside);
+        } else if subject.is_topic && words.len() > 1 && lexeme.is(&["née", "né", "nee"]) {
+            self.emitter.birth_name(&subject, &words);
+        } else if lexeme.is(&["born", "died", "b", "d"]) {
             // `born 1867, died 1934` has two facts.
             let turn = inside
                 .iter()
@@ -71,11 +79,7 @@ impl Splitter<'_> {
             if turn < inside.len() {
                 self.emitter.life(&subject, &inside[turn..]);
             }
-        } else if !numbers.is_empty()
-            && subject.is_topic
-            && words.len() <= 2
-            && words.iter().all(|at| numbers.contains(at) || self.lexeme(*at).is(&["present"]))
-        {
+        } else if !numbers.is_empty() && subject.is_topic && words.len() <= 2 && is_years {
             self.emitter.years(&subject, &numbers);
         } else if numbers.len() == 1 && words.len() == 1 {
             self.emitter.released(&subject, &words);

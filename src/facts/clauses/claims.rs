@@ -294,6 +294,27 @@ mod tests {
     }
 
     #[test]
+    fn brackets_of_other_kinds_make_no_false_facts() {
+        check("Ada Quill (n\u{e9}e Roe) sang.", &["She sang.", "She was born Roe."]);
+        check(
+            "Ada Quill (born Ann Roe; 3 May 1901) sang.",
+            &["She sang.", "She was born Ann Roe.", "She was born on 3 May 1901."],
+        );
+        check(
+            "Ada Quill (3 May 1901 \u{2013} 4 June 1934) sang.",
+            &["She sang.", "She was born on 3 May 1901.", "She died on 4 June 1934."],
+        );
+        check("She sang in Oslo (https://x.org/a?b=c).", &["She sang in Oslo."]);
+        check(
+            "She sang in Oslo (1920\u{2013}1925).",
+            &["She sang in Oslo.", "She sang in Oslo (1920\u{2013}1925)."],
+        );
+        let told_apart =
+            extract_clauses(&"r".into(), "Bo Holm (painter)", "Bo Holm (painter) sang.");
+        assert_eq!((told_apart.len(), &*told_apart[0].text), (1, "Bo Holm sang."));
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(

@@ -31,7 +31,7 @@ pub(super) struct Emitter<'a> {
     /// What comes back before each fact.
     report: Vec<ClaimPart>,
     drafts: Vec<FactText>,
-    covered: BTreeSet<usize>,
+    pub(super) covered: BTreeSet<usize>,
 }
 
 /// Words that pick one of many.

@@ -473,7 +473,11 @@ impl<'a> Splitter<'a> {
         // A relative clause between commas belongs to the subject.
         if let Some(comma) =
             (1..view.len().min(12)).find(|at| self.tag(view, *at) == Some(Tag::Comma))
-            && matches!(self.tag(view, comma + 1), Some(Tag::Relative | Tag::Verb | Tag::Article))
+            && matches!(
+                (self.tag(view, comma + 1), self.tag(view, comma + 2)),
+                (Some(Tag::Relative | Tag::Verb | Tag::Article), _)
+                    | (Some(Tag::Adverb), Some(Tag::Verb))
+            )
             && !self.has_verb(&view[..comma])
             && let Some(close) = (comma + 2..view.len()).find(|at| {
                 self.tag(view, *at) == Some(Tag::Comma)
