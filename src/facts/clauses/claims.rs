@@ -315,6 +315,52 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_list_keep_what_follows_them() {
+        check(
+            "She won the Oslo Medal in Physics in 1903 and the Bergen Cup in 1906.",
+            &[
+                "She won the Oslo Medal.",
+                "She won the Bergen Cup.",
+                "She won the Oslo Medal in Physics.",
+                "She won the Oslo Medal in 1903.",
+                "She won the Bergen Cup in 1906.",
+            ],
+        );
+        check(
+            "She won prizes, including the Oslo Medal in 1903 and the Bergen Cup in 1906.",
+            &[
+                "She won prizes.",
+                "She won the Oslo Medal.",
+                "The Oslo Medal is a prize.",
+                "She won the Bergen Cup.",
+                "The Bergen Cup is a prize.",
+                "She won the Oslo Medal in 1903.",
+                "She won the Bergen Cup in 1906.",
+            ],
+        );
+        check(
+            "She is the daughter of Bo Quill, a poet, and Ann Holm, a nurse.",
+            &[
+                "She is the daughter of Bo Quill.",
+                "She is the daughter of Ann Holm.",
+                "Bo Quill is a poet.",
+                "Ann Holm is a nurse.",
+            ],
+        );
+        check(
+            "She visited Rome, a city in Italy, and Oslo, a town in Norway.",
+            &[
+                "She visited Rome.",
+                "She visited Oslo.",
+                "Rome is a city.",
+                "Rome is a city in Italy.",
+                "Oslo is a town.",
+                "Oslo is a town in Norway.",
+            ],
+        );
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(

@@ -450,11 +450,18 @@ impl<'a> Emitter<'a> {
             if above.is_object() && objects {
                 // All objects have what follows the last of a short list.
                 let last = above.items.len().saturating_sub(1);
-                let all = item == last && above.items.len() <= 2 && above.examples.is_empty();
+                // `a prize in 1903 and a medal in 1904` has one for each.
+                let one_each = slots
+                    .iter()
+                    .any(|slot| slot.parent.is_some_and(|(of, at)| of == parent && at < last));
+                let all = item == last
+                    && above.items.len() <= 2
+                    && above.examples.is_empty()
+                    && !one_each;
                 let heads: Vec<View> = if all {
                     above.items.clone()
                 } else {
-                    above.examples.last().or(above.items.get(item)).cloned().into_iter().collect()
+                    above.item(item).cloned().into_iter().collect()
                 };
                 return heads
                     .iter()
@@ -467,8 +474,7 @@ impl<'a> Emitter<'a> {
             }
             let is_left_out = skips || (time && !objects);
             if !is_left_out {
-                let said =
-                    above.examples.last().or(above.items.get(item)).cloned().unwrap_or_default();
+                let said = above.item(item).cloned().unwrap_or_default();
                 chain.push(self.short(&said));
                 chain.push(above.preposition.clone());
             }

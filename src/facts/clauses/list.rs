@@ -46,7 +46,9 @@ impl Reader<'_> {
         let place = (0..=last).rev().find(|place| {
             let slot = &self.found.slots[*place];
             slot.items.last().is_some_and(|before| {
-                shape(before, self.lexemes) == own
+                // `gold in 1990, silver in 1992`
+                let is_number = |item: &View| lexemes[item[0]].tag == Tag::Number;
+                (is_number(before) == is_number(&item) && shape(before, self.lexemes) == own)
                     || self
                         .inner(before)
                         .is_some_and(|at| shape(&before[at..], self.lexemes) == own)

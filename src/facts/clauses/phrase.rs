@@ -14,7 +14,7 @@ pub(super) struct Slot {
     pub(super) items: Vec<View>,
     /// Examples of the last item: `such as A and B`.
     pub(super) examples: Vec<View>,
-    /// The slot and the item that it follows.
+    /// The slot and the item, or the example after them, that it follows.
     pub(super) parent: Option<(usize, usize)>,
 }
 
@@ -86,6 +86,11 @@ impl Slot {
             })
         };
         !self.preposition.is_empty() && self.items.iter().any(is_number)
+    }
+
+    /// An item, or an example after them.
+    pub(super) fn item(&self, at: usize) -> Option<&View> {
+        self.items.iter().chain(&self.examples).nth(at)
     }
 
     pub(super) fn is_object(&self) -> bool {
