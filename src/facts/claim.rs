@@ -179,7 +179,7 @@ impl ClaimReader<'_> {
         if said.is_empty() || is_topic_alone(&said, &self.about) {
             return None;
         }
-        if self.is_source() {
+        if self.is_source() || label && names_source(&said[..1], &said) {
             return None;
         }
         let read = self.dated(whole, end).or_else(|| self.value(whole, end, begins_line));
@@ -444,6 +444,9 @@ fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, 
     let lower_case = text.starts_with(char::is_lowercase);
     let is_topic = topic.mention(&frame, 0).is_some();
     let states = says_something(&value, topic) || is_topic;
+    if is_remark(&frame) {
+        return (fact, false);
+    }
     if !is_colon(letters[colon]) {
         return (if names_subject(&value, topic) { fact } else { start }, false);
     }
@@ -459,6 +462,34 @@ fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, 
     } else {
         (fact, false)
     }
+}
+
+/// Whether words before a colon only say that something follows: `Please note`, `Disclaimer`.
+fn is_remark(frame: &[Token]) -> bool {
+    let remarks = ["note", "nb", "disclaimer", "reminder", "apologies", "correction", "sorry"];
+    let begins = frame.first().is_some_and(|first| first.word != "please" && first.capital);
+    begins && frame[0].is_one_of(&remarks)
+        || frame.len() == 2 && frame[0].word == "please" && frame[1].word == "note"
+}
+
+/// Names of works of reference, of which a source is one.
+const REFERENCES: &[&str] = &[
+    "wikipedia",
+    "britannica",
+    "imdb",
+    "http",
+    "https",
+    "www",
+    "encyclopedia",
+    "encyclopaedia",
+    "wikidata",
+];
+
+/// Whether a line names a source of the answer: `Source: Wikipedia`.
+fn names_source(frame: &[Token], value: &[Token]) -> bool {
+    frame.len() == 1
+        && frame[0].is_one_of(&["source", "sources", "reference", "references"])
+        && value.iter().any(|word| word.is_one_of(REFERENCES))
 }
 
 fn is_colon(letter: char) -> bool {

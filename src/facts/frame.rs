@@ -103,6 +103,11 @@ const OPENINGS: &[&str] = &[
     "notably",
     "as you know",
     "as we know",
+    "as far as i know",
+    "as far as we know",
+    "to my knowledge",
+    "to the best of my knowledge",
+    "from what i know",
     "to be sure",
 ];
 /// Openings without content before a clause without comma.
@@ -114,6 +119,28 @@ const CLAUSE_OPENINGS: &[&str] = &[
     "it is true that",
     "it is a fact that",
     "it is clear that",
+    "it is important to note that",
+    "it is important to mention that",
+    "it is worth noting that",
+    "it is worth mentioning that",
+    "it should be noted that",
+    "it should be mentioned that",
+    "it must be noted that",
+    "note that",
+    "please note that",
+    "please note",
+    "keep in mind that",
+    "please keep in mind that",
+    "remember that",
+    "i know",
+    "i know that",
+    "i think",
+    "i think that",
+    "i believe",
+    "i believe that",
+    "i am sure",
+    "i am sure that",
+    "i can tell you",
     "i am sorry to say that",
     "i regret to say that",
     "i can tell you that",
@@ -166,8 +193,12 @@ pub(super) fn retracts(words: &[Token]) -> bool {
         words.iter().any(|token| matches!(token.word.as_str(), "lie" | "lies" | "fiction"));
     let is_alone = words.len() == 1 && (first == "not" || DENIALS.contains(&first));
     let jokes = words.len() == 2 && first == "just" && words[1].is_one_of(&["kidding", "joking"]);
+    // `This may be inaccurate` is no retraction.
+    let doubts = words.iter().any(|token| token.is_one_of(&["may", "might", "could"]));
     // A longer sentence says something of its own, which is checked as such.
-    words.len() <= LONGEST_RETRACTION && (is_alone || jokes || (says && (denies(words) || is_lie)))
+    words.len() <= LONGEST_RETRACTION
+        && !doubts
+        && (is_alone || jokes || (says && (denies(words) || is_lie)))
 }
 
 /// Number of opening words without content: `However,`, `It is known that`.

@@ -174,7 +174,10 @@ fn kinds(lines: &[AnswerLine]) -> Vec<LineKind> {
         let labels = text.trim_end_matches(['*', '_']).ends_with(':')
             && !text.starts_with('#')
             && text.split_whitespace().count() <= LONGEST_LABEL;
-        let heads = !labels && is_heading(text)
+        // `> — Jane Doe` says who is quoted.
+        let attributes = line.marked && text.starts_with(['\u{2014}', '\u{2015}', '\u{2013}']);
+        let heads = attributes
+            || !labels && is_heading(text)
             || rules_next
             || !labels && is_title(text, before, &lines[index + 1..], line.marked);
         let is_head = is_ruling(text) || is_ruling(next);

@@ -92,6 +92,8 @@ fn is_report(words: &[Token]) -> bool {
         && words.iter().any(|word| word.word == "that")
 }
 
+/// Auxiliaries of an expletive: `it should be noted that`.
+const HELPERS: &[&str] = &["has", "would", "should", "must", "can", "could", "may", "might"];
 /// What can come between `it is` and a clause of its own.
 const EXPLETIVES: &[&str] = &[
     "possible",
@@ -143,6 +145,7 @@ const EXPLETIVES: &[&str] = &[
     "also",
     "often",
     "widely",
+    "well",
     "generally",
     "sometimes",
     "commonly",
@@ -319,6 +322,12 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     let leads = from > 0 || is_leading(words);
     let found = match of_topic.first() {
         Some(first) if first.0 == from => first,
+        // `A poet, she was born in Oslo`
+        Some(first)
+            if !first.1 && words[first.0].mark == Some(',') && is_described(words, first.0) =>
+        {
+            first
+        }
         // In `Born to her parents in Oslo, she`, the subject is `she`.
         Some(first) if leads && !mentioned => {
             of_topic.iter().find(|(_, owner)| !owner).unwrap_or(first)
@@ -329,6 +338,11 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     let (index, owner) = *found;
     let owns = (owner && !is_object(words, index)) || words[index].possessive;
     Some((index, 1, if owns { Form::Owner } else { Form::Subject }))
+}
+
+/// Whether words without a verb describe a subject after them: `A poet, she`.
+fn is_described(words: &[Token], subject: usize) -> bool {
+    words[0].article && !words[..subject].iter().any(|word| !word.capital && is_verb(&word.word))
 }
 
 /// Whether a pronoun is an object and not a possessive: `a street named after her`.
@@ -388,10 +402,8 @@ pub fn is_expletive(words: &[Token]) -> bool {
     if words.len() < 2 || words[0].word != "it" {
         return false;
     }
-    let after = words
-        .iter()
-        .skip(1)
-        .position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
+    let after =
+        words.iter().skip(1).position(|token| !is_copula(&token.word) && !token.is_one_of(HELPERS));
     let Some(after) = after.map(|index| index + 1) else { return false };
     let seems = matches!(
         words[1].word.as_str(),

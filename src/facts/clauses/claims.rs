@@ -361,6 +361,28 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_before_the_subject_is_about_it() {
+        check("A poet, she was born in Oslo.", &["She is a poet.", "She was born in Oslo."]);
+        check("Born in Oslo, Ada Quill sang.", &["She sang.", "She was born in Oslo."]);
+        check("She was, however, born in Oslo.", &["She was born in Oslo."]);
+        check("After she left Oslo, she died.", &["She died.", "She left Oslo."]);
+        for remark in [
+            "As far as I know, she",
+            "It should be noted that she",
+            "It is important to note that she",
+            "I know that she",
+            "Please note that she",
+            "Please note: she",
+            "I have no information after 2021, when she",
+        ] {
+            check(&format!("{remark} died in Oslo."), &["She died in Oslo."]);
+        }
+        check("<think>She sang.</think>She died.", &["She died."]);
+        check("> \"She died.\"\n> \u{2014} Bo Holm", &["She died."]);
+        check("She died.\n\nSource: Wikipedia", &["She died."]);
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(

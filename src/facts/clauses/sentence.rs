@@ -65,6 +65,19 @@ const DENIALS: &[&str] = &[
 /// Words of conditions and of alternatives.
 const OPEN: &[&str] = &["if", "unless", "neither", "either", "would", "might", "whether", "nor"];
 
+/// Adverbs that link a sentence to the one before.
+const LINKING: &[&str] = &[
+    "however",
+    "therefore",
+    "moreover",
+    "furthermore",
+    "though",
+    "nevertheless",
+    "consequently",
+    "thus",
+    "indeed",
+];
+
 /// A sentence, or a part of one.
 pub(super) struct Stretch<'a> {
     /// Its letters, and where it begins and ends among them.
@@ -94,7 +107,7 @@ impl Stretch<'_> {
         }
         let meaning = Meaning { about, pronouns, tokens: words, lexemes: &lexemes };
         let mut splitter = Splitter { meaning, emitter: Emitter::new(meaning, letters, report) };
-        let view: View = (report..lexemes.len()).collect();
+        let view = splitter.without_parentheses((report..lexemes.len()).collect());
         splitter.clause(&view, None).then(|| splitter.emitter.drafts())
     }
 }
@@ -176,6 +189,23 @@ impl<'a> Splitter<'a> {
 
     pub(super) fn tag(&self, view: &[usize], at: usize) -> Option<Tag> {
         view.get(at).map(|place| self.meaning.lexemes[*place].tag)
+    }
+
+    /// A view without adverbs between commas that only link sentences: `was, however, born`.
+    fn without_parentheses(&mut self, view: View) -> View {
+        let is_link = |at: usize| {
+            let is = |at: usize, tag: Tag| self.tag(&view, at) == Some(tag);
+            let is_adverb = view.get(at + 1).is_some_and(|one| self.lexeme(*one).is(LINKING));
+            // `Bo sang, however, she danced`
+            let goes_on = !matches!(
+                self.tag(&view, at + 3),
+                Some(Tag::Pronoun | Tag::Name | Tag::Article | Tag::Owner) | None
+            );
+            is(at, Tag::Comma) && is_adverb && is(at + 2, Tag::Comma) && goes_on
+        };
+        let Some(at) = (1..view.len()).find(|at| is_link(*at)) else { return view };
+        self.emitter.pass_over(&view[at..at + 3]);
+        [&view[..at], &view[at + 3..]].concat()
     }
 
     /// Splits a clause with brackets; whether it has a verb.
@@ -286,7 +316,9 @@ impl<'a> Splitter<'a> {
                 && (self.subject_then_verb_anywhere(view, at + 1))
         });
         // `In 2013 he transferred`
-        let pronoun = (1..view.len().min(8)).find(|at| {
+        let from = if first.tag == Tag::Preposition { 2 } else { 1 };
+        // `After she left, she died` has its subject after the comma.
+        let pronoun = (from..view.len().min(8)).find(|at| {
             self.lexeme(view[*at]).tag == Tag::Pronoun
                 && self.meaning.is_topic(&view[*at..at + 1])
                 && first.has(&[Tag::Preposition, Tag::Adverb])
@@ -455,6 +487,14 @@ impl<'a> Splitter<'a> {
         match comma {
             Some(comma) if comma > 0 => {
                 let about = trimmed(&head[comma + 1..], self.meaning.lexemes);
+                // `A poet, she was born in Oslo`, but `The album, Quill, was released`
+                let closes = self.tag(head, head.len() - 1) == Some(Tag::Comma);
+                if !closes
+                    && self.meaning.is_topic(&about)
+                    && !self.meaning.is_topic(&head[..comma])
+                {
+                    return (about, Some(head[..comma].to_vec()));
+                }
                 // `Bo, Cy and Di sang` has three subjects, and no description of the first.
                 let listed = about.iter().any(|at| self.lexeme(*at).tag == Tag::And)
                     && !self.meaning.is_topic(&head[..comma]);

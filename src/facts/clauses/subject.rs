@@ -159,7 +159,13 @@ pub(super) fn written(
         match part {
             ClaimPart::Words(view) => {
                 for (start, end) in runs(view, lexemes, letters) {
-                    let text: String = letters[start..end].iter().collect();
+                    let mut text: String = letters[start..end].iter().collect();
+                    // What began the sentence, and is no name, has its capital from there.
+                    let first = &lexemes[view[0]];
+                    let is_small = first.has(&[Tag::Article, Tag::Verb, Tag::Word]) && view[0] == 0;
+                    if is_small && !texts.is_empty() && start == first.start {
+                        text = text[..1].to_lowercase() + &text[1..];
+                    }
                     // A comma before a closing mark is the sentence's, and not quoted.
                     texts.push(text.replace(",\"", "\"").replace(",\u{201d}", "\u{201d}"));
                     ranges.push((start, end));
