@@ -10,7 +10,7 @@ use super::{
     segment::BLOCK,
     struck::without_struck,
     topic::Topic,
-    unicode::is_invisible,
+    unicode::{is_invisible, shapes},
     verb::is_verb,
 };
 
@@ -67,6 +67,14 @@ pub(super) fn prose(answer: &str) -> Prose {
         if marked || line.marked || line.text.is_empty() {
             prose.push(BLOCK, start);
         }
+        let mut start = start;
+        let mark = letters[line.start..start].iter().filter(|c| c.is_ascii_digit());
+        let mut number = mark.collect::<String>().parse().unwrap_or(0);
+        while let Some((end, next)) = next_point(&letters[..line.end], start, number) {
+            inline(&letters, start, end, &mut |letter, place| prose.push(letter, place));
+            prose.push(BLOCK, end);
+            (start, number) = (next, number + 1);
+        }
         inline(&letters, start, line.end, &mut |letter, place| prose.push(letter, place));
         prose.push('\n', line.end.min(letters.len().saturating_sub(1)));
     }
@@ -75,7 +83,7 @@ pub(super) fn prose(answer: &str) -> Prose {
 
 impl Prose {
     fn push(&mut self, letter: char, place: usize) {
-        if !is_invisible(letter) {
+        if !is_invisible(letter) || shapes(letter, self.letters.last().copied()) {
             self.letters.push(letter);
             self.places.push(place);
         }
@@ -279,6 +287,18 @@ fn after_list_mark(letters: &[char], line: &AnswerLine) -> (usize, bool) {
     (start, marked)
 }
 
+/// Where a point of labels ends in its line, and where the next one begins: `1. Birthplace: Oslo 2.
+/// Death year: 1934`; `number` is its own.
+fn next_point(letters: &[char], start: usize, number: usize) -> Option<(usize, usize)> {
+    let next: Vec<char> = format!(" {}. ", number + 1).chars().collect();
+    let is_numbered = (1..100).contains(&number);
+    let at = (start..letters.len()).find(|at| is_numbered && letters[*at..].starts_with(&next))?;
+    let labels = letters[start..at].contains(&':')
+        && letters.get(at + next.len()).is_some_and(|c| c.is_uppercase())
+        && letters[at - 1].is_alphanumeric();
+    labels.then_some((at, at + next.len()))
+}
+
 /// How long the mark of a list is that begins here: `-`, `3.`, `(a)`, `[x]`.
 pub(super) fn list_mark(text: &[char]) -> Option<usize> {
     match text.first()? {
@@ -322,9 +342,14 @@ fn spaced(text: &[char], length: usize) -> Option<usize> {
 /// Whether a capital numbers a point and is no initial: `A. She sang`.
 fn is_before_pronoun(label: &str, after: &[char]) -> bool {
     let next: String = after.iter().skip(1).take_while(|c| c.is_alphabetic()).collect();
-    label.len() == 1
-        && label.bytes().all(|c| c.is_ascii_uppercase())
-        && matches!(next.as_str(), "She" | "He" | "It" | "They" | "Her" | "His" | "Its" | "Their")
+    let is_roman = label.len() > 1 && label.bytes().all(|c| matches!(c, b'I' | b'V' | b'X'));
+    is_roman && !next.is_empty()
+        || label.len() == 1
+            && label.bytes().all(|c| c.is_ascii_uppercase())
+            && matches!(
+                next.as_str(),
+                "She" | "He" | "It" | "They" | "Her" | "His" | "Its" | "Their"
+            )
 }
 
 /// What numbers a point: `12`, `b`, `iv`.

@@ -44,7 +44,7 @@ pub(super) fn asks(claim: &str) -> bool {
     let asks = claim.trim_end_matches(|c: char| {
         c.is_whitespace() || c == '*' || (quoted && matches!(c, '"' | '\'' | ')' | '\u{201d}'))
     });
-    asks.ends_with(['?', '\u{ff1f}'])
+    asks.ends_with(['?', '\u{ff1f}', '\u{61f}'])
 }
 
 /// The words that state a fact: all of them, those after a refusal, or none.

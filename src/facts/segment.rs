@@ -246,6 +246,10 @@ fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased:
         return !(year.starts_with('(') && year.ends_with(|c: char| c.is_ascii_digit()));
     }
     let token = word_before(letters, start, mark);
+    // `Mr. & Mrs. Smith`
+    if letters[end..].iter().find(|c| !c.is_whitespace()) == Some(&'&') {
+        return false;
+    }
     if is_before_time(&token, &letters[end..]) {
         return false;
     }
@@ -306,12 +310,19 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
     let is_acronym = !token.contains('.')
         && spelt.clone().count() > 1
         && spelt.clone().all(|c| !c.is_lowercase());
-    let ends_acronym = is_acronym && starts(next);
+    // `U.S.A.She`
+    let is_dotted = token.contains('.')
+        && token.split('.').all(|part| part.len() == 1 && part.chars().all(char::is_uppercase));
+    let ends_acronym = (is_acronym || is_dotted) && starts(next);
+    // `Oslo .She`
+    if before == ' ' && letters[mark] == '.' && end == mark + 1 {
+        return starts(next) && is_word;
+    }
     let ends_word = ends_acronym
         || before.is_lowercase()
         || before.is_ascii_digit()
         || CLOSING.contains(&before);
-    let is_plain = !token.contains('.')
+    let is_plain = (!token.contains('.') || ends_acronym)
         && (ends_acronym
             || token.chars().count() > 2
             || letters[mark] != '.'
@@ -324,7 +335,7 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
                 .rev()
                 .take_while(|c| !c.is_whitespace())
                 .any(|c| matches!(c, '/' | '@'));
-    let marked = letters[mark] != '.' || !goes_on("", &token, next);
+    let marked = letters[mark] != '.' || ends_acronym || !goes_on("", &token, next);
     is_word
         && !is_short
         && ends_word
@@ -403,6 +414,10 @@ mod tests {
             "She led Yahoo! Inc. in 2010.",
             "She ran Acme Intl. Trading in Oslo.",
             "He wrote No. 5 for Lt. Col. Hay and Sgt. Ray.",
+            "She married Wm. Roe and met Geo. Ray.",
+            "She published in Phys. Rev. Lett. in 1990.",
+            "She starred in Mr. & Mrs. Smith.",
+            "She wrote e.g. The Sea.",
         ] {
             check(one, &[one]);
         }
@@ -455,6 +470,8 @@ mod tests {
             "It ended in 1934.She left!He stayed?Yes.",
             &["It ended in 1934.", "She left!", "He stayed?", "Yes."],
         );
+        check("Born in Oslo .She left .", &["Born in Oslo .", "She left ."]);
+        check("It is in the U.S.A.She left.", &["It is in the U.S.A.", "She left."]);
         check("She said \"No.\"He left.", &["She said \"No.\"", "He left."]);
         for whole in [
             "See www.Example.com/About.Us now.",

@@ -383,6 +383,30 @@ mod tests {
     }
 
     #[test]
+    fn names_numbers_and_points_are_whole() {
+        check(
+            "She met Bo Roe, Jr. in Oslo.",
+            &["She met Bo Roe, Jr.", "She met Bo Roe, Jr in Oslo."],
+        );
+        check("She sued Roe v. Wade.", &["She sued Roe v. Wade."]);
+        check("She joined Node.js Inc.", &["She joined Node.js Inc."]);
+        check("She wrote Symphony no. 5.", &["She wrote Symphony no. 5."]);
+        check("She paid $3.5 million.", &["She paid $3.5 million."]);
+        check(
+            "She was born in Oslo, died in 1934.",
+            &["She was born in Oslo.", "She died in 1934."],
+        );
+        check("She sang in Oslo.1 She died.", &["She sang in Oslo.", "She died."]);
+        check("I. She sang.\nII. She died.", &["She sang.", "She died."]);
+        check(
+            "1. Birthplace: Oslo 2. Death year: 1934",
+            &["She's birthplace: Oslo", "She's death year: 1934"],
+        );
+        let joined = extract_clauses(&"r".into(), "", "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}.");
+        assert!(joined[0].text.contains('\u{200c}'));
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(

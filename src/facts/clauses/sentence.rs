@@ -65,6 +65,13 @@ const DENIALS: &[&str] = &[
 /// Words of conditions and of alternatives.
 const OPEN: &[&str] = &["if", "unless", "neither", "either", "would", "might", "whether", "nor"];
 
+/// Forms of the past that are no participles.
+const FINITE: &[&str] = &[
+    "died", "became", "went", "came", "began", "wrote", "took", "sang", "gave", "grew", "fell",
+    "rose", "drew", "flew", "knew", "ran", "spoke", "chose", "broke", "drove", "ate", "appeared",
+    "arrived", "remained", "resided",
+];
+
 /// Adverbs that link a sentence to the one before.
 const LINKING: &[&str] = &[
     "however",
@@ -444,6 +451,13 @@ impl<'a> Splitter<'a> {
             Tag::Pronoun => {
                 if self.simple(view, None).is_none() {
                     self.unsplit(subject, view);
+                }
+            }
+            // `was born in Oslo, died in 1934`: no participle of the place.
+            Tag::Verb if first.is(FINITE) => {
+                for predicate in self.predicates(view) {
+                    let clauses = self.emitter.predicate(subject, &predicate, &[]);
+                    self.subclauses(subject, clauses);
                 }
             }
             _ => {

@@ -197,6 +197,11 @@ fn runs(view: &[usize], lexemes: &[Lexeme], letters: &[char]) -> Vec<(usize, usi
 
 /// A range with the quotation marks that belong to it.
 fn with_quotes((mut start, mut end): (usize, usize), letters: &[char]) -> (usize, usize) {
+    // The sign of an amount belongs to it: `$3.5 million`.
+    let signs = ['$', '\u{20ac}', '\u{a3}', '\u{a5}'];
+    if start > 0 && letters[start].is_ascii_digit() && signs.contains(&letters[start - 1]) {
+        start -= 1;
+    }
     let is_quote = |c: &char| matches!(c, '"' | '\u{201c}' | '\u{201d}');
     let count = letters[start..end].iter().filter(|c| is_quote(c)).count();
     let before = start > 0 && is_quote(&letters[start - 1]);

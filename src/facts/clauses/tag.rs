@@ -169,6 +169,9 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
     if lexeme.capital && !first {
         return if lexeme.tag == Tag::Article {
             Tag::Article
+        // `the 3rd century B.C.`
+        } else if matches!(word, "bc" | "bce" | "ce" | "ad") && follows_century(all, index) {
+            Tag::Word
         } else if is_measure(word) {
             Tag::Number
         } else if word == "i" {
@@ -179,6 +182,10 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
     }
     match word {
         "and" if is_in_name(all, index) => Tag::Name,
+        // `Roe v. Wade`
+        "v" | "vs" if index > 0 && all[index - 1].tag == Tag::Name => Tag::Name,
+        // `Symphony no. 5`
+        "no" if all.get(index + 1).is_some_and(|next| is_measure(&next.word)) => Tag::Word,
         "and" => Tag::And,
         "or" => Tag::Or,
         "to" => Tag::To,
@@ -217,6 +224,12 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         }
         _ => verb_or_word(all, index),
     }
+}
+
+/// Whether a number or a century stands before a place.
+fn follows_century(all: &[Lexeme], index: usize) -> bool {
+    let before = &all[index - 1];
+    before.tag == Tag::Number || before.is(&["century", "centuries", "millennium"])
 }
 
 /// Whether `her` owns nothing: `defeated her`.
