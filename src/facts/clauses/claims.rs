@@ -407,6 +407,24 @@ mod tests {
     }
 
     #[test]
+    fn finite_verbs_are_about_the_subject() {
+        check(
+            "She began acting in 1920 and currently resides in Oslo.",
+            &["She began acting in 1920.", "She currently resides in Oslo."],
+        );
+        check(
+            "She began training in Oslo and made her debut in 1920.",
+            &["She began training in Oslo.", "She made her debut.", "She made her debut in 1920."],
+        );
+        check("She is a retired Swedish golfer.", &["She is a retired Swedish golfer."]);
+        check(
+            "She appeared in TV shows such as Dawn.",
+            &["She appeared in TV shows.", "She appeared in Dawn.", "Dawn is a TV show."],
+        );
+        check("She won the Copa do Brasil.", &["She won the Copa do Brasil."]);
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(

@@ -72,6 +72,38 @@ const FINITE: &[&str] = &[
     "arrived", "remained", "resided",
 ];
 
+/// Verbs whose passive has an object: `made a peer`.
+const OF_TWO_OBJECTS: &[&str] = &[
+    "made",
+    "awarded",
+    "given",
+    "named",
+    "elected",
+    "called",
+    "appointed",
+    "offered",
+    "granted",
+    "paid",
+    "taught",
+    "considered",
+    "voted",
+    "crowned",
+    "declared",
+    "titled",
+    "nicknamed",
+    "born",
+    "dubbed",
+    "deemed",
+    "known",
+    "entitled",
+    "ranked",
+    "aged",
+    "rated",
+    "sold",
+    "priced",
+    "asked",
+];
+
 /// Adverbs that link a sentence to the one before.
 const LINKING: &[&str] = &[
     "however",
@@ -454,7 +486,7 @@ impl<'a> Splitter<'a> {
                 }
             }
             // `was born in Oslo, died in 1934`: no participle of the place.
-            Tag::Verb if first.is(FINITE) => {
+            _ if self.is_finite(view) => {
                 for predicate in self.predicates(view) {
                     let clauses = self.emitter.predicate(subject, &predicate, &[]);
                     self.subclauses(subject, clauses);
@@ -467,6 +499,21 @@ impl<'a> Splitter<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a clause without a subject begins with a verb that is no participle: `and currently
+    /// resides in Oslo`, `and made her debut`.
+    fn is_finite(&self, view: &[usize]) -> bool {
+        let adverbs = view.iter().take_while(|at| self.lexeme(**at).tag == Tag::Adverb).count();
+        let Some(verb) = view.get(adverbs).map(|at| self.lexeme(*at)) else { return false };
+        let is_present = verb.word.ends_with('s') && !verb.word.ends_with("ss");
+        let takes = match self.tag(view, adverbs + 1) {
+            Some(Tag::Owner) => true,
+            Some(Tag::Article | Tag::Number) => !verb.is(OF_TWO_OBJECTS),
+            _ => false,
+        };
+        verb.tag == Tag::Verb && (verb.is(FINITE) || is_present || takes)
+            || verb.has(&[Tag::Auxiliary])
     }
 
     /// A clause as one fact. Words without a verb state none, and are left to the claim of the

@@ -9,7 +9,7 @@ use crate::facts::{
 
 use super::{
     lexeme::{Lexeme, Tag},
-    phrase::is_adjective,
+    phrase::{is_adjective, is_demonym},
 };
 
 const ARTICLES: &[&str] = &[
@@ -182,6 +182,14 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
     }
     match word {
         "and" if is_in_name(all, index) => Tag::Name,
+        // `Copa do Brasil`
+        "do" | "dos" | "das"
+            if index > 0
+                && all[index - 1].tag == Tag::Name
+                && all.get(index + 1).is_some_and(|next| next.capital) =>
+        {
+            Tag::Name
+        }
         // `Roe v. Wade`
         "v" | "vs" if index > 0 && all[index - 1].tag == Tag::Name => Tag::Name,
         // `Symphony no. 5`
@@ -401,6 +409,10 @@ fn verb_or_word(all: &[Lexeme], index: usize) -> Tag {
         return Tag::Word;
     }
     if NOUNS_TOO.contains(&word) {
+        // `TV shows`
+        if index > 0 && all[index - 1].is(&["tv", "radio", "television", "stage", "bbc"]) {
+            return Tag::Word;
+        }
         let is_owner = next.is_some_and(|next| next.has(&[Tag::Preposition]));
         let participle = matches!(word, "born" | "set" | "found" | "shot" | "felt");
         return if after_subject
@@ -419,7 +431,7 @@ fn verb_or_word(all: &[Lexeme], index: usize) -> Tag {
     // `an acclaimed actor`, `critically acclaimed albums`
     let noun_next = next.is_some_and(|next| {
         !next.word.is_empty()
-            && !next.capital
+            && (!next.capital || is_demonym(&next.word))
             && !next.quoted()
             && next.tag != Tag::Article
             && !is_function(&next.word)
