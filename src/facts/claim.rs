@@ -4,7 +4,7 @@ use crate::rows::{CharSpan, Claim, ResponseId};
 
 use super::{
     frame::{denies, opening, retracts},
-    label::Label,
+    label::{Label, NOUNS_TOO},
     markup::{Prose, list_mark, prose},
     number::is_measure,
     other::{Others, is_other_person},
@@ -454,7 +454,9 @@ fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, 
     let is_label = topic.is_known()
         && fact < end
         && !states
-        && !frame.iter().any(|word| !word.capital && is_verb(&word.word));
+        && !frame
+            .iter()
+            .any(|word| !word.capital && is_verb(&word.word) && !word.is_one_of(NOUNS_TOO));
     if is_label {
         (start, true)
     } else if lower_case || (is_topic && fact < end && !says_something(&value, topic)) {

@@ -7,7 +7,8 @@ pub(super) const LONGEST_LABEL: usize = 5;
 /// Maximum words of a value.
 const LONGEST_VALUE: usize = 12;
 /// Verbs that are nouns in labels.
-const NOUNS_TOO: &[&str] = &["works", "plays", "shows", "tours", "travels", "studies", "lives"];
+pub(super) const NOUNS_TOO: &[&str] =
+    &["works", "plays", "shows", "tours", "travels", "studies", "lives"];
 /// Labels of the answer itself, which say nothing about values.
 const OF_THE_ANSWER: &[&str] = &[
     "fact",

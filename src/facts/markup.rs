@@ -9,6 +9,7 @@ use super::{
     scan::tokens,
     segment::BLOCK,
     struck::without_struck,
+    time_label::is_time,
     topic::Topic,
     unicode::{is_invisible, shapes},
     verb::is_verb,
@@ -243,6 +244,11 @@ fn speaks_of_what_follows(text: &str) -> bool {
 
 /// A short separate line with text below it that is not a sentence: `Early life`.
 fn is_title(text: &str, before: &str, rest: &[AnswerLine], marked: bool) -> bool {
+    // `Early life (1890-1910)`
+    let text = match text.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+        Some((title, years)) if is_time(&tokens(years)) => title,
+        _ => text,
+    };
     let alone = before.is_empty() && rest.first().is_some_and(|next| next.text.is_empty());
     let goes_on = rest.iter().any(|line| !line.text.is_empty());
     let words = text.split_whitespace().count();

@@ -16,6 +16,9 @@ const ENDING: &[&str] = &[
 const ADJECTIVES_TOO: &[&str] = &["following", "opposite", "outside", "inside", "near", "like"];
 /// Adverbs that are adjectives too, and are adverbs at the end of a phrase: `met her later`.
 const AT_ENDS: &[&str] = &["later", "first", "there", "here", "too", "often", "early"];
+/// Nouns that end like adverbs.
+const NOUNS: &[&str] =
+    &["family", "belly", "bully", "assembly", "anomaly", "homily", "reply", "supply"];
 /// Verbs of which an adjective after an object tells the outcome: `made her famous`.
 const MAKING: &[&str] = &["made", "make", "makes", "making", "left", "rendered", "considered"];
 /// Adjectives that follow them.
@@ -29,6 +32,10 @@ pub(super) fn is_object(before: &str, next: &str, after: &str) -> bool {
     let is_made = MAKING.contains(&before)
         && (MADE.contains(&next)
             || ["ous", "ful", "able", "less"].iter().any(|ending| next.ends_with(ending)));
+    let is_adverb = next.len() > 4 && next.ends_with("ly") && !NOUNS.contains(&next);
+    if is_adverb && after.is_empty() {
+        return true;
+    }
     ends(next) || is_copula(next) || ((AT_ENDS.contains(&next) || is_made) && ends(after))
 }
 
@@ -44,6 +51,7 @@ mod tests {
             ["married", "and", "left"],
             ["named", "after", "the"],
             ["met", "later", "in"],
+            ["loved", "deeply", ""],
             ["made", "famous", ""],
         ] {
             assert!(is_object(before, next, after), "{before} her {next} {after}");
@@ -53,6 +61,7 @@ mod tests {
             ["after", "early", "works"],
             ["made", "famous", "film"],
             ["of", "most", "famous"],
+            ["met", "family", ""],
             ["released", "following", "album"],
         ] {
             assert!(!is_object(before, next, after), "{before} her {next} {after}");

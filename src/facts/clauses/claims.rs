@@ -500,6 +500,15 @@ mod tests {
         check("The prize was awarded to her.", &["The prize was awarded to She."]);
         check("Bo married her and left her.", &["Bo married She.", "Bo left She."]);
         check("The film made her famous.", &["The film made She famous."]);
+        check(
+            "In 1920, the king gave her a medal, and Bo Holm praised her work.",
+            &[
+                "The king gave She a medal.",
+                "The king gave She a medal in 1920.",
+                "Bo Holm praised She's work.",
+            ],
+        );
+        check("She gave Bo Holm a book.", &["She gave Bo Holm a book."]);
         let him = extract_clauses(&"r".into(), "Bo Holm", "The king gave him a medal.");
         assert_eq!(him[0].text, "The king gave Bo Holm a medal.");
         // Ann may be meant.

@@ -37,7 +37,16 @@ impl Reader<'_> {
         if joined && self.ends_between(&item) {
             return;
         }
-        let slot = &self.found.slots[last];
+        let slot = &mut self.found.slots[last];
+        // `gave Bo a book`, `called Bo a genius`
+        if let Some(before) = slot.items.last_mut().filter(|_| !joined)
+            && slot.preposition.is_empty()
+            && slot.examples.is_empty()
+            && !before.iter().chain(&item).any(|at| lexemes[*at].quoted())
+        {
+            before.extend(item);
+            return;
+        }
         if !joined || slot.items.is_empty() {
             self.found.slots[last].items.push(item);
             return;

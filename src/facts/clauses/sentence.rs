@@ -278,6 +278,7 @@ impl<'a> Splitter<'a> {
                 Some(Tag::Mark) => self.subject_then_verb(view, at + 1, false),
                 Some(Tag::And) => {
                     self.subject_then_verb(view, at + 1, self.tag(view, at - 1) != Some(Tag::Comma))
+                        || self.names_next_subject(&view[from..], at - from)
                 }
                 Some(Tag::Link) => {
                     self.lexeme(view[at]).is(&["but", "so", "while", "whereas", "although"])
@@ -301,21 +302,46 @@ impl<'a> Splitter<'a> {
         found
     }
 
+    /// Whether a name with its verb follows `, and`, and no list comes before: `She sang, and Bo Holm
+    /// danced`.
+    fn names_next_subject(&self, view: &[usize], and: usize) -> bool {
+        let start = self.leading(view).unwrap_or(0);
+        let lists = view.get(start..and - 1).is_none_or(|before| {
+            before.iter().any(|at| self.lexeme(*at).has(&[Tag::Comma, Tag::And]))
+        });
+        let verb = self.plain_subject(view, and + 1);
+        self.tag(view, and - 1) == Some(Tag::Comma)
+            && !lists
+            && verb.is_some_and(|verb| {
+                view[and + 1..verb].iter().all(|at| self.lexeme(*at).tag == Tag::Name)
+            })
+    }
+
     fn has_verb(&self, view: &[usize]) -> bool {
         view.iter().any(|at| self.lexeme(*at).has(&[Tag::Verb, Tag::Be, Tag::Auxiliary]))
     }
 
     /// Whether a subject with its verb begins here; only a pronoun where `only_pronoun`.
     fn subject_then_verb(&self, view: &[usize], from: usize, only_pronoun: bool) -> bool {
-        let Some(first) = view.get(from).map(|at| self.lexeme(*at)) else { return false };
+        let Some(verb) = self.plain_subject(view, from) else { return false };
+        let first = self.lexeme(view[from]);
+        let strong = first.has(&[Tag::Pronoun, Tag::Owner])
+            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb);
+        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
+        let short =
+            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
+        strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
+    }
+
+    /// Where the verb is of a subject that begins here, with nothing between but its own words.
+    fn plain_subject(&self, view: &[usize], from: usize) -> Option<usize> {
+        let first = view.get(from).map(|at| self.lexeme(*at))?;
         let is_subject = first.has(&[Tag::Pronoun, Tag::Owner, Tag::Article, Tag::Name]);
         let verb = (from + 1..view.len().min(from + 8)).find(|at| {
             self.tag(view, *at)
                 .is_some_and(|tag| matches!(tag, Tag::Be | Tag::Auxiliary | Tag::Verb))
-        });
-        let Some(verb) = verb else { return false };
-        let between = &view[from..verb];
-        let plain = between.iter().all(|at| {
+        })?;
+        let plain = view[from..verb].iter().all(|at| {
             self.lexeme(*at).has(&[
                 Tag::Pronoun,
                 Tag::Owner,
@@ -327,13 +353,7 @@ impl<'a> Splitter<'a> {
                 Tag::Gerund,
             ]) || self.lexeme(*at).is(&["of"])
         });
-        let strong = first.tag == Tag::Pronoun
-            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb)
-            || first.tag == Tag::Owner;
-        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
-        let short =
-            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
-        is_subject && plain && strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
+        (is_subject && plain).then_some(verb)
     }
 
     /// Where what leads to the subject ends: the place of the subject.
@@ -352,7 +372,11 @@ impl<'a> Splitter<'a> {
         }
         let comma = (1..view.len()).find(|at| {
             self.tag(view, *at) == Some(Tag::Comma)
-                && (self.subject_then_verb_anywhere(view, at + 1))
+                && (self.subject_then_verb_anywhere(view, at + 1)
+                    // `In 1920, the king gave her a medal`
+                    || first.tag == Tag::Preposition
+                        && !self.has_verb(&view[..*at])
+                        && self.plain_subject(view, at + 1).is_some())
         });
         // `In 2013 he transferred`
         let from = if first.tag == Tag::Preposition { 2 } else { 1 };
