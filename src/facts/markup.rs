@@ -38,8 +38,8 @@ struct AnswerLine {
 /// Maximum words of a heading.
 const LONGEST_HEADING: usize = 8;
 
-/// The prose of a response, without headings, rules, code, and marks of lists, quotations, emphasis,
-/// links and citations; rows of tables are lines of a label and its value.
+/// The prose of a response, without headings, rules, code, and marks of lists, quotations,
+/// emphasis, links and citations; rows of tables are lines of a label and its value.
 pub(super) fn prose(answer: &str) -> Prose {
     // First, since what is struck out may span lines and contain any mark.
     let letters = without_struck(answer.chars().collect());

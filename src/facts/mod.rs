@@ -5,6 +5,7 @@ mod align;
 mod answer_sentence;
 mod claim;
 mod clauses;
+mod colon;
 mod emphasis;
 mod frame;
 mod kind;

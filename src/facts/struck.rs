@@ -1,5 +1,5 @@
-//! Struck or hidden text in responses: `<del>...</del>`, `~~...~~`, `<!-- ... -->` are not stated, nor
-//! is what a model thinks before its answer: `<think>...</think>`.
+//! Struck or hidden text in responses: `<del>...</del>`, `~~...~~`, `<!-- ... -->` are not stated,
+//! nor is what a model thinks before its answer: `<think>...</think>`.
 
 /// A letter that is not shown, in place of what is struck out.
 const HIDDEN: char = '\u{200b}';

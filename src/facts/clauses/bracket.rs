@@ -52,7 +52,7 @@ impl Splitter<'_> {
         view[view.len() - length..].to_vec()
     }
 
-    /// The facts of a bracket: `(born 1867)`, `(1997)`, `(1867-1934)`, also after how a name is spoken.
+    /// The facts of a bracket: `(born 1867)`, `(1997)`, `(1867-1934)`.
     pub(super) fn bracket(&mut self, anchor: &[usize], inside: &[usize]) {
         let begins_life = |at: &usize| {
             self.tag(inside, *at) == Some(Tag::Mark)

@@ -117,7 +117,7 @@ impl Emitter<'_> {
         self.fact(subject, &verbs, &[year]);
     }
 
-    /// Any other bracket. One that no fact can be made of is left to the claim of the whole sentence.
+    /// Any other bracket; one without a fact of its own is left to the claim of the whole sentence.
     pub(super) fn remark(&mut self, subject: &Subject, view: &[usize]) {
         let lexemes = self.lexemes();
         let spelt: String = match view {

@@ -37,16 +37,10 @@ impl Reader<'_> {
         if joined && self.ends_between(&item) {
             return;
         }
-        let slot = &mut self.found.slots[last];
-        // `gave Bo a book`, `called Bo a genius`
-        if let Some(before) = slot.items.last_mut().filter(|_| !joined)
-            && slot.preposition.is_empty()
-            && slot.examples.is_empty()
-            && !before.iter().chain(&item).any(|at| lexemes[*at].quoted())
-        {
-            before.extend(item);
+        if !joined && self.goes_on(&item) {
             return;
         }
+        let slot = &self.found.slots[last];
         if !joined || slot.items.is_empty() {
             self.found.slots[last].items.push(item);
             return;
@@ -78,6 +72,18 @@ impl Reader<'_> {
             None => item,
         };
         self.found.slots[place].items.push(item);
+    }
+
+    /// Adds a second object to the first: `gave Bo a book`, `called Bo a genius`.
+    fn goes_on(&mut self, item: &[usize]) -> bool {
+        let lexemes = self.lexemes;
+        let quoted = |view: &[usize]| view.iter().any(|at| lexemes[*at].quoted());
+        let slot = self.found.slots.last_mut().filter(|slot| slot.is_object());
+        let Some(slot) = slot.filter(|slot| slot.examples.is_empty() && !quoted(item)) else {
+            return false;
+        };
+        let before = slot.items.last_mut().filter(|before| !quoted(before));
+        before.map(|before| before.extend(item)).is_some()
     }
 
     /// Adds the second end of what lies between two: `between 1990 and 1995` is one time.

@@ -12,58 +12,12 @@ use super::{
     lexeme::{Lexeme, Tag},
     phrase::{View, named, trimmed},
     reading::lexemes,
+    report::{is_plain, report},
     subject::{Meaning, Subject},
 };
 
 /// Maximum words of a sentence that is split; longer ones are lists or no language.
 const LONGEST: usize = 150;
-
-/// Maximum words and marks of who reports something.
-const LONGEST_REPORT: usize = 12;
-/// Words of reports.
-const REPORTS: &[&str] = &[
-    "say",
-    "said",
-    "says",
-    "claim",
-    "claimed",
-    "claims",
-    "believed",
-    "rumored",
-    "rumoured",
-    "alleged",
-    "allegedly",
-    "reportedly",
-    "supposedly",
-];
-/// Words that deny what is reported: not each part of it is denied.
-const DENIALS: &[&str] = &[
-    "untrue",
-    "false",
-    "unlikely",
-    "impossible",
-    "doubtful",
-    "no",
-    "nobody",
-    "nothing",
-    "none",
-    "few",
-    "denied",
-    "denies",
-    "deny",
-    "doubted",
-    "disputed",
-    "refuted",
-    "disproved",
-    "debunked",
-    "myth",
-    "misconception",
-    "lie",
-    "falsehood",
-    "hoax",
-];
-/// Words of conditions and of alternatives.
-const OPEN: &[&str] = &["if", "unless", "neither", "either", "would", "might", "whether", "nor"];
 
 /// Forms of the past that are no participles.
 const FINITE: &[&str] = &[
@@ -151,70 +105,6 @@ impl Stretch<'_> {
     }
 }
 
-/// How many words and marks say who reports the rest: `According to Bo,`, `It is said that`. They
-/// come back before each fact.
-fn report(lexemes: &[Lexeme], is_expletive: bool) -> usize {
-    let first = |tag: Tag, word: &str| {
-        let end = lexemes.len().min(LONGEST_REPORT);
-        lexemes[..end].iter().position(|one| one.tag == tag && (word.is_empty() || one.is(&[word])))
-    };
-    let according = lexemes.len() > 1 && lexemes[0].is(&["according"]) && lexemes[1].tag == Tag::To;
-    if according {
-        return first(Tag::Comma, "").map_or(0, |comma| comma + 1);
-    }
-    let Some(that) = first(Tag::Relative, "that") else { return 0 };
-    let said = &lexemes[..that];
-    let says = said.last().is_some_and(|last| last.tag == Tag::Verb)
-        || reports(said)
-        || (is_expletive && said.get(1).is_some_and(|second| second.tag == Tag::Be));
-    // A denial is of the whole: not both are said.
-    let denies =
-        said.iter().any(|one| one.has(&[Tag::Not, Tag::Comma, Tag::Link]) || one.is(DENIALS));
-    if says && !denies { that + 1 } else { 0 }
-}
-
-/// Whether words end with the verb of a report, and not with the noun `claim`.
-fn reports(said: &[Lexeme]) -> bool {
-    let Some((last, before)) = said.split_last().filter(|(last, _)| last.is(REPORTS)) else {
-        return false;
-    };
-    let verb_follows = before.last().is_some_and(|before| match before.tag {
-        Tag::Name => !before.possessive,
-        Tag::Word => last.is(&["claim"]) && before.word.ends_with('s'),
-        // `some claim that`, but `the claim that`
-        _ => before.tag == Tag::Pronoun || before.is(&["some", "many", "several"]),
-    });
-    !last.is(&["claim", "claims"]) || verb_follows
-}
-
-/// Whether `that` at a place links a clause with a subject of its own: `evidence that she sang`.
-/// What comes before may deny or doubt that clause. A relative `that` has its verb next.
-fn links_clause(lexemes: &[Lexeme], at: usize) -> bool {
-    let tag = |at: usize| lexemes.get(at).map(|lexeme| lexeme.tag);
-    let is_that = tag(at) == Some(Tag::Relative) && lexemes[at].is(&["that"]);
-    // After a relative pronoun a noun is read as a verb: `evidence that women were there`.
-    let is_noun =
-        || tag(at + 1) == Some(Tag::Verb) && matches!(tag(at + 2), Some(Tag::Be | Tag::Auxiliary));
-    let subject = matches!(tag(at + 1), Some(Tag::Pronoun | Tag::Owner | Tag::Name | Tag::Article));
-    is_that && (subject || is_noun())
-}
-
-/// Whether a sentence states what it says: no report, no condition.
-fn is_plain(lexemes: &[Lexeme]) -> bool {
-    // `thought that`, `according to`, `rather than`, `not in Oslo but in Bergen`
-    let tied = lexemes.windows(2).any(|pair| {
-        (pair[0].tag == Tag::Verb && pair[1].tag == Tag::Relative && pair[1].is(&["that"]))
-            || (pair[0].is(&["according"]) && pair[1].tag == Tag::To)
-            || (pair[0].is(&["rather", "other"]) && pair[1].is(&["than"]))
-            || (pair[0].is(&["but"])
-                && pair[0].tag == Tag::Link
-                && pair[1].has(&[Tag::Preposition, Tag::Article, Tag::Word])
-                && lexemes.iter().any(|lexeme| lexeme.tag == Tag::Not))
-    });
-    let linked = (0..lexemes.len()).any(|at| links_clause(lexemes, at));
-    !tied && !linked && !lexemes.iter().any(|lexeme| lexeme.is(REPORTS) || lexeme.is(OPEN))
-}
-
 /// A sentence on its way to facts.
 pub(super) struct Splitter<'a> {
     pub(super) meaning: Meaning<'a>,
@@ -269,95 +159,12 @@ impl<'a> Splitter<'a> {
         done
     }
 
-    /// The clauses that stand side by side, each with a subject of its own.
-    fn coordinated(&self, view: &[usize]) -> Vec<View> {
-        let mut found = Vec::new();
-        let mut from = 0;
-        for at in 1..view.len() {
-            let links = match self.tag(view, at) {
-                Some(Tag::Mark) => self.subject_then_verb(view, at + 1, false),
-                Some(Tag::And) => {
-                    self.subject_then_verb(view, at + 1, self.tag(view, at - 1) != Some(Tag::Comma))
-                        || self.names_next_subject(&view[from..], at - from)
-                }
-                Some(Tag::Link) => {
-                    self.lexeme(view[at]).is(&["but", "so", "while", "whereas", "although"])
-                        && self.subject_then_verb(view, at + 1, false)
-                }
-                Some(Tag::Comma) => {
-                    self.tag(view, at + 1) == Some(Tag::Pronoun)
-                        && at > from + 3
-                        && self.has_verb(&view[from..at])
-                        && self.leading(&view[from..]).is_none()
-                }
-                _ => false,
-            };
-            if links && self.has_verb(&view[from..at]) {
-                found.push(trimmed(&view[from..at], self.meaning.lexemes));
-                from = at + 1;
-            }
-        }
-        found.push(trimmed(&view[from..], self.meaning.lexemes));
-        found.retain(|part| !part.is_empty());
-        found
-    }
-
-    /// Whether a name with its verb follows `, and`, and no list comes before: `She sang, and Bo Holm
-    /// danced`.
-    fn names_next_subject(&self, view: &[usize], and: usize) -> bool {
-        let start = self.leading(view).unwrap_or(0);
-        let lists = view.get(start..and - 1).is_none_or(|before| {
-            before.iter().any(|at| self.lexeme(*at).has(&[Tag::Comma, Tag::And]))
-        });
-        let verb = self.plain_subject(view, and + 1);
-        self.tag(view, and - 1) == Some(Tag::Comma)
-            && !lists
-            && verb.is_some_and(|verb| {
-                view[and + 1..verb].iter().all(|at| self.lexeme(*at).tag == Tag::Name)
-            })
-    }
-
-    fn has_verb(&self, view: &[usize]) -> bool {
+    pub(super) fn has_verb(&self, view: &[usize]) -> bool {
         view.iter().any(|at| self.lexeme(*at).has(&[Tag::Verb, Tag::Be, Tag::Auxiliary]))
     }
 
-    /// Whether a subject with its verb begins here; only a pronoun where `only_pronoun`.
-    fn subject_then_verb(&self, view: &[usize], from: usize, only_pronoun: bool) -> bool {
-        let Some(verb) = self.plain_subject(view, from) else { return false };
-        let first = self.lexeme(view[from]);
-        let strong = first.has(&[Tag::Pronoun, Tag::Owner])
-            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb);
-        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
-        let short =
-            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
-        strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
-    }
-
-    /// Where the verb is of a subject that begins here, with nothing between but its own words.
-    fn plain_subject(&self, view: &[usize], from: usize) -> Option<usize> {
-        let first = view.get(from).map(|at| self.lexeme(*at))?;
-        let is_subject = first.has(&[Tag::Pronoun, Tag::Owner, Tag::Article, Tag::Name]);
-        let verb = (from + 1..view.len().min(from + 8)).find(|at| {
-            self.tag(view, *at)
-                .is_some_and(|tag| matches!(tag, Tag::Be | Tag::Auxiliary | Tag::Verb))
-        })?;
-        let plain = view[from..verb].iter().all(|at| {
-            self.lexeme(*at).has(&[
-                Tag::Pronoun,
-                Tag::Owner,
-                Tag::Article,
-                Tag::Name,
-                Tag::Word,
-                Tag::Adverb,
-                Tag::Number,
-                Tag::Gerund,
-            ]) || self.lexeme(*at).is(&["of"])
-        });
-        (is_subject && plain).then_some(verb)
-    }
-
     /// Where what leads to the subject ends: the place of the subject.
-    fn leading(&self, view: &[usize]) -> Option<usize> {
+    pub(super) fn leading(&self, view: &[usize]) -> Option<usize> {
         let first = self.lexeme(*view.first()?);
         if let Some(label) = self.time_label(view) {
             return Some(label);

@@ -167,31 +167,12 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
     let first = index == 0 || all[index - 1].has(&[Tag::Mark]);
     // Only the first word of a sentence has a capital whatever it is.
     if lexeme.capital && !first {
-        return if lexeme.tag == Tag::Article {
-            Tag::Article
-        // `the 3rd century B.C.`
-        } else if matches!(word, "bc" | "bce" | "ce" | "ad") && follows_century(all, index) {
-            Tag::Word
-        } else if is_measure(word) {
-            Tag::Number
-        } else if word == "i" {
-            Tag::Pronoun
-        } else {
-            Tag::Name
-        };
+        return capital_tag(all, index);
+    }
+    if is_small_name(all, index) {
+        return Tag::Name;
     }
     match word {
-        "and" if is_in_name(all, index) => Tag::Name,
-        // `Copa do Brasil`
-        "do" | "dos" | "das"
-            if index > 0
-                && all[index - 1].tag == Tag::Name
-                && all.get(index + 1).is_some_and(|next| next.capital) =>
-        {
-            Tag::Name
-        }
-        // `Roe v. Wade`
-        "v" | "vs" if index > 0 && all[index - 1].tag == Tag::Name => Tag::Name,
         // `Symphony no. 5`
         "no" if all.get(index + 1).is_some_and(|next| is_measure(&next.word)) => Tag::Word,
         "and" => Tag::And,
@@ -231,6 +212,29 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
             gerund(all, index)
         }
         _ => verb_or_word(all, index),
+    }
+}
+
+/// Part of speech of a word with a capital inside a sentence.
+fn capital_tag(all: &[Lexeme], index: usize) -> Tag {
+    match all[index].word.as_str() {
+        _ if all[index].tag == Tag::Article => Tag::Article,
+        // `the 3rd century B.C.`
+        "bc" | "bce" | "ce" | "ad" if follows_century(all, index) => Tag::Word,
+        word if is_measure(word) => Tag::Number,
+        "i" => Tag::Pronoun,
+        _ => Tag::Name,
+    }
+}
+
+/// Whether a small word is inside a name: `Copa do Brasil`, `Roe v. Wade`.
+fn is_small_name(all: &[Lexeme], index: usize) -> bool {
+    let follows = index > 0 && all[index - 1].tag == Tag::Name;
+    match all[index].word.as_str() {
+        "and" => is_in_name(all, index),
+        "do" | "dos" | "das" => follows && all.get(index + 1).is_some_and(|next| next.capital),
+        "v" | "vs" => follows,
+        _ => false,
     }
 }
 
