@@ -255,7 +255,9 @@ impl ClaimReader<'_> {
         if self.denial.is_some() || !self.about.is_known() {
             return None;
         }
-        let fact = start + after_time(&letters[start..end])?;
+        // `2001: A Space Odyssey` is a name.
+        let is_name = text(letters, start, end).starts_with(self.about.name());
+        let fact = start + after_time(&letters[start..end]).filter(|_| !is_name)?;
         let time = time_phrase(&text(letters, start, fact));
         let fact = text(letters, fact, end);
         let said = tokens(&fact);

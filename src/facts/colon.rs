@@ -13,8 +13,12 @@ const LONGEST_FRAME: usize = 5;
 /// Where the fact begins after words before a colon that name the speaker, or else whether they are
 /// a label.
 pub(super) fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, bool) {
+    // `2001: A Space Odyssey` has a colon of its own.
+    let name: Vec<char> = topic.name().chars().collect();
+    let begins = !name.is_empty() && letters[start..end].starts_with(&name);
+    let from = start + if begins { name.len() } else { 0 };
     let Some(colon) =
-        (start..end).find(|at| is_colon(letters[*at]) || (*at > start && is_dash(letters, *at)))
+        (from..end).find(|at| is_colon(letters[*at]) || (*at > start && is_dash(letters, *at)))
     else {
         return (start, false);
     };

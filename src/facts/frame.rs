@@ -1,6 +1,9 @@
 //! Frames: a response's words about its own sentences, such as that they are false.
 
-use super::{token::Token, verb::is_copula};
+use super::{
+    token::Token,
+    verb::{is_copula, is_verb},
+};
 
 /// Words that call a sentence false.
 const DENIALS: &[&str] = &[
@@ -218,8 +221,11 @@ fn one_opening(words: &[Token]) -> Option<usize> {
         });
     before_comma.or_else(|| {
         CLAUSE_OPENINGS.iter().filter_map(|opening| length_of(opening, words)).find(|length| {
+            // `I know Bo Lee`
+            let says = *length == 1 || words[*length..].iter().any(|token| is_verb(&token.word));
             words[1..=*length].iter().all(|token| token.mark.is_none())
                 && is_subject(&words[*length])
+                && says
         })
     })
 }

@@ -365,7 +365,7 @@ fn is_no_figure(words: &[Token]) -> bool {
 
 /// Whether a sentence is about how right the answer is: `this information may not be accurate`.
 fn is_of_accuracy(words: &[Token]) -> bool {
-    let answer = ["this", "these", "information", "answer", "response", "some", "details"];
+    let answer = ["this", "these", "information", "answer", "response", "some", "details", "above"];
     let right = [
         "accurate",
         "inaccurate",

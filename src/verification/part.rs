@@ -190,7 +190,7 @@ fn lowered(mut items: Vec<PartWord>) -> Vec<PartWord> {
 }
 
 /// Pairs of words before what is not the case: `in Oslo rather than Bergen`.
-const ALTERNATIVES: [[&str; 2]; 3] = [["rather", "than"], ["instead", "of"], ["opposed", "to"]];
+const ALTERNATIVES: [[&str; 2]; 2] = [["rather", "than"], ["instead", "of"]];
 
 /// A sentence with its alternatives as denials of their own: `in Oslo rather than Bergen` as `in
 /// Oslo, not Bergen`.
@@ -205,8 +205,6 @@ fn without_alternatives(items: Vec<PartWord>) -> Vec<PartWord> {
             found.push(item);
             continue;
         }
-        // `as opposed to`
-        found.pop_if(|last| item.word == "opposed" && last.word == "as");
         found.push(PartWord { word: "not".to_owned(), mark: Some(','), ..item });
         if let Some(next) = rest.peek_mut() {
             next.mark = None;

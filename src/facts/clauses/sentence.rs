@@ -207,7 +207,12 @@ impl<'a> Splitter<'a> {
                 && self.tag(view, *mark) == Some(Tag::Mark)
                 && last.is_some_and(|last| is_time(&self.meaning.tokens[..=last]))
         };
-        (1..view.len().saturating_sub(1)).rfind(labels).map(|mark| mark + 1)
+        // `2001: A Space Odyssey` is a name.
+        let name: Vec<char> = self.meaning.about.name().chars().collect();
+        let start = self.lexeme(*view.first()?).start;
+        let is_name = !name.is_empty() && self.emitter.letters[start..].starts_with(&name);
+        let mark = (1..view.len().saturating_sub(1)).rfind(labels).filter(|_| !is_name)?;
+        Some(mark + 1)
     }
 
     fn subject_then_verb_anywhere(&self, view: &[usize], from: usize) -> bool {
