@@ -70,6 +70,8 @@ pub(super) fn preposition_of(words: &[Token]) -> &'static str {
         Some(first) if first.is_one_of(PREPOSITIONS) => "",
         Some(first) if first.is_one_of(&["age", "aged"]) => "at",
         Some(first) if first.word.matches('-').count() > 1 => "on",
+        // `1950s`
+        Some(first) if first.word.ends_with('s') && is_measure(&first.word) => "in the",
         _ => "in",
     }
 }

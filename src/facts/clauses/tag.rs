@@ -206,7 +206,7 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         }
         _ if word.contains('-') => compound(all, index),
         _ if PREPOSITIONS.contains(&word) || word == "of" => Tag::Preposition,
-        _ if ADVERBS.contains(&word) => Tag::Adverb,
+        _ if ADVERBS.contains(&word) || matches!(word, "eg" | "ie") => Tag::Adverb,
         _ if word.ends_with("ly") && word.len() > 4 && !NOT_ADVERBS.contains(&word) => Tag::Adverb,
         _ if word.ends_with("ing") && word.len() > 4 && !NOT_GERUNDS.contains(&word) => {
             gerund(all, index)
