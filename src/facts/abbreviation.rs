@@ -16,8 +16,12 @@ const ABBREVIATIONS: &[&str] = &[
     "m.eng", "m.phil", "ll.b", "ll.m", "ed.d", "est", "incl", "misc", "orig", "pop", "min", "max",
     "tel", "ext", "esq", "calif", "conn", "mass", "penn", "ill", "wash", "colo", "ariz", "fla",
     "mich", "minn", "tenn", "okla", "ont", "que", "lib", "mgr", "dir", "asst", "intl", "natl",
-    "arr", "feat", "ft", "prod",
+    "arr", "feat", "ft", "prod", "wm", "geo", "chas", "jas", "thos", "robt", "phys", "lett",
+    "proc",
 ];
+
+/// Abbreviations that no sentence ends with, whatever follows them.
+const BEFORE_ANYTHING: &[&str] = &["e.g", "i.e", "eg", "ie", "viz", "cf", "vs"];
 
 /// Abbreviations before a number only, since they are also words or initials.
 const BEFORE_NUMBERS: &[&str] = &["no", "art", "sec", "p", "pt", "rs", "n", "nr", "para", "rn"];
@@ -206,7 +210,9 @@ pub(super) fn goes_on(before: &str, word: &str, next: &str) -> bool {
             part.chars().count() == 1 && !is_number(part) && part.chars().all(char::is_alphabetic)
         });
     let lower = lower.as_str();
-    if is_number(word) {
+    if BEFORE_ANYTHING.contains(&lower) {
+        !next.is_empty()
+    } else if is_number(word) {
         // `in 1905. May`: years are no ordinals.
         word.len() <= 2 && AFTER_ORDINALS.contains(&next_lower.as_str())
     } else if BEFORE_NUMBERS.contains(&lower) {

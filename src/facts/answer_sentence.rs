@@ -16,7 +16,7 @@ pub struct AnswerSentence {
     places: Vec<usize>,
 }
 
-/// The sentences of an answer, without headings, tables, code and marks.
+/// The sentences of an answer, without headings, code and marks.
 pub fn answer_sentences(answer: &str) -> Vec<AnswerSentence> {
     let prose = prose(answer);
     let sentence = |(start, end): (usize, usize)| {

@@ -3,23 +3,21 @@
 use crate::rows::{CharSpan, Claim, ResponseId};
 
 use super::{
+    colon::{framed, is_topic_alone, labelled, names_source, says_something, with_label},
     frame::{denies, opening, retracts},
+    label::Label,
     markup::{Prose, list_mark, prose},
-    number::is_measure,
     other::{Others, is_other_person},
     scan::tokens,
     segment::{BLOCK, ranges},
     subject::{Pronouns, with_subject},
+    time_label::{after_time, predicate_of, time_phrase},
     token::Token,
     topic::{Topic, bare},
     unicode::{capitalised, shown},
     verb::{is_auxiliary, is_verb},
 };
 
-/// Words that stand for the topic at the beginning of a sentence.
-const PRONOUNS: &[&str] = &["she", "he", "it", "they", "her", "his", "its", "their"];
-/// Maximum words of a frame or a label: `Biographers record:`, `Place of birth:`.
-const LONGEST_FRAME: usize = 5;
 /// Quotation marks and brackets around whole sentences.
 const WRAPPINGS: [(char, char); 7] = [
     ('"', '"'),
@@ -33,12 +31,13 @@ const WRAPPINGS: [(char, char); 7] = [
 
 /// The claims of one response: one per sentence with content.
 ///
-/// Headings, tables and code are not claims. Marks of lists, quotations, emphasis, links and
-/// citations are removed, and so are a frame that ends in a colon (`Biographers record:`), unless
-/// it calls the rest false or about somebody else, and an opening (`However,`). A retraction (`That
-/// is false.`) stays with its sentence, and a label with its value (`Birthplace: Oslo`). A subject
-/// pronoun, or a part of the topic's name, is replaced by the topic. Unintelligible or truncated
-/// sentences are claims too: they count as unsupported, since the response states them.
+/// Headings and code are not claims; rows of tables are labels with values. Marks of lists,
+/// quotations, emphasis, links and citations are removed, and so are a frame that ends in a colon
+/// (`Biographers record:`), unless it calls the rest false or about somebody else, and an opening
+/// (`However,`). A retraction (`That is false.`) stays with its sentence, and a label with its
+/// value (`Birthplace: Oslo`). A subject pronoun, or a part of the topic's name, is replaced by the
+/// topic. Unintelligible or truncated sentences are claims too: they count as unsupported, since
+/// the response states them.
 pub fn extract(response_id: &ResponseId, topic: &str, output: &str) -> Vec<Claim> {
     let answer = Answer::read(topic, output);
     let mut claims: Vec<Claim> = Vec::new();
@@ -94,6 +93,7 @@ impl Answer {
             pronouns,
             others: Others::default(),
             denial: None,
+            label: None,
             last: 0,
         };
         let read =
@@ -146,6 +146,8 @@ struct ClaimReader<'a> {
     others: Others,
     /// The frame that calls the next sentences false, and whether one of them was read.
     denial: Option<(String, bool)>,
+    /// The label above the next lines.
+    label: Option<Label>,
     /// Where the last sentence ended.
     last: usize,
 }
@@ -154,6 +156,8 @@ impl ClaimReader<'_> {
     fn read(&mut self, start: usize, end: usize, topic: &str) -> Option<Read> {
         let letters = &self.prose.letters;
         self.begin(start);
+        let gap = &letters[self.last..start];
+        let begins_line = gap.contains(&'\n') || gap.contains(&BLOCK);
         self.last = end;
         // Quotation marks go first: the marks of points may stand inside them.
         let (whole, end) = unwrapped(letters, start, end);
@@ -164,13 +168,20 @@ impl ClaimReader<'_> {
         let opens = matches!(letters[whole..end].last(), Some(':' | '\u{ff1a}'));
         if opens {
             let words = if frame.is_empty() { &said } else { &frame_words };
-            // The words come back in front of each sentence that they deny.
+            // The words come back in front of each sentence that they deny or label.
             if self.opens(words, (whole, end)) {
                 return None;
             }
         }
         if said.is_empty() || is_topic_alone(&said, &self.about) {
             return None;
+        }
+        if self.is_source() || label && names_source(&said[..1], &said) {
+            return None;
+        }
+        let read = self.dated(whole, end).or_else(|| self.value(whole, end, begins_line));
+        if read.is_some() {
+            return read;
         }
         if retracts(&said) {
             return Some(Read::Retraction(shown(text(letters, start, end).chars())));
@@ -189,15 +200,8 @@ impl ClaimReader<'_> {
         let fact = text(letters, start, end).replace(topic, bare(topic));
         // Before this sentence is read: it may name somebody only for the next one.
         let pronouns = self.others.without(self.pronouns);
-        let stands = ["she", "he"].map(|pronoun| self.pronouns.stands(pronoun).is_some());
-        self.others.read(&said, &self.about, stands);
-        let label = match (label, bare_label(&said)) {
-            (true, _) => Some(labelled(&fact, &self.about)),
-            (false, Some(word)) => {
-                Some(labelled(&fact.replacen(word, &format!("{word}:"), 1), &self.about))
-            }
-            (false, None) => None,
-        };
+        self.meet(&said);
+        let label = with_label(&fact, &said, label, &self.about);
         let mut sentence = StatedSentence {
             text: fact,
             opened: opened > 0,
@@ -218,15 +222,67 @@ impl ClaimReader<'_> {
         Some(Read::Fact(sentence))
     }
 
-    /// Reads the words before a colon at the end of a sentence; whether they deny what follows.
+    /// Reads whom the pronouns after a sentence mean.
+    fn meet(&mut self, said: &[Token]) {
+        let stands = ["she", "he"].map(|pronoun| self.pronouns.stands(pronoun).is_some());
+        self.others.read(said, &self.about, stands);
+    }
+
+    /// Whether a sentence is a source of the answer, and no fact.
+    fn is_source(&mut self) -> bool {
+        let label = self.label.as_mut().filter(|label| label.heads_sources);
+        label.map(Label::use_up).is_some()
+    }
+
+    /// Reads a line as a value of the label above: `Death place:` and below it `- Oslo`.
+    fn value(&mut self, start: usize, end: usize, begins_line: bool) -> Option<Read> {
+        let fact = text(&self.prose.letters, start, end);
+        let words = tokens(&fact);
+        let is_value = begins_line
+            && self.denial.is_none()
+            && !says_something(&words, &self.about)
+            && !framed(&self.prose.letters, start, end, &self.about).1;
+        if !is_value {
+            return None;
+        }
+        let text = labelled(&self.label.as_mut()?.with(&fact, &words)?, &self.about);
+        Some(Read::Fact(StatedSentence { text, opened: false, start, end, pronouns: None, words }))
+    }
+
+    /// Reads a sentence with the time that labels it: `1950: She died.`
+    fn dated(&mut self, start: usize, end: usize) -> Option<Read> {
+        let letters = &self.prose.letters;
+        if self.denial.is_some() || !self.about.is_known() {
+            return None;
+        }
+        // `2001: A Space Odyssey` is a name.
+        let is_name = text(letters, start, end).starts_with(self.about.name());
+        let fact = start + after_time(&letters[start..end]).filter(|_| !is_name)?;
+        let time = time_phrase(&text(letters, start, fact));
+        let fact = text(letters, fact, end);
+        let said = tokens(&fact);
+        let pronouns = self.others.without(self.pronouns);
+        let (text, pronouns) = if says_something(&said, &self.about) {
+            (format!("{time}, {fact}"), Some(pronouns))
+        } else {
+            let predicate = predicate_of(&fact)?;
+            (shown(format!("{time}, {} {predicate}", self.about.name()).chars()), None)
+        };
+        self.meet(&said);
+        let words = tokens(&letters[start..end].iter().collect::<String>());
+        Some(Read::Fact(StatedSentence { text, opened: false, start, end, pronouns, words }))
+    }
+
+    /// Reads the words before a colon at the end of a sentence; whether they state nothing.
     fn opens(&mut self, words: &[Token], (start, end): (usize, usize)) -> bool {
         let letters = &self.prose.letters;
         self.denial = denies(words).then(|| (shown(text(letters, start, end).chars()), false));
+        self.label = Label::of(words, &text(letters, start, end), &self.about);
         // `Pierre Curie:` heads a section in which `he` is not the topic.
         if is_other_person(words, &self.about) {
             self.others.begin_section();
         }
-        self.denial.is_some()
+        self.denial.is_some() || self.label.is_some()
     }
 
     /// A sentence after the frame that it needs, if any, and the words that deny it.
@@ -250,6 +306,7 @@ impl ClaimReader<'_> {
         self.others.begin_paragraph();
         let is_point = gap.last() == Some(&BLOCK);
         let is_section = gap.windows(2).any(|pair| pair == [BLOCK, BLOCK]);
+        self.label = self.label.take().filter(|label| !is_section && label.goes_on(is_point));
         let used = self.denial.as_ref().is_some_and(|(_, used)| *used);
         // A heading `Myths` may stand before an empty line; its list follows.
         if is_section || (used && !is_point) {
@@ -346,132 +403,6 @@ fn unwrapped(letters: &[char], mut start: usize, mut end: usize) -> (usize, usiz
         start += 1;
     }
     (start, end)
-}
-
-/// Where the fact begins after words before a colon that name the speaker, or else whether they are
-/// a label.
-fn framed(letters: &[char], start: usize, end: usize, topic: &Topic) -> (usize, bool) {
-    let Some(colon) =
-        (start..end).find(|at| is_colon(letters[*at]) || (*at > start && is_dash(letters, *at)))
-    else {
-        return (start, false);
-    };
-    let words: String = letters[start..colon].iter().collect();
-    let frame = tokens(&words);
-    let spaces = letters[colon + 1..end].iter().take_while(|c| c.is_whitespace());
-    let fact = colon + 1 + spaces.count();
-    let spaced = fact > colon + 1 || fact == end || letters[colon] == '\u{ff1a}';
-    let is_fact_itself = frame.iter().any(|word| is_verb(&word.word) && !word.capital)
-        && fact < end
-        && (0..frame.len()).any(|index| {
-            topic.mention(&frame, index).is_some() || frame[index].is_one_of(PRONOUNS)
-        });
-    let about =
-        topic.is_known() && topic.mention(&frame, 0).is_some_and(|length| length < frame.len());
-    let by_pronoun = frame.first().is_some_and(|word| word.is_one_of(PRONOUNS));
-    // Many words before a colon, or such about the topic, are a sentence that ends in a list.
-    if frame.len() > LONGEST_FRAME
-        || frame.is_empty()
-        || about
-        || by_pronoun
-        || !spaced
-        || is_fact_itself
-    {
-        return (start, false);
-    }
-    let text: String = letters[fact..end].iter().collect();
-    let value = tokens(&text);
-    let lower_case = text.starts_with(char::is_lowercase);
-    let is_topic = topic.mention(&frame, 0).is_some();
-    let states = says_something(&value, topic) || is_topic;
-    if !is_colon(letters[colon]) {
-        return (if names_subject(&value, topic) { fact } else { start }, false);
-    }
-    // Without a topic nobody could be named in front of the value.
-    let is_label = topic.is_known()
-        && fact < end
-        && !states
-        && !frame.iter().any(|word| !word.capital && is_verb(&word.word));
-    if is_label {
-        (start, true)
-    } else if lower_case || (is_topic && fact < end && !says_something(&value, topic)) {
-        (start, false)
-    } else {
-        (fact, false)
-    }
-}
-
-fn is_colon(letter: char) -> bool {
-    matches!(letter, ':' | '\u{ff1a}')
-}
-
-/// Whether there is a dash between words here, and no hyphen or minus.
-fn is_dash(letters: &[char], at: usize) -> bool {
-    matches!(letters[at], '-' | '\u{2013}' | '\u{2014}')
-        && letters[at - 1].is_whitespace()
-        && letters.get(at + 1).is_some_and(|c| c.is_whitespace())
-}
-
-/// Whether words are a sentence rather than the value of a label: they name the topic, or have a
-/// verb.
-fn says_something(words: &[Token], topic: &Topic) -> bool {
-    names_subject(words, topic)
-        || words.iter().enumerate().any(|(index, word)| {
-            index > 0 && !word.capital && is_verb(&word.word) && word.word != "born"
-        })
-}
-
-/// Whether words begin with the topic, or a pronoun that may stand for it.
-fn names_subject(words: &[Token], topic: &Topic) -> bool {
-    words.first().is_some_and(|first| first.is_one_of(PRONOUNS))
-        || topic.mention(words, 0).is_some()
-}
-
-/// Whether words are the topic's name and nothing else.
-fn is_topic_alone(words: &[Token], topic: &Topic) -> bool {
-    topic.mention(words, 0) == Some(words.len()) && !words.iter().any(|word| word.possessive)
-}
-
-/// The label that stands before its value without a colon: `Born Oslo`, `Died 12 May 1934`.
-fn bare_label(words: &[Token]) -> Option<&'static str> {
-    let label = match words.first()?.word.as_str() {
-        "born" => "Born",
-        "died" => "Died",
-        _ => return None,
-    };
-    let is_value = |word: &Token| word.capital || word.mark.is_some() || is_measure(&word.word);
-    (words[0].capital
-        && words.len() > 1
-        && words[1].mark.is_none()
-        && words[1..].iter().all(is_value))
-    .then_some(label)
-}
-
-/// A label and its value as a claim of the topic: `Ann Lee's birthplace: Oslo`, `Ann Lee was born
-/// in Oslo`.
-fn labelled(fact: &str, topic: &Topic) -> String {
-    let fact = shown(fact.chars());
-    if let Some((label, value)) = fact.split_once(": ")
-        && let Some(verb) = match label.to_lowercase().as_str() {
-            "born" => Some("was born"),
-            "died" => Some("died"),
-            _ => None,
-        }
-    {
-        let is_day = tokens(value).first().is_some_and(|first| first.word.matches('-').count() > 1);
-        return format!("{} {verb} {} {value}", topic.name(), if is_day { "on" } else { "in" });
-    }
-    let mut letters = fact.chars();
-    let first = letters.next();
-    // `BSc: Oslo` keeps its capitals, `Birthplace: Oslo` becomes `birthplace`.
-    let is_acronym = letters.clone().next().is_some_and(char::is_uppercase);
-    let small = first.into_iter().flat_map(|letter| {
-        let lower: String =
-            if is_acronym { letter.to_string() } else { letter.to_lowercase().collect() };
-        lower.chars().collect::<Vec<_>>()
-    });
-    let label: String = small.chain(letters).collect();
-    format!("{}'s {label}", topic.name())
 }
 
 #[cfg(test)]
@@ -602,7 +533,6 @@ mod tests {
             "Early life\n\nShe was born in Oslo.",
             "**Early life**\nShe was born in Oslo.",
             "Early life\n==========\nShe was born in Oslo.",
-            "| born | Oslo |\n|---|---|\n| died | 1934 |\n\nShe was born in Oslo.",
             "```\nprint('hi')\n```\nShe was born in Oslo.",
             "\u{2013} She was born in Oslo.",
             "> She was born in Oslo.",
@@ -616,6 +546,10 @@ mod tests {
         ] {
             assert_eq!(texts(output), born, "{output}");
         }
+        assert_eq!(
+            texts("| Award | Year |\n|---|---|\n| **Oslo Medal** | 1934 |\n\nShe sang."),
+            ["Ada Quill's oslo Medal: 1934", "Ada Quill sang."]
+        );
         let labels = ["Ada Quill's birthplace: Oslo", "Ada Quill's death year: 1934"];
         assert_eq!(texts("**Birthplace:** Oslo\n**Death year:** 1934"), labels);
         assert_eq!(texts("- Birthplace: Oslo\n- Death year: 1934"), labels);

@@ -12,6 +12,10 @@ pub(super) fn inline(
     while index < end {
         let rest = &letters[index..end];
         let before = (index > start).then(|| letters[index - 1]);
+        if let Some(length) = footnote(&letters[start..end], index - start) {
+            index += length;
+            continue;
+        }
         match mark(rest, before) {
             Some(Mark::Skip(length)) => index += length,
             Some(Mark::Break(length)) => {
@@ -32,6 +36,22 @@ pub(super) fn inline(
             }
         }
     }
+}
+
+/// The length of a footnote's number after a full stop: `in Oslo.1 She died`.
+fn footnote(line: &[char], at: usize) -> Option<usize> {
+    let length = line[at..].iter().take_while(|c| c.is_ascii_digit()).count();
+    if at == 0 || line[at - 1] != '.' || !(1..=2).contains(&length) {
+        return None;
+    }
+    let word = line[..at - 1].iter().rev().take_while(|c| c.is_alphabetic());
+    let small = word.clone().take(2).all(|c| c.is_lowercase());
+    let word: String = word.collect();
+    let numbers = ["lov", "gif", "tra", "ces", "pahc"].contains(&word.to_lowercase().as_str());
+    let after = &line[at + length..];
+    let ends = after.is_empty()
+        || after[0].is_whitespace() && after.get(1).is_none_or(|c| c.is_uppercase());
+    (word.chars().count() > 2 && small && !numbers && ends).then_some(length)
 }
 
 /// What begins at a place.

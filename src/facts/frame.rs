@@ -1,6 +1,9 @@
 //! Frames: a response's words about its own sentences, such as that they are false.
 
-use super::{token::Token, verb::is_copula};
+use super::{
+    token::Token,
+    verb::{is_copula, is_verb},
+};
 
 /// Words that call a sentence false.
 const DENIALS: &[&str] = &[
@@ -34,6 +37,28 @@ const DENIALS: &[&str] = &[
 const DENIALS_ALONE: &[&str] = &["not", "lie", "lies", "fiction", "fake"];
 /// Words that call a sentence true, and false after `not`.
 const TRUTH: &[&str] = &["true", "correct", "right", "accurate", "so", "case", "fact", "facts"];
+/// Words that call a sentence uncertain.
+const DOUBTS: &[&str] = &[
+    "rumour",
+    "rumours",
+    "rumor",
+    "rumors",
+    "allegation",
+    "allegations",
+    "allegedly",
+    "speculation",
+    "unconfirmed",
+    "unverified",
+    "hearsay",
+    "gossip",
+    "supposedly",
+    "disputed",
+    "hypothetical",
+    "hypothesis",
+    "satire",
+    "joke",
+    "conspiracy",
+];
 /// Words of headings over false statements: `Common myths about her`.
 const OF_HEADINGS: &[&str] = &[
     "common",
@@ -81,6 +106,11 @@ const OPENINGS: &[&str] = &[
     "notably",
     "as you know",
     "as we know",
+    "as far as i know",
+    "as far as we know",
+    "to my knowledge",
+    "to the best of my knowledge",
+    "from what i know",
     "to be sure",
 ];
 /// Openings without content before a clause without comma.
@@ -92,6 +122,28 @@ const CLAUSE_OPENINGS: &[&str] = &[
     "it is true that",
     "it is a fact that",
     "it is clear that",
+    "it is important to note that",
+    "it is important to mention that",
+    "it is worth noting that",
+    "it is worth mentioning that",
+    "it should be noted that",
+    "it should be mentioned that",
+    "it must be noted that",
+    "note that",
+    "please note that",
+    "please note",
+    "keep in mind that",
+    "please keep in mind that",
+    "remember that",
+    "i know",
+    "i know that",
+    "i think",
+    "i think that",
+    "i believe",
+    "i believe that",
+    "i am sure",
+    "i am sure that",
+    "i can tell you",
     "i am sorry to say that",
     "i regret to say that",
     "i can tell you that",
@@ -100,9 +152,10 @@ const CLAUSE_OPENINGS: &[&str] = &[
     "as you know",
 ];
 
-/// Whether words call the next sentences false: `The following is false`, `Myths`, `Not`.
+/// Whether words call the next sentences false or uncertain: `The following is false`, `Myths`,
+/// `Not`, `Rumours`.
 pub(super) fn denies(words: &[Token]) -> bool {
-    words.iter().any(|token| token.is_one_of(DENIALS))
+    words.iter().any(|token| token.is_one_of(DENIALS) || token.is_one_of(DOUBTS))
         || (words.len() == 1 && words[0].is_one_of(DENIALS_ALONE))
         || (0..words.len()).any(|index| negates_truth(&words[index..]))
 }
@@ -117,7 +170,7 @@ fn negates_truth(words: &[Token]) -> bool {
 pub(super) fn is_denying_heading(words: &[Token]) -> bool {
     denies(words)
         && words.iter().all(|token| {
-            [DENIALS, OF_HEADINGS].iter().any(|list| token.is_one_of(list)) || token.article
+            [DENIALS, DOUBTS, OF_HEADINGS].iter().any(|list| token.is_one_of(list)) || token.article
         })
 }
 
@@ -143,8 +196,12 @@ pub(super) fn retracts(words: &[Token]) -> bool {
         words.iter().any(|token| matches!(token.word.as_str(), "lie" | "lies" | "fiction"));
     let is_alone = words.len() == 1 && (first == "not" || DENIALS.contains(&first));
     let jokes = words.len() == 2 && first == "just" && words[1].is_one_of(&["kidding", "joking"]);
+    // `This may be inaccurate` is no retraction.
+    let doubts = words.iter().any(|token| token.is_one_of(&["may", "might", "could"]));
     // A longer sentence says something of its own, which is checked as such.
-    words.len() <= LONGEST_RETRACTION && (is_alone || jokes || (says && (denies(words) || is_lie)))
+    words.len() <= LONGEST_RETRACTION
+        && !doubts
+        && (is_alone || jokes || (says && (denies(words) || is_lie)))
 }
 
 /// Number of opening words without content: `However,`, `It is known that`.
@@ -164,8 +221,11 @@ fn one_opening(words: &[Token]) -> Option<usize> {
         });
     before_comma.or_else(|| {
         CLAUSE_OPENINGS.iter().filter_map(|opening| length_of(opening, words)).find(|length| {
+            // `I know Bo Lee`
+            let says = *length == 1 || words[*length..].iter().any(|token| is_verb(&token.word));
             words[1..=*length].iter().all(|token| token.mark.is_none())
                 && is_subject(&words[*length])
+                && says
         })
     })
 }

@@ -2,8 +2,17 @@
 //! response.
 
 use super::{
-    emphasis::inline, frame::is_denying_heading, other::is_other_person, scan::tokens,
-    segment::BLOCK, struck::without_struck, topic::Topic, unicode::is_invisible, verb::is_verb,
+    emphasis::inline,
+    frame::is_denying_heading,
+    label::{LONGEST_LABEL, head_sources},
+    other::is_other_person,
+    scan::tokens,
+    segment::BLOCK,
+    struck::without_struck,
+    time_label::is_time,
+    topic::Topic,
+    unicode::{is_invisible, shapes},
+    verb::is_verb,
 };
 
 /// The prose of a response.
@@ -29,16 +38,21 @@ struct AnswerLine {
 /// Maximum words of a heading.
 const LONGEST_HEADING: usize = 8;
 
-/// The prose of a response, without headings, tables, rules, code, and marks of lists, quotations,
-/// emphasis, links and citations.
+/// The prose of a response, without headings, rules, code, and marks of lists, quotations,
+/// emphasis, links and citations; rows of tables are lines of a label and its value.
 pub(super) fn prose(answer: &str) -> Prose {
     // First, since what is struck out may span lines and contain any mark.
     let letters = without_struck(answer.chars().collect());
     let lines = lines(&letters);
-    let kept = kept(&lines);
+    let kinds = kinds(&lines);
     let mut prose = Prose::default();
     for (index, line) in lines.iter().enumerate() {
-        if !kept[index] {
+        if kinds[index] == LineKind::Row {
+            prose.push(BLOCK, line.start);
+            row(&letters, line, &mut prose);
+            continue;
+        }
+        if kinds[index] == LineKind::Dropped {
             // A dropped line still separates: two paragraphs are no sentence.
             prose.push(BLOCK, line.start);
             if speaks_of_what_follows(&line.text) {
@@ -54,6 +68,14 @@ pub(super) fn prose(answer: &str) -> Prose {
         if marked || line.marked || line.text.is_empty() {
             prose.push(BLOCK, start);
         }
+        let mut start = start;
+        let mark = letters[line.start..start].iter().filter(|c| c.is_ascii_digit());
+        let mut number = mark.collect::<String>().parse().unwrap_or(0);
+        while let Some((end, next)) = next_point(&letters[..line.end], start, number) {
+            inline(&letters, start, end, &mut |letter, place| prose.push(letter, place));
+            prose.push(BLOCK, end);
+            (start, number) = (next, number + 1);
+        }
         inline(&letters, start, line.end, &mut |letter, place| prose.push(letter, place));
         prose.push('\n', line.end.min(letters.len().saturating_sub(1)));
     }
@@ -62,7 +84,7 @@ pub(super) fn prose(answer: &str) -> Prose {
 
 impl Prose {
     fn push(&mut self, letter: char, place: usize) {
-        if !is_invisible(letter) {
+        if !is_invisible(letter) || shapes(letter, self.letters.last().copied()) {
             self.letters.push(letter);
             self.places.push(place);
         }
@@ -95,9 +117,42 @@ fn lines(letters: &[char]) -> Vec<AnswerLine> {
     lines
 }
 
-/// Which lines are prose.
-fn kept(lines: &[AnswerLine]) -> Vec<bool> {
-    let mut kept = Vec::with_capacity(lines.len());
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LineKind {
+    Prose,
+    /// A row of a table, read as a label with its value: `Birthplace: Oslo`.
+    Row,
+    /// A heading, a rule, code, the head of a table.
+    Dropped,
+}
+
+/// Hands on a row of a table: its first cell labels the others.
+fn row(letters: &[char], line: &AnswerLine, prose: &mut Prose) {
+    let mut from = line.start;
+    let mut cells = 0;
+    while from < line.end {
+        let end = (from..line.end).find(|at| letters[*at] == '|').unwrap_or(line.end);
+        let start = (from..end).find(|at| !letters[*at].is_whitespace()).unwrap_or(end);
+        let length = letters[start..end].iter().rev().skip_while(|c| c.is_whitespace()).count();
+        if length > 0 {
+            let parting: &[char] = match cells {
+                0 => &[],
+                1 => &[':', ' '],
+                _ => &[',', ' '],
+            };
+            parting.iter().for_each(|letter| prose.push(*letter, start - 1));
+            inline(letters, start, start + length, &mut |letter, place| prose.push(letter, place));
+            cells += 1;
+        }
+        from = end + 1;
+    }
+    prose.push('\n', line.end.min(letters.len().saturating_sub(1)));
+}
+
+/// What the lines are.
+fn kinds(lines: &[AnswerLine]) -> Vec<LineKind> {
+    let mut kinds = Vec::with_capacity(lines.len());
     let mut fence: Option<char> = None;
     let mut in_table = false;
     for (index, line) in lines.iter().enumerate() {
@@ -109,13 +164,13 @@ fn kept(lines: &[AnswerLine]) -> Vec<bool> {
             if fences == Some(open) && text.chars().all(|c| c == open) {
                 fence = None;
             }
-            kept.push(false);
+            kinds.push(LineKind::Dropped);
             continue;
         }
         // `` ```code``` `` in one line opens nothing.
         if let Some(mark) = fences.filter(|mark| !text.trim_start_matches(*mark).contains(*mark)) {
             fence = Some(mark);
-            kept.push(false);
+            kinds.push(LineKind::Dropped);
             continue;
         }
         let next = lines.get(index + 1).map_or("", |next| next.text.as_str());
@@ -124,12 +179,25 @@ fn kept(lines: &[AnswerLine]) -> Vec<bool> {
         // A line below a whole sentence is a rule across the page.
         let rules_next = is_underline(next) && !text.is_empty() && !ends_sentence(text);
         let before = index.checked_sub(1).map_or("", |before| lines[before].text.as_str());
-        let heads = is_heading(text)
+        // `**Awards:**` is read as a label of the list below it.
+        let labels = text.trim_end_matches(['*', '_']).ends_with(':')
+            && !text.starts_with('#')
+            && text.split_whitespace().count() <= LONGEST_LABEL;
+        // `> — Jane Doe` says who is quoted.
+        let attributes = line.marked && text.starts_with(['\u{2014}', '\u{2015}', '\u{2013}']);
+        let heads = attributes
+            || !labels && is_heading(text)
             || rules_next
-            || is_title(text, before, &lines[index + 1..], line.marked);
-        kept.push(!in_table && !heads && !is_rule(text));
+            || !labels && is_title(text, before, &lines[index + 1..], line.marked);
+        let is_head = is_ruling(text) || is_ruling(next);
+        kinds.push(match in_table {
+            true if is_head => LineKind::Dropped,
+            true => LineKind::Row,
+            false if heads || is_rule(text) => LineKind::Dropped,
+            false => LineKind::Prose,
+        });
     }
-    kept
+    kinds
 }
 
 /// Whether a line is a row of a table: it begins with a bar, or has bars beside a row that rules it
@@ -166,16 +234,21 @@ fn is_heading(text: &str) -> bool {
     by_mark || html || bold
 }
 
-/// Whether a heading calls the text below false, or the first one names a person, who may not be
-/// the topic.
+/// Whether a heading calls the text below false, is over sources, or names, as the first one, a
+/// person, who may not be the topic.
 fn speaks_of_what_follows(text: &str) -> bool {
     let words = tokens(text);
     let is_name = text.starts_with("# ") && is_other_person(&words, &Topic::default());
-    is_denying_heading(&words) || is_name
+    is_denying_heading(&words) || head_sources(&words) || is_name
 }
 
 /// A short separate line with text below it that is not a sentence: `Early life`.
 fn is_title(text: &str, before: &str, rest: &[AnswerLine], marked: bool) -> bool {
+    // `Early life (1890-1910)`
+    let text = match text.strip_suffix(')').and_then(|rest| rest.rsplit_once(" (")) {
+        Some((title, years)) if is_time(&tokens(years)) => title,
+        _ => text,
+    };
     let alone = before.is_empty() && rest.first().is_some_and(|next| next.text.is_empty());
     let goes_on = rest.iter().any(|line| !line.text.is_empty());
     let words = text.split_whitespace().count();
@@ -218,6 +291,18 @@ fn after_list_mark(letters: &[char], line: &AnswerLine) -> (usize, bool) {
         }
     }
     (start, marked)
+}
+
+/// Where a point of labels ends in its line, and where the next one begins: `1. Birthplace: Oslo 2.
+/// Death year: 1934`; `number` is its own.
+fn next_point(letters: &[char], start: usize, number: usize) -> Option<(usize, usize)> {
+    let next: Vec<char> = format!(" {}. ", number + 1).chars().collect();
+    let is_numbered = (1..100).contains(&number);
+    let at = (start..letters.len()).find(|at| is_numbered && letters[*at..].starts_with(&next))?;
+    let labels = letters[start..at].contains(&':')
+        && letters.get(at + next.len()).is_some_and(|c| c.is_uppercase())
+        && letters[at - 1].is_alphanumeric();
+    labels.then_some((at, at + next.len()))
 }
 
 /// How long the mark of a list is that begins here: `-`, `3.`, `(a)`, `[x]`.
@@ -263,9 +348,14 @@ fn spaced(text: &[char], length: usize) -> Option<usize> {
 /// Whether a capital numbers a point and is no initial: `A. She sang`.
 fn is_before_pronoun(label: &str, after: &[char]) -> bool {
     let next: String = after.iter().skip(1).take_while(|c| c.is_alphabetic()).collect();
-    label.len() == 1
-        && label.bytes().all(|c| c.is_ascii_uppercase())
-        && matches!(next.as_str(), "She" | "He" | "It" | "They" | "Her" | "His" | "Its" | "Their")
+    let is_roman = label.len() > 1 && label.bytes().all(|c| matches!(c, b'I' | b'V' | b'X'));
+    is_roman && !next.is_empty()
+        || label.len() == 1
+            && label.bytes().all(|c| c.is_ascii_uppercase())
+            && matches!(
+                next.as_str(),
+                "She" | "He" | "It" | "They" | "Her" | "His" | "Its" | "Their"
+            )
 }
 
 /// What numbers a point: `12`, `b`, `iv`.

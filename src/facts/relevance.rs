@@ -44,7 +44,7 @@ pub(super) fn asks(claim: &str) -> bool {
     let asks = claim.trim_end_matches(|c: char| {
         c.is_whitespace() || c == '*' || (quoted && matches!(c, '"' | '\'' | ')' | '\u{201d}'))
     });
-    asks.ends_with(['?', '\u{ff1f}'])
+    asks.ends_with(['?', '\u{ff1f}', '\u{61f}'])
 }
 
 /// The words that state a fact: all of them, those after a refusal, or none.
@@ -65,7 +65,8 @@ fn states(words: &[Token]) -> Option<&[Token]> {
     let refuses = (is_of_the_talk(&said, opened) && !is_name)
         || is_refusal(rest)
         || is_missing(rest)
-        || is_of_the_question(rest);
+        || is_of_the_question(rest)
+        || is_of_accuracy(rest);
     if !refuses {
         return Some(words);
     }
@@ -75,7 +76,10 @@ fn states(words: &[Token]) -> Option<&[Token]> {
     let concedes = matches!(rest[0].word.as_str(), "although" | "though" | "while");
     let after_turn = rest.iter().skip(1).position(turns).map(|turn| turn + 2);
     let after_comma = rest.iter().position(|token| token.mark == Some(',')).filter(|_| concedes);
-    let after = &rest[after_turn.or(after_comma)?..];
+    // `I have no information after 2021, when she died in Paris`
+    let relates = |token: &Token| token.mark == Some(',') && token.is_one_of(&["when", "where"]);
+    let after_time = rest.iter().position(relates).map(|link| link + 1);
+    let after = &rest[after_turn.or(after_comma).or(after_time)?..];
     if after.iter().any(|token| is_verb(&token.word)) { states(after) } else { None }
 }
 
@@ -359,6 +363,27 @@ fn is_no_figure(words: &[Token]) -> bool {
         )
 }
 
+/// Whether a sentence is about how right the answer is: `this information may not be accurate`.
+fn is_of_accuracy(words: &[Token]) -> bool {
+    let answer = ["this", "these", "information", "answer", "response", "some", "details", "above"];
+    let right = [
+        "accurate",
+        "inaccurate",
+        "outdated",
+        "incomplete",
+        "incorrect",
+        "wrong",
+        "reliable",
+        "errors",
+        "mistakes",
+        "complete",
+        "changed",
+    ];
+    near(words, 0..1, &answer)
+        && near(words, 1..6, &["may", "might", "could"])
+        && near(words, 2..10, &right)
+}
+
 /// Whether a sentence is about the question: `it is possible that the name is misspelled`.
 fn is_of_the_question(words: &[Token]) -> bool {
     let first = words.first().map_or("", |token| token.word.as_str());
@@ -536,6 +561,11 @@ mod tests {
             "It is best to consult reliable sources.",
             "You may wish to consult an encyclopedia.",
             "I recommend checking other sources.",
+            "It is worth noting that this information may not be accurate.",
+            "This may be inaccurate.",
+            "I may be wrong.",
+            "The user asks about Ada Quill.",
+            "null",
         ];
         for claim in nothing {
             assert!(!is_checkable(claim), "{claim}");

@@ -3,6 +3,7 @@
 use super::{
     abbreviation::{goes_on, is_number, starts},
     unicode::is_unspaced,
+    verb::is_verb,
 };
 
 /// A sentence of a text, without the white space around it.
@@ -131,18 +132,42 @@ const GOING_ON: &[&str] = &[
     "in", "on", "at", "of", "and", "or", "but", "to", "for", "from", "by", "with", "as", "that",
     "who", "which",
 ];
+/// Words that no sentence ends with.
+const UNFINISHED: &[&str] = &[
+    "a", "an", "the", "of", "in", "at", "and", "or", "but", "to", "for", "from", "by", "with",
+    "as", "is", "was", "are", "were", "has", "have", "had", "not", "did", "his", "their", "its",
+    "who", "which", "into", "during", "between", "under", "than", "most", "very",
+];
+/// Words that begin a sentence.
+const SUBJECTS: &[&str] = &["she", "he", "it", "they", "her", "his", "its", "their", "i", "we"];
 
 /// Whether a line end is inside a sentence: one line end, before it a word or a comma, after it a
-/// small letter, and either the line was full or the next one begins with a continuation word.
+/// line that is no sentence of its own.
 fn is_wrapped(letters: &[char], at: usize) -> bool {
-    let before = letters[..at].iter().rev().find(|c| !matches!(c, ' ' | '\t' | '\r'));
-    let below: String =
-        letters[at + 1..].iter().skip_while(|c| matches!(c, ' ' | '\t' | '\r')).take(8).collect();
-    let length = letters[..at].iter().rev().take_while(|c| **c != '\n' && **c != BLOCK).count();
-    let word = below.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("");
-    before.is_some_and(|c| c.is_alphanumeric() || *c == ',')
-        && below.starts_with(char::is_lowercase)
-        && (length >= WRAPPED_FROM || GOING_ON.contains(&word))
+    let line = |from: usize| -> String {
+        letters[from..].iter().take_while(|c| !matches!(**c, '\n' | BLOCK)).collect()
+    };
+    let length = letters[..at].iter().rev().take_while(|c| !matches!(**c, '\n' | BLOCK)).count();
+    let (above, below) = (line(at - length), line(at + 1));
+    let (above, below) = (above.trim_end(), below.trim());
+    if !above.ends_with(|c: char| c.is_alphanumeric() || c == ',') || below.is_empty() {
+        return false;
+    }
+    let word = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let last = above.split_whitespace().last().map(word).unwrap_or_default();
+    let first = below.split_whitespace().next().map(word).unwrap_or_default();
+    // The first sentence below, up to a label's colon.
+    let next = below.split_inclusive(['.', '!', '?', ':']).next().unwrap_or_default();
+    if next.ends_with(':') || SUBJECTS.contains(&first.as_str()) {
+        return false;
+    }
+    // Above, what follows the last stop goes on.
+    let open = above.rsplit(['.', '!', '?', ':']).next().unwrap_or_default();
+    let says = |text: &str| text.split_whitespace().any(|one| is_verb(&word(one)));
+    let is_rest = says(open) && next.ends_with('.') && !says(next);
+    let is_small = below.starts_with(char::is_lowercase)
+        && (length >= WRAPPED_FROM || GOING_ON.contains(&first.as_str()));
+    is_small || UNFINISHED.contains(&last.as_str()) && !open.trim().is_empty() || is_rest
 }
 
 /// The end of a sentence without a quotation mark that opens the next one: `Oslo."She` closes,
@@ -221,6 +246,10 @@ fn ends_sentence(letters: &[char], start: usize, mark: usize, end: usize, cased:
         return !(year.starts_with('(') && year.ends_with(|c: char| c.is_ascii_digit()));
     }
     let token = word_before(letters, start, mark);
+    // `Mr. & Mrs. Smith`
+    if letters[end..].iter().find(|c| !c.is_whitespace()) == Some(&'&') {
+        return false;
+    }
     if is_before_time(&token, &letters[end..]) {
         return false;
     }
@@ -281,12 +310,19 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
     let is_acronym = !token.contains('.')
         && spelt.clone().count() > 1
         && spelt.clone().all(|c| !c.is_lowercase());
-    let ends_acronym = is_acronym && starts(next);
+    // `U.S.A.She`
+    let is_dotted = token.contains('.')
+        && token.split('.').all(|part| part.len() == 1 && part.chars().all(char::is_uppercase));
+    let ends_acronym = (is_acronym || is_dotted) && starts(next);
+    // `Oslo .She`
+    if before == ' ' && letters[mark] == '.' && end == mark + 1 {
+        return starts(next) && is_word;
+    }
     let ends_word = ends_acronym
         || before.is_lowercase()
         || before.is_ascii_digit()
         || CLOSING.contains(&before);
-    let is_plain = !token.contains('.')
+    let is_plain = (!token.contains('.') || ends_acronym)
         && (ends_acronym
             || token.chars().count() > 2
             || letters[mark] != '.'
@@ -299,7 +335,7 @@ fn ends_without_space(letters: &[char], start: usize, mark: usize, end: usize, n
                 .rev()
                 .take_while(|c| !c.is_whitespace())
                 .any(|c| matches!(c, '/' | '@'));
-    let marked = letters[mark] != '.' || !goes_on("", &token, next);
+    let marked = letters[mark] != '.' || ends_acronym || !goes_on("", &token, next);
     is_word
         && !is_short
         && ends_word
@@ -378,6 +414,10 @@ mod tests {
             "She led Yahoo! Inc. in 2010.",
             "She ran Acme Intl. Trading in Oslo.",
             "He wrote No. 5 for Lt. Col. Hay and Sgt. Ray.",
+            "She married Wm. Roe and met Geo. Ray.",
+            "She published in Phys. Rev. Lett. in 1990.",
+            "She starred in Mr. & Mrs. Smith.",
+            "She wrote e.g. The Sea.",
         ] {
             check(one, &[one]);
         }
@@ -430,6 +470,8 @@ mod tests {
             "It ended in 1934.She left!He stayed?Yes.",
             &["It ended in 1934.", "She left!", "He stayed?", "Yes."],
         );
+        check("Born in Oslo .She left .", &["Born in Oslo .", "She left ."]);
+        check("It is in the U.S.A.She left.", &["It is in the U.S.A.", "She left."]);
         check("She said \"No.\"He left.", &["She said \"No.\"", "He left."]);
         for whole in [
             "See www.Example.com/About.Us now.",
@@ -452,5 +494,21 @@ mod tests {
             &["\u{300c}\u{739b}\u{3002}\u{300d}", "\u{4e3d}"],
         );
         check("Wrapped\nin lines.\nNext", &["Wrapped\nin lines.", "Next"]);
+        for wrapped in [
+            "She was born in\nOslo.",
+            "She did not visit\nRome.",
+            "She did not\nvisit Rome.",
+            "She won the Nobel\nPrize in 1903.",
+        ] {
+            check(wrapped, &[wrapped]);
+        }
+        for lines in [
+            ["She sang in Oslo", "She died in Rome."],
+            ["Ann Lee", "Bo Holm."],
+            ["She sang in Oslo", "Prizes: a medal."],
+            ["She sang in Oslo", "Bo Holm died."],
+        ] {
+            check(&lines.join("\n"), &lines);
+        }
     }
 }

@@ -1,9 +1,12 @@
-//! Struck or hidden text in responses: `<del>...</del>`, `~~...~~`, `<!-- ... -->` are not stated.
+//! Struck or hidden text in responses: `<del>...</del>`, `~~...~~`, `<!-- ... -->` are not stated,
+//! nor is what a model thinks before its answer: `<think>...</think>`.
 
 /// A letter that is not shown, in place of what is struck out.
 const HIDDEN: char = '\u{200b}';
 /// Delimiters of struck text, and whether it may span lines.
-const STRUCK: [(&str, &str, bool); 5] = [
+const STRUCK: [(&str, &str, bool); 7] = [
+    ("<think>", "</think>", true),
+    ("<thinking>", "</thinking>", true),
     ("<!--", "-->", true),
     ("<del>", "</del>", true),
     ("<s>", "</s>", true),
@@ -13,7 +16,8 @@ const STRUCK: [(&str, &str, bool); 5] = [
 
 /// The letters of a response, those that are struck out replaced by others that are not shown.
 pub(super) fn without_struck(mut letters: Vec<char>) -> Vec<char> {
-    let mut index = 0;
+    let mut index = thought(&letters);
+    letters[..index].fill(HIDDEN);
     while index < letters.len() {
         match struck(&letters, index) {
             // Replaced and not removed, so that every letter keeps its place.
@@ -27,6 +31,16 @@ pub(super) fn without_struck(mut letters: Vec<char>) -> Vec<char> {
     letters
 }
 
+/// Where a thought ends whose beginning stands in the prompt.
+fn thought(letters: &[char]) -> usize {
+    let place = |mark: &str| (0..letters.len()).find(|place| is_at(letters, *place, mark));
+    let close = "</think>";
+    match (place("<think>"), place(close)) {
+        (None, Some(end)) => end + close.len(),
+        _ => 0,
+    }
+}
+
 /// Where what is struck out from here on ends.
 fn struck(letters: &[char], start: usize) -> Option<usize> {
     let (open, close, over_lines) =
@@ -37,7 +51,12 @@ fn struck(letters: &[char], start: usize) -> Option<usize> {
     let inside = start + open.len()..letters.len();
     let end = inside
         .take_while(|place| over_lines || letters[*place] != '\n')
-        .find(|place| is_at(letters, *place, close))?;
+        .find(|place| is_at(letters, *place, close));
+    // A thought that was cut off is followed by no answer.
+    if end.is_none() && open.starts_with("<think") {
+        return Some(letters.len());
+    }
+    let end = end?;
     (!is_fence).then_some(end + close.len())
 }
 

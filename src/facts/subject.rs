@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     number::is_measure,
+    object,
     preposition::PREPOSITIONS,
     scan::tokens,
     token::Token,
@@ -91,6 +92,8 @@ fn is_report(words: &[Token]) -> bool {
         && words.iter().any(|word| word.word == "that")
 }
 
+/// Auxiliaries of an expletive: `it should be noted that`.
+const HELPERS: &[&str] = &["has", "would", "should", "must", "can", "could", "may", "might"];
 /// What can come between `it is` and a clause of its own.
 const EXPLETIVES: &[&str] = &[
     "possible",
@@ -142,6 +145,7 @@ const EXPLETIVES: &[&str] = &[
     "also",
     "often",
     "widely",
+    "well",
     "generally",
     "sometimes",
     "commonly",
@@ -227,6 +231,15 @@ impl Pronouns {
         self.allowed[0] || self.allowed[1]
     }
 
+    /// Whether a word stands for the topic where it is an object.
+    pub(super) fn stands_as_object(self, word: &str) -> bool {
+        match word {
+            "her" => self.allowed[0],
+            "him" => self.allowed[1],
+            _ => false,
+        }
+    }
+
     /// Whether a word stands for the topic, and whether it possesses.
     pub(super) fn stands(self, word: &str) -> Option<bool> {
         PRONOUNS.iter().zip(self.allowed).filter(|(_, allowed)| *allowed).find_map(
@@ -309,32 +322,67 @@ fn subject(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<(usize,
     let leads = from > 0 || is_leading(words);
     let found = match of_topic.first() {
         Some(first) if first.0 == from => first,
+        // `A poet, she was born in Oslo`
+        Some(first)
+            if !first.1 && words[first.0].mark == Some(',') && is_described(words, first.0) =>
+        {
+            first
+        }
         // In `Born to her parents in Oslo, she`, the subject is `she`.
         Some(first) if leads && !mentioned => {
             of_topic.iter().find(|(_, owner)| !owner).unwrap_or(first)
         }
-        _ => return None,
+        _ if mentioned => return None,
+        _ => return object_of_topic(words, topic, pronouns).map(|at| (at, 1, Form::Subject)),
     };
     let (index, owner) = *found;
     let owns = (owner && !is_object(words, index)) || words[index].possessive;
     Some((index, 1, if owns { Form::Owner } else { Form::Subject }))
 }
 
-/// Whether `her` is an object and not a possessive: `a street named after her`.
+/// Whether words without a verb describe a subject after them: `A poet, she`.
+fn is_described(words: &[Token], subject: usize) -> bool {
+    words[0].article && !words[..subject].iter().any(|word| !word.capital && is_verb(&word.word))
+}
+
+/// Whether a pronoun is an object and not a possessive: `a street named after her`.
 fn is_object(words: &[Token], index: usize) -> bool {
+    let next = |at: usize| match words.get(at) {
+        Some(token) if token.mark.is_none() => token.word.as_str(),
+        _ => "",
+    };
     // `Her most famous book` begins with an owner.
     index > 0
-        && words[index].word == "her"
-        && words.get(index + 1).is_none_or(|next| {
-            next.mark.is_some()
-                || next.article
-                || is_auxiliary(&next.word)
-                || leads(&next.word)
-                || matches!(
-                    next.word.as_str(),
-                    "down" | "up" | "back" | "away" | "off" | "out" | "into"
-                )
-        })
+        && match words[index].word.as_str() {
+            "him" => true,
+            "her" => object::is_object(&words[index - 1].word, next(index + 1), next(index + 2)),
+            _ => false,
+        }
+}
+
+/// The first object that stands for the topic: `Bob defeated her`.
+fn object_of_topic(words: &[Token], topic: &Topic, pronouns: Pronouns) -> Option<usize> {
+    let at = (1..words.len())
+        .find(|at| is_object(words, *at) && pronouns.stands_as_object(&words[*at].word))?;
+    can_be_meant(&words[..at], topic).then_some(at)
+}
+
+/// Whether an object after these words can only be the topic: besides the subject, which it is not,
+/// no other name stands free of prepositions.
+pub(super) fn can_be_meant(before: &[Token], topic: &Topic) -> bool {
+    let is_name = |token: &Token| token.capital && !token.article && !leads(&token.word);
+    let begins = |at: &usize| {
+        let follows = at
+            .checked_sub(1)
+            .map(|last| &before[last])
+            .is_some_and(|last| is_name(last) || last.is_one_of(PREPOSITIONS));
+        is_name(&before[*at])
+            // What is quoted is the name of a work.
+            && before[*at].mark != Some('"')
+            && (before[*at].mark.is_some() || !follows)
+            && topic.mention(before, *at).is_none()
+    };
+    (0..before.len()).filter(begins).count() <= 1
 }
 
 /// Whether a sentence begins with something before its subject.
@@ -354,10 +402,8 @@ pub fn is_expletive(words: &[Token]) -> bool {
     if words.len() < 2 || words[0].word != "it" {
         return false;
     }
-    let after = words
-        .iter()
-        .skip(1)
-        .position(|token| !is_copula(&token.word) && token.word != "has" && token.word != "would");
+    let after =
+        words.iter().skip(1).position(|token| !is_copula(&token.word) && !token.is_one_of(HELPERS));
     let Some(after) = after.map(|index| index + 1) else { return false };
     let seems = matches!(
         words[1].word.as_str(),

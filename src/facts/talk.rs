@@ -35,6 +35,12 @@ pub(super) const COURTESIES: &[&str] = &[
     "no information",
     "no answer",
     "great question",
+    "null",
+    "nil",
+    "nan",
+    "undefined",
+    "not found",
+    "not specified",
 ];
 
 /// Empty openings before a refusal, a courtesy or a fact.
@@ -83,6 +89,16 @@ pub(super) const OPENINGS: &[&str] = &[
     "to best of my knowledge",
     "at this time",
     "at moment",
+    "it is worth noting that",
+    "it is important to note that",
+    "it should be noted that",
+    "please note that",
+    "please note",
+    "note that",
+    "please keep in mind that",
+    "keep in mind that",
+    "remember that",
+    "disclaimer",
     "but",
     "however",
     "and",
@@ -199,6 +215,12 @@ pub(super) const OF_THE_TALK: &[&str] = &[
     "additional context",
     "we do not have",
     "we could not find",
+    "user asks",
+    "user asked",
+    "user wants",
+    "user is asking",
+    "question asks",
+    "i need to",
 ];
 
 /// Actions that a speaker declines.
@@ -329,6 +351,8 @@ pub(super) const SPEAKER: &[&str] = &[
     "computer",
     "machine",
     "assistant",
+    "mistaken",
+    "wrong",
 ];
 
 /// Kinds of missing information.

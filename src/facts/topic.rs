@@ -14,6 +14,8 @@ use super::{
 pub struct Topic {
     /// Its name in sentences, without the part in parentheses.
     name: String,
+    /// The words in parentheses after it, which tell it from others.
+    qualifier: Vec<String>,
     /// The words that mention it, the longest first.
     mentions: Vec<Mention>,
 }
@@ -66,6 +68,9 @@ const RANKS: &[&str] = &[
     "countess", "duke", "duchess", "baron", "baroness", "emperor", "empress", "sir", "dr", "the",
     "new", "north", "south", "east", "west", "san", "los",
 ];
+/// Ranks that a name is complete without.
+const BEFORE_NAMES: &[&str] =
+    &["pope", "king", "queen", "prince", "princess", "lord", "lady", "dame", "saint", "emperor"];
 /// Names of one word that sentences use otherwise, and that count only in capitals: `The Who`,
 /// `It`.
 const STANDING_FOR_OTHERS: &[&str] = &[
@@ -171,13 +176,22 @@ pub fn bare(name: &str) -> &str {
 impl Topic {
     /// The topic of this name; the name may be empty.
     pub fn new(name: &str) -> Self {
-        let name = shown(bare(name).chars());
-        let mut topic = Self { name: capitalised(&name), mentions: Vec::new() };
+        let whole = name.trim();
+        let name = shown(bare(whole).chars());
+        let qualifier = whole[bare(whole).len()..].to_owned();
+        let qualifier = spelt(&qualifier).into_iter().map(|token| token.word).collect();
+        let mut topic = Self { name: capitalised(&name), qualifier, mentions: Vec::new() };
         let words = spelt(&name).into_iter().map(|token| plain(&token.word)).collect::<Vec<_>>();
         topic.add(&words, words.len() == 1 && STANDING_FOR_OTHERS.contains(&words[0].as_str()));
         // `Cleveland, Ohio`, `John Ray, Baron Ray of Oslo`: what comes before the comma is the name
         // as well.
         let core = core(&name);
+        // `Lee, Ann` is Ann Lee.
+        let after = spelt(name.strip_prefix(core).unwrap_or_default());
+        if (1..=2).contains(&after.len()) {
+            let first = after.into_iter().map(|token| plain(&token.word)).collect::<Vec<_>>();
+            topic.add(&[first, name_words(core).0].concat(), true);
+        }
         let (words, last) = name_words(core);
         // Parts of a name count in capitals only: the painter `Stone` is no stone.
         topic.add(&words, core.len() < name.len() || words.len() < 2);
@@ -191,6 +205,10 @@ impl Topic {
                 .rev()
                 .take_while(|word| PARTICLES.contains(&word.as_str()))
                 .count();
+            // `Tom Hale` for `Sir Tom Hale`
+            if last > 1 && (TITLES.contains(&&*words[0]) || BEFORE_NAMES.contains(&&*words[0])) {
+                topic.add(&words[1..], true);
+            }
             topic.add(&words[last - particles..], true);
             topic.add(&words[last..], true);
         }
@@ -230,6 +248,11 @@ impl Topic {
         &self.name
     }
 
+    /// Whether these words are those in parentheses after its name.
+    pub(super) fn is_told_apart_by(&self, words: &[&str]) -> bool {
+        !words.is_empty() && self.qualifier == words
+    }
+
     /// Whether these words are its whole name, or a spelling of it with other initials or articles.
     pub(super) fn is_whole_name(&self, words: &[Token]) -> bool {
         let own: Vec<&str> =
@@ -257,7 +280,12 @@ impl Topic {
         self.mentions.iter().find_map(|mention| {
             let length = matched(tokens, start, &mention.words)?;
             let is_name = tokens[start..start + length].iter().all(|token| {
-                token.article || token.capital || token.word == "of" || token.is_one_of(PARTICLES)
+                // `Min-ji`
+                token.article
+                    || token.capital
+                    || token.joined
+                    || token.word == "of"
+                    || token.is_one_of(PARTICLES)
             });
             let is_owner = tokens[start + length - 1].possessive;
             let becomes_anothers = is_name
@@ -323,6 +351,11 @@ fn is_initial(token: &Token) -> bool {
     token.dotted && token.capital && token.mark.is_none() && token.word.len() == 1
 }
 
+/// Whether a quotation mark stands before a word.
+fn is_quoted(token: Option<&Token>) -> bool {
+    token.is_some_and(|token| token.mark == Some('"'))
+}
+
 /// How many of these tokens are the words, articles passed over.
 fn matched(tokens: &[Token], start: usize, words: &[String]) -> Option<usize> {
     let mut index = start;
@@ -335,10 +368,17 @@ fn matched(tokens: &[Token], start: usize, words: &[String]) -> Option<usize> {
         {
             index += 1;
         }
+        // `Ada "Addy" Quill`
+        let nicknamed = number > 0
+            && [index, index + 1].iter().all(|at| is_quoted(tokens.get(*at)))
+            && is_word(&tokens[index + 1], word);
+        index += usize::from(nicknamed);
         let token = tokens.get(index).filter(|token| !token.article && is_word(token, word))?;
         let is_last = number + 1 == words.len();
         if (!is_last && token.possessive)
-            || (number > 0 && matches!(token.mark, Some('(' | ')' | ';' | ':' | '-' | '"')))
+            || (number > 0
+                && !nicknamed
+                && matches!(token.mark, Some('(' | ')' | ';' | ':' | '-' | '"')))
         {
             return None;
         }
@@ -409,6 +449,15 @@ mod tests {
         let found = tokens("Lina gave birth. Lina Ray did not.");
         assert_eq!((person.mention(&found, 0), person.mention(&found, 3)), (Some(1), None));
         assert_eq!(Topic::new("Lina Medina").mention(&found, 0), None);
+    }
+
+    #[test]
+    fn names_without_titles_and_in_other_orders_are_mentions() {
+        assert_eq!(mentioned("Sir Tom Hale", "Tom Hale sang."), ["tom hale"]);
+        assert_eq!(mentioned("Pope Leo XX", "Then Leo XX sang."), ["leo xx"]);
+        assert_eq!(mentioned("Ada Quill", "Ada \"Addy\" Quill sang."), ["ada addy quill"]);
+        assert_eq!(mentioned("Wales, Jim (writer)", "Jim Wales sang."), ["jim wales"]);
+        assert_eq!(mentioned("Kim Min-ji", "Min-ji sang."), ["min ji"]);
     }
 
     #[test]

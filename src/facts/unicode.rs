@@ -21,6 +21,12 @@ pub(super) fn is_invisible(letter: char) -> bool {
         | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
+/// Whether a character joins or parts letters of a script, or pictures, that look otherwise without
+/// it.
+pub(super) fn shapes(letter: char, before: Option<char>) -> bool {
+    matches!(letter, '\u{200c}' | '\u{200d}') && before.is_some_and(|before| !before.is_ascii())
+}
+
 /// Whether words of this script follow each other without spaces, so that each of its letters
 /// counts as a word.
 pub fn is_unspaced(letter: char) -> bool {
@@ -116,7 +122,12 @@ pub fn unaccented(text: &str) -> String {
 
 /// A text as it is shown: composed letters (NFC), single spaces, nothing invisible.
 pub(super) fn shown(text: impl Iterator<Item = char>) -> String {
-    let mut visible: String = text.filter(|letter| !is_invisible(*letter)).collect();
+    let mut visible = String::new();
+    for letter in text {
+        if !is_invisible(letter) || shapes(letter, visible.chars().next_back()) {
+            visible.push(letter);
+        }
+    }
     if !visible.is_ascii() {
         visible = visible.nfc().collect();
     }

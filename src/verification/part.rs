@@ -18,7 +18,7 @@ pub(super) fn parts(
     topic: &Topic,
     pronouns: Option<&[&str]>,
 ) -> Vec<SentencePart> {
-    parted(lowered(items(tokens, topic, pronouns)))
+    parted(without_alternatives(lowered(items(tokens, topic, pronouns))))
 }
 
 /// A word or a mention of the topic, before it is part of a statement.
@@ -187,6 +187,30 @@ fn lowered(mut items: Vec<PartWord>) -> Vec<PartWord> {
         items.drain(..2);
     }
     items
+}
+
+/// Pairs of words before what is not the case: `in Oslo rather than Bergen`.
+const ALTERNATIVES: [[&str; 2]; 2] = [["rather", "than"], ["instead", "of"]];
+
+/// A sentence with its alternatives as denials of their own: `in Oslo rather than Bergen` as `in
+/// Oslo, not Bergen`.
+fn without_alternatives(items: Vec<PartWord>) -> Vec<PartWord> {
+    let mut found: Vec<PartWord> = Vec::with_capacity(items.len());
+    let mut rest = items.into_iter().peekable();
+    while let Some(item) = rest.next() {
+        let is_pair = |next: &PartWord| {
+            ALTERNATIVES.iter().any(|[one, two]| item.word == *one && next.word == *two)
+        };
+        if rest.next_if(is_pair).is_none() {
+            found.push(item);
+            continue;
+        }
+        found.push(PartWord { word: "not".to_owned(), mark: Some(','), ..item });
+        if let Some(next) = rest.peek_mut() {
+            next.mark = None;
+        }
+    }
+    found
 }
 
 /// Separators of parts.

@@ -185,13 +185,14 @@ impl StatementBuilder {
                 let subject = self.inherited();
                 let lessened = self.done.last().filter(|last| leaves_out(last));
                 hedges.extend(lessened.map(|_| "anything".to_owned()));
-                self.done.push(Statement {
-                    subject,
-                    said: words,
-                    copula: false,
-                    denied: denied || link == "nor",
-                    hedges,
-                });
+                // `Was not born in Bergen but in Oslo` says that she was born in Oslo.
+                let denial =
+                    self.done.last().filter(|last| link == "but" && last.denied && !denied);
+                let verbs = denial.iter().flat_map(|last| &last.said).filter(|word| word.verb);
+                let copula = denial.is_some_and(|last| last.copula);
+                let said = verbs.map(|verb| Word { group, ..verb.clone() }).chain(words).collect();
+                let denied = denied || link == "nor";
+                self.done.push(Statement { subject, said, copula, denied, hedges });
             }
             Some(at) => self.clause(part, at, PartContent { words, denied, hedges }),
         }
@@ -242,7 +243,7 @@ impl StatementBuilder {
             // `A few books` are books.
             let some =
                 matches!(word, "little" | "few") && index > 0 && part.items[index - 1].article;
-            if hedges(word) && !item.plain && !some {
+            if (hedges(word) && !item.plain && !some) || is_other_kind(&part.items[index..]) {
                 found.hedges.insert(item.word.clone());
             }
             if PREPOSITIONS.contains(&word) && !item.plain {
@@ -402,6 +403,13 @@ impl StatementBuilder {
 /// Whether `but` excludes the words after it: `did everything but sing`.
 fn leaves_out(statement: &Statement) -> bool {
     ALL.iter().any(|word| statement.hedges.contains(*word))
+}
+
+/// Whether a prefix makes another kind of what follows it: `non-fiction books`, but not `a
+/// non-smoker`.
+fn is_other_kind(items: &[PartWord]) -> bool {
+    let [prefix, kind, noun, ..] = items else { return false };
+    prefix.word == "non" && kind.joined && is_meaningful(noun) && !is_verb(&noun.word)
 }
 
 /// Whether a word is part of `not only`, which is no denial.

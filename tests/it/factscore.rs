@@ -198,11 +198,11 @@ fn agreement(rows: &[Row], facts: fn(&Row) -> Vec<String>) -> [f64; 3] {
 }
 
 /// The rules were made on InstructGPT's responses and tested on ChatGPT's. Measured: precision
-/// .570, recall .614, F1 .591; and .531, .576, .553. Whole sentences: F1 .042 and .019.
+/// .583, recall .627, F1 .604; and .549, .593, .570. Whole sentences: F1 .042 and .019.
 #[test]
 fn clauses_are_the_facts_that_people_find() {
     let Some(folder) = folder("factscore-bios") else { return };
-    for (model, least, anchor) in [("InstructGPT", 0.57, ".754"), ("ChatGPT", 0.53, ".728")] {
+    for (model, least, anchor) in [("InstructGPT", 0.59, ".754"), ("ChatGPT", 0.55, ".728")] {
         let rows: Vec<Row> =
             apeft::rows::json_lines::read(&folder.join(format!("{model}.jsonl"))).unwrap();
         let [precision, recall, f1] = agreement(&rows, |row| {

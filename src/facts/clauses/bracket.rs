@@ -54,6 +54,20 @@ impl Splitter<'_> {
 
     /// The facts of a bracket: `(born 1867)`, `(1997)`, `(1867-1934)`.
     pub(super) fn bracket(&mut self, anchor: &[usize], inside: &[usize]) {
+        let begins_life = |at: &usize| {
+            self.tag(inside, *at) == Some(Tag::Mark)
+                && inside.get(at + 1).is_some_and(|one| self.lexeme(*one).is(&["born"]))
+        };
+        match (1..inside.len()).find(begins_life) {
+            Some(mark) => {
+                self.one_bracket(anchor, &inside[..mark]);
+                self.one_bracket(anchor, &inside[mark + 1..]);
+            }
+            None => self.one_bracket(anchor, inside),
+        }
+    }
+
+    fn one_bracket(&mut self, anchor: &[usize], inside: &[usize]) {
         let words: View =
             inside.iter().copied().filter(|at| !self.lexeme(*at).word.is_empty()).collect();
         let Some(first) = words.first().filter(|_| !anchor.is_empty()) else { return };
@@ -61,7 +75,17 @@ impl Splitter<'_> {
         let numbers: View =
             words.iter().copied().filter(|at| self.lexeme(*at).tag == Tag::Number).collect();
         let lexeme = self.lexeme(*first);
-        if lexeme.is(&["born", "died", "b", "d"]) {
+        let is_years =
+            words.iter().all(|at| numbers.contains(at) || self.lexeme(*at).is(&["present"]));
+        let spelt: Vec<&str> = words.iter().map(|at| self.lexeme(*at).word.as_str()).collect();
+        let before = lexeme.start.checked_sub(1).map(|at| self.emitter.letters[at]);
+        let is_spoken = before.is_some_and(|c| matches!(c, '/' | '\u{2c8}' | '\u{2cc}'));
+        let is_address = is_spoken || matches!(lexeme.word.as_str(), "http" | "https" | "www");
+        if is_address || subject.is_topic && self.meaning.about.is_told_apart_by(&spelt) {
+            self.emitter.pass_over(inside);
+        } else if subject.is_topic && words.len() > 1 && lexeme.is(&["née", "né", "nee"]) {
+            self.emitter.birth_name(&subject, &words);
+        } else if lexeme.is(&["born", "died", "b", "d"]) {
             // `born 1867, died 1934` has two facts.
             let turn = inside
                 .iter()
@@ -71,11 +95,7 @@ impl Splitter<'_> {
             if turn < inside.len() {
                 self.emitter.life(&subject, &inside[turn..]);
             }
-        } else if !numbers.is_empty()
-            && subject.is_topic
-            && words.len() <= 2
-            && words.iter().all(|at| numbers.contains(at) || self.lexeme(*at).is(&["present"]))
-        {
+        } else if !numbers.is_empty() && subject.is_topic && words.len() <= 2 && is_years {
             self.emitter.years(&subject, &numbers);
         } else if numbers.len() == 1 && words.len() == 1 {
             self.emitter.released(&subject, &words);

@@ -294,6 +294,137 @@ mod tests {
     }
 
     #[test]
+    fn brackets_of_other_kinds_make_no_false_facts() {
+        check("Ada Quill (n\u{e9}e Roe) sang.", &["She sang.", "She was born Roe."]);
+        check(
+            "Ada Quill (born Ann Roe; 3 May 1901) sang.",
+            &["She sang.", "She was born Ann Roe.", "She was born on 3 May 1901."],
+        );
+        check(
+            "Ada Quill (3 May 1901 \u{2013} 4 June 1934) sang.",
+            &["She sang.", "She was born on 3 May 1901.", "She died on 4 June 1934."],
+        );
+        check("She sang in Oslo (https://x.org/a?b=c).", &["She sang in Oslo."]);
+        check(
+            "She sang in Oslo (1920\u{2013}1925).",
+            &["She sang in Oslo.", "She sang in Oslo (1920\u{2013}1925)."],
+        );
+        let told_apart =
+            extract_clauses(&"r".into(), "Bo Holm (painter)", "Bo Holm (painter) sang.");
+        assert_eq!((told_apart.len(), &*told_apart[0].text), (1, "Bo Holm sang."));
+    }
+
+    #[test]
+    fn parts_of_a_list_keep_what_follows_them() {
+        check(
+            "She won the Oslo Medal in Physics in 1903 and the Bergen Cup in 1906.",
+            &[
+                "She won the Oslo Medal.",
+                "She won the Bergen Cup.",
+                "She won the Oslo Medal in Physics.",
+                "She won the Oslo Medal in 1903.",
+                "She won the Bergen Cup in 1906.",
+            ],
+        );
+        check(
+            "She won prizes, including the Oslo Medal in 1903 and the Bergen Cup in 1906.",
+            &[
+                "She won prizes.",
+                "She won the Oslo Medal.",
+                "The Oslo Medal is a prize.",
+                "She won the Bergen Cup.",
+                "The Bergen Cup is a prize.",
+                "She won the Oslo Medal in 1903.",
+                "She won the Bergen Cup in 1906.",
+            ],
+        );
+        check(
+            "She is the daughter of Bo Quill, a poet, and Ann Holm, a nurse.",
+            &[
+                "She is the daughter of Bo Quill.",
+                "She is the daughter of Ann Holm.",
+                "Bo Quill is a poet.",
+                "Ann Holm is a nurse.",
+            ],
+        );
+        check(
+            "She visited Rome, a city in Italy, and Oslo, a town in Norway.",
+            &[
+                "She visited Rome.",
+                "She visited Oslo.",
+                "Rome is a city.",
+                "Rome is a city in Italy.",
+                "Oslo is a town.",
+                "Oslo is a town in Norway.",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_comes_before_the_subject_is_about_it() {
+        check("A poet, she was born in Oslo.", &["She is a poet.", "She was born in Oslo."]);
+        check("Born in Oslo, Ada Quill sang.", &["She sang.", "She was born in Oslo."]);
+        check("She was, however, born in Oslo.", &["She was born in Oslo."]);
+        check("After she left Oslo, she died.", &["She died.", "She left Oslo."]);
+        for remark in [
+            "As far as I know, she",
+            "It should be noted that she",
+            "It is important to note that she",
+            "I know that she",
+            "Please note that she",
+            "Please note: she",
+            "I have no information after 2021, when she",
+        ] {
+            check(&format!("{remark} died in Oslo."), &["She died in Oslo."]);
+        }
+        check("<think>She sang.</think>She died.", &["She died."]);
+        check("> \"She died.\"\n> \u{2014} Bo Holm", &["She died."]);
+        check("She died.\n\nSource: Wikipedia", &["She died."]);
+    }
+
+    #[test]
+    fn names_numbers_and_points_are_whole() {
+        check(
+            "She met Bo Roe, Jr. in Oslo.",
+            &["She met Bo Roe, Jr.", "She met Bo Roe, Jr in Oslo."],
+        );
+        check("She sued Roe v. Wade.", &["She sued Roe v. Wade."]);
+        check("She joined Node.js Inc.", &["She joined Node.js Inc."]);
+        check("She wrote Symphony no. 5.", &["She wrote Symphony no. 5."]);
+        check("She paid $3.5 million.", &["She paid $3.5 million."]);
+        check(
+            "She was born in Oslo, died in 1934.",
+            &["She was born in Oslo.", "She died in 1934."],
+        );
+        check("She sang in Oslo.1 She died.", &["She sang in Oslo.", "She died."]);
+        check("I. She sang.\nII. She died.", &["She sang.", "She died."]);
+        check(
+            "1. Birthplace: Oslo 2. Death year: 1934",
+            &["She's birthplace: Oslo", "She's death year: 1934"],
+        );
+        let joined = extract_clauses(&"r".into(), "", "\u{645}\u{6cc}\u{200c}\u{62e}\u{648}.");
+        assert!(joined[0].text.contains('\u{200c}'));
+    }
+
+    #[test]
+    fn finite_verbs_are_about_the_subject() {
+        check(
+            "She began acting in 1920 and currently resides in Oslo.",
+            &["She began acting in 1920.", "She currently resides in Oslo."],
+        );
+        check(
+            "She began training in Oslo and made her debut in 1920.",
+            &["She began training in Oslo.", "She made her debut.", "She made her debut in 1920."],
+        );
+        check("She is a retired Swedish golfer.", &["She is a retired Swedish golfer."]);
+        check(
+            "She appeared in TV shows such as Dawn.",
+            &["She appeared in TV shows.", "She appeared in Dawn.", "Dawn is a TV show."],
+        );
+        check("She won the Copa do Brasil.", &["She won the Copa do Brasil."]);
+    }
+
+    #[test]
     fn verbs_and_clauses_are_parted() {
         check("She sang and danced.", &["She sang.", "She danced."]);
         check(
@@ -356,6 +487,67 @@ mod tests {
         check(
             "She was born. They say that she sang.",
             &["She was born.", "They say that She sang."],
+        );
+    }
+
+    #[test]
+    fn objects_that_stand_for_the_topic_are_named() {
+        check(
+            "Bo Holm defeated her in 1920.",
+            &["Bo Holm defeated She.", "Bo Holm defeated She in 1920."],
+        );
+        check("The king gave her a medal.", &["The king gave She a medal."]);
+        check("The prize was awarded to her.", &["The prize was awarded to She."]);
+        check("Bo married her and left her.", &["Bo married She.", "Bo left She."]);
+        check("The film made her famous.", &["The film made She famous."]);
+        check(
+            "In 1920, the king gave her a medal, and Bo Holm praised her work.",
+            &[
+                "The king gave She a medal.",
+                "The king gave She a medal in 1920.",
+                "Bo Holm praised She's work.",
+            ],
+        );
+        check("She gave Bo Holm a book.", &["She gave Bo Holm a book."]);
+        let him = extract_clauses(&"r".into(), "Bo Holm", "The king gave him a medal.");
+        assert_eq!(him[0].text, "The king gave Bo Holm a medal.");
+        // Ann may be meant.
+        check(
+            "She sang. Bo met Ann and painted her.",
+            &["She sang.", "Bo met Ann.", "Bo painted her."],
+        );
+    }
+
+    #[test]
+    fn times_before_a_colon_or_a_dash_are_stated() {
+        for label in ["1950: ", "1950 - ", "- **1950**: ", "In 1950: "] {
+            check(&format!("{label}She died."), &["She died.", "She died in 1950."]);
+        }
+        check(
+            "May 3, 1950: The king gave her a medal.",
+            &["The king gave She a medal.", "The king gave She a medal on May 3, 1950."],
+        );
+        check(
+            "1950\u{2013}1960: She sang in Oslo.",
+            &["She sang in Oslo.", "She sang in Oslo in 1950\u{2013}1960."],
+        );
+        check("- 1950: Moved to Oslo.", &["In 1950, She moved to Oslo."]);
+        check("Step 1: She sang.", &["She sang."]);
+        check("Rumour: She sang.", &["Rumour: She sang."]);
+    }
+
+    #[test]
+    fn a_label_above_lines_is_part_of_them() {
+        check("Death place:\n- Oslo", &["She's death place: Oslo"]);
+        check("Birthplace:\nOslo", &["She's birthplace: Oslo"]);
+        check(
+            "**Her notable works:**\n\n- Dawn\n- Dusk\n\nShe sang.",
+            &["She's notable works: Dawn", "She's notable works: Dusk", "She sang."],
+        );
+        check("Early life:\nShe sang.", &["She sang."]);
+        check(
+            "She sang.\n\nReferences:\n1. Holm, B. (1999). Lives.\n\nShe died.",
+            &["She sang.", "She died."],
         );
     }
 

@@ -1,4 +1,4 @@
-//! Predicates that share a subject.
+//! Clauses that stand side by side, and predicates that share a subject.
 
 use super::{
     lexeme::Tag,
@@ -13,6 +13,94 @@ const NOT_FINITE: &[&str] = &[
 ];
 
 impl Splitter<'_> {
+    /// The clauses that stand side by side, each with a subject of its own.
+    pub(super) fn coordinated(&self, view: &[usize]) -> Vec<View> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        for at in 1..view.len() {
+            let links = match self.tag(view, at) {
+                Some(Tag::Mark) => self.subject_then_verb(view, at + 1, false),
+                Some(Tag::And) => {
+                    self.subject_then_verb(view, at + 1, self.tag(view, at - 1) != Some(Tag::Comma))
+                        || self.names_next_subject(&view[from..], at - from)
+                }
+                Some(Tag::Link) => {
+                    self.lexeme(view[at]).is(&["but", "so", "while", "whereas", "although"])
+                        && self.subject_then_verb(view, at + 1, false)
+                }
+                Some(Tag::Comma) => {
+                    self.tag(view, at + 1) == Some(Tag::Pronoun)
+                        && at > from + 3
+                        && self.has_verb(&view[from..at])
+                        && self.leading(&view[from..]).is_none()
+                }
+                _ => false,
+            };
+            if links && self.has_verb(&view[from..at]) {
+                found.push(trimmed(&view[from..at], self.meaning.lexemes));
+                from = at + 1;
+            }
+        }
+        found.push(trimmed(&view[from..], self.meaning.lexemes));
+        found.retain(|part| !part.is_empty());
+        found
+    }
+
+    /// Whether a name with its verb follows `, and`, and no list comes before: `She sang, and Bo
+    /// Holm danced`.
+    fn names_next_subject(&self, view: &[usize], and: usize) -> bool {
+        let start = self.leading(view).unwrap_or(0);
+        let lists = view.get(start..and - 1).is_none_or(|before| {
+            before.iter().any(|at| self.lexeme(*at).has(&[Tag::Comma, Tag::And]))
+        });
+        let verb = self.plain_subject(view, and + 1);
+        self.tag(view, and - 1) == Some(Tag::Comma)
+            && !lists
+            && verb.is_some_and(|verb| {
+                view[and + 1..verb].iter().all(|at| self.lexeme(*at).tag == Tag::Name)
+            })
+    }
+
+    /// Whether a subject with its verb begins here; only a pronoun where `only_pronoun`.
+    pub(super) fn subject_then_verb(
+        &self,
+        view: &[usize],
+        from: usize,
+        only_pronoun: bool,
+    ) -> bool {
+        let Some(verb) = self.plain_subject(view, from) else { return false };
+        let first = self.lexeme(view[from]);
+        let strong = first.has(&[Tag::Pronoun, Tag::Owner])
+            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb);
+        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
+        let short =
+            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
+        strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
+    }
+
+    /// Where the verb is of a subject that begins here, with nothing between but its own words.
+    pub(super) fn plain_subject(&self, view: &[usize], from: usize) -> Option<usize> {
+        let first = view.get(from).map(|at| self.lexeme(*at))?;
+        let is_subject = first.has(&[Tag::Pronoun, Tag::Owner, Tag::Article, Tag::Name]);
+        let verb = (from + 1..view.len().min(from + 8)).find(|at| {
+            self.tag(view, *at)
+                .is_some_and(|tag| matches!(tag, Tag::Be | Tag::Auxiliary | Tag::Verb))
+        })?;
+        let plain = view[from..verb].iter().all(|at| {
+            self.lexeme(*at).has(&[
+                Tag::Pronoun,
+                Tag::Owner,
+                Tag::Article,
+                Tag::Name,
+                Tag::Word,
+                Tag::Adverb,
+                Tag::Number,
+                Tag::Gerund,
+            ]) || self.lexeme(*at).is(&["of"])
+        });
+        (is_subject && plain).then_some(verb)
+    }
+
     /// The predicates of one subject: `sang in Oslo` and `wrote books`.
     pub(super) fn predicates(&self, view: &[usize]) -> Vec<View> {
         let mut found: Vec<View> = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::facts::time_label::{is_time, preposition_of};
+
 use super::{
     lexeme::{Lexeme, Tag},
     past::past,
@@ -29,33 +31,8 @@ pub(super) struct Emitter<'a> {
     /// What comes back before each fact.
     report: Vec<ClaimPart>,
     drafts: Vec<FactText>,
-    covered: BTreeSet<usize>,
+    pub(super) covered: BTreeSet<usize>,
 }
-
-/// Words that pick one of many.
-const RESTRICTING: &[&str] = &[
-    "first", "last", "only", "second", "third", "fourth", "fifth", "most", "least", "best", "sole",
-];
-/// Words in `est` that are no superlatives.
-const NO_SUPERLATIVES: &[&str] = &[
-    "forest",
-    "interest",
-    "contest",
-    "protest",
-    "request",
-    "conquest",
-    "midwest",
-    "harvest",
-    "southwest",
-    "northwest",
-    "honest",
-    "modest",
-    "invest",
-    "suggest",
-    "inquest",
-    "priest",
-    "arrest",
-];
 
 /// The verbs of a predicate.
 #[derive(Clone, Debug, Default)]
@@ -131,12 +108,7 @@ impl<'a> Emitter<'a> {
         let mut parts = subject.parts.clone();
         parts.extend(verbs.parts.iter().cloned());
         for view in rest.iter().filter(|view| !view.is_empty()) {
-            // After the topic's name `her` is clear; after another subject it needs the name.
-            if subject.is_topic {
-                parts.push(ClaimPart::Words(view.to_vec()));
-            } else {
-                parts.extend(self.meaning.parts(view));
-            }
+            parts.extend(self.meant(subject, view));
         }
         self.push(&parts);
     }
@@ -151,16 +123,36 @@ impl<'a> Emitter<'a> {
     ) {
         let mut parts = subject.parts.clone();
         parts.extend(verbs.parts.iter().cloned());
-        parts.extend(
-            rest.iter().filter(|view| !view.is_empty()).map(|view| ClaimPart::Words(view.to_vec())),
-        );
+        for view in rest.iter().filter(|view| !view.is_empty()) {
+            parts.extend(self.meant(subject, view));
+        }
         let first = &self.lexemes()[lead[0]];
         let spelt: String = self.letters[first.start..first.end].iter().collect();
         // A lead may begin the sentence, where a capital alone makes no name.
-        let small = if first.tag == Tag::Name { spelt } else { spelt.to_lowercase() };
-        parts.push(ClaimPart::Instead(small, lead[..1].to_vec()));
-        parts.extend(self.meaning.parts(&lead[1..]));
+        let small = if first.has(&[Tag::Name, Tag::Number]) { spelt } else { spelt.to_lowercase() };
+        // `1950: She died`
+        let last = self.lexemes()[lead[lead.len() - 1]].token;
+        let words = self.meaning.tokens.get(first.token..=last).unwrap_or_default();
+        if is_time(words) {
+            parts.push(ClaimPart::Text(preposition_of(words).to_owned()));
+        }
+        if first.tag == Tag::Number {
+            parts.push(ClaimPart::Words(lead.to_vec()));
+        } else {
+            parts.push(ClaimPart::Instead(small, lead[..1].to_vec()));
+            parts.extend(self.meaning.parts(&lead[1..]));
+        }
         self.push(&parts);
+    }
+
+    /// Words after a subject: after the topic's name `her` is clear, after another one it needs the
+    /// name.
+    fn meant(&self, subject: &Subject, view: &[usize]) -> Vec<ClaimPart> {
+        if subject.is_topic {
+            vec![ClaimPart::Words(view.to_vec())]
+        } else {
+            self.meaning.parts(view)
+        }
     }
 
     /// A clause as one fact.
@@ -313,35 +305,6 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Items that say too much without what follows them (`the first woman` of `the first woman who
-    /// won`), each with the clause that does, if it is one.
-    fn restricted(&self, slot: &Slot, complement: &Complement) -> Vec<(View, View)> {
-        let superlative = |at: &usize| {
-            let lexeme = &self.lexemes()[*at];
-            let ends =
-                lexeme.tag == Tag::Word && lexeme.word.len() > 5 && lexeme.word.ends_with("est");
-            lexeme.is(RESTRICTING) || (ends && !lexeme.is(NO_SUPERLATIVES))
-        };
-        let mut found = Vec::new();
-        for item in slot.items.iter().filter(|item| item.iter().any(superlative)) {
-            let clause = complement
-                .clauses
-                .iter()
-                .find(|(about, _)| about.as_ref() == Some(item))
-                .map(|(_, clause)| clause.clone());
-            let tied = complement.slots.iter().any(|next| {
-                next.parent
-                    .is_some_and(|(parent, at)| parent == 0 && slot.items.get(at) == Some(item))
-            });
-            if let Some(clause) = clause {
-                found.push((item.clone(), clause));
-            } else if tied {
-                found.push((item.clone(), View::new()));
-            }
-        }
-        found
-    }
-
     fn objects(
         &mut self,
         subject: &Subject,
@@ -433,11 +396,18 @@ impl<'a> Emitter<'a> {
             if above.is_object() && objects {
                 // All objects have what follows the last of a short list.
                 let last = above.items.len().saturating_sub(1);
-                let all = item == last && above.items.len() <= 2 && above.examples.is_empty();
+                // `a prize in 1903 and a medal in 1904` has one for each.
+                let one_each = slots
+                    .iter()
+                    .any(|slot| slot.parent.is_some_and(|(of, at)| of == parent && at < last));
+                let all = item == last
+                    && above.items.len() <= 2
+                    && above.examples.is_empty()
+                    && !one_each;
                 let heads: Vec<View> = if all {
                     above.items.clone()
                 } else {
-                    above.examples.last().or(above.items.get(item)).cloned().into_iter().collect()
+                    above.item(item).cloned().into_iter().collect()
                 };
                 return heads
                     .iter()
@@ -450,8 +420,7 @@ impl<'a> Emitter<'a> {
             }
             let is_left_out = skips || (time && !objects);
             if !is_left_out {
-                let said =
-                    above.examples.last().or(above.items.get(item)).cloned().unwrap_or_default();
+                let said = above.item(item).cloned().unwrap_or_default();
                 chain.push(self.short(&said));
                 chain.push(above.preposition.clone());
             }

@@ -54,7 +54,9 @@ impl Emitter<'_> {
         let first = &self.lexemes()[view[0]];
         if first.tag == Tag::Relative {
             self.predicate(subject, &view[1..], &[]);
-        } else if first.tag == Tag::Verb {
+        } else if view.iter().map(|at| self.lexemes()[*at].tag).find(|tag| *tag != Tag::Adverb)
+            == Some(Tag::Verb)
+        {
             self.participle(subject, view);
         } else {
             let verbs = Verbs { parts: vec![ClaimPart::Text("is".to_owned())], is_copula: true };
@@ -66,31 +68,42 @@ impl Emitter<'_> {
     /// `born 1867 in Oslo`
     pub(super) fn life(&mut self, subject: &Subject, view: &[usize]) {
         let born = self.is(view[0], &["born", "b"]);
-        let rest: View =
-            view[1..].iter().copied().filter(|at| self.lexemes()[*at].tag != Tag::Mark).collect();
-        let complement = Reader::read(self.lexemes(), &rest);
-        let verb =
-            ClaimPart::Instead(if born { "was born" } else { "died" }.to_owned(), vec![view[0]]);
-        let verbs = Verbs { parts: vec![verb], is_copula: false };
-        for slot in &complement.slots {
-            for item in &slot.items {
-                if slot.is_object() {
-                    let day = self.lexemes()[item[0]].word.matches('-').count() > 1;
-                    let mut verbs = verbs.clone();
-                    verbs.parts.push(ClaimPart::Text(if day { "on" } else { "in" }.to_owned()));
-                    self.fact(subject, &verbs, &[item]);
-                } else {
+        let lexemes = self.lexemes();
+        let mut dated = false;
+        // `born Ada Roe; 3 May 1890`
+        for part in view[1..].split(|at| lexemes[*at].tag == Tag::Mark) {
+            let complement = Reader::read(lexemes, part);
+            for slot in &complement.slots {
+                for item in &slot.items {
+                    let is_name = born && item.iter().all(|at| lexemes[*at].tag == Tag::Name);
+                    let is_date = slot.is_object() && lexemes[item[0]].tag == Tag::Number;
+                    // `born 3 May 1890 - 4 June 1934`
+                    let text = if born && !(is_date && dated) { "was born" } else { "died" };
+                    dated |= is_date;
+                    let verb = ClaimPart::Instead(text.to_owned(), vec![view[0]]);
+                    let mut verbs = Verbs { parts: vec![verb], is_copula: false };
+                    if slot.is_object() && !is_name {
+                        let preposition = self.preposition_of(item[0]).to_owned();
+                        verbs.parts.push(ClaimPart::Text(preposition));
+                    }
                     self.fact(subject, &verbs, &[&slot.preposition, item]);
                 }
             }
+            self.extras(&complement);
         }
-        self.extras(&complement);
+    }
+
+    /// The preposition before a day, or before a year or a place.
+    fn preposition_of(&self, at: usize) -> &'static str {
+        let is_day = self.lexemes()[at].word.matches('-').count() > 1;
+        if is_day { "on" } else { "in" }
     }
 
     /// `(1867-1934)` after the topic's name.
     pub(super) fn years(&mut self, subject: &Subject, years: &[usize]) {
-        for (year, verb) in years.iter().zip(["was born in", "died in"]) {
-            let verbs = Verbs { parts: vec![ClaimPart::Text(verb.to_owned())], is_copula: false };
+        for (year, verb) in years.iter().zip(["was born", "died"]) {
+            let text = format!("{verb} {}", self.preposition_of(*year));
+            let verbs = Verbs { parts: vec![ClaimPart::Text(text)], is_copula: false };
             self.fact(subject, &verbs, &[&[*year]]);
         }
     }
@@ -104,18 +117,41 @@ impl Emitter<'_> {
         self.fact(subject, &verbs, &[year]);
     }
 
-    /// Any other bracket.
+    /// Any other bracket; one without a fact of its own is left to the claim of the whole sentence.
     pub(super) fn remark(&mut self, subject: &Subject, view: &[usize]) {
-        let verbs = Verbs { parts: vec![ClaimPart::Text("is".to_owned())], is_copula: true };
-        let starts = self.lexemes()[view[0]].has(&[Tag::Article]);
-        let called = view.len() <= 3 && view.iter().all(|at| self.lexemes()[*at].capital);
-        if starts {
-            self.fact(subject, &verbs, &[view]);
-        } else {
-            let text = if called { "is called" } else { "is described as" };
-            let verbs = Verbs { parts: vec![ClaimPart::Text(text.to_owned())], is_copula: true };
-            self.fact(subject, &verbs, &[view]);
+        let lexemes = self.lexemes();
+        let spelt: String = match view {
+            [one] => self.letters[lexemes[*one].start..lexemes[*one].end].iter().collect(),
+            _ => String::new(),
+        };
+        let is_acronym = spelt.chars().count() > 1 && spelt.chars().all(char::is_uppercase);
+        let is_noun = view.iter().all(|at| lexemes[*at].tag == Tag::Word && !lexemes[*at].capital);
+        let is =
+            |text: &str| Verbs { parts: vec![ClaimPart::Text(text.to_owned())], is_copula: true };
+        let verb = view.iter().find(|at| lexemes[**at].tag != Tag::Adverb);
+        if lexemes[view[0]].has(&[Tag::Article]) {
+            self.fact(subject, &is("is"), &[view]);
+        } else if verb.is_some_and(|at| lexemes[*at].is(&["known", "nicknamed", "called"])) {
+            self.participle(subject, view);
+        } else if is_acronym {
+            self.fact(subject, &is("is called"), &[view]);
+        } else if is_noun && subject.is_topic {
+            let article = article(&lexemes[view[0]].word);
+            self.fact(subject, &is(&format!("is {article}")), &[view]);
+        } else if is_noun {
+            self.fact(subject, &is("is described as"), &[view]);
         }
+    }
+
+    /// `(née Smith)` after the topic's name.
+    pub(super) fn birth_name(&mut self, subject: &Subject, view: &[usize]) {
+        let verb = ClaimPart::Instead("was born".to_owned(), vec![view[0]]);
+        self.fact(subject, &Verbs { parts: vec![verb], is_copula: false }, &[&view[1..]]);
+    }
+
+    /// What needs no fact: an address, what tells the topic from others.
+    pub(super) fn pass_over(&mut self, view: &[usize]) {
+        self.covered.extend(view);
     }
 
     /// `the television series Ghost`: Ghost is a television series.

@@ -10,6 +10,8 @@ pub(super) enum Tag {
     Owner,
     /// A pronoun that can be a subject.
     Pronoun,
+    /// A pronoun that is an object: `him`, `her` where it owns nothing.
+    Object,
     /// `who`, `which`, `where`.
     Relative,
     /// `and`.

@@ -37,6 +37,9 @@ impl Reader<'_> {
         if joined && self.ends_between(&item) {
             return;
         }
+        if !joined && self.goes_on(&item) {
+            return;
+        }
         let slot = &self.found.slots[last];
         if !joined || slot.items.is_empty() {
             self.found.slots[last].items.push(item);
@@ -46,7 +49,9 @@ impl Reader<'_> {
         let place = (0..=last).rev().find(|place| {
             let slot = &self.found.slots[*place];
             slot.items.last().is_some_and(|before| {
-                shape(before, self.lexemes) == own
+                // `gold in 1990, silver in 1992`
+                let is_number = |item: &View| lexemes[item[0]].tag == Tag::Number;
+                (is_number(before) == is_number(&item) && shape(before, self.lexemes) == own)
                     || self
                         .inner(before)
                         .is_some_and(|at| shape(&before[at..], self.lexemes) == own)
@@ -67,6 +72,18 @@ impl Reader<'_> {
             None => item,
         };
         self.found.slots[place].items.push(item);
+    }
+
+    /// Adds a second object to the first: `gave Bo a book`, `called Bo a genius`.
+    fn goes_on(&mut self, item: &[usize]) -> bool {
+        let lexemes = self.lexemes;
+        let quoted = |view: &[usize]| view.iter().any(|at| lexemes[*at].quoted());
+        let slot = self.found.slots.last_mut().filter(|slot| slot.is_object());
+        let Some(slot) = slot.filter(|slot| slot.examples.is_empty() && !quoted(item)) else {
+            return false;
+        };
+        let before = slot.items.last_mut().filter(|before| !quoted(before));
+        before.map(|before| before.extend(item)).is_some()
     }
 
     /// Adds the second end of what lies between two: `between 1990 and 1995` is one time.

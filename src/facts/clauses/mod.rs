@@ -13,6 +13,8 @@ mod past;
 mod phrase;
 mod predicate;
 mod reading;
+mod report;
+mod restriction;
 mod sentence;
 mod subject;
 mod tag;

@@ -14,7 +14,7 @@ pub(super) struct Slot {
     pub(super) items: Vec<View>,
     /// Examples of the last item: `such as A and B`.
     pub(super) examples: Vec<View>,
-    /// The slot and the item that it follows.
+    /// The slot and the item, or the example after them, that it follows.
     pub(super) parent: Option<(usize, usize)>,
 }
 
@@ -88,6 +88,11 @@ impl Slot {
         !self.preposition.is_empty() && self.items.iter().any(is_number)
     }
 
+    /// An item, or an example after them.
+    pub(super) fn item(&self, at: usize) -> Option<&View> {
+        self.items.iter().chain(&self.examples).nth(at)
+    }
+
     pub(super) fn is_object(&self) -> bool {
         self.preposition.is_empty()
     }
@@ -114,7 +119,7 @@ pub(super) fn is_work(kind: &[usize], lexemes: &[Lexeme]) -> bool {
 /// A phrase without articles, owners and numbers at its beginning.
 pub(super) fn bare(item: &[usize], lexemes: &[Lexeme]) -> View {
     let skip = item.iter().take_while(|at| {
-        lexemes[**at].has(&[Tag::Article, Tag::Owner, Tag::Adverb])
+        lexemes[**at].has(&[Tag::Article, Tag::Owner, Tag::Object, Tag::Adverb])
             || (lexemes[**at].tag == Tag::Number && lexemes[**at].word.len() < 4)
     });
     let skip = skip.count();

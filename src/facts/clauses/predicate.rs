@@ -125,7 +125,8 @@ impl<'a> Reader<'a> {
             return false;
         };
         let is_name = name.iter().any(|at| self.lexemes[*at].tag == Tag::Name);
-        let end = self.end_of_clause(self.at);
+        let next = self.next_apposed(&name);
+        let end = next.unwrap_or_else(|| self.end_of_clause(self.at));
         // In a list of names with articles, another one follows: `the Sun, the Moon and Mars`.
         let rest = &self.view[self.at..end];
         let goes_on = rest.iter().any(|at| self.lexemes[*at].tag == Tag::And)
@@ -136,6 +137,22 @@ impl<'a> Reader<'a> {
         self.found.appositions.push((tail_name(&name, self.lexemes), rest.to_vec()));
         self.at = end;
         true
+    }
+
+    /// Where an apposition ends before the next name of a list: `Bo, a poet, and Cy, a painter`,
+    /// `the son of Bo, a poet, and Cy`.
+    fn next_apposed(&self, name: &[usize]) -> Option<usize> {
+        let is = |at: usize, tag: Tag| self.tag(at) == Some(tag);
+        let is_article = |at: usize| self.lexeme(at).is_some_and(|one| one.is(&["a", "an"]));
+        let of_name = is_article(self.at)
+            && (name.iter().any(|at| self.lexemes[*at].is(&["of"]))
+                || name.iter().all(|at| self.lexemes[*at].tag == Tag::Name));
+        let end = (self.at..self.view.len()).find(|at| is(*at, Tag::Comma) || is(*at, Tag::And))?;
+        let joins = is(end, Tag::Comma) && is(end + 1, Tag::And);
+        let from = end + 1 + usize::from(joins);
+        let names = (from..self.view.len()).take_while(|at| is(*at, Tag::Name)).count();
+        let apposed = is(from + names, Tag::Comma) && is_article(from + names + 1);
+        (names > 0 && is(end, Tag::Comma) && (apposed || joins && of_name)).then_some(end)
     }
 
     pub(super) fn last_item(&self) -> Option<View> {
@@ -187,9 +204,20 @@ impl<'a> Reader<'a> {
         let slot = &self.found.slots[last];
         // `in Oslo and on Mars` stand beside each other.
         if start > 0 && self.tag(start - 1) == Some(Tag::And) && !slot.is_object() {
-            return slot.parent;
+            // `in Oslo in 1920 and in Rome in 1930`
+            let is_time = self.tag(self.at) == Some(Tag::Number);
+            let beside = |slot: &&Slot| !slot.is_object() && slot.is_time(self.lexemes) == is_time;
+            return self.found.slots.iter().rev().find(beside).unwrap_or(slot).parent;
         }
-        Some((last, slot.items.len().saturating_sub(1)))
+        // `a prize in 1903 and a medal in 1904`: the list may have gone on before the last slot.
+        let follows = start.checked_sub(1).map(|at| self.view[at]);
+        let ends_here = |slot: &Slot| {
+            let item = slot.examples.last().or(slot.items.last());
+            item.is_some_and(|item| item.last().copied() == follows)
+        };
+        let last = self.found.slots.iter().rposition(ends_here).unwrap_or(last);
+        let slot = &self.found.slots[last];
+        Some((last, (slot.items.len() + slot.examples.len()).saturating_sub(1)))
     }
 
     /// Whether a word after the `to` at a place is a verb, and no noun: `commitment to excellence`.
@@ -288,7 +316,12 @@ impl<'a> Reader<'a> {
             let goes_on = !parts
                 && match lexeme.tag {
                     _ if lexeme.quoted() => true,
-                    Tag::Article | Tag::Owner | Tag::Pronoun => self.at == start || self.is_glued(),
+                    // `gave her a medal`
+                    Tag::Article | Tag::Owner | Tag::Pronoun | Tag::Object => {
+                        self.at == start
+                            || self.is_glued()
+                            || self.tag(self.at - 1) == Some(Tag::Object)
+                    }
                     Tag::Gerund => self.at == start || self.is_glued(),
                     Tag::Preposition => {
                         self.at > start

@@ -23,9 +23,11 @@ pub(super) fn lexemes(letters: &[char], from: usize, said: &[Token], to: usize) 
             continue;
         }
         // `award-winning` is one word, `1936-present` two.
-        let joined = found
-            .last_mut()
-            .filter(|before| token.joined && !before.word.is_empty() && !is_measure(&before.word));
+        // So is `Node.js`.
+        let is_dotted = start == last + 1 && letters[last] == '.' && last > from;
+        let joined = found.last_mut().filter(|before| {
+            (token.joined || is_dotted) && !before.word.is_empty() && !is_measure(&before.word)
+        });
         if let Some(before) = joined {
             before.word = format!("{}-{}", before.word, token.word);
             (before.end, before.possessive) = (end, token.possessive);
@@ -33,6 +35,10 @@ pub(super) fn lexemes(letters: &[char], from: usize, said: &[Token], to: usize) 
             continue;
         }
         marks(letters, (last, start), &mut quotation, &mut found);
+        // `Smith, Jr.` is one name.
+        if token.capital && token.is_one_of(&["jr", "sr", "esq", "phd", "md"]) {
+            found.pop_if(|last| last.tag == Tag::Comma);
+        }
         found.push(Lexeme {
             tag: if token.article { Tag::Article } else { Tag::Word },
             word: token.word.clone(),

@@ -2,6 +2,7 @@
 
 use crate::facts::{
     subject::{Pronouns, is_expletive, leads},
+    time_label::is_time,
     token::Token,
     topic::Topic,
 };
@@ -11,58 +12,64 @@ use super::{
     lexeme::{Lexeme, Tag},
     phrase::{View, named, trimmed},
     reading::lexemes,
+    report::{is_plain, report},
     subject::{Meaning, Subject},
 };
 
 /// Maximum words of a sentence that is split; longer ones are lists or no language.
 const LONGEST: usize = 150;
 
-/// Maximum words and marks of who reports something.
-const LONGEST_REPORT: usize = 12;
-/// Words of reports.
-const REPORTS: &[&str] = &[
-    "say",
-    "said",
-    "says",
-    "claim",
-    "claimed",
-    "claims",
-    "believed",
-    "rumored",
-    "rumoured",
-    "alleged",
-    "allegedly",
-    "reportedly",
-    "supposedly",
+/// Forms of the past that are no participles.
+const FINITE: &[&str] = &[
+    "died", "became", "went", "came", "began", "wrote", "took", "sang", "gave", "grew", "fell",
+    "rose", "drew", "flew", "knew", "ran", "spoke", "chose", "broke", "drove", "ate", "appeared",
+    "arrived", "remained", "resided",
 ];
-/// Words that deny what is reported: not each part of it is denied.
-const DENIALS: &[&str] = &[
-    "untrue",
-    "false",
-    "unlikely",
-    "impossible",
-    "doubtful",
-    "no",
-    "nobody",
-    "nothing",
-    "none",
-    "few",
-    "denied",
-    "denies",
-    "deny",
-    "doubted",
-    "disputed",
-    "refuted",
-    "disproved",
-    "debunked",
-    "myth",
-    "misconception",
-    "lie",
-    "falsehood",
-    "hoax",
+
+/// Verbs whose passive has an object: `made a peer`.
+const OF_TWO_OBJECTS: &[&str] = &[
+    "made",
+    "awarded",
+    "given",
+    "named",
+    "elected",
+    "called",
+    "appointed",
+    "offered",
+    "granted",
+    "paid",
+    "taught",
+    "considered",
+    "voted",
+    "crowned",
+    "declared",
+    "titled",
+    "nicknamed",
+    "born",
+    "dubbed",
+    "deemed",
+    "known",
+    "entitled",
+    "ranked",
+    "aged",
+    "rated",
+    "sold",
+    "priced",
+    "asked",
 ];
-/// Words of conditions and of alternatives.
-const OPEN: &[&str] = &["if", "unless", "neither", "either", "would", "might", "whether", "nor"];
+
+/// Adverbs that link a sentence to the one before.
+const LINKING: &[&str] = &[
+    "however",
+    "therefore",
+    "moreover",
+    "furthermore",
+    "though",
+    "nevertheless",
+    "consequently",
+    "thus",
+    "indeed",
+];
 
 /// A sentence, or a part of one.
 pub(super) struct Stretch<'a> {
@@ -93,73 +100,9 @@ impl Stretch<'_> {
         }
         let meaning = Meaning { about, pronouns, tokens: words, lexemes: &lexemes };
         let mut splitter = Splitter { meaning, emitter: Emitter::new(meaning, letters, report) };
-        let view: View = (report..lexemes.len()).collect();
+        let view = splitter.without_parentheses((report..lexemes.len()).collect());
         splitter.clause(&view, None).then(|| splitter.emitter.drafts())
     }
-}
-
-/// How many words and marks say who reports the rest: `According to Bo,`, `It is said that`. They
-/// come back before each fact.
-fn report(lexemes: &[Lexeme], is_expletive: bool) -> usize {
-    let first = |tag: Tag, word: &str| {
-        let end = lexemes.len().min(LONGEST_REPORT);
-        lexemes[..end].iter().position(|one| one.tag == tag && (word.is_empty() || one.is(&[word])))
-    };
-    let according = lexemes.len() > 1 && lexemes[0].is(&["according"]) && lexemes[1].tag == Tag::To;
-    if according {
-        return first(Tag::Comma, "").map_or(0, |comma| comma + 1);
-    }
-    let Some(that) = first(Tag::Relative, "that") else { return 0 };
-    let said = &lexemes[..that];
-    let says = said.last().is_some_and(|last| last.tag == Tag::Verb)
-        || reports(said)
-        || (is_expletive && said.get(1).is_some_and(|second| second.tag == Tag::Be));
-    // A denial is of the whole: not both are said.
-    let denies =
-        said.iter().any(|one| one.has(&[Tag::Not, Tag::Comma, Tag::Link]) || one.is(DENIALS));
-    if says && !denies { that + 1 } else { 0 }
-}
-
-/// Whether words end with the verb of a report, and not with the noun `claim`.
-fn reports(said: &[Lexeme]) -> bool {
-    let Some((last, before)) = said.split_last().filter(|(last, _)| last.is(REPORTS)) else {
-        return false;
-    };
-    let verb_follows = before.last().is_some_and(|before| match before.tag {
-        Tag::Name => !before.possessive,
-        Tag::Word => last.is(&["claim"]) && before.word.ends_with('s'),
-        // `some claim that`, but `the claim that`
-        _ => before.tag == Tag::Pronoun || before.is(&["some", "many", "several"]),
-    });
-    !last.is(&["claim", "claims"]) || verb_follows
-}
-
-/// Whether `that` at a place links a clause with a subject of its own: `evidence that she sang`.
-/// What comes before may deny or doubt that clause. A relative `that` has its verb next.
-fn links_clause(lexemes: &[Lexeme], at: usize) -> bool {
-    let tag = |at: usize| lexemes.get(at).map(|lexeme| lexeme.tag);
-    let is_that = tag(at) == Some(Tag::Relative) && lexemes[at].is(&["that"]);
-    // After a relative pronoun a noun is read as a verb: `evidence that women were there`.
-    let is_noun =
-        || tag(at + 1) == Some(Tag::Verb) && matches!(tag(at + 2), Some(Tag::Be | Tag::Auxiliary));
-    let subject = matches!(tag(at + 1), Some(Tag::Pronoun | Tag::Owner | Tag::Name | Tag::Article));
-    is_that && (subject || is_noun())
-}
-
-/// Whether a sentence states what it says: no report, no condition.
-fn is_plain(lexemes: &[Lexeme]) -> bool {
-    // `thought that`, `according to`, `rather than`, `not in Oslo but in Bergen`
-    let tied = lexemes.windows(2).any(|pair| {
-        (pair[0].tag == Tag::Verb && pair[1].tag == Tag::Relative && pair[1].is(&["that"]))
-            || (pair[0].is(&["according"]) && pair[1].tag == Tag::To)
-            || (pair[0].is(&["rather", "other"]) && pair[1].is(&["than"]))
-            || (pair[0].is(&["but"])
-                && pair[0].tag == Tag::Link
-                && pair[1].has(&[Tag::Preposition, Tag::Article, Tag::Word])
-                && lexemes.iter().any(|lexeme| lexeme.tag == Tag::Not))
-    });
-    let linked = (0..lexemes.len()).any(|at| links_clause(lexemes, at));
-    !tied && !linked && !lexemes.iter().any(|lexeme| lexeme.is(REPORTS) || lexeme.is(OPEN))
 }
 
 /// A sentence on its way to facts.
@@ -175,6 +118,23 @@ impl<'a> Splitter<'a> {
 
     pub(super) fn tag(&self, view: &[usize], at: usize) -> Option<Tag> {
         view.get(at).map(|place| self.meaning.lexemes[*place].tag)
+    }
+
+    /// A view without adverbs between commas that only link sentences: `was, however, born`.
+    fn without_parentheses(&mut self, view: View) -> View {
+        let is_link = |at: usize| {
+            let is = |at: usize, tag: Tag| self.tag(&view, at) == Some(tag);
+            let is_adverb = view.get(at + 1).is_some_and(|one| self.lexeme(*one).is(LINKING));
+            // `Bo sang, however, she danced`
+            let goes_on = !matches!(
+                self.tag(&view, at + 3),
+                Some(Tag::Pronoun | Tag::Name | Tag::Article | Tag::Owner) | None
+            );
+            is(at, Tag::Comma) && is_adverb && is(at + 2, Tag::Comma) && goes_on
+        };
+        let Some(at) = (1..view.len()).find(|at| is_link(*at)) else { return view };
+        self.emitter.pass_over(&view[at..at + 3]);
+        [&view[..at], &view[at + 3..]].concat()
     }
 
     /// Splits a clause with brackets; whether it has a verb.
@@ -199,76 +159,16 @@ impl<'a> Splitter<'a> {
         done
     }
 
-    /// The clauses that stand side by side, each with a subject of its own.
-    fn coordinated(&self, view: &[usize]) -> Vec<View> {
-        let mut found = Vec::new();
-        let mut from = 0;
-        for at in 1..view.len() {
-            let links = match self.tag(view, at) {
-                Some(Tag::Mark) => self.subject_then_verb(view, at + 1, false),
-                Some(Tag::And) => {
-                    self.subject_then_verb(view, at + 1, self.tag(view, at - 1) != Some(Tag::Comma))
-                }
-                Some(Tag::Link) => {
-                    self.lexeme(view[at]).is(&["but", "so", "while", "whereas", "although"])
-                        && self.subject_then_verb(view, at + 1, false)
-                }
-                Some(Tag::Comma) => {
-                    self.tag(view, at + 1) == Some(Tag::Pronoun)
-                        && at > from + 3
-                        && self.has_verb(&view[from..at])
-                        && self.leading(&view[from..]).is_none()
-                }
-                _ => false,
-            };
-            if links && self.has_verb(&view[from..at]) {
-                found.push(trimmed(&view[from..at], self.meaning.lexemes));
-                from = at + 1;
-            }
-        }
-        found.push(trimmed(&view[from..], self.meaning.lexemes));
-        found.retain(|part| !part.is_empty());
-        found
-    }
-
-    fn has_verb(&self, view: &[usize]) -> bool {
+    pub(super) fn has_verb(&self, view: &[usize]) -> bool {
         view.iter().any(|at| self.lexeme(*at).has(&[Tag::Verb, Tag::Be, Tag::Auxiliary]))
     }
 
-    /// Whether a subject with its verb begins here; only a pronoun where `only_pronoun`.
-    fn subject_then_verb(&self, view: &[usize], from: usize, only_pronoun: bool) -> bool {
-        let Some(first) = view.get(from).map(|at| self.lexeme(*at)) else { return false };
-        let is_subject = first.has(&[Tag::Pronoun, Tag::Owner, Tag::Article, Tag::Name]);
-        let verb = (from + 1..view.len().min(from + 8)).find(|at| {
-            self.tag(view, *at)
-                .is_some_and(|tag| matches!(tag, Tag::Be | Tag::Auxiliary | Tag::Verb))
-        });
-        let Some(verb) = verb else { return false };
-        let between = &view[from..verb];
-        let plain = between.iter().all(|at| {
-            self.lexeme(*at).has(&[
-                Tag::Pronoun,
-                Tag::Owner,
-                Tag::Article,
-                Tag::Name,
-                Tag::Word,
-                Tag::Adverb,
-                Tag::Number,
-                Tag::Gerund,
-            ]) || self.lexeme(*at).is(&["of"])
-        });
-        let strong = first.tag == Tag::Pronoun
-            || self.tag(view, verb).is_some_and(|tag| tag != Tag::Verb)
-            || first.tag == Tag::Owner;
-        // Without a comma, `and` joins phrases unless a verb follows at once: `and her mother was`.
-        let short =
-            first.tag == Tag::Owner && verb <= from + 3 && self.tag(view, verb) != Some(Tag::Verb);
-        is_subject && plain && strong && (!only_pronoun || first.tag == Tag::Pronoun || short)
-    }
-
     /// Where what leads to the subject ends: the place of the subject.
-    fn leading(&self, view: &[usize]) -> Option<usize> {
+    pub(super) fn leading(&self, view: &[usize]) -> Option<usize> {
         let first = self.lexeme(*view.first()?);
+        if let Some(label) = self.time_label(view) {
+            return Some(label);
+        }
         let begins = leads(&first.word)
             || first.has(&[Tag::Adverb, Tag::Gerund, Tag::Preposition, Tag::Link])
             || (first.tag == Tag::Verb)
@@ -279,10 +179,16 @@ impl<'a> Splitter<'a> {
         }
         let comma = (1..view.len()).find(|at| {
             self.tag(view, *at) == Some(Tag::Comma)
-                && (self.subject_then_verb_anywhere(view, at + 1))
+                && (self.subject_then_verb_anywhere(view, at + 1)
+                    // `In 1920, the king gave her a medal`
+                    || first.tag == Tag::Preposition
+                        && !self.has_verb(&view[..*at])
+                        && self.plain_subject(view, at + 1).is_some())
         });
         // `In 2013 he transferred`
-        let pronoun = (1..view.len().min(8)).find(|at| {
+        let from = if first.tag == Tag::Preposition { 2 } else { 1 };
+        // `After she left, she died` has its subject after the comma.
+        let pronoun = (from..view.len().min(8)).find(|at| {
             self.lexeme(view[*at]).tag == Tag::Pronoun
                 && self.meaning.is_topic(&view[*at..at + 1])
                 && first.has(&[Tag::Preposition, Tag::Adverb])
@@ -291,6 +197,22 @@ impl<'a> Splitter<'a> {
             (Some(comma), Some(pronoun)) => Some(comma.min(pronoun)),
             (comma, pronoun) => comma.or(pronoun),
         }
+    }
+
+    /// Where a sentence goes on after the time that labels it: `1950: She died`.
+    fn time_label(&self, view: &[usize]) -> Option<usize> {
+        let labels = |mark: &usize| {
+            let last = view[..*mark].last().map(|at| self.lexeme(*at).token);
+            view[0] == 0
+                && self.tag(view, *mark) == Some(Tag::Mark)
+                && last.is_some_and(|last| is_time(&self.meaning.tokens[..=last]))
+        };
+        // `2001: A Space Odyssey` is a name.
+        let name: Vec<char> = self.meaning.about.name().chars().collect();
+        let start = self.lexeme(*view.first()?).start;
+        let is_name = !name.is_empty() && self.emitter.letters[start..].starts_with(&name);
+        let mark = (1..view.len().saturating_sub(1)).rfind(labels).filter(|_| !is_name)?;
+        Some(mark + 1)
     }
 
     fn subject_then_verb_anywhere(&self, view: &[usize], from: usize) -> bool {
@@ -399,6 +321,13 @@ impl<'a> Splitter<'a> {
                     self.unsplit(subject, view);
                 }
             }
+            // `was born in Oslo, died in 1934`: no participle of the place.
+            _ if self.is_finite(view) => {
+                for predicate in self.predicates(view) {
+                    let clauses = self.emitter.predicate(subject, &predicate, &[]);
+                    self.subclauses(subject, clauses);
+                }
+            }
             _ => {
                 for predicate in self.predicates(view) {
                     let clauses = self.emitter.participle(&of, &predicate);
@@ -406,6 +335,21 @@ impl<'a> Splitter<'a> {
                 }
             }
         }
+    }
+
+    /// Whether a clause without a subject begins with a verb that is no participle: `and currently
+    /// resides in Oslo`, `and made her debut`.
+    fn is_finite(&self, view: &[usize]) -> bool {
+        let adverbs = view.iter().take_while(|at| self.lexeme(**at).tag == Tag::Adverb).count();
+        let Some(verb) = view.get(adverbs).map(|at| self.lexeme(*at)) else { return false };
+        let is_present = verb.word.ends_with('s') && !verb.word.ends_with("ss");
+        let takes = match self.tag(view, adverbs + 1) {
+            Some(Tag::Owner) => true,
+            Some(Tag::Article | Tag::Number) => !verb.is(OF_TWO_OBJECTS),
+            _ => false,
+        };
+        verb.tag == Tag::Verb && (verb.is(FINITE) || is_present || takes)
+            || verb.has(&[Tag::Auxiliary])
     }
 
     /// A clause as one fact. Words without a verb state none, and are left to the claim of the
@@ -440,6 +384,14 @@ impl<'a> Splitter<'a> {
         match comma {
             Some(comma) if comma > 0 => {
                 let about = trimmed(&head[comma + 1..], self.meaning.lexemes);
+                // `A poet, she was born in Oslo`, but `The album, Quill, was released`
+                let closes = self.tag(head, head.len() - 1) == Some(Tag::Comma);
+                if !closes
+                    && self.meaning.is_topic(&about)
+                    && !self.meaning.is_topic(&head[..comma])
+                {
+                    return (about, Some(head[..comma].to_vec()));
+                }
                 // `Bo, Cy and Di sang` has three subjects, and no description of the first.
                 let listed = about.iter().any(|at| self.lexeme(*at).tag == Tag::And)
                     && !self.meaning.is_topic(&head[..comma]);
@@ -458,7 +410,11 @@ impl<'a> Splitter<'a> {
         // A relative clause between commas belongs to the subject.
         if let Some(comma) =
             (1..view.len().min(12)).find(|at| self.tag(view, *at) == Some(Tag::Comma))
-            && matches!(self.tag(view, comma + 1), Some(Tag::Relative | Tag::Verb | Tag::Article))
+            && matches!(
+                (self.tag(view, comma + 1), self.tag(view, comma + 2)),
+                (Some(Tag::Relative | Tag::Verb | Tag::Article), _)
+                    | (Some(Tag::Adverb), Some(Tag::Verb))
+            )
             && !self.has_verb(&view[..comma])
             && let Some(close) = (comma + 2..view.len()).find(|at| {
                 self.tag(view, *at) == Some(Tag::Comma)

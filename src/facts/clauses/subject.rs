@@ -1,6 +1,11 @@
 //! Parts of a claim's text, and its subject.
 
-use crate::facts::{subject::Pronouns, token::Token, topic::Topic, unicode::shown};
+use crate::facts::{
+    subject::{Pronouns, can_be_meant},
+    token::Token,
+    topic::Topic,
+    unicode::shown,
+};
 
 use super::{
     lexeme::{Lexeme, Tag},
@@ -70,6 +75,9 @@ impl Meaning<'_> {
         if words.len() == 1 && lexeme.tag == Tag::Pronoun {
             return stands.is_some();
         }
+        if words.len() == 1 && self.is_object(lexeme) {
+            return true;
+        }
         let skips = usize::from(lexeme.tag == Tag::Article);
         let rest = &words[skips..];
         rest.first().is_some_and(|at| {
@@ -93,13 +101,15 @@ impl Meaning<'_> {
             let owner = (lexeme.tag == Tag::Owner && self.stands(&lexeme.word).is_some())
                 .then_some(1)
                 .or_else(|| self.owner_named(&view[index..]));
-            match owner {
+            let object = (owner.is_none() && self.is_object(lexeme)).then_some(1);
+            match owner.or(object) {
                 Some(length) => {
                     if !run.is_empty() {
                         parts.push(ClaimPart::Words(std::mem::take(&mut run)));
                     }
                     let words = view[index..index + length].to_vec();
-                    parts.push(ClaimPart::Instead(format!("{}'s", self.about.name()), words));
+                    let ending = if owner.is_some() { "'s" } else { "" };
+                    parts.push(ClaimPart::Instead(format!("{}{ending}", self.about.name()), words));
                     index += length;
                 }
                 None => {
@@ -112,6 +122,14 @@ impl Meaning<'_> {
             parts.push(ClaimPart::Words(run));
         }
         parts
+    }
+
+    /// Whether a word is an object that stands for the topic.
+    fn is_object(&self, lexeme: &Lexeme) -> bool {
+        lexeme.tag == Tag::Object
+            && self.about.is_known()
+            && self.pronouns.stands_as_object(&lexeme.word)
+            && can_be_meant(&self.tokens[..lexeme.token], self.about)
     }
 
     /// How many words name the topic as an owner: `Curie's` field.
@@ -141,7 +159,13 @@ pub(super) fn written(
         match part {
             ClaimPart::Words(view) => {
                 for (start, end) in runs(view, lexemes, letters) {
-                    let text: String = letters[start..end].iter().collect();
+                    let mut text: String = letters[start..end].iter().collect();
+                    // What began the sentence, and is no name, has its capital from there.
+                    let first = &lexemes[view[0]];
+                    let is_small = first.has(&[Tag::Article, Tag::Verb, Tag::Word]) && view[0] == 0;
+                    if is_small && !texts.is_empty() && start == first.start {
+                        text = text[..1].to_lowercase() + &text[1..];
+                    }
                     // A comma before a closing mark is the sentence's, and not quoted.
                     texts.push(text.replace(",\"", "\"").replace(",\u{201d}", "\u{201d}"));
                     ranges.push((start, end));
@@ -173,6 +197,11 @@ fn runs(view: &[usize], lexemes: &[Lexeme], letters: &[char]) -> Vec<(usize, usi
 
 /// A range with the quotation marks that belong to it.
 fn with_quotes((mut start, mut end): (usize, usize), letters: &[char]) -> (usize, usize) {
+    // The sign of an amount belongs to it: `$3.5 million`.
+    let signs = ['$', '\u{20ac}', '\u{a3}', '\u{a5}'];
+    if start > 0 && letters[start].is_ascii_digit() && signs.contains(&letters[start - 1]) {
+        start -= 1;
+    }
     let is_quote = |c: &char| matches!(c, '"' | '\u{201c}' | '\u{201d}');
     let count = letters[start..end].iter().filter(|c| is_quote(c)).count();
     let before = start > 0 && is_quote(&letters[start - 1]);

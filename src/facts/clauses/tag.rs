@@ -2,13 +2,14 @@
 
 use crate::facts::{
     number::is_measure,
+    object::is_object,
     preposition::PREPOSITIONS,
     verb::{is_copula, is_verb},
 };
 
 use super::{
     lexeme::{Lexeme, Tag},
-    phrase::is_adjective,
+    phrase::{is_adjective, is_demonym},
 };
 
 const ARTICLES: &[&str] = &[
@@ -16,6 +17,7 @@ const ARTICLES: &[&str] = &[
     "numerous", "multiple", "other", "few", "certain", "these", "those",
 ];
 const OWNERS: &[&str] = &["her", "his", "its", "their", "my", "our", "your"];
+const OBJECTS: &[&str] = &["him", "them", "me", "us"];
 const SUBJECTS: &[&str] = &["she", "he", "it", "they", "i", "we", "you"];
 const RELATIVES: &[&str] = &["who", "which", "whom", "whose", "where"];
 const LINKS: &[&str] = &[
@@ -165,18 +167,14 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
     let first = index == 0 || all[index - 1].has(&[Tag::Mark]);
     // Only the first word of a sentence has a capital whatever it is.
     if lexeme.capital && !first {
-        return if lexeme.tag == Tag::Article {
-            Tag::Article
-        } else if is_measure(word) {
-            Tag::Number
-        } else if word == "i" {
-            Tag::Pronoun
-        } else {
-            Tag::Name
-        };
+        return capital_tag(all, index);
+    }
+    if is_small_name(all, index) {
+        return Tag::Name;
     }
     match word {
-        "and" if is_in_name(all, index) => Tag::Name,
+        // `Symphony no. 5`
+        "no" if all.get(index + 1).is_some_and(|next| is_measure(&next.word)) => Tag::Word,
         "and" => Tag::And,
         "or" => Tag::Or,
         "to" => Tag::To,
@@ -192,6 +190,8 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         "as" if all.get(index + 1).is_some_and(|next| next.word == "well") => Tag::And,
         "well" if index > 0 && all[index - 1].word == "as" => Tag::And,
         _ if lexeme.tag == Tag::Article || ARTICLES.contains(&word) => Tag::Article,
+        "her" if is_her_object(all, index) => Tag::Object,
+        _ if OBJECTS.contains(&word) => Tag::Object,
         _ if OWNERS.contains(&word) => Tag::Owner,
         _ if SUBJECTS.contains(&word) => Tag::Pronoun,
         _ if RELATIVES.contains(&word) => Tag::Relative,
@@ -206,13 +206,49 @@ pub(super) fn tag(all: &[Lexeme], index: usize) -> Tag {
         }
         _ if word.contains('-') => compound(all, index),
         _ if PREPOSITIONS.contains(&word) || word == "of" => Tag::Preposition,
-        _ if ADVERBS.contains(&word) => Tag::Adverb,
+        _ if ADVERBS.contains(&word) || matches!(word, "eg" | "ie") => Tag::Adverb,
         _ if word.ends_with("ly") && word.len() > 4 && !NOT_ADVERBS.contains(&word) => Tag::Adverb,
         _ if word.ends_with("ing") && word.len() > 4 && !NOT_GERUNDS.contains(&word) => {
             gerund(all, index)
         }
         _ => verb_or_word(all, index),
     }
+}
+
+/// Part of speech of a word with a capital inside a sentence.
+fn capital_tag(all: &[Lexeme], index: usize) -> Tag {
+    match all[index].word.as_str() {
+        _ if all[index].tag == Tag::Article => Tag::Article,
+        // `the 3rd century B.C.`
+        "bc" | "bce" | "ce" | "ad" if follows_century(all, index) => Tag::Word,
+        word if is_measure(word) => Tag::Number,
+        "i" => Tag::Pronoun,
+        _ => Tag::Name,
+    }
+}
+
+/// Whether a small word is inside a name: `Copa do Brasil`, `Roe v. Wade`.
+fn is_small_name(all: &[Lexeme], index: usize) -> bool {
+    let follows = index > 0 && all[index - 1].tag == Tag::Name;
+    match all[index].word.as_str() {
+        "and" => is_in_name(all, index),
+        "do" | "dos" | "das" => follows && all.get(index + 1).is_some_and(|next| next.capital),
+        "v" | "vs" => follows,
+        _ => false,
+    }
+}
+
+/// Whether a number or a century stands before a place.
+fn follows_century(all: &[Lexeme], index: usize) -> bool {
+    let before = &all[index - 1];
+    before.tag == Tag::Number || before.is(&["century", "centuries", "millennium"])
+}
+
+/// Whether `her` owns nothing: `defeated her`.
+fn is_her_object(all: &[Lexeme], index: usize) -> bool {
+    let word = |at: usize| all.get(at).map_or("", |lexeme| lexeme.word.as_str());
+    let before = index.checked_sub(1).map_or("", word);
+    index > 0 && is_object(before, word(index + 1), word(index + 2))
 }
 
 /// `well-known` after `is` is a participle; any other compound is an adjective or a noun.
@@ -377,11 +413,16 @@ fn verb_or_word(all: &[Lexeme], index: usize) -> Tag {
         return Tag::Word;
     }
     if NOUNS_TOO.contains(&word) {
+        // `TV shows`
+        if index > 0 && all[index - 1].is(&["tv", "radio", "television", "stage", "bbc"]) {
+            return Tag::Word;
+        }
         let is_owner = next.is_some_and(|next| next.has(&[Tag::Preposition]));
         let participle = matches!(word, "born" | "set" | "found" | "shot" | "felt");
         return if after_subject
             || (participle && before != Some(Tag::Article))
             || is_owner && word == "left"
+            || next.is_some_and(|next| next.is(&["him", "her", "them"]))
         {
             Tag::Verb
         } else {
@@ -394,7 +435,7 @@ fn verb_or_word(all: &[Lexeme], index: usize) -> Tag {
     // `an acclaimed actor`, `critically acclaimed albums`
     let noun_next = next.is_some_and(|next| {
         !next.word.is_empty()
-            && !next.capital
+            && (!next.capital || is_demonym(&next.word))
             && !next.quoted()
             && next.tag != Tag::Article
             && !is_function(&next.word)
