@@ -66,6 +66,8 @@ pub fn extract(response_id: &ResponseId, topic: &str, output: &str) -> Vec<Claim
 pub(super) struct Answer {
     pub(super) prose: Prose,
     pub(super) about: Topic,
+    /// The pronouns that mean the topic, as far as a sentence names nobody else.
+    pub(super) pronouns: Pronouns,
     pub(super) read: Vec<Read>,
 }
 
@@ -99,7 +101,7 @@ impl Answer {
         let read =
             clauses.into_iter().filter_map(|(start, end)| reader.read(start, end, topic)).collect();
         let about = reader.about;
-        Self { prose, about, read }
+        Self { prose, about, pronouns, read }
     }
 }
 

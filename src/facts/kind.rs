@@ -91,11 +91,23 @@ pub(super) fn asks_in_bracket(sentence: &str) -> bool {
         && sentence.rfind('(').is_some_and(|open| open > 0 && !sentence[open..].contains(')'))
 }
 
-/// The kind of a claim that is no question and no refusal.
-pub(super) fn of_claim(words: &[Token], about: &Topic) -> ClaimKind {
+/// The kind of a claim with these words, by rules or by a language model.
+pub(super) fn of_claim(claim: &str, words: &[Token], about: &Topic) -> ClaimKind {
+    match of_sentence(claim, words) {
+        (ClaimKind::Fact, start) => {
+            of_facts(&words[words.partition_point(|word| word.start < start)..], about)
+        }
+        (kind, _) => kind,
+    }
+}
+
+/// The kind of what is no question and no refusal.
+fn of_facts(words: &[Token], about: &Topic) -> ClaimKind {
     // The topic's name tells nothing about it, so that only the other words count.
     let mut said: Vec<&Token> = Vec::new();
-    let mut index = 0;
+    // Nor does a pronoun as the subject.
+    let is_pronoun = |word: &Token| word.is_one_of(&["she", "he", "it", "they"]);
+    let mut index = usize::from(words.first().is_some_and(is_pronoun));
     while index < words.len() {
         match about.mention(words, index) {
             Some(length) => index += length,
@@ -143,8 +155,16 @@ mod tests {
             ("Ada Quill lived at some time.", ClaimKind::Trivial),
             ("Ada Quill died.", ClaimKind::Fact),
             ("Oslo is a city.", ClaimKind::Fact),
+            ("He is a person.", ClaimKind::Trivial),
+            ("Ada Quill is a name.", ClaimKind::Trivial),
+            ("She is an inspiration.", ClaimKind::Opinion),
+            ("Her brother is a person.", ClaimKind::Fact),
+            ("Ada Quill is one of the greatest singers.", ClaimKind::Fact),
+            ("I do not know Ada Quill.", ClaimKind::Refusal),
+            ("I am not sure, but she was born.", ClaimKind::Trivial),
+            ("Who is Ada Quill?", ClaimKind::Question),
         ] {
-            assert_eq!(of_claim(&tokens(text), &about), kind, "{text}");
+            assert_eq!(of_claim(text, &tokens(text), &about), kind, "{text}");
         }
     }
 

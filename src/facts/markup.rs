@@ -22,6 +22,8 @@ pub(super) struct Prose {
     pub(super) letters: Vec<char>,
     /// Index of each letter among the response's characters (not bytes).
     pub(super) places: Vec<usize>,
+    /// The lines that are no prose.
+    pub(super) dropped: Vec<String>,
 }
 
 /// A line of a response.
@@ -61,6 +63,7 @@ pub(super) fn prose(answer: &str) -> Prose {
                 });
                 title.chars().chain([':', '\n']).for_each(|letter| prose.push(letter, line.start));
             }
+            prose.dropped.push(line.text.clone());
             continue;
         }
         let (start, marked) = after_list_mark(&letters, line);

@@ -136,7 +136,7 @@ impl ClaimPrompts {
                 let list = lists.next().flatten().unwrap_or_else(|| vec![sentence.text.clone()]);
                 claims.add(sentence, list);
             }
-            found.claims.append(&mut claims.claims);
+            found.claims.append(&mut claims.marked());
         }
         Ok(found)
     }

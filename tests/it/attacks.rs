@@ -14,7 +14,10 @@ use apeft::{
 };
 use serde_json::{Value, json};
 
-use crate::said;
+use crate::{
+    said,
+    server::{Reaction, Server, chat},
+};
 
 /// Verifiers that need a model or an endpoint.
 const NOT_BY_RULES: [&str; 2] = ["model", "endpoint"];
@@ -275,24 +278,21 @@ fn verifiers() -> Vec<(&'static str, &'static str)> {
     found
 }
 
-/// Scores of all versions of the answers: by verifier and response. FActScore's penalty is for fewer
-/// facts than any answer has: it is lifted by any further fact, right or wrong.
-fn scored() -> BTreeMap<String, BTreeMap<String, AnswerScore>> {
+/// A version of a case's answer as a row of responses.
+fn row(case: &Case, version: usize, output: &str) -> Value {
+    let prompt = format!("{}/{}", case.system, case.topic);
+    json!({"id": format!("{prompt}#{version}"), "prompt_id": prompt, "sample": version,
+        "topic": case.topic, "domain": "people",
+        "prompt": format!("Tell me about {}, version {version}.", case.topic), "output": output,
+        "finish": "stop"})
+}
+
+/// Scores of responses, their claims extracted with these settings: by verifier and response.
+/// FActScore's penalty is for fewer facts than any answer has: it is lifted by any further fact,
+/// right or wrong.
+fn scored(rows: &[Value], extract: &str) -> BTreeMap<String, BTreeMap<String, AnswerScore>> {
     let work = tempfile::tempdir().unwrap();
-    let mut rows = String::new();
-    let unchanged: Attack = ("nothing", |case| Some(case.output.clone()));
-    for case in cases() {
-        for (number, (_, attack)) in [unchanged].iter().chain(ATTACKS).enumerate() {
-            let Some(output) = attack(&case) else { continue };
-            let prompt = format!("{}/{}", case.system, case.topic);
-            let row = json!({"id": format!("{prompt}#{number}"), "prompt_id": prompt,
-                "sample": number, "topic": case.topic, "domain": "people",
-                "prompt": format!("Tell me about {}.", case.topic), "output": output,
-                "finish": "stop"});
-            rows.push_str(&format!("{row}\n"));
-        }
-    }
-    fs::write(work.path().join("responses.jsonl"), rows).unwrap();
+    json_lines::write(&work.path().join("responses.jsonl"), rows).unwrap();
     fs::write(work.path().join("articles.jsonl"), knowledge()).unwrap();
     let verifiers = verifiers();
     let rules: Vec<&str> = verifiers.iter().map(|(_, rule)| *rule).collect();
@@ -310,6 +310,7 @@ fn scored() -> BTreeMap<String, BTreeMap<String, AnswerScore>> {
         [stage.claims]
         kind = "extract"
         responses = {{ path = "responses.jsonl" }}
+        {extract}
         [stage.verdicts]
         kind = "verify"
         claims = "claims"
@@ -350,14 +351,84 @@ fn scored() -> BTreeMap<String, BTreeMap<String, AnswerScore>> {
 
 #[test]
 fn no_attack_raises_a_score() {
-    let scored = scored();
+    let unchanged: Attack = ("nothing", |case| Some(case.output.clone()));
+    let mut rows = Vec::new();
+    for case in cases() {
+        let attacks = [unchanged].into_iter().chain(ATTACKS.iter().copied()).enumerate();
+        let outputs = attacks.filter_map(|(version, (_, attack))| Some((version, attack(&case)?)));
+        rows.extend(outputs.map(|(version, output)| row(&case, version, &output)));
+    }
+    check(&scored(&rows, ""), &ATTACKS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+}
+
+/// What a model lists beside the sentences themselves: its name, and the claims by the topic, the
+/// pronoun and the sentence.
+const LISTED: &[(&str, fn(&str, &str, &str) -> Vec<String>)] = &[
+    ("trivial facts", |topic, one, _| {
+        let names = [topic, one, topic.rsplit_once(' ').unwrap().1];
+        let facts =
+            ["is a person.", "is a name.", "was born.", "lived at some time.", "had a life."];
+        names.iter().flat_map(|name| facts.map(|fact| format!("{name} {fact}"))).collect()
+    }),
+    ("opinions", |topic, one, _| {
+        [topic, one].map(|name| format!("{name} is an inspiration to many.")).to_vec()
+    }),
+    ("refusals", |topic, _, _| {
+        vec![format!("I do not know anything about {topic}."), "Of course!".to_owned()]
+    }),
+    ("questions", |_, _, sentence| vec![format!("Is it true that {sentence}?")]),
+    ("headings", |topic, _, _| {
+        ["# Life", "Life", "Life:", "**Life**", topic].map(str::to_owned).to_vec()
+    }),
+    ("repeats", |topic, one, sentence| {
+        let named = |name: &str| sentence.replacen(&format!("{one} "), &format!("{name} "), 1);
+        let last = topic.rsplit_once(' ').unwrap().1;
+        vec![named(topic), named(last), named(topic).to_uppercase(), format!("\"{sentence}\"")]
+    }),
+];
+
+/// A server whose model lists each sentence as it stands and, as the version of the question says,
+/// more.
+fn lister() -> Server {
+    Server::start(|asked| {
+        let messages = asked.body["messages"].as_array().unwrap();
+        let task = messages.last().unwrap()["content"].as_str().unwrap();
+        let field = |name: &str| task.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let (topic, sentence) = (field("Topic: "), field("Sentence: "));
+        let version = field("Question: ").rsplit_once(' ').unwrap().1.trim_end_matches('.');
+        let mut list = vec![sentence.to_owned()];
+        if let Some(listed) = version.parse::<usize>().unwrap().checked_sub(1) {
+            list.extend(LISTED[listed].1(topic, pronoun(task), sentence));
+        }
+        let list: String = list.iter().map(|claim| format!("- {claim}\n")).collect();
+        Reaction::json(200, &chat(&list))
+    })
+}
+
+#[test]
+fn what_a_model_lists_beside_facts_raises_no_score() {
+    let server = lister();
+    let rows = cases().into_iter().flat_map(|case| {
+        let output = format!("## Life\n\n{}", case.output);
+        (0..=LISTED.len()).map(|version| row(&case, version, &output)).collect::<Vec<_>>()
+    });
+    let extract = format!(
+        "by = \"endpoint\"\nendpoint = \"lister\"\n[endpoint.lister]\nurl = \"{}\"\nmodel = \"m\"",
+        server.url
+    );
+    let scored = scored(&rows.collect::<Vec<_>>(), &extract);
+    check(&scored, &LISTED.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+}
+
+/// No score of an attack's version, numbered from 1, is higher than that of version 0.
+fn check(scored: &BTreeMap<String, BTreeMap<String, AnswerScore>>, attacks: &[&str]) {
     let mut raised: BTreeMap<(&str, &str, &str), Vec<String>> = BTreeMap::new();
-    for (rule, scores) in &scored {
+    for (rule, scores) in scored {
         let known = scores.values().filter(|score| score.sample == 0);
         let supported: usize = known.clone().map(|score| score.supported).sum();
         assert!(supported > 0, "{rule} supports nothing, so that no attack could fail");
         for before in known {
-            for (number, (attack, _)) in ATTACKS.iter().enumerate() {
+            for (number, attack) in attacks.iter().enumerate() {
                 let id = format!("{}#{}", before.prompt_id, number + 1);
                 let Some(after) = scores.get(&id) else { continue };
                 for name in SCORES {

@@ -99,7 +99,7 @@ fn repeats_loudly(
 }
 
 /// Marks facts in the words of an earlier one; a retracted one has other words.
-fn mark_repetitions(claims: &mut [Claim], normal: &[String]) {
+pub(in crate::facts) fn mark_repetitions(claims: &mut [Claim], normal: &[String]) {
     let mut seen: BTreeMap<&str, ClaimId> = BTreeMap::new();
     for (claim, normal) in claims.iter_mut().zip(normal).filter(|(claim, _)| claim.kind.is_fact()) {
         match seen.get(normal.as_str()) {
@@ -132,12 +132,12 @@ fn found(answer: &Answer, sentence: &StatedSentence) -> Vec<Found> {
     let (kind, skipped) = kind::of_sentence(&said, words);
     let pieces = |start: usize| vec![span(&answer.prose, start, end)];
     let Some(pronouns) = sentence.pronouns.filter(|_| kind.is_fact()) else {
-        return vec![Found::new(sentence.text(&answer.about), pieces(start), kind, answer)];
+        return vec![Found::new(sentence.text(&answer.about), pieces(start), answer)];
     };
     if skipped == 0 {
         let mut found = facts(answer, (start, end), words, pronouns);
         if found.is_empty() {
-            found.push(Found::new(sentence.text(&answer.about), pieces(start), kind, answer));
+            found.push(Found::new(sentence.text(&answer.about), pieces(start), answer));
         }
         return found;
     }
@@ -146,7 +146,7 @@ fn found(answer: &Answer, sentence: &StatedSentence) -> Vec<Found> {
     let mut found = facts(answer, (start, end), &tokens(&rest), pronouns);
     if found.is_empty() {
         let stated = with_subject(&rest, &answer.about, pronouns);
-        found.push(Found::new(stated, pieces(start), kind, answer));
+        found.push(Found::new(stated, pieces(start), answer));
     }
     found
 }
@@ -168,22 +168,22 @@ fn facts(
         .into_iter()
         .map(|draft| {
             let pieces = spans(&answer.prose, &draft.pieces);
-            Found::new(draft.text, pieces, ClaimKind::Fact, answer)
+            Found::new(draft.text, pieces, answer)
         })
         .collect();
     // So that nothing is left unverified.
     if missing && !found.is_empty() {
         let whole = with_subject(&text(letters, start, end), &answer.about, pronouns);
         let pieces = vec![span(&answer.prose, start, end)];
-        found.push(Found::new(whole, pieces, ClaimKind::Fact, answer));
+        found.push(Found::new(whole, pieces, answer));
     }
     found
 }
 
 impl Found {
-    fn new(text: String, pieces: Vec<CharSpan>, kind: ClaimKind, answer: &Answer) -> Self {
+    fn new(text: String, pieces: Vec<CharSpan>, answer: &Answer) -> Self {
         let words = tokens(&text);
-        let kind = if kind.is_fact() { kind::of_claim(&words, &answer.about) } else { kind };
+        let kind = kind::of_claim(&text, &words, &answer.about);
         // An article changes no fact, so that repetitions may differ in it.
         let normal: Vec<&str> =
             words.iter().filter(|word| !word.article).map(|word| word.word.as_str()).collect();

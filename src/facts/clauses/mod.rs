@@ -21,3 +21,4 @@ mod tag;
 mod verbs;
 
 pub use claims::extract_clauses;
+pub(super) use claims::mark_repetitions;

@@ -26,10 +26,11 @@ use crate::{
 /// kin or a friend does not refer to the topic. 4: several claims per sentence, with their pieces,
 /// kinds and repetitions. 5: the words that choose a prompt's nearest demonstration are those of
 /// retrieval. 6: by a local model too; every special token of its tokenizer is plain text. 7: the
-/// answer of a local model ends where it repeats a line.
+/// answer of a local model ends where it repeats a line. 8: claims of a language model have kinds;
+/// `unfaithful` reads other spellings as the same word.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "extract",
-    version: 7,
+    version: 8,
     about: "Extract claims from responses, each understandable on its own.",
     inputs: &[
         Input::one("responses", &RESPONSES, "Responses."),
