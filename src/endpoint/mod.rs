@@ -16,9 +16,9 @@ mod settings;
 
 pub use budget::usual_cost;
 pub use call::Call;
-pub use client::{CallTally, Client, Expected, expected};
+pub use client::{CallTally, Client, Expected, Teller, expected};
 pub use error::EndpointError;
-pub use odds::Odds;
+pub use odds::{Odds, SaidWord};
 pub use reply::{FinishReason, Reply, ReplyToken, TokenUsage};
 pub use settings::{Api, ENDPOINT, Endpoint, NamedEndpoint, Replay, missing_key};
 

@@ -310,7 +310,7 @@ fn texts_that_are_empty_are_counted() {
     };
     verify(["Ada was a poet.", "x", "y"]).warns(&[]);
     verify(["Ada was a poet.", "", " \n"])
-        .warns(&["2 of 3 articles of the knowledge (first: `Bo`) are empty"]);
+        .warns(&["the knowledge: 2 of 3 articles (first: `Bo`) are empty"]);
     let document = |text: &str| json!({"prompt": "Who?", "text": text, "weight": 1, "group": "g"});
     bench.rows("documents.jsonl", &[document(" A poet."), document(" ")]);
     let size = "vocab_size = 300\nhidden_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = \
