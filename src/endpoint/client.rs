@@ -17,7 +17,7 @@ use ureq::Agent;
 
 use super::{
     address,
-    budget::{Budget, OverBudget, expected_cost},
+    budget::{Budget, OverBudget},
     call::{Call, log_name},
     error::EndpointError,
     http::{self, Sent},
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     digest::Digest,
     seed::Seed,
-    store::{CallLog, Store, StoreError},
+    store::{CallLog, Store},
 };
 
 /// Wait from which on people are told of it.
@@ -492,40 +492,4 @@ impl CallBatch<'_> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
     }
-}
-
-/// What the calls of a stage are expected to need.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Expected {
-    /// Number of distinct calls.
-    pub calls: usize,
-    /// Of these in the log.
-    pub logged: usize,
-    /// Cost of the others, by the length of prompts and the longest answers; none without prices.
-    pub cost: Option<f64>,
-}
-
-/// What some calls are expected to need; reads the log in the store of this folder and changes
-/// nothing.
-///
-/// # Errors
-/// If the log cannot be read.
-pub fn expected(
-    named: &NamedEndpoint,
-    store: &Path,
-    calls: &[Call],
-) -> Result<Expected, StoreError> {
-    let endpoint = &named.table;
-    let log = CallLog::open(Store::look(store, true)?, &log_name(endpoint))?;
-    let mut seen = BTreeSet::new();
-    let mut found = Expected { cost: endpoint.prices().map(|_| 0.0), ..Expected::default() };
-    for call in calls.iter().filter(|call| seen.insert(call.key)) {
-        found.calls += 1;
-        if log.holds(&call.key) {
-            found.logged += 1;
-        } else if let (Some(sum), Some(cost)) = (&mut found.cost, expected_cost(endpoint, call)) {
-            *sum += cost;
-        }
-    }
-    Ok(found)
 }

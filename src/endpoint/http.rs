@@ -135,16 +135,16 @@ fn answered(mut response: Response<Body>) -> Sent {
         format!("status {status}: {said}")
     };
     let wait = match wait {
-        Asked::Nothing => None,
-        Asked::Wait(wait) => Some(wait),
-        Asked::TooLong(seconds) if passes(status) && !is_out_of_credit(&body) => {
+        AskedWait::Nothing => None,
+        AskedWait::Wait(wait) => Some(wait),
+        AskedWait::TooLong(seconds) if passes(status) && !is_out_of_credit(&body) => {
             return Sent::Refused(format!(
                 "{problem}; it asks to wait {seconds:.0} s (`Retry-After`), longer than the {} s \
                 that are waited: run again after that, answers are kept",
                 LONGEST_WAIT.as_secs()
             ));
         }
-        Asked::TooLong(_) => None,
+        AskedWait::TooLong(_) => None,
     };
     match status {
         // llama.cpp has said so with the statuses 200, 400 and 500.
@@ -242,7 +242,7 @@ fn remedy(body: &str) -> &'static str {
 
 /// The wait that a server asks for.
 #[derive(Debug, PartialEq)]
-enum Asked {
+enum AskedWait {
     Nothing,
     Wait(Duration),
     /// In seconds.
@@ -250,23 +250,23 @@ enum Asked {
 }
 
 /// The wait that `Retry-After` asks for: seconds, or a date.
-fn wait_of(response: &Response<Body>) -> Asked {
+fn wait_of(response: &Response<Body>) -> AskedWait {
     let milliseconds = header(response, "retry-after-ms");
     let milliseconds = milliseconds.and_then(|text| text.trim().parse::<f64>().ok());
     let seconds = || {
         let text = header(response, "retry-after")?.trim();
         text.parse().ok().or_else(|| seconds_until(text))
     };
-    milliseconds.map(|number| number / 1000.0).or_else(seconds).map_or(Asked::Nothing, bounded)
+    milliseconds.map(|number| number / 1000.0).or_else(seconds).map_or(AskedWait::Nothing, bounded)
 }
 
-fn bounded(seconds: f64) -> Asked {
+fn bounded(seconds: f64) -> AskedWait {
     let longest = LONGEST_WAIT.as_secs_f64();
     // A negative wait would panic; one of months, and NaN, is nobody's wish.
     match seconds {
-        _ if !(0.0..=LONGEST_PLAUSIBLE).contains(&seconds) => Asked::Nothing,
-        _ if seconds > longest => Asked::TooLong(seconds),
-        _ => Asked::Wait(Duration::from_secs_f64(seconds)),
+        _ if !(0.0..=LONGEST_PLAUSIBLE).contains(&seconds) => AskedWait::Nothing,
+        _ if seconds > longest => AskedWait::TooLong(seconds),
+        _ => AskedWait::Wait(Duration::from_secs_f64(seconds)),
     }
 }
 
@@ -401,9 +401,9 @@ mod tests {
         assert!(wait > 1e9);
         assert_eq!(seconds_until("soon"), None);
         for nonsense in [wait, -1.0, 1e300, f64::INFINITY, f64::NAN] {
-            assert_eq!(bounded(nonsense), Asked::Nothing, "{nonsense}");
+            assert_eq!(bounded(nonsense), AskedWait::Nothing, "{nonsense}");
         }
-        assert_eq!(bounded(3600.0), Asked::TooLong(3600.0));
-        assert_eq!(bounded(0.3), Asked::Wait(Duration::from_millis(300)));
+        assert_eq!(bounded(3600.0), AskedWait::TooLong(3600.0));
+        assert_eq!(bounded(0.3), AskedWait::Wait(Duration::from_millis(300)));
     }
 }

@@ -47,7 +47,7 @@ impl Reply {
     /// What it says of two words in lower case, in any case and after any reasoning. A word that
     /// begins the answer and ends a sentence counts, whatever explanation follows.
     pub fn said(&self, yes: &str, no: &str) -> SaidWord {
-        let answer = Answer::of(self);
+        let answer = SaidText::of(self);
         let words = answer.words(self.finish, [yes, no]);
         let is_one = |(_, word): &&(Range<usize>, String)| word == yes || word == no;
         let Some(first) = words.iter().find(is_one) else {
@@ -78,18 +78,18 @@ impl Reply {
     /// Its text after any reasoning. A server may cut the reasoning from the text and not from the
     /// tokens, so tokens count where it sends them.
     pub fn answer(&self) -> String {
-        Answer::of(self).text
+        SaidText::of(self).text
     }
 }
 
 /// What follows the reasoning of a reply.
-struct Answer<'a> {
+struct SaidText<'a> {
     text: String,
     /// Its tokens with their places in the text.
     tokens: Vec<(Range<usize>, &'a ReplyToken)>,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> SaidText<'a> {
     fn of(reply: &'a Reply) -> Self {
         let mut whole = String::new();
         let mut places = Vec::new();

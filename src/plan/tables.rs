@@ -219,7 +219,7 @@ mod tests {
         assert!(!found.contains("\"secret\""), "{found}");
         let inline = "[endpoint]\nhidden = {url = \"secret\"}";
         let inline = said(inline, &[]);
-        assert!(inline.contains(":2, in [endpoint.hidden])\n |\n = help: another\n"), "{inline}");
+        assert!(inline.contains(":3, in [endpoint.hidden])\n |\n = help: another\n"), "{inline}");
         assert!(!inline.contains("secret"), "{inline}");
         let set = said(RECIPE, &["endpoint.judge.url=secret"]);
         assert!(

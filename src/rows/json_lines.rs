@@ -249,7 +249,7 @@ fn not_text(start: &[u8]) -> Option<String> {
 /// What a file of another format is by its first bytes, and what to do with it.
 pub fn other_format(start: &[u8]) -> Option<&'static str> {
     const WIDE: &str = "it is UTF-16 text; save it as UTF-8";
-    const KNOWN: [(&[u8], &str); 14] = [
+    const KNOWN: [(&[u8], &str); 15] = [
         (b"\xff\xfe", WIDE),
         (b"\xfe\xff", WIDE),
         // Without a byte order mark every other byte of ASCII is 0.
@@ -266,6 +266,10 @@ pub fn other_format(start: &[u8]) -> Option<&'static str> {
         (b"PK\x03\x04", "it is a zip archive; extract it first"),
         (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
         (b"%PDF", "it is a PDF; write its text as JSON lines"),
+        (
+            b"# xet version",
+            "it is a pointer of git-xet and not the file itself; fetch that by `git xet pull`",
+        ),
         (b"SQLite format 3", "it is an SQLite file; write its rows as JSON lines"),
         (
             b"version https://git-lfs",

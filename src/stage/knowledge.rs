@@ -23,7 +23,9 @@ use crate::{
 /// The kind.
 pub(crate) const KIND: Kind = Kind {
     name: "knowledge",
-    version: 1,
+    // 1: first version. 2: a dump without its end is refused; redirects in other languages than
+    // English.
+    version: 2,
     about: "Build knowledge from FActScore's database, JSON lines of articles or a MediaWiki dump.",
     inputs: &[Input::one(
         "path",

@@ -335,8 +335,7 @@ impl Finding {
                 "chosen and rejected are equal up to spaces: they express no preference"
             }
             Self::SameLetters => {
-                "chosen and rejected are the same letters, composed or not (Unicode's NFC and NFD): \
-                the model learns a spelling that nobody sees; normalise both"
+                "chosen and rejected differ in Unicode composition (NFC, NFD) alone"
             }
             Self::Empty => "all completions are empty: only EOS is learnt",
             Self::EmptyAnswer => "a completion is empty: only EOS is learnt",
