@@ -33,8 +33,9 @@ use crate::{
     store::{CallLog, Store},
 };
 
-/// Wait from which on people are told of it.
+/// Wait from which on people are told of it, and the time after it in which no other one is told.
 const LONG_WAIT: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Receives what people should know while calls are asked.
 pub type Teller = Box<dyn Fn(String) + Send + Sync>;
@@ -53,7 +54,7 @@ pub struct Client {
     /// Keys whose cost is counted: each call once, however often its answer is used.
     counted: Mutex<BTreeSet<Digest>>,
     tell: Teller,
-    /// When the wait ends that was told last.
+    /// Until when no other wait is told.
     told: Mutex<Option<Instant>>,
 }
 
@@ -157,12 +158,12 @@ impl Client {
         Self { tell, ..self }
     }
 
-    /// Tells of a wait that looks like a hang, once for all threads.
+    /// Tells of a wait that looks like a hang, once for all threads and for waits that follow soon.
     fn tell_of_wait(&self, wait: Duration, problem: &str) {
         let now = Instant::now();
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if wait >= LONG_WAIT && told.is_none_or(|end| end <= now) {
-            *told = Some(now + wait);
+            *told = Some(now + wait + QUIET);
             (self.tell)(format!(
                 "the endpoint `{}` asks to wait {:.0} s ({problem}); calls go on after that",
                 self.name,
