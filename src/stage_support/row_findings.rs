@@ -128,7 +128,7 @@ impl Findings {
         let is_same = texts.len() == 2 && texts[0].trim() == texts[1].trim();
         if is_same && empty == 0 {
             self.add(Finding::SameAnswers, line);
-        } else if texts.len() == 2 && texts[0].trim().nfc().eq(texts[1].trim().nfc()) {
+        } else if texts.len() == 2 && !is_same && texts[0].trim().nfc().eq(texts[1].trim().nfc()) {
             self.add(Finding::SameLetters, line);
         }
         if row.prompt.text().trim().is_empty() {

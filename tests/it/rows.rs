@@ -221,6 +221,15 @@ fn empty_answers_are_counted() {
 }
 
 #[test]
+fn pairs_of_one_text_in_other_code_points_are_counted() {
+    let rows =
+        [pair("Who?", " Zo\u{eb}.", " Zoe\u{308}."), pair("Who was Bo?", " A poet.", " Zo\u{eb}.")];
+    Bench::new().tune(&rows, "").warns(&[
+        "in 1 of 2 rows (first: pairs.jsonl:1) chosen and rejected differ in Unicode composition",
+    ]);
+}
+
+#[test]
 fn pairs_that_contradict_each_other_are_counted() {
     let mut rows = sound();
     rows.push(pair("Who was Bo?", " A band.", " Bo was a poet."));
