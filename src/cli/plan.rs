@@ -127,12 +127,21 @@ fn calls_to_json(calls: &StageCalls) -> Value {
     told
 }
 
+/// A sum of money, with two digits that are not 0.
+fn price(cost: f64) -> String {
+    /// Digits of the smallest sums that differ from nothing.
+    const MOST: usize = 6;
+    let digits = (2..MOST).find(|digits| cost * 10_f64.powi(*digits as i32 - 1) >= 0.95);
+    let digits = if cost == 0.0 { 2 } else { digits.unwrap_or(MOST) };
+    format!("{cost:.digits$}")
+}
+
 /// What a stage asks its endpoint.
 fn calls_in_words(StageCalls { endpoint, model, number }: &StageCalls) -> String {
     let of = format!("of the endpoint `{endpoint}` ({model})");
     let cost = |cost: &Option<f64>| match cost {
         Some(cost) => {
-            format!(", which cost about {cost:.2}, by the length of prompts and answers")
+            format!(", which cost about {}, by the length of prompts and answers", price(*cost))
         }
         None => String::new(),
     };

@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use ureq::Agent;
 
 use super::{
     address,
-    budget::{Budget, OverBudget, expected_cost},
+    budget::{Budget, OverBudget},
     call::{Call, log_name},
     error::EndpointError,
     http::{self, Sent},
@@ -30,11 +30,17 @@ use super::{
 use crate::{
     digest::Digest,
     seed::Seed,
-    store::{CallLog, Store, StoreError},
+    store::{CallLog, Store},
 };
 
+/// Wait from which on people are told of it, and the time after it in which no other one is told.
+const LONG_WAIT: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Receives what people should know while calls are asked.
+pub type Teller = Box<dyn Fn(String) + Send + Sync>;
+
 /// Asks the calls of one stage.
-#[derive(Debug)]
 pub struct Client {
     name: String,
     endpoint: Endpoint,
@@ -47,6 +53,9 @@ pub struct Client {
     counts: Counts,
     /// Keys whose cost is counted: each call once, however often its answer is used.
     counted: Mutex<BTreeSet<Digest>>,
+    tell: Teller,
+    /// Until when no other wait is told.
+    told: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -109,11 +118,12 @@ impl Client {
     /// If the API key is missing or the log cannot be read.
     pub fn open(named: &NamedEndpoint, store: &Path, seed: &Seed) -> Result<Self, EndpointError> {
         let NamedEndpoint { name, table } = named;
-        let key = table.api_key_env.as_deref().and_then(ApiKey::from_environment);
-        if let Some(variable) = missing_variable(table) {
+        if let Some((variable, why)) = missing_variable(table) {
             let (endpoint, variable) = (name.clone(), variable.to_owned());
-            return Err(EndpointError::NoKey { endpoint, variable });
+            return Err(EndpointError::NoKey { endpoint, variable, why });
         }
+        let variable = table.api_key_env.as_deref();
+        let key = variable.and_then(|variable| ApiKey::from_environment(variable).ok());
         // A log that is only read may lie on a write-protected disk.
         let store = match table.replay {
             Replay::Record => Store::open(store)?,
@@ -130,7 +140,36 @@ impl Client {
             counts: Counts::default(),
             counted: Mutex::default(),
             endpoint: table.clone(),
+            tell: Box::new(|_| ()),
+            told: Mutex::default(),
         })
+    }
+
+    /// Tells of damaged lines of the log, and from now on of long waits.
+    pub fn telling(self, tell: Teller) -> Self {
+        let damaged = self.log.damaged();
+        if damaged > 0 && self.endpoint.replay == Replay::Record {
+            tell(format!(
+                "{damaged} lines of {} are damaged; their calls are asked again \
+                (`apeft cache verify` tells the lines, and with `--repair` removes them)",
+                self.log.path().display()
+            ));
+        }
+        Self { tell, ..self }
+    }
+
+    /// Tells of a wait that looks like a hang, once for all threads and for waits that follow soon.
+    fn tell_of_wait(&self, wait: Duration, problem: &str) {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if wait >= LONG_WAIT && told.is_none_or(|end| end <= now) {
+            *told = Some(now + wait + QUIET);
+            (self.tell)(format!(
+                "the endpoint `{}` asks to wait {:.0} s ({problem}); calls go on after that",
+                self.name,
+                wait.as_secs_f64()
+            ));
+        }
     }
 
     /// Settings of the endpoint.
@@ -320,6 +359,7 @@ impl Client {
             if let Some(asked) = failed.wait {
                 // The server speaks for all of its requests.
                 self.pace.pause(asked);
+                self.tell_of_wait(asked, &failed.problem);
                 wait = wait.max(asked);
             }
             if !Pace::sleep(wait, &batch.stop) {
@@ -453,40 +493,4 @@ impl CallBatch<'_> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         self.stop.store(true, Ordering::Relaxed);
     }
-}
-
-/// What the calls of a stage are expected to need.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Expected {
-    /// Number of distinct calls.
-    pub calls: usize,
-    /// Of these in the log.
-    pub logged: usize,
-    /// Cost of the others, by the length of prompts and the longest answers; none without prices.
-    pub cost: Option<f64>,
-}
-
-/// What some calls are expected to need; reads the log in the store of this folder and changes
-/// nothing.
-///
-/// # Errors
-/// If the log cannot be read.
-pub fn expected(
-    named: &NamedEndpoint,
-    store: &Path,
-    calls: &[Call],
-) -> Result<Expected, StoreError> {
-    let endpoint = &named.table;
-    let log = CallLog::open(Store::look(store, true)?, &log_name(endpoint))?;
-    let mut seen = BTreeSet::new();
-    let mut found = Expected { cost: endpoint.prices().map(|_| 0.0), ..Expected::default() };
-    for call in calls.iter().filter(|call| seen.insert(call.key)) {
-        found.calls += 1;
-        if log.holds(&call.key) {
-            found.logged += 1;
-        } else if let (Some(sum), Some(cost)) = (&mut found.cost, expected_cost(endpoint, call)) {
-            *sum += cost;
-        }
-    }
-    Ok(found)
 }

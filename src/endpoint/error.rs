@@ -7,14 +7,15 @@ use crate::store::StoreError;
 pub enum EndpointError {
     /// The environment has no API key.
     #[error(
-        "the environment variable `{variable}` of the endpoint `{endpoint}` (`api_key_env`) is \
-        not set or empty"
+        "the environment variable `{variable}` of the endpoint `{endpoint}` (`api_key_env`) {why}"
     )]
     NoKey {
         /// Name of the endpoint.
         endpoint: String,
         /// Name of the variable.
         variable: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The server refused a call, or did so until the last retry.
     #[error("the endpoint `{endpoint}` did not answer the call for {label}: {problem}")]

@@ -13,8 +13,10 @@ const LONGEST_BODY: u64 = 64 << 20;
 const READ_OF_PAGE: usize = 64 << 10;
 /// Letters of a server's message in an error.
 const SHOWN: usize = 400;
-/// Longest wait that a server may ask for.
+/// Longest wait that a server may ask for; a longer one ends the stage.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// Seconds that a quota may take; what is longer is no wait that was meant.
+const LONGEST_PLAUSIBLE: f64 = 32.0 * 86_400.0;
 
 /// What became of a request.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub(super) fn post(agent: &Agent, url: &str, key: Option<&ApiKey>, body: &str) -
     };
     let sent = match request.send(body) {
         Ok(response) => answered(response),
-        Err(error) => unanswered(&error),
+        Err(error) => unanswered(&error, url),
     };
     let masked = |text: String| key.map_or(text.clone(), |key| key.masked(&text));
     match sent {
@@ -81,11 +83,12 @@ pub(super) fn post(agent: &Agent, url: &str, key: Option<&ApiKey>, body: &str) -
 }
 
 /// A request without a status.
-fn unanswered(error: &ureq::Error) -> Sent {
+fn unanswered(error: &ureq::Error, url: &str) -> Sent {
     use ureq::Error as E;
     let problem = match error {
         E::Timeout(_) => "no answer within `timeout`".to_owned(),
-        E::HostNotFound => "its host is not known".to_owned(),
+        E::HostNotFound => format!("the host of {url} is not known"),
+        E::ConnectionFailed => format!("no connection to {url}"),
         other => other.to_string(),
     };
     match error {
@@ -95,7 +98,7 @@ fn unanswered(error: &ureq::Error) -> Sent {
         }
         E::HostNotFound | E::ConnectionFailed => failed(problem, false),
         E::Io(cause) if cause.kind() == std::io::ErrorKind::ConnectionRefused => {
-            failed(format!("no server answers there ({cause})"), false)
+            failed(format!("no server answers at {url} ({cause})"), false)
         }
         _ => failed(problem, true),
     }
@@ -131,13 +134,25 @@ fn answered(mut response: Response<Body>) -> Sent {
     } else {
         format!("status {status}: {said}")
     };
+    let wait = match wait {
+        AskedWait::Nothing => None,
+        AskedWait::Wait(wait) => Some(wait),
+        AskedWait::TooLong(seconds) if passes(status) && !is_out_of_credit(&body) => {
+            return Sent::Refused(format!(
+                "{problem}; it asks to wait {seconds:.0} s (`Retry-After`), longer than the {} s \
+                that are waited: run again after that, answers are kept",
+                LONGEST_WAIT.as_secs()
+            ));
+        }
+        AskedWait::TooLong(_) => None,
+    };
     match status {
         // llama.cpp has said so with the statuses 200, 400 and 500.
         413 => Sent::TooLong(problem),
         _ if is_too_long(&body) => Sent::TooLong(problem),
         _ if is_out_of_credit(&body) => Sent::Refused(problem),
         _ if passes(status) => Sent::Failed(Failed { problem, wait, may_cost: false }),
-        400 | 422 => Sent::Invalid(problem),
+        400 | 422 => Sent::Invalid(format!("{problem}{}", remedy(&body))),
         _ => Sent::Refused(problem),
     }
 }
@@ -156,7 +171,7 @@ fn is_out_of_credit(body: &str) -> bool {
 /// Whether a body says that a call exceeds the model's context, in the words of OpenAI, vLLM,
 /// llama.cpp, SGLang, TGI, LM Studio, Anthropic and Google.
 fn is_too_long(body: &str) -> bool {
-    const WORDS: [&str; 9] = [
+    const WORDS: [&str; 10] = [
         "context_length_exceeded",
         "exceed_context_size",
         "context length",
@@ -166,6 +181,7 @@ fn is_too_long(body: &str) -> bool {
         "prompt is too long",
         "input token count",
         "`inputs` tokens + `max_new_tokens`",
+        "`inputs` must have less than",
     ];
     let body = body.to_lowercase();
     WORDS.iter().any(|words| body.contains(words))
@@ -207,18 +223,51 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// The wait that `Retry-After` asks for: seconds, or a date.
-fn wait_of(response: &Response<Body>) -> Option<Duration> {
-    if let Some(milliseconds) = header(response, "retry-after-ms") {
-        return bounded(milliseconds.trim().parse::<f64>().ok()? / 1000.0);
+/// The field of the table that changes what a server does not accept.
+fn remedy(body: &str) -> &'static str {
+    let body = body.to_lowercase();
+    if body.contains("logprobs") {
+        "; `top_logprobs` of the endpoint is the number of alternatives that is asked for, and \
+        some models have none"
+    } else if body.contains("max_tokens") {
+        "; fields of `extra_body` replace those of a request, such as `extra_body = \
+        '{\"max_tokens\": null, \"max_completion_tokens\": 16}'`"
+    } else if body.contains("temperature") {
+        "; a null of `extra_body` removes a field of a request, such as `extra_body = \
+        '{\"temperature\": null}'`"
+    } else {
+        ""
     }
-    let text = header(response, "retry-after")?.trim();
-    bounded(text.parse().ok().or_else(|| seconds_until(text))?)
 }
 
-fn bounded(seconds: f64) -> Option<Duration> {
-    // A negative wait would panic, and NaN would become the longest one.
-    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(LONGEST_WAIT.as_secs_f64())))
+/// The wait that a server asks for.
+#[derive(Debug, PartialEq)]
+enum AskedWait {
+    Nothing,
+    Wait(Duration),
+    /// In seconds.
+    TooLong(f64),
+}
+
+/// The wait that `Retry-After` asks for: seconds, or a date.
+fn wait_of(response: &Response<Body>) -> AskedWait {
+    let milliseconds = header(response, "retry-after-ms");
+    let milliseconds = milliseconds.and_then(|text| text.trim().parse::<f64>().ok());
+    let seconds = || {
+        let text = header(response, "retry-after")?.trim();
+        text.parse().ok().or_else(|| seconds_until(text))
+    };
+    milliseconds.map(|number| number / 1000.0).or_else(seconds).map_or(AskedWait::Nothing, bounded)
+}
+
+fn bounded(seconds: f64) -> AskedWait {
+    let longest = LONGEST_WAIT.as_secs_f64();
+    // A negative wait would panic; one of months, and NaN, is nobody's wish.
+    match seconds {
+        _ if !(0.0..=LONGEST_PLAUSIBLE).contains(&seconds) => AskedWait::Nothing,
+        _ if seconds > longest => AskedWait::TooLong(seconds),
+        _ => AskedWait::Wait(Duration::from_secs_f64(seconds)),
+    }
 }
 
 fn seconds_until(date: &str) -> Option<f64> {
@@ -333,6 +382,7 @@ mod tests {
             r#"{"error": "Requested tokens (516) exceed context window of 512"}"#,
             r#"{"error": "The prompt (length 9) is longer than the maximum model length of 8."}"#,
             r#"{"error": "`inputs` tokens + `max_new_tokens` must be <= 2048. Given: 9999"}"#,
+            r#"{"error": "Input validation error: `inputs` must have less than 512 tokens. Given: 900"}"#,
             r#"{"error": {"message": "Prompt is too long: 9 tokens > 8 maximum"}}"#,
             r#"{"error": {"message": "The input token count (9) exceeds the maximum (8)."}}"#,
         ] {
@@ -349,7 +399,11 @@ mod tests {
         assert_eq!(seconds_until("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0.0));
         let wait = seconds_until("Fri, 31 Dec 2100 23:59:59 GMT").unwrap();
         assert!(wait > 1e9);
-        assert_eq!(bounded(wait), Some(LONGEST_WAIT));
-        assert_eq!((seconds_until("soon"), bounded(-1.0)), (None, None));
+        assert_eq!(seconds_until("soon"), None);
+        for nonsense in [wait, -1.0, 1e300, f64::INFINITY, f64::NAN] {
+            assert_eq!(bounded(nonsense), AskedWait::Nothing, "{nonsense}");
+        }
+        assert_eq!(bounded(3600.0), AskedWait::TooLong(3600.0));
+        assert_eq!(bounded(0.3), AskedWait::Wait(Duration::from_millis(300)));
     }
 }

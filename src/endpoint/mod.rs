@@ -6,6 +6,7 @@ mod budget;
 mod call;
 mod client;
 mod error;
+mod expected;
 mod http;
 mod odds;
 mod pace;
@@ -16,9 +17,10 @@ mod settings;
 
 pub use budget::usual_cost;
 pub use call::Call;
-pub use client::{CallTally, Client, Expected, expected};
+pub use client::{CallTally, Client, Teller};
 pub use error::EndpointError;
-pub use odds::Odds;
+pub use expected::{Expected, expected};
+pub use odds::{Odds, SaidWord};
 pub use reply::{FinishReason, Reply, ReplyToken, TokenUsage};
 pub use settings::{Api, ENDPOINT, Endpoint, NamedEndpoint, Replay, missing_key};
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 #[derive(Clone)]
 pub(super) struct ApiKey(String);
 
+const NO_HEADER: &str =
+    "has letters outside of ASCII, or line ends, which no key has; copy it again";
 /// What stands in place of a key.
 const MASK: &str = "***";
 /// Servers repeat parts of a wrong key; shorter ones are words like any other.
@@ -23,12 +25,25 @@ impl fmt::Debug for ApiKey {
 
 impl ApiKey {
     /// The key in an environment variable, without white space around it.
-    pub(super) fn from_environment(variable: &str) -> Option<Self> {
-        let value = std::env::var(variable).ok()?;
+    ///
+    /// # Errors
+    /// What is wrong with the variable.
+    pub(super) fn from_environment(variable: &str) -> Result<Self, &'static str> {
+        Self::of(&std::env::var(variable).map_err(|error| match error {
+            std::env::VarError::NotPresent => "is not set",
+            std::env::VarError::NotUnicode(_) => NO_HEADER,
+        })?)
+    }
+
+    fn of(value: &str) -> Result<Self, &'static str> {
         let key = value.trim();
         // A header cannot carry other letters, and the client would repeat them in its error.
         let is_header = key.chars().all(|letter| letter.is_ascii_graphic() || letter == ' ');
-        (!key.is_empty() && is_header).then(|| Self(key.to_owned()))
+        match (key.is_empty(), is_header) {
+            (true, _) => Err("is empty"),
+            (false, false) => Err(NO_HEADER),
+            (false, true) => Ok(Self(key.to_owned())),
+        }
     }
 
     /// The value of the header `Authorization`.
@@ -96,6 +111,16 @@ mod tests {
         assert_eq!(format!("{key:?}"), "***");
         let placeholder = ApiKey("none".to_owned());
         assert_eq!(placeholder.removed_from(json!("none of them")), json!("none of them"));
+    }
+
+    #[test]
+    fn what_is_no_key_is_told_without_it() {
+        assert_eq!(ApiKey::of(" sk-1\n").unwrap().header(), "Bearer sk-1");
+        assert_eq!(ApiKey::of(" \n").unwrap_err(), "is empty");
+        for key in ["sk-\u{e4}", "sk-1\nsk-2", "\u{201c}sk-1\u{201d}"] {
+            assert!(ApiKey::of(key).unwrap_err().starts_with("has letters outside"), "{key}");
+        }
+        assert_eq!(ApiKey::from_environment("APEFT_NO_SUCH_KEY").unwrap_err(), "is not set");
     }
 
     #[test]

@@ -142,23 +142,21 @@ impl Endpoint {
     }
 }
 
-/// The variable of a table's API key, if it is not set; none where nothing is asked.
-pub(super) fn missing_variable(endpoint: &Endpoint) -> Option<&str> {
+/// The variable of a table's API key, and why it gives no key; none where nothing is asked.
+pub(super) fn missing_variable(endpoint: &Endpoint) -> Option<(&str, &'static str)> {
     let variable = endpoint.api_key_env.as_deref()?;
-    let is_missing =
-        endpoint.replay == Replay::Record && ApiKey::from_environment(variable).is_none();
-    is_missing.then_some(variable)
+    let why = ApiKey::from_environment(variable).err()?;
+    (endpoint.replay == Replay::Record).then_some((variable, why))
 }
 
 /// Why a stage with these parameters cannot ask its endpoint in this environment.
 pub fn missing_key(parameters: &BTreeMap<String, Value>) -> Option<String> {
     parameters.values().find_map(|value| {
         let named = NamedEndpoint::deserialize(value).ok()?;
-        let variable = missing_variable(&named.table)?;
+        let (variable, why) = missing_variable(&named.table)?;
         let NamedEndpoint { name, .. } = &named;
         Some(format!(
-            "the environment variable `{variable}` of the endpoint `{name}` (`api_key_env`) is \
-            not set"
+            "the environment variable `{variable}` of the endpoint `{name}` (`api_key_env`) {why}"
         ))
     })
 }
@@ -169,7 +167,7 @@ fn checks(values: &BTreeMap<String, Value>) -> Vec<Mismatch> {
     let mut found = Vec::new();
     if let Some((problem, right)) = address::problem(&endpoint.url) {
         // A wrong URL may hold a password or a key, or be the key: its line is not shown.
-        found.push(Mismatch::error("", problem, right));
+        found.push(Mismatch::secret("url", problem, right));
     }
     if endpoint.model.trim().is_empty() {
         found.push(Mismatch::error("model", "`model` is empty", "a model's name is expected"));
@@ -188,11 +186,13 @@ fn checks(values: &BTreeMap<String, Value>) -> Vec<Mismatch> {
     if endpoint.api_key_env.as_deref().is_some_and(|name| !is_name(name)) {
         let problem = "`api_key_env` is not the name of an environment variable";
         let right = "a name such as \"OPENAI_API_KEY\" is expected there, never the key itself";
-        found.push(Mismatch::error("", problem, right));
+        found.push(Mismatch::secret("api_key_env", problem, right));
     }
-    if endpoint.max_cost.is_some() && endpoint.prices().is_none() {
-        let problem = "`max_cost` needs prices";
-        let right = "`input_price` and `output_price` are expected beside it";
+    let has_prices = endpoint.input_price.is_some() && endpoint.output_price.is_some();
+    if endpoint.max_cost.is_some() && !has_prices {
+        // A missing price would count as 0, and the limit would hold back nothing.
+        let problem = "`max_cost` needs both prices";
+        let right = "`input_price` and `output_price` are expected beside it; 0 is free";
         found.push(Mismatch::error("max_cost", problem, right));
     }
     if endpoint.max_cost.is_some() && !endpoint.limits_answers() {
@@ -226,21 +226,24 @@ mod tests {
     #[test]
     fn a_table_is_checked_before_anything_runs() {
         assert!(problems(json!({})).is_empty());
-        assert_eq!(problems(json!({"url": "x", "model": " "})), ["", "model"]);
+        assert_eq!(problems(json!({"url": "x", "model": " "})), ["url", "model"]);
         assert_eq!(problems(json!({"extra_body": "[1]"})), ["extra_body"]);
         assert_eq!(problems(json!({"max_cost": 1.0})), ["max_cost"]);
-        assert!(problems(json!({"max_cost": 1.0, "output_price": 2.0})).is_empty());
+        assert_eq!(problems(json!({"max_cost": 1.0, "output_price": 2.0})), ["max_cost"]);
+        let free = json!({"max_cost": 1.0, "input_price": 0.0, "output_price": 2.0});
+        assert!(problems(free).is_empty());
         for (extra, expected) in [
             (r#"{"max_tokens": null}"#, &["extra_body"][..]),
             (r#"{"max_tokens": -1}"#, &["extra_body"]),
             (r#"{"max_tokens": null, "max_completion_tokens": 9}"#, &[]),
             (r#"{"max_completion_tokens": null}"#, &[]),
         ] {
-            let table = json!({"max_cost": 1.0, "output_price": 2.0, "extra_body": extra});
+            let table = json!({"max_cost": 1.0, "input_price": 1.0, "output_price": 2.0,
+                "extra_body": extra});
             assert_eq!(problems(table), expected, "{extra}");
             assert!(problems(json!({"extra_body": extra})).is_empty(), "no limit of costs");
         }
-        assert_eq!(problems(json!({"api_key_env": "sk-secret"})), [""], "no place shows the key");
+        assert_eq!(problems(json!({"api_key_env": "sk-secret"})), ["api_key_env"]);
     }
 
     #[test]

@@ -207,7 +207,11 @@ fn failures_that_stay_are_said_after_the_last_retry() {
     let folder = tempfile::tempdir().unwrap();
     let table = Endpoint { url: "http://127.0.0.1:9/v1".to_owned(), max_retries: 1, ..endpoint() };
     let error = ask(&table, folder.path(), &calls(&table, 1)).unwrap_err().to_string();
-    assert!(error.contains("no server answers there") && error.contains("(2 attempts)"), "{error}");
+    assert!(
+        error.contains("no server answers at http://127.0.0.1:9/v1/chat")
+            && error.contains("(2 attempts)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -226,6 +230,9 @@ fn redirects_and_spent_credit_are_not_repeated() {
             "status 429: no credit",
         ),
         (501, Vec::new(), "", "status 501"),
+        (429, vec![("retry-after", "3600".to_owned())], "", "asks to wait 3600 s"),
+        (400, Vec::new(), "top_logprobs must be at most 5", "`top_logprobs` of the endpoint is"),
+        (400, Vec::new(), "max_tokens is unsupported", "fields of `extra_body` replace"),
     ] {
         let server =
             Server::start(move |_| Reaction::Status(status, headers.clone(), body.to_owned()));
@@ -254,6 +261,35 @@ fn retry_after_holds_back_all_requests() {
     ask(&table, folder.path(), &calls(&table, 2)).unwrap();
     let times = times.lock().unwrap();
     assert!(times[1] - times[0] >= Duration::from_millis(300));
+}
+
+#[test]
+fn damaged_lines_and_long_waits_are_told() {
+    let server = Server::start(|asked| match asked.before {
+        0 => Reaction::Status(429, vec![("retry-after", "5".to_owned())], String::new()),
+        _ => Reaction::json(200, &echo(asked)),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let table = at(&server);
+    let asked = calls(&table, 1);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let client = || {
+        let heard = told.clone();
+        let client = Client::open(&named(table.clone()), folder.path(), &Seed::root(0)).unwrap();
+        client.telling(Box::new(move |text| heard.lock().unwrap().push(text)))
+    };
+    client().ask(&asked, &|_| ()).unwrap();
+    let said = std::mem::take(&mut *told.lock().unwrap());
+    assert_eq!(
+        said,
+        ["the endpoint `judge` asks to wait 5 s (status 429); calls go on after that"]
+    );
+    let log = fs::read_dir(folder.path().join("v1/calls")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&log).unwrap();
+    fs::write(&log, text.replace("Number", "number")).unwrap();
+    client().ask(&asked, &|_| ()).unwrap();
+    let said = told.lock().unwrap().concat();
+    assert!(said.starts_with("1 lines of ") && said.contains("are asked again"), "{said}");
 }
 
 #[test]

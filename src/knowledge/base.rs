@@ -92,6 +92,7 @@ pub fn write(
             return Err(KnowledgeError::DuplicateTitle {
                 path: path.to_owned(),
                 title: article.title,
+                lines: String::new(),
             });
         }
         rows.insert(article.title, article.text);
@@ -147,7 +148,8 @@ impl Knowledge {
             return Err(KnowledgeError::Nothing { path: file });
         }
         if let Some(title) = repeated_title(&connection).map_err(in_database(&file))? {
-            return Err(KnowledgeError::DuplicateTitle { path: file, title });
+            let lines = String::new();
+            return Err(KnowledgeError::DuplicateTitle { path: file, title, lines });
         }
         Ok(Self {
             connection,
@@ -160,23 +162,16 @@ impl Knowledge {
         })
     }
 
-    /// Number of articles, number of empty ones among them, and the first title of such a one. A
-    /// database of the kind `knowledge` has them; of others only the first ten thousand articles
-    /// are read.
+    /// What it holds. A database of the kind `knowledge` and JSON lines say so; of others only the
+    /// first ten thousand articles are read.
     ///
     /// # Errors
     /// Where the file can no longer be read.
-    pub fn without_text(&self) -> Result<(usize, usize, Option<String>), KnowledgeError> {
+    pub fn summary(&self) -> Result<KnowledgeSummary, KnowledgeError> {
         // `titles.db` does not know the texts beside it.
         if let Some(schema) = self.index.filter(|schema| *schema == "main") {
             let summary = KnowledgeSummary::read(&self.connection, schema);
-            return summary.map_err(|source| self.error(source)).map(|summary| {
-                (
-                    summary.articles as usize,
-                    summary.without_text as usize,
-                    summary.first_without_text,
-                )
-            });
+            return summary.map_err(|source| self.error(source));
         }
         let mut query = self.prepared("SELECT title, text FROM documents LIMIT 10000")?;
         let articles = query.query_map([], |row| {
@@ -186,15 +181,15 @@ impl Knowledge {
                 text.is_ok_and(|text| text.is_none_or(|text| plain(&text).trim().is_empty()));
             Ok(is_bare.then(|| row.get::<_, String>(0).unwrap_or_default()))
         });
-        let (mut count, mut bare, mut first) = (0, 0, None);
+        let mut found = KnowledgeSummary::default();
         for title in articles.map_err(|source| self.error(source))? {
-            count += 1;
+            found.articles += 1;
             if let Some(title) = title.map_err(|source| self.error(source))? {
-                bare += 1;
-                first.get_or_insert(title);
+                found.without_text += 1;
+                found.first_without_text.get_or_insert(title);
             }
         }
-        Ok((count, bare, first))
+        Ok(found)
     }
 
     /// A statement, which is compiled once: a claim asks the same queries for each of its words.
@@ -334,10 +329,31 @@ mod tests {
             [article("A", "x"), article("B", ""), article("C", &empty), article("D", " \n")],
         )
         .unwrap();
+        let remarks = Knowledge::open(&path).unwrap().summary().unwrap().remarks();
+        assert_eq!(remarks, ["3 of 4 articles (first: `B`) are empty and support nothing"]);
+    }
+
+    #[test]
+    fn redirects_of_several_articles_are_counted_and_titles_have_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("articles.jsonl");
+        let row = |title: &str, redirects: &[&str]| {
+            serde_json::json!({"title": title, "text": "x", "redirects": redirects}).to_string()
+                + "\n"
+        };
+        let rows = [row("A", &["a", "b"]), row("B", &["b"]), "\n".to_owned(), row("C", &["c"])];
+        std::fs::write(&path, rows.concat()).unwrap();
+        let remarks = Knowledge::open(&path).unwrap().summary().unwrap().remarks();
         assert_eq!(
-            Knowledge::open(&path).unwrap().without_text().unwrap(),
-            (4, 3, Some("B".to_owned()))
+            remarks,
+            [
+                "1 titles in `redirects` belong to several articles, such as `b`; the first of these \
+            articles is found by them"
+            ]
         );
+        std::fs::write(&path, [rows.concat(), row("B", &[])].concat()).unwrap();
+        let twice = Knowledge::open(&path).err().unwrap().to_string();
+        assert!(twice.ends_with("the title `B` occurs twice (lines 2 and 5)"), "{twice}");
     }
 
     #[test]

@@ -212,10 +212,21 @@ impl Builder {
         if let Some(file) = unique
             && let Some(title) = repeated_title(connection).map_err(in_database(path))?
         {
-            return Err(KnowledgeError::DuplicateTitle { path: file.clone(), title });
+            let (path, lines) = (file.clone(), lines_of(file, &title));
+            return Err(KnowledgeError::DuplicateTitle { path, title, lines });
         }
         let is_dump = unique.is_none();
         complete(connection, summary, is_dump, search_index).map_err(in_database(path))
+    }
+}
+
+/// The first two lines of an article in a file of JSON lines, in words.
+fn lines_of(file: &Path, title: &str) -> String {
+    let lines = json_lines::lines::<Article>(file).into_iter().flatten().map_while(Result::ok);
+    let lines = lines.filter(|line| line.row.title == title).map(|line| line.number);
+    match lines.take(2).collect::<Vec<_>>()[..] {
+        [first, second] => format!(" (lines {first} and {second})"),
+        _ => String::new(),
     }
 }
 
@@ -227,8 +238,9 @@ fn complete(
     search_index: Option<bool>,
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    if is_dump {
-        remove_repeated(&transaction)?;
+    match is_dump {
+        true => remove_repeated(&transaction, summary)?,
+        false => count_shared_redirects(&transaction, summary)?,
     }
     for tables in [TITLE_INDEX, INDEX, SORTED] {
         transaction.execute_batch(tables)?;
@@ -339,12 +351,30 @@ fn append_rows(
 }
 
 /// Of articles with one title, leaves the first.
-fn remove_repeated(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    if repeated_title(transaction)?.is_some() {
-        let first = "DELETE FROM documents WHERE rowid NOT IN \
+fn remove_repeated(
+    transaction: &Transaction<'_>,
+    summary: &mut KnowledgeSummary,
+) -> rusqlite::Result<()> {
+    if let Some(first) = repeated_title(transaction)? {
+        let later = "DELETE FROM documents WHERE rowid NOT IN \
             (SELECT min(rowid) FROM documents GROUP BY title)";
-        transaction.execute(first, [])?;
+        summary.repeated = transaction.execute(later, [])? as u64;
+        summary.first_repeated = Some(first);
     }
+    Ok(())
+}
+
+/// Counts titles that redirect to several articles, of which the first is found.
+fn count_shared_redirects(
+    transaction: &Transaction<'_>,
+    summary: &mut KnowledgeSummary,
+) -> rusqlite::Result<()> {
+    let shared = "SELECT count(*), min(title) FROM (SELECT title FROM names.names \
+        WHERE target IS NOT NULL AND place IS NULL \
+        GROUP BY title HAVING count(DISTINCT target) > 1)";
+    let (count, first) =
+        transaction.query_row(shared, [], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?)))?;
+    (summary.shared_redirects, summary.first_shared_redirect) = (count.unsigned_abs(), first);
     Ok(())
 }
 

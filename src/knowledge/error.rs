@@ -36,12 +36,14 @@ pub enum KnowledgeError {
         problem: String,
     },
     /// Two articles have one title.
-    #[error("{path}: the title `{title}` occurs twice", path = .path.display())]
+    #[error("{path}: the title `{title}` occurs twice{lines}", path = .path.display())]
     DuplicateTitle {
         /// The file.
         path: PathBuf,
         /// The title.
         title: String,
+        /// Where in the file, or nothing.
+        lines: String,
     },
     /// The file has no articles.
     #[error("{path}: the file has no articles", path = .path.display())]

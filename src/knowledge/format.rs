@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::error::{KnowledgeError, in_file};
+use crate::rows::json_lines::other_format;
 
 /// A format of knowledge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,15 +22,9 @@ pub enum KnowledgeFormat {
     CompressedDump,
 }
 
-/// What the beginning of a file without any known format tells about it.
-const OTHERS: &[(&[u8], &str)] = &[
-    (b"\x1f\x8b", "it is compressed (gzip); decompress it first"),
-    (b"\x28\xb5\x2f\xfd", "it is compressed (zstd); decompress it first"),
-    (b"\xfd7zXZ", "it is compressed (xz); decompress it first"),
-    (b"7z\xbc\xaf", "it is a 7z archive; extract it first"),
-    (b"PK\x03\x04", "it is a zip archive; extract it first"),
-    (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
-];
+/// What a file must be.
+const EXPECTED: &str = "expected an SQLite file with a table `documents(title, text)`, JSON lines \
+    of {title, text}, or a dump of MediaWiki (XML, or XML compressed by bzip2)";
 
 /// Number of bytes that are looked at.
 const LOOKED_AT: usize = 4096;
@@ -53,7 +48,7 @@ pub fn format_of(path: &Path) -> Result<KnowledgeFormat, KnowledgeError> {
     if start.starts_with(b"BZh") {
         return Ok(KnowledgeFormat::CompressedDump);
     }
-    if let Some((_, problem)) = OTHERS.iter().find(|(first, _)| start.starts_with(first)) {
+    if let Some(problem) = other_format(&start) {
         return Err(wrong(problem));
     }
     let text = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&start).trim_ascii_start();
@@ -70,19 +65,10 @@ pub fn format_of(path: &Path) -> Result<KnowledgeFormat, KnowledgeError> {
         `<mediawiki`",
         )),
         // JSON lines name the line of any other problem.
-        _ if is_text(&start) => Ok(KnowledgeFormat::JsonLines),
-        _ => Err(wrong(
-            "its format is unknown; expected an SQLite file with a table \
-        `documents(title, text)`, JSON lines of {title, text}, or a dump of MediaWiki (XML, or \
-        XML compressed by bzip2)",
-        )),
+        Some(b'{' | b'[') | None => Ok(KnowledgeFormat::JsonLines),
+        _ if start.contains(&0) => Err(wrong(&format!("its format is unknown; {EXPECTED}"))),
+        _ => Err(wrong(&format!("it is text of another form; {EXPECTED}"))),
     }
-}
-
-/// Whether bytes could be the beginning of text in UTF-8 or UTF-16.
-fn is_text(start: &[u8]) -> bool {
-    let is_wide = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
-    is_wide || start.starts_with(b"{\0") || !start.contains(&0)
 }
 
 #[cfg(test)]
@@ -110,6 +96,10 @@ mod tests {
             (b"\x1f\x8b\x08", "it is compressed (gzip)"),
             (b"PK\x03\x04", "it is a zip archive"),
             (b"\x7fELF\0\0", "its format is unknown"),
+            (b"Oslo has trams.", "it is text of another form; expected an SQLite file"),
+            (b"title,text\nOslo,x", "it is text of another form"),
+            (b"version https://git-lfs", "it is a pointer of Git LFS"),
+            (b"\xff\xfe{\0", "it is UTF-16 text"),
         ] {
             let error = format(bytes).unwrap_err().to_string();
             assert!(error.contains("knowledge.db: ") && error.contains(said), "{error}");

@@ -23,6 +23,14 @@ pub struct KnowledgeSummary {
     pub without_text: u64,
     /// The first of them.
     pub first_without_text: Option<String>,
+    /// Articles of a dump that were left out, since an earlier one has their title.
+    pub repeated: u64,
+    /// The title of one of them.
+    pub first_repeated: Option<String>,
+    /// Redirects that several articles claim.
+    pub shared_redirects: u64,
+    /// One of them.
+    pub first_shared_redirect: Option<String>,
 }
 
 impl KnowledgeSummary {
@@ -48,10 +56,14 @@ impl KnowledgeSummary {
             redirects: number("redirects")?,
             disambiguations: number("disambiguations")?,
             without_text: number("without_text")?,
-            first_without_text: None,
+            repeated: number("repeated")?,
+            shared_redirects: number("shared_redirects")?,
+            ..Self::default()
         };
-        let first = query.query_row(["first_without_text"], |row| row.get(0)).optional()?;
-        summary.first_without_text = first;
+        let mut title = |key: &str| query.query_row([key], |row| row.get(0)).optional();
+        summary.first_without_text = title("first_without_text")?;
+        summary.first_repeated = title("first_repeated")?;
+        summary.first_shared_redirect = title("first_shared_redirect")?;
         Ok(summary)
     }
 
@@ -66,10 +78,54 @@ impl KnowledgeSummary {
         ] {
             query.execute((key, number as i64))?;
         }
-        if let Some(title) = &self.first_without_text {
-            query.execute(("first_without_text", title))?;
+        // Most databases have none of these, and the bytes that they had before.
+        for (key, number) in
+            [("repeated", self.repeated), ("shared_redirects", self.shared_redirects)]
+        {
+            if number > 0 {
+                query.execute((key, number as i64))?;
+            }
+        }
+        for (key, title) in [
+            ("first_without_text", &self.first_without_text),
+            ("first_repeated", &self.first_repeated),
+            ("first_shared_redirect", &self.first_shared_redirect),
+        ] {
+            if let Some(title) = title {
+                query.execute((key, title))?;
+            }
         }
         Ok(())
+    }
+
+    /// What of the source is empty, left out or ambiguous, in words.
+    pub fn remarks(&self) -> Vec<String> {
+        let first = |title: &Option<String>| title.clone().unwrap_or_default();
+        let mut found = Vec::new();
+        if self.without_text > 0 {
+            found.push(format!(
+                "{} of {} articles (first: `{}`) are empty and support nothing",
+                self.without_text,
+                self.articles,
+                first(&self.first_without_text)
+            ));
+        }
+        if self.repeated > 0 {
+            found.push(format!(
+                "{} pages have the title of an earlier page, such as `{}`, and are left out",
+                self.repeated,
+                first(&self.first_repeated)
+            ));
+        }
+        if self.shared_redirects > 0 {
+            found.push(format!(
+                "{} titles in `redirects` belong to several articles, such as `{}`; the first of \
+                these articles is found by them",
+                self.shared_redirects,
+                first(&self.first_shared_redirect)
+            ));
+        }
+        found
     }
 
     /// Counts what the tables have.

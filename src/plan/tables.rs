@@ -107,13 +107,14 @@ fn missing(form: &NamedTable, entry: &Entry, field: &str, about: &str) -> Proble
 
 fn mismatched(mismatch: &Mismatch, entry: &Entry) -> Problem {
     let make = if mismatch.is_error { Problem::error } else { Problem::warning };
-    if mismatch.field.is_empty() {
-        // The value may be secret: no line is shown, since a table or a setting can be one line.
-        let problem = make(format!("{} (in [endpoint.{}])", mismatch.problem, entry.key));
-        return problem.help(&*mismatch.right);
-    }
     let span = entry.value.as_table().and_then(|table| table.value(mismatch.field));
     let span: &Span = span.map_or(&entry.key_span, |node| &node.span);
+    if mismatch.is_secret {
+        // No line is shown, since a table or a setting can be one line.
+        let (path, (line, _)) = (&span.source.path, span.position());
+        let place = format!("{path}:{line}, in [endpoint.{}]", entry.key);
+        return make(format!("{} ({place})", mismatch.problem)).help(&*mismatch.right);
+    }
     make(mismatch.problem.to_string()).at(span, &*mismatch.right)
 }
 
@@ -218,13 +219,13 @@ mod tests {
         assert!(!found.contains("\"secret\""), "{found}");
         let inline = "[endpoint]\nhidden = {url = \"secret\"}";
         let inline = said(inline, &[]);
-        assert!(
-            inline.contains("error: bad url (in [endpoint.hidden])\n |\n = help: another\n"),
-            "{inline}"
-        );
+        assert!(inline.contains(":3, in [endpoint.hidden])\n |\n = help: another\n"), "{inline}");
         assert!(!inline.contains("secret"), "{inline}");
         let set = said(RECIPE, &["endpoint.judge.url=secret"]);
-        assert!(set.contains("bad url (in [endpoint.judge])") && !set.contains("secret"), "{set}");
+        assert!(
+            set.contains("bad url (--set:1, in [endpoint.judge])") && !set.contains("secret"),
+            "{set}"
+        );
         expect![[r#"
             error: the endpoint `jugde` has no `url`
              --> --set:1:10

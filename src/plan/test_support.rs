@@ -126,7 +126,7 @@ static ENDPOINT: NamedTable = NamedTable {
     ],
     checks: |values| {
         let is_secret = values["url"] == "secret";
-        let mismatch = Mismatch::error(if is_secret { "" } else { "url" }, "bad url", "another");
+        let mismatch = Mismatch { is_secret, ..Mismatch::error("url", "bad url", "another") };
         (is_secret || values["url"] == "bad").then_some(mismatch).into_iter().collect()
     },
 };

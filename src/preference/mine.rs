@@ -78,6 +78,12 @@ pub struct Mined {
     pub left_out: BTreeMap<String, usize>,
     /// Protected topics.
     pub protected: BTreeSet<String>,
+    /// Pairs or responses left out by `require_eos` alone.
+    pub without_eos: usize,
+    /// Pairs left out by `require_as_many_facts`.
+    pub with_fewer_facts: usize,
+    /// Protected topics of a selected split, whose prompts have no responses.
+    pub unanswered: BTreeSet<String>,
     /// Mean length of the chosen completions in characters; precision correlates with length.
     pub chosen_length: f64,
     /// Mean length of the rejected completions.
@@ -158,6 +164,9 @@ pub fn mine(
         answers: used.len(),
         ..Mined::default()
     };
+    let is_selected = |prompt: &&Prompt| mining.splits.contains(&prompt.split);
+    let selected = prompts.iter().filter(is_selected).map(|prompt| &prompt.topic);
+    mined.unanswered = selected.filter(|topic| mined.protected.contains(*topic)).cloned().collect();
     let protection: Protection = mined.protected.iter().cloned().collect();
     let rewards = Rewards::new(mining.reward, probed);
 
@@ -196,16 +205,63 @@ impl Mined {
     fn add(&mut self, candidates: &[Candidate], mining: &Mining, stream: &mut Stream) {
         match mining.preference_format {
             PreferenceFormat::Pairs => {
-                let mut pairs = pairs(candidates, mining, &mut self.left_out);
+                let mut pairs = self.pairs_of(candidates, mining);
                 draw(&mut pairs, mining.max_rows_per_prompt, stream);
                 self.pairs.extend(pairs);
             }
             PreferenceFormat::Unpaired => {
-                let mut labelled = labelled(candidates, mining, &mut self.left_out);
+                let mut labelled = self.labelled_of(candidates, mining);
                 draw(&mut labelled, mining.max_rows_per_prompt, stream);
                 self.labelled.extend(labelled);
             }
         }
+    }
+
+    /// All pairs of one prompt's responses with a sufficient difference in reward.
+    fn pairs_of(&mut self, candidates: &[Candidate], mining: &Mining) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for better in candidates {
+            for worse in candidates {
+                // Equal shares such as 1/3 and 2/6 may differ in their last digit.
+                let apart = better.score - worse.score;
+                let same_text = better.response.output == worse.response.output;
+                if apart <= ROUNDING || apart + ROUNDING < mining.min_margin || same_text {
+                    continue;
+                }
+                // Counted only where the pair would have been made, so that the numbers are what
+                // each condition cost.
+                if mining.require_eos && better.response.finish != Finish::Stop {
+                    self.without_eos += 1;
+                } else if mining.require_as_many_facts && better.stated < worse.stated {
+                    self.with_fewer_facts += 1;
+                } else if let Some(name) = better.names.or(worse.names) {
+                    *self.left_out.entry(name.to_owned()).or_default() += 1;
+                } else {
+                    let Response { prompt, topic, domain, .. } = better.response;
+                    let subject = PairSubject { topic, domain, attribute: None };
+                    let (level, worse) = (Level::General, worse.side());
+                    pairs.push(Pair::new(prompt, level, subject, better.side(), worse));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// One prompt's responses with their labels.
+    fn labelled_of(&mut self, candidates: &[Candidate], mining: &Mining) -> Vec<LabelledAnswer> {
+        let mut rows = Vec::new();
+        for Candidate { response, score, names, .. } in candidates {
+            let label = score + ROUNDING >= mining.desirable_threshold;
+            if label && mining.require_eos && response.finish != Finish::Stop {
+                // As an undesirable completion it may stay: its missing EOS is not rewarded.
+                self.without_eos += 1;
+            } else if let Some(name) = names {
+                *self.left_out.entry((*name).to_owned()).or_default() += 1;
+            } else {
+                rows.push(LabelledAnswer::new(response, label, *score));
+            }
+        }
+        rows
     }
 }
 
@@ -239,60 +295,6 @@ fn used_answers(
         return Err(MineError::NoAnswers { wanted: format!("`{}`", wanted.join("`, `")), found });
     }
     Ok(used)
-}
-
-/// All pairs of one prompt's responses with a sufficient difference in reward.
-fn pairs(
-    candidates: &[Candidate],
-    mining: &Mining,
-    left_out: &mut BTreeMap<String, usize>,
-) -> Vec<Pair> {
-    let mut pairs = Vec::new();
-    for better in
-        candidates.iter().filter(|one| !mining.require_eos || one.response.finish == Finish::Stop)
-    {
-        for worse in candidates {
-            // Equal shares such as 1/3 and 2/6 may differ in their last digit.
-            let apart = better.score - worse.score;
-            let same_text = better.response.output == worse.response.output;
-            let says_less = mining.require_as_many_facts && better.stated < worse.stated;
-            if apart <= ROUNDING || apart + ROUNDING < mining.min_margin || same_text || says_less {
-                continue;
-            }
-            // Counted only where the pair would have been made, so that the number is what the
-            // protection cost.
-            if let Some(name) = better.names.or(worse.names) {
-                *left_out.entry(name.to_owned()).or_default() += 1;
-                continue;
-            }
-            let Response { prompt, topic, domain, .. } = better.response;
-            let subject = PairSubject { topic, domain, attribute: None };
-            pairs.push(Pair::new(prompt, Level::General, subject, better.side(), worse.side()));
-        }
-    }
-    pairs
-}
-
-/// One prompt's responses with their labels.
-fn labelled(
-    candidates: &[Candidate],
-    mining: &Mining,
-    left_out: &mut BTreeMap<String, usize>,
-) -> Vec<LabelledAnswer> {
-    let mut rows = Vec::new();
-    for Candidate { response, score, names, .. } in candidates {
-        let label = score + ROUNDING >= mining.desirable_threshold;
-        if label && mining.require_eos && response.finish != Finish::Stop {
-            // As an undesirable completion it may stay: its missing EOS is not rewarded.
-            continue;
-        }
-        if let Some(name) = names {
-            *left_out.entry((*name).to_owned()).or_default() += 1;
-            continue;
-        }
-        rows.push(LabelledAnswer::new(response, label, *score));
-    }
-    rows
 }
 
 /// Counts the rows.

@@ -15,6 +15,7 @@ impl Outlook<'_> {
     /// Everything that an attempt would reject or warn of.
     pub fn look(&self) -> Vec<Mismatch> {
         match self.kind.name {
+            "agree" | "calibrate" => self.other_irrelevant().into_iter().collect(),
             "command" => self.command(),
             "compare" => unlike_scores(self),
             "diagnose" => [unlike_shifts(self), unscored_shifts(self)].concat(),
@@ -51,6 +52,18 @@ impl Outlook<'_> {
             .map(|error| Mismatch::error("tables", error.to_string(), right))
             .into_iter()
             .collect()
+    }
+
+    /// Facts that one stage counts as irrelevant and another as unsupported.
+    fn other_irrelevant(&self) -> Option<Mismatch> {
+        let Some(Origin::Stage(maker)) = self.origin("labels") else { return None };
+        let (theirs, own) = (maker.values.get("irrelevant")?, self.values.get("irrelevant")?);
+        let problem = format!(
+            "`irrelevant` is {own} here and {theirs} in the stage of the labels, whose verdicts \
+            count irrelevant facts in another way"
+        );
+        let error = Mismatch::error("irrelevant", problem, "the same is expected in both stages");
+        (theirs != own).then_some(Mismatch { is_error: false, ..error })
     }
 
     /// Labelled completions where pairs are needed.

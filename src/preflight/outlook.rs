@@ -51,7 +51,7 @@ pub enum Origin<'a> {
 impl<'a> Outlook<'a> {
     /// Inputs that allow checks in advance. None leads back to responses, so that few stages are
     /// followed.
-    pub const FOLLOWED: [&'static str; 12] = [
+    pub const FOLLOWED: [&'static str; 13] = [
         "path",
         "program",
         "model",
@@ -64,6 +64,7 @@ impl<'a> Outlook<'a> {
         "shifts",
         "tables",
         "phrases",
+        "labels",
     ];
 
     /// The parameters as the kind's struct; none if a field is missing or invalid, which is

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::rows::after_reasoning;
+
 /// What a model's answer lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Listed {
@@ -59,16 +61,6 @@ pub fn repeated_line(answer: &str) -> Option<usize> {
         place += line.len();
     }
     None
-}
-
-/// The text without the reasoning that some models put before their answer.
-fn after_reasoning(answer: &str) -> &str {
-    match answer.rsplit_once("</think>") {
-        Some((_, rest)) => rest,
-        // Cut off in its middle, the reasoning is all there is.
-        None if answer.trim_start().starts_with("<think>") => "",
-        None => answer,
-    }
 }
 
 /// The text of a line of a list.

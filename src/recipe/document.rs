@@ -94,8 +94,24 @@ pub fn missing_file(path: &Path, span: &Span) -> Option<Problem> {
     let problem = problem.help(format!("looked for `{shown}`: paths are relative to their file"));
     Some(match neighbour(path) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
+        None if is_hub_name(path, span) => problem.help(
+            "a name on a hub is no path: download it first, such as `hf download OWNER/NAME \
+            --local-dir FOLDER`, and give that folder",
+        ),
         None => problem,
     })
+}
+
+/// Whether a path that does not exist is written as `Owner/Name-1.5B`.
+fn is_hub_name(path: &Path, span: &Span) -> bool {
+    let written = span.text().trim_matches(['"', '\'']);
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    let is_file = !extension.is_empty() && extension.chars().all(char::is_alphabetic);
+    written.matches('/').count() == 1
+        && !written.starts_with(['.', '/', '~'])
+        && written.contains(|letter: char| letter.is_ascii_uppercase())
+        && !is_file
+        && path.parent().is_some_and(|folder| !folder.exists())
 }
 
 fn neighbour(path: &Path) -> Option<String> {

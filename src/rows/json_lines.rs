@@ -224,34 +224,75 @@ impl<T: DeserializeOwned> Lines<T> {
     }
 }
 
+/// Letters of a line in a message.
+const SHOWN: usize = 40;
 /// End of every message about the form of a file.
 const ONE_A_LINE: &str = "write one object per line (`jq -c` does)";
 
 /// The problem of a file that begins with these bytes, if it cannot be lines of text.
 fn not_text(start: &[u8]) -> Option<String> {
-    let known: [(&[u8], &str); 7] = [
-        (b"\xff\xfe", "it is UTF-16 text; save it as UTF-8"),
-        (b"\xfe\xff", "it is UTF-16 text; save it as UTF-8"),
+    if let Some(problem) = other_format(start) {
+        return Some(problem.to_owned());
+    }
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
+    match text.first() {
+        Some(b'[') => Some(format!("it is a JSON array; {ONE_A_LINE}: `jq -c '.[]'`")),
+        Some(b'<') => Some(
+            "it is an HTML or XML page, as a server sends instead of a missing file; download the \
+            file again"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// What a file of another format is by its first bytes, and what to do with it.
+pub fn other_format(start: &[u8]) -> Option<&'static str> {
+    const WIDE: &str = "it is UTF-16 text; save it as UTF-8";
+    const KNOWN: [(&[u8], &str); 15] = [
+        (b"\xff\xfe", WIDE),
+        (b"\xfe\xff", WIDE),
         // Without a byte order mark every other byte of ASCII is 0.
-        (b"{\0", "it is UTF-16 text; save it as UTF-8"),
-        (b"\0{", "it is UTF-16 text; save it as UTF-8"),
+        (b"{\0", WIDE),
+        (b"\0{", WIDE),
+        (
+            b"\0\0",
+            "it begins with zero bytes, as a file that was not written to its end; make it again",
+        ),
         (b"\x1f\x8b", "it is compressed (gzip); decompress it first"),
         (b"\x28\xb5\x2f\xfd", "it is compressed (zstd); decompress it first"),
+        (b"\xfd7zXZ", "it is compressed (xz); decompress it first"),
+        (b"7z\xbc\xaf", "it is a 7z archive; extract it first"),
+        (b"PK\x03\x04", "it is a zip archive; extract it first"),
         (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
+        (b"%PDF", "it is a PDF; write its text as JSON lines"),
+        (
+            b"# xet version",
+            "it is a pointer of git-xet and not the file itself; fetch that by `git xet pull`",
+        ),
+        (b"SQLite format 3", "it is an SQLite file; write its rows as JSON lines"),
+        (
+            b"version https://git-lfs",
+            "it is a pointer of Git LFS and not the file itself; fetch that by `git lfs pull`",
+        ),
     ];
-    if let Some((_, problem)) = known.iter().find(|(first, _)| start.starts_with(first)) {
-        return Some((*problem).to_owned());
-    }
-    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
-    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
-    (first == Some(&b'[')).then(|| format!("it is a JSON array; {ONE_A_LINE}: `jq -c '.[]'`"))
+    KNOWN.iter().find(|(first, _)| start.starts_with(first)).map(|(_, problem)| *problem)
 }
 
 /// Parses a line.
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    // Structs could be read from lists of their fields too, which no file of rows uses.
-    if text.trim_start().starts_with('[') {
-        return Err(format!("the line is a JSON array; {ONE_A_LINE}"));
+    let start = text.trim_start();
+    match start.chars().next() {
+        // Structs could be read from lists of their fields too, which no file of rows uses.
+        Some('[') => return Err(format!("the line is a JSON array; {ONE_A_LINE}")),
+        Some('{') => {}
+        _ => {
+            let begun: String = start.trim_end().chars().take(SHOWN).collect();
+            let begun = crate::diagnostic::printable(&begun);
+            return Err(format!(
+                "the line is no JSON object, but begins with `{begun}`; {ONE_A_LINE}"
+            ));
+        }
     }
     serde_json::from_str(text).map_err(|error| explained(text, &error))
 }
@@ -272,9 +313,46 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax if said == "trailing characters" => {
             format!("more follows the object at column {column}; {ONE_A_LINE}")
         }
-        _ if column > 0 => format!("{said}, at column {column}"),
+        _ if column > 0 => {
+            // Some rows name the field themselves.
+            let field = said.starts_with("invalid ").then(|| field_before(text, column)).flatten();
+            let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
+            format!("{field}{said}, at column {column}")
+        }
         _ => said.to_owned(),
     }
+}
+
+/// The name of the field whose value is at a column, from 1.
+fn field_before(text: &str, column: usize) -> Option<String> {
+    let bytes = text.as_bytes();
+    // The name of the current field of each object and list that is open.
+    let mut open: Vec<Option<&str>> = Vec::new();
+    let (mut last, mut at) = ("", 0);
+    while at < bytes.len().min(column) {
+        match bytes[at] {
+            b'"' => {
+                let start = at + 1;
+                at = start;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                last = text.get(start..at)?;
+            }
+            b':' => *open.last_mut()? = Some(last),
+            b'{' | b'[' => open.push(None),
+            b'}' | b']' => drop(open.pop()),
+            b',' if at + 1 < column => {
+                // In a list the field around it goes on.
+                if let Some(field) = open.last_mut() {
+                    *field = None;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    open.into_iter().rev().flatten().next().map(str::to_owned)
 }
 
 /// Python's spelling of numbers that JSON lacks, at or just before a column, with its own column.
@@ -352,6 +430,24 @@ mod tests {
             assert_eq!(error(utf16), "F:1: it is UTF-16 text; save it as UTF-8");
         }
         assert_eq!(error(b"\x1f\x8b\x08\0"), "F:1: it is compressed (gzip); decompress it first");
+        for (bytes, said) in [
+            (
+                &b"version https://git-lfs.github.com/spec/v1\noid"[..],
+                "F:1: it is a pointer of Git LFS",
+            ),
+            (b"<!DOCTYPE html>\n<html>", "F:1: it is an HTML or XML page"),
+            (b"\0\0\0\0", "F:1: it begins with zero bytes"),
+            (
+                b"id,text\n1,a\n",
+                "F:1: the line is no JSON object, but begins with `id,text`; write",
+            ),
+            (
+                b"{\"a\":1}\nnull\n",
+                "F:2: the line is no JSON object, but begins with `null`; write",
+            ),
+        ] {
+            assert!(error(bytes).starts_with(said), "{}", error(bytes));
+        }
     }
 
     #[test]
@@ -372,6 +468,12 @@ mod tests {
         let typed =
             found::<crate::rows::PreferenceRow>(br#"{"prompt":"a","weight": NaN}"#).unwrap_err();
         assert_eq!(typed, "F:1: `NaN` at column 25 is not a number in JSON");
+        let number = found::<Claim>(br#"{"id":7,"response_id":"r"}"#).unwrap_err();
+        assert_eq!(number, "F:1: `id`: invalid type: integer `7`, expected a string, at column 7");
+        let place = |text: &str| field_before(text, text.len() + 1);
+        assert_eq!(place(r#"{"a": [{"b": "x\",y"}, 3"#).as_deref(), Some("a"));
+        assert_eq!(place(r#"{"a": {"b": "x\",y"#).as_deref(), Some("b"));
+        assert_eq!(place(r#"{"a": 1}"#), None);
         let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
         assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
         let mut rows = lines::<Value>(Path::new("/")).unwrap();

@@ -10,6 +10,7 @@ mod label;
 mod measure_name;
 mod preference;
 mod probe;
+mod reasoning;
 mod row;
 mod schema;
 mod shift;
@@ -24,6 +25,7 @@ pub use label::{AnnotatedSentence, AtomicFact, HumanLabel, LabelRow};
 pub use measure_name::{ALL_DOMAINS, MeasureName, OUT_OF_DOMAIN, ShiftMeasureName};
 pub use preference::{JudgedAnswer, PreferenceAnswers, PreferenceRow};
 pub use probe::{AnswerLabel, KnowledgeClass, ProbedAnswer, ProbedFact};
+pub use reasoning::after_reasoning;
 pub use row::Row;
 pub use schema::{
     Document, Finish, LabelledAnswer, Level, Pair, PairSide, PairSubject, Prompt, PromptForm,

@@ -153,6 +153,19 @@ impl PreferenceFields {
     fn row(mut self) -> Result<PreferenceRow, String> {
         let missing = |name: &str| form(name, &self.seen);
         let prompt = self.prompt.take().ok_or_else(|| missing("prompt"))?;
+        let given = |name: &&str| self.seen.iter().any(|seen| seen == name);
+        // `null` is a field that the row lacks.
+        let pair = self.chosen.as_ref().or(self.rejected.as_ref());
+        let single = self.completion.is_some() || self.label.is_some();
+        if let (Some(_), true) = (pair, single) {
+            let both: Vec<&str> =
+                ["chosen", "rejected", "completion", "label"].into_iter().filter(given).collect();
+            return Err(format!(
+                "the row has fields of a pair and of a labelled completion (`{}`); give one of \
+                them",
+                both.join("`, `")
+            ));
+        }
         let [chosen_facts, rejected_facts, facts] = self.facts;
         let [chosen_score, rejected_score, score] = self.scores;
         // By name and not by value: `completion: null` is a mistake in that form.
@@ -254,6 +267,9 @@ mod tests {
                 .contains("an implicit prompt")
         );
         assert!(error(json!({"prompt": "Who?", "completion": "Ada"})).contains("needs a `label`"));
+        let both = error(json!({"prompt": "Who?", "chosen": "a", "rejected": "b", "label": true}));
+        assert!(both.starts_with("the row has fields of a pair and of a labelled"), "{both}");
+        assert!(both.contains("(`chosen`, `rejected`, `label`)"), "{both}");
         assert!(
             error(json!({"prompt": 3, "chosen": "", "rejected": ""}))
                 .contains("expected a text, or a list")

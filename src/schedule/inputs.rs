@@ -126,7 +126,8 @@ impl Watched {
         let advice = if self.is_artifact {
             "a stage must not write into its inputs; run again to remake it"
         } else {
-            "run again while nothing writes to it"
+            "run again while nothing writes to it (`touch` and `chmod` count too, since they hide \
+            whether something did)"
         };
         format!(
             "the input `{name}` changed during the run: {path} was written after its digest was \

@@ -22,7 +22,8 @@ use super::labels::read_annotated;
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "agree",
-    version: 1,
+    // 1: first version. 2: a label by `claim_id` belongs to the response of its claim, or to none.
+    version: 2,
     about: "Measure how far claims and verdicts agree with labels by people, with 95 % intervals.",
     inputs: &[
         Input::one("labels", &LABELS, "Labels by people: a stage of kind `labels`, or a file."),
@@ -68,8 +69,8 @@ const FEW_TOPICS: usize = 10;
 /// If inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { irrelevant, resamples } = context.parameters()?;
-    let labelled = read_annotated(context)?;
     let claims: Vec<Claim> = context.rows("claims")?;
+    let labelled = read_annotated(context, &claims)?;
     let verdicts: Option<Vec<Verdict>> =
         is_given(context, "verdicts").then(|| context.rows("verdicts")).transpose()?;
     let responses: Option<Vec<Response>> =
@@ -233,6 +234,48 @@ mod tests {
             .unwrap();
         let again = std::fs::read(path.join("again/agreement.json")).unwrap();
         assert_eq!(first, again, "the kind is not seeded");
+    }
+
+    /// The responses of claims are looked up and not read from their ids, and labels on other
+    /// claims change no figure.
+    #[test]
+    fn labels_by_id_belong_to_the_response_of_their_claim() {
+        let folder = tempfile::tempdir().unwrap();
+        let written = |name: &str, rows: &[serde_json::Value]| {
+            let path = folder.path().join(name);
+            let rows: Vec<String> = rows.iter().map(|row| format!("{row}\n")).collect();
+            std::fs::write(&path, rows.concat()).unwrap();
+            path
+        };
+        let claim = |id: &str, response: &str| {
+            json!({"id": id, "response_id": response, "topic": response, "text": format!("{id}."),
+                "span": [0, 1]})
+        };
+        let verdict = |id: &str| json!({"claim_id": id, "verdict": "supported", "probability": 0.9, "evidence": []});
+        let label = |id: &str, label: bool| json!({"claim_id": id, "label": label});
+        let claims = written("claims.jsonl", &[claim("c0", "r0"), claim("c1", "r1")]);
+        let verdicts = written("verdicts.jsonl", &[verdict("c0"), verdict("c1")]);
+        let given = [label("c0", true), label("c1", false), label("r1/9", false)];
+        let labels = written("labels.jsonl", &given);
+        let inputs = [("claims", &claims), ("verdicts", &verdicts), ("labels", &labels)];
+        let inputs = inputs.map(|(name, path)| (name, path.as_path()));
+        let output = folder.path().join("out");
+        let warnings =
+            Trial::new(&inputs, json!({})).warnings(&KIND, &output, run).unwrap().join("\n");
+        assert!(
+            warnings.starts_with(
+                "1 labels are on claims that are not among these claims, and are ignored: first \
+                `r1/9`"
+            ) && warnings.contains("labels.jsonl:3)"),
+            "{warnings}"
+        );
+        let rows = std::fs::read_to_string(output.join("compared_responses.csv")).unwrap();
+        assert_eq!(rows.lines().count(), 3, "{rows}");
+        written("labels.jsonl", &[label("c0", true), label("c1", true), label("c0", false)]);
+        let error = Trial::new(&inputs, json!({})).run(&KIND, &output, run).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("labels.jsonl:3: the claim `c0` is labelled twice"), "{error}");
+        assert!(error.ends_with("labels.jsonl:1"), "{error}");
     }
 
     /// Claims without verdicts are compared with the facts alone.

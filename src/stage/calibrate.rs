@@ -12,8 +12,8 @@ use crate::{
         write_json,
     },
     evaluation::{
-        AnnotatedResponse, CalibrationMethod, CombinedVerifier, FittedCalibration, LabelledOdds,
-        calibrate,
+        AnnotatedResponse, CalibrationMethod, CombinedVerifier, FittedCalibration, IrrelevantFacts,
+        LabelledOdds, calibrate,
     },
     facts::normalise,
     recipe::schema::{Declared, Input, Kind},
@@ -23,7 +23,8 @@ use crate::{
 /// The kind.
 pub(super) const KIND: Kind = Kind {
     name: "calibrate",
-    // 1: first version. 2: several verifiers with weights.
+    // 1: first version. 2: several verifiers with weights. The parameter `irrelevant` changed no
+    // result of before.
     version: 2,
     about: "Calibrate one or more verifiers by labels: weights, probabilities and a threshold.",
     inputs: &[
@@ -54,6 +55,9 @@ struct Parameters {
     /// Groups of topics; each is held out once, to measure the calibration on it.
     #[parameter(default = 5, min = 2, max = 100)]
     folds: usize,
+    /// Irrelevant facts: dropped, unsupported except in irrelevant sentences, or unsupported.
+    #[parameter(default = "dropped")]
+    irrelevant: IrrelevantFacts,
 }
 
 /// Fewer labelled claims make a threshold of chance.
@@ -64,16 +68,16 @@ const FEW_CLAIMS: usize = 50;
 /// # Errors
 /// If inputs cannot be read or do not belong together, or the labels do not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { curve, folds } = context.parameters()?;
-    let labelled = read_annotated(context)?;
+    let Parameters { curve, folds, irrelevant } = context.parameters()?;
     let claims: Vec<Claim> = context.rows("claims")?;
+    let labelled = read_annotated(context, &claims)?;
     let verdicts: Vec<Vec<Verdict>> = context.rows_of_each("verdicts")?;
     let verifiers: Vec<&str> =
         verdicts.iter().map(|rows| verifier_of(rows)).collect::<Result<_, _>>()?;
     let claims: BTreeMap<&ClaimId, &Claim> =
         claims.iter().map(|claim| (&claim.id, claim)).collect();
-    let labels = Labels::new(&labelled);
-    let mut odds = Vec::new();
+    let labels = Labels::new(&labelled, irrelevant);
+    let (mut odds, mut irrelevant_labels) = (Vec::new(), 0);
     let found = verdicts_by_claim(&verdicts)?;
     for (id, of_claim) in &found {
         let claim = claims.get(id).ok_or_else(|| {
@@ -91,20 +95,34 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
                 if claim.topic.is_empty() { claim.response_id.as_str() } else { &claim.topic };
             let is_supported = label == Some(FactLabel::Supported);
             odds.push(LabelledOdds { topic, log_odds, is_supported });
+        } else if label == Some(FactLabel::Irrelevant) {
+            irrelevant_labels += 1;
         }
     }
     if odds.is_empty() {
-        return Err(StageError(
-            "no verdict with log-odds is on a labelled claim; labels name claims by `claim_id`, or \
-            by `topic` and `claim`"
-                .to_owned(),
-        ));
+        return Err(without_labels(irrelevant_labels));
     }
     let calibration = calibrate(&verifiers, &odds, curve, folds)
         .map_err(StageError::doing("calibrate the verdicts"))?;
     write_json(&context.output("calibration.json"), &calibration)?;
     describe(context, &calibration, found.len());
     Ok(())
+}
+
+/// Why nothing can be calibrated, where this number of claims are irrelevant by their labels.
+fn without_labels(irrelevant: usize) -> StageError {
+    StageError(match irrelevant {
+        0 => {
+            "no verdict with log-odds is on a labelled claim; labels name claims by `claim_id`, or \
+            by `topic` and `claim`"
+                .to_owned()
+        }
+        count => format!(
+            "all labels of these claims ({count}) are `IR` (irrelevant), which tells nothing of \
+            the verdicts; label claims as `S` or `NS`, or count irrelevant ones as unsupported \
+            (`irrelevant = \"unsupported\"`)"
+        ),
+    })
 }
 
 /// The verdicts of each verifier on each claim, in the order of the first verifier's.
@@ -147,7 +165,8 @@ pub(super) fn verifier_of(verdicts: &[Verdict]) -> Result<&str, StageError> {
     let mut names = verdicts.iter().filter(|verdict| verdict.log_odds.is_some());
     let first = names.next().map(|verdict| verdict.verifier.as_str()).ok_or_else(|| {
         StageError(
-            "the verdicts have no log-odds; verify by `words`, or by another verifier that has them"
+            "the verdicts have no log-odds; verify by `words`, or by another verifier that has \
+            them, with knowledge that has articles on the claims' topics"
                 .to_owned(),
         )
     })?;
@@ -169,16 +188,17 @@ struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    fn new(labelled: &'a [AnnotatedResponse]) -> Self {
+    fn new(labelled: &'a [AnnotatedResponse], treatment: IrrelevantFacts) -> Self {
         let mut found = Self { by_id: BTreeMap::new(), by_text: BTreeMap::new() };
         for response in labelled {
             for fact in &response.facts {
-                found.by_id.insert(&fact.id, fact.label);
+                let label = fact.label_under(treatment);
+                found.by_id.insert(&fact.id, label);
                 if !fact.text.is_empty() {
                     let key = (response.topic.as_str(), normalise(&fact.text));
-                    let known = found.by_text.entry(key).or_insert(Some(fact.label));
+                    let known = found.by_text.entry(key).or_insert(Some(label));
                     // The same words may be true in one response and false in another.
-                    *known = known.filter(|label| *label == fact.label);
+                    *known = known.filter(|other| *other == label);
                 }
             }
         }
@@ -318,5 +338,8 @@ mod tests {
         std::fs::write(&paths[2], "{\"claim_id\":\"z#0/0\",\"label\":\"S\"}\n").unwrap();
         let error = calibrated(&folder, &paths).unwrap_err();
         assert!(error.contains("no verdict with log-odds is on a labelled claim"), "{error}");
+        std::fs::write(&paths[2], "{\"claim_id\":\"r0#0/0\",\"label\":\"IR\"}\n").unwrap();
+        let error = calibrated(&folder, &paths).unwrap_err();
+        assert!(error.starts_with("all labels of these claims (1) are `IR`"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{self, Write},
+    io::{self, Read, Write},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -96,11 +96,13 @@ fn zero_byte(field: &'static str) -> Mismatch {
 pub(crate) fn missing(program: &str, file: Option<&Path>) -> Option<(String, String)> {
     let right = "an executable file, or the name of a program on PATH, is expected";
     if let Some(file) = file {
-        let why =
-            if file.is_dir() { "is a folder" } else { "is not executable; `chmod +x` makes it so" };
-        return (!is_program(file)).then(|| {
-            (format!("`program` cannot run: {} {why}", file.display()), right.to_owned())
-        });
+        let why = match (is_program(file), file.is_dir()) {
+            (true, _) => script_problem(file)?,
+            (false, true) => "is a folder".to_owned(),
+            (false, false) => "is not executable; `chmod +x` makes it so".to_owned(),
+        };
+        let problem = format!("`program` cannot run: {} {why}", file.display());
+        return Some((problem, right.to_owned()));
     }
     // The C library's search path without PATH.
     let folders = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
@@ -109,6 +111,29 @@ pub(crate) fn missing(program: &str, file: Option<&Path>) -> Option<(String, Str
         let problem = format!("cannot run `{program}`: not found on PATH");
         (problem, format!("{right}; a file beside the recipe is written `./{program}`"))
     })
+}
+
+/// Why the kernel cannot start an executable script.
+fn script_problem(file: &Path) -> Option<String> {
+    /// Bytes of the first line that Linux reads.
+    const LINE: u64 = 256;
+    let mut start = Vec::new();
+    fs::File::open(file).ok()?.take(LINE).read_to_end(&mut start).ok()?;
+    let text = String::from_utf8(start).ok()?;
+    let Some(line) = text.lines().next()?.strip_prefix("#!") else {
+        // Programs are no text.
+        let is_text = !text.contains(|letter: char| letter.is_control() && !letter.is_whitespace());
+        let why = "is text without an interpreter; a script begins with a line such as `#!/bin/sh`";
+        return is_text.then(|| why.to_owned());
+    };
+    let interpreter = line.split_ascii_whitespace().next().unwrap_or_default();
+    if text.split('\n').next()?.ends_with('\r') {
+        return Some(
+            "has Windows line ends, with which its first line names no program".to_owned(),
+        );
+    }
+    let is_there = is_program(Path::new(interpreter));
+    (!is_there).then(|| format!("names the interpreter `{interpreter}`, which is not there"))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -254,4 +279,32 @@ fn undeclared(root: &Path, folder: &Path, outputs: &[String]) -> io::Result<Vec<
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn scripts_that_the_kernel_cannot_start_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("run.sh");
+        let said = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+            missing("./run.sh", Some(&file)).map_or(String::new(), |(problem, _)| problem)
+        };
+        assert_eq!(said(b"#!/bin/sh\necho\n"), "");
+        assert_eq!(said(b"#! /bin/sh -e"), "");
+        assert_eq!(said(b"\x7fELF\x02\x01\x01\0\0"), "");
+        for (script, why) in [
+            (&b"echo\n"[..], "is text without an interpreter"),
+            (b"#!/no/such/python\n", "names the interpreter `/no/such/python`, which is not there"),
+            (b"#!/bin/sh\r\necho\r\n", "has Windows line ends"),
+        ] {
+            assert!(said(script).contains(why), "{}", said(script));
+        }
+    }
 }

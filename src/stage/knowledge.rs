@@ -23,7 +23,9 @@ use crate::{
 /// The kind.
 pub(crate) const KIND: Kind = Kind {
     name: "knowledge",
-    version: 1,
+    // 1: first version. 2: a dump without its end is refused; redirects in other languages than
+    // English.
+    version: 2,
     about: "Build knowledge from FActScore's database, JSON lines of articles or a MediaWiki dump.",
     inputs: &[Input::one(
         "path",
@@ -112,12 +114,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         _ => build(context, &file, format, &parameters),
     };
     let summary = summary.map_err(StageError::doing("build the knowledge"))?;
-    if let Some(first) = &summary.first_without_text {
-        context.warn(format!(
-            "{} of {} articles (first: `{first}`) are empty and support nothing",
-            summary.without_text, summary.articles
-        ));
-    }
+    summary.remarks().into_iter().for_each(|remark| context.warn(remark));
     let KnowledgeSummary { articles, redirects, disambiguations, .. } = summary;
     context.note(format!(
         "{articles} articles, {disambiguations} of them disambiguation pages, {redirects} redirects"
@@ -144,7 +141,12 @@ fn build(
     if !builder.is_complete()? {
         read(context, file, format, parameters, &mut builder)?;
     }
-    let summary = builder.finish(parameters.search_index)?;
+    let finished = builder.finish(parameters.search_index);
+    let summary = finished.map_err(|error| match error {
+        // The database in the folder of checkpoints is no file of the user's.
+        KnowledgeError::Nothing { .. } => KnowledgeError::Nothing { path: file.to_owned() },
+        other => other,
+    })?;
     // Moved at the end, so that the output never has an unfinished database.
     let finished = context.output("knowledge.db");
     fs::rename(&unfinished, &finished).map_err(in_file(&finished))?;
@@ -305,7 +307,10 @@ mod tests {
         assert_eq!(text(folder, "kristiania"), "Oslo is a town.");
         fs::write(&rows, "{\"title\": \"A\", \"text\": \"x\"}\n".repeat(2)).unwrap();
         let error = built(folder, &rows, json!({})).unwrap_err();
-        assert!(error.ends_with("D/rows.txt: the title `A` occurs twice"), "{error}");
+        assert!(
+            error.ends_with("D/rows.txt: the title `A` occurs twice (lines 1 and 2)"),
+            "{error}"
+        );
         fs::write(&rows, "").unwrap();
         assert!(built(folder, &rows, json!({})).unwrap_err().contains("no articles"));
         fs::write(&rows, "<html>404</html>").unwrap();

@@ -1,5 +1,7 @@
 //! The kind `labels`: people's labels as responses, claims and verdicts.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
     facts::align,
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{
-        CharSpan, Claim, FactLabel, Finish, LabelRow, Response, Verdict,
+        CharSpan, Claim, ClaimId, FactLabel, Finish, LabelRow, Response, ResponseId, Verdict,
         json_lines::{self, Line},
     },
     verification::Tally,
@@ -70,14 +72,20 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     Vec::new()
 }
 
-/// Rows of labels with the name of their system; those that name one themselves keep it.
+/// A row of labels.
+pub(super) struct LabelSource {
+    /// File and line.
+    place: String,
+    /// The system, for a row that names none itself.
+    system: String,
+    row: LabelRow,
+}
+
+/// Rows of labels with the name of their system.
 ///
 /// # Errors
 /// If the file cannot be read, or a row is neither an annotated response nor a labelled claim.
-pub(super) fn read_labels(
-    input: &InputPath,
-    system: &str,
-) -> Result<Vec<(String, LabelRow)>, StageError> {
+fn read_labels(input: &InputPath, system: &str) -> Result<Vec<LabelSource>, StageError> {
     let path = &input.path;
     let path = if path.is_dir() { path.join("labels.jsonl") } else { path.clone() };
     let mut rows = Vec::new();
@@ -85,24 +93,66 @@ pub(super) fn read_labels(
         json_lines::lines::<LabelRow>(&path).map_err(StageError::doing("read the labels"))?
     {
         let Line { number, row } = line.map_err(StageError::doing("read the labels"))?;
-        row.check().map_err(|problem| {
-            StageError(format!("cannot read the labels: {}:{number}: {problem}", path.display()))
-        })?;
-        rows.push((system.to_owned(), row));
+        let place = format!("{}:{number}", path.display());
+        row.check()
+            .map_err(|problem| StageError(format!("cannot read the labels: {place}: {problem}")))?;
+        rows.push(LabelSource { place, system: system.to_owned(), row });
     }
     Ok(rows)
 }
 
-/// Labels of a single input, from a stage or a file.
+/// Labels of a single input, from a stage or a file, on claims or their responses. A label that
+/// names a claim by its id belongs to the response of this claim.
 ///
 /// # Errors
 /// If they cannot be read, or label something twice.
-pub(super) fn read_annotated(context: &Context) -> Result<Vec<AnnotatedResponse>, StageError> {
+pub(super) fn read_annotated(
+    context: &Context,
+    claims: &[Claim],
+) -> Result<Vec<AnnotatedResponse>, StageError> {
     let mut rows = Vec::new();
     for input in context.inputs("labels") {
         rows.extend(read_labels(input, UNNAMED)?);
     }
-    annotated_responses(rows).map_err(StageError::doing("read the labels"))
+    let known: BTreeMap<&ClaimId, &ResponseId> =
+        claims.iter().map(|claim| (&claim.id, &claim.response_id)).collect();
+    let claim_of = |source: &LabelSource| source.row.claim_id.clone();
+    let is_known =
+        |source: &LabelSource| claim_of(source).is_some_and(|id| known.contains_key(&id));
+    // Labels on claims of another extraction are compared by their words.
+    if rows.iter().any(is_known) {
+        let is_foreign =
+            |source: &mut LabelSource| source.row.claim_id.is_some() && !is_known(&*source);
+        let foreign: Vec<LabelSource> = rows.extract_if(.., is_foreign).collect();
+        if let Some(first) = foreign.first() {
+            context.warn(format!(
+                "{} labels are on claims that are not among these claims, and are ignored: first \
+                `{}` ({})",
+                foreign.len(),
+                claim_of(first).unwrap_or_default(),
+                first.place
+            ));
+        }
+    }
+    for LabelSource { row, .. } in &mut rows {
+        let response = row.claim_id.as_ref().and_then(|id| known.get(id));
+        row.response_id = row.response_id.take().or_else(|| response.map(|id| (*id).clone()));
+    }
+    annotated(rows)
+}
+
+/// The responses of rows.
+fn annotated(rows: Vec<LabelSource>) -> Result<Vec<AnnotatedResponse>, StageError> {
+    let mut places = Vec::with_capacity(rows.len());
+    let rows = rows.into_iter().map(|LabelSource { place, system, row }| {
+        places.push(place);
+        (system, row)
+    });
+    let rows: Vec<(String, LabelRow)> = rows.collect();
+    annotated_responses(rows).map_err(|error| {
+        let [first, second] = error.rows.map(|row| &places[row]);
+        StageError(format!("cannot read the labels: {second}: {error}, first in {first}"))
+    })
 }
 
 /// Writes `labels.jsonl`, `responses.jsonl`, `claims.jsonl` and `verdicts.jsonl`.
@@ -122,7 +172,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         rows.extend(read_labels(file, &named.unwrap_or_else(unnamed))?);
     }
     let named: Vec<LabelRow> = rows.iter().map(with_system).collect();
-    let labelled = annotated_responses(rows).map_err(StageError::doing("read the labels"))?;
+    let labelled = annotated(rows)?;
     write(context, "labels.jsonl", &named)?;
     write(context, "responses.jsonl", labelled.iter().map(response))?;
     write(context, "claims.jsonl", labelled.iter().flat_map(claims))?;
@@ -140,7 +190,7 @@ fn write<T: serde::Serialize>(
     json_lines::write(&context.output(file), rows).map_err(StageError::doing("write the labels"))
 }
 
-fn with_system((system, row): &(String, LabelRow)) -> LabelRow {
+fn with_system(LabelSource { system, row, .. }: &LabelSource) -> LabelRow {
     let system = if row.system.is_empty() { system } else { &row.system };
     LabelRow { system: system.clone(), ..row.clone() }
 }

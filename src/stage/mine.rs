@@ -187,17 +187,40 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Why there is no row: all name protected topics, or no two responses differ.
+/// Why there is no row: conditions left all of them out, or no two responses differ.
 fn no_rows(mined: &Mined, margin: f64) -> String {
-    let answers = mined.answers;
+    let Mined { answers, without_eos, with_fewer_facts, .. } = mined;
+    let mut causes = Vec::new();
     let taken: usize = mined.left_out.values().sum();
-    let most = mined.left_out.iter().max_by_key(|(_, count)| **count);
-    match most {
-        Some((topic, count)) => format!(
-            "found no pairs: all {taken} name protected topics, most often `{topic}` ({count}), \
-            a topic of another split; rename it if it is ambiguous, or sample other responses"
-        ),
-        None => format!(
+    if let Some((topic, count)) = mined.left_out.iter().max_by_key(|(_, count)| **count) {
+        let what = match mined.unanswered.contains(topic) {
+            true => {
+                "a topic of the same splits without responses; sample responses on it, or \
+                remove its prompts"
+            }
+            false => {
+                "a topic of another split; rename it if it is ambiguous, or sample other \
+                responses"
+            }
+        };
+        causes
+            .push(format!("{taken} name protected topics, most often `{topic}` ({count}), {what}"));
+    }
+    if *without_eos > 0 {
+        causes.push(format!(
+            "{without_eos} have a better response that was cut off (`require_eos`); sample with a \
+            larger `max_new_tokens`, or set `require_eos = false`"
+        ));
+    }
+    if *with_fewer_facts > 0 {
+        causes.push(format!(
+            "{with_fewer_facts} have a better response with fewer facts \
+            (`require_as_many_facts`); sample more, or set it to false"
+        ));
+    }
+    match causes.is_empty() {
+        false => format!("found no pairs: of those that differ enough, {}", causes.join("; ")),
+        true => format!(
             "found no pairs: no two of {answers} responses to one prompt differ by {margin} in \
             their reward; sample more, or lower `min_margin`"
         ),
@@ -314,6 +337,34 @@ mod tests {
         let none =
             Trial::new(&inputs, json!({"splits": ["validate"]})).run(&KIND, path, run).unwrap_err();
         assert!(none.to_string().contains("no response is in the splits `validate`"), "{none}");
+    }
+
+    #[test]
+    fn what_leaves_no_pair_is_told() {
+        let folder = test_support::judged(&[("people", "Ann", "tune", &["SS", "SNN"])]);
+        let path = folder.path();
+        let prompt = |topic: &str| {
+            json!({"id": format!("people/{topic}"), "prompt": "?", "topic": topic,
+                "domain": "people", "split": "tune"})
+        };
+        let inputs = [("responses", path), ("claims", path), ("verdicts", path), ("prompts", path)];
+        let error = |prompts: &[serde_json::Value], parameters| {
+            json_lines::write(&path.join("prompts.jsonl"), prompts).unwrap();
+            Trial::new(&inputs, parameters).run(&KIND, path, run).unwrap_err().to_string()
+        };
+        let fewer = error(&[prompt("Ann")], json!({"require_as_many_facts": true}));
+        assert!(fewer.contains("1 have a better response with fewer facts"), "{fewer}");
+        let apart = error(&[prompt("Ann")], json!({"min_margin": 0.9}));
+        assert!(apart.contains("no two of 2 responses to one prompt differ by 0.9"), "{apart}");
+        let responses = path.join("responses.jsonl");
+        let text = std::fs::read_to_string(&responses).unwrap();
+        std::fs::write(&responses, text.replace("\"stop\"", "\"length\"")).unwrap();
+        let cut = error(&[prompt("Ann")], json!({}));
+        assert!(cut.contains("1 have a better response that was cut off"), "{cut}");
+        let named = text.replace("\"SS\"", "\"SS of Bo Hay\"");
+        std::fs::write(&responses, named).unwrap();
+        let same = error(&[prompt("Ann"), prompt("Bo Hay")], json!({}));
+        assert!(same.contains("`Bo Hay` (1), a topic of the same splits without"), "{same}");
     }
 
     /// Rewards: SS 1, SN 0.5, NN 0; a margin of 0.6 leaves one pair.

@@ -13,6 +13,7 @@ use crate::{
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Claim, Page, PageMatch, RetrievedPassages, json_lines},
     stage_support::missing_pages::MissingPages,
+    verification::is_checkable,
 };
 
 /// The kind.
@@ -113,7 +114,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         }
         // The writer takes rows and no errors, so an error ends the rows and is told behind them.
         let row = knowledge.retrieve(claim, &settings).map_err(|error| failed = Some(error));
-        row.ok().inspect(|row| pages.add(row))
+        row.ok().inspect(|row| pages.add(claim, row))
     });
     json_lines::write(&context.output("passages.jsonl"), rows)
         .map_err(StageError::doing("write the passages"))?;
@@ -134,10 +135,11 @@ struct Pages {
 }
 
 impl Pages {
-    fn add(&mut self, row: &RetrievedPassages) {
+    fn add(&mut self, claim: &Claim, row: &RetrievedPassages) {
         let Page { asked, how, .. } = &row.page;
         *self.ways.entry(*how).or_default() += 1;
-        if *how == PageMatch::Missing {
+        // Nobody misses the article of a claim that states no fact.
+        if *how == PageMatch::Missing && claim.kind.is_fact() && is_checkable(&claim.text) {
             self.missing.add(asked);
         }
         self.passages += row.passages.len();

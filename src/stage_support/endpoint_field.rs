@@ -1,8 +1,10 @@
 //! The field `endpoint` of kinds that can ask one with `by = "endpoint"`.
 
+use std::sync::Arc;
+
 use crate::{
-    context::StageError,
-    endpoint::{EndpointError, NamedEndpoint},
+    context::{Context, StageError, StageEvent},
+    endpoint::{Client, EndpointError, NamedEndpoint},
     recipe::schema::{Chosen, Mismatch},
 };
 
@@ -20,6 +22,16 @@ impl From<EndpointError> for StageError {
 /// If it names none.
 pub fn given(endpoint: Option<&NamedEndpoint>) -> Result<&NamedEndpoint, StageError> {
     endpoint.ok_or_else(|| StageError(PROBLEM.to_owned()))
+}
+
+/// A client that warns in the stage's name.
+///
+/// # Errors
+/// If the API key is missing or the log cannot be read.
+pub fn client(context: &Context, named: &NamedEndpoint) -> Result<Client, EndpointError> {
+    let report = Arc::clone(&context.report);
+    let client = Client::open(named, &context.store, &context.seed)?;
+    Ok(client.telling(Box::new(move |text| report(StageEvent::Warning { text }))))
 }
 
 /// `by = "endpoint"` needs the field, and every other way has no use for it.

@@ -87,6 +87,16 @@ pub fn check_labels(
         ));
         return Ok(());
     }
+    if let [Some(for_desirable), Some(for_undesirable)] = weights
+        && (for_desirable == 0.0 || for_undesirable == 0.0)
+    {
+        let (field, there) = match for_desirable == 0.0 {
+            true => ("desirable_weight", "desirable"),
+            false => ("undesirable_weight", "undesirable"),
+        };
+        context.warn(format!("`{field}` is 0: nothing is learnt from the {there} completions"));
+        return Ok(());
+    }
     // Algorithms without these weights have no balance to restore.
     if let [Some(for_desirable), Some(for_undesirable)] = weights
         && let Some(found) =

@@ -178,10 +178,11 @@ pub fn token_rows(
     let mut reader =
         RowTokenizer { encoder, config, reading, findings: Findings::new(reading.needs.compares) };
     let begin = encoder.begin().map_err(|error| StageError(error.to_string()))?;
-    let mut rows = Vec::new();
+    let (mut rows, mut read) = (Vec::new(), 0);
     for line in
         json_lines::lines::<PreferenceRow>(&path).map_err(|error| StageError(error.to_string()))?
     {
+        read += 1;
         let Line { number, row } = line.map_err(|error| StageError(error.to_string()))?;
         let tokens = reader
             .tokens(&row, begin, number)
@@ -191,7 +192,14 @@ pub fn token_rows(
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     reader.findings.tell(context, &file);
     if rows.is_empty() {
-        return Err(StageError(format!("{}: {NO_ROWS}", path.display())));
+        let problem = match read {
+            0 => NO_ROWS.to_owned(),
+            count => format!(
+                "`max_length` leaves nothing of the completions of all {count} rows: raise it, or \
+                choose another `truncation_mode`"
+            ),
+        };
+        return Err(StageError(format!("{}: {problem}", path.display())));
     }
     // Training would run to its end without an error, and change nothing except by weight decay.
     if reader.findings.has_no_weight() {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::cycles::Cycles;
 use crate::{
     context::Context,
@@ -28,6 +30,8 @@ const LIKE: f64 = 0.8;
 pub(super) enum Finding {
     /// Both completions are the same text.
     SameAnswers,
+    /// Both completions are the same text in other code points.
+    SameLetters,
     /// All completions are empty.
     Empty,
     /// Some completion is empty.
@@ -124,6 +128,8 @@ impl Findings {
         let is_same = texts.len() == 2 && texts[0].trim() == texts[1].trim();
         if is_same && empty == 0 {
             self.add(Finding::SameAnswers, line);
+        } else if texts.len() == 2 && !is_same && texts[0].trim().nfc().eq(texts[1].trim().nfc()) {
+            self.add(Finding::SameLetters, line);
         }
         if row.prompt.text().trim().is_empty() {
             self.add(Finding::EmptyPrompt, line);
@@ -320,13 +326,16 @@ fn essence(content: &Content) -> String {
 impl Finding {
     /// Whether it only matters if completions are compared.
     fn is_of_comparison(self) -> bool {
-        matches!(self, Self::SameAnswers | Self::EqualByCut | Self::EqualTokens)
+        matches!(self, Self::SameAnswers | Self::SameLetters | Self::EqualByCut | Self::EqualTokens)
     }
 
     fn words(self) -> &'static str {
         match self {
             Self::SameAnswers => {
                 "chosen and rejected are equal up to spaces: they express no preference"
+            }
+            Self::SameLetters => {
+                "chosen and rejected differ in Unicode composition (NFC, NFD) alone"
             }
             Self::Empty => "all completions are empty: only EOS is learnt",
             Self::EmptyAnswer => "a completion is empty: only EOS is learnt",

@@ -29,6 +29,18 @@ pub enum StoreError {
     #[error("{path} was written after its first use in this run; run again while nothing writes \
     to it", path = .0.display())]
     Written(PathBuf),
+    /// An SQLite file whose last changes are in another file.
+    #[error(
+        "{log} holds changes that are not in the database yet; close the program that writes it, \
+        or run `sqlite3 {path} 'PRAGMA wal_checkpoint(TRUNCATE)'`",
+        path = .path.display(), log = .log.display()
+    )]
+    Unmerged {
+        /// The database.
+        path: PathBuf,
+        /// Its write-ahead log.
+        log: PathBuf,
+    },
     /// A name that is not UTF-8.
     #[error("the name of {path} is not UTF-8; rename it", path = .0.display())]
     Name(PathBuf),

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, Metadata},
+    fs::{self, File, Metadata},
+    io::Read,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -70,6 +71,7 @@ impl Store {
         }
         let kind = fs::metadata(path).map_err(StoreError::io("read", path))?;
         if kind.is_file() {
+            refuse_unmerged(path)?;
             let (digest, metadata) = hash::digest_file(path, &self.memo)?;
             stamps.insert(path.to_owned(), Stamp::of(&metadata));
             return Ok(Snapshot { digest, is_file: true, stamps });
@@ -92,7 +94,10 @@ impl Store {
         found.sort_by(|one, other| one.0.cmp(&other.0));
         let hashed: Vec<(Digest, Metadata)> = found
             .par_iter()
-            .map(|(_, path)| hash::digest_file(path, &self.memo))
+            .map(|(_, path)| {
+                refuse_unmerged(path)?;
+                hash::digest_file(path, &self.memo)
+            })
             .collect::<Result<_, _>>()?;
         for ((_, path), (_, metadata)) in found.iter().zip(&hashed) {
             stamps.insert(path.clone(), Stamp::of(metadata));
@@ -101,6 +106,25 @@ impl Store {
             found.iter().map(|(name, _)| name.as_str()).zip(hashed.iter().map(|seen| seen.0)),
         );
         Ok(Snapshot { digest, is_file: false, stamps })
+    }
+}
+
+/// Refuses an SQLite file with a write-ahead log: its bytes, and so its digest, lack changes that a
+/// reader of the database may see.
+fn refuse_unmerged(path: &Path) -> Result<(), StoreError> {
+    const HEAD: &[u8] = b"SQLite format 3\0";
+    // The log lies beside the file and not beside a link to it.
+    let path = fs::canonicalize(path).map_err(StoreError::io("read", path))?;
+    let mut log = path.clone().into_os_string();
+    log.push("-wal");
+    if !fs::metadata(&log).is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    let mut head = [0; HEAD.len()];
+    let read = File::open(&path).and_then(|mut file| file.read_exact(&mut head));
+    match read.is_ok() && head == HEAD {
+        true => Err(StoreError::Unmerged { path, log: log.into() }),
+        false => Ok(()),
     }
 }
 

@@ -221,6 +221,15 @@ fn empty_answers_are_counted() {
 }
 
 #[test]
+fn pairs_of_one_text_in_other_code_points_are_counted() {
+    let rows =
+        [pair("Who?", " Zo\u{eb}.", " Zoe\u{308}."), pair("Who was Bo?", " A poet.", " Zo\u{eb}.")];
+    Bench::new().tune(&rows, "").warns(&[
+        "in 1 of 2 rows (first: pairs.jsonl:1) chosen and rejected differ in Unicode composition",
+    ]);
+}
+
+#[test]
 fn pairs_that_contradict_each_other_are_counted() {
     let mut rows = sound();
     rows.push(pair("Who was Bo?", " A band.", " Bo was a poet."));
@@ -310,7 +319,7 @@ fn texts_that_are_empty_are_counted() {
     };
     verify(["Ada was a poet.", "x", "y"]).warns(&[]);
     verify(["Ada was a poet.", "", " \n"])
-        .warns(&["2 of 3 articles of the knowledge (first: `Bo`) are empty"]);
+        .warns(&["the knowledge: 2 of 3 articles (first: `Bo`) are empty"]);
     let document = |text: &str| json!({"prompt": "Who?", "text": text, "weight": 1, "group": "g"});
     bench.rows("documents.jsonl", &[document(" A poet."), document(" ")]);
     let size = "vocab_size = 300\nhidden_size = 16\nnum_hidden_layers = 1\nnum_attention_heads = \

@@ -368,3 +368,25 @@ fn links_are_sealed_with_what_they_point_to() {
     assert!(matches!(store.find(&key("import")).unwrap(), Lookup::Damaged { .. }));
     assert_eq!(fs::read_to_string(&outside).unwrap(), "17 GB", "what it points to is left alone");
 }
+
+/// The log of changes has no part in the digest of the database, and would change what is read.
+#[test]
+fn a_database_with_changes_beside_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(&folder.path().join("cache")).unwrap();
+    let [database, log, link] =
+        ["a.db", "a.db-wal", "link"].map(|name| folder.path().join("data").join(name));
+    fs::create_dir(database.parent().unwrap()).unwrap();
+    fs::write(&database, "SQLite format 3\0...").unwrap();
+    fs::write(&log, "").unwrap();
+    std::os::unix::fs::symlink(&database, &link).unwrap();
+    let expected = store.digest_path(&database, EVERY_FILE).unwrap();
+    assert_eq!(store.digest_path(&link, EVERY_FILE).unwrap(), expected);
+    fs::write(&log, "changes").unwrap();
+    for path in [&database, &link, &folder.path().join("data")] {
+        let error = store.digest_path(path, EVERY_FILE).unwrap_err().to_string();
+        assert!(error.contains("a.db-wal holds changes that are not in the database"), "{error}");
+    }
+    fs::write(&database, "{\"title\": \"no database\"}").unwrap();
+    assert!(store.digest_path(&database, EVERY_FILE).is_ok());
+}

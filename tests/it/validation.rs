@@ -542,6 +542,37 @@ fn programs_are_looked_for() {
     refused(&said("./folder"), &["folder is a folder"]);
 }
 
+#[test]
+fn names_on_a_hub_are_no_paths() {
+    let import =
+        |path: &str| validate(&format!("[stage.a]\nkind = \"import\"\npath = \"{path}\"\n")).words;
+    assert!(import("Qwen/Qwen2-0.5B").contains("hf download"));
+    for path in ["Models/x.gguf", "models/base", "./Qwen/Qwen2-0.5B"] {
+        let said = import(path);
+        assert!(said.contains("does not exist") && !said.contains("hf download"), "{said}");
+    }
+}
+
+/// Verdicts of labels and agreement with them count irrelevant facts alike, or a warning says so.
+#[test]
+fn irrelevant_facts_are_counted_alike() {
+    let said = |theirs: &str, ours: &str| {
+        let row = br#"{"claim_id":"a","claim":"A is.","label":true}"#;
+        let recipe = format!(
+            "[stage.people]\nkind = \"labels\"\nfiles = [\"own.jsonl\"]\n{theirs}\n\
+            [stage.agreed]\nkind = \"agree\"\nlabels = \"people\"\nclaims = \"people\"\n{ours}\n"
+        );
+        validate_with(&[("own.jsonl", row)], &recipe, &[])
+    };
+    let other = "irrelevant = \"unsupported\"";
+    right(&said("", ""));
+    right(&said(other, other));
+    for said in [said(other, ""), said("", other)] {
+        assert_eq!(said.code, Some(0), "{}", said.words);
+        assert!(said.words.contains("`irrelevant` is"), "{}", said.words);
+    }
+}
+
 /// Log-probabilities of other tokens or digits would shift the loss without a sign of it.
 #[test]
 fn a_reference_encodes_rows_as_the_tuning_does() {

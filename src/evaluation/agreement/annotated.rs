@@ -1,6 +1,6 @@
 //! Labels by people as responses with their facts, whatever form the rows have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -72,15 +72,14 @@ impl LabelledFact {
     }
 }
 
-/// Why labels cannot be used.
+/// Why labels cannot be used: two rows, by their numbers from 0, are of the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LabelError {
-    /// Two rows are of one response.
-    #[error("the response `{0}` is annotated twice")]
-    TwiceAnnotated(ResponseId),
-    /// Two rows label one claim.
-    #[error("the claim `{0}` is labelled twice")]
-    TwiceLabelled(ClaimId),
+#[error("the {what} twice")]
+pub struct LabelError {
+    /// What is labelled or annotated.
+    pub what: String,
+    /// Both rows.
+    pub rows: [usize; 2],
 }
 
 /// The responses of labelled rows, each row with the name of its file.
@@ -91,22 +90,34 @@ pub fn annotated_responses(
     rows: impl IntoIterator<Item = (String, LabelRow)>,
 ) -> Result<Vec<AnnotatedResponse>, LabelError> {
     let mut found = Annotated::default();
-    rows.into_iter().try_for_each(|(file, row)| found.add(&file, row))?;
+    for (number, (file, row)) in rows.into_iter().enumerate() {
+        found
+            .add(&file, row)
+            .map_err(|(what, first)| LabelError { what, rows: [first, number] })?;
+        found.rows += 1;
+    }
     Ok(found.responses)
 }
+
+/// What is labelled twice, and the number of the first row.
+type Repeated = (String, usize);
 
 /// The responses so far.
 #[derive(Default)]
 struct Annotated {
     responses: Vec<AnnotatedResponse>,
-    places: BTreeMap<ResponseId, usize>,
-    labelled: BTreeSet<ClaimId>,
+    /// Place of a response, and the number of its first row.
+    places: BTreeMap<ResponseId, (usize, usize)>,
+    /// Number of the row by claim.
+    labelled: BTreeMap<ClaimId, usize>,
+    /// Number of rows before this one.
+    rows: usize,
     /// Number of responses by system and topic, and of claims without id by system.
     counts: BTreeMap<(String, String), usize>,
 }
 
 impl Annotated {
-    fn add(&mut self, file: &str, mut row: LabelRow) -> Result<(), LabelError> {
+    fn add(&mut self, file: &str, mut row: LabelRow) -> Result<(), Repeated> {
         if row.system.is_empty() {
             file.clone_into(&mut row.system);
         }
@@ -123,7 +134,7 @@ impl Annotated {
         *count - 1
     }
 
-    fn add_response(&mut self, row: LabelRow) -> Result<(), LabelError> {
+    fn add_response(&mut self, row: LabelRow) -> Result<(), Repeated> {
         let id = row.response_id.unwrap_or_else(|| {
             let number = self.next(&row.system, &row.topic);
             ResponseId::of_sample(&format!("{}/{}", row.system, row.topic), number)
@@ -154,20 +165,21 @@ impl Annotated {
                 });
             }
         }
-        if self.places.insert(id.clone(), self.responses.len()).is_some() {
-            return Err(LabelError::TwiceAnnotated(id));
+        if let Some((_, first)) = self.places.insert(id.clone(), (self.responses.len(), self.rows))
+        {
+            return Err((format!("response `{id}` is annotated"), first));
         }
         self.responses.push(AnnotatedResponse { id, ..response });
         Ok(())
     }
 
-    fn add_claim(&mut self, row: LabelRow, label: FactLabel) -> Result<(), LabelError> {
+    fn add_claim(&mut self, row: LabelRow, label: FactLabel) -> Result<(), Repeated> {
         let id = row.response_id.or_else(|| row.claim_id.as_ref().map(response_of));
         let id = id.unwrap_or_else(|| {
             let number = self.next(&row.system, &row.topic);
             ResponseId::of_sample(&format!("{}/{}", row.system, row.topic), number)
         });
-        let place = *self.places.entry(id.clone()).or_insert_with(|| {
+        let (place, _) = *self.places.entry(id.clone()).or_insert_with(|| {
             self.responses.push(AnnotatedResponse {
                 id: id.clone(),
                 system: row.system,
@@ -177,12 +189,12 @@ impl Annotated {
                 is_annotated: true,
                 ..AnnotatedResponse::default()
             });
-            self.responses.len() - 1
+            (self.responses.len() - 1, self.rows)
         });
         let response = &mut self.responses[place];
         let claim_id = row.claim_id.unwrap_or_else(|| fact_id(&id, response.facts.len()));
-        if !self.labelled.insert(claim_id.clone()) {
-            return Err(LabelError::TwiceLabelled(claim_id));
+        if let Some(first) = self.labelled.insert(claim_id.clone(), self.rows) {
+            return Err((format!("claim `{claim_id}` is labelled"), first));
         }
         let text = row.claim.unwrap_or_default();
         // The claims are all that is known of the response.
@@ -264,8 +276,10 @@ mod tests {
     #[test]
     fn nothing_is_labelled_twice() {
         let claim = r#"{"claim_id":"p#3/0","label":"NS"}"#;
-        let twice = responses(&[claim, claim]).unwrap_err();
+        let other = r#"{"claim_id":"p#3/1","label":"NS"}"#;
+        let twice = responses(&[claim, other, claim]).unwrap_err();
         assert_eq!(twice.to_string(), "the claim `p#3/0` is labelled twice");
+        assert_eq!(twice.rows, [0, 2]);
         let response = r#"{"response_id":"r","topic":"A","output":"x","annotations":[]}"#;
         let twice = responses(&[response, response]).unwrap_err();
         assert_eq!(twice.to_string(), "the response `r` is annotated twice");

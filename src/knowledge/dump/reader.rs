@@ -139,9 +139,17 @@ impl Dump {
                     pages: position.pages,
                 });
             }
-            match reading.is_complete() {
-                true => Ok(()),
-                false => Err(self.wrong("it ends inside of a page; download it again".to_owned())),
+            let pages = reading.position.pages;
+            match (reading.is_inside(), reading.is_ended) {
+                (true, _) => {
+                    Err(self.wrong("it ends inside of a page; download it again".to_owned()))
+                }
+                // Streams may be cut between two of them, and lines of XML between two pages.
+                (false, false) => Err(self.wrong(format!(
+                    "it ends after {pages} pages without `</mediawiki>`, so it was cut off; \
+                    download it again, or append `</mediawiki>` if this is all that you want"
+                ))),
+                (false, true) => Ok(()),
             }
         })
     }
@@ -203,13 +211,43 @@ fn may_be_ambiguous(markup: &str) -> bool {
     })
 }
 
+/// Words before the target of a redirect on sites of other languages, besides `redirect`: German,
+/// French, Spanish, Italian, Portuguese, Dutch, Polish, Russian, Ukrainian, Swedish, Danish, Czech,
+/// Finnish, Turkish, Indonesian, Japanese, Chinese, Korean, Arabic, Hebrew.
+const REDIRECTS: &[&str] = &[
+    "weiterleitung",
+    "redirection",
+    "redirecci\u{f3}n",
+    "rinvia",
+    "redirecionamento",
+    "doorverwijzing",
+    "patrz",
+    "przekieruj",
+    "перенаправление",
+    "перенапр",
+    "перенаправлення",
+    "omdirigering",
+    "omdirigera",
+    "omstilling",
+    "p\u{159}esm\u{11b}ruj",
+    "ohjaus",
+    "y\u{f6}nlendirme",
+    "alih",
+    "転送",
+    "リダイレクト",
+    "重定向",
+    "넘겨주기",
+    "تحويل",
+    "הפניה",
+];
+
 /// The target of a redirect in a dump that does not mark it.
 fn redirect_target(markup: &str) -> Option<String> {
-    let start = markup.trim_start().get(..9)?;
-    if !start.eq_ignore_ascii_case("#redirect") {
+    let (word, link) = markup.trim_start().strip_prefix('#')?.split_once("[[")?;
+    let word = word.trim_end().trim_end_matches(':').trim_end().to_lowercase();
+    if word != "redirect" && !REDIRECTS.contains(&word.as_str()) {
         return None;
     }
-    let (_, link) = markup.split_once("[[")?;
     link.split_once("]]").map(|(target, _)| target.to_owned())
 }
 
@@ -244,13 +282,16 @@ struct Reading {
     /// What follows the last complete page, and where it began in the same terms.
     begun: Vec<u8>,
     begun_at: (u64, u64),
+    /// Whether the end of the dump has been read.
+    is_ended: bool,
 }
 
 impl Reading {
     fn new(position: Position) -> Self {
         let start = (position.offset, 0);
         let passed_over = position.skipped;
-        Self { position, passed_over, current: start, begun: Vec::new(), begun_at: start }
+        let (begun, is_ended) = (Vec::new(), false);
+        Self { position, passed_over, current: start, begun, begun_at: start, is_ended }
     }
 
     /// Parses the pages that end in a chunk; none if there are only pages that were added before.
@@ -292,7 +333,8 @@ impl Reading {
         let mut at = 0;
         let rest = loop {
             let Some(start) = memmem::find(&bytes[at..], PAGE).map(|found| at + found) else {
-                // The tag of a page may itself be cut.
+                self.is_ended |= memmem::find(&bytes[at..], END).is_some();
+                // A tag may itself be cut.
                 break bytes.len() - partial(&bytes[at..]);
             };
             let Some(end) = memmem::find(&bytes[start..], PAGE_END) else { break start };
@@ -307,17 +349,19 @@ impl Reading {
         (pages, rest)
     }
 
-    fn is_complete(&self) -> bool {
-        !self.begun.starts_with(PAGE)
+    fn is_inside(&self) -> bool {
+        self.begun.starts_with(PAGE)
     }
 }
 
 const PAGE: &[u8] = b"<page>";
 const PAGE_END: &[u8] = b"</page>";
+const END: &[u8] = b"</mediawiki>";
 
-/// Bytes at the end that may be the beginning of a page's tag.
+/// Bytes at the end that may be the beginning of a page's tag, or of the end of the dump.
 fn partial(bytes: &[u8]) -> usize {
-    (1..PAGE.len()).rev().find(|length| bytes.ends_with(&PAGE[..*length])).unwrap_or(0)
+    let of = |tag: &[u8]| (1..tag.len()).rev().find(|length| bytes.ends_with(&tag[..*length]));
+    [PAGE, END].into_iter().filter_map(of).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -445,6 +489,39 @@ mod tests {
     }
 
     #[test]
+    fn redirects_are_written_in_the_language_of_the_site() {
+        for markup in [
+            "#REDIRECT [[Oslo]]",
+            "\n#redirect:[[Oslo]] {{R}}",
+            "#WEITERLEITUNG [[Oslo]]",
+            "#Перенаправление [[Oslo]]",
+            "#重定向[[Oslo]]",
+        ] {
+            assert_eq!(redirect_target(markup).as_deref(), Some("Oslo"), "{markup}");
+        }
+        for markup in ["# [[Oslo]]", "#Towns: [[Oslo]]", "#REDIRECT Oslo", "See #redirect [[Oslo]]"]
+        {
+            assert_eq!(redirect_target(markup), None, "{markup}");
+        }
+    }
+
+    #[test]
+    fn pages_with_the_title_of_another_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump.xml");
+        let pages = [page(1), page(2), page(1), page(1)].concat();
+        fs::write(&path, format!("<mediawiki>{pages}</mediawiki>")).unwrap();
+        let mut builder = Builder::open(&folder.path().join("built")).unwrap();
+        Dump::open(&path, false, false).unwrap().add_to(&mut builder, |_| {}).unwrap();
+        let summary = builder.finish(None).unwrap();
+        assert_eq!((summary.articles, summary.repeated), (2, 2));
+        assert_eq!(
+            summary.remarks(),
+            ["2 pages have the title of an earlier page, such as `Town 1`, and are left out"]
+        );
+    }
+
+    #[test]
     fn other_files_and_damaged_ones_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump");
@@ -453,10 +530,15 @@ mod tests {
         assert!(error.contains("it holds no dump of MediaWiki"), "{error}");
         let xml = xml();
         let packed = compressed(xml.as_bytes());
+        let [head, part] =
+            ["<mediawiki>\n".to_owned(), page(0)].map(|text| compressed(text.as_bytes()));
         for (number, bytes, is_compressed, said) in [
             (1, xml.as_bytes()[..xml.len() - 60].to_vec(), false, "it ends inside of a page"),
             (2, packed[..packed.len() - 9].to_vec(), true, "it is damaged or cut off"),
             (3, xml.replace("</ns>", "</nx>").into_bytes(), false, "expected"),
+            (4, xml.replace("</mediawiki>", "").into_bytes(), false, "60 pages without"),
+            (5, xml.as_bytes()[..xml.len() - 6].to_vec(), false, "60 pages without"),
+            (6, [head, part].concat(), true, "1 pages without `</mediawiki>`"),
         ] {
             fs::write(&path, bytes).unwrap();
             let mut builder = Builder::open(&folder.path().join(number.to_string())).unwrap();

@@ -109,7 +109,18 @@ impl Tokenizer {
     /// Names the file that is missing or damaged.
     pub fn load(directory: &Path) -> Result<Self, TokenizerError> {
         let path = directory.join("tokenizer.json");
-        let bytes = files::read(&path).map_err(|error| wrong(&path, error))?;
+        let others = ["tokenizer.model", "vocab.json", "vocab.txt", "tiktoken.model"];
+        let other = others.into_iter().find(|name| directory.join(name).exists());
+        let bytes = files::read(&path).map_err(|error| match other.filter(|_| !path.exists()) {
+            Some(other) => wrong(
+                &path,
+                format!(
+                    "it is missing, and `{other}` alone is not read; write it in Python: \
+                    `transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)`"
+                ),
+            ),
+            None => wrong(&path, error),
+        })?;
         // The library assumes that its input is JSON.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
         let fields = serde_json::from_slice::<serde_json::Value>(&bytes)

@@ -11,6 +11,8 @@ pub struct Mismatch {
     pub right: String,
     /// Whether the stage cannot run; otherwise the parameter is unused.
     pub is_error: bool,
+    /// Whether the line of the field is not shown, since its value may be secret.
+    pub is_secret: bool,
 }
 
 impl Mismatch {
@@ -20,7 +22,13 @@ impl Mismatch {
         problem: impl Into<String>,
         right: impl Into<String>,
     ) -> Self {
-        Self { field, problem: problem.into(), right: right.into(), is_error: true }
+        let (problem, right) = (problem.into(), right.into());
+        Self { field, problem, right, is_error: true, is_secret: false }
+    }
+
+    /// An error in a value that may be secret: its place is told, and its line is not shown.
+    pub fn secret(field: &'static str, problem: impl Into<String>, right: &str) -> Self {
+        Self { is_secret: true, ..Self::error(field, problem, right) }
     }
 
     /// A warning: the parameter is unused: `` `top_k` has no effect: ... ``.
@@ -30,6 +38,7 @@ impl Mismatch {
             problem: format!("`{field}` has no effect: {why}"),
             right: right.into(),
             is_error: false,
+            is_secret: false,
         }
     }
 }

@@ -78,7 +78,7 @@ pub(super) fn claims(
 ) -> Result<Vec<Claim>, StageError> {
     let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let prompts = few_shot.prompts(context, named.table.chats())?;
-    let client = Client::open(named, &context.store, &context.seed)?;
+    let client = endpoint_field::client(context, named)?;
     let mut asker = SentenceAsker { context, client, asked: BTreeSet::new(), beyond: Vec::new() };
     let found = prompts.claims(responses, |requests| asker.ask(requests))?;
     context.note(asker.client.tally().to_string());

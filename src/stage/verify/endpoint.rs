@@ -13,7 +13,7 @@ use super::{decision::Decision, reading::ClaimReading, source::PassageSource, ta
 use crate::{
     context::{Context, StageError},
     digest::digest_value,
-    endpoint::{Call, Client, ENDPOINT, Endpoint, NamedEndpoint, Odds, Reply},
+    endpoint::{Call, ENDPOINT, Endpoint, NamedEndpoint, Odds, Reply, SaidWord},
     knowledge::RetrievalSettings,
     prompting::ClaimQuestion,
     rows::{Claim, Content, Evidence, FactLabel, Verdict},
@@ -57,7 +57,7 @@ impl ClaimAsker<'_> {
     /// asked about again with one passage less; there is none where even one is too long.
     fn replies(&self, readings: &mut [ClaimReading<'_>]) -> Result<ClaimReplies, StageError> {
         let context = self.task.context;
-        let client = Client::open(self.named, &context.store, &context.seed)?;
+        let client = endpoint_field::client(context, self.named)?;
         let asked = readings.iter().enumerate().filter(|(_, reading)| reading.is_asked());
         let mut pending: Vec<usize> = asked.map(|(index, _)| index).collect();
         let total = pending.len();
@@ -178,8 +178,8 @@ pub(super) fn verdicts(
         Some(ClaimReply::Odds(odds)) => {
             decision.made(reading.with_log_odds(odds.log_odds, &verifier))
         }
-        Some(ClaimReply::Text { label, .. }) => {
-            reading.labelled(*label, probability(*label), &verifier)
+        Some(ClaimReply::Text(text)) => {
+            reading.labelled(text.label(), probability(text.label()), &verifier)
         }
         None if replies.beyond.contains(&index) => {
             reading.labelled(FactLabel::Undecided, EVEN, &verifier)
@@ -202,36 +202,53 @@ fn identity(named: &NamedEndpoint, question: &ClaimQuestion) -> String {
 enum ClaimReply {
     /// True or False is among its tokens or their alternatives.
     Odds(Odds),
-    /// Its text decides, as in FActScore.
-    Text {
-        label: FactLabel,
-        /// Whether it says True or False, in pieces of single letters.
-        is_word: bool,
-    },
+    /// Its text decides.
+    Text(TextReply),
+}
+
+/// What the text of an answer without log-odds says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum TextReply {
+    /// True or False, in pieces of single letters.
+    Word { is_true: bool },
+    /// Both words, or one after a denial.
+    Unclear,
+    /// Neither word, but one of FActScore's denials.
+    Denial,
+    /// Nothing of that.
+    Nothing,
 }
 
 impl ClaimReply {
+    /// FActScore's rule, except for an answer that says both words, and for one that neither says a
+    /// word nor denies: FActScore takes the later word, and supports the claim.
     fn of(reply: &Reply) -> Self {
-        reply.odds(TRUE, FALSE).map_or_else(|| Self::of_text(&reply.text), Self::Odds)
-    }
-
-    /// FActScore's rule, except for an answer that neither says a word nor denies: FActScore calls
-    /// its claim supported, which an empty or a cut answer does not tell.
-    fn of_text(text: &str) -> Self {
-        let text = text.to_lowercase();
-        let words: Vec<&str> = text.split(|letter: char| !letter.is_alphanumeric()).collect();
-        let place = |word: &str| words.iter().position(|other| *other == word);
-        let label = match (place(TRUE), place(FALSE)) {
-            // The later one is the answer: "True or False? False".
-            (of_true, of_false) if of_true > of_false => FactLabel::Supported,
-            (None, None) => {
-                let denies = words.iter().any(|word| DENIALS.contains(word));
-                let label = if denies { FactLabel::Unsupported } else { FactLabel::Undecided };
-                return Self::Text { label, is_word: false };
+        let text = match reply.said(TRUE, FALSE) {
+            SaidWord::One { odds: Some(odds), .. } | SaidWord::Neither(Some(odds)) => {
+                return Self::Odds(odds);
             }
-            _ => FactLabel::Unsupported,
+            SaidWord::One { is_yes, odds: None } => TextReply::Word { is_true: is_yes },
+            SaidWord::Unclear => TextReply::Unclear,
+            SaidWord::Neither(None) => {
+                let answer = reply.answer().to_lowercase();
+                let mut words = answer.split(|letter: char| !letter.is_alphanumeric());
+                match words.any(|word| DENIALS.contains(&word)) {
+                    true => TextReply::Denial,
+                    false => TextReply::Nothing,
+                }
+            }
         };
-        Self::Text { label, is_word: true }
+        Self::Text(text)
+    }
+}
+
+impl TextReply {
+    fn label(self) -> FactLabel {
+        match self {
+            Self::Word { is_true: true } => FactLabel::Supported,
+            Self::Word { is_true: false } | Self::Denial => FactLabel::Unsupported,
+            Self::Unclear | Self::Nothing => FactLabel::Undecided,
+        }
     }
 }
 
@@ -256,6 +273,8 @@ struct ReplyCounts {
     pieces: usize,
     denials: usize,
     undecided: usize,
+    /// Answers that say both words, or deny one.
+    unclear: usize,
 }
 
 impl ReplyCounts {
@@ -268,16 +287,17 @@ impl ReplyCounts {
                     counts.bounds += usize::from(odds.is_bound);
                     counts.unsaid += usize::from(!odds.is_said);
                 }
-                ClaimReply::Text { is_word: true, .. } => counts.pieces += 1,
-                ClaimReply::Text { label: FactLabel::Undecided, .. } => counts.undecided += 1,
-                ClaimReply::Text { .. } => counts.denials += 1,
+                ClaimReply::Text(TextReply::Word { .. }) => counts.pieces += 1,
+                ClaimReply::Text(TextReply::Unclear) => counts.unclear += 1,
+                ClaimReply::Text(TextReply::Denial) => counts.denials += 1,
+                ClaimReply::Text(TextReply::Nothing) => counts.undecided += 1,
             }
         }
         counts
     }
 
     fn tell(&self, task: &VerifyTask<'_>, table: &Endpoint) {
-        let Self { answers, bounds, unsaid, pieces, denials, undecided } = self;
+        let Self { answers, bounds, unsaid, pieces, denials, undecided, unclear } = self;
         if *bounds > 0 {
             task.context.note(format!(
                 "{bounds} of {answers} log-odds are bounds, since True or False is not among the \
@@ -289,6 +309,13 @@ impl ReplyCounts {
             task.context.note(format!(
                 "{pieces} of {answers} answers say True or False in single letters, and have no \
                 log-odds; the text decides"
+            ));
+        }
+        if *unclear > 0 {
+            task.context.warn(format!(
+                "{unclear} of {answers} answers say both True and False, or deny one of them \
+                (\"not true\"), and are undecided; a `verifier_prompt` that asks for one word may \
+                help"
             ));
         }
         let silent = unsaid + denials + undecided;
@@ -312,7 +339,10 @@ mod tests {
     use super::*;
     use crate::{
         context::test_support::{self, Trial},
-        endpoint::server::{Asked, Reaction, Server, chat, chat_of},
+        endpoint::{
+            FinishReason,
+            server::{Asked, Reaction, Server, chat, chat_of},
+        },
         rows::{ClaimKind, PageMatch, json_lines},
         stage::verify::{KIND, endpoint_calls, run},
     };
@@ -558,6 +588,7 @@ mod tests {
             ("Ada died in 1852.", &[&[("T", 1.0)], &[("rue", 1.0)]]),
             ("Ada died in 1853.", &[&[("Yes", 1.0)]]),
             ("Ada died in 1854.", &[&[("False", 0.9), ("No", 0.05)]]),
+            ("Ada died in 1855.", &[&[("Not", 1.0)], &[(" True", 0.9), (" False", 0.1)]]),
         ]);
         let folder = written(&[
             ("Ada", "Ada died in 1850."),
@@ -565,12 +596,15 @@ mod tests {
             ("Ada", "Ada died in 1852."),
             ("Ada", "Ada died in 1853."),
             ("Ada", "Ada died in 1854."),
+            ("Ada", "Ada died in 1855."),
         ]);
         let trial = || trial(folder.path(), table(&server.url), &[]);
         let warnings = trial().warnings(&KIND, folder.path(), run).unwrap();
         assert_eq!(
-            warnings.concat(),
-            "3 of 5 answers say neither True nor False: 1 have log-odds by less probable tokens, \
+            warnings.join("; "),
+            "1 of 6 answers say both True and False, or deny one of them (\"not true\"), and are \
+            undecided; a `verifier_prompt` that asks for one word may help; \
+            3 of 6 answers say neither True nor False: 1 have log-odds by less probable tokens, \
             1 deny and are unsupported, 1 are undecided; a `verifier_prompt` that asks for one \
             word, or less reasoning by `extra_body`, may help"
         );
@@ -578,11 +612,11 @@ mod tests {
         assert_eq!(
             notes[1..],
             [
-                "1 of 5 log-odds are bounds, since True or False is not among the 5 most probable \
+                "1 of 6 log-odds are bounds, since True or False is not among the 5 most probable \
                 tokens (`top_logprobs`); the exact ones are further from 0",
-                "1 of 5 answers say True or False in single letters, and have no log-odds; the \
+                "1 of 6 answers say True or False in single letters, and have no log-odds; the \
                 text decides",
-                "1 claims supported, 3 unsupported, 0 irrelevant, 1 undecided"
+                "1 claims supported, 3 unsupported, 0 irrelevant, 2 undecided"
             ]
         );
         let found = rows(folder.path());
@@ -595,7 +629,8 @@ mod tests {
                 (Unsupported, false),
                 (Supported, false),
                 (Undecided, false),
-                (Unsupported, true)
+                (Unsupported, true),
+                (Undecided, false)
             ]
         );
         let probabilities: Vec<f64> = found[1..4].iter().map(|row| row.probability).collect();
@@ -608,26 +643,26 @@ mod tests {
     /// The verdicts of FActScore's `factscorer.py` on answers without logits, and its own words.
     #[test]
     fn texts_are_read_as_in_factscore() {
-        use FactLabel::{Supported, Undecided, Unsupported};
-        for (text, expected, is_word) in [
-            ("True.", Supported, true),
-            ("**false**", Unsupported, true),
-            ("True or False? False", Unsupported, true),
-            ("False? No, true", Supported, true),
-            ("The passages do not say so", Unsupported, false),
-            ("Cannot tell", Unsupported, false),
-            ("Unknown", Unsupported, false),
-            ("No information", Unsupported, false),
+        use TextReply::{Denial, Nothing, Unclear, Word};
+        for (text, expected) in [
+            ("True.", Word { is_true: true }),
+            ("**false**", Word { is_true: false }),
+            ("<think>True", Nothing),
+            ("The passages do not say so", Denial),
+            ("Cannot tell", Denial),
+            ("Unknown", Denial),
+            ("No information", Denial),
+            // FActScore takes the later word.
+            ("True or False? False", Unclear),
+            ("It is not true", Unclear),
             // FActScore calls these supported.
-            ("Yes", Undecided, false),
-            ("", Undecided, false),
-            ("untrue", Undecided, false),
+            ("Yes", Nothing),
+            ("", Nothing),
+            ("untrue", Nothing),
         ] {
-            assert_eq!(
-                ClaimReply::of_text(text),
-                ClaimReply::Text { label: expected, is_word },
-                "{text}"
-            );
+            let (tokens, usage) = (Vec::new(), None);
+            let reply = Reply { text: text.to_owned(), finish: FinishReason::Stop, tokens, usage };
+            assert_eq!(ClaimReply::of(&reply), ClaimReply::Text(expected), "{text}");
         }
     }
 

@@ -33,9 +33,11 @@ use super::{
 /// follows from its adapter's configuration and its chat template too. 6: rules read the article
 /// that the claims of an ambiguous topic choose. 7: by an endpoint; the budget of all
 /// passages has a name of its own. 8: rules read no other article than the topic's.
+/// 9: by words, a claim without passages is unsupported, whatever the threshold; reasoning of an
+/// endpoint's model is no answer, and answers that deny or say both words are undecided.
 pub(in crate::stage) const KIND: Kind = Kind {
     name: "verify",
-    version: 8,
+    version: 9,
     about: "Verify each claim by its topic's article in the knowledge, or by retrieved passages.",
     inputs: &[
         Input::one("claims", &CLAIMS, "Claims."),

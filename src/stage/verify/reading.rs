@@ -33,7 +33,7 @@ impl<'a> ClaimReading<'a> {
         });
         let readings: Vec<Self> = read.collect::<Result<_, StageError>>()?;
         let missing = readings.iter().filter(|reading| {
-            reading.retrieved.page.how == PageMatch::Missing && !reading.claim.topic.is_empty()
+            reading.retrieved.page.how == PageMatch::Missing && reading.states_fact()
         });
         let missing: Vec<&str> = missing.map(|reading| reading.claim.topic.as_str()).collect();
         task.warn_of_missing(&missing);

@@ -2,7 +2,7 @@
 
 use crate::{
     context::StageError,
-    rows::{PageMatch, Verdict},
+    rows::{FactLabel, PageMatch, Verdict},
     verification::{Matching, verify_on_page},
 };
 
@@ -26,7 +26,9 @@ pub(super) fn verdicts(
                 .map_err(StageError::doing("read the knowledge"))?,
             false => no_fact(claim),
         });
-        if page.how == PageMatch::Missing {
+        let is_irrelevant =
+            verdicts.last().is_some_and(|verdict| verdict.verdict == FactLabel::Irrelevant);
+        if page.how == PageMatch::Missing && !is_irrelevant {
             missing.push(claim.topic.as_str());
         }
     }

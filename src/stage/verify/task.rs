@@ -33,7 +33,7 @@ impl VerifyTask<'_> {
         }
     }
 
-    /// Opens the input `knowledge`, and warns of articles without text.
+    /// Opens the input `knowledge`, and warns of what it lacks.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -41,12 +41,9 @@ impl VerifyTask<'_> {
         let knowledge = Knowledge::open(self.context.input("knowledge")?)
             .map_err(StageError::doing("open the knowledge"))?;
         let reading = StageError::doing("read the knowledge");
-        if let (articles, bare, Some(first)) = knowledge.without_text().map_err(reading)? {
-            self.context.warn(format!(
-                "{bare} of {articles} articles of the knowledge (first: `{first}`) are empty and \
-                support nothing"
-            ));
-        }
+        let summary = knowledge.summary().map_err(reading)?;
+        let remarks = summary.remarks().into_iter();
+        remarks.for_each(|remark| self.context.warn(format!("the knowledge: {remark}")));
         Ok(knowledge)
     }
 

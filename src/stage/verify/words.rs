@@ -3,7 +3,7 @@
 use crate::{
     context::StageError,
     knowledge::RetrievalSettings,
-    rows::{Claim, PageMatch, Verdict},
+    rows::{Claim, FactLabel, PageMatch, Verdict},
     verification::WordsVerifier,
 };
 
@@ -19,10 +19,11 @@ pub(super) fn verdicts(task: &VerifyTask<'_>) -> Result<Vec<Verdict>, StageError
     for (index, claim) in task.claims.iter().enumerate() {
         task.before(index);
         let retrieved = source.passages(claim)?;
-        if retrieved.page.how == PageMatch::Missing {
+        let verdict = verifier.verdict(claim, &retrieved);
+        if retrieved.page.how == PageMatch::Missing && verdict.verdict != FactLabel::Irrelevant {
             missing.push(claim.topic.as_str());
         }
-        verdicts.push(decision.made(verifier.verdict(claim, &retrieved)));
+        verdicts.push(decision.made(verdict));
     }
     task.warn_of_missing(&missing);
     if is_mostly_foreign(task.claims) {

@@ -38,12 +38,20 @@ impl WordsVerifier {
 
     /// The verdict on a claim. It is irrelevant if it states no fact, and supported if its
     /// probability is at least one half. The evidence is the sentences with most of its words.
+    /// Without passages it is unsupported, and has no log-odds by which it could be decided again.
     ///
     /// A claim that denies the statement of its best sentence, or states what that denies, is not
     /// supported.
     pub fn verdict(&self, claim: &Claim, retrieved: &RetrievedPassages) -> Verdict {
         if !claim.kind.is_fact() || !is_checkable(&without_references(&claim.text)) {
             return Verdict::new(claim.id.clone(), FactLabel::Irrelevant, 0.0, Vec::new());
+        }
+        if retrieved.passages.is_empty() {
+            return Verdict {
+                page: Some(retrieved.page.clone()),
+                verifier: Self::NAME.to_owned(),
+                ..Verdict::new(claim.id.clone(), FactLabel::Unsupported, 0.0, Vec::new())
+            };
         }
         let topic = if claim.topic.is_empty() { &retrieved.page.asked } else { &claim.topic };
         let asked = AskedWords::new(&claim.text, topic);
@@ -197,6 +205,7 @@ mod tests {
     fn claims_without_passages_are_unsupported_and_statements_without_facts_irrelevant() {
         let alone = judged("Ada Quill was born in Oslo.", &[]);
         assert_eq!((alone.verdict, alone.evidence.len()), (FactLabel::Unsupported, 0));
+        assert_eq!((alone.probability, alone.log_odds), (0.0, None), "no threshold supports it");
         assert_eq!(alone.page.unwrap().how, PageMatch::Missing);
         let heading =
             Claim { text: "Early life".to_owned(), kind: ClaimKind::Heading, ..Claim::default() };
