@@ -34,8 +34,8 @@ pub struct Fingerprint {
     /// Seed of a seeded kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Backend of a kind that runs on a device: `cuda`, `wgpu`, or a CPU with all that sums depend on, as
-    /// `cpu+avx512+k512`.
+    /// Backend of a kind that runs on a device: `cuda`, `wgpu`, or a CPU with all that sums depend
+    /// on, as `cpu+avx512+k512`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }

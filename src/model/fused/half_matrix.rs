@@ -44,7 +44,8 @@ const TILES: [usize; 5] = [12, 8, 4, 2, 1];
 /// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
 const OWN_ROWS: usize = 48;
 
-/// Rows rounded to bfloat16, in tiles of [`TILES`] rows: all rows of a tile for each pair of inputs.
+/// Rows rounded to bfloat16, in tiles of [`TILES`] rows: for each pair of inputs all rows of a
+/// tile.
 struct RoundedRows {
     numbers: Vec<Pair>,
     /// Pairs of a row.

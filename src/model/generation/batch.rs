@@ -101,6 +101,11 @@ impl<'a> Batch<'a> {
     ) -> Result<Result<(), GenerateError>, Exhausted> {
         let model = self.model;
         let steps: Vec<_> = match self.shares.as_mut_slice() {
+            // On a thread of the pool: from another one, each parallel part would have to wake it
+            // and be waited for. A GPU has a queue for each thread.
+            [only] if model.is_on_cpu() => {
+                vec![guarded(|| rayon::scope(|_| only.step(model, &draw)))]
+            }
             [only] => vec![guarded(|| only.step(model, &draw))],
             shares => {
                 shares.par_iter_mut().map(|share| guarded(|| share.step(model, &draw))).collect()

@@ -16,9 +16,9 @@ use crate::model::{
 
 /// A KV cache for sequences of up to a fixed length. Keys are stored at their positions.
 pub(super) struct Memory {
-    /// Per block, keys and values [slots, kv heads, length, head], as products need them: in another
-    /// order a GPU would copy all of them at each step. Taken out while they are changed, so that
-    /// they are changed in place.
+    /// Per block, keys and values [slots, kv heads, length, head], as products need them: in
+    /// another order a GPU would copy all of them at each step. Taken out while they are changed,
+    /// so that they are changed in place.
     layers: Vec<Option<KeysAndValues>>,
     slots: usize,
     length: usize,
