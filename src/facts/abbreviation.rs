@@ -210,7 +210,8 @@ pub(super) fn goes_on(before: &str, word: &str, next: &str) -> bool {
             part.chars().count() == 1 && !is_number(part) && part.chars().all(char::is_alphabetic)
         });
     let lower = lower.as_str();
-    if BEFORE_ANYTHING.contains(&lower) {
+    // `Cf` is californium.
+    if BEFORE_ANYTHING.contains(&word) {
         !next.is_empty()
     } else if is_number(word) {
         // `in 1905. May`: years are no ordinals.

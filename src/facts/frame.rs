@@ -155,9 +155,20 @@ const CLAUSE_OPENINGS: &[&str] = &[
 /// Whether words call the next sentences false or uncertain: `The following is false`, `Myths`,
 /// `Not`, `Rumours`.
 pub(super) fn denies(words: &[Token]) -> bool {
-    words.iter().any(|token| token.is_one_of(DENIALS) || token.is_one_of(DOUBTS))
+    words.iter().any(|token| token.is_one_of(DENIALS))
+        || calls_uncertain(words)
         || (words.len() == 1 && words[0].is_one_of(DENIALS_ALONE))
         || (0..words.len()).any(|index| negates_truth(&words[index..]))
+}
+
+/// Whether words only say that what follows is uncertain: `Rumour`, `Common rumours about her`; a
+/// speaker is none of them (`Tabloids gossip`).
+fn calls_uncertain(words: &[Token]) -> bool {
+    let about = ["common", "popular", "other", "some", "about", "her", "him", "it", "them"];
+    words.iter().any(|token| token.is_one_of(DOUBTS))
+        && words
+            .iter()
+            .all(|token| token.is_one_of(DOUBTS) || token.is_one_of(&about) || token.article)
 }
 
 /// Whether words begin with a negation of truth: `not entirely true`.

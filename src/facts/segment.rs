@@ -386,6 +386,7 @@ mod tests {
             "Its capital is Washington D.C. Its currency is the US dollar.",
             &["Its capital is Washington D.C.", "Its currency is the US dollar."],
         );
+        check("Its symbol is Cf. It is rare.", &["Its symbol is Cf.", "It is rare."]);
         check("Its symbol is H. It is a gas.", &["Its symbol is H.", "It is a gas."]);
         check("Its symbol is Mt. Its group is 9.", &["Its symbol is Mt.", "Its group is 9."]);
         check("Its symbol is No. It is solid.", &["Its symbol is No.", "It is solid."]);

@@ -534,6 +534,7 @@ mod tests {
         check("- 1950: Moved to Oslo.", &["In 1950, She moved to Oslo."]);
         check("Step 1: She sang.", &["She sang."]);
         check("Rumour: She sang.", &["Rumour: She sang."]);
+        check("Rumour claims: She sang.", &["She sang."]);
     }
 
     #[test]

@@ -217,7 +217,7 @@ mod tests {
             {"id":"a#0/0","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill sang.","span":[0,14],"spans":[[0,14]],"sentence":[0,26]}
             {"id":"a#0/1","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill danced.","span":[0,25],"spans":[[0,9],[19,25]],"sentence":[0,26]}
             {"id":"a#0/2","response_id":"a#0","topic":"Ada Quill","text":"Ada Quill sang.","span":[27,35],"spans":[[27,35]],"sentence":[27,36],"duplicate_of":"a#0/0"}
-            {"id":"a#0/3","response_id":"a#0","topic":"Ada Quill","text":"Do you know her?","span":[37,53],"spans":[[37,53]],"sentence":[37,53],"kind":"question"}
+            {"id":"a#0/3","response_id":"a#0","topic":"Ada Quill","text":"Do you know Ada Quill?","span":[37,53],"spans":[[37,53]],"sentence":[37,53],"kind":"question"}
         "#]]
             .assert_eq(&std::fs::read_to_string(folder.path().join("claims.jsonl")).unwrap());
     }
