@@ -77,9 +77,7 @@ mod tests {
 
     #[test]
     fn what_rules_drop_is_a_heading_unless_it_states_something() {
-        for text in
-            ["Early life", "**Early life**", "Ada Quill", "Quill.", "Career:", "Field Poetry"]
-        {
+        for text in ["Early life", "**Early life**", "Ada Quill", "Quill.", "Career:"] {
             assert_eq!(listed(&[text])[0].kind, ClaimKind::Heading, "{text}");
         }
         for text in ["She was a poet", "**Ada Quill was a poet**", "Career", "Born in 1901", "Poet"]

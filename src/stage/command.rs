@@ -133,7 +133,7 @@ fn script_problem(file: &Path) -> Option<String> {
         );
     }
     let is_there = is_program(Path::new(interpreter));
-    (!is_there).then(|| format!("names the interpreter `{interpreter}`, which is not there"))
+    (!is_there).then(|| format!("names the interpreter `{interpreter}`, which does not exist"))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -301,7 +301,10 @@ mod tests {
         assert_eq!(said(b"\x7fELF\x02\x01\x01\0\0"), "");
         for (script, why) in [
             (&b"echo\n"[..], "is text without an interpreter"),
-            (b"#!/no/such/python\n", "names the interpreter `/no/such/python`, which is not there"),
+            (
+                b"#!/no/such/python\n",
+                "names the interpreter `/no/such/python`, which does not exist",
+            ),
             (b"#!/bin/sh\r\necho\r\n", "has Windows line ends"),
         ] {
             assert!(said(script).contains(why), "{}", said(script));

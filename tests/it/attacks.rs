@@ -361,9 +361,12 @@ fn no_attack_raises_a_score() {
     check(&scored(&rows, ""), &ATTACKS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
 }
 
+/// Claims by the topic, the pronoun and the sentence.
+type ListedClaims = fn(&str, &str, &str) -> Vec<String>;
+
 /// What a model lists beside the sentences themselves: its name, and the claims by the topic, the
 /// pronoun and the sentence.
-const LISTED: &[(&str, fn(&str, &str, &str) -> Vec<String>)] = &[
+const LISTED: &[(&str, ListedClaims)] = &[
     ("trivial facts", |topic, one, _| {
         let names = [topic, one, topic.rsplit_once(' ').unwrap().1];
         let facts =

@@ -1356,7 +1356,7 @@ device = "cuda"
               --> ~/recipe.toml:14:10
                |
             14 | device = "cuda"
-               |          ^^^^^^ "cpu" or "cuda:N" is expected, N being the GPU's number from 0
+               |          ^^^^^^ "cpu", "cuda:N" or "wgpu:N" is expected, N being a GPU from 0
                |
                = help: did you mean `cuda:0`?
 

@@ -848,7 +848,7 @@ fn an_unknown_device() {
          --> --device:1:1
           |
         1 | gpu
-          | ^^^ "cpu" or "cuda:N" is expected, N being the GPU's number from 0
+          | ^^^ "cpu", "cuda:N" or "wgpu:N" is expected, N being a GPU from 0
           |
           = help: did you mean `cuda:0`?
 

@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 
 use super::{
     attention::{AttentionLayout, attend, attend_gradient},
-    half_matrix::{self, HalfMatrix, Order},
+    half_matrix::{self, HalfMatrix, StorageOrder},
     rows,
 };
 
@@ -89,7 +89,7 @@ impl FusedOperations for Flex {
         let input = input.to_contiguous();
         // A transposed matrix is read where it is: copying it would take longer than the product.
         let is_transposed = matrix.layout().strides() == [1, sides[0] as isize];
-        let order = if is_transposed { Order::ByOutput } else { Order::ByInput };
+        let order = if is_transposed { StorageOrder::ByOutput } else { StorageOrder::ByInput };
         let matrix = if is_transposed { matrix } else { matrix.to_contiguous() };
         let halves = &matrix.storage::<bf16>()[matrix.layout().start_offset()..];
         let matrix = HalfMatrix { numbers: halves, sides, order };

@@ -15,12 +15,12 @@ pub(super) struct HalfMatrix<'a> {
     pub(super) numbers: &'a [bf16],
     /// Inputs and outputs of the product.
     pub(super) sides: [usize; 2],
-    pub(super) order: Order,
+    pub(super) order: StorageOrder,
 }
 
 /// Which numbers follow one another.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum StorageOrder {
     /// Those of one input.
     ByInput,
     /// Those of one output.
@@ -29,9 +29,9 @@ pub(super) enum Order {
 
 /// Two numbers of one row or output: those of an even input and the next one, which is the higher
 /// half.
-type Pair = u32;
+type TwoHalves = u32;
 /// Pairs of all outputs of a panel for one pair of inputs.
-type Line = [Pair; PANEL];
+type PackedLine = [TwoHalves; PANEL];
 
 /// Outputs of a panel: their sums for a few rows stay in registers.
 const PANEL: usize = 32;
@@ -47,14 +47,14 @@ const OWN_ROWS: usize = 48;
 /// Rows rounded to bfloat16, in tiles of [`TILES`] rows: for each pair of inputs all rows of a
 /// tile.
 struct RoundedRows {
-    numbers: Vec<Pair>,
+    numbers: Vec<TwoHalves>,
     /// Pairs of a row.
     pairs: usize,
     rows: usize,
 }
 
-/// Sums of a tile's rows and a panel's outputs, within rows of more outputs.
-struct Sums<'a> {
+/// TileSums of a tile's rows and a panel's outputs, within rows of more outputs.
+struct TileSums<'a> {
     numbers: &'a mut [f32],
     rows: usize,
     columns: usize,
@@ -106,7 +106,7 @@ fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, s
                 for (rows, tile) in input.tiles(depth.clone()) {
                     let at = rows.start * outputs.len() + from - outputs.start;
                     let (numbers, distance) = (&mut sums[at..], outputs.len());
-                    let sums = Sums { numbers, rows: rows.len(), columns, distance };
+                    let sums = TileSums { numbers, rows: rows.len(), columns, distance };
                     multiply_tile(&lines[..depth.len()], tile, sums);
                 }
             }
@@ -115,7 +115,7 @@ fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, s
 }
 
 /// Adds the products of the rows of a tile [pairs, rows] with a panel to sums.
-fn multiply_tile(lines: &[Line], tile: &[Pair], sums: Sums) {
+fn multiply_tile(lines: &[PackedLine], tile: &[TwoHalves], sums: TileSums) {
     #[cfg(target_arch = "x86_64")]
     if hardware::is_there() {
         return hardware::multiply(lines, tile, sums);
@@ -123,7 +123,7 @@ fn multiply_tile(lines: &[Line], tile: &[Pair], sums: Sums) {
     multiply_portably(lines, tile, sums);
 }
 
-impl Sums<'_> {
+impl TileSums<'_> {
     fn lines(&mut self) -> impl Iterator<Item = &mut [f32]> {
         let columns = self.columns;
         self.numbers.chunks_mut(self.distance).take(self.rows).map(move |row| &mut row[..columns])
@@ -145,7 +145,7 @@ impl RoundedRows {
     }
 
     /// The rows of each tile, with its numbers for some pairs of inputs.
-    fn tiles(&self, depth: Range<usize>) -> impl Iterator<Item = (Range<usize>, &[Pair])> {
+    fn tiles(&self, depth: Range<usize>) -> impl Iterator<Item = (Range<usize>, &[TwoHalves])> {
         tiles(self.rows).map(move |rows| {
             let region = &self.numbers[rows.start * self.pairs..rows.end * self.pairs];
             let numbers = &region[depth.start * rows.len()..depth.end * rows.len()];
@@ -166,13 +166,13 @@ fn tiles(rows: usize) -> impl Iterator<Item = Range<usize>> {
 
 /// The numbers of some outputs for some pairs of inputs: [`DEPTH`] lines for each panel, one for
 /// each pair; zeros beyond the last output and input.
-fn pack(matrix: HalfMatrix, pairs: Range<usize>, outputs: Range<usize>, packed: &mut [Line]) {
-    if outputs.len() % PANEL > 0 {
+fn pack(matrix: HalfMatrix, pairs: Range<usize>, outputs: Range<usize>, packed: &mut [PackedLine]) {
+    if !outputs.len().is_multiple_of(PANEL) {
         packed[outputs.len() / PANEL * DEPTH..][..DEPTH].fill([0; PANEL]);
     }
     match matrix.order {
-        Order::ByInput => pack_by_input(matrix, pairs, outputs, packed),
-        Order::ByOutput => pack_by_output(matrix, pairs, outputs, packed),
+        StorageOrder::ByInput => pack_by_input(matrix, pairs, outputs, packed),
+        StorageOrder::ByOutput => pack_by_output(matrix, pairs, outputs, packed),
     }
 }
 
@@ -182,7 +182,7 @@ fn pack_by_input(
     matrix: HalfMatrix,
     pairs: Range<usize>,
     outputs: Range<usize>,
-    packed: &mut [Line],
+    packed: &mut [PackedLine],
 ) {
     let [inputs, columns] = matrix.sides;
     let none = [bf16::ZERO; PANEL * PANELS];
@@ -202,7 +202,7 @@ fn pack_by_output(
     matrix: HalfMatrix,
     pairs: Range<usize>,
     outputs: Range<usize>,
-    packed: &mut [Line],
+    packed: &mut [PackedLine],
 ) {
     let [inputs, _] = matrix.sides;
     for (place, output) in outputs.enumerate() {
@@ -215,12 +215,12 @@ fn pack_by_output(
     }
 }
 
-fn pair(even: bf16, odd: bf16) -> Pair {
-    Pair::from(even.to_bits()) | Pair::from(odd.to_bits()) << 16
+fn pair(even: bf16, odd: bf16) -> TwoHalves {
+    TwoHalves::from(even.to_bits()) | TwoHalves::from(odd.to_bits()) << 16
 }
 
 /// Writes the pairs of a row rounded to bfloat16, at a distance from each other.
-fn round(row: &[f32], pairs: &mut [Pair], distance: usize) {
+fn round(row: &[f32], pairs: &mut [TwoHalves], distance: usize) {
     let (twos, rest) = row.as_chunks::<2>();
     let mut places = pairs.iter_mut().step_by(distance);
     places.by_ref().zip(twos).for_each(|(to, [even, odd])| *to = bits(*even) | bits(*odd) << 16);
@@ -238,7 +238,7 @@ fn bits(number: f32) -> u32 {
 
 /// The products of the processor's instruction, from float32 instructions.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-fn multiply_portably(lines: &[Line], tile: &[Pair], mut sums: Sums) {
+fn multiply_portably(lines: &[PackedLine], tile: &[TwoHalves], mut sums: TileSums) {
     let rows = sums.rows;
     for (row, to) in sums.lines().enumerate() {
         let mut products = [0.0; PANEL];
@@ -254,7 +254,7 @@ fn multiply_portably(lines: &[Line], tile: &[Pair], mut sums: Sums) {
 }
 
 #[inline(always)]
-fn halves(pair: Pair) -> [f32; 2] {
+fn halves(pair: TwoHalves) -> [f32; 2] {
     [f32::from_bits(pair << 16), f32::from_bits(pair & 0xffff_0000)]
 }
 
@@ -267,7 +267,7 @@ mod hardware {
         _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,
     };
 
-    use super::{Line, PANEL, Pair, Sums};
+    use super::{PANEL, PackedLine, TileSums, TwoHalves};
 
     /// Numbers in a register.
     const LANES: usize = PANEL / 2;
@@ -278,7 +278,7 @@ mod hardware {
     }
 
     /// Adds the products of the rows of a tile with a panel; only where [`is_there`].
-    pub(super) fn multiply(lines: &[Line], tile: &[Pair], mut sums: Sums) {
+    pub(super) fn multiply(lines: &[PackedLine], tile: &[TwoHalves], mut sums: TileSums) {
         // The products are in registers, so that their number is known when this is compiled.
         // SAFETY: the caller has seen that the instructions are there.
         unsafe {
@@ -294,7 +294,11 @@ mod hardware {
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
-    fn multiply_rows<const ROWS: usize>(lines: &[Line], tile: &[Pair], sums: &mut Sums) {
+    fn multiply_rows<const ROWS: usize>(
+        lines: &[PackedLine],
+        tile: &[TwoHalves],
+        sums: &mut TileSums,
+    ) {
         let (tile, _) = tile.as_chunks::<ROWS>();
         let mut first = [_mm512_setzero_ps(); ROWS];
         let mut second = [_mm512_setzero_ps(); ROWS];
@@ -317,7 +321,7 @@ mod hardware {
     #[target_feature(enable = "avx512f")]
     fn add(sums: &mut [f32], products: __m512) {
         let there = ((1u32 << sums.len().min(LANES)) - 1) as u16;
-        // SAFETY: the mask leaves out what is not there.
+        // SAFETY: the mask leaves out lanes beyond the sums.
         unsafe {
             let sum = _mm512_add_ps(_mm512_maskz_loadu_ps(there, sums.as_ptr()), products);
             _mm512_mask_storeu_ps(sums.as_mut_ptr(), there, sum);
@@ -325,7 +329,7 @@ mod hardware {
     }
 
     #[target_feature(enable = "avx512f")]
-    fn load(line: &Line) -> (__m512bh, __m512bh) {
+    fn load(line: &PackedLine) -> (__m512bh, __m512bh) {
         let (low, high) = line.split_at(LANES);
         // SAFETY: each half has as many numbers as a register.
         let halves = unsafe {
@@ -366,10 +370,14 @@ mod tests {
                 .copied()
                 .collect();
             let sides = [inputs, outputs];
-            let by_input =
-                multiply(&input, HalfMatrix { numbers: &matrix, sides, order: Order::ByInput });
-            let by_output =
-                multiply(&input, HalfMatrix { numbers: &turned, sides, order: Order::ByOutput });
+            let by_input = multiply(
+                &input,
+                HalfMatrix { numbers: &matrix, sides, order: StorageOrder::ByInput },
+            );
+            let by_output = multiply(
+                &input,
+                HalfMatrix { numbers: &turned, sides, order: StorageOrder::ByOutput },
+            );
             assert_eq!(by_input, by_output);
             for row in 0..rows {
                 let line = halved(&input[row * inputs..][..inputs]);
@@ -384,7 +392,7 @@ mod tests {
                     );
                 }
                 // A row's bits do not depend on its neighbours.
-                let matrix = HalfMatrix { numbers: &matrix, sides, order: Order::ByInput };
+                let matrix = HalfMatrix { numbers: &matrix, sides, order: StorageOrder::ByInput };
                 let alone = multiply(&input[row * inputs..][..inputs], matrix);
                 assert_eq!(alone, by_input[row * outputs..][..outputs]);
             }
@@ -393,7 +401,7 @@ mod tests {
 
     #[test]
     fn the_processors_instruction_gives_the_bits_of_float32_instructions() {
-        let lines: Vec<Line> = (0..DEPTH)
+        let lines: Vec<PackedLine> = (0..DEPTH)
             .map(|number| {
                 let numbers = halved(&numbers(2 * PANEL, number as u64));
                 std::array::from_fn(|place| pair(numbers[2 * place], numbers[2 * place + 1]))
@@ -403,14 +411,14 @@ mod tests {
         let sizes: Vec<usize> = input.tiles(0..DEPTH).map(|(rows, _)| rows.len()).collect();
         assert_eq!(sizes, [4, 2, 1]);
         for (rows, tile) in input.tiles(0..DEPTH) {
-            let run = |how: fn(&[Line], &[Pair], Sums)| {
+            let run = |how: fn(&[PackedLine], &[TwoHalves], TileSums)| {
                 let mut numbers = vec![0.5; rows.len() * 40];
                 let (rows, distance) = (rows.len(), 40);
-                how(&lines, tile, Sums { numbers: &mut numbers, rows, columns: 29, distance });
+                how(&lines, tile, TileSums { numbers: &mut numbers, rows, columns: 29, distance });
                 numbers
             };
             let found = run(multiply_tile);
-            assert_eq!(found, run(|lines, tile, sums| multiply_portably(lines, tile, sums)));
+            assert_eq!(found, run(multiply_portably));
             assert!(found[29..40].iter().all(|number| *number == 0.5));
         }
     }
