@@ -172,8 +172,8 @@ pub(in crate::model) fn hidden_keys(
 /// are float32.
 ///
 /// # Shapes
-/// - query: [batch, kv heads, share * time, head]: the queries that share a key are stacked, so
-///   that keys and values need not be copied
+/// - query: [batch, kv heads, share * time, head], divided by the root of the head's width: the
+///   queries that share a key are stacked, so that keys and values need not be copied
 /// - key, value: [batch, kv heads, keys, head]
 /// - output: [batch * time, heads * head]
 pub(super) fn attention(
@@ -184,10 +184,8 @@ pub(super) fn attention(
 ) -> Tensor<2> {
     let [batch, groups, rows, width] = query.dims();
     let time = groups * rows / heads;
-    // The query and not the scores: it has fewer numbers.
-    let scaled = query * (width as f64).sqrt().recip();
     // As in transformers, which computes the softmax in float32 whatever the format is.
-    let scores = scaled.matmul(key.swap_dims(2, 3)).cast(DType::F32) + mask;
+    let scores = query.matmul(key.swap_dims(2, 3)).cast(DType::F32) + mask;
     let format = value.dtype();
     let mixed = softmax(scores).cast(format).matmul(value).reshape([batch, heads, time, width]);
     mixed.swap_dims(1, 2).reshape([batch * time, heads * width])

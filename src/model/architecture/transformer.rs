@@ -293,7 +293,7 @@ impl Block {
     ///
     /// # Shapes
     /// - projected: [batch * time, (heads + 2 * kv heads) * head], as `query_key_value` gives them
-    /// - query: [batch, kv heads, heads / kv heads * time, head]
+    /// - query: [batch, kv heads, heads / kv heads * time, head], divided by the root of `head`
     pub(super) fn heads(
         &self,
         projected: Tensor<2>,
@@ -307,6 +307,9 @@ impl Block {
         let [batch, ..] = rotated.dims();
         let [query, key, value] = [(0, heads), (heads, groups), (heads + groups, groups)]
             .map(|(from, count)| rotated.clone().narrow(2, from, count).swap_dims(1, 2));
+        // The query and not the scores, since it has fewer numbers; and before the next line, which
+        // would copy it.
+        let query = query * (width as f64).sqrt().recip();
         (query.reshape([batch, groups, heads / groups * time, width]), (key, value))
     }
 
