@@ -13,7 +13,7 @@ const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
 const KEPT: std::ffi::c_long = 1000;
 
 fn main() -> ExitCode {
-    // SAFETY: sets a number, before other threads begin.
-    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, KEPT) };
+    // SAFETY: sets a number, before other threads begin. MIMALLOC_PURGE_DELAY comes first.
+    unsafe { libmimalloc_sys::mi_option_set_default(PURGE_DELAY, KEPT) };
     apeft::cli::main()
 }
