@@ -2,14 +2,14 @@
 
 use burn::{
     module::Param,
-    tensor::{Device, Distribution, Int, Tensor},
+    tensor::{DType, Device, Distribution, Int, Tensor},
 };
 use rayon::prelude::*;
 
 use crate::{
     model::{
-        Block, GenerateError, GenerationEvent, Generator, Linear, ModelConfig, NumberFormat,
-        Placement, Request, Sampling, Transformer, is_cpu, parameter, target_log_probabilities,
+        Block, GenerateError, GenerationEvent, Generator, Linear, ModelConfig, Placement, Request,
+        Sampling, Transformer, is_cpu, multiply, parameter, target_log_probabilities,
     },
     seed::Seed,
 };
@@ -137,17 +137,13 @@ pub fn sampling_work(
 
 /// Minimum bytes that a step of `batch` responses with `context` tokens each reads: the weights
 /// once, and the keys and values of each.
-pub fn bytes_of_step(
-    config: &ModelConfig,
-    format: NumberFormat,
-    batch: usize,
-    context: usize,
-) -> f64 {
+pub fn bytes_of_step(model: &Transformer, batch: usize, context: usize) -> f64 {
+    let config = &model.config;
     let gathered =
         if config.tie_word_embeddings { 0 } else { config.vocab_size * config.hidden_size };
     let weights = config.parameters() - gathered;
     let cache = batch * context * 2 * config.num_hidden_layers * config.key_size();
-    ((weights + cache) * format.size()) as f64
+    (weights * model.format().size() + cache * model.states_in().size()) as f64
 }
 
 /// Floating-point operations of a token with `context` tokens before it: two per weight, four per
@@ -195,20 +191,26 @@ impl MemoryWork {
 }
 
 /// Square matrices for measuring the rate of matrix products.
-pub struct ProductWork(Tensor<2>);
+pub struct ProductWork {
+    states: Tensor<2>,
+    matrix: Tensor<2>,
+}
 
 impl ProductWork {
     /// Of 1024 rows on the CPU, 8192 on a GPU.
     pub fn new(place: &Placement) -> Self {
         let size = if is_cpu(&place.device) { 1024 } else { 8192 };
-        Self(Tensor::ones([size, size], (&place.device, place.format.dtype())))
+        let ones = |format: DType| Tensor::ones([size, size], (&place.device, format));
+        // As in a model, where states may have another format than weights.
+        let states = ones(place.format.of_states(&place.device));
+        Self { states, matrix: ones(place.format.dtype()) }
     }
 
     /// Multiplies them once; returns the floating-point operations.
     pub fn run(&self) -> usize {
-        let [size, _] = self.0.dims();
-        std::hint::black_box(self.0.clone().matmul(self.0.clone()));
-        wait(&self.0.device());
+        let [size, _] = self.states.dims();
+        std::hint::black_box(multiply(self.states.clone(), self.matrix.clone()));
+        wait(&self.states.device());
         2 * size * size * size
     }
 }

@@ -228,7 +228,7 @@ impl BenchArguments {
         let rate = self.rate(|| Ok(sampling_work(model, prompt, batch, &sampling)?))?;
         // On average half of the response is in the KV cache.
         let context = prompt.len() + self.new / 2;
-        let bytes = bytes_of_step(&model.config, model.format(), batch, context);
+        let bytes = bytes_of_step(model, batch, context);
         Ok(SpeedFigure {
             what: "sampling",
             batch,

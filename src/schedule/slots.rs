@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, num::NonZero};
 
 use crate::{
-    context,
+    context::{self, DeviceError},
     device::DeviceName,
     endpoint,
     plan::{Plan, PlannedStage},
@@ -64,6 +64,12 @@ impl Machine {
         let device = stage.device.unwrap_or_default();
         if !(self.is_built_for)(device) {
             return Some(not_built(device));
+        }
+        let has_half = |(name, value): (&String, &serde_json::Value)| {
+            name.ends_with("dtype") && value == "bfloat16"
+        };
+        if device.wgpu().is_some() && stage.parameters.iter().any(has_half) {
+            return Some(DeviceError::NoBFloat16(device).to_string());
         }
         // Known before anything runs, where the kernel would end the stage after hours.
         let least = stage::least_memory(stage.kind.name, &stage.parameters).unwrap_or(0);
@@ -308,6 +314,16 @@ pub(super) mod tests {
         assert!(slots.grant(&stage(1, 0, 0, Some("cuda:0"))).is_some());
         slots.give_back(first);
         assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).is_some());
+    }
+
+    #[test]
+    fn bfloat16_is_refused_where_the_device_has_none() {
+        let mut half = stage(1, 0, 0, Some("wgpu:0"));
+        half.parameters.insert("verifier_dtype".to_owned(), "bfloat16".into());
+        let machine = slots(&["0"]).machine;
+        assert!(machine.lacks(&half).unwrap().contains("`float32` or `float16`"));
+        half.device = Some(DeviceName::Cuda(0));
+        assert_eq!(machine.lacks(&half), None);
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn norm<M: Module>(model: &M, gradients: &GradientsParams, scale: f64) -> f64 {
     let sums = Tensor::cat(squares.sums, 0).into_data();
     let mut sums = sums.iter::<f64>();
     let by_parameter = counts.into_iter().map(|count| sums.by_ref().take(count).sum::<f64>());
-    by_parameter.fold(0.0, |sum, squares| sum + squares).sqrt() / scale
+    by_parameter.sum::<f64>().sqrt() / scale
 }
 
 struct Squares<'a> {

@@ -183,6 +183,8 @@ fn a_killed_training_resumes_at_its_checkpoint() {
     let Some(name) = gpu() else { return };
     let whole = tempfile::tempdir().unwrap();
     let recipe = trainings(&name.to_string(), "checkpoint_seconds = 0");
+    // Enough steps that it is killed before the last one.
+    let recipe = recipe.replace("max_steps = 10", "max_steps = 60");
     let run = ["run", "recipe.toml", "--json", "--until", "dpo-lora"];
     fs::write(whole.path().join("recipe.toml"), &recipe).unwrap();
     let undisturbed = curves(&succeeded(apeft(whole.path(), &run).output().unwrap()));
@@ -192,31 +194,23 @@ fn a_killed_training_resumes_at_its_checkpoint() {
     let mut running =
         apeft(killed.path(), &run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(300);
-    while !has_checkpoint(killed.path()) && running.try_wait().unwrap().is_none() {
+    while !has_checkpoint(killed.path()) {
+        assert!(running.try_wait().unwrap().is_none(), "it ended before it was killed");
         assert!(Instant::now() < end, "no checkpoint within 300 s");
         std::thread::sleep(Duration::from_millis(5));
     }
     running.kill().unwrap();
     running.wait().unwrap();
-    let resumed = succeeded(apeft(killed.path(), &run).output().unwrap());
-    let apart = apart(&undisturbed[0].1, &curves(&resumed)[0].1);
+    let output = apeft(killed.path(), &run).output().unwrap();
+    assert!(said::words(&output).contains("resumes from step"), "{}", said::words(&output));
+    let apart = apart(&undisturbed[0].1, &curves(&succeeded(output))[0].1);
     assert!(apart < CURVE, "{apart}");
 }
 
-/// Whether a file of a checkpoint lies in the store.
+/// Whether an attempt has a complete checkpoint of its third step.
 fn has_checkpoint(folder: &Path) -> bool {
-    let mut folders = vec![folder.join("cache")];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().contains("checkpoint") {
-                return true;
-            }
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    false
+    let attempts = fs::read_dir(folder.join("cache/v1/work")).into_iter().flatten().flatten();
+    attempts.map(|attempt| attempt.path().join("checkpoint/seal-3.json")).any(|seal| seal.exists())
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Number formats of stored weights and of computation.
 
-use burn::tensor::DType;
+use burn::tensor::{DType, Device};
+
+use crate::model::device::is_cpu;
 
 /// A number format, under PyTorch's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,15 @@ impl NumberFormat {
             Self::Float32 => DType::F32,
             Self::BFloat16 => DType::BF16,
             Self::Float16 => DType::F16,
+        }
+    }
+
+    /// The format of states beside weights of this one. With bfloat16 on the CPU they are float32,
+    /// and only products round their inputs: its other operations are no faster in 16 bits.
+    pub(crate) fn of_states(self, device: &Device) -> DType {
+        match self {
+            Self::BFloat16 if is_cpu(device) => DType::F32,
+            format => format.dtype(),
         }
     }
 }

@@ -106,13 +106,9 @@ impl Transformer {
         self.embedding.val().select(0, tokens).cast(self.states_in())
     }
 
-    /// The format of states. With bfloat16 weights on the CPU they are float32, and only products
-    /// round their inputs: its element-wise operations are no faster in 16 bits.
-    pub(in crate::model) fn states_in(&self) -> DType {
-        match self.computes_in {
-            NumberFormat::BFloat16 if self.is_on_cpu() => DType::F32,
-            format => format.dtype(),
-        }
+    /// The format of states, keys and values.
+    pub fn states_in(&self) -> DType {
+        self.computes_in.of_states(&self.device())
     }
 
     /// States after the last norm [rows, hidden].

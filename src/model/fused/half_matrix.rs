@@ -39,13 +39,12 @@ const PANEL: usize = 32;
 const PANELS: usize = 16;
 /// Pairs of inputs that are packed at once, so that a task's stay in the second-level cache.
 const DEPTH: usize = 64;
-/// Most rows whose sums are in registers at once, and all numbers of rows that are computed so.
+/// Numbers of rows of a tile, whose sums stay in registers; there is a kernel for each.
 const TILES: [usize; 5] = [12, 8, 4, 2, 1];
 /// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
 const OWN_ROWS: usize = 48;
 
-/// Rows rounded to bfloat16, in tiles of [`TILES`] rows: for each pair of inputs all rows of a
-/// tile.
+/// Rows rounded to bfloat16, in tiles: for each pair of inputs, what all rows of a tile have there.
 struct RoundedRows {
     numbers: Vec<TwoHalves>,
     /// Pairs of a row.
@@ -53,7 +52,7 @@ struct RoundedRows {
     rows: usize,
 }
 
-/// TileSums of a tile's rows and a panel's outputs, within rows of more outputs.
+/// Sums of a tile's rows and a panel's outputs, within rows of more outputs.
 struct TileSums<'a> {
     numbers: &'a mut [f32],
     rows: usize,
@@ -222,9 +221,9 @@ fn pair(even: bf16, odd: bf16) -> TwoHalves {
 /// Writes the pairs of a row rounded to bfloat16, at a distance from each other.
 fn round(row: &[f32], pairs: &mut [TwoHalves], distance: usize) {
     let (twos, rest) = row.as_chunks::<2>();
-    let mut places = pairs.iter_mut().step_by(distance);
-    places.by_ref().zip(twos).for_each(|(to, [even, odd])| *to = bits(*even) | bits(*odd) << 16);
-    places.zip(rest).for_each(|(to, even)| *to = bits(*even));
+    let twos = twos.iter().map(|[even, odd]| bits(*even) | bits(*odd) << 16);
+    let rounded = twos.chain(rest.iter().map(|even| bits(*even)));
+    pairs.iter_mut().step_by(distance).zip(rounded).for_each(|(to, pair)| *to = pair);
 }
 
 /// The bits of the nearest bfloat16 number, of two equally near ones of the even one.
