@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use crate::{
     model::{
         Block, GenerateError, GenerationEvent, Generator, Linear, ModelConfig, Placement, Request,
-        Sampling, Transformer, is_cpu, multiply, parameter, target_log_probabilities,
+        Sampling, Transformer, is_cpu, multiply, parameter, states_format,
+        target_log_probabilities,
     },
     seed::Seed,
 };
@@ -202,7 +203,7 @@ impl ProductWork {
         let size = if is_cpu(&place.device) { 1024 } else { 8192 };
         let ones = |format: DType| Tensor::ones([size, size], (&place.device, format));
         // As in a model, where states may have another format than weights.
-        let states = ones(place.format.of_states(&place.device));
+        let states = ones(states_format(place.format, &place.device));
         Self { states, matrix: ones(place.format.dtype()) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use super::{architecture::NumberFormat, gpus::gpus};
 use crate::device::DeviceName;
@@ -213,6 +213,15 @@ pub const fn is_built_for(name: DeviceName) -> bool {
 /// Whether it is the CPU.
 pub fn is_cpu(device: &Device) -> bool {
     *device == Device::flex()
+}
+
+/// The format of states beside weights of this one. With bfloat16 on the CPU they are float32, and
+/// only products round their inputs: its other operations are no faster in 16 bits.
+pub fn states_format(weights: NumberFormat, device: &Device) -> DType {
+    match weights {
+        NumberFormat::BFloat16 if is_cpu(device) => DType::F32,
+        format => format.dtype(),
+    }
 }
 
 #[cfg(feature = "cuda")]

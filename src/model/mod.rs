@@ -23,7 +23,7 @@ pub use architecture::{
 };
 pub use device::{
     DTYPES, DeviceError, Placement, arithmetic, count_of_kind, device, is_built_for, is_cpu,
-    wgpu_models,
+    states_format, wgpu_models,
 };
 pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,

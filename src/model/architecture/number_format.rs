@@ -1,8 +1,6 @@
 //! Number formats of stored weights and of computation.
 
-use burn::tensor::{DType, Device};
-
-use crate::model::device::is_cpu;
+use burn::tensor::DType;
 
 /// A number format, under PyTorch's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +36,6 @@ impl NumberFormat {
             Self::Float32 => DType::F32,
             Self::BFloat16 => DType::BF16,
             Self::Float16 => DType::F16,
-        }
-    }
-
-    /// The format of states beside weights of this one. With bfloat16 on the CPU they are float32,
-    /// and only products round their inputs: its other operations are no faster in 16 bits.
-    pub(crate) fn of_states(self, device: &Device) -> DType {
-        match self {
-            Self::BFloat16 if is_cpu(device) => DType::F32,
-            format => format.dtype(),
         }
     }
 }

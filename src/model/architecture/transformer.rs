@@ -11,7 +11,10 @@ use super::{
     attention::{ComposedPositions, KeysAndValues, Positions, attention},
 };
 use crate::{
-    model::{device::is_cpu, fused},
+    model::{
+        device::{is_cpu, states_format},
+        fused,
+    },
     seed::Seed,
 };
 
@@ -108,7 +111,7 @@ impl Transformer {
 
     /// The format of states, keys and values.
     pub fn states_in(&self) -> DType {
-        self.computes_in.of_states(&self.device())
+        states_format(self.computes_in, &self.device())
     }
 
     /// States after the last norm [rows, hidden].
