@@ -161,6 +161,7 @@ fn event_sink(context: &Context) -> Arc<dyn Fn(TrainEvent) + Send + Sync> {
                     .map(|(metric, value)| (metric.name().to_owned(), value))
                     .collect(),
             },
+            TrainEvent::Note(text) => StageEvent::Note { text },
             TrainEvent::Warning(text) => StageEvent::Warning { text },
         });
     })

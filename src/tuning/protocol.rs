@@ -70,6 +70,8 @@ pub enum TrainEvent {
         /// Those that the step has.
         values: Vec<(TrainMetric, f64)>,
     },
+    /// A remark for the user.
+    Note(String),
     /// A warning for the user.
     Warning(String),
 }

@@ -165,24 +165,26 @@ impl Shared {
 fn resumed(checkpoints: &CheckpointFolder, ear: &Ear) -> std::io::Result<Option<SealedCheckpoint>> {
     let FoundCheckpoints { newest, damaged } = checkpoints.newest()?;
     if damaged > 0 {
-        let from = match newest {
-            NewestCheckpoint::Valid(checkpoint) => {
-                format!("resumes from step {}", checkpoint.state.step)
-            }
-            _ => "restarts at the first step".to_owned(),
-        };
         ear(TrainEvent::Warning(format!(
-            "{damaged} newer checkpoints do not match their seals, so the training {from}; check \
-            the disk"
+            "{damaged} newer checkpoints do not match their seals and are not used; check the disk"
         )));
     }
     match newest {
-        NewestCheckpoint::Valid(checkpoint) => Ok(Some(checkpoint)),
+        NewestCheckpoint::Valid(checkpoint) => {
+            let step = checkpoint.state.step;
+            ear(TrainEvent::Note(format!("resumes from the checkpoint of step {step}")));
+            Ok(Some(checkpoint))
+        }
         NewestCheckpoint::OtherFormat => {
             ear(TrainEvent::Warning(OTHER_FORMAT.to_owned()));
             Ok(None)
         }
-        NewestCheckpoint::Missing => Ok(None),
+        NewestCheckpoint::Missing => {
+            if damaged > 0 {
+                ear(TrainEvent::Note("restarts at the first step".to_owned()));
+            }
+            Ok(None)
+        }
     }
 }
 
