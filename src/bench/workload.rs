@@ -49,7 +49,7 @@ fn random_block(config: &ModelConfig, block: usize, place: &Placement) -> Block 
 }
 
 fn random_linear(shape: [usize; 2], place: &Placement) -> Linear {
-    Linear { weight: random_matrix(shape, place), bias: None, updates: Vec::new() }
+    Linear::new(random_matrix(shape, place), None)
 }
 
 fn random_matrix(shape: [usize; 2], place: &Placement) -> Param<Tensor<2>> {

@@ -225,7 +225,8 @@ impl BenchArguments {
     ) -> anyhow::Result<SpeedFigure> {
         let sampling =
             Sampling { max_new: self.new, temperature: self.temperature, ..Sampling::default() };
-        let rate = self.rate(|| Ok(sampling_work(model, prompt, batch, &sampling)?))?;
+        let prepared = model.for_sampling();
+        let rate = self.rate(|| Ok(sampling_work(&prepared, prompt, batch, &sampling)?))?;
         // On average half of the response is in the KV cache.
         let context = prompt.len() + self.new / 2;
         let bytes = bytes_of_step(model, batch, context);

@@ -135,7 +135,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         });
     }
     let generator = Generator {
-        model: &model,
+        model: &model.for_sampling(),
         sampling: arguments.sampling(),
         batch: arguments.batch as usize,
         seed: Seed::root(arguments.seed),

@@ -114,7 +114,7 @@ fn check_number(name: DeviceName, there: usize) -> Result<(), DeviceError> {
 
 /// What the bits of sums depend on, on this processor: the vector units of matrix products and
 /// element-wise operations, and the number of products that are summed before a sum leaves the
-/// registers, and the version of fused operations. `avx2+k1024+fused2`. The comments are findings
+/// registers, and the version of fused operations. `avx2+k1024+fused3`. The comments are findings
 /// in the sources of gemm 0.19 and burn-flex 0.22.
 pub fn arithmetic() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
@@ -129,7 +129,7 @@ pub fn arithmetic() -> &'static str {
         // together, never what is added to what: an element's sum is the same in each of the
         // kernels of a unit. Functions outside of blocks, such as the logarithm, come from the C
         // library, which is not part of this name.
-        format!("{units}+k{}+fused2", products_in_a_block(1 << 20))
+        format!("{units}+k{}+fused3", products_in_a_block(1 << 20))
     })
 }
 

@@ -24,13 +24,7 @@ pub(super) fn fits_kv_cache(
     slots: usize,
     length: usize,
 ) -> Result<(), Exhausted> {
-    let config = &model.config;
-    let needed = 2
-        * config.num_hidden_layers
-        * slots
-        * length
-        * config.key_size()
-        * model.states_in().size();
+    let needed = kv_cache(model, slots, length);
     // Tried before, since the system kills a process that takes too much instead of refusing.
     match free(&model.embedding.val().device()) {
         Some(free) if needed as f64 > MOST * free as f64 => Err(Exhausted::Memory(format!(
@@ -40,6 +34,19 @@ pub(super) fn fits_kv_cache(
         ))),
         _ => Ok(()),
     }
+}
+
+/// Whether a copy of all weights takes at most half of the free memory.
+pub(super) fn has_room_for_weights(model: &Transformer) -> bool {
+    let weights = model.config.parameters() * model.format().size();
+    free(&model.device()).is_none_or(|free| weights as u64 <= free / 2)
+}
+
+/// Bytes of the KV cache of this many sequences.
+fn kv_cache(model: &Transformer, slots: usize, length: usize) -> usize {
+    let config = &model.config;
+    let numbers = 2 * config.num_hidden_layers * slots * length * config.key_size();
+    numbers * model.states_in().size()
 }
 
 /// Runs work on a device; out of memory, which arrives as a panic or an error, becomes a value.

@@ -179,7 +179,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let total = (prompts.len() * parameters.num_samples) as u64;
     let stops = Stops::new(&encoder.tokenizer, &parameters.stop);
     let generator = Generator {
-        model: &model,
+        model: &model.for_sampling(),
         sampling: parameters.sampling(),
         batch: parameters.batch_size,
         seed: context.seed.clone(),

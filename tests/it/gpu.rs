@@ -202,7 +202,11 @@ fn a_killed_training_resumes_at_its_checkpoint() {
     running.kill().unwrap();
     running.wait().unwrap();
     let output = apeft(killed.path(), &run).output().unwrap();
-    assert!(said::words(&output).contains("resumes from the checkpoint"), "{}", said::words(&output));
+    assert!(
+        said::words(&output).contains("resumes from the checkpoint"),
+        "{}",
+        said::words(&output)
+    );
     let apart = apart(&undisturbed[0].1, &curves(&succeeded(output))[0].1);
     assert!(apart < CURVE, "{apart}");
 }

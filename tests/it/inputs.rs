@@ -777,7 +777,7 @@ fn a_gpu_that_is_not_there_is_refused_before_anything_runs() {
 fn products_are_added_up_as_the_name_says() {
     const INNER: usize = 5000;
     let (units, most) = arithmetic().split_once("+k").unwrap();
-    let most: usize = most.trim_end_matches("+fused2").parse().unwrap();
+    let most: usize = most.trim_end_matches("+fused3").parse().unwrap();
     assert!(most >= 512, "{most}");
     if !(units.starts_with("avx512") || units.starts_with("avx2")) {
         return;

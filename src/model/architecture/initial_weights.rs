@@ -73,12 +73,9 @@ impl InitialWeights<'_> {
     }
 
     fn linear(&self, name: &str, [inputs, outputs]: [usize; 2], has_bias: bool) -> Linear {
-        Linear {
-            weight: self.matrix(name, [inputs, outputs]),
-            bias: has_bias
-                .then(|| parameter(&format!("{name}.bias"), Tensor::zeros([outputs], self.device))),
-            updates: Vec::new(),
-        }
+        let bias = has_bias
+            .then(|| parameter(&format!("{name}.bias"), Tensor::zeros([outputs], self.device)));
+        Linear::new(self.matrix(name, [inputs, outputs]), bias)
     }
 
     fn norm(&self, name: &str, size: usize) -> Param<Tensor<1>> {

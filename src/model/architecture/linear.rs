@@ -1,11 +1,16 @@
 //! A linear layer: a matrix, an optional bias, and optional low-rank updates of an adapter.
 
+use std::sync::Arc;
+
 use burn::{
     module::{Module, Param},
     tensor::{DType, Tensor, TensorData},
 };
 
-use crate::{model::fused, seed::Seed};
+use crate::{
+    model::fused::{self, PackedMatrix},
+    seed::Seed,
+};
 
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
@@ -16,6 +21,9 @@ pub struct Linear {
     pub bias: Option<Param<Tensor<1>>>,
     /// Updates of columns, in order, without overlap.
     pub updates: Vec<LowRank>,
+    /// The weight as the CPU reads it while sampling.
+    #[module(skip)]
+    packed: Option<Arc<PackedMatrix>>,
 }
 
 /// A low-rank update (LoRA, Hu et al. 2021, arXiv 2106.09685) of some columns: scale * input * a *
@@ -48,12 +56,20 @@ pub struct Dropout {
 }
 
 impl Linear {
+    /// A layer without an adapter.
+    pub fn new(weight: Param<Tensor<2>>, bias: Option<Param<Tensor<1>>>) -> Self {
+        Self { weight, bias, updates: Vec::new(), packed: None }
+    }
+
     /// # Shapes
     /// - input: [rows, in]
     /// - output: [rows, out]
     pub fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let format = input.dtype();
-        let mut output = fused::multiply(input.clone(), self.weight.val());
+        let mut output = match &self.packed {
+            Some(packed) => packed.multiply(&input),
+            None => fused::multiply(input.clone(), self.weight.val()),
+        };
         if let Some(bias) = &self.bias {
             output = output + bias.val().cast(format).unsqueeze();
         }
@@ -62,6 +78,11 @@ impl Linear {
             Some(update) => output + update,
             None => output,
         }
+    }
+
+    /// Packs the weight for products of few rows on the CPU, beside the weight.
+    pub(in crate::model) fn pack(&mut self) {
+        self.packed = PackedMatrix::new(&self.weight.val()).map(Arc::new);
     }
 
     /// The adapter's part of the output: one product through the concatenated factors of all
@@ -105,7 +126,7 @@ impl Linear {
             return self;
         }
         let merged = self.merged_weight();
-        Self { weight: self.weight.map(|_| merged), updates: Vec::new(), ..self }
+        Self::new(self.weight.map(|_| merged), self.bias)
     }
 }
 
@@ -175,7 +196,7 @@ mod tests {
             found.iter().filter(|value| **value == 0.0).count() as f64 / found.len() as f64;
         assert!((dropped - 0.25).abs() < 0.04, "{dropped}");
         assert!(found == left(1) && found != left(2));
-        let plain = Linear { weight: matrix("w", 5, 3), bias: None, updates: Vec::new() };
+        let plain = Linear::new(matrix("w", 5, 3), None);
         let adapted = Linear { updates: vec![update(1)], ..plain.clone() };
         let expected = plain.forward(input.clone())
             + update(1).left_of(input.clone()).matmul(update(1).a.val()).matmul(update(1).b.val());
@@ -193,7 +214,7 @@ mod tests {
             scale: 0.5,
             dropout: None,
         };
-        let plain = Linear { weight: matrix("w", 5, 12), bias: None, updates: Vec::new() };
+        let plain = Linear::new(matrix("w", 5, 12), None);
         let adapted = Linear { updates: vec![update(1), update(8)], ..plain.clone() };
         let input = matrix("x", 4, 5).val();
         let before: Vec<f32> = plain.forward(input.clone()).into_data().try_to_vec().unwrap();

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         device::{is_cpu, states_format},
-        fused,
+        fused, memory_budget,
     },
     seed::Seed,
 };
@@ -152,14 +152,7 @@ impl Transformer {
 
     /// The same model with dropout in its updates, each with its own seed.
     pub fn with_dropout(mut self, rate: f64, seed: &Seed) -> Self {
-        let of_blocks = self.blocks.iter_mut().flat_map(|block| {
-            [
-                &mut block.query_key_value,
-                &mut block.attention_output,
-                &mut block.gate_up,
-                &mut block.down,
-            ]
-        });
+        let of_blocks = self.blocks.iter_mut().flat_map(Block::linears_mut);
         let updates = of_blocks.chain(&mut self.head).flat_map(|linear| &mut linear.updates);
         // The number is part of a stream's name: in another order, other inputs would be dropped.
         for (number, update) in updates.enumerate() {
@@ -200,18 +193,29 @@ impl Transformer {
             .unwrap_or(NumberFormat::Float32)
     }
 
-    /// The same model with a separate output layer if tied: on the CPU, a product with a transposed
-    /// matrix would copy it at every step.
-    pub(in crate::model) fn for_sampling(&self) -> Self {
-        let device = self.embedding.val().device();
+    /// The same model prepared for sampling, without autodiff. On the CPU, weights are also kept in
+    /// the order in which products of few rows read them, if memory allows; and a tied output layer
+    /// is separate, since a product with a transposed matrix would copy it at every step.
+    pub fn for_sampling(&self) -> Self {
         let mut model = self.clone();
-        if self.head.is_none() && is_cpu(&device) {
-            // Through the host: a transposed view would be copied again at every product.
-            let data = self.embedding.val().transpose().into_data();
-            let weight =
-                parameter("head", Tensor::from_data(data, (&device, self.format().dtype())));
-            model.head = Some(Linear { weight, bias: None, updates: Vec::new() });
+        if !self.is_on_cpu() {
+            return model;
+        }
+        let has_room = memory_budget::has_room_for_weights(self);
+        if model.head.is_none() {
+            let transposed = self.embedding.val().transpose();
+            let weight = if has_room {
+                transposed
+            } else {
+                let device = (&self.device(), self.format().dtype());
+                Tensor::from_data(transposed.into_data(), device)
+            };
+            model.head = Some(Linear::new(parameter("head", weight), None));
             model.config.tie_word_embeddings = false;
+        }
+        if has_room {
+            model.blocks.iter_mut().flat_map(Block::linears_mut).for_each(Linear::pack);
+            model.head.iter_mut().for_each(Linear::pack);
         }
         model
     }
@@ -228,6 +232,10 @@ impl Block {
     /// The linear layers, in the order of the computation.
     fn linears(&self) -> [&Linear; 4] {
         [&self.query_key_value, &self.attention_output, &self.gate_up, &self.down]
+    }
+
+    fn linears_mut(&mut self) -> [&mut Linear; 4] {
+        [&mut self.query_key_value, &mut self.attention_output, &mut self.gate_up, &mut self.down]
     }
 
     fn merge(self) -> Self {

@@ -257,7 +257,7 @@ impl ModelBuilder<'_> {
         } else {
             None
         };
-        Ok(Linear { weight: parameter(ours, self.put(weight)), bias, updates: Vec::new() })
+        Ok(Linear::new(parameter(ours, self.put(weight)), bias))
     }
 
     fn put<const D: usize>(&self, data: TensorData) -> Tensor<D> {

@@ -9,7 +9,7 @@ use super::{
     extension::{numbers, sides, with_shape},
     heads::{Heads, Turn},
     matrix::{MatrixView, Write, multiply},
-    vector::{add_scaled, dot, exponentials},
+    vector::{add_multiples, dots, exponentials},
 };
 
 /// New positions of the rows of a batch.
@@ -24,6 +24,8 @@ pub(in crate::model) struct NewPositions {
 
 /// Queries of a head and block; see [`super::attention`].
 const BLOCK: usize = 64;
+/// Numbers of projected states below which a thread is not woken to split them.
+const SPLIT: usize = 1 << 14;
 /// Number of multiplications below which a thread is not woken.
 const TASK: usize = 1 << 17;
 
@@ -39,26 +41,31 @@ pub(super) fn split(projected: &FlexTensor, positions: &NewPositions) -> [FlexTe
     let NewPositions { heads, time, .. } = positions;
     let ([tokens, columns], projected) = (sides(projected), projected.to_contiguous());
     let (batch, share, width) = (tokens / time, heads.share(), heads.width);
-    let states = numbers(&projected);
     let mut queries = vec![0.0; tokens * heads.output_width()];
     let mut keys = vec![0.0; tokens * heads.groups * width];
     let mut values = vec![0.0; tokens * heads.groups * width];
-    for (token, states) in states.chunks_exact(columns).enumerate() {
-        let (row, step) = (token / time, token % time);
-        let position = positions.first(row) + step;
-        for group in 0..heads.groups {
-            let place = row * heads.groups + group;
-            for head in 0..share {
-                let at = ((place * share + head) * time + step) * width;
-                let query = heads.query(states, group, head);
-                heads.rotate(query, position, Turn::Forward, &mut queries[at..at + width]);
+    let kept = time * heads.groups * width;
+    let outputs = (queries.par_chunks_mut(kept * share), keys.par_chunks_mut(kept))
+        .into_par_iter()
+        .zip(values.par_chunks_mut(kept))
+        .zip(numbers(&projected).par_chunks(time * columns));
+    let outputs = outputs.with_min_len(SPLIT.div_ceil(time * columns)).enumerate();
+    outputs.for_each(|(row, (((queries, keys), values), states))| {
+        for (step, states) in states.chunks_exact(columns).enumerate() {
+            let position = positions.first(row) + step;
+            for group in 0..heads.groups {
+                for head in 0..share {
+                    let at = ((group * share + head) * time + step) * width;
+                    let query = heads.query(states, group, head);
+                    heads.rotate(query, position, Turn::Forward, &mut queries[at..at + width]);
+                }
+                let at = (group * time + step) * width;
+                let key = heads.key(states, group);
+                heads.rotate(key, position, Turn::Forward, &mut keys[at..at + width]);
+                values[at..at + width].copy_from_slice(heads.value(states, group));
             }
-            let at = (place * time + step) * width;
-            let key = heads.key(states, group);
-            heads.rotate(key, position, Turn::Forward, &mut keys[at..at + width]);
-            values[at..at + width].copy_from_slice(heads.value(states, group));
         }
-    }
+    });
     let shape = |rows| vec![batch, heads.groups, rows, width];
     [
         with_shape(queries, shape(share * time)),
@@ -117,14 +124,14 @@ pub(super) fn attend(
     with_shape(output, vec![batch * time, heads.output_width()])
 }
 
-/// KeptStates keys or values, in whatever order they are in memory.
+/// Kept keys or values, in whatever order they are in memory.
 struct KeptStates {
     states: FlexTensor,
     /// Distances between rows of the batch, groups and positions, in numbers.
     strides: [usize; 3],
 }
 
-/// KeptStates states of one row and group: position by position, at a distance.
+/// Kept states of one row and group: position by position, at a distance.
 #[derive(Clone, Copy)]
 struct StateRows<'a> {
     numbers: &'a [f32],
@@ -158,12 +165,12 @@ impl KeptStates {
 }
 
 impl<'a> StateRows<'a> {
-    fn at(self, position: usize) -> &'a [f32] {
-        &self.numbers[position * self.distance..][..self.width]
+    fn from(self, position: usize) -> &'a [f32] {
+        &self.numbers[position * self.distance..]
     }
 
     fn matrix(self, positions: std::ops::Range<usize>) -> MatrixView<'a> {
-        let numbers = &self.numbers[positions.start * self.distance..];
+        let numbers = self.from(positions.start);
         MatrixView::with_distance(numbers, positions.len(), self.width, self.distance)
     }
 }
@@ -176,12 +183,12 @@ impl VisibleKeys<'_> {
         for (number, (query, output)) in pairs.enumerate() {
             let end = first + number % time + 1;
             let begin = end.saturating_sub(self.window);
-            let scores = (begin..end).map(|at| dot(query, self.key.at(at)) * heads.scale());
-            let mut scores: Vec<f32> = scores.collect();
+            let mut scores = vec![0.0; end - begin];
+            dots(query, self.key.from(begin), self.key.distance, &mut scores);
+            scores.iter_mut().for_each(|score| *score *= heads.scale());
             let share = 1.0 / exponentials(&mut scores);
-            for (position, weight) in (begin..end).zip(scores) {
-                add_scaled(self.value.at(position), weight * share, output);
-            }
+            scores.iter_mut().for_each(|weight| *weight *= share);
+            add_multiples(&scores, self.value.from(begin), self.value.distance, output);
         }
         output
     }

@@ -9,6 +9,11 @@ use burn::tensor::bf16;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::{
+    strided::StridedMatrix,
+    tiles::{OutputColumns, TiledRows},
+};
+
 /// A matrix in a slice.
 #[derive(Clone, Copy)]
 pub(super) struct HalfMatrix<'a> {
@@ -39,26 +44,23 @@ const PANEL: usize = 32;
 const PANELS: usize = 16;
 /// Pairs of inputs that are packed at once, so that a task's stay in the second-level cache.
 const DEPTH: usize = 64;
-/// Numbers of rows of a tile, whose sums stay in registers; there is a kernel for each.
-const TILES: [usize; 5] = [12, 8, 4, 2, 1];
+/// Most rows of a tile.
+const MOST: usize = 12;
 /// Rows of a thread from which it computes whole rows, and packs the matrix on its own.
 const OWN_ROWS: usize = 48;
 
-/// Rows rounded to bfloat16, in tiles: for each pair of inputs, what all rows of a tile have there.
-struct RoundedRows {
-    numbers: Vec<TwoHalves>,
-    /// Pairs of a row.
-    pairs: usize,
-    rows: usize,
+/// A matrix in panels: for each panel, a line of outputs for each pair of inputs.
+pub(super) struct HalfPanels {
+    lines: Vec<PackedLine>,
+    /// Inputs and outputs.
+    sides: [usize; 2],
 }
 
-/// Sums of a tile's rows and a panel's outputs, within rows of more outputs.
-struct TileSums<'a> {
-    numbers: &'a mut [f32],
-    rows: usize,
-    columns: usize,
-    /// Distance from a row to the next one.
-    distance: usize,
+/// Sums of a tile's rows and a panel's outputs.
+struct TileSums<'a, 'b> {
+    rows: &'a mut [&'b mut [f32]],
+    /// Columns of the rows.
+    columns: Range<usize>,
 }
 
 /// The product of rows [rows, inputs] with a matrix.
@@ -71,45 +73,87 @@ pub(super) fn multiply(input: &[f32], matrix: HalfMatrix) -> Vec<f32> {
         let share = rows.div_ceil(threads);
         let shares = output.par_chunks_mut(share * outputs);
         shares.zip(input.par_chunks(share * inputs)).for_each(|(output, input)| {
-            add_columns(&RoundedRows::new(input, inputs), matrix, 0..outputs, output);
+            let rows = output.chunks_exact_mut(outputs).collect();
+            add_columns(&rounded(input, inputs), matrix, OutputColumns { from: 0, rows });
         });
         return output;
     }
-    let input = RoundedRows::new(input, inputs);
+    let input = rounded(input, inputs);
     let tasks = outputs.div_ceil(PANEL * PANELS).next_multiple_of(threads);
     let width = outputs.div_ceil(tasks).next_multiple_of(PANEL);
-    let starts: Vec<usize> = (0..outputs).step_by(width).collect();
-    let parts = starts.par_iter().map(|from| {
-        let columns = *from..outputs.min(from + width);
-        let mut part = vec![0.0; rows * columns.len()];
-        add_columns(&input, matrix, columns, &mut part);
-        part
-    });
-    for (from, part) in starts.iter().zip(parts.collect::<Vec<_>>()) {
-        let lines = output.chunks_exact_mut(outputs).zip(part.chunks_exact(part.len() / rows));
-        lines.for_each(|(line, part)| line[*from..][..part.len()].copy_from_slice(part));
-    }
+    let parts = OutputColumns::split(&mut output, outputs, width);
+    parts.into_par_iter().for_each(|part| add_columns(&input, matrix, part));
     output
 }
 
-/// Adds some outputs of all rows to sums [rows, outputs].
-fn add_columns(input: &RoundedRows, matrix: HalfMatrix, outputs: Range<usize>, sums: &mut [f32]) {
+/// Adds some outputs of all rows to sums.
+fn add_columns(input: &TiledRows<TwoHalves>, matrix: HalfMatrix, mut sums: OutputColumns) {
     let mut packed = vec![[0; PANEL]; DEPTH * PANELS];
-    for from in outputs.clone().step_by(PANEL * PANELS) {
-        let block = from..outputs.end.min(from + PANEL * PANELS);
-        for first in (0..input.pairs).step_by(DEPTH) {
-            let depth = first..input.pairs.min(first + DEPTH);
-            pack(matrix, depth.clone(), block.clone(), &mut packed);
+    for from in (0..sums.width()).step_by(PANEL * PANELS) {
+        let block = from..sums.width().min(from + PANEL * PANELS);
+        for first in (0..input.length()).step_by(DEPTH) {
+            let depth = first..input.length().min(first + DEPTH);
+            pack(matrix, depth.clone(), sums.from + from..sums.from + block.end, &mut packed);
             for (from, lines) in block.clone().step_by(PANEL).zip(packed.chunks_exact(DEPTH)) {
-                let columns = PANEL.min(block.end - from);
-                for (rows, tile) in input.tiles(depth.clone()) {
-                    let at = rows.start * outputs.len() + from - outputs.start;
-                    let (numbers, distance) = (&mut sums[at..], outputs.len());
-                    let sums = TileSums { numbers, rows: rows.len(), columns, distance };
-                    multiply_tile(&lines[..depth.len()], tile, sums);
-                }
+                add_panel(input, depth.clone(), lines, &mut sums, from);
             }
         }
+    }
+}
+
+/// Adds the products with some pairs of inputs of a panel to sums from this column on.
+fn add_panel(
+    input: &TiledRows<TwoHalves>,
+    pairs: Range<usize>,
+    lines: &[PackedLine],
+    sums: &mut OutputColumns,
+    from: usize,
+) {
+    let columns = from..sums.width().min(from + PANEL);
+    for (rows, tile) in input.tiles(pairs.clone()) {
+        let sums = TileSums { rows: &mut sums.rows[rows], columns: columns.clone() };
+        multiply_tile(&lines[..pairs.len()], tile, sums);
+    }
+}
+
+impl HalfPanels {
+    /// A matrix in this form.
+    pub(super) fn new(matrix: &StridedMatrix<bf16>) -> Self {
+        let sides = matrix.sides();
+        let [inputs, outputs] = sides;
+        let pairs = inputs.div_ceil(2);
+        let mut lines = vec![[0; PANEL]; outputs.div_ceil(PANEL) * pairs];
+        lines.par_chunks_exact_mut(pairs).enumerate().for_each(|(panel, lines)| {
+            let outputs = panel * PANEL..outputs.min((panel + 1) * PANEL);
+            for (number, line) in lines.iter_mut().enumerate() {
+                let [mut even, mut odd] = [[bf16::ZERO; PANEL]; 2];
+                matrix.copy(2 * number, outputs.clone(), &mut even);
+                if 2 * number + 1 < inputs {
+                    matrix.copy(2 * number + 1, outputs.clone(), &mut odd);
+                }
+                *line = std::array::from_fn(|place| pair(even[place], odd[place]));
+            }
+        });
+        Self { lines, sides }
+    }
+
+    /// The product of rows [rows, inputs] with it, with the bits of [`multiply`].
+    pub(super) fn multiply(&self, input: &[f32]) -> Vec<f32> {
+        let [inputs, outputs] = self.sides;
+        let input = rounded(input, inputs);
+        let mut output = vec![0.0; input.rows() * outputs];
+        let panels = outputs.div_ceil(PANEL).div_ceil(rayon::current_num_threads());
+        let parts = OutputColumns::split(&mut output, outputs, panels * PANEL);
+        parts.into_par_iter().for_each(|mut sums| {
+            let all = self.lines.chunks_exact(input.length()).skip(sums.from / PANEL);
+            for (from, panel) in (0..sums.width()).step_by(PANEL).zip(all) {
+                for (number, lines) in panel.chunks(DEPTH).enumerate() {
+                    let pairs = number * DEPTH..number * DEPTH + lines.len();
+                    add_panel(&input, pairs, lines, &mut sums, from);
+                }
+            }
+        });
+        output
     }
 }
 
@@ -122,44 +166,18 @@ fn multiply_tile(lines: &[PackedLine], tile: &[TwoHalves], sums: TileSums) {
     multiply_portably(lines, tile, sums);
 }
 
-impl TileSums<'_> {
+impl TileSums<'_, '_> {
     fn lines(&mut self) -> impl Iterator<Item = &mut [f32]> {
-        let columns = self.columns;
-        self.numbers.chunks_mut(self.distance).take(self.rows).map(move |row| &mut row[..columns])
+        let columns = self.columns.clone();
+        self.rows.iter_mut().map(move |row| &mut row[columns.clone()])
     }
 }
 
-impl RoundedRows {
-    fn new(input: &[f32], inputs: usize) -> Self {
-        let (rows, pairs) = (input.len() / inputs, inputs.div_ceil(2));
-        let mut numbers = vec![0; rows * pairs];
-        for tile in tiles(rows) {
-            let count = tile.len();
-            let region = &mut numbers[tile.start * pairs..][..count * pairs];
-            for (place, row) in tile.enumerate() {
-                round(&input[row * inputs..][..inputs], &mut region[place..], count);
-            }
-        }
-        Self { numbers, pairs, rows }
-    }
-
-    /// The rows of each tile, with its numbers for some pairs of inputs.
-    fn tiles(&self, depth: Range<usize>) -> impl Iterator<Item = (Range<usize>, &[TwoHalves])> {
-        tiles(self.rows).map(move |rows| {
-            let region = &self.numbers[rows.start * self.pairs..rows.end * self.pairs];
-            let numbers = &region[depth.start * rows.len()..depth.end * rows.len()];
-            (rows, numbers)
-        })
-    }
-}
-
-/// Rows in tiles, the largest first.
-fn tiles(rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut from = 0;
-    std::iter::from_fn(move || {
-        let size = TILES.into_iter().find(|size| from + size <= rows)?;
-        from += size;
-        Some(from - size..from)
+/// Rows rounded to bfloat16, in tiles of pairs.
+fn rounded(input: &[f32], inputs: usize) -> TiledRows<TwoHalves> {
+    let sides = [input.len() / inputs, inputs.div_ceil(2)];
+    TiledRows::new(sides, MOST, |row, to, distance| {
+        round(&input[row * inputs..][..inputs], to, distance);
     })
 }
 
@@ -238,7 +256,7 @@ fn bits(number: f32) -> u32 {
 /// The products of the processor's instruction, from float32 instructions.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
 fn multiply_portably(lines: &[PackedLine], tile: &[TwoHalves], mut sums: TileSums) {
-    let rows = sums.rows;
+    let rows = sums.rows.len();
     for (row, to) in sums.lines().enumerate() {
         let mut products = [0.0; PANEL];
         for (line, pair) in lines.iter().zip(tile[row..].iter().step_by(rows)) {
@@ -281,9 +299,10 @@ mod hardware {
         // The products are in registers, so that their number is known when this is compiled.
         // SAFETY: the caller has seen that the instructions are there.
         unsafe {
-            match sums.rows {
+            match sums.rows.len() {
                 12 => multiply_rows::<12>(lines, tile, &mut sums),
                 8 => multiply_rows::<8>(lines, tile, &mut sums),
+                6 => multiply_rows::<6>(lines, tile, &mut sums),
                 4 => multiply_rows::<4>(lines, tile, &mut sums),
                 2 => multiply_rows::<2>(lines, tile, &mut sums),
                 1 => multiply_rows::<1>(lines, tile, &mut sums),
@@ -378,6 +397,8 @@ mod tests {
                 HalfMatrix { numbers: &turned, sides, order: StorageOrder::ByOutput },
             );
             assert_eq!(by_input, by_output);
+            let panels = HalfPanels::new(&StridedMatrix::by_rows(&matrix, sides));
+            assert_eq!(by_input, panels.multiply(&input));
             for row in 0..rows {
                 let line = halved(&input[row * inputs..][..inputs]);
                 for output in 0..outputs {
@@ -406,14 +427,14 @@ mod tests {
                 std::array::from_fn(|place| pair(numbers[2 * place], numbers[2 * place + 1]))
             })
             .collect();
-        let input = RoundedRows::new(&numbers(2 * DEPTH * 7, 3), 2 * DEPTH);
+        let input = rounded(&numbers(2 * DEPTH * 7, 3), 2 * DEPTH);
         let sizes: Vec<usize> = input.tiles(0..DEPTH).map(|(rows, _)| rows.len()).collect();
-        assert_eq!(sizes, [4, 2, 1]);
+        assert_eq!(sizes, [6, 1]);
         for (rows, tile) in input.tiles(0..DEPTH) {
             let run = |how: fn(&[PackedLine], &[TwoHalves], TileSums)| {
                 let mut numbers = vec![0.5; rows.len() * 40];
-                let (rows, distance) = (rows.len(), 40);
-                how(&lines, tile, TileSums { numbers: &mut numbers, rows, columns: 29, distance });
+                let mut parts: Vec<&mut [f32]> = numbers.chunks_mut(40).collect();
+                how(&lines, tile, TileSums { rows: &mut parts, columns: 0..29 });
                 numbers
             };
             let found = run(multiply_tile);

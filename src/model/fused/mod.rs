@@ -14,7 +14,11 @@ mod half_matrix;
 mod heads;
 mod matrix;
 mod operations;
+mod packed_matrix;
+mod panels;
 mod rows;
+mod strided;
+mod tiles;
 mod vector;
 
 pub(super) use attention::{AttentionLayout, TextSpan};
@@ -22,3 +26,4 @@ pub(super) use cached::NewPositions;
 pub(super) use heads::Heads;
 pub use operations::multiply;
 pub(super) use operations::{attend, attend_to, is_fusible, rms_norm, split_heads, swiglu};
+pub(super) use packed_matrix::PackedMatrix;

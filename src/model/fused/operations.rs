@@ -76,7 +76,7 @@ fn multiply_few_rows(input: &Tensor<2>, matrix: &Tensor<2>) -> Option<Tensor<2>>
 }
 
 /// The CPU backend's tensor, of a tensor without autodiff.
-fn plain<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
+pub(super) fn plain<const D: usize>(tensor: &Tensor<D>) -> Option<FlexTensor> {
     tensor.clone().try_into_primitive::<Flex>().ok()
 }
 
@@ -128,7 +128,7 @@ mod tests {
     use burn::tensor::{Device, TensorData, activation};
 
     use super::*;
-    use crate::seed::Seed;
+    use crate::{model::fused::PackedMatrix, seed::Seed};
 
     fn random(shape: [usize; 2], seed: u64, device: &Device) -> Tensor<2> {
         let mut stream = Seed::root(seed).stream();
@@ -208,6 +208,14 @@ mod tests {
                 let few = multiply_few_rows(&input.clone().narrow(0, 7, rows), &matrix).unwrap();
                 let few: Vec<f32> = few.into_data().try_to_vec().unwrap();
                 assert!(few == many[7 * columns..(7 + rows) * columns], "{inputs} x {columns}");
+            }
+            for matrix in [matrix.clone(), matrix.transpose().mul_scalar(1.0).transpose()] {
+                let packed = PackedMatrix::new(&matrix).unwrap();
+                for rows in [1, 3, 17, 40] {
+                    let found = packed.multiply(&input.clone().narrow(0, 0, rows));
+                    let found: Vec<f32> = found.into_data().try_to_vec().unwrap();
+                    assert!(found == many[..rows * columns], "{inputs} x {columns}");
+                }
             }
         }
         let (input, matrix) = (random([20, 5], 1, &device), random([5, 6], 2, &device));

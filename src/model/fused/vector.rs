@@ -5,6 +5,8 @@ use multiversion::multiversion;
 
 /// Lanes of a sum.
 const LANES: usize = 16;
+/// Numbers that fit the registers of each vector unit, with some left.
+const REGISTERS: usize = 64;
 
 /// e to the power of a number, within 2 units in the last place; below -87 it is e to -87, about
 /// 1e-38, and above 88 it is e to 88.
@@ -46,7 +48,15 @@ pub(super) fn sum_of(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f32
             lanes[lane] += term(left[lane], right[lane]);
         }
     }
-    lanes.iter().sum::<f32>() + rest
+    sum_of_lanes(lanes) + rest
+}
+
+/// As a tree, since one addition after another would take longer than all of the products.
+#[inline(always)]
+fn sum_of_lanes(lanes: [f32; LANES]) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 8]);
+    let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// Replaces each number by its exponential relative to the largest one; returns the sum.
@@ -68,17 +78,34 @@ pub(super) fn exponentials(numbers: &mut [f32]) -> f32 {
     sum_of(numbers, numbers, |number, _| number)
 }
 
-/// The sum of products.
+/// The dot products of a slice with rows of its length, which begin at a distance from each other.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-pub(super) fn dot(left: &[f32], right: &[f32]) -> f32 {
-    sum_of(left, right, |left, right| left * right)
+pub(super) fn dots(left: &[f32], rows: &[f32], distance: usize, products: &mut [f32]) {
+    for (product, row) in products.iter_mut().zip(rows.chunks(distance)) {
+        *product = sum_of(left, &row[..left.len()], |left, right| left * right);
+    }
 }
 
-/// Adds a multiple of numbers to others.
+/// Adds multiples of rows, which begin at a distance from each other, to a row.
 #[multiversion(targets("x86_64+avx512f", "x86_64+avx2+fma"))]
-pub(super) fn add_scaled(numbers: &[f32], factor: f32, sum: &mut [f32]) {
-    for (sum, number) in sum.iter_mut().zip(numbers) {
-        *sum = factor.mul_add(*number, *sum);
+pub(super) fn add_multiples(factors: &[f32], rows: &[f32], distance: usize, sum: &mut [f32]) {
+    let (blocks, rest) = sum.as_chunks_mut::<REGISTERS>();
+    let behind = blocks.len() * REGISTERS;
+    for (block, sums) in blocks.iter_mut().enumerate() {
+        // A copy, which stays in registers.
+        let mut copy = *sums;
+        for (factor, row) in factors.iter().zip(rows.chunks(distance)) {
+            let row = &row[block * REGISTERS..][..REGISTERS];
+            for (sum, number) in copy.iter_mut().zip(row) {
+                *sum = factor.mul_add(*number, *sum);
+            }
+        }
+        *sums = copy;
+    }
+    for (factor, row) in factors.iter().zip(rows.chunks(distance)) {
+        for (sum, number) in rest.iter_mut().zip(&row[behind..]) {
+            *sum = factor.mul_add(*number, *sum);
+        }
     }
 }
 

@@ -26,7 +26,8 @@ use crate::{
 
 /// Generates responses with a model without autodiff (`valid()` of one in training).
 pub struct Generator<'a> {
-    /// The model.
+    /// The model, as [`Transformer::for_sampling`] prepares it; any other one gives the same, but
+    /// slowly.
     pub model: &'a Transformer,
     /// Sampling parameters.
     pub sampling: Sampling,
@@ -90,15 +91,13 @@ impl Generator<'_> {
         if pending.is_empty() {
             return Ok(());
         }
-        // Once, not for each batch: it may copy the output layer.
-        let model = self.model.for_sampling();
         let mut slots = self.batch.min(pending.len()).max(Batch::FEWEST);
         let beginning = self.beginning(requests);
         while !pending.is_empty() {
             let mut work =
                 Work { requests, beginning, pending: &mut pending, on_event: &mut on_event };
-            let written = match memory_budget::fits_kv_cache(&model, slots, length) {
-                Ok(()) => self.write(&model, slots, length, &mut work),
+            let written = match memory_budget::fits_kv_cache(self.model, slots, length) {
+                Ok(()) => self.write(slots, length, &mut work),
                 Err(exhausted) => Err(exhausted.into()),
             };
             match written {
@@ -171,13 +170,12 @@ impl Generator<'_> {
     /// pending again; they are drawn again, with the same tokens.
     fn write<E: From<GenerateError>, F: FnMut(GenerationEvent) -> Result<(), E>>(
         &self,
-        model: &Transformer,
         slots: usize,
         length: usize,
         work: &mut Work<'_, F>,
     ) -> Result<(), Interruption<E>> {
         let mut batch =
-            memory_budget::guarded(|| Ok(Batch::new(model, slots, length, work.beginning)))?;
+            memory_budget::guarded(|| Ok(Batch::new(self.model, slots, length, work.beginning)))?;
         let written = self.write_in(&mut batch, work);
         let numbers = numbers_of_prompts(work.requests);
         for GeneratedRow { answer, .. } in batch.rows() {
@@ -360,7 +358,7 @@ mod tests {
     fn model(config: &ModelConfig) -> Transformer {
         let mut model = config.init(&Seed::root(5), &Device::flex());
         model.embedding = model.embedding.map(|weights| weights * 20.0);
-        model
+        model.for_sampling()
     }
 
     fn requests(count: usize, samples: usize) -> Vec<Request> {

@@ -76,7 +76,7 @@ pub(super) fn claims(
     let mut extractor = AskedExtractor {
         context,
         parameters,
-        model: &model,
+        model: &model.for_sampling(),
         encoder: &encoder,
         kept: KeptRows::open(&context.checkpoint.join("answers"), "answers")?,
         asked: BTreeSet::new(),
