@@ -1,6 +1,8 @@
 //! Functions over slices that compile to the widest vector unit of the processor. Sums are added up
 //! in a fixed number of lanes, so that their bits do not depend on the unit.
 
+use std::hint::black_box;
+
 use multiversion::multiversion;
 
 /// Lanes of a sum.
@@ -54,8 +56,12 @@ pub(super) fn sum_of(left: &[f32], right: &[f32], term: impl Fn(f32, f32) -> f32
 /// As a tree, since one addition after another would take longer than all of the products.
 #[inline(always)]
 fn sum_of_lanes(lanes: [f32; LANES]) -> f32 {
+    // Through memory, or else the compiler sums pairs of lanes, from the first product on.
+    let lanes = black_box(lanes);
     let eight: [f32; 8] = std::array::from_fn(|lane| lanes[lane] + lanes[lane + 8]);
+    let eight = black_box(eight);
     let four: [f32; 4] = std::array::from_fn(|lane| eight[lane] + eight[lane + 4]);
+    let four = black_box(four);
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
