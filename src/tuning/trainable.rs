@@ -335,7 +335,12 @@ impl TrainStep for TrainableModel {
         // The norm is known when the optimizer steps, after the batch's last microbatch.
         let norm = Arc::new(OnceLock::new());
         self.progress().norm = Arc::clone(&norm);
-        let (mut values, grads) = self.metrics_and_gradients(microbatch);
+        let (mut values, grads) = if self.model.is_on_cpu() {
+            // On a thread of the pool, which begins its part of each operation at once.
+            rayon::scope(|_| self.metrics_and_gradients(microbatch))
+        } else {
+            self.metrics_and_gradients(microbatch)
+        };
         // Counted here and not in the log, which is a thread behind: checkpoints need the count.
         let mut progress = self.progress();
         progress.state.tokens += values[TrainMetric::NumTokens];
