@@ -261,7 +261,7 @@ mod tests {
         provides: &[&ANY],
         seeded: false,
         fan_in: false,
-        on_device: false,
+        on_device: None,
         cross_checks: None,
         lacks: None,
         cell_checks: None,

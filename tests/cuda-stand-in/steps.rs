@@ -14,8 +14,8 @@ use apeft::{
     seed::Seed,
     tuning::{
         ComputeOptions, Decay, Frozen, GradientCheckpointing, KlPairs, Modifiers, Objective,
-        Optimisation, Preference, ReferenceLogProbs, RowBatches, Schedule, Task, TokenPreference,
-        TokenRow, Training, log_probabilities, reference, train,
+        Optimisation, Preference, ReferenceLogProbs, Replicas, RowBatches, Schedule, Task,
+        TokenPreference, TokenRow, Training, log_probabilities, reference, train,
     },
 };
 
@@ -116,6 +116,7 @@ fn train_adapter(config: &ModelConfig, place: &Placement, steps: usize) -> Done 
     let folder = tempfile::tempdir()?;
     let training = Training {
         model,
+        replicas: Replicas::default(),
         task: Task::Preference(Box::new(preference)),
         batches: Arc::new(RowBatches::new(&[0, 1, 2, 3], steps as f64, 4, 1, None)),
         optimisation: Optimisation {

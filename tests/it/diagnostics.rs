@@ -7,7 +7,8 @@ use apeft::{
     recipe::{
         Recipe,
         schema::{
-            ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape, Wire,
+            ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape,
+            Sharing, Wire,
         },
     },
 };
@@ -28,7 +29,7 @@ const PLAIN: Kind = Kind {
     provides: &[],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -68,7 +69,7 @@ static SAMPLE: Kind = Kind {
     ],
     provides: &[&RESPONSES],
     seeded: true,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -96,7 +97,7 @@ static TUNE: Kind = Kind {
     ],
     provides: &[&MODEL],
     seeded: true,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
