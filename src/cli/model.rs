@@ -25,7 +25,7 @@ pub(super) struct PlaceArguments {
     /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = DTYPES.to_vec())]
     pub(super) dtype: String,
-    /// Device: `cpu`, `cuda:N` or `wgpu:N`; `cuda:0,1` shares prompts out between two.
+    /// Device: `cpu`, `cuda:N` or `wgpu:N`; several share work: `cuda:0,1`.
     #[arg(long, default_value = "cpu")]
     pub(super) device: DeviceNames,
 }

@@ -19,7 +19,8 @@ pub enum DeviceName {
 /// The text names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown device `{0}`; known: `cpu`, `cuda:0`, `cuda:1`, ..., `wgpu:0`, ..., and several of a kind, `cuda:0,1`"
+    "unknown device `{0}`; known: `cpu`, `cuda:0`, `cuda:1`, ..., `wgpu:0`, ..., and \
+     several, `cuda:0,1`"
 )]
 pub struct UnknownDevice(pub String);
 

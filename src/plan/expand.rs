@@ -24,7 +24,7 @@ use crate::{
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
         Node, Recipe, missing_file,
-        schema::{Catalogue, InputCell, Lack, Sharing},
+        schema::{Catalogue, InputCell, Lack},
     },
     rows::Cell,
 };
@@ -299,10 +299,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         }
         let common = resolved.common.clone();
         let uses_device = unit.kind.uses_device(&resolved.parameters);
-        let device = uses_device.then(|| match self.device.unwrap_or(common.device) {
-            devices if unit.kind.on_device == Some(Sharing::Alone) => devices.first().into(),
-            devices => devices,
-        });
+        let device = uses_device.then(|| unit.kind.devices(self.device.unwrap_or(common.device)));
         let cell_found = self.space.cell(&unit.name, cell, &axes);
         let node = self.graph.add_node(PlannedStage {
             name: cell_found.to_string(),

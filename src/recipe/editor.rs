@@ -145,7 +145,10 @@ fn fields(word: &KindOrComposite) -> Map<String, Value> {
     if word.on_device() {
         fields.insert(
             "device".to_owned(),
-            json!({ "type": "string", "description": "`cpu`, `cuda:N` or `wgpu:N`." }),
+            json!({
+                "type": "string",
+                "description": "`cpu`, `cuda:N` or `wgpu:N`; several share the work: `cuda:0,1`.",
+            }),
         );
     }
     fields.extend(

@@ -276,4 +276,17 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn work_that_is_not_shared_takes_one_device() {
+        for (kind, devices) in [
+            ("sample", "cuda:1,2"),
+            ("tune", "cuda:1,2"),
+            ("verify", "cuda:1"),
+            ("shift", "cuda:1"),
+        ] {
+            let found = find(kind).unwrap().kind.devices("cuda:1,2".parse().unwrap());
+            assert_eq!(found.to_string(), devices, "{kind}");
+        }
+    }
 }

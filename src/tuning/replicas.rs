@@ -42,9 +42,9 @@ pub(super) struct ReplicaModels {
 type Job = Box<dyn FnOnce(&mut ReplicaModels) + Send>;
 
 /// The result of a job that was started.
-pub(super) struct Pending<T>(Receiver<thread::Result<T>>);
+pub(super) struct StartedJob<T>(Receiver<thread::Result<T>>);
 
-impl<T> Pending<T> {
+impl<T> StartedJob<T> {
     /// Waits for the result.
     ///
     /// # Panics
@@ -78,7 +78,7 @@ impl Replicas {
         &self,
         number: usize,
         job: impl FnOnce(&mut ReplicaModels) -> T + Send + 'static,
-    ) -> Pending<T> {
+    ) -> StartedJob<T> {
         let (sender, receiver) = channel();
         let job: Job = Box::new(move |models| {
             // The thread serves on; who waits for the job panics instead.
@@ -87,14 +87,14 @@ impl Replicas {
         });
         let jobs = self.threads[number].jobs.as_ref().expect("it is taken when dropped");
         jobs.send(job).expect("the thread waits for jobs");
-        Pending(receiver)
+        StartedJob(receiver)
     }
 
     /// Does the same on all devices.
     fn on_all(&self, job: impl FnOnce(&mut ReplicaModels) + Clone + Send + 'static) {
-        let started: Vec<Pending<()>> =
+        let started: Vec<StartedJob<()>> =
             (0..self.count()).map(|number| self.start(number, job.clone())).collect();
-        started.into_iter().for_each(Pending::wait);
+        started.into_iter().for_each(StartedJob::wait);
     }
 
     /// Makes the models trainable as the first device's; `moves`: whether the reference model

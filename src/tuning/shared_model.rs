@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc::channel};
 
 use super::{
     likelihood::{groups, log_probabilities},
-    replicas::{Pending, Replicas},
+    replicas::{Replicas, StartedJob},
     tokenized::{ComputeOptions, TokenizedExample},
 };
 use crate::model::Transformer;
@@ -58,7 +58,7 @@ impl<'a> SharedModel<'a> {
         let queue = Arc::new(Mutex::new(groups.collect::<Vec<Group>>().into_iter()));
         let (sender, scored) = channel();
         let is_reference = self.is_reference;
-        let pending: Vec<Pending<()>> = (0..replicas.count())
+        let pending: Vec<StartedJob<()>> = (0..replicas.count())
             .map(|number| {
                 let (queue, sender) = (Arc::clone(&queue), sender.clone());
                 replicas.start(number, move |models| {
@@ -83,7 +83,7 @@ impl<'a> SharedModel<'a> {
         }
         // Until the last device has none left.
         scored.iter().for_each(&mut note);
-        pending.into_iter().for_each(Pending::wait);
+        pending.into_iter().for_each(StartedJob::wait);
         found
     }
 }

@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 
 use super::{
     backward::{ForwardOutputs, GradientCheckpointing, Pass},
-    replicas::{Pending, Replicas},
+    replicas::{Replicas, StartedJob},
     tokenized::{ComputeOptions, TokenizedExample},
     transfer::Parcel,
 };
@@ -58,7 +58,7 @@ impl<'a> SharedPass<'a> {
             let texts = texts[..share.start].iter();
             texts.map(|text| text.computed_tokens(options.compute.share_prompts)).sum()
         };
-        let others: Vec<(usize, Pending<Share>)> = shares
+        let others: Vec<(usize, StartedJob<Share>)> = shares
             .enumerate()
             .filter(|(_, share)| !share.is_empty())
             .map(|(number, share)| {
@@ -100,7 +100,7 @@ impl<'a> SharedPass<'a> {
     pub(super) fn backward(self, coefficients: &[f32]) -> GradientsParams {
         let Self { replicas, learn_head, first, others } = self;
         let (own, mut rest) = coefficients.split_at(first.scored_tokens());
-        let started: Vec<Pending<Parcel>> = others
+        let started: Vec<StartedJob<Parcel>> = others
             .into_iter()
             .map(|(number, share)| {
                 let (theirs, after) = rest.split_at(share.scored_tokens());
@@ -115,7 +115,7 @@ impl<'a> SharedPass<'a> {
             .collect();
         let device = first.model.device().inner();
         let mut sum = first.pass.backward(&first.model, own, learn_head);
-        for parcel in started.into_iter().map(Pending::wait) {
+        for parcel in started.into_iter().map(StartedJob::wait) {
             parcel.add_to(&mut sum, &first.model, &device);
         }
         sum

@@ -15,9 +15,9 @@ use crate::model::Transformer;
 const PIECE: usize = 1 << 26;
 
 /// Values of several parameters, on the host.
-pub(super) struct Parcel(Vec<Piece>);
+pub(super) struct Parcel(Vec<ParcelPiece>);
 
-struct Piece {
+struct ParcelPiece {
     /// Parameters with their numbers of values, in order.
     parts: Vec<(ParamId, usize)>,
     values: TensorData,
@@ -78,13 +78,13 @@ impl Parcel {
                 }
             }
         }
-        Self(pieces.into_iter().map(Piece::new).collect())
+        Self(pieces.into_iter().map(ParcelPiece::new).collect())
     }
 
     /// The values on a device, each flat, by parameter id.
     fn on(&self, device: &Device) -> BTreeMap<u64, Tensor<1>> {
         let mut found = BTreeMap::new();
-        for Piece { parts, values } in &self.0 {
+        for ParcelPiece { parts, values } in &self.0 {
             let all = Tensor::<1>::from_data(values.clone(), (device, values.dtype()));
             let mut first = 0;
             for (id, count) in parts {
@@ -111,7 +111,7 @@ impl Parcel {
     }
 }
 
-impl Piece {
+impl ParcelPiece {
     fn new(values: Vec<(ParamId, Tensor<1>)>) -> Self {
         let parts = values.iter().map(|(id, tensor)| (*id, tensor.dims()[0])).collect();
         let tensors = values.into_iter().map(|(_, tensor)| tensor).collect();

@@ -1312,6 +1312,38 @@ zip = [["temperature", "n"]]
 }
 
 #[test]
+fn devices_that_contradict_themselves() {
+    check_stage(
+        "device = \"cuda:0,1,2\"\nresources = { gpus = 2 }\n",
+        &[],
+        expect![[r#"
+        error: `device` names 3 devices, and `resources.gpus` 2
+          --> ~/recipe.toml:11:10
+           |
+        11 | device = "cuda:0,1,2"
+           |          ^^^^^^^^^^^^ set `resources.gpus` to 3, or remove it
+
+        1 error
+    "#]],
+    );
+    check_stage(
+        "device = \"cuda:0,cuda:1\"\n",
+        &[],
+        expect![[r#"
+        error: there is no device `cuda:0,cuda:1`
+          --> ~/recipe.toml:11:10
+           |
+        11 | device = "cuda:0,cuda:1"
+           |          ^^^^^^^^^^^^^^^ "cpu", "cuda:N" or "wgpu:N" is expected, N being a GPU from 0
+           |
+           = help: several GPUs are named by different numbers: "cuda:0,1"
+
+        1 error
+    "#]],
+    );
+}
+
+#[test]
 fn common_fields() {
     check_stage(
         r#"resources = { cpu = 2, memory = "lots", gpus = -1 }

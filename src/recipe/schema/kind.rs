@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ArtifactType, Input, Mismatch, Parameter};
-use crate::rows::Cell;
+use crate::{device::DeviceNames, rows::Cell};
 
 /// A kind of stage, as the engine sees it.
 #[derive(Debug)]
@@ -56,6 +56,14 @@ impl Kind {
     /// Whether a stage with these parameters runs a model on a device.
     pub fn uses_device(&self, parameters: &BTreeMap<String, Value>) -> bool {
         self.on_device.is_some() && parameters.get("by").is_none_or(|by| by == "model")
+    }
+
+    /// Those of the named devices that have work.
+    pub fn devices(&self, named: DeviceNames) -> DeviceNames {
+        match self.on_device {
+            Some(Sharing::Alone) => named.first().into(),
+            _ => named,
+        }
     }
 }
 

@@ -75,11 +75,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         optimisation: parameters.optimisation.optimisation(batches.steps()),
         batches: Arc::new(batches),
         frozen,
-        compute: ComputeOptions {
-            share_prompts: parameters.share_prompts,
-            sort_by_length: parameters.group_by_length,
-            logits_at_once: parameters.logits_chunk_size,
-        },
+        compute: parameters.compute(),
         gradient_checkpointing: if parameters.gradient_checkpointing {
             GradientCheckpointing::PerBlock
         } else {
@@ -350,6 +346,14 @@ fn digest_of(text: &[u8]) -> String {
 }
 
 impl Parameters {
+    fn compute(&self) -> ComputeOptions {
+        ComputeOptions {
+            share_prompts: self.share_prompts,
+            sort_by_length: self.group_by_length,
+            logits_at_once: self.logits_chunk_size,
+        }
+    }
+
     /// The rows with their objective and reference log-probabilities; nothing is held out.
     fn preference(
         &self,

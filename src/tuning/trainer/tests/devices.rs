@@ -31,9 +31,9 @@ fn on_devices(count: usize, training: Training) -> Training {
 }
 
 #[derive(Default)]
-struct Weights(Vec<f32>);
+struct AllWeights(Vec<f32>);
 
-impl ModuleVisitor for Weights {
+impl ModuleVisitor for AllWeights {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         self.0.extend(param.val().into_data().iter::<f32>());
     }
@@ -45,7 +45,7 @@ fn same_on_any_number_of_devices(what: &str, training: &dyn Fn(&Path) -> Trainin
     let tuned = |devices| {
         let folder = tempfile::tempdir().unwrap();
         let (model, metrics) = trained(on_devices(devices, training(folder.path()))).unwrap();
-        let mut weights = Weights::default();
+        let mut weights = AllWeights::default();
         model.visit(&mut weights);
         let names = ["loss", "rewards/margins", "eval_loss", "grad_norm", "num_tokens", "entropy"];
         let columns = names.map(|name| (name, column(&metrics, name)));
