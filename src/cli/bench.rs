@@ -107,6 +107,9 @@ const SCORED: usize = 128;
 /// # Errors
 /// If the device is unavailable, or the model cannot be read.
 pub(super) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {
+    if arguments.place.device.count() > 1 {
+        anyhow::bail!("`bench` measures one device: `--device {}`", arguments.place.device.first());
+    }
     let place = arguments.place.find()?;
     let (machine, figures) = arguments.measure(&place)?;
     if arguments.json {
@@ -305,7 +308,7 @@ mod tests {
             new: 8,
             prompt: String::new(),
             temperature: 1.0,
-            place: PlaceArguments { dtype: "auto".to_owned(), device: DeviceName::Cpu },
+            place: PlaceArguments { dtype: "auto".to_owned(), device: DeviceName::Cpu.into() },
             rounds: 1,
             seconds: 0.01,
             json: false,

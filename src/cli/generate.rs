@@ -71,7 +71,7 @@ pub(super) struct GenerateArguments {
         value_parser = clap::value_parser!(u32).range(1..=100_000)
     )]
     pub(super) n: u32,
-    /// Responses generated at once; affects speed and memory only.
+    /// Responses generated at once on each device; affects speed and memory only.
     #[arg(
         long = "batch-size",
         alias = "batch",
@@ -134,8 +134,9 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
             samples: (0..arguments.n as usize).collect(),
         });
     }
+    let model = model.for_sampling();
     let generator = Generator {
-        model: &model.for_sampling(),
+        model: &model,
         sampling: arguments.sampling(),
         batch: arguments.batch as usize,
         seed: Seed::root(arguments.seed),
@@ -143,7 +144,7 @@ pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
         share_beginning: false,
     };
     let mut answers: Vec<GeneratedAnswer> = Vec::new();
-    generator.run(&requests, |event| {
+    generator.run_with(&arguments.model.place.copies(&model)?, &requests, |event| {
         match event {
             GenerationEvent::Answer(answer) => answers.push(answer),
             GenerationEvent::FewerAtOnce { batch, reason } => {

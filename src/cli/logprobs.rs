@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{model::ModelArguments, output::print_text};
 use crate::{
-    model::{EncodedPair, with_oom_hint},
+    model::{EncodedPair, other_devices, with_oom_hint},
     rows::{Content, json_lines},
-    tuning::{ComputeOptions, TokenizedExample, log_probabilities},
+    tuning::{ComputeOptions, Replicas, SharedModel, TokenizedExample},
 };
 
 /// Arguments of `logprobs`.
@@ -82,9 +82,10 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
         })
         .collect();
     let device = arguments.model.place.find()?.device;
+    let replicas = Replicas::new(&model, &other_devices(arguments.model.place.device)?);
     let (batch, options) = (arguments.batch_tokens as usize, ComputeOptions::default());
     let scored = with_oom_hint(&device, "score the completions", "`--batch-tokens`", || {
-        log_probabilities(&model, &texts, batch, options, |_| ())
+        SharedModel::new(&model, &replicas).log_probabilities(&texts, batch, options, |_| ())
     });
     let scored = scored.map_err(anyhow::Error::msg)?;
     let mut lines = String::new();

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::{
-    device::DeviceName,
-    model::{Adapter, DTYPES, Encoder, Placement, Transformer},
+    device::DeviceNames,
+    model::{Adapter, DTYPES, Encoder, Placement, Transformer, other_devices},
 };
 
 /// The model and its device.
@@ -25,14 +25,20 @@ pub(super) struct PlaceArguments {
     /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[arg(long, default_value = "auto", value_name = "FORMAT", value_parser = DTYPES.to_vec())]
     pub(super) dtype: String,
-    /// Device: `cpu`, `cuda:N` or `wgpu:N`.
+    /// Device: `cpu`, `cuda:N` or `wgpu:N`; several share work: `cuda:0,1`.
     #[arg(long, default_value = "cpu")]
-    pub(super) device: DeviceName,
+    pub(super) device: DeviceNames,
 }
 
 impl PlaceArguments {
     pub(super) fn find(&self) -> anyhow::Result<Placement> {
-        Ok(Placement::named(self.device, &self.dtype)?)
+        Ok(Placement::named(self.device.first(), &self.dtype)?)
+    }
+
+    /// Copies of a model on all devices but the first.
+    pub(super) fn copies(&self, model: &Transformer) -> anyhow::Result<Vec<Transformer>> {
+        let devices = other_devices(self.device)?;
+        Ok(devices.iter().map(|device| model.copy_on(device)).collect())
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) struct RecipeArguments {
     /// Seeds, such as `0,1,2` [default: the recipe's].
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) seeds: Option<Vec<u64>>,
-    /// Device of the models: `cpu`, `cuda:N` or `wgpu:N`.
+    /// Device of the models: `cpu`, `cuda:N` or `wgpu:N`; several share work: `cuda:0,1`.
     #[arg(long)]
     pub(super) device: Option<String>,
 }

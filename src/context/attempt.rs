@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    device::DeviceName,
+    device::DeviceNames,
     rows::{Cell, Row, json_lines},
     seed::Seed,
 };
@@ -28,8 +28,8 @@ pub struct Context {
     pub store: PathBuf,
     /// Random seed; constant for kinds without random numbers.
     pub seed: Seed,
-    /// Device that models run on.
-    pub device: DeviceName,
+    /// Devices that models run on; several for kinds that share their work.
+    pub device: DeviceNames,
     /// Receives progress and metrics.
     pub report: EventSink,
 }

@@ -93,7 +93,7 @@ impl Trial {
             checkpoint: self.checkpoint,
             store: self.store,
             seed: Seed::root(self.seed),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: std::sync::Arc::new(move |report| match report {
                 StageEvent::Note { text } => heard.lock().unwrap().0.push(text),
                 StageEvent::Warning { text } => heard.lock().unwrap().1.push(text),

@@ -18,7 +18,10 @@ pub enum DeviceName {
 
 /// The text names no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown device `{0}`; known: `cpu`, `cuda:0`, `cuda:1`, ..., `wgpu:0`, ...")]
+#[error(
+    "unknown device `{0}`; known: `cpu`, `cuda:0`, `cuda:1`, ..., `wgpu:0`, ..., and \
+     several, `cuda:0,1`"
+)]
 pub struct UnknownDevice(pub String);
 
 impl DeviceName {
@@ -72,7 +75,7 @@ impl FromStr for DeviceName {
     }
 }
 
-fn read_number(text: &str) -> Option<u8> {
+pub(super) fn read_number(text: &str) -> Option<u8> {
     // Only digits: Rust would read `+1` too.
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use burn::tensor::{DType, Device};
 
 use super::{architecture::NumberFormat, gpus::gpus};
-use crate::device::DeviceName;
+use crate::device::{DeviceName, DeviceNames};
 
 /// Number formats in recipes and on the command line; `auto` is bfloat16 on `cuda:N`, else float32.
 pub const DTYPES: &[&str] = &["auto", "float32", "bfloat16", "float16"];
@@ -85,6 +85,14 @@ pub fn device(name: DeviceName) -> Result<Device, DeviceError> {
         DeviceName::Cuda(number) => cuda(number.into()),
         DeviceName::Wgpu(number) => wgpu_devices()[usize::from(number)].clone(),
     })
+}
+
+/// All devices but the first.
+///
+/// # Errors
+/// As [`device`].
+pub fn other_devices(names: DeviceNames) -> Result<Vec<Device>, DeviceError> {
+    names.others().map(device).collect()
 }
 
 /// Number of devices of this machine that are of the same kind.

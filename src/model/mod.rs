@@ -1,6 +1,7 @@
 //! The language model.
 
 pub mod architecture;
+mod copies;
 mod device;
 pub mod directory;
 mod files;
@@ -23,7 +24,7 @@ pub use architecture::{
 };
 pub use device::{
     DTYPES, DeviceError, Placement, arithmetic, count_of_kind, device, is_built_for, is_cpu,
-    states_format, wgpu_models,
+    other_devices, states_format, wgpu_models,
 };
 pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::graph::Resources;
 use crate::{
-    device::DeviceName,
+    device::DeviceNames,
     diagnostic::{Problem, Problems, Span, suggestion},
     recipe::{Data, Node, check, schema::Shape},
 };
@@ -29,14 +29,15 @@ pub(super) struct Common {
     pub(super) resources: Resources,
     pub(super) retries: u32,
     pub(super) timeout: Option<Duration>,
-    pub(super) device: DeviceName,
+    pub(super) device: DeviceNames,
 }
 
 impl Common {
     /// Reads the options [defaults: no retry, no timeout, the CPU].
     pub(super) fn read(fields: &BTreeMap<&'static str, Node>, problems: &mut Problems) -> Self {
         let resources = Resources { cpus: 0, memory: 0, gpus: 0 };
-        let mut common = Self { resources, retries: 0, timeout: None, device: DeviceName::Cpu };
+        let device = DeviceNames::default();
+        let mut common = Self { resources, retries: 0, timeout: None, device };
         if let Some(node) = fields.get("resources") {
             common.resources = read_resources(node, resources, problems);
         }
@@ -50,16 +51,27 @@ impl Common {
             match node.as_text() {
                 Some(text) => {
                     common.device = read_device(text, &node.span, problems).unwrap_or_default();
+                    common.check_gpus(&node.span, problems);
                 }
                 None => drop(check(node, &Shape::Text, "device", problems)),
             }
         }
         common
     }
+
+    /// `resources.gpus` replaces the numbers of the devices, but not how many they are.
+    fn check_gpus(&self, span: &Span, problems: &mut Problems) {
+        let (devices, gpus) = (self.device.count(), self.resources.gpus as usize);
+        if devices > 1 && (1..devices).contains(&gpus) {
+            let problem = format!("`device` names {devices} devices, and `resources.gpus` {gpus}");
+            let right = format!("set `resources.gpus` to {devices}, or remove it");
+            problems.push(Problem::error(problem).at(span, right));
+        }
+    }
 }
 
-/// A device by its name.
-pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> Option<DeviceName> {
+/// Devices by their name.
+pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> Option<DeviceNames> {
     let read = text.parse().ok();
     if read.is_none() {
         let problem = Problem::error(format!("there is no device `{text}`"));
@@ -68,6 +80,9 @@ pub(super) fn read_device(text: &str, span: &Span, problems: &mut Problems) -> O
         problems.push(match text {
             "cuda" | "gpu" => problem.help("did you mean `cuda:0`?"),
             "wgpu" | "vulkan" | "metal" => problem.help("did you mean `wgpu:0`?"),
+            _ if text.contains(',') => {
+                problem.help("several GPUs are named by different numbers: \"cuda:0,1\"")
+            }
             _ => problem,
         });
     }
@@ -241,9 +256,17 @@ mod tests {
 
     #[test]
     fn devices_are_the_cpu_and_numbered_gpus() {
-        for (device, errors) in
-            [("cpu", 0), ("cuda:0", 0), ("cuda:12", 0), ("cuda", 1), ("cuda:x", 1), ("tpu", 1)]
-        {
+        for (device, errors) in [
+            ("cpu", 0),
+            ("cuda:0", 0),
+            ("cuda:12", 0),
+            ("cuda:0,1", 0),
+            ("cuda:0,cuda:1", 1),
+            ("cuda:1,1", 1),
+            ("cuda", 1),
+            ("cuda:x", 1),
+            ("tpu", 1),
+        ] {
             let mut problems = Problems::default();
             read_device(device, &text(device).span, &mut problems);
             assert_eq!(problems.errors(), errors, "{device}");

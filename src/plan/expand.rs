@@ -20,7 +20,7 @@ use super::{
     unnamed::check_tables,
 };
 use crate::{
-    device::DeviceName,
+    device::DeviceNames,
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
         Node, Recipe, missing_file,
@@ -200,7 +200,7 @@ struct Expansion<'a, 'r> {
     space: &'a Space<'r>,
     units: &'a Units<'r>,
     resolved_stages: &'a [ResolvedStage],
-    device: Option<DeviceName>,
+    device: Option<DeviceNames>,
     cells: Vec<Cells>,
     /// Relevant axes of each node.
     axes: Vec<BTreeSet<usize>>,
@@ -217,7 +217,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         space: &'a Space<'r>,
         units: &'a Units<'r>,
         resolved_stages: &'a [ResolvedStage],
-        device: Option<DeviceName>,
+        device: Option<DeviceNames>,
     ) -> Self {
         let cells = units
             .list
@@ -299,7 +299,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         }
         let common = resolved.common.clone();
         let uses_device = unit.kind.uses_device(&resolved.parameters);
-        let device = uses_device.then(|| self.device.unwrap_or(common.device));
+        let device = uses_device.then(|| unit.kind.devices(self.device.unwrap_or(common.device)));
         let cell_found = self.space.cell(&unit.name, cell, &axes);
         let node = self.graph.add_node(PlannedStage {
             name: cell_found.to_string(),
@@ -467,7 +467,7 @@ mod tests {
             (Some(7), Some("2"), Some("7"))
         );
         assert_eq!(stage.timeout.unwrap().as_secs(), 120);
-        assert_eq!(stage.device, Some(DeviceName::Cpu));
+        assert_eq!(stage.device, Some(DeviceName::Cpu.into()));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use serde_json::Value;
 use super::graph::{PlannedInput, PlannedStage};
 use crate::{
     context::backend,
+    device::DeviceNames,
     digest::{Digest, digest_value},
+    recipe::schema::Sharing,
     rows::Cell,
 };
 
@@ -35,7 +37,7 @@ pub struct Fingerprint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
     /// Backend of a kind that runs on a device: `cuda`, `wgpu`, or a CPU with all that sums depend
-    /// on, as `cpu+avx512+k512`.
+    /// on, as `cpu+avx512+k512`; with the number of devices where it rounds sums, as `cuda*2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
 }
@@ -107,7 +109,7 @@ impl Fingerprint {
             parameters: parameters.collect(),
             inputs: stage.inputs.iter().zip(contents).map(FingerprintInput::of).collect(),
             seed: stage.seed,
-            backend: stage.device.map(backend),
+            backend: stage.device.map(|devices| shared_backend(devices, stage.kind.on_device)),
         }
     }
 
@@ -116,6 +118,15 @@ impl Fingerprint {
         let value = serde_json::to_value(self)
             .expect("a fingerprint has only text keys and finite numbers");
         digest_value("key", &value)
+    }
+}
+
+/// Backend of devices that share the work of a kind.
+fn shared_backend(devices: DeviceNames, sharing: Option<Sharing>) -> String {
+    let backend = backend(devices.first());
+    match devices.count() {
+        count if count > 1 && sharing == Some(Sharing::ByGradients) => format!("{backend}*{count}"),
+        _ => backend,
     }
 }
 
@@ -208,6 +219,8 @@ mod tests {
             key(RECIPE, &["stage.tuned.note=x"]),
             key(RECIPE, &["seeds=[1]"]),
             key(RECIPE, &["stage.tuned.device=cuda:0"]),
+            key(RECIPE, &["stage.tuned.device=cuda:0,1"]),
+            key(RECIPE, &["stage.tuned.device=cuda:0,1,2"]),
         ];
         let base = fingerprint(&plan_text(RECIPE, &[]), "tuned");
         let input = |change: fn(&mut FingerprintInput)| {
@@ -258,5 +271,12 @@ mod tests {
             key(RECIPE, &["stage.tuned.device=cuda:0"]),
             key(RECIPE, &["stage.tuned.device=cuda:1"])
         );
+        assert_eq!(
+            key(RECIPE, &["stage.tuned.device=cuda:0,1"]),
+            key(RECIPE, &["stage.tuned.device=cuda:2,3"])
+        );
+        // Rows that do not depend on each other are the same on any number of devices.
+        let two = "cuda:0,1".parse().unwrap();
+        assert_eq!(shared_backend(two, Some(Sharing::ByRows)), "cuda");
     }
 }

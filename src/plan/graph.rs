@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    device::DeviceName,
+    device::DeviceNames,
     diagnostic::{Problems, Span},
     recipe::schema::{ArtifactType, Kind},
     rows::Cell,
@@ -45,8 +45,8 @@ pub struct PlannedStage {
     pub inputs: Vec<PlannedInput>,
     /// Seed of a seeded kind.
     pub seed: Option<u64>,
-    /// Device, for kinds that run on one.
-    pub device: Option<DeviceName>,
+    /// Devices, for kinds that run on one; several for kinds that share their work.
+    pub device: Option<DeviceNames>,
     /// Resources that the stage reserves.
     pub resources: Resources,
     /// Maximum number of retries after failures.

@@ -9,7 +9,7 @@ use crate::{
         Recipe,
         schema::{
             ArtifactType, Catalogue, Composite, Default, Input, Kind, Mismatch, NamedTable,
-            Parameter, Part, Shape, Wire,
+            Parameter, Part, Shape, Sharing, Wire,
         },
     },
 };
@@ -27,7 +27,7 @@ const PLAIN: Kind = Kind {
     provides: &[],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -79,7 +79,7 @@ static TUNE: Kind = Kind {
     ],
     provides: &[&MODEL],
     seeded: true,
-    on_device: true,
+    on_device: Some(Sharing::ByGradients),
     cross_checks: None,
     ..PLAIN
 };

@@ -106,7 +106,7 @@ impl<'a> Outlook<'a> {
             store: Default::default(),
             // Checks draw no numbers.
             seed: Seed::root(0),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: Arc::new(|_| ()),
         })
     }

@@ -145,7 +145,10 @@ fn fields(word: &KindOrComposite) -> Map<String, Value> {
     if word.on_device() {
         fields.insert(
             "device".to_owned(),
-            json!({ "type": "string", "description": "`cpu`, `cuda:N` or `wgpu:N`." }),
+            json!({
+                "type": "string",
+                "description": "`cpu`, `cuda:N` or `wgpu:N`; several share the work: `cuda:0,1`.",
+            }),
         );
     }
     fields.extend(
@@ -261,7 +264,7 @@ mod tests {
         provides: &[&ANY],
         seeded: false,
         fan_in: false,
-        on_device: false,
+        on_device: None,
         cross_checks: None,
         lacks: None,
         cell_checks: None,

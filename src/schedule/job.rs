@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     context::{InputPath, StageEvent},
-    device::DeviceName,
+    device::DeviceNames,
     digest::Digest,
 };
 
@@ -34,8 +34,8 @@ pub struct AttemptJob {
     pub inputs: Vec<InputPath>,
     /// Seed, or 0.
     pub seed: u64,
-    /// Device, in the numbering of the child.
-    pub device: DeviceName,
+    /// Devices, in the numbering of the child.
+    pub device: DeviceNames,
     /// Whether to remake an existing artifact, which stays until it is replaced.
     #[serde(default)]
     pub forced: bool,

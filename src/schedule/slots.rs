@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZero};
 
 use crate::{
     context::{self, DeviceError},
-    device::DeviceName,
+    device::{DeviceName, DeviceNames},
     endpoint,
     plan::{Plan, PlannedStage},
     stage,
@@ -42,8 +42,8 @@ pub(super) struct Grant {
     gpus: Vec<DeviceName>,
     /// `CUDA_VISIBLE_DEVICES` of the child, if it has GPUs of its own.
     pub(super) visible: Option<String>,
-    /// Device in the child's numbering.
-    pub(super) device: DeviceName,
+    /// Devices in the child's numbering.
+    pub(super) device: DeviceNames,
 }
 
 impl Machine {
@@ -61,7 +61,8 @@ impl Machine {
     pub fn lacks(&self, stage: &PlannedStage) -> Option<String> {
         let there = self.gpus.len();
         let wanted = stage.resources.gpus as usize;
-        let device = stage.device.unwrap_or_default();
+        let devices = stage.device.unwrap_or_default();
+        let device = devices.first();
         if !(self.is_built_for)(device) {
             return Some(not_built(device));
         }
@@ -89,21 +90,24 @@ impl Machine {
             let [wanted, there] = [wanted, there].map(gpus);
             return Some(format!("it needs {wanted}, and this machine offers {there}"));
         }
-        let (number, there) = match device {
+        let there = match device {
             // With GPUs of its own, a child sees them under its own numbers.
-            DeviceName::Cuda(number) if wanted == 0 => (number, there),
-            DeviceName::Wgpu(number) => (number, context::count_of_kind(device)),
+            DeviceName::Cuda(_) if wanted == 0 => there,
+            DeviceName::Wgpu(_) => context::count_of_kind(device),
             DeviceName::Cuda(_) | DeviceName::Cpu => return None,
         };
-        (usize::from(number) >= there)
-            .then(|| format!("its device is `{device}`, and this machine offers {}", gpus(there)))
+        let missing = |name: DeviceName| name.cuda().or(name.wgpu()) >= Some(there);
+        devices
+            .all()
+            .any(missing)
+            .then(|| format!("its device is `{devices}`, and this machine offers {}", gpus(there)))
     }
 }
 
 /// GPU stages that this executable cannot run on any machine, one sentence each.
 pub fn not_built_for(plan: &Plan) -> Vec<String> {
     let stages = plan.order.iter().map(|node| &plan.graph[*node]);
-    let devices = stages.map(|stage| (&stage.name, stage.device.unwrap_or_default()));
+    let devices = stages.map(|stage| (&stage.name, stage.device.unwrap_or_default().first()));
     let lacking = devices.filter(|(_, device)| !context::is_built_for(*device));
     lacking.map(|(name, device)| format!("`{name}`: {}", not_built(device))).collect()
 }
@@ -144,8 +148,8 @@ impl Slots {
         };
         let memory = stage.resources.memory.min(self.machine.memory);
         let gpus = self.gpus_for(stage);
-        let enough = gpus.len() >= stage.resources.gpus as usize
-            && !gpus.iter().any(|gpu| self.taken.contains(gpu));
+        let enough =
+            gpus.len() >= wanted_gpus(stage) && !gpus.iter().any(|gpu| self.taken.contains(gpu));
         if self.places == 0 || cpus > self.cpus || memory > self.memory || !enough {
             return None;
         }
@@ -158,8 +162,10 @@ impl Slots {
         let visible = (!names.is_empty()).then(|| names.join(","));
         // With GPUs of its own, a child sees them under its own numbers.
         let device = match stage.device.unwrap_or_default() {
-            DeviceName::Cuda(_) if visible.is_some() => DeviceName::Cuda(0),
-            device => device,
+            devices if visible.is_some() && devices.first().cuda().is_some() => {
+                devices.renumbered()
+            }
+            devices => devices,
         };
         Some(Grant { cpus, memory, gpus, visible, device })
     }
@@ -176,17 +182,28 @@ impl Slots {
     fn gpus_for(&self, stage: &PlannedStage) -> Vec<DeviceName> {
         let all = (0..self.machine.gpus.len()).map(|number| DeviceName::Cuda(number as u8));
         let free = all.filter(|gpu| !self.taken.contains(gpu));
-        let device = stage.device.filter(|device| *device != DeviceName::Cpu);
-        match (stage.resources.gpus as usize, device) {
-            (0, device) => device.into_iter().collect(),
-            (count, Some(DeviceName::Wgpu(_))) => free.take(count).chain(device).collect(),
-            (count, _) => free.take(count).collect(),
+        let devices = stage.device.iter().flat_map(|devices| devices.all());
+        let named = devices.filter(|device| *device != DeviceName::Cpu);
+        match (wanted_gpus(stage), stage.device.and_then(|devices| devices.first().wgpu())) {
+            (0, _) => named.collect(),
+            (count, Some(_)) => free.take(count).chain(named).collect(),
+            (count, None) => free.take(count).collect(),
         }
     }
 }
 
+/// Number of GPUs of a stage that any free ones will do for; 0 where its devices say which.
+fn wanted_gpus(stage: &PlannedStage) -> usize {
+    let devices = stage.device.filter(|devices| devices.first().cuda().is_some());
+    match stage.resources.gpus as usize {
+        0 => 0,
+        // `--device` may name more of them than the recipe reserves.
+        wanted => wanted.max(devices.map_or(0, DeviceNames::count)),
+    }
+}
+
 fn on_gpu(stage: &PlannedStage) -> bool {
-    stage.device.unwrap_or_default() != DeviceName::Cpu
+    stage.device.unwrap_or_default().first() != DeviceName::Cpu
 }
 
 #[cfg(test)]
@@ -237,13 +254,16 @@ pub(super) mod tests {
     fn gpus_have_numbers_and_a_stage_sees_only_its_own() {
         let mut slots = slots(&["2", "5", "7"]);
         let named = slots.grant(&stage(1, 0, 0, Some("cuda:1"))).unwrap();
-        assert_eq!((named.visible.as_deref(), named.device), (Some("5"), DeviceName::Cuda(0)));
+        assert_eq!(
+            (named.visible.as_deref(), named.device),
+            (Some("5"), DeviceName::Cuda(0).into())
+        );
         assert!(slots.grant(&stage(1, 0, 0, Some("cuda:1"))).is_none(), "it is taken");
         let two = slots.grant(&stage(1, 0, 2, Some("cuda:0"))).unwrap();
-        assert_eq!((two.visible.as_deref(), two.device), (Some("2,7"), DeviceName::Cuda(0)));
+        assert_eq!((two.visible.as_deref(), two.device), (Some("2,7"), DeviceName::Cuda(0).into()));
         assert!(slots.grant(&stage(1, 0, 1, None)).is_none());
         let cpu = slots.grant(&stage(1, 0, 0, Some("cpu"))).unwrap();
-        assert_eq!((cpu.visible, cpu.device), (None, DeviceName::Cpu));
+        assert_eq!((cpu.visible, cpu.device), (None, DeviceName::Cpu.into()));
         slots.give_back(named);
         assert_eq!(slots.grant(&stage(1, 0, 1, None)).unwrap().visible.as_deref(), Some("5"));
         assert!(
@@ -260,6 +280,24 @@ pub(super) mod tests {
             slots.machine.lacks(&stage(1, 0, 1, Some("cuda:7"))).is_none(),
             "it is given any one of them"
         );
+    }
+
+    #[test]
+    fn several_devices_are_reserved_together_and_renumbered_for_the_child() {
+        let mut slots = slots(&["2", "5", "7", "9"]);
+        let both = slots.grant(&stage(1, 0, 0, Some("cuda:1,3"))).unwrap();
+        assert_eq!(
+            (both.visible.as_deref(), both.device.to_string()),
+            (Some("5,9"), "cuda:0,1".into())
+        );
+        assert!(slots.grant(&stage(1, 0, 0, Some("cuda:2,3"))).is_none(), "one of them is taken");
+        // Any two, also where `--device` names more than are reserved.
+        let any = slots.grant(&stage(1, 0, 1, Some("cuda:0,1"))).unwrap();
+        assert_eq!((any.visible.as_deref(), any.device.count()), (Some("2,7"), 2));
+        slots.give_back(both);
+        assert!(slots.grant(&stage(1, 0, 0, Some("cuda:1,3"))).is_some());
+        let missing = slots.machine.lacks(&stage(1, 0, 0, Some("cuda:0,4"))).unwrap();
+        assert_eq!(missing, "its device is `cuda:0,4`, and this machine offers 4 GPUs");
     }
 
     #[test]
@@ -308,7 +346,7 @@ pub(super) mod tests {
     fn a_gpu_of_wgpu_is_given_to_one_stage_at_a_time() {
         let mut slots = slots(&["0"]);
         let first = slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).unwrap();
-        assert_eq!((first.visible.as_deref(), first.device), (None, DeviceName::Wgpu(0)));
+        assert_eq!((first.visible.as_deref(), first.device), (None, DeviceName::Wgpu(0).into()));
         assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:0"))).is_none(), "it is taken");
         assert!(slots.grant(&stage(1, 0, 0, Some("wgpu:1"))).is_some());
         assert!(slots.grant(&stage(1, 0, 0, Some("cuda:0"))).is_some());
@@ -322,7 +360,7 @@ pub(super) mod tests {
         half.parameters.insert("verifier_dtype".to_owned(), "bfloat16".into());
         let machine = slots(&["0"]).machine;
         assert!(machine.lacks(&half).unwrap().contains("`float32` or `float16`"));
-        half.device = Some(DeviceName::Cuda(0));
+        half.device = Some(DeviceName::Cuda(0).into());
         assert_eq!(machine.lacks(&half), None);
     }
 

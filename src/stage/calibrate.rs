@@ -40,7 +40,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&CALIBRATION],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,

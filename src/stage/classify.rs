@@ -29,7 +29,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&PROBE],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,

@@ -33,7 +33,7 @@ pub(crate) static KIND: Kind = Kind {
     provides: &[&FILES],
     seeded: true,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

@@ -49,7 +49,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&DIAGNOSIS],
     seeded: false,
     fan_in: true,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: Some(cell_checks),

@@ -39,7 +39,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&KNOWLEDGE, &PROMPTS, &DOCUMENTS],
     seeded: true,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

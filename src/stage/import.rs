@@ -21,7 +21,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&MODEL],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -148,7 +148,7 @@ mod tests {
             checkpoint: to.to_owned(),
             store: Default::default(),
             seed: Seed::root(0),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: std::sync::Arc::new(|_| ()),
         };
         run(&context).map_err(|error| error.to_string().replace(&from.display().to_string(), "DIR"))

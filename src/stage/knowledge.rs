@@ -37,7 +37,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&KNOWLEDGE],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -254,7 +254,7 @@ mod tests {
             checkpoint,
             store: PathBuf::new(),
             seed: Seed::root(0),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: Arc::new(move |event| {
                 if let StageEvent::Note { text } | StageEvent::Warning { text } = event {
                     heard.lock().unwrap().push(text);

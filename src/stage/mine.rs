@@ -32,7 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&PAIRS],
     seeded: true,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

@@ -36,7 +36,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&PAIRS],
     seeded: true,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

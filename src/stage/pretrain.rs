@@ -14,7 +14,7 @@ use crate::{
         BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer,
         TokenizerError, device,
     },
-    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, read_parameters},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, Sharing, read_parameters},
     rows::{
         Document,
         json_lines::{self, Line},
@@ -37,7 +37,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&MODEL, &METRICS],
     seeded: true,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::ByGradients),
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
@@ -190,11 +190,13 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let tokenizer = Tokenizer::train(texts, parameters.vocab_size)
         .map_err(StageError::doing("train the tokenizer"))?;
     let groups = group(context, documents, &tokenizer, &parameters)?;
-    let device = device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
     let model = parameters.config(&tokenizer).init(&context.seed.split("weights"), &device);
     let batches = DocumentBatches::new(groups, parameters.max_steps, context.seed.split("batches"));
+    let replicas = optimisation::replicas(context, &model)?;
     let training = Training {
         model,
+        replicas,
         task: Task::Documents,
         batches: Arc::new(batches),
         optimisation: parameters.optimisation.optimisation(parameters.max_steps),

@@ -38,7 +38,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&PROMPTS],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

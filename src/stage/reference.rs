@@ -9,14 +9,15 @@ use crate::{
         artifact::{ADAPTER, MODEL, PAIRS, REFERENCE},
     },
     model::{device, with_oom_hint},
-    recipe::schema::{Declared, Input, Kind},
+    recipe::schema::{Declared, Input, Kind, Sharing},
     rows::json_lines,
     stage_support::{
         encoding::EncodingParameters,
         loaded_model::LoadedModel,
+        optimisation,
         preference_rows::{Needs, RowOptions, token_rows},
     },
-    tuning::{ComputeOptions, reference},
+    tuning::{ComputeOptions, SharedModel, reference},
 };
 
 /// The kind.
@@ -34,7 +35,7 @@ pub(super) const KIND: Kind = Kind {
     provides: &[&REFERENCE],
     seeded: false,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::ByRows),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -65,9 +66,11 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     };
     let rows = token_rows(context, &encoder, &model.config, reading)?;
     let count = rows.len() as u64;
-    let device = device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
+    let replicas = optimisation::replicas(context, &model)?;
+    let model = SharedModel::new(&model, &replicas);
     let scored = with_oom_hint(&device, "score the rows", "`batch_tokens`", || {
-        reference(&model, &rows, batch_tokens, ComputeOptions::default(), |done| {
+        reference(model, &rows, batch_tokens, ComputeOptions::default(), |done| {
             context.progress(done as u64, count, "rows")
         })
     });

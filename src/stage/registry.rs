@@ -241,7 +241,7 @@ mod tests {
         for kind in kinds() {
             let by = kind.parameters.iter().find(|parameter| parameter.name == "by");
             if let Some(Shape::Choice(ways)) = by.map(|by| by.shape) {
-                assert_eq!(ways.contains(&"model"), kind.on_device, "{}", kind.name);
+                assert_eq!(ways.contains(&"model"), kind.on_device.is_some(), "{}", kind.name);
             }
         }
     }
@@ -274,6 +274,19 @@ mod tests {
                 .map_or_else(String::new, |error| error.to_string());
                 assert!(!error.contains("parse the parameters"), "{}: {error}", kind.name);
             }
+        }
+    }
+
+    #[test]
+    fn work_that_is_not_shared_takes_one_device() {
+        for (kind, devices) in [
+            ("sample", "cuda:1,2"),
+            ("tune", "cuda:1,2"),
+            ("verify", "cuda:1"),
+            ("shift", "cuda:1"),
+        ] {
+            let found = find(kind).unwrap().kind.devices("cuda:1,2".parse().unwrap());
+            assert_eq!(found.to_string(), devices, "{kind}");
         }
     }
 }

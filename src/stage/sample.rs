@@ -13,10 +13,12 @@ use crate::{
         DTYPES, Encoder, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request,
         Sampling, Stops, Transformer,
     },
-    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, Sharing},
     rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
     stage_support::{
-        encoding::OTHER_DTYPES, kept_rows::KeptRows, loaded_model::LoadedModel,
+        encoding::OTHER_DTYPES,
+        kept_rows::KeptRows,
+        loaded_model::{LoadedModel, copies},
         model_remarks::warn_of_generation,
     },
 };
@@ -38,7 +40,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&RESPONSES],
     seeded: true,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::ByRows),
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
@@ -90,7 +92,7 @@ pub(crate) struct Parameters {
         former = "max_new", aliases = ["max_tokens", "max_completion_length"]
     )]
     pub max_new_tokens: usize,
-    /// Responses generated at once; affects speed and memory only.
+    /// Responses generated at once on each device; affects speed and memory only.
     #[parameter(default = 64, min = 1, max = 1 << 16, not_in_key, former = "batch")]
     batch_size: usize,
     #[serde(flatten)]
@@ -178,8 +180,9 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         .collect::<Result<Vec<Request>, _>>()?;
     let total = (prompts.len() * parameters.num_samples) as u64;
     let stops = Stops::new(&encoder.tokenizer, &parameters.stop);
+    let model = model.for_sampling();
     let generator = Generator {
-        model: &model.for_sampling(),
+        model: &model,
         sampling: parameters.sampling(),
         batch: parameters.batch_size,
         seed: context.seed.clone(),
@@ -188,7 +191,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     };
     let mut unknown = 0;
     context.progress(drawn.len() as u64, total, "responses");
-    generator.run(&requests, |event| {
+    generator.run_with(&copies(context, &model)?, &requests, |event| {
         let answer = match event {
             GenerationEvent::Answer(answer) => answer,
             GenerationEvent::FewerAtOnce { batch, reason } => {
@@ -416,7 +419,7 @@ mod tests {
             checkpoint: folder.join("checkpoint"),
             store: Default::default(),
             seed: Seed::root(4),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: std::sync::Arc::new(|_| ()),
         };
         run(&context)

@@ -32,7 +32,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&SCORES],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,

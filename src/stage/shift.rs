@@ -10,7 +10,7 @@ use crate::{
     },
     evaluation::{Shift, ShiftRow, shift as sum_up},
     model::{Adapter, DTYPES, EncodeError, Encoder, Placement, Transformer, device, with_oom_hint},
-    recipe::schema::{Declared, Input, Kind},
+    recipe::schema::{Declared, Input, Kind, Sharing},
     rows::{
         AnswerPart, CharSpan, Claim, FactLabel, Finish, Response, ShiftMeasureName, ShiftedAnswer,
         TokenShift, Verdict, json_lines,
@@ -51,7 +51,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&SHIFT],
     seeded: false,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -112,7 +112,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         ..ComputeOptions::default()
     };
     let models = BaseAndTuned { base: &base, tuned: &tuned };
-    let device = device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
     let lower = "`batch_tokens` or `logits_chunk_size`";
     let shifts = with_oom_hint(&device, "compare the models", lower, || {
         models.shift(&texts, parameters.batch_tokens, savings, |done| {
@@ -146,8 +146,8 @@ fn load(
     adapter: &str,
     dtype: &str,
 ) -> Result<Transformer, StageError> {
-    let place =
-        Placement::named(context.device, dtype).map_err(StageError::doing("use the device"))?;
+    let place = Placement::named(context.device.first(), dtype)
+        .map_err(StageError::doing("use the device"))?;
     let mut loaded = Transformer::load(context.input(model)?, &place)
         .map_err(StageError::doing(format!("read the model of `{model}`")))?;
     if let Ok(folder) = context.input(adapter) {

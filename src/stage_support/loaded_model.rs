@@ -2,7 +2,7 @@
 
 use crate::{
     context::{Context, StageError},
-    model::{Adapter, Encoder, Placement, Transformer},
+    model::{Adapter, Encoder, Placement, Transformer, other_devices},
 };
 
 use super::model_remarks::{warn_of_adapter, warn_of_model};
@@ -27,8 +27,8 @@ impl LoadedModel {
         dtype: &str,
     ) -> Result<Self, StageError> {
         let folder = context.input(input)?;
-        let place =
-            Placement::named(context.device, dtype).map_err(StageError::doing("use the device"))?;
+        let place = Placement::named(context.device.first(), dtype)
+            .map_err(StageError::doing("use the device"))?;
         let mut model = Transformer::load(folder, &place)
             .map_err(StageError::doing(format!("load the {input}")))?;
         if let Some(given) = context.inputs(adapter).next() {
@@ -41,6 +41,15 @@ impl LoadedModel {
         warn_of_adapter(context, adapter, folder)?;
         Ok(Self { model, encoder })
     }
+}
+
+/// Copies of a model on all devices of the stage but the first.
+///
+/// # Errors
+/// If a device is missing.
+pub fn copies(context: &Context, model: &Transformer) -> Result<Vec<Transformer>, StageError> {
+    let devices = other_devices(context.device).map_err(StageError::doing("use the device"))?;
+    Ok(devices.iter().map(|device| model.copy_on(device)).collect())
 }
 
 #[cfg(test)]
@@ -62,7 +71,7 @@ mod tests {
             checkpoint: Default::default(),
             store: Default::default(),
             seed: Seed::root(0),
-            device: DeviceName::Cpu,
+            device: DeviceName::Cpu.into(),
             report: Arc::new(|_| ()),
         };
         LoadedModel::load(&context, ["judge", "judge_adapter"], dtype)

@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::{
     context::{Context, StageError, StageEvent},
-    model::{Transformer, device, with_oom_hint},
+    model::{Transformer, device, other_devices, with_oom_hint},
     recipe::schema::{Chosen, Mismatch},
-    tuning::{Decay, Optimisation, Schedule, TrainEvent, Training, train},
+    tuning::{Decay, Optimisation, Replicas, Schedule, TrainEvent, Training, train},
 };
 
 /// Upper bound of the moments' decay: 1 would divide the bias correction by 0.
@@ -137,11 +137,22 @@ pub fn carry_out(
             never reaches {peak}; lower `warmup_steps`"
         ));
     }
-    let device = device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
     // Both together keep the number of rows of an optimizer step, and so the result.
     let lower = "`batch_size`, and raise `gradient_accumulation_steps`";
     let trained = with_oom_hint(&device, "train", lower, || train(training, event_sink(context)));
     trained.map_err(StageError)?.map_err(|error| StageError(error.to_string()))
+}
+
+/// Copies of a model on all devices of the stage but the first, each served by a thread.
+///
+/// # Errors
+/// If a device is missing, or has too little memory.
+pub fn replicas(context: &Context, model: &Transformer) -> Result<Replicas, StageError> {
+    let devices = other_devices(context.device).map_err(StageError::doing("use the device"))?;
+    let lower = "the number of devices";
+    with_oom_hint(&model.device(), "copy the model", lower, || Replicas::new(model, &devices))
+        .map_err(StageError)
 }
 
 /// Converts training events into stage events.

@@ -17,9 +17,12 @@ mod objective;
 mod preference;
 mod protocol;
 mod reference;
+mod replicas;
 mod rows;
 mod schedule;
 mod scorer;
+mod shared_model;
+mod shared_pass;
 mod shift;
 mod start_check;
 mod state;
@@ -29,6 +32,7 @@ mod test_support;
 mod tokenized;
 mod trainable;
 mod trainer;
+mod transfer;
 
 pub use backward::GradientCheckpointing;
 #[cfg(feature = "dashboard")]
@@ -43,8 +47,10 @@ pub use objective::{
 pub use preference::{HeldOut, KlPairs, Modifiers, MovingReference, NllReduction, Preference};
 pub use protocol::{Batches, Microbatch, Optimisation, TrainEvent};
 pub use reference::{ReferenceLogProbs, ReferenceRow, reference};
+pub use replicas::Replicas;
 pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow, Truncation};
 pub use schedule::{Decay, Schedule};
+pub use shared_model::SharedModel;
 pub use shift::BaseAndTuned;
 pub use task::Task;
 pub use tokenized::{ComputeOptions, TokenizedExample};

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    likelihood::{log_probabilities, sum},
+    likelihood::sum,
     rows::TokenRow,
+    shared_model::SharedModel,
     tokenized::{ComputeOptions, TokenizedExample},
 };
-use crate::model::Transformer;
 
 /// A row of `reference.jsonl`: log-probabilities of one row of the pairs, in nats; sums under TRL's
 /// names.
@@ -39,15 +39,15 @@ pub struct ReferenceLogProbs {
 ///
 /// # Shapes
 /// One row per input row, in it one list per completion, in it one number per token.
-pub fn reference(
-    model: &Transformer,
+pub fn reference<'a>(
+    model: impl Into<SharedModel<'a>>,
     rows: &[TokenRow],
     batch_tokens: usize,
     compute: ComputeOptions,
     progress: impl FnMut(usize),
 ) -> Vec<ReferenceRow> {
     let texts: Vec<TokenizedExample> = rows.iter().map(|row| row.tokenized(row)).collect();
-    let scored = log_probabilities(model, &texts, batch_tokens, compute, progress);
+    let scored = model.into().log_probabilities(&texts, batch_tokens, compute, progress);
     rows.iter()
         .zip(scored)
         .map(|(row, answers)| ReferenceRow {

@@ -3,9 +3,10 @@
 use burn::module::Module;
 
 use super::{
-    likelihood::log_probabilities,
     objective::Statistics,
     preference::{Evaluation, PolicyView, Preference, ReferencePoints, ViewedRows, answer_sums},
+    replicas::Replicas,
+    shared_model::SharedModel,
     tokenized::{ComputeOptions, TokenizedExample},
 };
 use crate::model::Transformer;
@@ -20,6 +21,8 @@ pub(super) struct Scorer<'a> {
     pub policy: &'a Transformer,
     /// The reference model, where it moves; a fixed one has been scored before.
     pub reference: Option<&'a Transformer>,
+    /// Copies of both on further devices.
+    pub replicas: &'a Replicas,
     pub compute: ComputeOptions,
 }
 
@@ -30,7 +33,7 @@ impl Scorer<'_> {
     /// One view per row.
     pub(super) fn views(self, rows: &[usize]) -> Vec<PolicyView> {
         let texts = self.preference.tokenized(rows);
-        let scored = self.look_at(self.policy, &texts).into_iter();
+        let scored = self.look_at_policy(&texts).into_iter();
         let mut views: Vec<PolicyView> =
             scored.map(|answers| PolicyView { answers, ..PolicyView::default() }).collect();
         self.add_reference(&texts, &mut views);
@@ -43,7 +46,7 @@ impl Scorer<'_> {
     /// One view per text.
     pub(super) fn add_reference(self, texts: &[TokenizedExample], views: &mut [PolicyView]) {
         let Some(reference) = self.reference else { return };
-        let found = self.look_at(reference, texts);
+        let found = self.look_at_reference(reference, texts);
         views.iter_mut().zip(found).for_each(|(view, found)| view.reference = found);
     }
 
@@ -55,9 +58,9 @@ impl Scorer<'_> {
         }
         let mismatches = preference.mismatches(batch);
         let texts = preference.mismatched(&mismatches);
-        let policy = answer_sums(&self.look_at(self.policy, &texts));
+        let policy = answer_sums(&self.look_at_policy(&texts));
         let reference = match self.reference {
-            Some(reference) => answer_sums(&self.look_at(reference, &texts)),
+            Some(reference) => answer_sums(&self.look_at_reference(reference, &texts)),
             // A fixed reference model is no longer in memory.
             None => preference.known_sums(&mismatches),
         };
@@ -81,8 +84,21 @@ impl Scorer<'_> {
     ///
     /// # Shapes
     /// One list per text, in it one per completion, in it one number per token.
-    fn look_at(self, model: &Transformer, texts: &[TokenizedExample]) -> Vec<Vec<Vec<f32>>> {
+    fn look_at_policy(self, texts: &[TokenizedExample]) -> Vec<Vec<Vec<f32>>> {
         // Without autodiff: the tape of a whole batch is what gradient accumulation avoids.
-        log_probabilities(&model.valid(), texts, LOOK_AT_TOKENS, self.compute, |_| ())
+        let policy = self.policy.valid();
+        let policy = SharedModel::new(&policy, self.replicas);
+        policy.log_probabilities(texts, LOOK_AT_TOKENS, self.compute, |_| ())
+    }
+
+    /// The same under a moving reference model.
+    fn look_at_reference(
+        self,
+        reference: &Transformer,
+        texts: &[TokenizedExample],
+    ) -> Vec<Vec<Vec<f32>>> {
+        let reference = reference.valid();
+        let reference = SharedModel::new(&reference, self.replicas).as_reference(true);
+        reference.log_probabilities(texts, LOOK_AT_TOKENS, self.compute, |_| ())
     }
 }

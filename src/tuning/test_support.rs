@@ -11,9 +11,9 @@ use burn::{module::Module, tensor::Device};
 
 use super::{
     ComputeOptions, Decay, Frozen, GradientCheckpointing, HeldOut, KlPairs, Modifiers,
-    MovingReference, Objective, Optimisation, Preference, ReferenceLogProbs, RowBatches, Schedule,
-    Setting, Task, TokenPreference, TokenRow, TokenizedExample, Training, TrainingError, reference,
-    train,
+    MovingReference, Objective, Optimisation, Preference, ReferenceLogProbs, Replicas, RowBatches,
+    Schedule, Setting, Task, TokenPreference, TokenRow, TokenizedExample, Training, TrainingError,
+    reference, train,
 };
 use crate::{
     model::{Adapter, ModelConfig, Transformer},
@@ -94,10 +94,11 @@ pub(super) fn with(
         held_out: None,
     };
     let compute = ComputeOptions::default();
-    preference.look_at_mismatches(&model, batches.order(), 1000, compute);
+    preference.look_at_mismatches((&model).into(), batches.order(), 1000, compute);
     Training {
         frozen: Frozen::named(&["embedding".to_owned()], &model).unwrap(),
         model,
+        replicas: Replicas::default(),
         task: Task::Preference(Box::new(preference)),
         batches: Arc::new(batches),
         compute: ComputeOptions::default(),

@@ -68,6 +68,13 @@ impl TokenizedExample {
     }
 }
 
+impl TokenizedExample {
+    /// Tokens that the model computes; `share`: the prompt of several completions once.
+    pub(super) fn computed_tokens(&self, share: bool) -> usize {
+        shared_prefixes(self, share).iter().map(SharedPrefix::tokens).sum()
+    }
+}
+
 impl Scoring {
     /// Lays out prompts with completions; `prompts`: whether to score prompts too, except their
     /// first token.

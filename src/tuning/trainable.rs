@@ -16,7 +16,7 @@ use burn::{
 use burn_train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::{
-    backward::{ForwardOutputs, GradientCheckpointing, Pass},
+    backward::{ForwardOutputs, GradientCheckpointing},
     clipping::clip,
     frozen::Frozen,
     measurement::Measured,
@@ -27,7 +27,9 @@ use super::{
         Evaluation, MovingReference, PolicyView, Preference, ViewedRows, derivative, measured,
     },
     protocol::Microbatch,
+    replicas::Replicas,
     scorer::Scorer,
+    shared_pass::{PassOptions, SharedPass},
     start_check::disagreement,
     state::TrainingState,
     task::{Task, documents},
@@ -64,6 +66,8 @@ pub(super) struct TrainConfig {
     pub dropout: Option<(f64, Seed)>,
     /// Parameters and columns that keep their values.
     pub frozen: Frozen,
+    /// The models on further devices.
+    pub replicas: Arc<Replicas>,
     /// What changes from microbatch to microbatch.
     pub progress: Arc<Mutex<StepProgress>>,
     /// The state after the last optimizer step, for checkpoints.
@@ -147,6 +151,7 @@ impl TrainableModel {
         let is_best = match self.config.task.as_ref() {
             // The last model has not been evaluated: evaluations come before steps.
             Task::Preference(preference) => preference.held_out.as_ref().is_none_or(|held_out| {
+                self.update_replicas();
                 let shift = self.progress().state.rewards.mean;
                 let last = self.scorer(preference).evaluation(&held_out.rows, shift);
                 self.progress().state.held_out.is_beaten_by(last.loss)
@@ -168,10 +173,9 @@ impl TrainableModel {
         texts: &[TokenizedExample],
         scales: &[f64],
     ) -> (Measurements, GradientsParams) {
-        let pass = self.pass(&self.model, texts, ForwardOutputs::default());
-        let scored = pass.scoring.split(&pass.forward.log_probabilities);
-        let (by_token, measured) = documents(texts, scales, &scored);
-        (measured, pass.backward(&self.model, &by_token.concat(), self.config.learn_head))
+        let pass = self.pass(texts, ForwardOutputs::default(), None);
+        let (by_token, measured) = documents(texts, scales, &pass.log_probabilities());
+        (measured, pass.backward(&by_token.concat()))
     }
 
     /// The metrics and gradients of a microbatch of rows.
@@ -185,15 +189,16 @@ impl TrainableModel {
             prompts: preference.scores_prompts(),
             collisions: preference.modifiers.max_weight.is_some(),
         };
-        let dropped = self.config.dropout.as_ref().map(|(rate, seed)| {
+        let dropout = self.config.dropout.as_ref().map(|(rate, seed)| {
             // The seed names the place, so that a resumed run drops the same values.
-            let seed = seed.split(&format!("step {} from {}", part.step, part.first));
-            self.model.clone().with_dropout(*rate, &seed)
+            (*rate, seed.split(&format!("step {} from {}", part.step, part.first)))
         });
-        let model = dropped.as_ref().unwrap_or(&self.model);
         let texts = preference.tokenized(part.rows);
-        let pass = self.pass(model, &texts, outputs);
-        let mut views = PolicyView::of_pass(preference, part.rows, &pass);
+        let pass = self.pass(&texts, outputs, dropout);
+        let views = pass
+            .shares()
+            .flat_map(|(rows, pass)| PolicyView::of_pass(preference, &part.rows[rows], pass));
+        let mut views: Vec<PolicyView> = views.collect();
         self.scorer(preference).add_reference(&texts, &mut views);
         let viewed = part.viewed(&views);
         let (losses, statistics) = if preference.objective.spans_batch() {
@@ -206,21 +211,30 @@ impl TrainableModel {
             self.check_start(&viewed, &losses, &statistics);
         }
         let found = derivative(&viewed, &losses, &statistics);
-        let coefficients = found.by_token.concat();
-        (
-            measured(&viewed, &statistics, &found),
-            pass.backward(model, &coefficients, self.config.learn_head),
-        )
+        let measured = measured(&viewed, &statistics, &found);
+        (measured, pass.backward(&found.by_token.concat()))
     }
 
     fn pass(
         &self,
-        model: &Transformer,
         texts: &[TokenizedExample],
         outputs: ForwardOutputs,
-    ) -> Pass {
-        let TrainConfig { gradient_checkpointing, compute, .. } = self.config;
-        Pass::new(model, texts, gradient_checkpointing, compute, outputs)
+        dropout: Option<(f64, Seed)>,
+    ) -> SharedPass<'_> {
+        let TrainConfig { gradient_checkpointing, compute, learn_head, .. } = self.config;
+        let options = PassOptions { gradient_checkpointing, compute, outputs, dropout, learn_head };
+        SharedPass::new(&self.model, &self.config.replicas, texts, &options)
+    }
+
+    /// Sends what the last optimizer step has changed to the other devices.
+    fn update_replicas(&self) {
+        let moving = match self.config.task.as_ref() {
+            Task::Preference(preference) => preference.moving,
+            Task::Documents => None,
+        };
+        let reference = self.reference.as_ref().zip(moving.map(|moving| moving.every));
+        let step = self.progress().state.step;
+        self.config.replicas.update(step, &self.model, reference);
     }
 
     /// The losses of a microbatch's rows, and the statistics. Where rows depend on the whole batch,
@@ -286,6 +300,7 @@ impl TrainableModel {
             preference,
             policy: &self.model,
             reference: self.reference.as_ref(),
+            replicas: &self.config.replicas,
             compute: self.config.compute,
         }
     }
@@ -335,8 +350,10 @@ impl TrainStep for TrainableModel {
         // The norm is known when the optimizer steps, after the batch's last microbatch.
         let norm = Arc::new(OnceLock::new());
         self.progress().norm = Arc::clone(&norm);
-        let (mut values, grads) = if self.model.is_on_cpu() {
-            // On a thread of the pool, which begins its part of each operation at once.
+        self.update_replicas();
+        let (mut values, grads) = if self.model.is_on_cpu() && self.config.replicas.count() == 0 {
+            // On a thread of the pool, which begins its part of each operation at once. Waiting for
+            // other devices there could leave none to compute with.
             rayon::scope(|_| self.metrics_and_gradients(microbatch))
         } else {
             self.metrics_and_gradients(microbatch)

@@ -26,11 +26,13 @@ use super::{
     frozen::Frozen,
     loader::{CheckpointedLoader, NoBatches},
     measurement::{Measurement, Relay, StepLog, StepLogStart},
-    protocol::{Batches, Ear, Optimisation, TrainEvent},
+    protocol::{Batches, Ear, Microbatch, Optimisation, TrainEvent},
+    replicas::Replicas,
     state::TrainingState,
     task::Task,
     tokenized::ComputeOptions,
     trainable::{StepProgress, TrainConfig, TrainableModel},
+    transfer::TrainedParameters,
 };
 use crate::{model::Transformer, seed::Seed};
 
@@ -38,6 +40,8 @@ use crate::{model::Transformer, seed::Seed};
 pub struct Training {
     /// The model to train, without autodiff.
     pub model: Transformer,
+    /// Its copies on further devices, which share the rows of each microbatch.
+    pub replicas: Replicas,
     /// The loss and its data.
     pub task: Task,
     /// The order of the data, in batches.
@@ -116,6 +120,7 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     let checkpoints =
         CheckpointFolder::new(&training.folder).map_err(|source| training.unusable(source))?;
     let resumed = resumed(&checkpoints, &ear).map_err(|source| training.unusable(source))?;
+    remarks_on_devices(&training).into_iter().for_each(|remark| ear(remark));
     let state = resumed.map_or_else(TrainingState::default, |checkpoint| checkpoint.state);
     let shared = Shared::new(state, accumulation, training.task.patience());
     let mut run = supervised(&training, &checkpoints, &shared, ear)
@@ -159,6 +164,32 @@ impl Shared {
             interrupter: Interrupter::new(),
         }
     }
+}
+
+/// What several devices cost, and whether all of them have work.
+fn remarks_on_devices(training: &Training) -> Vec<TrainEvent> {
+    let others = training.replicas.count();
+    let mut remarks = Vec::new();
+    if others > 0 && !training.model.has_updates() {
+        let trained = trainable(training.model.clone(), &training.frozen);
+        let megabytes = TrainedParameters::of(&trained).numbers as f64 * 4e-6;
+        remarks.push(TrainEvent::Note(format!(
+            "each step sends {megabytes:.1} MB of weights to each further device, and as many of \
+            gradients back; training an adapter sends the adapter only"
+        )));
+    }
+    let rows = match training.batches.microbatch(0, 0) {
+        Microbatch::Documents { documents, .. } => documents.len(),
+        Microbatch::Rows { rows, .. } => rows.len(),
+    };
+    let devices = others + 1;
+    if rows < devices {
+        remarks.push(TrainEvent::Warning(format!(
+            "{devices} devices share the rows of a microbatch, which has {rows}, so that some have \
+            no work; raise `batch_size` to a multiple of {devices}"
+        )));
+    }
+    remarks
 }
 
 /// The checkpoint from which the run resumes, if any.
@@ -236,15 +267,12 @@ fn supervised(
 }
 
 fn learner(training: Training, shared: &Shared) -> Learner<TrainableModel> {
-    let Training { model, task, optimisation, frozen, compute, .. } = training;
-    // With an adapter, all other parameters are frozen.
-    let trained =
-        if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
+    let Training { model, replicas, task, optimisation, frozen, compute, .. } = training;
     let start = model.clone();
-    // First none, then the trained ones, then not the frozen ones: a call changes its group only.
-    let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
-    model = model.set_require_grad_group(trained, true);
-    model = model.set_require_grad_group(frozen.whole(), false);
+    let model = trainable(model, &frozen);
+    let moves = matches!(&task, Task::Preference(preference) if preference.moving.is_some());
+    let theirs = frozen.clone();
+    replicas.prepare(TrainedParameters::of(&model), moves, move |model| trainable(model, &theirs));
     let state = *shared.completed.lock().expect("no holder panics");
     let config = TrainConfig {
         task: Arc::new(task),
@@ -254,6 +282,7 @@ fn learner(training: Training, shared: &Shared) -> Learner<TrainableModel> {
         gradient_checkpointing: training.gradient_checkpointing,
         dropout: training.dropout,
         frozen,
+        replicas: Arc::new(replicas),
         progress: Arc::new(Mutex::new(StepProgress::from_state(state))),
         completed: Arc::clone(&shared.completed),
         failure: Arc::clone(&shared.failure),
@@ -261,6 +290,17 @@ fn learner(training: Training, shared: &Shared) -> Learner<TrainableModel> {
     };
     let optimizer = optimizer(&model, &optimisation);
     Learner::new(TrainableModel::new(model, &start, config), optimizer, optimisation.schedule)
+}
+
+/// The model with autodiff, of which only the parameters that are trained have gradients.
+fn trainable(model: Transformer, frozen: &Frozen) -> Transformer {
+    // With an adapter, all other parameters are frozen.
+    let trained =
+        if model.has_updates() { ParamGroup::from_predicate(UPDATES) } else { ParamGroup::all() };
+    // First none, then the trained ones, then not the frozen ones: a call changes its group only.
+    let mut model = model.train().set_require_grad_group(ParamGroup::all(), false);
+    model = model.set_require_grad_group(trained, true);
+    model.set_require_grad_group(frozen.whole(), false)
 }
 
 /// AdamW with weight decay for matrices only, not for biases and norm weights.
@@ -312,6 +352,7 @@ impl CheckpointingStrategy for EveryInterval {
 
 #[cfg(test)]
 mod tests {
+    mod devices;
     mod reference_model;
     mod results;
     mod resuming;

@@ -1,5 +1,5 @@
 //! The steps whose kernels, launches, waits and copies `check` counts: sampling, scoring and LoRA
-//! training at the shapes of large models, with random weights, on `cuda:0`.
+//! training at the shapes of large models, with random weights, on `cuda:0`; at the end on two devices.
 //!
 //! A line `mark STEPS NUMBERS NAME` in the stand-in's log ends a part. A part with more steps follows
 //! one with fewer, so that their difference is what a step costs. Without steps a part is not
@@ -7,15 +7,20 @@
 
 use std::{error::Error, fs::OpenOptions, io::Write, sync::Arc, time::Duration};
 
+use burn::tensor::Device;
+
 use apeft::{
     bench::{random_model, sampling_work, shape},
     device::DeviceName,
-    model::{Adapter, AdapterConfig, ModelConfig, Placement, Sampling, Targets, Transformer},
+    model::{
+        Adapter, AdapterConfig, GenerateError, Generator, ModelConfig, Placement, Request,
+        Sampling, Targets, Transformer, other_devices,
+    },
     seed::Seed,
     tuning::{
         ComputeOptions, Decay, Frozen, GradientCheckpointing, KlPairs, Modifiers, Objective,
-        Optimisation, Preference, ReferenceLogProbs, RowBatches, Schedule, Task, TokenPreference,
-        TokenRow, Training, log_probabilities, reference, train,
+        Optimisation, Preference, ReferenceLogProbs, Replicas, RowBatches, Schedule, SharedModel,
+        Task, TokenPreference, TokenRow, Training, log_probabilities, reference, train,
     },
 };
 
@@ -38,7 +43,9 @@ fn main() -> Done {
         sampling(name, &model, &place)?;
         scoring(name, &model, &place)?;
     }
-    tuning("llama-3-8b", &cut, &place)
+    tuning("llama-3-8b", &cut, &place)?;
+    // One block: what is copied to the second device takes this machine's memory.
+    two_devices(&ModelConfig { num_hidden_layers: 1, ..whole }, &place)
 }
 
 /// Ends a part of the log, when all that was started is done.
@@ -78,7 +85,7 @@ fn scoring(name: &str, model: &Transformer, place: &Placement) -> Done {
 
 /// DPO of an adapter of rank 16 on all linear layers, four pairs a step.
 fn tuning(name: &str, config: &ModelConfig, place: &Placement) -> Done {
-    let learn = |steps| train_adapter(config, place, steps);
+    let learn = |steps| train_adapter(config, place, &[], steps);
     learn(2)?;
     mark("warm-up", 0, 0, place)?;
     for steps in [2, 4] {
@@ -88,7 +95,36 @@ fn tuning(name: &str, config: &ModelConfig, place: &Placement) -> Done {
     Ok(())
 }
 
-fn train_adapter(config: &ModelConfig, place: &Placement, steps: usize) -> Done {
+/// Training and sampling on both devices of the stand-in. Nothing is counted: they share the log.
+fn two_devices(config: &ModelConfig, place: &Placement) -> Done {
+    let others = other_devices("cuda:0,1".parse()?)?;
+    train_adapter(config, place, &others, 2)?;
+    let model = random_model(config, place);
+    let copies: Vec<Transformer> = others.iter().map(|device| model.copy_on(device)).collect();
+    let generator = Generator {
+        model: &model,
+        sampling: Sampling { max_new: 3, ..Sampling::default() },
+        batch: 2,
+        seed: Seed::root(0),
+        stops: None,
+        share_beginning: false,
+    };
+    let request = |text: usize| Request {
+        id: text.to_string(),
+        prompt: tokens(text, LENGTH, config),
+        samples: vec![0],
+    };
+    let requests: Vec<Request> = (0..4).map(request).collect();
+    let mut answers = 0;
+    generator.run_with(&copies, &requests, |_| {
+        answers += 1;
+        Ok::<_, GenerateError>(())
+    })?;
+    assert_eq!(answers, requests.len());
+    mark("two devices", 0, 0, place)
+}
+
+fn train_adapter(config: &ModelConfig, place: &Placement, others: &[Device], steps: usize) -> Done {
     let mut model = random_model(config, place);
     let adapter = AdapterConfig {
         base_model_name_or_path: String::new(),
@@ -103,7 +139,9 @@ fn train_adapter(config: &ModelConfig, place: &Placement, steps: usize) -> Done 
     };
     Adapter::begin(adapter, &mut model, &Seed::root(0))?;
     let rows = rows(4, config);
-    let known = reference(&model, &rows, 8192, ComputeOptions::default(), |_| ());
+    let replicas = Replicas::new(&model, others);
+    let shared = SharedModel::new(&model, &replicas);
+    let known = reference(shared, &rows, 8192, ComputeOptions::default(), |_| ());
     let preference = Preference {
         objective: Objective::plain("dpo", &[])?,
         modifiers: Modifiers::default(),
@@ -116,6 +154,7 @@ fn train_adapter(config: &ModelConfig, place: &Placement, steps: usize) -> Done 
     let folder = tempfile::tempdir()?;
     let training = Training {
         model,
+        replicas,
         task: Task::Preference(Box::new(preference)),
         batches: Arc::new(RowBatches::new(&[0, 1, 2, 3], steps as f64, 4, 1, None)),
         optimisation: Optimisation {

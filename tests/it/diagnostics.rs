@@ -7,7 +7,8 @@ use apeft::{
     recipe::{
         Recipe,
         schema::{
-            ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape, Wire,
+            ArtifactType, Catalogue, Composite, Default, Input, Kind, Parameter, Part, Shape,
+            Sharing, Wire,
         },
     },
 };
@@ -28,7 +29,7 @@ const PLAIN: Kind = Kind {
     provides: &[],
     seeded: false,
     fan_in: false,
-    on_device: false,
+    on_device: None,
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -68,7 +69,7 @@ static SAMPLE: Kind = Kind {
     ],
     provides: &[&RESPONSES],
     seeded: true,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -96,7 +97,7 @@ static TUNE: Kind = Kind {
     ],
     provides: &[&MODEL],
     seeded: true,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: None,
     lacks: None,
     cell_checks: None,
@@ -1307,6 +1308,38 @@ zip = [["temperature", "n"]]
 
             1 error, 1 warning
         "#]],
+    );
+}
+
+#[test]
+fn devices_that_contradict_themselves() {
+    check_stage(
+        "device = \"cuda:0,1,2\"\nresources = { gpus = 2 }\n",
+        &[],
+        expect![[r#"
+        error: `device` names 3 devices, and `resources.gpus` 2
+          --> ~/recipe.toml:11:10
+           |
+        11 | device = "cuda:0,1,2"
+           |          ^^^^^^^^^^^^ set `resources.gpus` to 3, or remove it
+
+        1 error
+    "#]],
+    );
+    check_stage(
+        "device = \"cuda:0,cuda:1\"\n",
+        &[],
+        expect![[r#"
+        error: there is no device `cuda:0,cuda:1`
+          --> ~/recipe.toml:11:10
+           |
+        11 | device = "cuda:0,cuda:1"
+           |          ^^^^^^^^^^^^^^^ "cpu", "cuda:N" or "wgpu:N" is expected, N being a GPU from 0
+           |
+           = help: several GPUs are named by different numbers: "cuda:0,1"
+
+        1 error
+    "#]],
     );
 }
 

@@ -7,6 +7,7 @@ mod book;
 mod checkpoints;
 mod commands;
 mod data_sets;
+mod devices;
 mod diagnostics;
 mod endpoint;
 mod factscore;

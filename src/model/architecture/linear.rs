@@ -53,6 +53,8 @@ pub struct Dropout {
     pub rate: f64,
     /// Seed for one step and one update.
     pub seed: Seed,
+    /// Rows before the first one, which other devices compute.
+    pub before: usize,
 }
 
 impl Linear {
@@ -142,8 +144,9 @@ impl LowRank {
 
     /// Applies dropout to an input [rows, in].
     fn left_of(&self, input: Tensor<2>) -> Tensor<2> {
-        let Some(Dropout { rate, seed }) = &self.dropout else { return input };
+        let Some(Dropout { rate, seed, before }) = &self.dropout else { return input };
         let (shape, mut stream) = (input.dims(), seed.stream());
+        stream.skip(before * shape[1]);
         let kept = (1.0 / (1.0 - rate)) as f32;
         let mask: Vec<f32> = (0..shape[0] * shape[1])
             .map(|_| if stream.unit() < *rate { 0.0 } else { kept })
@@ -178,7 +181,7 @@ mod tests {
 
     #[test]
     fn dropout_leaves_the_mean_and_is_drawn_from_the_seed() {
-        let dropout = |step: u64| Some(Dropout { rate: 0.25, seed: Seed::root(step) });
+        let dropout = |step: u64| Some(Dropout { rate: 0.25, seed: Seed::root(step), before: 0 });
         let update = |step| LowRank {
             a: matrix("a", 5, 2),
             b: matrix("b", 2, 3),
@@ -196,6 +199,11 @@ mod tests {
             found.iter().filter(|value| **value == 0.0).count() as f64 / found.len() as f64;
         assert!((dropped - 0.25).abs() < 0.04, "{dropped}");
         assert!(found == left(1) && found != left(2));
+        // Another device's share of the rows drops what one device would.
+        let mut rest = update(1);
+        rest.dropout = Some(Dropout { rate: 0.25, seed: Seed::root(1), before: 150 });
+        let rest = rest.left_of(input.clone().narrow(0, 150, 250)).into_data();
+        assert_eq!(rest.try_to_vec::<f32>().unwrap(), found[150 * 5..]);
         let plain = Linear::new(matrix("w", 5, 3), None);
         let adapted = Linear { updates: vec![update(1)], ..plain.clone() };
         let expected = plain.forward(input.clone())

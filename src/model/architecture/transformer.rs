@@ -150,13 +150,15 @@ impl Transformer {
         of_blocks.chain(&self.head).any(|linear| !linear.updates.is_empty())
     }
 
-    /// The same model with dropout in its updates, each with its own seed.
-    pub fn with_dropout(mut self, rate: f64, seed: &Seed) -> Self {
+    /// The same model with dropout in its updates, each with its own seed; `before`: tokens of the
+    /// same pass that other devices compute before these.
+    pub fn with_dropout(mut self, rate: f64, seed: &Seed, before: usize) -> Self {
         let of_blocks = self.blocks.iter_mut().flat_map(Block::linears_mut);
         let updates = of_blocks.chain(&mut self.head).flat_map(|linear| &mut linear.updates);
         // The number is part of a stream's name: in another order, other inputs would be dropped.
         for (number, update) in updates.enumerate() {
-            update.dropout = Some(Dropout { rate, seed: seed.split(&format!("update {number}")) });
+            let seed = seed.split(&format!("update {number}"));
+            update.dropout = Some(Dropout { rate, seed, before });
         }
         self
     }

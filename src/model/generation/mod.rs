@@ -7,6 +7,7 @@ mod generate;
 mod memory;
 mod row;
 mod sampling;
+mod shared;
 mod stop;
 
 pub use answer::{GeneratedAnswer, GenerationEvent, Request};

@@ -10,6 +10,7 @@ const CONTEXT: usize = 16;
 pub type EndOfLines = fn(&str) -> Option<usize>;
 
 /// Stop strings, with the tokenizer that decodes tokens.
+#[derive(Clone)]
 pub struct Stops<'a> {
     tokenizer: &'a Tokenizer,
     texts: &'a [String],

@@ -159,7 +159,7 @@ impl KindOrComposite {
 
     /// Whether any of its kinds runs on a device.
     pub fn on_device(&self) -> bool {
-        self.kinds().iter().any(|kind| kind.on_device)
+        self.kinds().iter().any(|kind| kind.on_device.is_some())
     }
 
     /// Fields of every stage: `kind`, `resources`, `retries`, `timeout`, and `device` of kinds that

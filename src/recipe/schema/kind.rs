@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{ArtifactType, Input, Mismatch, Parameter};
-use crate::rows::Cell;
+use crate::{device::DeviceNames, rows::Cell};
 
 /// A kind of stage, as the engine sees it.
 #[derive(Debug)]
@@ -28,9 +28,10 @@ pub struct Kind {
     pub seeded: bool,
     /// Whether it reads all cells of its inputs at once (a comparison), and so is never repeated.
     pub fan_in: bool,
-    /// Whether it runs a model on a device; such a kind has the option `device`, and its backend is
-    /// part of the key. A kind with the parameter `by` runs one only with `by = "model"`.
-    pub on_device: bool,
+    /// Whether it runs a model on a device, and how several share its work; such a kind has the
+    /// option `device`, and its backend is part of the key. A kind with the parameter `by` runs one
+    /// only with `by = "model"`.
+    pub on_device: Option<Sharing>,
     /// Checks of parameters and inputs together.
     pub cross_checks: Option<CrossChecks>,
     /// Types of `provides` that a stage lacks with its parameters; without it, it provides all.
@@ -39,10 +40,30 @@ pub struct Kind {
     pub cell_checks: Option<CellChecks>,
 }
 
+/// How several devices share the work of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Not at all: the first one does it.
+    Alone,
+    /// By rows, whose numbers do not depend on where they are computed.
+    ByRows,
+    /// By the rows of a batch, whose gradients are added up: the number of devices decides how sums
+    /// are rounded, and is part of the key.
+    ByGradients,
+}
+
 impl Kind {
     /// Whether a stage with these parameters runs a model on a device.
     pub fn uses_device(&self, parameters: &BTreeMap<String, Value>) -> bool {
-        self.on_device && parameters.get("by").is_none_or(|by| by == "model")
+        self.on_device.is_some() && parameters.get("by").is_none_or(|by| by == "model")
+    }
+
+    /// Those of the named devices that have work.
+    pub fn devices(&self, named: DeviceNames) -> DeviceNames {
+        match self.on_device {
+            Some(Sharing::Alone) => named.first().into(),
+            _ => named,
+        }
     }
 }
 

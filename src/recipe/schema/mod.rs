@@ -10,7 +10,9 @@ mod parameter;
 pub use artifact::ArtifactType;
 pub use catalogue::{Catalogue, Composite, KindOrComposite, Part, Wire};
 pub use input::{Count, Input};
-pub use kind::{CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, read_parameters};
+pub use kind::{
+    CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, Sharing, read_parameters,
+};
 pub use mismatch::Mismatch;
 pub use parameter::{
     Declared, Default, NamedTable, Parameter, Shape, joined, total, with_defaults,

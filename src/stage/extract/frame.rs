@@ -16,7 +16,7 @@ use crate::{
     },
     endpoint::Call,
     facts::{extract, extract_clauses},
-    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
+    recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, Sharing},
     rows::{Claim, Response, ResponseId, json_lines},
     stage_support::endpoint_field,
 };
@@ -55,7 +55,7 @@ pub(in crate::stage) const KIND: Kind = Kind {
     provides: &[&CLAIMS],
     seeded: false,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::Alone),
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,

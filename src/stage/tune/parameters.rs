@@ -8,7 +8,7 @@ use super::foreign;
 use crate::{
     context::artifact::{ADAPTER, METRICS, MODEL, PAIRS, REFERENCE},
     model::{AdapterConfig, Targets},
-    recipe::schema::{Chosen, Declared, Input, Kind, Lack, Mismatch},
+    recipe::schema::{Chosen, Declared, Input, Kind, Lack, Mismatch, Sharing},
     stage_support::{
         encoding::EncodingParameters,
         optimisation::{self, OptimisationParameters},
@@ -60,7 +60,7 @@ pub(crate) const KIND: Kind = Kind {
     provides: &[&MODEL, &ADAPTER, &METRICS],
     seeded: true,
     fan_in: false,
-    on_device: true,
+    on_device: Some(Sharing::ByGradients),
     cross_checks: Some(cross_checks),
     lacks: Some(lacks),
     cell_checks: None,

@@ -20,7 +20,7 @@ use crate::{
     tuning::{
         Batches, ComputeOptions, Frozen, GradientCheckpointing, HeldOut, Modifiers,
         MovingReference, Objective, Preference, ReferenceLogProbs, ReferenceRow, RowBatches,
-        Setting, Task, TokenRow, Training, reference,
+        Setting, SharedModel, Task, TokenRow, Training, reference,
     },
 };
 
@@ -62,21 +62,20 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         shuffle,
     );
     check_steps(context, &parameters, learnt.len(), batches.steps(), held_out.is_some())?;
-    let known = reference_rows(context, &parameters, &objective, &rows, &model)?;
+    let replicas = optimisation::replicas(context, &model)?;
+    let shared = SharedModel::new(&model, &replicas);
+    let known = reference_rows(context, &parameters, &objective, &rows, shared)?;
     let mut preference = parameters.preference(objective, rows, known)?;
     preference.held_out = held_out;
-    score_mismatches(context, &mut preference, &model, &batches)?;
+    score_mismatches(context, &mut preference, shared, &batches)?;
     let training = Training {
         task: Task::Preference(Box::new(preference)),
         model,
+        replicas,
         optimisation: parameters.optimisation.optimisation(batches.steps()),
         batches: Arc::new(batches),
         frozen,
-        compute: ComputeOptions {
-            share_prompts: parameters.share_prompts,
-            sort_by_length: parameters.group_by_length,
-            logits_at_once: parameters.logits_chunk_size,
-        },
+        compute: parameters.compute(),
         gradient_checkpointing: if parameters.gradient_checkpointing {
             GradientCheckpointing::PerBlock
         } else {
@@ -110,7 +109,7 @@ fn load(
 }
 
 fn place(context: &Context, format: &str) -> Result<Placement, StageError> {
-    Placement::named(context.device, format).map_err(|error| StageError(error.to_string()))
+    Placement::named(context.device.first(), format).map_err(|error| StageError(error.to_string()))
 }
 
 /// Splits rows into training and held-out rows; rows of one prompt stay together.
@@ -302,7 +301,7 @@ fn reference_rows(
     parameters: &Parameters,
     objective: &Objective,
     rows: &[TokenRow],
-    model: &Transformer,
+    model: SharedModel<'_>,
 ) -> Result<Option<Vec<ReferenceRow>>, StageError> {
     if let Ok(path) = context.input_file("reference", "reference.jsonl") {
         let given = json_lines::read(&path).map_err(|error| StageError(error.to_string()))?;
@@ -347,6 +346,14 @@ fn digest_of(text: &[u8]) -> String {
 }
 
 impl Parameters {
+    fn compute(&self) -> ComputeOptions {
+        ComputeOptions {
+            share_prompts: self.share_prompts,
+            sort_by_length: self.group_by_length,
+            logits_at_once: self.logits_chunk_size,
+        }
+    }
+
     /// The rows with their objective and reference log-probabilities; nothing is held out.
     fn preference(
         &self,
@@ -381,7 +388,7 @@ impl Parameters {
 fn score_mismatches(
     context: &Context,
     preference: &mut Preference,
-    model: &Transformer,
+    model: SharedModel<'_>,
     batches: &RowBatches,
 ) -> Result<(), StageError> {
     if !preference.objective.needs_reference_point() {
@@ -417,8 +424,8 @@ fn keep(path: &Path, rows: &[ReferenceRow]) -> Result<(), StageError> {
 const REFERENCE_TOKENS: usize = 8192;
 
 fn guarded<T>(context: &Context, work: impl FnOnce() -> T) -> Result<T, StageError> {
-    let device =
-        crate::model::device(context.device).map_err(|error| StageError(error.to_string()))?;
+    let device = crate::model::device(context.device.first())
+        .map_err(|error| StageError(error.to_string()))?;
     with_oom_hint(&device, "score the rows", "`max_length`", work).map_err(StageError)
 }
 

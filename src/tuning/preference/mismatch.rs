@@ -2,12 +2,10 @@
 //! al. 2024, arXiv 2402.01306).
 
 use super::config::{KlPairs, Preference};
-use crate::{
-    model::Transformer,
-    tuning::{
-        likelihood::{log_probabilities, sum},
-        tokenized::{ComputeOptions, TokenizedExample},
-    },
+use crate::tuning::{
+    likelihood::sum,
+    shared_model::SharedModel,
+    tokenized::{ComputeOptions, TokenizedExample},
 };
 
 /// Reference points in nats: the mean log-ratio of policy and reference model on completions of
@@ -80,14 +78,15 @@ impl Preference {
     /// rows' completions under the reference model, for these batches.
     pub fn look_at_mismatches<'a>(
         &mut self,
-        model: &Transformer,
+        model: SharedModel<'_>,
         batches: impl Iterator<Item = &'a [usize]>,
         batch_tokens: usize,
         compute: ComputeOptions,
     ) {
         let mismatches = self.all_mismatches(batches);
         let texts = self.mismatched(&mismatches);
-        let sums = answer_sums(&log_probabilities(model, &texts, batch_tokens, compute, |_| ()));
+        let scored = model.log_probabilities(&texts, batch_tokens, compute, |_| ());
+        let sums = answer_sums(&scored);
         self.reference.mismatched = mismatches.into_iter().zip(sums).collect();
     }
 

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use crate::{
     seed::Seed,
     tuning::{
-        TrainEvent, Training,
+        Replicas, TrainEvent, Training,
         checkpoint::{CheckpointFolder, NewestCheckpoint, SealedCheckpoint},
         protocol::Ear,
         test_support::{
@@ -60,6 +60,17 @@ fn so_does_one_whose_reference_moves_or_which_holds_rows_out() {
         let dropout = Some((0.2, Seed::root(3)));
         Training { model: adapted(), dropout, ..changed(folder, "dpo", |_| ()) }
     });
+}
+
+#[test]
+fn so_does_one_on_two_devices() {
+    for moving in [None, MOVING] {
+        killed_anywhere(&|folder| {
+            let training = changed(folder, "kto", |preference| preference.moving = moving);
+            let replicas = Replicas::new(&training.model, &[Device::flex()]);
+            Training { replicas, ..training }
+        });
+    }
 }
 
 fn killed_anywhere(training: &dyn Fn(&Path) -> Training) {
