@@ -6,6 +6,7 @@ mod device;
 pub mod directory;
 mod files;
 mod fused;
+mod gather;
 pub mod generation;
 mod gguf;
 mod gpus;
@@ -31,6 +32,7 @@ pub use directory::{
     generation_settings,
 };
 pub use fused::multiply;
+pub use gather::RowGather;
 pub use generation::{
     EndOfLines, GenerateError, GeneratedAnswer, GenerationEvent, Generator, Request, Sampling,
     Stops,

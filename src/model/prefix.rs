@@ -10,7 +10,7 @@ use super::{
 /// Chunk size of long texts on the CPU, since scores grow with the square of the length.
 pub(super) const PIECE: usize = 512;
 /// The same elsewhere, where a chunk of few tokens leaves most of a GPU idle.
-const LARGE_PIECE: usize = 2048;
+pub(super) const LARGE_PIECE: usize = 2048;
 /// Elsewhere, lengths are rounded up to a multiple of this, so that few shapes occur and kernels
 /// are reused.
 pub(super) const BUCKET: usize = 64;
@@ -51,6 +51,38 @@ impl Transformer {
         } else {
             self.read_in_pieces(before, text, LARGE_PIECE, BUCKET)
         }
+    }
+
+    /// Reads texts that follow the same one, all at once, padded to so many rows of so many tokens.
+    /// `remember` receives each block's index with their keys and values, padding included.
+    ///
+    /// # Shapes
+    /// - output: the state after the last token of each text, after the last norm [texts, hidden]
+    pub(super) fn read_together(
+        &self,
+        before: &Prefix,
+        texts: &[&[u32]],
+        [rows, time]: [usize; 2],
+        mut remember: impl FnMut(usize, &KeysAndValues),
+    ) -> Tensor<2> {
+        let device = self.embedding.val().device();
+        let mut tokens = vec![0; rows * time];
+        let mut last = Vec::with_capacity(texts.len());
+        for (row, text) in texts.iter().enumerate() {
+            // Padding comes after a text, and no token sees later ones.
+            tokens[row * time..][..text.len()].copy_from_slice(text);
+            last.push((row * time + text.len() - 1) as i32);
+        }
+        let positions = Positions::new(&self.config, before.length, time, &device);
+        let tokens = token_tensor(&tokens, [rows, time], &device);
+        let hidden = self.hidden_with(tokens, &positions, |layer, new| {
+            remember(layer, &new);
+            match before.layers.get(layer) {
+                None => new,
+                Some(before) => extended(repeated(before, rows), new),
+            }
+        });
+        hidden.select(0, integers(last, &device))
     }
 
     /// Reads a text that follows another one in chunks of this many tokens, each padded to a
@@ -138,24 +170,9 @@ impl<'a> BranchScorer<'a> {
         } else {
             (longest.next_multiple_of(BRANCH_BUCKET), branches.len().next_multiple_of(ROWS_BUCKET))
         };
-        let mut tokens = vec![0; rows * time];
-        let mut last = Vec::with_capacity(branches.len());
-        for (row, branch) in branches.iter().enumerate() {
-            // Padding comes after a branch, and no token sees later ones.
-            tokens[row * time..][..branch.len()].copy_from_slice(branch);
-            last.push((row * time + branch.len() - 1) as i32);
-        }
-        let positions = Positions::new(&self.model.config, prefix.length, time, &device);
-        let hidden = self.model.hidden_with(
-            token_tensor(&tokens, [rows, time], &device),
-            &positions,
-            |layer, new| match prefix.layers.get(layer) {
-                None => new,
-                Some(before) => extended(repeated(before, rows), new),
-            },
-        );
+        let states = self.model.read_together(prefix, branches, [rows, time], |_, _| ());
         // In float32: a bfloat16 logit has two digits behind the point at most.
-        let states = hidden.select(0, integers(last, &device)).cast(DType::F32);
+        let states = states.cast(DType::F32);
         let logits: Vec<f32> = states
             .matmul(self.outputs.clone())
             .into_data()
@@ -167,7 +184,7 @@ impl<'a> BranchScorer<'a> {
 }
 
 /// Keys and values of one sequence for each of some rows.
-fn repeated((key, value): &KeysAndValues, rows: usize) -> KeysAndValues {
+pub(super) fn repeated((key, value): &KeysAndValues, rows: usize) -> KeysAndValues {
     let [_, groups, length, width] = key.dims();
     let shape = [rows, groups, length, width];
     (key.clone().expand(shape), value.clone().expand(shape))

@@ -53,12 +53,6 @@ impl Stream {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// Passes over this many uniform numbers.
-    pub fn skip(&mut self, numbers: usize) {
-        // Each takes two words of 32 bits.
-        self.0.set_word_pos(self.0.get_word_pos() + 2 * numbers as u128);
-    }
-
     /// A standard normal sample (Box and Muller 1958).
     pub fn normal(&mut self) -> f64 {
         // 1 - u is never 0, whose logarithm is infinite.

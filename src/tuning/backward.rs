@@ -8,7 +8,7 @@ use burn::{
 use serde::Deserialize;
 
 use super::{
-    likelihood::{Forward, forward, integers, scored_states},
+    likelihood::{Forward, forward, scored_states},
     tokenized::{ComputeOptions, Scoring, TokenizedExample},
 };
 use crate::model::{Packed, Transformer};
@@ -62,8 +62,7 @@ impl Pass {
                 let layout = Scoring::new(&model.config, texts, prompts, compute, &device);
                 let remembered = block_states(&plain, &layout.packed);
                 let last = remembered.last().expect("there are the states after the last block");
-                let predictors = integers(&layout.predictors, &device);
-                (plain.last_norm(last.clone()).select(0, predictors), remembered)
+                (layout.predicting(plain.last_norm(last.clone())), remembered)
             }
         };
         let forward = forward(model, states, &scoring, compute.logits_at_once, collisions);
@@ -87,8 +86,7 @@ impl Pass {
         };
         let gradient = self.forward.gradient(model, coefficients, learn_head);
         let last = Tensor::from_inner(last).require_grad();
-        let predictors = integers(&self.scoring.predictors, &model.embedding.val().device());
-        let scored = model.last_norm(last.clone()).select(0, predictors);
+        let scored = self.scoring.predicting(model.last_norm(last.clone()));
         let mut surrogate = (scored * Tensor::from_inner(gradient.by_states)).sum();
         if let Some(by_head) = gradient.by_head {
             surrogate = surrogate + (model.head() * Tensor::from_inner(by_head)).sum();

@@ -53,8 +53,7 @@ pub(super) fn sum(values: &[f32]) -> f64 {
 /// `[scored tokens, hidden]`
 pub(super) fn scored_states(model: &Transformer, scoring: &Scoring) -> Tensor<2> {
     let states = model.states(&scoring.packed);
-    let predictors = integers(&scoring.predictors, &states.device());
-    states.select(0, predictors)
+    scoring.predicting(states)
 }
 
 /// Scores tokens from the states that predict them, `at_once` tokens at a time; `collisions`:

@@ -1,9 +1,9 @@
 //! Tokenized prompts with completions, laid out for one pass through the model, and which tokens
 //! are scored.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
-use crate::model::{ModelConfig, Packed, SharedPrefix};
+use crate::model::{ModelConfig, Packed, RowGather, SharedPrefix};
 
 /// A prompt with completions, in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,6 +134,15 @@ impl Scoring {
     fn add_targets(&mut self, tokens: &[u32]) {
         self.lengths.push(tokens.len());
         self.targets.extend(tokens.iter().map(|token| *token as i32));
+    }
+
+    /// The states that predict the scored tokens, among those of all tokens.
+    ///
+    /// # Shapes
+    /// From `[tokens, hidden]` to `[scored tokens, hidden]`
+    pub(super) fn predicting(&self, states: Tensor<2>) -> Tensor<2> {
+        let ([tokens, _], device) = (states.dims(), states.device());
+        RowGather::new(&self.predictors, tokens, &device).rows(states)
     }
 
     /// Splits values of all scored tokens.

@@ -123,7 +123,8 @@ fn trainings(device: &str, fields: &str) -> String {
     let stages = [
         stage("dpo", "pairs", ""),
         stage("kto", "unpaired", "algorithm = 'kto'"),
-        stage("dpo-lora", "pairs", lora),
+        // A device drops what the CPU drops.
+        stage("dpo-lora", "pairs", &format!("{lora}\nlora_dropout = 0.25")),
         stage("kto-lora", "unpaired", &format!("algorithm = 'kto'\n{lora}")),
     ];
     (head + &stages.concat()).replace("DATA", data().join("trl").to_str().unwrap())

@@ -1,11 +1,8 @@
 //! Attention with rotary embeddings and grouped queries, causal or with a sliding window.
 
-use std::{
-    ops::{Range, RangeInclusive},
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::ModelConfig;
 use crate::model::{device::is_cpu, fused::NewPositions};
@@ -22,20 +19,32 @@ pub(in crate::model) enum Positions {
     Composed(Box<ComposedPositions>),
 }
 
+/// Cosines and sines of positions on a device.
+pub(in crate::model) struct RotaryRows {
+    /// Cosines, sines: [positions, head], float32
+    rows: [Tensor<2>; 2],
+    /// 1 for heads of queries and keys, 0 for those of values; and the reverse: [1, 1, heads + 2 *
+    /// kv heads, 1]
+    turned_and_not: [Tensor<4>; 2],
+    half_turn: HalfTurn,
+}
+
+/// See [`half_turn`]; in the format of the states that are turned first.
+type HalfTurn = Arc<OnceLock<Tensor<2>>>;
+
 /// Rotary tables of the heads of projected states, of any kind: values have the angle 0.
 pub(in crate::model) struct RotaryTables {
     /// [1 or batch, time, heads + 2 * kv heads, head], float32
     cosine: Tensor<4>,
     /// [1 or batch, time, heads + 2 * kv heads, head], float32
     sine: Tensor<4>,
-    /// See [`half_turn`]; in the format of the states.
-    half_turn: OnceLock<Tensor<2>>,
+    half_turn: HalfTurn,
 }
 
 /// Rotary tables and attention masks.
 ///
-/// A mask [1 or batch, 1, rows, keys], float32, is minus infinity where a query must not look, else
-/// 0; adding it costs nothing in the backward pass.
+/// A mask [1 or batch, 1, rows, keys], float32, is the lowest number where a query must not look,
+/// else 0; adding it costs nothing in the backward pass.
 pub(in crate::model) struct ComposedPositions {
     pub(in crate::model) rotary: RotaryTables,
     /// Mask of blocks with full causal attention.
@@ -70,29 +79,49 @@ impl Positions {
     }
 }
 
-impl RotaryTables {
-    /// From cosines and sines [1 or batch, time, head / 2] of each position.
+impl RotaryRows {
+    /// From cosines and sines [positions, head / 2].
     pub(in crate::model) fn new(
         config: &ModelConfig,
         tables: [&[f32]; 2],
-        [batch, time]: [usize; 2],
         device: &Device,
     ) -> Self {
         let (width, groups) = (config.head_dim, config.num_key_value_heads);
-        let turned = config.num_attention_heads + groups;
-        let spread = |table: &[f32], of_values: f64| {
+        let rows = tables.map(|table| {
             let halves = table.chunks_exact(width / 2);
             let both: Vec<f32> = halves.flat_map(|half| half.iter().chain(half)).copied().collect();
-            let both = TensorData::new(both, [batch, time, 1, width]);
-            let heads = Tensor::<4>::from_data(both, (device, DType::F32));
-            let values = [batch, time, groups, width];
-            let values = Tensor::full(values, of_values, (device, DType::F32));
-            Tensor::cat(vec![heads.expand([batch, time, turned, width]), values], 2)
-        };
-        let [cosine, sine] = tables;
-        Self { cosine: spread(cosine, 1.0), sine: spread(sine, 0.0), half_turn: OnceLock::new() }
+            let both = TensorData::new(both, [2 * table.len() / width, width]);
+            Tensor::from_data(both, (device, DType::F32))
+        });
+        let heads = config.num_attention_heads + 2 * groups;
+        let turned_and_not = [true, false].map(|is_turned| {
+            let is = (0..heads).map(|head| (head < heads - groups) == is_turned);
+            floats(is.map(|is| f32::from(u8::from(is))).collect(), device).reshape([1, 1, heads, 1])
+        });
+        Self { rows, turned_and_not, half_turn: HalfTurn::default() }
     }
 
+    /// Those of the positions with these indices.
+    pub(in crate::model) fn at(&self, positions: &Tensor<1, Int>) -> Self {
+        Self {
+            rows: self.rows.clone().map(|rows| rows.select(0, positions.clone())),
+            turned_and_not: self.turned_and_not.clone(),
+            half_turn: self.half_turn.clone(),
+        }
+    }
+
+    /// The tables of rows of a batch.
+    pub(in crate::model) fn tables(self, [batch, time]: [usize; 2]) -> RotaryTables {
+        let Self { rows: [cosine, sine], turned_and_not: [turned, not], half_turn } = self;
+        let [_, width] = cosine.dims();
+        let [cosine, sine] =
+            [cosine, sine].map(|rows| rows.reshape([batch, time, 1, width]) * turned.clone());
+        // Products with 1 and 0, and sums with 0, are exact.
+        RotaryTables { cosine: cosine + not, sine, half_turn }
+    }
+}
+
+impl RotaryTables {
     /// Number of positions of a row of the batch.
     pub(super) fn time(&self) -> usize {
         self.cosine.dims()[1]
@@ -123,14 +152,25 @@ impl ComposedPositions {
         let (cosine, sine) = config.rotary.tables(config.head_dim, from + time);
         let tables = [&cosine, &sine].map(|table| &table[from * half..]);
         let share = config.num_attention_heads / config.num_key_value_heads;
-        let rows = from..from + time;
+        let rows = (0..share).flat_map(|_| from..from + time).map(|row| row as f32);
+        let rows = floats(rows.collect(), device).reshape([1, 1, share * time, 1]);
+        let rotary = RotaryRows::new(config, tables, device).tables([1, time]);
+        Self::at(config, rotary, rows, &key_positions(from + time, device))
+    }
+
+    /// Of rows at these positions [batch, 1, rows, 1].
+    pub(in crate::model) fn at(
+        config: &ModelConfig,
+        rotary: RotaryTables,
+        positions: Tensor<4>,
+        keys: &Tensor<4>,
+    ) -> Self {
+        let mask = |window| hidden_keys(keys.clone() - positions.clone(), window);
+        let window = config.sliding_window.as_ref();
         Self {
-            rotary: RotaryTables::new(config, tables, [1, time], device),
-            all_before: causal_mask(share, &rows, usize::MAX, device),
-            in_window: config
-                .sliding_window
-                .as_ref()
-                .map(|window| causal_mask(share, &rows, window.length, device)),
+            rotary,
+            all_before: mask(usize::MAX),
+            in_window: window.map(|window| mask(window.length)),
         }
     }
 
@@ -141,31 +181,30 @@ impl ComposedPositions {
     }
 }
 
-/// The range of keys that the query at a position sees: up to its own, at most `window` of them.
-pub(in crate::model) fn visible_keys(position: usize, window: usize) -> RangeInclusive<usize> {
-    (position + 1).saturating_sub(window)..=position
+/// The positions of so many keys [1, 1, 1, keys].
+pub(in crate::model) fn key_positions(keys: usize, device: &Device) -> Tensor<4> {
+    floats((0..keys).map(|key| key as f32).collect(), device).reshape([1, 1, 1, keys])
 }
 
-/// The mask of the queries at these positions; `share` of them are stacked for each key.
-fn causal_mask(share: usize, rows: &Range<usize>, window: usize, device: &Device) -> Tensor<4> {
-    let stacked = (0..share).flat_map(|_| rows.clone().map(|row| visible_keys(row, window)));
-    hidden_keys(stacked, rows.end, 1, device)
+fn floats(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), (device, DType::F32))
 }
 
-/// The mask of rows that see these keys: [batch, 1, rows / batch, keys].
-pub(in crate::model) fn hidden_keys(
-    rows: impl Iterator<Item = RangeInclusive<usize>>,
-    keys: usize,
-    batch: usize,
-    device: &Device,
-) -> Tensor<4> {
-    let values: Vec<f32> = rows
-        .flat_map(|visible| {
-            (0..keys).map(move |key| if visible.contains(&key) { 0.0 } else { f32::NEG_INFINITY })
-        })
-        .collect();
-    let count = values.len() / keys / batch;
-    Tensor::from_data(TensorData::new(values, [batch, 1, count, keys]), (device, DType::F32))
+/// The mask of queries, each of which sees the keys up to its own position, at most `window` of
+/// them; given how far ahead of its query each key is, in tokens. Computed on the device: a mask
+/// from the host would be copied there.
+///
+/// # Shapes
+/// - ahead, output: [batch, 1, rows, keys]
+fn hidden_keys(ahead: Tensor<4>, window: usize) -> Tensor<4> {
+    let mut hidden = ahead.clone().clamp(0.0, 1.0);
+    if window < usize::MAX {
+        hidden = hidden + (ahead.neg() - (window as f32 - 1.0)).clamp(0.0, 1.0);
+    }
+    // Scores plus the lowest number have the exponential 0, as with minus infinity, which times 0
+    // would be no number.
+    hidden * f32::MIN
 }
 
 /// Attention with grouped queries (Ainslie et al. 2023, arXiv 2305.13245). Scores and their softmax
@@ -218,8 +257,13 @@ mod tests {
 
     #[test]
     fn a_window_reaches_back_over_its_length() {
-        assert_eq!(visible_keys(7, usize::MAX), 0..=7);
-        assert_eq!(visible_keys(7, 3), 5..=7);
-        assert_eq!(visible_keys(1, 3), 0..=1);
+        let visible = |position: usize, window| -> Vec<usize> {
+            let ahead = key_positions(9, &Device::flex()) - position as f32;
+            let mask: Vec<f32> = hidden_keys(ahead, window).into_data().try_to_vec().unwrap();
+            (0..9).filter(|key| mask[*key] == 0.0).collect()
+        };
+        assert_eq!(visible(7, usize::MAX), (0..=7).collect::<Vec<_>>());
+        assert_eq!(visible(7, 3), [5, 6, 7]);
+        assert_eq!(visible(1, 3), [0, 1]);
     }
 }

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use burn::{
     module::{Module, Param},
-    tensor::{DType, Tensor, TensorData},
+    tensor::{DType, Tensor},
 };
 
-use crate::{
-    model::fused::{self, PackedMatrix},
-    seed::Seed,
-};
+use super::Dropout;
+use crate::model::fused::{self, PackedMatrix};
 
 /// Input times matrix, plus bias, plus the updates of an adapter.
 #[derive(Module, Debug)]
@@ -43,18 +41,6 @@ pub struct LowRank {
     /// In training: dropout of its input.
     #[module(skip)]
     pub dropout: Option<Dropout>,
-}
-
-/// Dropout with a seed: zeroes a share of the inputs and scales the others, so that the mean stays
-/// (Srivastava et al. 2014).
-#[derive(Clone, Debug)]
-pub struct Dropout {
-    /// Dropout rate.
-    pub rate: f64,
-    /// Seed for one step and one update.
-    pub seed: Seed,
-    /// Rows before the first one, which other devices compute.
-    pub before: usize,
 }
 
 impl Linear {
@@ -95,16 +81,42 @@ impl Linear {
         if self.updates.is_empty() {
             return None;
         }
-        let a = self.updates.iter().map(|update| update.a.val().cast(format));
-        let b = self.updates.iter().map(|update| update.wide(columns, format)).collect();
+        let a = self.updates.iter().map(|update| update.a.val());
         let narrow = if self.updates.iter().any(|update| update.dropout.is_some()) {
             // Each update drops other inputs, so that the first factors are not one product.
             let left = self.updates.iter().map(|update| update.left_of(input.clone()));
-            Tensor::cat(left.zip(a).map(|(input, a)| input.matmul(a)).collect(), 1)
+            let products = left.zip(a).map(|(input, a)| input.matmul(a.cast(format)));
+            Tensor::cat(products.collect(), 1)
         } else {
-            input.matmul(Tensor::cat(a.collect(), 1))
+            input.matmul(Tensor::cat(a.collect(), 1).cast(format))
         };
-        Some(narrow.matmul(Tensor::cat(b, 0)))
+        Some(narrow.matmul(self.second_factors(columns).cast(format)))
+    }
+
+    /// The scaled second factors of all updates, one below the other, with zeros where an update
+    /// has no columns [ranks, columns]. Each is written to its place: on a GPU, every piece of a
+    /// concatenation is a launch.
+    fn second_factors(&self, columns: usize) -> Tensor<2> {
+        let scale = self.updates[0].scale;
+        let is_shared = self.updates.iter().all(|update| update.scale == scale);
+        let factor = |update: &LowRank| {
+            if is_shared { update.b.val() } else { update.b.val() * update.scale }
+        };
+        let factors = match &self.updates[..] {
+            [only] if only.from == 0 && only.end() == columns => factor(only),
+            updates => {
+                let ranks = updates.iter().map(LowRank::rank).sum();
+                let first = factor(&updates[0]);
+                let zeros = Tensor::zeros([ranks, columns], (&first.device(), first.dtype()));
+                let mut row = 0;
+                updates.iter().fold(zeros, |factors, update| {
+                    let place = [row..row + update.rank(), update.from..update.end()];
+                    row += update.rank();
+                    factors.slice_assign(place, factor(update))
+                })
+            }
+        };
+        if is_shared { factors * scale } else { factors }
     }
 
     /// The matrix with all updates merged [in, out].
@@ -133,27 +145,17 @@ impl Linear {
 }
 
 impl LowRank {
-    /// The second factor with zeros where the update has no columns [rank, columns].
-    fn wide(&self, columns: usize, format: DType) -> Tensor<2> {
-        let factor = self.b.val().cast(format) * self.scale;
-        let ([rank, _], device) = (factor.dims(), factor.device());
-        let [before, after] = [self.from, columns - self.end()]
-            .map(|width| (width > 0).then(|| Tensor::zeros([rank, width], (&device, format))));
-        Tensor::cat([before, Some(factor), after].into_iter().flatten().collect(), 1)
+    fn rank(&self) -> usize {
+        let [rank, _] = self.b.dims();
+        rank
     }
 
     /// Applies dropout to an input [rows, in].
     fn left_of(&self, input: Tensor<2>) -> Tensor<2> {
-        let Some(Dropout { rate, seed, before }) = &self.dropout else { return input };
-        let (shape, mut stream) = (input.dims(), seed.stream());
-        stream.skip(before * shape[1]);
-        let kept = (1.0 / (1.0 - rate)) as f32;
-        let mask: Vec<f32> = (0..shape[0] * shape[1])
-            .map(|_| if stream.unit() < *rate { 0.0 } else { kept })
-            .collect();
-        let mask =
-            Tensor::from_data(TensorData::new(mask, shape), (&input.device(), input.dtype()));
-        input * mask
+        match &self.dropout {
+            Some(dropout) => dropout.apply(input),
+            None => input,
+        }
     }
 
     /// End of its column range.
@@ -165,10 +167,10 @@ impl LowRank {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{Device, TensorData};
 
     use super::*;
-    use crate::model::architecture::transformer::parameter;
+    use crate::{model::architecture::transformer::parameter, seed::Seed};
 
     fn matrix(name: &str, rows: usize, columns: usize) -> Param<Tensor<2>> {
         let values: Vec<f32> =

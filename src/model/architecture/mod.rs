@@ -5,6 +5,7 @@ pub(in crate::model) mod config;
 mod config_error;
 mod config_fields;
 mod config_file;
+mod dropout;
 mod initial_weights;
 mod known_fields;
 mod linear;
@@ -17,14 +18,15 @@ mod window_fields;
 
 pub use config::{Architecture, ModelConfig, SlidingWindow};
 pub use config_error::ConfigError;
-pub use linear::{Dropout, Linear, LowRank};
+pub use dropout::Dropout;
+pub use linear::{Linear, LowRank};
 pub use number_format::NumberFormat;
 pub use packed::{Packed, SharedPrefix};
 pub use rotary::{Rotary, RotaryScaling, Yarn};
 pub use transformer::{Block, Transformer, parameter, target_log_probabilities};
 
 pub(in crate::model) use attention::{
-    ComposedPositions, KeysAndValues, Positions, RotaryTables, hidden_keys, visible_keys,
+    ComposedPositions, KeysAndValues, Positions, RotaryRows, key_positions,
 };
 pub(in crate::model) use config_fields::tokens;
 pub(in crate::model) use config_file::remarks;

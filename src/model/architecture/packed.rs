@@ -17,6 +17,7 @@ use super::{
 use crate::model::{
     device::is_cpu,
     fused::{self, AttentionLayout, TextSpan},
+    gather::{PADDING, RowGather},
 };
 
 /// A prefix with several continuations.
@@ -44,15 +45,15 @@ enum Sequences {
     /// Laid out, on other devices.
     LaidOut {
         groups: Vec<SequenceGroup>,
-        /// Index of each token's output among those of the groups [tokens].
-        places: Box<Tensor<1, Int>>,
+        /// Each token's output among those of the groups [tokens].
+        places: Box<RowGather>,
     },
 }
 
 /// Sequences of similar length.
 struct SequenceGroup {
-    /// Index of the token at each place [sequences * time]; the last one repeated as padding.
-    tokens: Tensor<1, Int>,
+    /// The token at each place [sequences * time].
+    tokens: RowGather,
     positions: ComposedPositions,
 }
 
@@ -153,7 +154,7 @@ impl Sequences {
         device: &Device,
     ) -> Self {
         let sequences: Vec<Sequence> = texts.iter().flat_map(Sequence::all).collect();
-        let mut places = vec![0i32; tokens.len()];
+        let mut places = vec![PADDING; tokens.len()];
         let mut groups = Vec::new();
         let mut reached = 0;
         for group in if by_length { similar(sequences) } else { vec![sequences] } {
@@ -169,14 +170,14 @@ impl Sequences {
                     at.push(token as i32);
                 }
                 // Padding comes after all tokens of the sequence, and no token sees later ones.
-                let last = *at.last().expect("a prefix has a token");
-                at.resize(at.len().next_multiple_of(time), last);
+                at.resize(at.len().next_multiple_of(time), PADDING);
             }
             reached += at.len();
             let positions = ComposedPositions::new(config, 0, time, device);
-            groups.push(SequenceGroup { tokens: integers(&at, device), positions });
+            let tokens = RowGather::new(&at, tokens.len(), device);
+            groups.push(SequenceGroup { tokens, positions });
         }
-        Self::LaidOut { groups, places: Box::new(integers(&places, device)) }
+        Self::LaidOut { groups, places: Box::new(RowGather::new(&places, reached, device)) }
     }
 }
 
@@ -252,12 +253,12 @@ impl Block {
             }
             Sequences::LaidOut { groups, places } => {
                 let mixed = groups.iter().map(|group| {
-                    let laid_out = projected.clone().select(0, group.tokens.clone());
+                    let laid_out = group.tokens.rows(projected.clone());
                     let (query, keys_and_values) = self.heads(laid_out, config, &group.positions);
                     let mask = group.positions.mask(self.has_window);
                     attention(query, keys_and_values, config.num_attention_heads, mask)
                 });
-                Tensor::cat(mixed.collect(), 0).select(0, (**places).clone())
+                places.rows(Tensor::cat(mixed.collect(), 0))
             }
         };
         self.feed_forward(states + self.attention_output.forward(mixed), config)
@@ -337,7 +338,7 @@ mod tests {
         else {
             panic!("they are laid out")
         };
-        let places: usize = groups.iter().map(|group| group.tokens.dims()[0]).sum();
+        let places: usize = groups.iter().map(|group| group.tokens.count()).sum();
         assert!(4 * places < 5 * needed, "{places} places for {needed}");
     }
 

@@ -169,11 +169,15 @@ impl Transformer {
     /// - hidden: [rows, hidden]
     /// - output: [rows, vocab]
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let logits = match &self.head {
+        self.unconverted_logits(hidden).cast(DType::F32)
+    }
+
+    /// The same numbers in the format in which they are computed.
+    pub(in crate::model) fn unconverted_logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        match &self.head {
             Some(head) => head.forward(hidden),
             None => fused::multiply(hidden, self.head().transpose()),
-        };
-        logits.cast(DType::F32)
+        }
     }
 
     /// Where its weights are.

@@ -1,5 +1,7 @@
 //! Concurrent responses: slots that are filled, advanced together, and emptied.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::{
@@ -31,6 +33,8 @@ pub(super) struct Batch<'a> {
 struct BatchShare {
     memory: Memory,
     rows: Vec<Option<GeneratedRow>>,
+    /// Slots whose prompts are not in the KV cache yet, since copies of several cost less.
+    unfilled: Vec<(usize, Arc<Prefilled>)>,
 }
 
 impl<'a> Batch<'a> {
@@ -57,6 +61,7 @@ impl<'a> Batch<'a> {
         let shares = sizes.map(|slots| BatchShare {
             memory: Memory::new(model, slots, length, &beginning),
             rows: (0..slots).map(|_| None).collect(),
+            unfilled: Vec::new(),
         });
         let shares = shares.collect();
         Self { model, beginning, shares }
@@ -80,8 +85,8 @@ impl<'a> Batch<'a> {
         self.shares.iter().map(BatchShare::free).sum()
     }
 
-    /// Puts a response, whose prompt is in the KV cache, into an empty slot of the emptiest share.
-    pub(super) fn put(&mut self, row: GeneratedRow, prompt: &Prefilled) {
+    /// Puts a response, whose prompt was read, into an empty slot of the emptiest share.
+    pub(super) fn put(&mut self, row: GeneratedRow, prompt: Arc<Prefilled>) {
         // Shares advance together, so that the fullest one decides how long a step takes.
         let emptiest = self.shares.iter_mut().max_by_key(|share| share.free());
         let share = emptiest.expect("a batch has shares");
@@ -90,7 +95,7 @@ impl<'a> Batch<'a> {
             .iter()
             .position(Option::is_none)
             .expect("only as many are admitted as there are slots");
-        share.memory.fill(slot, prompt);
+        share.unfilled.push((slot, prompt));
         share.rows[slot] = Some(row);
     }
 
@@ -140,6 +145,7 @@ impl BatchShare {
         model: &Transformer,
         draw: &(impl Fn(&mut GeneratedRow, &[f32]) -> Result<(), GenerateError> + Sync),
     ) -> Result<Result<(), GenerateError>, Exhausted> {
+        self.fill();
         let spare = (0, self.memory.spare_position());
         let last = self
             .rows
@@ -147,17 +153,21 @@ impl BatchShare {
             .map(|row| row.as_ref().map_or(spare, |row| (row.last_token(), row.position)));
         let (tokens, positions): (Vec<u32>, Vec<usize>) = last.unzip();
         let logits = model.step(&mut self.memory, &tokens, &positions)?;
-        let drawn = self.rows.par_iter_mut().zip(logits.par_chunks(model.config.vocab_size)).map(
-            |(place, logits)| {
-                let Some(row) = place else { return Ok(()) };
-                row.position += 1;
-                draw(row, logits)
-            },
-        );
+        let drawn = self.rows.par_iter_mut().enumerate().map(|(slot, place)| {
+            let Some(row) = place else { return Ok(()) };
+            row.position += 1;
+            draw(row, &logits.row(slot))
+        });
         Ok(drawn.collect::<Vec<_>>().into_iter().collect())
     }
 
+    fn fill(&mut self) {
+        let unfilled = std::mem::take(&mut self.unfilled);
+        self.memory.fill(&unfilled);
+    }
+
     fn shrink(&mut self) {
+        self.fill();
         let taken: Vec<usize> =
             (0..self.rows.len()).filter(|slot| self.rows[*slot].is_some()).collect();
         // Copying the cache takes time too, so it is not done for each response that ends.

@@ -239,7 +239,7 @@ impl Generator<'_> {
             if row.has_ended {
                 work.pass_on(row.answer)?;
             } else {
-                batch.put(row, &prompt);
+                batch.put(row, prompt);
             }
         }
         // Responses to one prompt follow each other: a prompt that is not the next one's is done.

@@ -1,17 +1,20 @@
 //! The KV cache of generation, so that each step computes one position per sequence.
 
-use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
+use std::sync::Arc;
+
+use burn::tensor::{Device, FloatDType, IndexingUpdateOp, Int, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::host_logits::HostLogits;
 use crate::model::{
     architecture::{
-        ComposedPositions, KeysAndValues, ModelConfig, Positions, RotaryTables, Transformer,
-        hidden_keys, visible_keys,
+        ComposedPositions, KeysAndValues, ModelConfig, Positions, RotaryRows, Transformer,
+        key_positions,
     },
     device::is_cpu,
     fused::{Heads, NewPositions},
-    memory_budget::{Exhausted, failure},
-    prefix::{BUCKET, Prefix, token_tensor},
+    memory_budget::Exhausted,
+    prefix::{BUCKET, LARGE_PIECE, Prefix, repeated, token_tensor},
 };
 
 /// A KV cache for sequences of up to a fixed length. Keys are stored at their positions.
@@ -25,44 +28,78 @@ pub(super) struct Memory {
     /// Length of the beginning that all sequences share, which each slot keeps.
     shared: usize,
     heads: Heads,
+    /// The rotary tables of all positions, on devices other than the CPU.
+    rotary: Option<RotaryRows>,
+    /// The positions of the keys that the last step was given, there.
+    keys: Option<Tensor<4>>,
     device: Device,
 }
 
 /// A prompt after its shared beginning.
 pub(super) struct Prefilled {
-    /// Per block, keys and values [1, kv heads, tokens, head].
-    layers: Vec<KeysAndValues>,
+    /// Per block, keys and values of prompts that were read together [prompts, kv heads, tokens,
+    /// head]; beyond a prompt's end they are those of padding.
+    layers: Arc<Vec<KeysAndValues>>,
+    /// Its row among them.
+    row: usize,
     /// The logits of the next token.
     pub(super) logits: Vec<f32>,
 }
 
 impl Transformer {
-    /// Reads what follows the shared beginning of prompts: each alone, so that its numbers do not
-    /// depend on other prompts; on the CPU several concurrently.
+    /// Reads what follows the shared beginning of prompts. On the CPU each alone, so that its
+    /// numbers do not depend on other prompts, and several concurrently; elsewhere several at once.
     pub(super) fn prefill_all(
         &self,
         beginning: &Prefix,
         prompts: &[&[u32]],
     ) -> Result<Vec<Prefilled>, Exhausted> {
         let prefill = |prompt: &&[u32]| self.prefilled(self.read(beginning, prompt));
-        if is_cpu(&self.embedding.val().device()) {
-            // Prompts are short for a processor's cores, while one of them fills a GPU.
+        if self.is_on_cpu() {
+            // Prompts are short for a processor's cores, while several fill a GPU.
             return prompts.par_iter().map(prefill).collect();
         }
-        prompts.iter().map(prefill).collect()
+        let mut found: Vec<(usize, Prefilled)> = Vec::with_capacity(prompts.len());
+        for group in together(prompts, beginning.length) {
+            if let [alone] = group[..] {
+                found.push((alone, prefill(&prompts[alone])?));
+                continue;
+            }
+            let texts: Vec<&[u32]> = group.iter().map(|prompt| prompts[*prompt]).collect();
+            found.extend(group.into_iter().zip(self.prefilled_together(beginning, &texts)?));
+        }
+        found.sort_by_key(|(prompt, _)| *prompt);
+        Ok(found.into_iter().map(|(_, prefilled)| prefilled).collect())
     }
 
     /// A text that was read, with the logits of the next token.
     pub(super) fn prefilled(&self, read: Prefix) -> Result<Prefilled, Exhausted> {
         let Prefix { layers, last, .. } = read;
         let logits = match last {
-            Some(last) => host_values(self.logits(last))?,
+            Some(last) => HostLogits::read(self.unconverted_logits(last))?.row(0).into_owned(),
             None => Vec::new(),
         };
-        Ok(Prefilled { layers, logits })
+        Ok(Prefilled { layers: Arc::new(layers), row: 0, logits })
     }
 
-    /// One step of all sequences: the logits of the next tokens, as rows [slots, vocab].
+    /// Prompts that are read at once.
+    fn prefilled_together(
+        &self,
+        beginning: &Prefix,
+        prompts: &[&[u32]],
+    ) -> Result<Vec<Prefilled>, Exhausted> {
+        let mut layers = Vec::with_capacity(self.config.num_hidden_layers);
+        let sides = padded(prompts);
+        let last = self.read_together(beginning, prompts, sides, |_, new| layers.push(new.clone()));
+        let (layers, logits) = (Arc::new(layers), HostLogits::read(self.unconverted_logits(last))?);
+        let prefilled = |row| {
+            let logits = logits.row(row).into_owned();
+            Prefilled { layers: layers.clone(), row, logits }
+        };
+        Ok((0..prompts.len()).map(prefilled).collect())
+    }
+
+    /// One step of all sequences: the logits of the next token of each slot.
     ///
     /// `tokens` and `positions` give the token to add and its position for each slot.
     pub(super) fn step(
@@ -70,15 +107,43 @@ impl Transformer {
         memory: &mut Memory,
         tokens: &[u32],
         positions: &[usize],
-    ) -> Result<Vec<f32>, Exhausted> {
+    ) -> Result<HostLogits, Exhausted> {
         let reach = memory.reach(positions);
         let (places, at) =
             (memory.places(positions), memory.positions(&self.config, positions, reach));
         let input = token_tensor(tokens, [memory.slots, 1], &memory.device);
         let hidden =
             self.hidden_with(input, &at, |layer, new| memory.extend(layer, &places, new, reach));
-        host_values(self.logits(hidden))
+        HostLogits::read(self.unconverted_logits(hidden))
     }
+}
+
+/// Maximum number of tokens, padding included, of prompts that are read at once.
+const MOST_TOGETHER: usize = 8192;
+
+/// Prompts in groups that are read at once, by their indices: those of similar length, as many as
+/// have no more scores than one long text.
+fn together(prompts: &[&[u32]], before: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by_key(|prompt| prompts[*prompt].len());
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for prompt in order {
+        // The last one is the longest.
+        let time = prompts[prompt].len().next_multiple_of(BUCKET);
+        let most = (LARGE_PIECE * LARGE_PIECE / (before + time)).min(MOST_TOGETHER) / time;
+        match groups.last_mut() {
+            Some(group) if (group.len() + 1).next_power_of_two() <= most => group.push(prompt),
+            _ => groups.push(vec![prompt]),
+        }
+    }
+    groups
+}
+
+/// Rows, and tokens of a row, of prompts that are read at once: of few values, so that kernels are
+/// reused.
+fn padded(prompts: &[&[u32]]) -> [usize; 2] {
+    let longest = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
+    [prompts.len().next_power_of_two(), longest.next_multiple_of(BUCKET)]
 }
 
 impl Memory {
@@ -99,8 +164,12 @@ impl Memory {
             .map(|_| Some((Tensor::zeros(shape, options), Tensor::zeros(shape, options))))
             .collect();
         let (heads, shared) = (config.heads(length), beginning.length);
-        let mut memory = Self { layers, slots, length, shared, heads, device };
-        (0..slots).for_each(|slot| memory.write(slot, 0, &beginning.layers));
+        let rotary = (!is_cpu(&device))
+            .then(|| RotaryRows::new(config, [&heads.cosine, &heads.sine], &device));
+        let mut memory = Self { layers, slots, length, shared, heads, rotary, keys: None, device };
+        let repeated: Vec<KeysAndValues> =
+            beginning.layers.iter().map(|layer| repeated(layer, slots)).collect();
+        memory.write(0, 0, &repeated);
         memory
     }
 
@@ -109,17 +178,51 @@ impl Memory {
         self.shared
     }
 
-    /// Copies a prompt into a slot, behind the shared beginning.
-    pub(super) fn fill(&mut self, slot: usize, prompt: &Prefilled) {
-        self.write(slot, self.shared, &prompt.layers);
+    /// Copies prompts into slots, behind the shared beginning.
+    pub(super) fn fill(&mut self, prompts: &[(usize, Arc<Prefilled>)]) {
+        if is_cpu(&self.device) {
+            for (slot, prompt) in prompts {
+                self.write(*slot, self.shared, &prompt.layers);
+            }
+            return;
+        }
+        let mut rest = prompts.to_vec();
+        while let Some((_, first)) = rest.first().cloned() {
+            let is_of_group =
+                |(_, prompt): &(_, Arc<Prefilled>)| Arc::ptr_eq(&prompt.layers, &first.layers);
+            let (group, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(is_of_group);
+            self.fill_from_group(&first.layers, &group);
+            rest = others;
+        }
     }
 
-    /// Copies the keys and values of each block into a slot, from this position on.
+    /// Copies prompts that were read together, and their padding, which later tokens overwrite
+    /// before it is seen: with few launches, however many slots there are.
+    fn fill_from_group(&mut self, layers: &[KeysAndValues], prompts: &[(usize, Arc<Prefilled>)]) {
+        let Some((key, _)) = layers.first() else { return };
+        let [_, groups, count, _] = key.dims();
+        let (length, shared) = (self.length, self.shared);
+        let places = prompts.iter().flat_map(|(slot, _)| {
+            (slot * groups..(slot + 1) * groups).flat_map(move |head| {
+                (0..count).map(move |position| head * length + shared + position)
+            })
+        });
+        let places = index_tensor(places, &self.device);
+        let rows = index_tensor(prompts.iter().map(|(_, prompt)| prompt.row), &self.device);
+        for (layer, (new_key, new_value)) in self.layers.iter_mut().zip(layers) {
+            let (key, value) = layer.take().expect("a layer is put back after every use");
+            let [key, value] = [(key, new_key), (value, new_value)]
+                .map(|(kept, new)| written(kept, &places, new.clone().select(0, rows.clone())));
+            *layer = Some((key, value));
+        }
+    }
+
+    /// Copies the keys and values of each block into slots, from this slot and position on.
     fn write(&mut self, slot: usize, position: usize, layers: &[KeysAndValues]) {
         for (layer, (new_key, new_value)) in self.layers.iter_mut().zip(layers) {
-            let [_, groups, count, width] = new_key.dims();
+            let [slots, groups, count, width] = new_key.dims();
             let (key, value) = layer.take().expect("a layer is put back after every use");
-            let place = [slot..slot + 1, 0..groups, position..position + count, 0..width];
+            let place = [slot..slot + slots, 0..groups, position..position + count, 0..width];
             let key = key.slice_assign(place.clone(), new_key.clone());
             *layer = Some((key, value.slice_assign(place, new_value.clone())));
         }
@@ -156,31 +259,21 @@ impl Memory {
         }
     }
 
-    fn positions(&self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
+    fn positions(&mut self, config: &ModelConfig, positions: &[usize], reach: usize) -> Positions {
         if is_cpu(&self.device) {
             // No mask: fused attention stops at each slot's own position.
             let (heads, first) = (self.heads.clone(), positions.into());
             return Positions::fused(config, NewPositions { heads, first, time: 1 });
         }
-        let half = config.head_dim / 2;
-        let [cosine, sine] = [&self.heads.cosine, &self.heads.sine].map(|table| -> Vec<f32> {
-            let rows = positions.iter().flat_map(|position| &table[position * half..][..half]);
-            rows.copied().collect()
-        });
-        let shape = [self.slots, 1];
-        Positions::Composed(Box::new(ComposedPositions {
-            rotary: RotaryTables::new(config, [&cosine, &sine], shape, &self.device),
-            all_before: self.mask(positions, usize::MAX, reach),
-            in_window: config
-                .sliding_window
-                .as_ref()
-                .map(|window| self.mask(positions, window.length, reach)),
-        }))
-    }
-
-    fn mask(&self, positions: &[usize], window: usize, reach: usize) -> Tensor<4> {
-        let visible = positions.iter().map(|position| visible_keys(*position, window));
-        hidden_keys(visible, reach, self.slots, &self.device)
+        let rows = self.rotary.as_ref().expect("devices other than the CPU have them");
+        let positions = index_tensor(positions.iter().copied(), &self.device);
+        let rotary = rows.at(&positions).tables([self.slots, 1]);
+        let positions = positions.cast(FloatDType::F32).reshape([self.slots, 1, 1, 1]);
+        let last = self.keys.take().filter(|keys| keys.dims()[3] == reach);
+        let keys = last.unwrap_or_else(|| key_positions(reach, &self.device));
+        let composed = ComposedPositions::at(config, rotary, positions, &keys);
+        self.keys = Some(keys);
+        Positions::Composed(Box::new(composed))
     }
 
     /// Writes a block's new keys and values to these rows; returns all of them that attention
@@ -202,15 +295,15 @@ impl Memory {
 
 /// Keys or values with new ones in these rows, in place.
 fn written(kept: Tensor<4>, places: &Tensor<1, Int>, new: Tensor<4>) -> Tensor<4> {
-    let [slots, groups, length, width] = kept.dims();
+    let ([slots, groups, length, width], [rows]) = (kept.dims(), places.dims());
     let kept = kept.reshape([slots * groups * length, width]);
-    let new = new.reshape([slots * groups, width]);
+    let new = new.reshape([rows, width]);
     let written = if is_cpu(&kept.device()) {
         kept.select_assign(0, places.clone(), new, IndexingUpdateOp::Assign)
     } else {
         // A GPU's `select_assign` writes one row after the other, and the CPU's `scatter_nd` copies
         // everything.
-        let places = places.clone().reshape([slots * groups, 1]);
+        let places = places.clone().reshape([rows, 1]);
         kept.scatter_nd(places, new, IndexingUpdateOp::Assign)
     };
     written.reshape([slots, groups, length, width])
@@ -222,7 +315,19 @@ fn index_tensor(rows: impl Iterator<Item = usize>, device: &Device) -> Tensor<1,
     Tensor::from_data(TensorData::new(rows, [count]), device)
 }
 
-fn host_values(tensor: Tensor<2>) -> Result<Vec<f32>, Exhausted> {
-    let data = tensor.try_into_data().map_err(|error| failure(&error.to_string()))?;
-    Ok(data.convert::<f32>().try_to_vec().expect("float32 values"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_of_similar_length_are_read_together_as_far_as_their_scores_fit() {
+        let text = vec![0; LARGE_PIECE];
+        let prompts = |lengths: &[usize]| -> Vec<Vec<usize>> {
+            let prompts: Vec<&[u32]> = lengths.iter().map(|length| &text[..*length]).collect();
+            together(&prompts, 0)
+        };
+        assert_eq!(prompts(&[10, 2000, 20, 70, 5]), [vec![4, 0, 2, 3], vec![1]]);
+        assert_eq!(prompts(&[1000; 5]), [vec![0, 1, 2, 3], vec![4]], "8192 tokens at most");
+        assert_eq!(prompts(&[]), Vec::<Vec<usize>>::new());
+    }
 }

@@ -4,6 +4,7 @@ mod answer;
 mod batch;
 mod error;
 mod generate;
+mod host_logits;
 mod memory;
 mod row;
 mod sampling;

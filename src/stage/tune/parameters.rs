@@ -39,8 +39,8 @@ pub(crate) const KIND: Kind = Kind {
     // 1: first version. 2: all algorithms; shared prompts are computed once, and long ones
     // truncated. 3: truncated prompts keep their beginning; metrics of entropies and logits. 4:
     // `fact_dpo` finds errors by facts; `freeze` uses checkpoint names; empty parts of a batch come
-    // last; no accuracies without pairs.
-    version: 4,
+    // last; no accuracies without pairs. 5: dropout by a counter, the same on every device.
+    version: 5,
     about: "Tune a model on preferences against a frozen reference model.",
     inputs: &[
         Input::one("model", &MODEL, "Base model, also the reference model."),
