@@ -66,7 +66,7 @@ impl Pass {
                 (plain.last_norm(last.clone()).select(0, predictors), remembered)
             }
         };
-        let forward = forward(model, states, &scoring, compute.logits_at_once, collisions);
+        let forward = forward(model, states, &scoring, compute, collisions);
         Self { scoring, forward, remembered }
     }
 

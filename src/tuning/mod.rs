@@ -47,5 +47,5 @@ pub use rows::{RowBatches, TokenAnswer, TokenFact, TokenPreference, TokenRow, Tr
 pub use schedule::{Decay, Schedule};
 pub use shift::BaseAndTuned;
 pub use task::Task;
-pub use tokenized::{ComputeOptions, TokenizedExample};
+pub use tokenized::{ComputeOptions, LOGITS_BYTES, TokenizedExample};
 pub use trainer::{Training, TrainingError, train};
