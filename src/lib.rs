@@ -21,6 +21,7 @@ pub mod endpoint;
 // The science.
 pub mod evaluation;
 pub mod facts;
+pub mod footprint;
 pub mod judge;
 pub mod knowledge;
 pub mod model;

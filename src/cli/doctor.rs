@@ -6,10 +6,24 @@ use serde_json::{Value, json};
 
 use super::output::{print_json, print_text};
 use crate::{
+    bench::shape,
     context::backend,
     device::DeviceName,
-    model::{gpu_models, gpus, host_memory, is_built_for, wgpu_models},
+    footprint::{PassSize, TrainingMemory, size_in_words},
+    model::{
+        AdapterConfig, DeviceMemory, ModelConfig, NumberFormat, device_memory, gpu_models, gpus,
+        host_memory, is_built_for, wgpu_models,
+    },
+    tuning::{GradientCheckpointing, LOGITS_BYTES},
 };
+
+/// Shapes of which `doctor` says whether they fit.
+const FITTED: [&str; 3] = ["llama-110m", "llama-1.1b", "llama-3-8b"];
+/// Rank of their adapters.
+const RANK: usize = 16;
+/// Tokens of the pair that is in memory at once.
+const PROMPT: usize = 512;
+const COMPLETION: usize = 512;
 
 /// Arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -53,6 +67,7 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
     ];
     lines.extend(all(&found, "gpus").map(|gpu| ("gpu", gpu)));
     lines.push(("devices", all(&found, "devices").collect::<Vec<_>>().join(", ")));
+    lines.extend(all(&found, "fits").map(|words| ("fits", words)));
     lines.extend(all(&found, "missing").map(|missing| ("missing", missing)));
     print_text(
         &lines.iter().map(|(name, words)| format!("{name:<10}{words}\n")).collect::<String>(),
@@ -75,7 +90,8 @@ fn examine() -> Value {
     let cuda = (0..usable).map(|index| format!("cuda:{index}"));
     let adapters = wgpu_models();
     let wgpu = (0..adapters.len()).map(|index| format!("wgpu:{index}"));
-    let devices = std::iter::once("cpu".to_owned()).chain(cuda).chain(wgpu);
+    let names = std::iter::once("cpu".to_owned()).chain(cuda).chain(wgpu);
+    let names: Vec<String> = names.collect();
     let mut missing = Vec::new();
     if is_built_for_cuda {
         if there == 0 {
@@ -111,9 +127,62 @@ fn examine() -> Value {
         "memory": memory.limit.map(gibibytes),
         "memory_free": memory.free.map(gibibytes),
         "gpus": gpus,
-        "devices": devices.collect::<Vec<_>>(),
+        "fits": fitting(&names),
+        "devices": names,
         "missing": missing,
     })
+}
+
+/// What of the shapes of `apeft bench` fits each device.
+fn fitting(names: &[String]) -> Vec<String> {
+    let devices = names.iter().filter_map(|name| name.parse().ok());
+    let of_device = devices.flat_map(|device: DeviceName| {
+        let memory = device_memory(device);
+        let shapes = FITTED.iter().filter_map(|name| Some((*name, shape(name)?)));
+        shapes.map(move |(name, config)| fits(device, memory, name, &config))
+    });
+    of_device.collect()
+}
+
+/// Whether a model of this shape can be tuned on a device.
+fn fits(device: DeviceName, memory: DeviceMemory, name: &str, config: &ModelConfig) -> String {
+    let half = if device.wgpu().is_some() { NumberFormat::Float16 } else { NumberFormat::BFloat16 };
+    let mut pass = PassSize::default();
+    pass.add(PROMPT, &[COMPLETION, COMPLETION], true);
+    let needs = [Some(adapter_of(config)), None].map(|adapter| {
+        let format = if adapter.is_some() { half } else { NumberFormat::Float32 };
+        let training = TrainingMemory {
+            config,
+            on_cpu: device == DeviceName::Cpu,
+            format,
+            adapter,
+            other_models: 0,
+            accumulates: true,
+            logits_bytes: LOGITS_BYTES,
+            reference_tokens: 0.0,
+        };
+        let need = training.need(pass, GradientCheckpointing::PerBlock).total();
+        let answer = match memory.total {
+            None => "unknown",
+            Some(total) if need > total as f64 => "does not fit",
+            Some(_) => "fits",
+        };
+        let how = if adapter.is_some() {
+            format!("LoRA beside {}", half.name())
+        } else {
+            "all weights".to_owned()
+        };
+        format!("{how} about {}: {answer}", size_in_words(need))
+    });
+    let there = memory.total.map_or_else(|| "unknown".to_owned(), |total| gibibytes(total));
+    format!("{name} on {device} ({there}): {}", needs.join("; "))
+}
+
+/// Numbers of an adapter on all linear layers.
+fn adapter_of(config: &ModelConfig) -> usize {
+    let adapter = json!({"r": RANK, "lora_alpha": RANK, "target_modules": "all-linear"});
+    let adapter: AdapterConfig = serde_json::from_value(adapter).expect("it is valid");
+    config.adapter_parameters(&adapter).expect("no pattern is invalid")
 }
 
 /// Widest vector instructions available to matrix products.

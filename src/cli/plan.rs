@@ -15,12 +15,17 @@ use super::{
     validate::show as show_problems,
 };
 use crate::{
+    device::DeviceName,
     endpoint::Expected,
+    footprint::{MemoryNeed, size_in_words},
+    model::{DeviceMemory, device_memory},
     plan::Plan,
+    preflight::StageMemory,
     schedule::{
-        CallNumber, Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls, survey,
-        wrong_inputs,
+        CallNumber, Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls,
+        expected_memory, survey, wrong_inputs,
     },
+    store::Store,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -73,13 +78,13 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     if wrong.errors() > 0 {
         return Ok(ExitCode::from(WRONG));
     }
-    let calls = expected_calls(&plan, &survey, &store);
+    let foreseen = StageForecast::new(&plan, &survey, &store);
     if arguments.json {
-        let stages = survey.stages.iter().map(|surveyed| to_json(&plan, surveyed, &calls));
+        let stages = survey.stages.iter().map(|surveyed| to_json(&plan, surveyed, &foreseen));
         print_json(&json!({"recipe": plan.recipe, "stages": stages.collect::<Vec<_>>()}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&plan, &survey, &calls)?;
+    print(&plan, &survey, &foreseen)?;
     let machine = Machine::detect();
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != SurveyState::Cached);
     for stage in open.map(|surveyed| &plan.graph[surveyed.node]) {
@@ -88,10 +93,88 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
             say!("! {} cannot run on this machine: {problem}", stage.name);
         }
     }
+    for (node, memory) in &foreseen.memory {
+        let stage = &plan.graph[*node];
+        let there = foreseen.devices[&stage.device.unwrap_or_default()].total;
+        if let (Ok(memory), Some(there)) = (memory, there)
+            && let Some(problem) = memory_problem(&memory.need, there as f64)
+        {
+            say!("! {} {problem}", stage.name);
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn to_json(plan: &Plan, surveyed: &Surveyed, calls: &BTreeMap<NodeIndex, StageCalls>) -> Value {
+/// What is known of stages before they run.
+struct StageForecast {
+    calls: BTreeMap<NodeIndex, StageCalls>,
+    memory: BTreeMap<NodeIndex, Result<StageMemory, String>>,
+    /// Of the devices of those stages.
+    devices: BTreeMap<DeviceName, DeviceMemory>,
+}
+
+impl StageForecast {
+    fn new(plan: &Plan, survey: &Survey, store: &Store) -> Self {
+        let memory = expected_memory(plan, survey);
+        let names = memory.keys().map(|node| plan.graph[*node].device.unwrap_or_default());
+        let names: BTreeSet<DeviceName> = names.collect();
+        Self {
+            calls: expected_calls(plan, survey, store),
+            memory,
+            devices: names.into_iter().map(|name| (name, device_memory(name))).collect(),
+        }
+    }
+}
+
+/// Why a stage that needs this much memory has too little of it, if it has.
+fn memory_problem(need: &MemoryNeed, there: f64) -> Option<String> {
+    let [fixed, all, offered] = [need.fixed(), need.total(), there].map(size_in_words);
+    if need.fixed() > there {
+        return Some(format!(
+            "does not fit: its weights, gradients and optimiser states take {fixed}, and the \
+            device has {offered}"
+        ));
+    }
+    (need.total() > there).then(|| {
+        format!("may not fit: it needs about {all}, and the device has {offered}; {LOWER}")
+    })
+}
+
+const LOWER: &str = "lower `batch_size` or `max_length`";
+
+fn memory_in_words(
+    memory: &Result<StageMemory, String>,
+    device: DeviceName,
+    there: DeviceMemory,
+) -> String {
+    let there = there.total.map_or_else(
+        || "whose memory is unknown".to_owned(),
+        |total| format!("which has {}", size_in_words(total as f64)),
+    );
+    match memory {
+        Err(why) => format!("memory on {device}: {why}"),
+        Ok(StageMemory { need, basis }) => {
+            format!("needs about {} on {device}, {there}; for {basis}", need.in_words())
+        }
+    }
+}
+
+fn memory_to_json(memory: &Result<StageMemory, String>, device: DeviceName) -> Value {
+    match memory {
+        Err(why) => json!({"device": device.to_string(), "bytes": null, "about": why}),
+        Ok(StageMemory { need, basis }) => {
+            let parts = need.parts().map(|(name, bytes)| (name.to_owned(), json!(bytes.round())));
+            json!({
+                "device": device.to_string(),
+                "bytes": need.total().round(),
+                "parts": Value::Object(parts.into_iter().collect()),
+                "about": basis,
+            })
+        }
+    }
+}
+
+fn to_json(plan: &Plan, surveyed: &Surveyed, foreseen: &StageForecast) -> Value {
     let needs: BTreeSet<&str> = plan
         .graph
         .neighbors_directed(surveyed.node, petgraph::Incoming)
@@ -105,7 +188,11 @@ fn to_json(plan: &Plan, surveyed: &Surveyed, calls: &BTreeMap<NodeIndex, StageCa
         "state": surveyed.state,
         "reason": surveyed.reason,
         "needs": needs,
-        "calls": calls.get(&surveyed.node).map(calls_to_json),
+        "calls": foreseen.calls.get(&surveyed.node).map(calls_to_json),
+        "memory": foreseen
+            .memory
+            .get(&surveyed.node)
+            .map(|memory| memory_to_json(memory, stage.device.unwrap_or_default())),
     })
 }
 
@@ -157,11 +244,7 @@ fn calls_in_words(StageCalls { endpoint, model, number }: &StageCalls) -> String
     }
 }
 
-fn print(
-    plan: &Plan,
-    survey: &Survey,
-    calls: &BTreeMap<NodeIndex, StageCalls>,
-) -> anyhow::Result<()> {
+fn print(plan: &Plan, survey: &Survey, foreseen: &StageForecast) -> anyhow::Result<()> {
     let names = survey.stages.iter().map(|surveyed| plan.graph[surveyed.node].name.chars().count());
     // A few very long names must not push all reasons off the screen.
     let width = names.max().unwrap_or(0).min(60);
@@ -172,8 +255,13 @@ fn print(
             SurveyState::Ready => print_line!("> {name:<width$}  ready: {}", surveyed.reason),
             SurveyState::Waiting => print_line!(". {name:<width$}  waiting: {}", surveyed.reason),
         }?;
-        if let Some(calls) = calls.get(&surveyed.node) {
+        if let Some(calls) = foreseen.calls.get(&surveyed.node) {
             print_line!("  {:<width$}  {}", "", calls_in_words(calls))?;
+        }
+        if let Some(memory) = foreseen.memory.get(&surveyed.node) {
+            let device = plan.graph[surveyed.node].device.unwrap_or_default();
+            let words = memory_in_words(memory, device, foreseen.devices[&device]);
+            print_line!("  {:<width$}  {words}", "")?;
         }
     }
     print_line!(

@@ -52,12 +52,8 @@ impl Placement {
     /// without support for the device.
     pub fn named(name: DeviceName, format: &str) -> Result<Self, DeviceError> {
         let device = device(name)?;
-        let named = NumberFormat::ALL.into_iter().find(|known| known.name() == format);
-        let format = match (format, name) {
-            ("auto", DeviceName::Cuda(_)) => NumberFormat::BFloat16,
-            ("auto", DeviceName::Cpu | DeviceName::Wgpu(_)) => NumberFormat::Float32,
-            _ => named.ok_or_else(|| DeviceError::Format(format.to_owned()))?,
-        };
+        let format =
+            number_format(format, name).ok_or_else(|| DeviceError::Format(format.to_owned()))?;
         if format == NumberFormat::BFloat16 && name.wgpu().is_some() {
             return Err(DeviceError::NoBFloat16(name));
         }
@@ -67,6 +63,15 @@ impl Placement {
     /// The CPU with float32.
     pub fn cpu() -> Self {
         Self { device: Device::flex(), format: NumberFormat::Float32 }
+    }
+}
+
+/// The number format of this name on a device; `auto` is bfloat16 on `cuda:N`, else float32.
+pub fn number_format(format: &str, name: DeviceName) -> Option<NumberFormat> {
+    match (format, name) {
+        ("auto", DeviceName::Cuda(_)) => Some(NumberFormat::BFloat16),
+        ("auto", DeviceName::Cpu | DeviceName::Wgpu(_)) => Some(NumberFormat::Float32),
+        _ => NumberFormat::named(format),
     }
 }
 

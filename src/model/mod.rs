@@ -3,6 +3,7 @@
 pub mod architecture;
 mod copies;
 mod device;
+mod device_memory;
 pub mod directory;
 mod files;
 mod fused;
@@ -25,8 +26,9 @@ pub use architecture::{
 };
 pub use device::{
     DTYPES, DeviceError, Placement, arithmetic, count_of_kind, device, is_built_for, is_cpu,
-    other_devices, states_format, wgpu_models,
+    number_format, other_devices, states_format, wgpu_models,
 };
+pub use device_memory::{DeviceMemory, device_memory};
 pub use directory::{
     Adapter, AdapterConfig, LARGEST_FILE, NamedTensor, Targets, WeightsError, copy_companions,
     generation_settings,

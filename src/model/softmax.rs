@@ -32,8 +32,11 @@ const LOWEST: f32 = -104.0;
 pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilities {
     let (device, [rows, vocabulary]) = (logits.device(), logits.dims());
     if is_cpu(&device) {
-        let mut values: Vec<f32> = floats(logits);
+        // In place: there is no other tensor of this size.
+        let mut values = logits.cast(DType::F32).into_data();
         let of_rows: Vec<OfRow> = values
+            .as_mut_slice()
+            .expect("they were just cast to float32")
             .par_chunks_mut(vocabulary)
             .zip(tokens)
             .map(|(row, token)| softmax(row, *token as usize))
@@ -43,7 +46,7 @@ pub fn token_probabilities(logits: Tensor<2>, tokens: &[i32]) -> TokenProbabilit
             is_top_token: of_rows.iter().map(|row| row.is_top_token).collect(),
             entropies: of_rows.iter().map(|row| row.entropy).collect(),
             mean_logits: of_rows.iter().map(|row| row.mean_logit).collect(),
-            probabilities: Tensor::from_data(TensorData::new(values, [rows, vocabulary]), &device),
+            probabilities: Tensor::from_data(values, &device),
         };
     }
     let logits = logits.cast(DType::F32);

@@ -106,7 +106,7 @@ impl<'a> Outlook<'a> {
         self.origin(input).ok_or_else(|| format!("`{input}` is not given"))
     }
 
-    fn unknown(&self) -> String {
+    pub(super) fn unknown(&self) -> String {
         format!("unknown until `{}` has run", self.name)
     }
 }

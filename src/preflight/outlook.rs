@@ -120,7 +120,7 @@ impl<'a> Outlook<'a> {
     }
 
     /// Folder of the imported or tuned model; none for a model trained from scratch.
-    fn model_folder(&self) -> Option<&Path> {
+    pub(super) fn model_folder(&self) -> Option<&Path> {
         match self.origin(if self.kind.name == "import" { "path" } else { "model" })? {
             Origin::Path(path) => Some(path),
             Origin::Stage(stage) => stage.model_folder(),

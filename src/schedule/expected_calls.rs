@@ -54,11 +54,7 @@ pub fn expected_calls(
     survey: &Survey,
     store: &Store,
 ) -> BTreeMap<NodeIndex, StageCalls> {
-    let made = survey.stages.iter().filter_map(|surveyed| {
-        let artifact = surveyed.artifact.as_ref()?;
-        Some((surveyed.node, artifact.files()))
-    });
-    let counter = CallCounter { plan, store, folders: made.collect() };
+    let counter = CallCounter { plan, store, folders: survey.folders() };
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != SurveyState::Cached);
     let calls = open.filter_map(|surveyed| {
         let named = endpoint_of(&plan.graph[surveyed.node])?;

@@ -1,6 +1,6 @@
 //! Status of each stage of a plan, from the store.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
@@ -52,6 +52,17 @@ pub struct Survey {
     pub stages: Vec<Surveyed>,
     /// Artifacts that a run would quarantine: key, and what does not match.
     pub damaged: Vec<(Digest, String)>,
+}
+
+impl Survey {
+    /// The folders of the stages that have an artifact.
+    pub(super) fn folders(&self) -> BTreeMap<NodeIndex, PathBuf> {
+        let made = self.stages.iter().filter_map(|surveyed| {
+            let artifact = surveyed.artifact.as_ref()?;
+            Some((surveyed.node, artifact.files()))
+        });
+        made.collect()
+    }
 }
 
 /// Status of all stages, from a store opened read-only.

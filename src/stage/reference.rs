@@ -47,7 +47,7 @@ pub(crate) struct Parameters {
     pub encoding: EncodingParameters,
     /// Tokens per forward pass; affects speed, memory and the last digits.
     #[parameter(default = 8192, min = 1, max = 1 << 30)]
-    batch_tokens: usize,
+    pub batch_tokens: usize,
 }
 
 /// Runs one attempt.

@@ -85,7 +85,7 @@ pub(crate) struct Parameters {
         default = "auto", words = DTYPES, aliases = ["precision", "torch_dtype"],
         foreign_values = OTHER_DTYPES
     )]
-    dtype: String,
+    pub dtype: String,
     /// Longest response in tokens.
     #[parameter(
         default = 64, min = 1, max = 1 << 20,
@@ -94,7 +94,7 @@ pub(crate) struct Parameters {
     pub max_new_tokens: usize,
     /// Responses generated at once on each device; affects speed and memory only.
     #[parameter(default = 64, min = 1, max = 1 << 16, not_in_key, former = "batch")]
-    batch_size: usize,
+    pub batch_size: usize,
     #[serde(flatten)]
     pub selection: Selection,
     /// Number of prompts, from the first; all by default.

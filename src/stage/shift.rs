@@ -16,10 +16,10 @@ use crate::{
         TokenShift, Verdict, json_lines,
     },
     stage_support::{
-        encoding::OTHER_DTYPES,
+        encoding::{LOGITS_BY_TOKENS, OTHER_DTYPES},
         model_remarks::{warn_of_adapter, warn_of_model},
     },
-    tuning::{BaseAndTuned, ComputeOptions, TokenizedExample},
+    tuning::{BaseAndTuned, ComputeOptions, LOGITS_BYTES, TokenizedExample},
     verification::{JudgedClaim, tallies},
 };
 
@@ -70,16 +70,16 @@ pub(crate) struct Parameters {
     max_length: usize,
     /// Tokens per forward pass; affects speed, memory and the last digits.
     #[parameter(default = 8192, min = 1, max = 1 << 30)]
-    batch_tokens: usize,
-    /// Tokens whose logits are in memory at once.
-    #[parameter(default = 1024, min = 1, max = 1 << 30, former = "logits_at_once")]
-    logits_chunk_size: usize,
+    pub batch_tokens: usize,
+    /// Bytes of each model's float32 logits that are in memory at once.
+    #[parameter(default = LOGITS_BYTES as i64, min = 1, max = 1 << 40, foreign = LOGITS_BY_TOKENS)]
+    pub logits_bytes: usize,
     /// Number format of the computation; `auto` is bfloat16 on `cuda:N`, else float32.
     #[parameter(
         default = "float32", words = DTYPES, aliases = ["precision", "torch_dtype"],
         foreign_values = OTHER_DTYPES
     )]
-    dtype: String,
+    pub dtype: String,
 }
 
 /// A response in tokens.
@@ -107,13 +107,11 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let encoded = encode(context, &responses, [&base, &tuned], parameters.max_length)?;
     let texts: Vec<TokenizedExample> = encoded.iter().map(Encoded::example).collect();
     let count = texts.len() as u64;
-    let savings = ComputeOptions {
-        logits_at_once: parameters.logits_chunk_size,
-        ..ComputeOptions::default()
-    };
+    let savings =
+        ComputeOptions { logits_bytes: parameters.logits_bytes, ..ComputeOptions::default() };
     let models = BaseAndTuned { base: &base, tuned: &tuned };
     let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
-    let lower = "`batch_tokens` or `logits_chunk_size`";
+    let lower = "`batch_tokens` or `logits_bytes`";
     let shifts = with_oom_hint(&device, "compare the models", lower, || {
         models.shift(&texts, parameters.batch_tokens, savings, |done| {
             context.progress(done as u64, count, "responses");

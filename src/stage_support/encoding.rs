@@ -12,6 +12,11 @@ pub const OTHER_DTYPES: [(&str, &str); 4] = [
     ("half", "write `dtype = \"float16\"`"),
 ];
 
+/// Former names of `logits_bytes`, which counted tokens.
+pub const LOGITS_BY_TOKENS: [(&str, &str); 2] =
+    [("logits_chunk_size", IN_BYTES), ("logits_at_once", IN_BYTES)];
+const IN_BYTES: &str = "write `logits_bytes`: 4 bytes for each token and entry of the vocabulary";
+
 /// Tokenization of rows.
 #[derive(Debug, PartialEq, Deserialize, apeft_derive::Parameters)]
 pub struct EncodingParameters {

@@ -65,7 +65,7 @@ impl Pass {
                 (layout.predicting(plain.last_norm(last.clone())), remembered)
             }
         };
-        let forward = forward(model, states, &scoring, compute.logits_at_once, collisions);
+        let forward = forward(model, states, &scoring, compute, collisions);
         Self { scoring, forward, remembered }
     }
 

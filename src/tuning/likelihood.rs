@@ -13,8 +13,8 @@ use crate::model::{TokenProbabilities, Transformer, multiply, token_probabilitie
 pub(super) struct Forward {
     /// `[scored tokens, hidden]`: the states that predict them, with autodiff in training.
     states: Tensor<2>,
-    /// The chunks' probabilities `[at_once, vocabulary]`, kept up to a limit.
-    kept: Option<Vec<Tensor<2>>>,
+    /// The probabilities `[scored tokens, vocabulary]`, if one chunk has them all.
+    kept: Option<Tensor<2>>,
     targets: Vec<i32>,
     at_once: usize,
     /// Log-probability of each scored token.
@@ -37,10 +37,6 @@ pub(super) struct Gradient {
     pub by_head: Option<Tensor<2>>,
 }
 
-/// Number of probabilities up to which all chunks are kept for the gradient (256 MiB in float32);
-/// beyond it they are recomputed.
-const KEPT: usize = 1 << 26;
-
 /// Sum of log-probabilities.
 pub(super) fn sum(values: &[f32]) -> f64 {
     // In float64: the rounding of a sum over a long completion would exceed the effect of a step.
@@ -56,8 +52,8 @@ pub(super) fn scored_states(model: &Transformer, scoring: &Scoring) -> Tensor<2>
     scoring.predicting(states)
 }
 
-/// Scores tokens from the states that predict them, `at_once` tokens at a time; `collisions`:
-/// whether to compute sums of squared probabilities.
+/// Scores tokens from the states that predict them, a chunk at a time; `collisions`: whether to
+/// compute sums of squared probabilities.
 ///
 /// # Shapes
 /// `states`: `[scored tokens, hidden]`
@@ -65,13 +61,13 @@ pub(super) fn forward(
     model: &Transformer,
     states: Tensor<2>,
     scoring: &Scoring,
-    at_once: usize,
+    compute: ComputeOptions,
     collisions: bool,
 ) -> Forward {
+    let at_once = compute.logits_at_once(scoring.targets.len(), model.config.vocab_size);
     let mut found = Forward {
         states: states.clone(),
-        // Recomputing a chunk costs a product with the head, keeping it its probabilities' memory.
-        kept: (scoring.targets.len() * model.config.vocab_size <= KEPT).then(Vec::new),
+        kept: None,
         targets: scoring.targets.clone(),
         at_once,
         log_probabilities: Vec::with_capacity(scoring.targets.len()),
@@ -89,8 +85,10 @@ pub(super) fn forward(
             let squares = chunk.probabilities.clone().powi_scalar(2);
             found.collisions.extend(floats(squares.sum_dim(1).log()));
         }
-        if let Some(kept) = &mut found.kept {
-            kept.push(chunk.probabilities);
+        // Several chunks are recomputed for the gradient, which costs a product with the head each:
+        // together they may be any number of times what is allowed at once.
+        if scoring.targets.len() <= at_once {
+            found.kept = Some(chunk.probabilities);
         }
     }
     found
@@ -170,7 +168,8 @@ pub fn log_probabilities(
         let texts = group.iter().map(|index| &examples[*index]);
         let scoring = Scoring::new(&model.config, texts, false, compute, &device);
         let states = scored_states(model, &scoring);
-        let scored = chunks(model, states, &scoring, compute.logits_at_once);
+        let at_once = compute.logits_at_once(scoring.targets.len(), model.config.vocab_size);
+        let scored = chunks(model, states, &scoring, at_once);
         let scored: Vec<f32> = scored.flat_map(|chunk| chunk.log_probabilities).collect();
         let mut by_answer = scoring.split(&scored).into_iter();
         for index in &group {
@@ -215,7 +214,7 @@ impl Forward {
             let (first, count) = (number * self.at_once, targets.len());
             let states = states.clone().narrow(0, first, count);
             let probabilities = match &self.kept {
-                Some(kept) => kept[number].clone(),
+                Some(kept) => kept.clone(),
                 None => {
                     let logits = multiply(states.clone(), head.clone().transpose());
                     token_probabilities(logits, targets).probabilities
@@ -268,7 +267,7 @@ impl Forward {
 #[cfg(test)]
 mod tests {
     use burn::{
-        module::{Module, ModuleVisitor, Param},
+        module::{Module, ModuleVisitor, Param, ParamGroup},
         optim::GradientsParams,
     };
 
@@ -279,7 +278,7 @@ mod tests {
         tuning::{
             GradientCheckpointing,
             backward::{ForwardOutputs, Pass},
-            test_support::{texts, tiny},
+            test_support::{add_adapter, texts, tiny},
         },
     };
 
@@ -345,16 +344,16 @@ mod tests {
             let plain = ComputeOptions {
                 share_prompts: false,
                 sort_by_length: false,
-                logits_at_once: 4096,
+                ..ComputeOptions::default()
             };
             for (compute, gradient_checkpointing) in [
                 (plain, GradientCheckpointing::Off),
                 (ComputeOptions { share_prompts: true, ..plain }, GradientCheckpointing::Off),
                 (ComputeOptions { sort_by_length: true, ..plain }, GradientCheckpointing::Off),
-                (ComputeOptions { logits_at_once: 7, ..plain }, GradientCheckpointing::Off),
+                (ComputeOptions { logits_bytes: 7 * 4 * 23, ..plain }, GradientCheckpointing::Off),
                 (plain, GradientCheckpointing::PerBlock),
                 (
-                    ComputeOptions { logits_at_once: 7, ..ComputeOptions::default() },
+                    ComputeOptions { logits_bytes: 7 * 4 * 23, ..ComputeOptions::default() },
                     GradientCheckpointing::PerBlock,
                 ),
             ] {
@@ -378,6 +377,74 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// Log-probabilities and gradients of all trained parameters.
+    fn bits(
+        model: &Transformer,
+        compute: ComputeOptions,
+        checkpointing: GradientCheckpointing,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let pass = Pass::new(model, &texts(), checkpointing, compute, ForwardOutputs::default());
+        let scored = pass.forward.log_probabilities.clone();
+        let coefficients: Vec<f32> =
+            (0..scored.len()).map(|index| 0.3 - 0.02 * index as f32).collect();
+        let gradients = pass.backward(model, &coefficients, model.head_is_trained());
+        let mut visitor = TrainedGradients { gradients: &gradients, values: Vec::new() };
+        model.visit(&mut visitor);
+        (scored, visitor.values)
+    }
+
+    struct TrainedGradients<'a> {
+        gradients: &'a GradientsParams,
+        values: Vec<f32>,
+    }
+
+    impl ModuleVisitor for TrainedGradients<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.gradients.get::<D>(param.id);
+            self.values.extend(
+                gradient
+                    .into_iter()
+                    .flat_map(|found| found.into_data().iter::<f32>().collect::<Vec<f32>>()),
+            );
+        }
+    }
+
+    /// Free memory may choose checkpointing, which the key of a stage does not have. Of pieces only
+    /// the gradient of a trained head is a sum.
+    #[test]
+    fn neither_checkpointing_nor_pieces_of_logits_change_a_bit_on_the_cpu() {
+        let whole = ComputeOptions::default();
+        // Two pieces of 25 tokens.
+        let pieces = ComputeOptions { logits_bytes: 30 * 4 * 23, ..whole };
+        for (is_half, is_adapter, tie_word_embeddings) in [
+            (false, false, true),
+            (false, false, false),
+            (true, false, true),
+            (false, true, true),
+            (true, true, false),
+        ] {
+            let config = ModelConfig { tie_word_embeddings, ..tiny(23) };
+            let mut model = config.init(&Seed::root(1), &Device::flex());
+            if is_half {
+                model.computes_in = crate::model::NumberFormat::BFloat16;
+            }
+            if is_adapter {
+                add_adapter(&mut model);
+            }
+            let mut model = model.train().set_require_grad_group(ParamGroup::all(), !is_adapter);
+            if is_adapter {
+                let updates = ParamGroup::from_predicate("updates");
+                model = model.set_require_grad_group(updates, true);
+            }
+            let expected = bits(&model, whole, GradientCheckpointing::Off);
+            assert!(expected.1.iter().any(|gradient| *gradient != 0.0));
+            assert!(expected == bits(&model, whole, GradientCheckpointing::PerBlock));
+            let in_pieces = bits(&model, pieces, GradientCheckpointing::Off);
+            assert!(expected.0 == in_pieces.0);
+            assert!(!is_adapter || expected.1 == in_pieces.1);
         }
     }
 

@@ -53,5 +53,5 @@ pub use schedule::{Decay, Schedule};
 pub use shared_model::SharedModel;
 pub use shift::BaseAndTuned;
 pub use task::Task;
-pub use tokenized::{ComputeOptions, TokenizedExample};
+pub use tokenized::{ComputeOptions, LOGITS_BYTES, TokenizedExample};
 pub use trainer::{Training, TrainingError, train};

@@ -74,7 +74,7 @@ impl BaseAndTuned<'_> {
             let device = model.embedding.val().device();
             Scoring::new(&model.config, texts.iter().copied(), false, compute, &device)
         });
-        let at_once = compute.logits_at_once;
+        let at_once = compute.logits_at_once(before.targets.len(), self.base.config.vocab_size);
         let base = logits(self.base, scored_states(self.base, &before), &before, at_once);
         let tuned = logits(self.tuned, scored_states(self.tuned, &after), &after, at_once);
         let mut shifts = Vec::with_capacity(before.targets.len());
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn every_token_is_judged_in_the_context_of_its_own_answer() {
         let [base, tuned] = [1, 2].map(|seed| tiny(23).init(&Seed::root(seed), &Device::flex()));
-        let compute = ComputeOptions { logits_at_once: 7, ..ComputeOptions::default() };
+        let compute = ComputeOptions { logits_bytes: 7 * 4 * 23, ..ComputeOptions::default() };
         let found =
             BaseAndTuned { base: &base, tuned: &tuned }.shift(&texts(), 30, compute, |_| ());
         let mut found = found.into_iter();

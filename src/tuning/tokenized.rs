@@ -14,6 +14,9 @@ pub struct TokenizedExample {
     pub completions: Vec<Vec<u32>>,
 }
 
+/// Bytes of logits that are in memory at once, by default (256 MiB).
+pub const LOGITS_BYTES: usize = 1 << 28;
+
 /// Options that save time or memory. They change at most the last digits of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ComputeOptions {
@@ -21,8 +24,8 @@ pub struct ComputeOptions {
     pub share_prompts: bool,
     /// Group sequences of similar length in attention.
     pub sort_by_length: bool,
-    /// Maximum number of tokens whose logits over the vocabulary are in memory at once.
-    pub logits_at_once: usize,
+    /// Bytes of the float32 logits over the vocabulary that are in memory at once.
+    pub logits_bytes: usize,
 }
 
 /// Texts with their scored tokens: those of each completion, then those of the prompt if requested.
@@ -45,7 +48,16 @@ struct TextIndex {
 
 impl Default for ComputeOptions {
     fn default() -> Self {
-        Self { share_prompts: true, sort_by_length: true, logits_at_once: 4096 }
+        Self { share_prompts: true, sort_by_length: true, logits_bytes: LOGITS_BYTES }
+    }
+}
+
+impl ComputeOptions {
+    /// Number of tokens whose logits are in memory at once, of so many; at least one.
+    pub(super) fn logits_at_once(&self, tokens: usize, vocab_size: usize) -> usize {
+        let most = (self.logits_bytes / (size_of::<f32>() * vocab_size)).max(1);
+        // Pieces of equal size: the CPU sums products of up to 256 numbers in another order.
+        tokens.div_ceil(tokens.div_ceil(most).max(1)).max(1)
     }
 }
 

@@ -34,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preference", &["facts", "verification"]),
     ("judge", &["model", "prompting"]),
     ("tuning", &["model"]),
+    ("footprint", &["model", "tuning"]),
     ("context", &["recipe", "store", "model"]),
     ("stage_support", &["recipe", "context", "endpoint", "model", "tuning"]),
     ("stage", &STAGE),
@@ -46,9 +47,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lib.rs", &[]),
     ("main.rs", &["cli"]),
 ];
-const STAGE: [&str; 14] = [
+const STAGE: [&str; 15] = [
     "recipe",
     "context",
+    "footprint",
     "stage_support",
     "model",
     "facts",
@@ -62,9 +64,10 @@ const STAGE: [&str; 14] = [
     "judge",
     "tuning",
 ];
-const PREFLIGHT: [&str; 12] = [
+const PREFLIGHT: [&str; 13] = [
     "recipe",
     "context",
+    "footprint",
     "stage_support",
     "stage",
     "model",
@@ -76,11 +79,13 @@ const PREFLIGHT: [&str; 12] = [
     "prompting",
     "tuning",
 ];
-const CLI: [&str; 12] = [
+const CLI: [&str; 14] = [
     "recipe",
     "context",
     "endpoint",
+    "footprint",
     "plan",
+    "preflight",
     "schedule",
     "store",
     "stage",

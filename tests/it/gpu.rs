@@ -14,12 +14,15 @@ use apeft::{
     device::DeviceName,
     model::{Adapter, Placement, Transformer},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{checkpoints, said};
 
 /// Largest difference of float32 logits, relative to the largest of them.
 const NEAR: f32 = 1e-4;
+const EMBEDDING: &str = "model.embed_tokens.weight";
+/// Bytes of an embedding that a software driver has no buffer for.
+const GIANT: u64 = 3 << 30;
 /// Largest difference of a training curve, relative to its largest number.
 const CURVE: f64 = 1e-3;
 
@@ -216,6 +219,77 @@ fn a_killed_training_resumes_at_its_checkpoint() {
 fn has_checkpoint(folder: &Path) -> bool {
     let attempts = fs::read_dir(folder.join("cache/v1/work")).into_iter().flatten().flatten();
     attempts.map(|attempt| attempt.path().join("checkpoint/seal-3.json")).any(|seal| seal.exists())
+}
+
+/// Copies a model with so many more tokens that no device has a buffer for its embedding.
+fn write_giant(folder: &Path) {
+    let source = data().join("tiny-llama");
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+        fs::copy(source.join(file), folder.join(file)).unwrap();
+    }
+    let config = fs::read_to_string(source.join("config.json")).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    let hidden = config["hidden_size"].as_u64().unwrap();
+    let vocabulary = GIANT / 4 / hidden;
+    config["vocab_size"] = vocabulary.into();
+    config["tie_word_embeddings"] = true.into();
+    fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    write_weights(&source, folder, [vocabulary, hidden]);
+}
+
+/// The weights of a small model, with an embedding of this shape that is zero.
+fn write_weights(source: &Path, folder: &Path, shape: [u64; 2]) {
+    let source = fs::read(source.join("model.safetensors")).unwrap();
+    let length = u64::from_le_bytes(source[..8].try_into().unwrap()) as usize;
+    let data = &source[8 + length..];
+    let header: serde_json::Map<String, Value> =
+        serde_json::from_slice(&source[8..8 + length]).unwrap();
+    let (mut listed, mut kept) = (serde_json::Map::new(), Vec::new());
+    for (name, mut tensor) in header {
+        if name == "__metadata__" || name == EMBEDDING {
+            continue;
+        }
+        let [from, to] = [0, 1].map(|end| tensor["data_offsets"][end].as_u64().unwrap() as usize);
+        tensor["data_offsets"] = json!([kept.len(), kept.len() + to - from]);
+        kept.extend_from_slice(&data[from..to]);
+        listed.insert(name, tensor);
+    }
+    let end = kept.len() as u64 + 4 * shape[0] * shape[1];
+    let embedding = json!({"dtype": "F32", "shape": shape, "data_offsets": [kept.len(), end]});
+    listed.insert(EMBEDDING.to_owned(), embedding);
+    let listed = serde_json::to_vec(&listed).unwrap();
+    let path = folder.join("model.safetensors");
+    let begin = [&(listed.len() as u64).to_le_bytes()[..], &listed, &kept].concat();
+    fs::write(&path, &begin).unwrap();
+    // A hole: zeros that take no place on the disk.
+    let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+    file.set_len(8 + listed.len() as u64 + end).unwrap();
+}
+
+#[test]
+fn a_model_beyond_the_memory_of_the_device_ends_in_words_and_damages_nothing() {
+    let Some(name) = gpu().filter(|name| name.wgpu().is_some()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let giant = folder.path().join("giant");
+    fs::create_dir(&giant).unwrap();
+    write_giant(&giant);
+    let recipe = format!(
+        "name = 'giant'\n[stage.model]\nkind = 'import'\npath = 'giant'\n[stage.tuned]\nkind = \
+         'tune'\nmodel = 'model'\ndevice = '{name}'\nbatch_size = 8\nmax_steps = 1\npairs = {{ \
+         path = '{}' }}\n",
+        data().join("trl/pairs.jsonl").display()
+    );
+    fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
+    for _ in 0..2 {
+        let output = apeft(folder.path(), &["run", "recipe.toml", "--json"]).output().unwrap();
+        let words = said::words(&output);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(words.contains("ran out of memory"), "{words}");
+        assert!(words.contains("lower `batch_size`") || words.contains("`dtype`"), "{words}");
+        assert_eq!(said::json(&output)["failed"], 1, "{words}");
+    }
+    let checked = apeft(folder.path(), &["cache", "verify"]).output().unwrap();
+    assert!(checked.status.success(), "{}", said::words(&checked));
 }
 
 #[test]

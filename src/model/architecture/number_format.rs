@@ -17,6 +17,11 @@ impl NumberFormat {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Float32, Self::BFloat16, Self::Float16];
 
+    /// The format of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// PyTorch's name.
     pub fn name(self) -> &'static str {
         match self {

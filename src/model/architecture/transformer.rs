@@ -146,8 +146,15 @@ impl Transformer {
 
     /// Whether an adapter updates any layer.
     pub fn has_updates(&self) -> bool {
+        self.adapter_size().is_some()
+    }
+
+    /// Number of an adapter's numbers; none without one.
+    pub fn adapter_size(&self) -> Option<usize> {
         let of_blocks = self.blocks.iter().flat_map(Block::linears);
-        of_blocks.chain(&self.head).any(|linear| !linear.updates.is_empty())
+        let updates = of_blocks.chain(&self.head).flat_map(|linear| &linear.updates);
+        let factors = updates.flat_map(|update| [&update.a, &update.b]);
+        Some(factors.map(|factor| factor.shape().num_elements()).sum()).filter(|size| *size > 0)
     }
 
     /// The same model with dropout in its updates, each with its own seed; `before`: tokens of the

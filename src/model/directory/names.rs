@@ -100,6 +100,28 @@ impl ModelConfig {
         Ok(found)
     }
 
+    /// Number of an adapter's numbers on a model of this config.
+    ///
+    /// # Errors
+    /// Names an invalid pattern of the adapter.
+    pub fn adapter_parameters(&self, adapter: &AdapterConfig) -> Result<usize, String> {
+        let blocks = (0..self.num_hidden_layers).map(block_prefix);
+        let mut layers: Vec<(String, LayerColumns)> = blocks
+            .flat_map(|prefix| block_columns(self).map(|columns| (prefix.clone(), columns)))
+            .collect();
+        layers.extend((!self.tie_word_embeddings).then(|| (String::new(), head_columns(self))));
+        let mut sum = 0;
+        for (prefix, columns) in &layers {
+            for part in &columns.parts {
+                let path = format!("{prefix}{}", part.name);
+                if adapter.targets(&path)? {
+                    sum += adapter.rank(&path)? * (columns.input + part.width);
+                }
+            }
+        }
+        Ok(sum)
+    }
+
     /// The linear layers that an adapter can update, under their names in transformers.
     pub fn linear_layers(&self) -> Vec<String> {
         let columns = block_columns(self);

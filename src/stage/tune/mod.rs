@@ -1,6 +1,7 @@
 //! The kind `tune`: tunes a model on preferences.
 
 mod foreign;
+mod memory;
 mod parameters;
 mod run;
 

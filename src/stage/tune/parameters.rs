@@ -10,11 +10,14 @@ use crate::{
     model::{AdapterConfig, Targets},
     recipe::schema::{Chosen, Declared, Input, Kind, Lack, Mismatch, Sharing},
     stage_support::{
-        encoding::EncodingParameters,
+        encoding::{EncodingParameters, LOGITS_BY_TOKENS},
         optimisation::{self, OptimisationParameters},
         preference_rows::Needs,
     },
-    tuning::{ALGORITHMS, Divergence, KlPairs, NllReduction, Objective, ObjectiveError, Setting},
+    tuning::{
+        ALGORITHMS, Divergence, KlPairs, LOGITS_BYTES, NllReduction, Objective, ObjectiveError,
+        Setting,
+    },
 };
 
 /// Names of all algorithms.
@@ -195,12 +198,14 @@ pub(crate) struct Parameters {
     /// Sequences of similar length grouped in attention.
     #[parameter(default = true, former = "sort_by_length")]
     pub group_by_length: bool,
-    /// Tokens whose logits are in memory at once.
-    #[parameter(default = 4096, min = 1, max = 1 << 20, former = "logits_at_once")]
-    pub logits_chunk_size: usize,
-    /// Gradient checkpointing: only the states before each block are kept for the backward pass.
-    #[parameter(default = false, former = "tape")]
-    pub gradient_checkpointing: bool,
+    /// Bytes of the float32 logits that are in memory at once; further tokens follow in pieces.
+    #[parameter(
+        default = LOGITS_BYTES as i64, min = 1, max = 1 << 40, foreign = LOGITS_BY_TOKENS
+    )]
+    pub logits_bytes: usize,
+    /// Gradient checkpointing, to save memory; by default only where free memory is short.
+    #[parameter(not_in_key, former = "tape")]
+    pub gradient_checkpointing: Option<bool>,
     #[serde(flatten)]
     pub optimisation: OptimisationParameters,
 }

@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use super::parameters::Parameters;
+use super::{
+    memory::{REFERENCE_TOKENS, largest_pass},
+    parameters::Parameters,
+};
 use crate::{
     context::{Context, StageError},
     diagnostic::{known, nearest},
@@ -18,9 +21,9 @@ use crate::{
         preference_rows::{Needs, RowOptions, token_rows},
     },
     tuning::{
-        Batches, ComputeOptions, Frozen, GradientCheckpointing, HeldOut, Modifiers,
-        MovingReference, Objective, Preference, ReferenceLogProbs, ReferenceRow, RowBatches,
-        Setting, SharedModel, Task, TokenRow, Training, reference,
+        Batches, ComputeOptions, Frozen, HeldOut, Modifiers, MovingReference, Objective,
+        Preference, ReferenceLogProbs, ReferenceRow, RowBatches, Setting, SharedModel, Task,
+        TokenRow, Training, reference,
     },
 };
 
@@ -68,6 +71,9 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let mut preference = parameters.preference(objective, rows, known)?;
     preference.held_out = held_out;
     score_mismatches(context, &mut preference, shared, &batches)?;
+    let pass = largest_pass(&preference.rows, &batches, parameters.share_prompts);
+    let memory = parameters.memory(&model.config, context.device.first(), model.adapter_size());
+    let gradient_checkpointing = parameters.chosen_checkpointing(context, &memory, pass);
     let training = Training {
         task: Task::Preference(Box::new(preference)),
         model,
@@ -76,11 +82,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         batches: Arc::new(batches),
         frozen,
         compute: parameters.compute(),
-        gradient_checkpointing: if parameters.gradient_checkpointing {
-            GradientCheckpointing::PerBlock
-        } else {
-            GradientCheckpointing::Off
-        },
+        gradient_checkpointing,
         // A stream of its own, so that other draws are the same with and without dropout.
         dropout: (parameters.lora_dropout > 0.0)
             .then(|| (parameters.lora_dropout, context.seed.split("dropout"))),
@@ -350,7 +352,7 @@ impl Parameters {
         ComputeOptions {
             share_prompts: self.share_prompts,
             sort_by_length: self.group_by_length,
-            logits_at_once: self.logits_chunk_size,
+            logits_bytes: self.logits_bytes,
         }
     }
 
@@ -419,9 +421,6 @@ fn keep(path: &Path, rows: &[ReferenceRow]) -> Result<(), StageError> {
         .map_err(StageError::doing("keep the reference"))?;
     fs::rename(&aside, path).map_err(StageError::doing("keep the reference"))
 }
-
-/// Number of tokens per forward pass of scoring before training.
-const REFERENCE_TOKENS: usize = 8192;
 
 fn guarded<T>(context: &Context, work: impl FnOnce() -> T) -> Result<T, StageError> {
     let device = crate::model::device(context.device.first())
