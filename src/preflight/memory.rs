@@ -87,7 +87,7 @@ impl Outlook<'_> {
         let adapter = adapter.map(|adapter| config.adapter_parameters(&adapter)).transpose()?;
         let (pass, basis) = self.largest_pass(&parameters, &config, texts);
         let memory = parameters.memory(&config, device, adapter);
-        // Where it is chosen by free memory, this is what there is to choose from.
+        // Free memory chooses between both.
         let checkpointing = parameters.checkpointing();
         let need = memory.need(pass, checkpointing.unwrap_or(GradientCheckpointing::Off));
         let basis = match checkpointing {

@@ -53,7 +53,7 @@ impl Default for ComputeOptions {
 }
 
 impl ComputeOptions {
-    /// Number of tokens whose logits are in memory at once, of so many; at least one.
+    /// Number of tokens whose logits are in memory at once, out of all; at least one.
     pub(super) fn logits_at_once(&self, tokens: usize, vocab_size: usize) -> usize {
         let most = (self.logits_bytes / (size_of::<f32>() * vocab_size)).max(1);
         // Pieces of equal size: the CPU sums products of up to 256 numbers in another order.

@@ -22,7 +22,7 @@ use super::{checkpoints, said};
 const NEAR: f32 = 1e-4;
 const EMBEDDING: &str = "model.embed_tokens.weight";
 /// Bytes of an embedding that a software driver has no buffer for.
-const GIANT: u64 = 3 << 30;
+const GIANT: u64 = 1 << 30;
 /// Largest difference of a training curve, relative to its largest number.
 const CURVE: f64 = 1e-3;
 
@@ -221,7 +221,7 @@ fn has_checkpoint(folder: &Path) -> bool {
     attempts.map(|attempt| attempt.path().join("checkpoint/seal-3.json")).any(|seal| seal.exists())
 }
 
-/// Copies a model with so many more tokens that no device has a buffer for its embedding.
+/// Copies a model with so many more tokens that a software driver has no buffer for its embedding.
 fn write_giant(folder: &Path) {
     let source = data().join("tiny-llama");
     for file in ["tokenizer.json", "tokenizer_config.json"] {
@@ -285,7 +285,7 @@ fn a_model_beyond_the_memory_of_the_device_ends_in_words_and_damages_nothing() {
         let words = said::words(&output);
         assert_eq!(output.status.code(), Some(1), "{words}");
         assert!(words.contains("ran out of memory"), "{words}");
-        assert!(words.contains("lower `batch_size`") || words.contains("`dtype`"), "{words}");
+        assert!(words.contains("lower `max_length`"), "{words}");
         assert_eq!(said::json(&output)["failed"], 1, "{words}");
     }
     let checked = apeft(folder.path(), &["cache", "verify"]).output().unwrap();
