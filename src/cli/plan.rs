@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     }
     for (node, memory) in &foreseen.memory {
         let stage = &plan.graph[*node];
-        let there = foreseen.devices[&stage.device.unwrap_or_default()].total;
+        let there = foreseen.devices[&stage.device.unwrap_or_default().first()].total;
         if let (Ok(memory), Some(there)) = (memory, there)
             && let Some(problem) = memory_problem(&memory.need, there as f64)
         {
@@ -116,7 +116,7 @@ struct StageForecast {
 impl StageForecast {
     fn new(plan: &Plan, survey: &Survey, store: &Store) -> Self {
         let memory = expected_memory(plan, survey);
-        let names = memory.keys().map(|node| plan.graph[*node].device.unwrap_or_default());
+        let names = memory.keys().map(|node| plan.graph[*node].device.unwrap_or_default().first());
         let names: BTreeSet<DeviceName> = names.collect();
         Self {
             calls: expected_calls(plan, survey, store),
@@ -192,7 +192,7 @@ fn to_json(plan: &Plan, surveyed: &Surveyed, foreseen: &StageForecast) -> Value 
         "memory": foreseen
             .memory
             .get(&surveyed.node)
-            .map(|memory| memory_to_json(memory, stage.device.unwrap_or_default())),
+            .map(|memory| memory_to_json(memory, stage.device.unwrap_or_default().first())),
     })
 }
 
@@ -259,7 +259,7 @@ fn print(plan: &Plan, survey: &Survey, foreseen: &StageForecast) -> anyhow::Resu
             print_line!("  {:<width$}  {}", "", calls_in_words(calls))?;
         }
         if let Some(memory) = foreseen.memory.get(&surveyed.node) {
-            let device = plan.graph[surveyed.node].device.unwrap_or_default();
+            let device = plan.graph[surveyed.node].device.unwrap_or_default().first();
             let words = memory_in_words(memory, device, foreseen.devices[&device]);
             print_line!("  {:<width$}  {words}", "")?;
         }
