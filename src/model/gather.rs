@@ -1,8 +1,8 @@
 //! Rows of a tensor by their indices, with a gradient that a GPU computes in parallel.
 //!
-//! Burn answers the gradient of `select` with `select_assign`, which on a GPU adds one row after the
-//! other. The indices are known on the host, and so is which rows of the gradient belong to a source:
-//! its gradient is a `select`, too.
+//! Burn answers the gradient of `select` with `select_assign`, which on a GPU adds one row after
+//! the other. The indices are known on the host, and with them which rows of the gradient belong to
+//! a source: its gradient is a `select`, too.
 
 use burn::{
     backend::{
@@ -41,7 +41,7 @@ struct RowUses {
 }
 
 impl RowGather {
-    /// The rows with these indices among so many sources, or [`PADDING`].
+    /// The rows with these indices among this number of sources, or [`PADDING`].
     pub fn new(sources: &[i32], count: usize, device: &Device) -> Self {
         // On the CPU `select_assign` is one pass over memory.
         let uses =

@@ -113,7 +113,7 @@ impl Replicas {
     }
 
     /// Sends the trained weights after this many optimizer steps, unless they were sent before; and
-    /// those of the reference model, which changes every so many steps.
+    /// those of the reference model, which changes at intervals.
     pub(super) fn update(
         &self,
         step: usize,

@@ -181,7 +181,7 @@ impl ComposedPositions {
     }
 }
 
-/// The positions of so many keys [1, 1, 1, keys].
+/// The positions of a number of keys [1, 1, 1, keys].
 pub(in crate::model) fn key_positions(keys: usize, device: &Device) -> Tensor<4> {
     floats((0..keys).map(|key| key as f32).collect(), device).reshape([1, 1, 1, keys])
 }

@@ -81,42 +81,16 @@ impl Linear {
         if self.updates.is_empty() {
             return None;
         }
-        let a = self.updates.iter().map(|update| update.a.val());
+        let a = self.updates.iter().map(|update| update.a.val().cast(format));
+        let b = self.updates.iter().map(|update| update.wide(columns, format)).collect();
         let narrow = if self.updates.iter().any(|update| update.dropout.is_some()) {
             // Each update drops other inputs, so that the first factors are not one product.
             let left = self.updates.iter().map(|update| update.left_of(input.clone()));
-            let products = left.zip(a).map(|(input, a)| input.matmul(a.cast(format)));
-            Tensor::cat(products.collect(), 1)
+            Tensor::cat(left.zip(a).map(|(input, a)| input.matmul(a)).collect(), 1)
         } else {
-            input.matmul(Tensor::cat(a.collect(), 1).cast(format))
+            input.matmul(Tensor::cat(a.collect(), 1))
         };
-        Some(narrow.matmul(self.second_factors(columns).cast(format)))
-    }
-
-    /// The scaled second factors of all updates, one below the other, with zeros where an update
-    /// has no columns [ranks, columns]. Each is written to its place: on a GPU, every piece of a
-    /// concatenation is a launch.
-    fn second_factors(&self, columns: usize) -> Tensor<2> {
-        let scale = self.updates[0].scale;
-        let is_shared = self.updates.iter().all(|update| update.scale == scale);
-        let factor = |update: &LowRank| {
-            if is_shared { update.b.val() } else { update.b.val() * update.scale }
-        };
-        let factors = match &self.updates[..] {
-            [only] if only.from == 0 && only.end() == columns => factor(only),
-            updates => {
-                let ranks = updates.iter().map(LowRank::rank).sum();
-                let first = factor(&updates[0]);
-                let zeros = Tensor::zeros([ranks, columns], (&first.device(), first.dtype()));
-                let mut row = 0;
-                updates.iter().fold(zeros, |factors, update| {
-                    let place = [row..row + update.rank(), update.from..update.end()];
-                    row += update.rank();
-                    factors.slice_assign(place, factor(update))
-                })
-            }
-        };
-        if is_shared { factors * scale } else { factors }
+        Some(narrow.matmul(Tensor::cat(b, 0)))
     }
 
     /// The matrix with all updates merged [in, out].
@@ -145,9 +119,13 @@ impl Linear {
 }
 
 impl LowRank {
-    fn rank(&self) -> usize {
-        let [rank, _] = self.b.dims();
-        rank
+    /// The second factor with zeros where the update has no columns [rank, columns].
+    fn wide(&self, columns: usize, format: DType) -> Tensor<2> {
+        let factor = self.b.val().cast(format) * self.scale;
+        let ([rank, _], device) = (factor.dims(), factor.device());
+        let [before, after] = [self.from, columns - self.end()]
+            .map(|width| (width > 0).then(|| Tensor::zeros([rank, width], (&device, format))));
+        Tensor::cat([before, Some(factor), after].into_iter().flatten().collect(), 1)
     }
 
     /// Applies dropout to an input [rows, in].

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::{
         device::{is_cpu, states_format},
-        fused, memory_budget,
+        fused,
     },
     seed::Seed,
 };
@@ -206,33 +206,6 @@ impl Transformer {
             .unwrap_or(NumberFormat::Float32)
     }
 
-    /// The same model prepared for sampling, without autodiff. On the CPU, weights are also kept in
-    /// the order in which products of few rows read them, if memory allows; and a tied output layer
-    /// is separate, since a product with a transposed matrix would copy it at every step.
-    pub fn for_sampling(&self) -> Self {
-        let mut model = self.clone();
-        if !self.is_on_cpu() {
-            return model;
-        }
-        let has_room = memory_budget::has_room_for_weights(self);
-        if model.head.is_none() {
-            let transposed = self.embedding.val().transpose();
-            let weight = if has_room {
-                transposed
-            } else {
-                let device = (&self.device(), self.format().dtype());
-                Tensor::from_data(transposed.into_data(), device)
-            };
-            model.head = Some(Linear::new(parameter("head", weight), None));
-            model.config.tie_word_embeddings = false;
-        }
-        if has_room {
-            model.blocks.iter_mut().flat_map(Block::linears_mut).for_each(Linear::pack);
-            model.head.iter_mut().for_each(Linear::pack);
-        }
-        model
-    }
-
     /// The same model with its adapter merged.
     pub fn merge(mut self) -> Self {
         self.blocks = self.blocks.into_iter().map(Block::merge).collect();
@@ -247,7 +220,7 @@ impl Block {
         [&self.query_key_value, &self.attention_output, &self.gate_up, &self.down]
     }
 
-    fn linears_mut(&mut self) -> [&mut Linear; 4] {
+    pub(in crate::model) fn linears_mut(&mut self) -> [&mut Linear; 4] {
         [&mut self.query_key_value, &mut self.attention_output, &mut self.gate_up, &mut self.down]
     }
 

@@ -6,6 +6,7 @@ mod error;
 mod generate;
 mod host_logits;
 mod memory;
+mod prepared;
 mod row;
 mod sampling;
 mod shared;

@@ -1,0 +1,37 @@
+//! Models prepared for sampling.
+
+use burn::tensor::Tensor;
+
+use crate::model::{
+    architecture::{Block, Linear, Transformer, parameter},
+    memory_budget,
+};
+
+impl Transformer {
+    /// The same model prepared for sampling, without autodiff. On the CPU, weights are also kept in
+    /// the order in which products of few rows read them, if memory allows; and a tied output layer
+    /// is separate, since a product with a transposed matrix would copy it at every step.
+    pub fn for_sampling(&self) -> Self {
+        let mut model = self.clone();
+        if !self.is_on_cpu() {
+            return model;
+        }
+        let has_room = memory_budget::has_room_for_weights(self);
+        if model.head.is_none() {
+            let transposed = self.embedding.val().transpose();
+            let weight = if has_room {
+                transposed
+            } else {
+                let device = (&self.device(), self.format().dtype());
+                Tensor::from_data(transposed.into_data(), device)
+            };
+            model.head = Some(Linear::new(parameter("head", weight), None));
+            model.config.tie_word_embeddings = false;
+        }
+        if has_room {
+            model.blocks.iter_mut().flat_map(Block::linears_mut).for_each(Linear::pack);
+            model.head.iter_mut().for_each(Linear::pack);
+        }
+        model
+    }
+}
