@@ -53,7 +53,8 @@ impl Transformer {
         }
     }
 
-    /// Reads texts that follow the same one, all at once, padded to these numbers of rows and tokens.
+    /// Reads texts that follow the same one, all at once, padded to these numbers of rows and
+    /// tokens.
     /// `remember` receives each block's index with their keys and values, padding included.
     ///
     /// # Shapes
