@@ -174,7 +174,7 @@ fn fits(device: DeviceName, memory: DeviceMemory, name: &str, config: &ModelConf
         };
         format!("{how} about {}: {answer}", size_in_words(need))
     });
-    let there = memory.total.map_or_else(|| "unknown".to_owned(), |total| gibibytes(total));
+    let there = memory.total.map_or_else(|| "unknown".to_owned(), gibibytes);
     format!("{name} on {device} ({there}): {}", needs.join("; "))
 }
 
