@@ -28,17 +28,17 @@ impl GenerationMemory<'_> {
     pub fn need(&self) -> MemoryNeed {
         let Self { config, on_cpu, texts, prompt, .. } = *self;
         let states = bytes_of_states(on_cpu, self.format);
-        // Products of a step read weights that are packed for them, the embedding only as a head.
-        let gathered =
-            if config.tie_word_embeddings { 0 } else { config.vocab_size * config.hidden_size };
-        let packed = if on_cpu { config.parameters() - gathered } else { 0 };
+        let vocabulary = (config.vocab_size * config.hidden_size) as f64;
+        // Products of a step read a head that is laid out for them. The packed copy of all weights
+        // is not needed: without room for it there is none.
+        let copied = if on_cpu && config.tie_word_embeddings { vocabulary } else { 0.0 };
         let numbers = 2 * config.num_hidden_layers * config.key_size();
         let kept = numbers as f64 * texts * self.length;
         // Prompts are read alone, and where attention is no operation of its own it writes down
         // scores and exponentials.
         let scores = if on_cpu { 0.0 } else { config.num_attention_heads as f64 * prompt * prompt };
         MemoryNeed {
-            weights: ((config.parameters() + packed) * self.format.size()) as f64,
+            weights: (config.parameters() as f64 + copied) * self.format.size() as f64,
             activations: texts.max(prompt) * passing(config) * states + 2.0 * FLOAT * scores,
             logits: FLOAT * config.vocab_size as f64 * texts,
             cache: kept * states,
