@@ -1,7 +1,8 @@
 //! Products of few rows with a large matrix, which read the matrix once, on all threads.
 //!
 //! The kernels behind Burn's products are made for many rows. Each number here is summed in the
-//! same order as there, so that a row has the same bits in a batch of any size.
+//! same order as there, so that a row has the same bits in a batch of any size, and whether memory
+//! has room for packed weights or not.
 
 use std::ops::Range;
 

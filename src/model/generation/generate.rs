@@ -520,6 +520,18 @@ mod tests {
     }
 
     #[test]
+    fn packed_weights_change_no_bit() {
+        for config in one_of_each() {
+            let plain = config.init(&Seed::root(5), &Device::flex());
+            // Prompts of one token, too, whose products have a single row.
+            let mut requests = requests(5, 3);
+            requests[0].prompt.truncate(1);
+            let of = |has_room| answers(&plain.prepared(has_room), &requests, 4, sampling(1.0, 12));
+            assert!(of(true) == of(false));
+        }
+    }
+
+    #[test]
     fn where_memory_runs_short_fewer_are_written_at_once_to_the_same_answers() {
         let model = model(&ModelConfig { vocab_size: 515, ..tiny() });
         let requests = requests(6, 4);

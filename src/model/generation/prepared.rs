@@ -12,11 +12,15 @@ impl Transformer {
     /// the order in which products of few rows read them, if memory allows; and a tied output layer
     /// is separate, since a product with a transposed matrix would copy it at every step.
     pub fn for_sampling(&self) -> Self {
-        let mut model = self.clone();
         if !self.is_on_cpu() {
-            return model;
+            return self.clone();
         }
-        let has_room = memory_budget::has_room_for_weights(self);
+        self.prepared(memory_budget::has_room_for_weights(self))
+    }
+
+    /// `has_room`: whether weights are packed.
+    pub(super) fn prepared(&self, has_room: bool) -> Self {
+        let mut model = self.clone();
         if model.head.is_none() {
             let transposed = self.embedding.val().transpose();
             let weight = if has_room {
