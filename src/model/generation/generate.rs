@@ -526,7 +526,8 @@ mod tests {
             // Prompts of one token, too, whose products have a single row.
             let mut requests = requests(5, 3);
             requests[0].prompt.truncate(1);
-            let of = |has_room| answers(&plain.prepared(has_room), &requests, 4, sampling(1.0, 12));
+            let of =
+                |has_room| answers(&plain.prepared(is_packed), &requests, 4, sampling(1.0, 12));
             assert!(of(true) == of(false));
         }
     }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::model::{
-    architecture::{Block, Linear, Transformer, parameter},
+    architecture::{Block, Linear, NumberFormat, Transformer, parameter},
     memory_budget,
 };
 
@@ -15,15 +15,17 @@ impl Transformer {
         if !self.is_on_cpu() {
             return self.clone();
         }
-        self.prepared(memory_budget::has_room_for_weights(self))
+        // Products in float16 are Burn's own.
+        let is_packable = self.format() != NumberFormat::Float16;
+        self.prepared(is_packable && memory_budget::has_room_for_weights(self))
     }
 
-    /// `has_room`: whether weights are packed.
-    pub(super) fn prepared(&self, has_room: bool) -> Self {
+    /// On the CPU, with or without packed weights.
+    pub(super) fn prepared(&self, is_packed: bool) -> Self {
         let mut model = self.clone();
         if model.head.is_none() {
             let transposed = self.embedding.val().transpose();
-            let weight = if has_room {
+            let weight = if is_packed {
                 transposed
             } else {
                 let device = (&self.device(), self.format().dtype());
@@ -32,7 +34,7 @@ impl Transformer {
             model.head = Some(Linear::new(parameter("head", weight), None));
             model.config.tie_word_embeddings = false;
         }
-        if has_room {
+        if is_packed {
             model.blocks.iter_mut().flat_map(Block::linears_mut).for_each(Linear::pack);
             model.head.iter_mut().for_each(Linear::pack);
         }
