@@ -527,7 +527,7 @@ mod tests {
             let mut requests = requests(5, 3);
             requests[0].prompt.truncate(1);
             let of =
-                |has_room| answers(&plain.prepared(is_packed), &requests, 4, sampling(1.0, 12));
+                |is_packed| answers(&plain.prepared(is_packed), &requests, 4, sampling(1.0, 12));
             assert!(of(true) == of(false));
         }
     }
