@@ -3,6 +3,7 @@
 #[macro_use]
 mod output;
 
+mod amounts;
 mod attempt;
 mod bench;
 mod cache;

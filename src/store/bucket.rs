@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// If it cannot be read (its state is unknown then), or a damaged one cannot be moved.
     pub fn find(&self, key: &Digest) -> Result<Lookup, StoreError> {
-        let problem = match self.pinning(key, || self.examine(key))? {
+        let problem = match self.rooting(key, || self.examine(key))? {
             Examination::Whole(artifact) => return Ok(Lookup::Found(artifact)),
             Examination::Absent => return Ok(Lookup::Absent),
             Examination::Damaged(problem) => problem,

@@ -1,14 +1,14 @@
 //! Disk usage and garbage collection of the store.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use super::{Closed, Pinned, Store, StoreError, durable};
+use super::{Closed, LiveRoots, Policy, Store, StoreError, durable};
 use crate::digest::Digest;
 
 /// Bytes on disk.
@@ -35,7 +35,9 @@ pub struct GcCandidate {
     pub bytes: u64,
     /// Why it is not needed.
     pub why: &'static str,
-    key: Option<Digest>,
+    /// Last use, of an artifact and the work of one; what else lies there is of no use.
+    pub last_used: Option<SystemTime>,
+    pub(super) key: Option<Digest>,
 }
 
 /// Which artifacts are needed, and which may be removed.
@@ -47,6 +49,10 @@ pub struct Claims {
     pub known: BTreeSet<Digest>,
     /// Whether keys of unknown origin, possibly of other users, are removable too.
     pub unrecorded: bool,
+    /// Last run that used a key, where one is recorded.
+    pub used: BTreeMap<Digest, SystemTime>,
+    /// Which of the removable artifacts stay nevertheless.
+    pub policy: Policy,
 }
 
 /// Result of a search for garbage.
@@ -60,8 +66,16 @@ pub struct Collection {
     pub unrecorded_bytes: u64,
     /// Number of artifacts and work folders kept only by running runs.
     pub in_use: usize,
+    /// Pinned keys.
+    pub pinned: BTreeSet<Digest>,
+    /// Number of artifacts and work folders that the policy leaves.
+    pub spared: usize,
+    /// Their bytes on disk.
+    pub spared_bytes: u64,
+    /// Bytes of artifacts that would remain.
+    pub remaining: u64,
     /// Keys looked up by running runs.
-    pub pinned: Pinned,
+    pub live: LiveRoots,
 }
 
 /// Younger temporary files may be in use.
@@ -97,12 +111,15 @@ impl Store {
     }
 
     /// Garbage: quarantined artifacts, work of dead attempts, and the artifacts and checkpoints
-    /// that the claims release. Artifacts in progress are excluded.
+    /// that the claims release. Artifacts in progress are excluded. The roots of running runs must
+    /// have been read before the claims: a run that ends in between has its keys in its journal.
     ///
     /// # Errors
     /// If the store cannot be listed.
-    pub fn candidates(&self, claims: &Claims) -> Result<Collection, StoreError> {
-        let mut collection = Collection { pinned: self.pinned()?, ..Collection::default() };
+    pub fn candidates(&self, claims: &Claims, live: LiveRoots) -> Result<Collection, StoreError> {
+        // After the roots, for the same reason: who pins a key holds it meanwhile.
+        let pinned = self.pinned()?.into_iter().map(|pin| pin.key).collect();
+        let mut collection = Collection { live, pinned, ..Collection::default() };
         self.list_small_candidates(&mut collection)?;
         for (name, path) in durable::entries(&self.work())? {
             let Ok(key) = name.parse::<Digest>() else {
@@ -113,7 +130,9 @@ impl Store {
             if fs::symlink_metadata(self.folder_of(&key)).is_ok() {
                 collection.add(path, "unfinished, but its artifact exists", Some(key));
             } else if collection.gives_up(claims, key, &path) {
+                let used = claims.last_use(&key, &path);
                 collection.add(path, "unfinished, and no recent run needs it", Some(key));
+                collection.mark(used);
             } else {
                 let attempts = durable::entries(&path)?
                     .into_iter()
@@ -126,7 +145,9 @@ impl Store {
         for key in self.keys()? {
             let folder = self.folder_of(&key);
             if collection.gives_up(claims, key, &folder) {
+                let used = claims.last_use(&key, &folder);
                 collection.add(folder, "no recent run needs it", Some(key));
+                collection.mark(used);
             }
         }
         // Asked once for each key: opening a lock for each path takes long on network disks.
@@ -139,6 +160,8 @@ impl Store {
         collection
             .candidates
             .retain(|candidate| candidate.key.is_none_or(|key| free.contains(&key)));
+        let artifacts = self.artifacts();
+        claims.policy.apply(&mut collection, &artifacts, durable::size_of(&artifacts));
         Ok(collection)
     }
 
@@ -160,7 +183,7 @@ impl Store {
             let old = unfinished.filter(|(_, path)| is_old(path));
             old.for_each(|(_, path)| collection.add(path, "left by a process that died", None));
         }
-        for path in std::mem::take(&mut collection.pinned.dead) {
+        for path in std::mem::take(&mut collection.live.dead) {
             collection.add(path, "left by a run that was killed", None);
         }
         Ok(())
@@ -225,18 +248,43 @@ impl Store {
     }
 }
 
+impl Claims {
+    /// When a key was last used: by a recorded run, or by its maker.
+    fn last_use(&self, key: &Digest, path: &Path) -> SystemTime {
+        let made = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        let made = made.unwrap_or(SystemTime::UNIX_EPOCH);
+        self.used.get(key).map_or(made, |used| made.max(*used))
+    }
+}
+
+#[cfg(test)]
+impl GcCandidate {
+    /// A candidate for tests of policies.
+    pub(super) fn example(path: PathBuf, bytes: u64) -> Self {
+        Self { path, bytes, why: "", last_used: None, key: None }
+    }
+}
+
 impl Collection {
     fn add(&mut self, path: PathBuf, why: &'static str, key: Option<Digest>) {
-        self.candidates.push(GcCandidate { bytes: durable::size_of(&path), path, why, key });
+        let bytes = durable::size_of(&path);
+        self.candidates.push(GcCandidate { bytes, path, why, last_used: None, key });
+    }
+
+    /// Dates the last candidate, which a policy may spare then.
+    fn mark(&mut self, used: SystemTime) {
+        if let Some(last) = self.candidates.last_mut() {
+            last.last_used = Some(used);
+        }
     }
 
     /// Whether an artifact or its work may be removed; those kept without an own claim are counted.
     fn gives_up(&mut self, claims: &Claims, key: Digest, path: &Path) -> bool {
-        if claims.kept.contains(&key) {
+        if claims.kept.contains(&key) || self.pinned.contains(&key) {
             return false;
         }
         let known = claims.known.contains(&key);
-        if self.pinned.keys.contains(&key) {
+        if self.live.keys.contains(&key) {
             self.in_use += 1;
             return false;
         }
