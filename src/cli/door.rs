@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, generate, init,
-    kinds, logprobs, logs, plan, report, run, schema, shared_args, status, sweep, validate,
+    kinds, logprobs, logs, path, plan, report, run, runs, schema, shared_args, status, sweep,
+    validate,
 };
 
 #[derive(Parser)]
@@ -52,6 +53,10 @@ enum Command {
     Status(status::StatusArguments),
     /// Show a stage's log.
     Logs(logs::LogsArguments),
+    /// List the recorded runs with state, duration, tags and note.
+    Runs(runs::RunsArguments),
+    /// Print the folder of a run or of a stage's artifact.
+    Path(path::PathArguments),
     /// Write a run's report again.
     Report(report::ReportArguments),
     /// Print a run's tables, or compare two runs: differences and scores.
@@ -98,6 +103,8 @@ pub fn main() -> ExitCode {
             Command::Dag(arguments) => dag::run(arguments),
             Command::Status(arguments) => status::run(arguments),
             Command::Logs(arguments) => logs::run(arguments),
+            Command::Runs(arguments) => runs::run(arguments),
+            Command::Path(arguments) => path::run(arguments),
             Command::Cache(command) => cache::run(command),
             Command::Kinds(arguments) => kinds::run(arguments),
             Command::Schema(arguments) => schema::run(arguments),

@@ -25,7 +25,7 @@ use crate::{
         CallNumber, Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls,
         expected_memory, survey, wrong_inputs,
     },
-    store::Store,
+    store::{Artifact, Store},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -185,6 +185,7 @@ fn to_json(plan: &Plan, surveyed: &Surveyed, foreseen: &StageForecast) -> Value 
         "name": stage.name,
         "kind": stage.kind.name,
         "key": surveyed.key,
+        "artifact": surveyed.artifact.as_ref().map(Artifact::files),
         "state": surveyed.state,
         "reason": surveyed.reason,
         "needs": needs,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     plan::Plan,
     report,
-    schedule::{Machine, RunOptions, RunOutcome, execute},
+    schedule::{Machine, RunLabel, RunOptions, RunOutcome, execute},
 };
 
 /// End of its help.
@@ -61,6 +61,12 @@ pub(super) struct RunArguments {
     /// Show burn-train's dashboard of the running training stage.
     #[arg(long, hide = cfg!(not(feature = "dashboard")))]
     pub(super) dashboard: bool,
+    /// Note of the run, which `apeft runs` shows.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
+    /// Tag of the run, by which commands find it; repeatable.
+    #[arg(long, value_name = "NAME", value_parser = tag)]
+    pub(super) tag: Vec<String>,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -103,6 +109,10 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        label: RunLabel {
+            note: arguments.note.clone(),
+            tags: arguments.tag.iter().cloned().collect(),
+        },
     };
     let outcome = match execute(&plan, &store, &options, &mut |timed| progress.handle(timed)) {
         Ok(outcome) => outcome,
@@ -123,6 +133,19 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+/// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.
+fn tag(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty()
+        && !text.contains(|letter: char| {
+            letter.is_whitespace() || letter.is_control() || ":/".contains(letter)
+        });
+    if is_word {
+        Ok(text.to_owned())
+    } else {
+        Err("a word without `:` and `/` is expected".to_owned())
+    }
 }
 
 fn wanted(plan: &Plan, arguments: &RunArguments) -> Result<BTreeSet<NodeIndex>, ExitCode> {

@@ -87,6 +87,9 @@ impl<'a> Dispatcher<'a> {
             stages: outlines.collect(),
         };
         self.tell(event);
+        if !self.options.label.is_empty() {
+            self.tell(RunEvent::RunLabelled { label: self.options.label.clone() });
+        }
     }
 
     fn tell(&mut self, event: RunEvent) {

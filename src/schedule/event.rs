@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::label::RunLabel;
 use crate::context::StageEvent;
 
 /// `because` of stages skipped by a signal.
@@ -33,6 +34,12 @@ pub enum RunEvent {
         version: String,
         /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
+    },
+    /// Second line of the journal of a run with a note or tags.
+    RunLabelled {
+        /// Note and tags.
+        #[serde(flatten)]
+        label: RunLabel,
     },
     /// The artifact was in the store.
     StageCached {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
-use super::slots::Machine;
+use super::{label::RunLabel, slots::Machine};
 use crate::digest::Digest;
 
 /// Options of a run.
@@ -25,6 +25,8 @@ pub struct RunOptions {
     pub experiments: PathBuf,
     /// Command line, for the journal.
     pub command: Vec<String>,
+    /// Note and tags, for the journal.
+    pub label: RunLabel,
 }
 
 /// Result of a run.

@@ -28,6 +28,7 @@ mod reference;
 mod retrieval;
 mod rows;
 mod run;
+mod run_names;
 mod said;
 mod scores;
 #[expect(dead_code, reason = "the unit tests of endpoints use the rest of it")]
