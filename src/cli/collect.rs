@@ -318,7 +318,9 @@ fn print(
     if collection.spared > 0 {
         let bytes = DecimalBytes(collection.spared_bytes);
         let spared = artifacts(collection.spared);
-        print_line!("kept: {spared} ({bytes}) that no root needs, by --older-than or --keep-bytes")?;
+        print_line!(
+            "kept: {spared} ({bytes}) that no root needs, by --older-than or --keep-bytes"
+        )?;
     }
     if let Some(most) = arguments.keep_bytes.filter(|most| collection.remaining > *most) {
         let [remaining, most] = [collection.remaining, most].map(DecimalBytes);

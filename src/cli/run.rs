@@ -11,6 +11,7 @@ use super::dashboard::Screen as Progress;
 use super::terminal::Terminal as Progress;
 use super::{
     output::print_json,
+    remote_args::RemoteArguments,
     shared_args::{
         CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select,
     },
@@ -26,6 +27,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   apeft run recipes/quickstart.toml
   apeft run recipes/quickstart.toml --set stage.tuned.beta=0.2 --until comparison
   apeft run recipes/quickstart.toml --seeds 0,1,2 --jobs 2 --keep-going
+  apeft run recipes/quickstart.toml --check tuned
 
 Stages whose results are in the store do not run. Run it again to resume.";
 
@@ -52,6 +54,15 @@ pub(super) struct RunArguments {
     /// Rerun this stage although it is cached; repeatable.
     #[arg(short, long, value_name = "STAGE")]
     pub(super) force: Vec<String>,
+    /// Make this cached stage again and compare all bytes; its artifact stays; repeatable.
+    #[arg(long, value_name = "STAGE")]
+    pub(super) check: Vec<String>,
+    /// Store to look in before a stage is made: a folder, or s3://BUCKET/PREFIX [default:
+    /// `[remote]` of apeft.toml].
+    #[arg(long, value_name = "STORE")]
+    pub(super) remote: Option<String>,
+    #[command(flatten)]
+    pub(super) server: RemoteArguments,
     /// Executor of the stages.
     #[arg(long, value_enum, default_value = "local")]
     pub(super) executor: ExecutorKind,
@@ -93,11 +104,14 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
-    let (wanted, forced) =
-        match (wanted(&plan, arguments), select(&plan, "--force", &arguments.force)) {
-            (Ok(wanted), Ok(forced)) => (wanted, forced),
-            (Err(code), _) | (_, Err(code)) => return Ok(Err(code)),
-        };
+    let chosen = wanted(&plan, arguments).and_then(|wanted| {
+        let forced = select(&plan, "--force", &arguments.force)?;
+        Ok((wanted, forced, select(&plan, "--check", &arguments.check)?))
+    });
+    let (wanted, forced, checked) = match chosen {
+        Ok(chosen) => chosen,
+        Err(code) => return Ok(Err(code)),
+    };
     let store = arguments.cache.open(arguments.verify)?;
     let machine = Machine::detect();
     let options = RunOptions {
@@ -106,6 +120,8 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         keep_going: arguments.keep_going,
         wanted,
         forced,
+        checked,
+        remote: arguments.server.optional(arguments.remote.as_deref())?,
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),

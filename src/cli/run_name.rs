@@ -122,8 +122,15 @@ pub(super) fn artifact(
     }
 }
 
-/// The only stage of a run with this name.
-fn only<'a>(history: &'a History, stage: &str, place: &str) -> anyhow::Result<&'a StageHistory> {
+/// The only stage of a run with this name; `place` is the run in words.
+///
+/// # Errors
+/// If no stage or several cells have it.
+pub(super) fn only<'a>(
+    history: &'a History,
+    stage: &str,
+    place: &str,
+) -> anyhow::Result<&'a StageHistory> {
     if let Some(exact) = history.stages.iter().find(|found| found.name() == stage) {
         return Ok(exact);
     }

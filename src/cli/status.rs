@@ -157,7 +157,7 @@ impl StageStatus {
                 stage: name,
                 report: StageEvent::Note { text } | StageEvent::Warning { text },
             } => Self { words: text, ..stage(name, "running") },
-            RunEvent::StageFinished { stage: name, seconds, key, artifact } => Self {
+            RunEvent::StageFinished { stage: name, seconds, key, artifact, .. } => Self {
                 seconds: Some(seconds),
                 key: Some(key),
                 artifact: Some(artifact),

@@ -93,6 +93,11 @@ impl Terminal {
                 self.remove(stage);
                 self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(*seconds)));
             }
+            // One that differs fails next, with the same words.
+            RunEvent::StageChecked { stage, difference: None, seconds, .. } => {
+                let seconds = duration(*seconds);
+                self.say_marked("32", "✓", &format!("{stage}  the same bytes again, {seconds}"));
+            }
             RunEvent::StageFailed { stage, error, retry, seconds, .. } => {
                 self.fail(stage, error, *retry, *seconds)
             }
@@ -119,7 +124,9 @@ impl Terminal {
                 Ctrl-C again to kill them",
                 );
             }
-            RunEvent::RunLabelled { .. } | RunEvent::RunFinished { .. } => {}
+            RunEvent::StageChecked { .. }
+            | RunEvent::RunLabelled { .. }
+            | RunEvent::RunFinished { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 
 use super::{
+    elsewhere,
     inputs::Watch,
     job::{AttemptJob, WorkerMessage},
 };
@@ -52,14 +53,21 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     // Looked up under the lock: another run may have made it while this one waited.
     let found =
         if job.forced { Lookup::Absent } else { store.find_locked(&lock).map_err(words)? };
-    match found {
+    let original = match found {
+        Lookup::Found(original) if job.check => Some(original),
         Lookup::Found(_) => {
             return Ok(WorkerMessage::Finished { cached: true, learnt: store.learnt() });
         }
         Lookup::Damaged { problem, moved_to } => {
-            say(sink, &WorkerMessage::Damaged { problem, moved_to })
+            say(sink, &WorkerMessage::Damaged { problem, moved_to });
+            None
         }
-        Lookup::Absent => {}
+        Lookup::Absent => None,
+    };
+    if let Some(address) = &job.remote {
+        let text = elsewhere::pull(address, &store, &lock)?;
+        say(sink, &WorkerMessage::Reported { report: StageEvent::Note { text } });
+        return Ok(WorkerMessage::Finished { cached: true, learnt: store.learnt() });
     }
     // Inputs are compared before the draft is opened: its checkpoints must be theirs.
     let watch = Watch::begin(&store, job, registered.kind)?;
@@ -70,6 +78,10 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
             sink,
             &WorkerMessage::Reported { report: StageEvent::Warning { text: text.to_owned() } },
         );
+    }
+    if original.is_some() {
+        // From its beginning: a checkpoint would be compared with itself.
+        draft.forget_checkpoint().map_err(words)?;
     }
     say(sink, &WorkerMessage::Began);
     let context = Context {
@@ -93,6 +105,12 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     }
     done?;
     check_left(job, registered.kind, &draft)?;
+    if let Some(original) = original {
+        draft.forget_checkpoint().map_err(words)?;
+        let difference = original.difference(&draft.files()).map_err(words)?;
+        say(sink, &WorkerMessage::Checked { difference });
+        return Ok(WorkerMessage::Finished { cached: true, learnt: store.learnt() });
+    }
     store.commit(draft, &job.record).map_err(words)?;
     Ok(WorkerMessage::Finished { cached: false, learnt: store.learnt() })
 }

@@ -295,6 +295,14 @@ pub fn named(experiments: &Path, last: usize) -> io::Result<NamedKeys> {
     Ok(named)
 }
 
+/// Keys that a run made, found or was about to make.
+///
+/// # Errors
+/// If its journal cannot be read.
+pub fn keys_of(folder: &Path) -> io::Result<BTreeSet<Digest>> {
+    Ok(keys(folder)?.0)
+}
+
 /// All keys in a journal, including lines of newer versions and torn ones, and whether the run
 /// finished without a failure.
 fn keys(folder: &Path) -> io::Result<(BTreeSet<Digest>, bool)> {

@@ -137,6 +137,15 @@ impl Store {
         self.root.join("v1/pins")
     }
 
+    pub(super) fn checks(&self) -> PathBuf {
+        self.root.join("v1/checks")
+    }
+
+    /// Folder of notes on unfinished uploads.
+    pub fn transfers(&self) -> PathBuf {
+        self.root.join("v1/transfers")
+    }
+
     /// Folder of the artifact of a key.
     pub fn folder_of(&self, key: &Digest) -> PathBuf {
         let name = key.to_string();

@@ -93,6 +93,14 @@ impl Store {
         }
     }
 
+    /// Free bytes on the disk of the store, for users without privileges.
+    pub fn free_bytes(&self) -> Option<u64> {
+        // The folder may not exist yet.
+        let there = self.root.ancestors().find(|folder| folder.is_dir())?;
+        let disk = rustix::fs::statvfs(there).ok()?;
+        Some(disk.f_bavail * disk.f_frsize)
+    }
+
     /// Removes work folders of keys whose artifacts exist, as a process killed after the commit
     /// leaves one.
     ///
@@ -175,8 +183,15 @@ impl Store {
                 collection.add(path, "unused lock", Some(key));
             }
         }
-        for folder in [self.root.clone(), self.root.join("v1"), self.registrations(), self.calls()]
-        {
+        for (name, path) in durable::entries(&self.checks())? {
+            if let Ok(key) = name.parse()
+                && !self.folder_of(&key).exists()
+            {
+                collection.add(path, "the check of an artifact that is gone", None);
+            }
+        }
+        let (v1, pins, checks) = (self.root.join("v1"), self.pins(), self.checks());
+        for folder in [self.root.clone(), v1, self.registrations(), self.calls(), pins, checks] {
             let unfinished = durable::entries(&folder)?
                 .into_iter()
                 .filter(|(name, _)| name.starts_with(durable::ASIDE));

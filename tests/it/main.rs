@@ -4,6 +4,7 @@ mod agreement;
 mod architecture;
 mod attacks;
 mod book;
+mod bucket;
 mod checkpoints;
 mod commands;
 mod data_sets;
@@ -33,6 +34,7 @@ mod said;
 mod scores;
 #[expect(dead_code, reason = "the unit tests of endpoints use the rest of it")]
 mod server;
+mod sharing;
 mod shift;
 mod store;
 mod text;

@@ -11,7 +11,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Claims, EVERY_FILE, Lookup, Store},
+    store::{Artifact, Claims, EVERY_FILE, LiveRoots, Lookup, Store},
 };
 use serde_json::json;
 
