@@ -71,6 +71,7 @@ pub(super) struct ImportArguments {
 
 pub(super) fn export(arguments: &ExportArguments) -> anyhow::Result<ExitCode> {
     let store = arguments.cache.there()?.look(false)?;
+    let _lease = store.hold(|| say!("waiting for `cache gc` in the store"))?;
     let known: BTreeSet<Digest> = store.keys()?.into_iter().collect();
     let named = named_key(&arguments.experiments, &arguments.stage, &known)?;
     let artifact = match store.find(&named.key)? {

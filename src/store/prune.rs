@@ -80,6 +80,8 @@ pub struct Collection {
 
 /// Younger temporary files may be in use.
 const YOUNG: Duration = Duration::from_secs(3600);
+/// Servers keep an unfinished upload for a week, as is usual.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 86_400);
 
 impl Store {
     /// Bytes on disk.
@@ -188,6 +190,11 @@ impl Store {
                 && !self.folder_of(&key).exists()
             {
                 collection.add(path, "the check of an artifact that is gone", None);
+            }
+        }
+        for (_, path) in durable::entries(&self.transfers())? {
+            if is_older(&path, GIVEN_UP) {
+                collection.add(path, "an upload that was given up", None);
             }
         }
         let (v1, pins, checks) = (self.root.join("v1"), self.pins(), self.checks());
@@ -328,6 +335,10 @@ fn remove_any(path: &Path) -> Result<(), StoreError> {
 
 /// Whether a temporary file is too old to be in use.
 fn is_old(path: &Path) -> bool {
+    is_older(path, YOUNG)
+}
+
+fn is_older(path: &Path, than: Duration) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
-    modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > YOUNG)
+    modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > than)
 }
