@@ -7,15 +7,17 @@
 
 Three cases: all weights of a model of 4 M and of 110 M parameters with random weights (the vocabulary of the given model), and
 LoRA of rank 8 on the given model. Both programs read the same directory and rows and take turns, each in a process of its own.
-TRL's rate is that of its steps after the first two. apeft's is that of the whole stage: loading, the reference model's pass, all
-steps, writing.
+TRL's rate is that of its steps after the first two, which compute the reference model's log-probabilities too. apeft's counts each step
+as its median step, and the pass of the reference model with loading and the first step. Beside it stands the rate of its whole stage, with
+checkpoints and writing.
 """
-import argparse, json, os, pathlib, random, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, pathlib, random, shutil, statistics, subprocess, sys, tempfile, time
+import small_model
 
 WORDS = "the a of in to was born city river year she he won first known great old new and work paper with from by".split()
 CASES = {
     "4m": {"name": "4 M, all weights", "pairs": 256, "batch": 8, "tokens": (20, 120), "lora": 0,
-           "size": {"hidden_size": 192, "num_hidden_layers": 6, "num_attention_heads": 6, "intermediate_size": 512, "vocab_size": 6000}},
+           "size": small_model.SIZE},
     "110m": {"name": "110 M, all weights", "pairs": 64, "batch": 8, "tokens": (20, 120), "lora": 0,
              "size": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 2048, "vocab_size": 32000}},
     "lora": {"name": "SmolLM2-135M, LoRA rank 8", "pairs": 48, "batch": 4, "tokens": (230, 238), "lora": 8},
@@ -35,7 +37,7 @@ def arguments():
 
 def make(case, model, folder):
     """Writes the rows, and a model of a given size; returns the model's directory."""
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(model)
     draw = random.Random(0)
     # Words of one token each, whose ids a small vocabulary has too.
@@ -48,16 +50,7 @@ def make(case, model, folder):
             print(json.dumps({"prompt": text(count).strip(), "chosen": text(count), "rejected": text(count)}), file=rows)
     if "size" not in case:
         return os.path.abspath(model)
-    config = LlamaConfig(**case["size"], tie_word_embeddings=True, bos_token_id=1, eos_token_id=2)
-    LlamaForCausalLM(config).save_pretrained(folder / "model")
-    cut = json.loads((pathlib.Path(model) / "tokenizer.json").read_text())
-    # The tokens beyond a smaller vocabulary, and their merges, are left out.
-    known = {token: number for token, number in cut["model"]["vocab"].items() if number < most}
-    joined = lambda merge: merge.split(" ") if isinstance(merge, str) else merge
-    cut["model"]["merges"] = [merge for merge in cut["model"]["merges"] if "".join(joined(merge)) in known]
-    cut["model"]["vocab"] = known
-    (folder / "model/tokenizer.json").write_text(json.dumps(cut))
-    (folder / "model/tokenizer_config.json").write_text((pathlib.Path(model) / "tokenizer_config.json").read_text())
+    small_model.write_directory(model, case["size"], folder / "model")
     return str(folder / "model")
 
 
@@ -86,7 +79,7 @@ def trl(case, model, rows):
 
 
 def apeft(case, model, rows, folder, options):
-    """Pairs/s of the whole stage."""
+    """Pairs/s of the steps with the reference model's pass, and of the whole stage."""
     adapter = f"lora_rank = {case['lora']}\nlora_alpha = {2 * case['lora']}\ndtype = '{options.dtype}'" if case["lora"] else ""
     (folder / "speed.toml").write_text(f"""name = 'speed'
 [stage.model]
@@ -103,9 +96,14 @@ learning_rate = 1e-5
 """)
     command = [os.path.abspath(options.apeft), "run", "speed.toml", "--cache", "cache"]
     subprocess.run([*command, "--until", "model"], cwd=folder, check=True, capture_output=True)
-    began = time.perf_counter()
+    shutil.rmtree(folder / "experiments")
     subprocess.run([*command, "--force", "tuned"], cwd=folder, check=True, capture_output=True)
-    return case["pairs"] / (time.perf_counter() - began)
+    events = [json.loads(line) for line in next(folder.glob("experiments/speed/2*/events.jsonl")).open()]
+    at = lambda event: [found["at"] / 1000 for found in events if found["event"] == event]
+    steps = [event["at"] / 1000 for event in events if event.get("report", {}).get("say") == "metrics"]
+    (began,), (ended,) = at("stage_started"), at("stage_finished")
+    step = statistics.median(second - first for first, second in zip(steps, steps[1:]))
+    return case["pairs"] / (steps[0] - began + step * (len(steps) - 1)), case["pairs"] / (ended - began)
 
 
 def main():
@@ -114,20 +112,21 @@ def main():
         name, model, rows = options.trl.split(",")
         print("rate", trl(CASES[name], model, rows), flush=True)
         return
-    print("| model | apeft, pairs/s | TRL, pairs/s | ratio |\n| --- | --- | --- | --- |")
+    print("| model | apeft, pairs/s | its whole stage | TRL, pairs/s | ratio |\n| --- | --- | --- | --- | --- |")
     for name in options.only.split(","):
-        case, ours, theirs = CASES[name], [], []
+        case, ours, whole, theirs = CASES[name], [], [], []
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
             model = make(case, options.model, folder)
             for _ in range(options.rounds):
-                ours.append(apeft(case, model, folder / "pairs.jsonl", folder, options))
+                for rates, rate in zip((ours, whole), apeft(case, model, folder / "pairs.jsonl", folder, options)):
+                    rates.append(rate)
                 command = [sys.executable, __file__, options.apeft, options.model, "--trl", f"{name},{model},{folder / 'pairs.jsonl'}"]
                 found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
                 theirs.append(float(next(line for line in found.splitlines() if line.startswith("rate ")).split()[1]))
-        medians = [statistics.median(ours), statistics.median(theirs)]
+        medians = [statistics.median(rates) for rates in (ours, whole, theirs)]
         ratios = sorted(one / other for one, other in zip(ours, theirs))
-        print(f"| {case['name']} | {medians[0]:.3g} | {medians[1]:.3g} | {medians[0] / medians[1]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |", flush=True)
+        print(f"| {case['name']} | {medians[0]:.3g} | {medians[1]:.3g} | {medians[2]:.3g} | {medians[0] / medians[2]:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) |", flush=True)
 
 
 main()

@@ -6,6 +6,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::placement::Placement;
 use crate::{
     device::DeviceNames,
     diagnostic::{Problems, Span},
@@ -22,6 +23,8 @@ pub struct Plan {
     pub graph: DiGraph<PlannedStage, ()>,
     /// All stages in topological order; ties in the order of the recipe.
     pub order: Vec<NodeIndex>,
+    /// Where stages run; no part of any key.
+    pub placement: Placement,
     /// The resolved recipe as TOML, for the run's folder.
     pub resolved: String,
     /// Warnings of the recipe.

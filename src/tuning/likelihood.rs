@@ -167,10 +167,11 @@ pub fn log_probabilities(
     for group in groups(examples, batch_tokens) {
         let texts = group.iter().map(|index| &examples[*index]);
         let scoring = Scoring::new(&model.config, texts, false, compute, &device);
-        let states = scored_states(model, &scoring);
-        let at_once = compute.logits_at_once(scoring.targets.len(), model.config.vocab_size);
-        let scored = chunks(model, states, &scoring, at_once);
-        let scored: Vec<f32> = scored.flat_map(|chunk| chunk.log_probabilities).collect();
+        // On a thread of the pool, which begins its part of each operation at once.
+        let scored = match model.is_on_cpu() {
+            true => rayon::scope(|_| one_pass(model, &scoring, compute)),
+            false => one_pass(model, &scoring, compute),
+        };
         let mut by_answer = scoring.split(&scored).into_iter();
         for index in &group {
             found[*index] = by_answer.by_ref().take(examples[*index].completions.len()).collect();
@@ -179,6 +180,13 @@ pub fn log_probabilities(
         progress(done);
     }
     found
+}
+
+/// The log-probability of each scored token.
+fn one_pass(model: &Transformer, scoring: &Scoring, compute: ComputeOptions) -> Vec<f32> {
+    let at_once = compute.logits_at_once(scoring.targets.len(), model.config.vocab_size);
+    let scored = chunks(model, scored_states(model, scoring), scoring, at_once);
+    scored.flat_map(|chunk| chunk.log_probabilities).collect()
 }
 
 /// The values of a column `[tokens, 1]`.

@@ -12,7 +12,7 @@ use crate::{
 /// Share of free memory that an estimate may take; allocators keep more than they hand out.
 const MOST: f64 = 0.75;
 /// Number of tokens per forward pass of scoring before training.
-pub(super) const REFERENCE_TOKENS: usize = 8192;
+pub(super) const REFERENCE_TOKENS: usize = 2048;
 
 impl Parameters {
     /// What training needs, given the numbers of its adapter.
