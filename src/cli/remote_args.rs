@@ -1,9 +1,15 @@
 //! Which remote store a command means.
 
-use anyhow::Context as _;
+use std::{path::Path, process::ExitCode};
+
 use clap::Args;
 
-use crate::remote::RemoteAddress;
+use super::{shared_args::WRONG, validate::show};
+use crate::{
+    diagnostic::Problems,
+    recipe::{PROJECT_FILE, RemoteSettings, project_settings},
+    remote::RemoteAddress,
+};
 
 /// Server of S3-compatible storage.
 #[derive(Args, Clone, Debug)]
@@ -14,18 +20,45 @@ pub(super) struct RemoteArguments {
 }
 
 impl RemoteArguments {
-    /// The address that was given, if there is one.
-    pub(super) fn optional(&self, given: Option<&str>) -> anyhow::Result<Option<RemoteAddress>> {
-        given.map(|url| self.address(Some(url), "--remote")).transpose()
-    }
-
-    /// The address that was given.
+    /// The address that was given with an option, or that of `[remote]`.
     pub(super) fn address(
         &self,
         given: Option<&str>,
+        settings: Option<&RemoteSettings>,
+    ) -> Option<RemoteAddress> {
+        let url = given.or(settings.map(|settings| settings.url.as_str()))?.to_owned();
+        // The server in the file is that of the address in the file.
+        let there = settings.filter(|_| given.is_none()).and_then(|found| found.endpoint.clone());
+        Some(RemoteAddress { url, endpoint: self.endpoint.clone().or(there) })
+    }
+
+    /// The same for a command without a recipe, by the settings of this folder; prints their
+    /// problems, or that no store is named.
+    pub(super) fn here(
+        &self,
+        given: Option<&str>,
         option: &str,
-    ) -> anyhow::Result<RemoteAddress> {
-        let url = given.with_context(|| format!("no other store is named; use {option} STORE"))?;
-        Ok(RemoteAddress { url: url.to_owned(), endpoint: self.endpoint.clone() })
+    ) -> Result<RemoteAddress, ExitCode> {
+        let mut problems = Problems::default();
+        let settings = match project_settings(Path::new("")) {
+            Ok(table) => {
+                let entry = table.0.iter().find(|entry| entry.key == "remote");
+                RemoteSettings::read(entry, &mut problems)
+            }
+            Err(found) => {
+                problems = found;
+                None
+            }
+        };
+        show(&problems);
+        if problems.errors() > 0 {
+            return Err(ExitCode::from(WRONG));
+        }
+        self.address(given, settings.as_ref()).ok_or_else(|| {
+            say!(
+                "error: no other store is named; use {option} STORE, or [remote] in {PROJECT_FILE}"
+            );
+            ExitCode::from(WRONG)
+        })
     }
 }

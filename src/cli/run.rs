@@ -61,6 +61,9 @@ pub(super) struct RunArguments {
     /// `[remote]` of apeft.toml].
     #[arg(long, value_name = "STORE")]
     pub(super) remote: Option<String>,
+    /// Look in no other store.
+    #[arg(long, conflicts_with = "remote")]
+    pub(super) no_remote: bool,
     #[command(flatten)]
     pub(super) server: RemoteArguments,
     /// Executor of the stages.
@@ -121,7 +124,10 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         wanted,
         forced,
         checked,
-        remote: arguments.server.optional(arguments.remote.as_deref())?,
+        remote: arguments
+            .server
+            .address(arguments.remote.as_deref(), plan.remote.as_ref())
+            .filter(|_| !arguments.no_remote),
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),

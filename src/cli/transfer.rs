@@ -90,7 +90,10 @@ struct Sums {
 
 pub(super) fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    let address = arguments.remote.address(arguments.to.as_deref(), "--to")?;
+    let address = match arguments.remote.here(arguments.to.as_deref(), "--to") {
+        Ok(address) => address,
+        Err(code) => return Ok(code),
+    };
     let store = common.listing.cache.there()?.open(false)?;
     let here: BTreeSet<Digest> = store.keys()?.into_iter().collect();
     let keys = common.keys(&here)?;
@@ -111,7 +114,10 @@ pub(super) fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
 
 pub(super) fn pull(arguments: &PullArguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
-    let address = arguments.remote.address(arguments.from.as_deref(), "--from")?;
+    let address = match arguments.remote.here(arguments.from.as_deref(), "--from") {
+        Ok(address) => address,
+        Err(code) => return Ok(code),
+    };
     let remote = Remote::open(&address, false)?;
     let keys = common.keys(&remote.keys()?)?;
     if common.dry_run {

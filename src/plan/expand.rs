@@ -24,7 +24,7 @@ use crate::{
     device::DeviceNames,
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
-        Node, Recipe, missing_file,
+        Node, Recipe, RemoteSettings, missing_file,
         schema::{Catalogue, InputCell, Lack},
     },
     rows::Cell,
@@ -50,6 +50,7 @@ pub fn plan(
         read_device(device, &span, &mut problems)
     });
     let placement = Placement::read(recipe.executor.as_ref(), catalogue, &mut problems);
+    let remote = RemoteSettings::read(recipe.remote.as_ref(), &mut problems);
     let space = Space::new(recipe, &mut problems);
     check_variables(recipe, &space, &mut problems);
     let units = Units::read(recipe, catalogue, &space, &mut problems);
@@ -83,7 +84,7 @@ pub fn plan(
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
     let recipe = recipe.name.clone();
-    Ok(Plan { recipe, graph, order, placement, resolved, warnings: problems })
+    Ok(Plan { recipe, graph, order, placement, remote, resolved, warnings: problems })
 }
 
 /// Maximum number of stages; each takes about 8 kB of memory.

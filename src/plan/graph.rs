@@ -10,7 +10,10 @@ use super::placement::Placement;
 use crate::{
     device::DeviceNames,
     diagnostic::{Problems, Span},
-    recipe::schema::{ArtifactType, Kind},
+    recipe::{
+        RemoteSettings,
+        schema::{ArtifactType, Kind},
+    },
     rows::Cell,
 };
 
@@ -25,6 +28,8 @@ pub struct Plan {
     pub order: Vec<NodeIndex>,
     /// Where stages run; no part of any key.
     pub placement: Placement,
+    /// Another store that is asked before a stage runs.
+    pub remote: Option<RemoteSettings>,
     /// The resolved recipe as TOML, for the run's folder.
     pub resolved: String,
     /// Warnings of the recipe.

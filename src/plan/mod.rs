@@ -22,5 +22,5 @@ mod unnamed;
 pub use difference::differences;
 pub use expand::plan;
 pub use fingerprint::{Fingerprint, FingerprintInput, InputContent};
-pub use placement::{ExecutorName, JobSettings, Placement};
 pub use graph::{InputSource, Plan, PlannedInput, PlannedStage, Resources};
+pub use placement::{ExecutorName, JobSettings, Placement};

@@ -139,9 +139,11 @@ impl JobSettings {
                     let problem = Problem::error(format!("`executor` has no `{key}`"))
                         .at(key_span, "unknown key");
                     let problem = problem.help(suggestion(key, "fields", &FIELDS));
-                    problems.push(problem.help(
-                        "settings of one kind of stage are a table such as [executor.tune]",
-                    ));
+                    problems.push(
+                        problem.help(
+                            "settings of one kind of stage are a table such as [executor.tune]",
+                        ),
+                    );
                 }
             }
         }

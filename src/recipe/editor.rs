@@ -43,6 +43,12 @@ pub fn json_schema(catalogue: &Catalogue) -> Value {
             "remote": {
                 "type": "object",
                 "description": "Another store that is asked before a stage runs.",
+                "properties": {
+                    "url": { "type": "string", "description": "Folder, or s3://BUCKET/PREFIX." },
+                    "endpoint": { "type": "string", "description": "Server of the storage." },
+                },
+                "required": ["url"],
+                "additionalProperties": false,
             },
             "stage": {
                 "type": "object", "additionalProperties": { "oneOf": stages },

@@ -454,6 +454,27 @@ fn a_run_takes_from_the_remote_store_what_it_has_and_makes_the_rest() {
 }
 
 #[test]
+fn the_remote_store_of_a_project_is_used_without_being_named() {
+    let bench = Bench::new();
+    bench.recipe("p", &chain("x"));
+    bench.run("p", &[]).ok();
+    let unnamed = bench.call("p", &["cache", "push"]);
+    assert!(unnamed.status == Some(2) && unnamed.words.contains("--to STORE"), "{}", unnamed.words);
+    fs::write(bench.path("p/apeft.toml"), "[remote]\nurl = \"../other\"\n").unwrap();
+    assert_eq!(bench.call("p", &["cache", "push", "--json"]).ok().json["pushed"], 2);
+    let two = bench.path("two").display().to_string();
+    let ran = bench.run("p", &["--cache", &two, "--no-remote", "--until", "a"]).ok();
+    assert_eq!(ran.outcomes(), "a ran");
+    assert_eq!(bench.run("p", &["--cache", &two]).ok().outcomes(), "a cached, b cached");
+    let wrong = "[remote]\nurl = 3\n";
+    fs::write(bench.path("p/apeft.toml"), wrong).unwrap();
+    for arguments in [&["run", "recipe.toml"][..], &["cache", "pull"]] {
+        let refused = bench.call("p", arguments);
+        assert!(refused.status == Some(2) && refused.words.contains("apeft.toml:2:7"));
+    }
+}
+
+#[test]
 fn an_artifact_is_exported_with_its_provenance_and_taken_back() {
     let bench = Bench::new();
     bench.recipe("p", &chain("x"));
