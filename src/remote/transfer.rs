@@ -113,7 +113,9 @@ impl Remote {
             Kind::Folder(store) => match store.find(key)? {
                 Lookup::Found(artifact) => Ok(Some(Arrival::of(&artifact)?)),
                 Lookup::Absent => Ok(None),
-                Lookup::Damaged { problem, .. } => Err(ArrivalError::Damaged(problem).into()),
+                Lookup::Damaged { problem, .. } => {
+                    Err(RemoteError::Remote(format!("the artifact is damaged there: {problem}")))
+                }
             },
             Kind::Bucket(bucket) => {
                 let text = bucket.read_manifest(key).map_err(RemoteError::Remote)?;
@@ -238,7 +240,9 @@ impl Transfer<'_> {
         self.each(keys, |key| match self.store.find(key)? {
             Lookup::Found(artifact) => self.remote.push(self.store, &artifact),
             Lookup::Absent => Err(RemoteError::Absent),
-            Lookup::Damaged { problem, .. } => Err(ArrivalError::Damaged(problem).into()),
+            Lookup::Damaged { problem, .. } => {
+                Err(RemoteError::Remote(format!("the artifact is damaged: {problem}")))
+            }
         });
         Ok(())
     }

@@ -408,7 +408,8 @@ impl<'a> Dispatcher<'a> {
                 for twin in twins.into_iter().filter(|twin| *twin != node) {
                     self.found(twin, artifact.clone());
                 }
-                if self.stages.ready(node).is_some_and(|ready| ready.check) {
+                let is_checked = self.stages.ready(node).is_some_and(|ready| ready.check);
+                if is_checked && finished.cached {
                     self.compared(node, artifact, seconds)?;
                 } else if finished.cached {
                     self.found(node, artifact);
