@@ -42,6 +42,8 @@ impl Upload<'_> {
     /// Sends the file unless it is there; returns the bytes sent.
     pub(super) fn send(&self) -> Result<u64, String> {
         if self.bucket.has(self.file)? {
+            // Killed right after the last part, an upload leaves its note.
+            let _ = fs::remove_file(self.note());
             return Ok(0);
         }
         if self.file.size <= PART {
