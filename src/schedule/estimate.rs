@@ -80,14 +80,14 @@ impl<'a> Nearby<'a> {
     fn of(stage: &PlannedStage, known: &'a [PastStage], here: &str) -> Option<Self> {
         let is_here = known.iter().any(|past| past.cost.machine == here);
         let near = known.iter().filter(|past| !is_here || past.cost.machine == here);
-        let mut near: Vec<(usize, &PastStage)> =
-            near.map(|past| (differing(stage, past), past)).collect();
+        let mut near: Vec<((usize, bool), &PastStage)> =
+            near.map(|past| ((differing(stage, past), past.stage != stage.stage), past)).collect();
         // Stable: of equally near ones the newest come first.
-        near.sort_by_key(|(differing, _)| *differing);
+        near.sort_by_key(|(distance, _)| *distance);
         let least = near.first()?.0;
-        let stages = near.into_iter().filter(|(differing, _)| *differing == least);
+        let stages = near.into_iter().filter(|(distance, _)| *distance == least);
         let stages = stages.map(|(_, past)| past).take(MOST).collect();
-        Some(Self { stages, is_here, differing: (least < usize::MAX).then_some(least) })
+        Some(Self { stages, is_here, differing: (least.0 < usize::MAX).then_some(least.0) })
     }
 
     fn estimate(

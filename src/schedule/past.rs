@@ -11,7 +11,7 @@ use super::{
     event::{RunEvent, StageCost},
     journal::{self, JournalReader},
 };
-use crate::{plan::Fingerprint, store::Store};
+use crate::{plan::Fingerprint, rows::Cell, store::Store};
 
 /// Maximum number of journals read, newest first.
 const JOURNALS: usize = 100;
@@ -23,6 +23,8 @@ const KEPT: usize = 200;
 /// A finished attempt.
 #[derive(Clone, Debug)]
 pub(super) struct PastStage {
+    /// Name of the stage, without its cell.
+    pub(super) stage: String,
     pub(super) cost: StageCost,
     pub(super) seconds: f64,
     /// Of the artifact's key file; none if it was removed.
@@ -73,7 +75,8 @@ impl Past {
                         let record: Option<Fingerprint> =
                             record.and_then(|record| serde_json::from_value(record).ok());
                         let parameters = record.map(|record| record.parameters);
-                        known.push(PastStage { cost, seconds, parameters });
+                        let stage = Cell::parse(&stage).stage;
+                        known.push(PastStage { stage, cost, seconds, parameters });
                     }
                 }
                 _ => {}

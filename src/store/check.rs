@@ -86,7 +86,7 @@ fn first_difference(name: &str, old: &Path, new: &Path) -> Result<String, StoreE
             let same = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
             let texts = [one, other].map(|line| String::from_utf8(line).ok());
             return Ok(match texts {
-                [Some(one), Some(other)] if row > 1 || is_text(old)? => {
+                [Some(one), Some(other)] if is_text(old)? => {
                     let [one, other] = [one, other].map(|line| excerpt(&line, same));
                     format!("{name}, row {row}: {one} became {other}")
                 }
@@ -94,7 +94,7 @@ fn first_difference(name: &str, old: &Path, new: &Path) -> Result<String, StoreE
             });
         }
         offset += one.len() as u64;
-        row += 1;
+        row += u64::from(one.ends_with(b"\n"));
     }
 }
 
