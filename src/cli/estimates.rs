@@ -25,6 +25,7 @@ pub(super) struct PlanEstimate {
 impl PlanEstimate {
     /// Estimates from the runs in a folder and those of the store's other projects.
     pub(super) fn new(plan: &Plan, survey: &Survey, store: &Store, experiments: PathBuf) -> Self {
+        // Also the runs of other projects: on a shared store they know the same machine.
         let past = Past::read(vec![experiments], store);
         let by_stage = estimates(plan, survey, &past, &Machine::detect());
         let open = survey.stages.iter().filter(|stage| stage.state != SurveyState::Cached).count();

@@ -142,6 +142,7 @@ fn write_files(artifact: &Artifact, folder: &Path, provenance: &Value) -> io::Re
     }
     let text = serde_json::to_string_pretty(provenance)? + "\n";
     fs::write(draft.path().join(PROVENANCE), text)?;
+    // Complete, so it is no temporary folder any more.
     let draft = draft.keep();
     // Readable for others, unlike a temporary folder.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -185,6 +186,7 @@ fn take_in(
     if let Lookup::Found(_) = store.find_locked(&lock)? {
         return Ok(false);
     }
+    // As the store writes key files: the digest is that of this text.
     let record = serde_json::to_string_pretty(record)? + "\n";
     let fetch = |file: &SealedFile, offset: u64, to: &mut File| {
         let copied = match file.path.strip_prefix("files/") {

@@ -64,6 +64,7 @@ fn by_key(name: &str, known: &BTreeSet<Digest>) -> anyhow::Result<Option<Digest>
     if name.len() < LEAST_DIGITS || !name.bytes().all(is_hex) {
         return Ok(None);
     }
+    // A whole key may lie in another store.
     if name.len() == ALL_DIGITS {
         return Ok(Some(name.parse()?));
     }

@@ -81,7 +81,7 @@ pub(super) struct PullArguments {
 
 /// What became of all artifacts.
 #[derive(Default)]
-struct Sums {
+struct TransferSums {
     copied: usize,
     present: usize,
     bytes: u64,
@@ -164,7 +164,8 @@ impl TransferArguments {
         verb: &str,
         transfer: impl FnOnce(&(dyn Fn(&Digest, &Outcome) + Sync)) -> Result<(), E>,
     ) -> anyhow::Result<ExitCode> {
-        let sums = Mutex::new(Sums::default());
+        // Told by several threads, one at a time.
+        let sums = Mutex::new(TransferSums::default());
         transfer(&|key, outcome| {
             let mut sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
             sums.add(*key, outcome);
@@ -193,7 +194,7 @@ impl TransferArguments {
 
 type Outcome = Result<Moved, crate::remote::RemoteError>;
 
-impl Sums {
+impl TransferSums {
     fn add(&mut self, key: Digest, outcome: &Outcome) {
         match outcome {
             Ok(Moved::Present) => self.present += 1,

@@ -119,6 +119,7 @@ impl UsageTable {
         // The same folder may be registered under two paths, through a link.
         let folders: BTreeSet<PathBuf> =
             folders.into_iter().filter_map(|folder| folder.canonicalize().ok()).collect();
+        // Of all projects: what another one needs is no free space.
         for recorded in folders.iter().flat_map(|folder| journal::runs(folder)) {
             let mut keys = journal::keys_of(&recorded.folder)?;
             keys.retain(|key| sizes.contains_key(key));

@@ -15,7 +15,7 @@ pub struct RemoteAddress {
 
 /// What an address leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum RemotePlace {
     Folder(PathBuf),
     Bucket { bucket: String, prefix: String },
 }
@@ -25,7 +25,7 @@ impl RemoteAddress {
     ///
     /// # Errors
     /// If its scheme is unknown or it names no bucket.
-    pub(super) fn place(&self) -> Result<Place, String> {
+    pub(super) fn place(&self) -> Result<RemotePlace, String> {
         if let Some(rest) = self.url.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             if bucket.is_empty() {
@@ -35,15 +35,15 @@ impl RemoteAddress {
                 ));
             }
             let (bucket, prefix) = (bucket.to_owned(), prefix.trim_matches('/').to_owned());
-            return Ok(Place::Bucket { bucket, prefix });
+            return Ok(RemotePlace::Bucket { bucket, prefix });
         }
         match self.url.split_once("://") {
-            Some(("file", folder)) => Ok(Place::Folder(folder.into())),
+            Some(("file", folder)) => Ok(RemotePlace::Folder(folder.into())),
             Some((scheme, _)) => Err(format!(
                 "there is no remote store of the scheme `{scheme}`: a folder or \
                 s3://BUCKET/PREFIX is expected"
             )),
-            None => Ok(Place::Folder((&self.url).into())),
+            None => Ok(RemotePlace::Folder((&self.url).into())),
         }
     }
 }
@@ -55,12 +55,12 @@ mod tests {
     #[test]
     fn an_address_is_a_folder_or_a_bucket() {
         let place = |url: &str| RemoteAddress { url: url.to_owned(), endpoint: None }.place();
-        let bucket = |bucket: &str, prefix: &str| Place::Bucket {
+        let bucket = |bucket: &str, prefix: &str| RemotePlace::Bucket {
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
         };
-        assert_eq!(place("/shared/store"), Ok(Place::Folder("/shared/store".into())));
-        assert_eq!(place("file:///shared/store"), Ok(Place::Folder("/shared/store".into())));
+        assert_eq!(place("/shared/store"), Ok(RemotePlace::Folder("/shared/store".into())));
+        assert_eq!(place("file:///shared/store"), Ok(RemotePlace::Folder("/shared/store".into())));
         assert_eq!(place("s3://lab"), Ok(bucket("lab", "")));
         assert_eq!(place("s3://lab/a/b/"), Ok(bucket("lab", "a/b")));
         assert!(place("s3:///a").unwrap_err().contains("names no bucket"));

@@ -1,4 +1,4 @@
-//! A store in S3-compatible storage: files by digest, and a manifest for each key, which comes last.
+//! A store in S3-compatible storage: files by digest, and last a manifest for each key.
 
 use std::{collections::BTreeSet, fs::File, future::Future, io::Write, time::Duration};
 
@@ -72,6 +72,7 @@ impl Bucket {
 
     /// Keys of all artifacts.
     pub(super) fn keys(&self) -> Result<BTreeSet<Digest>, String> {
+        // Manifests lie in one folder, so that one request lists a thousand of them.
         let folder = self.path("artifacts");
         let listed = wait(self.storage.list_with_delimiter(Some(&folder)));
         let listed = listed.map_err(|error| self.failed("list", error))?;
@@ -106,6 +107,7 @@ impl Bucket {
     ) -> Result<(), String> {
         let from = self.file(&file.digest);
         while offset < file.size {
+            // In pieces, so that memory stays small and a kill loses little.
             let until = file.size.min(offset + BLOCK);
             let read = wait(self.storage.get_range(&from, offset..until));
             let bytes = read.map_err(|error| self.failed("read", error))?;
@@ -121,6 +123,7 @@ impl Bucket {
     /// Whether a file is there.
     pub(super) fn has(&self, file: &SealedFile) -> Result<bool, String> {
         match wait(self.storage.head(&self.file(&file.digest))) {
+            // Its name is its digest, so a file of this size is this file.
             Ok(found) => Ok(found.size == file.size),
             Err(Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(self.failed("read", error)),
@@ -129,6 +132,7 @@ impl Bucket {
 
     /// An error of the storage, with what to do.
     pub(super) fn failed(&self, doing: &str, error: Error) -> String {
+        // The outer error names the request only, and its causes what happened.
         let mut words = error.to_string();
         let mut cause = std::error::Error::source(&error);
         while let Some(next) = cause {

@@ -20,10 +20,11 @@ const CONNECTING: Duration = Duration::from_secs(20);
 pub(super) struct Connector;
 
 #[derive(Debug)]
-struct Client(Agent);
+struct BlockingClient(Agent);
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+        // Statuses are understood by the caller, which also signs each request for its host.
         let config = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
             .timeout_connect(Some(CONNECTING))
@@ -32,16 +33,17 @@ impl HttpConnector for Connector {
             .max_redirects_will_error(false)
             .user_agent(concat!("apeft/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(HttpClient::new(Client(config.into())))
+        Ok(HttpClient::new(BlockingClient(config.into())))
     }
 }
 
 #[async_trait::async_trait]
-impl HttpService for Client {
+impl HttpService for BlockingClient {
     /// Blocks: each transfer has a thread of its own.
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
+        // Other requests must have no body, not even an empty one.
         let sends = matches!(head.method, http::Method::PUT | http::Method::POST);
         let response = if sends {
             self.0.run(http::Request::from_parts(head, &body[..]))

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    address::{Place, RemoteAddress},
+    address::{RemoteAddress, RemotePlace},
     bucket::Bucket,
     upload::Upload,
 };
@@ -23,10 +23,10 @@ use crate::{
 
 /// Another store.
 #[derive(Debug)]
-pub struct Remote(Kind);
+pub struct Remote(RemoteKind);
 
 #[derive(Debug)]
-enum Kind {
+enum RemoteKind {
     /// A store in a folder.
     Folder(Box<Store>),
     /// One in S3-compatible storage.
@@ -78,17 +78,19 @@ impl Remote {
     /// If the address is wrong or the folder cannot be used.
     pub fn open(address: &RemoteAddress, to_write: bool) -> Result<Self, RemoteError> {
         Ok(Self(match address.place().map_err(RemoteError::Remote)? {
-            Place::Folder(folder) if to_write => Kind::Folder(Box::new(Store::open(&folder)?)),
-            Place::Folder(folder) => match Store::none_at(&folder) {
+            RemotePlace::Folder(folder) if to_write => {
+                RemoteKind::Folder(Box::new(Store::open(&folder)?))
+            }
+            RemotePlace::Folder(folder) => match Store::none_at(&folder) {
                 Some(why) => {
                     let folder = folder.display();
                     return Err(RemoteError::Remote(format!("no store is in {folder}: {why}")));
                 }
-                None => Kind::Folder(Box::new(Store::look(&folder, true)?)),
+                None => RemoteKind::Folder(Box::new(Store::look(&folder, true)?)),
             },
-            Place::Bucket { bucket, prefix } => {
+            RemotePlace::Bucket { bucket, prefix } => {
                 let opened = Bucket::new(&bucket, prefix, address.endpoint.as_deref());
-                Kind::Bucket(Box::new(opened.map_err(RemoteError::Remote)?))
+                RemoteKind::Bucket(Box::new(opened.map_err(RemoteError::Remote)?))
             }
         }))
     }
@@ -99,8 +101,8 @@ impl Remote {
     /// If they cannot be listed.
     pub fn keys(&self) -> Result<BTreeSet<Digest>, RemoteError> {
         match &self.0 {
-            Kind::Folder(store) => Ok(store.keys()?.into_iter().collect()),
-            Kind::Bucket(bucket) => bucket.keys().map_err(RemoteError::Remote),
+            RemoteKind::Folder(store) => Ok(store.keys()?.into_iter().collect()),
+            RemoteKind::Bucket(bucket) => bucket.keys().map_err(RemoteError::Remote),
         }
     }
 
@@ -110,14 +112,14 @@ impl Remote {
     /// If its manifest cannot be read or is damaged.
     pub fn look_up(&self, key: &Digest) -> Result<Option<Arrival>, RemoteError> {
         match &self.0 {
-            Kind::Folder(store) => match store.find(key)? {
+            RemoteKind::Folder(store) => match store.find(key)? {
                 Lookup::Found(artifact) => Ok(Some(Arrival::of(&artifact)?)),
                 Lookup::Absent => Ok(None),
                 Lookup::Damaged { problem, .. } => {
                     Err(RemoteError::Remote(format!("the artifact is damaged there: {problem}")))
                 }
             },
-            Kind::Bucket(bucket) => {
+            RemoteKind::Bucket(bucket) => {
                 let text = bucket.read_manifest(key).map_err(RemoteError::Remote)?;
                 Ok(text.map(|text| Arrival::read(*key, &text)).transpose()?)
             }
@@ -135,8 +137,8 @@ impl Remote {
         let fetch = |file: &SealedFile, offset: u64, to: &mut File| {
             read.fetch_add(file.size - offset, Ordering::Relaxed);
             match &self.0 {
-                Kind::Folder(from) => copy(from, &arrival.key(), file, offset, to),
-                Kind::Bucket(bucket) => bucket.read(file, offset, to),
+                RemoteKind::Folder(from) => copy(from, &arrival.key(), file, offset, to),
+                RemoteKind::Bucket(bucket) => bucket.read(file, offset, to),
             }
         };
         let artifact = store.receive(lock, &arrival, &fetch)?;
@@ -146,10 +148,11 @@ impl Remote {
     /// Pushes an artifact of a store.
     fn push(&self, store: &Store, artifact: &Artifact) -> Result<Moved, RemoteError> {
         match &self.0 {
-            Kind::Folder(to) => {
+            RemoteKind::Folder(to) => {
                 let lock = to.lock(&artifact.key, |holder| {
                     tracing::warn!("waiting for {holder}, which makes the artifact there");
                 })?;
+                // Under the lock: another push may have brought it meanwhile.
                 if let Lookup::Found(_) = to.find_locked(&lock)? {
                     return Ok(Moved::Present);
                 }
@@ -161,7 +164,8 @@ impl Remote {
                 to.receive(&lock, &Arrival::of(artifact)?, &fetch)?;
                 Ok(Moved::Copied(sent.into_inner()))
             }
-            Kind::Bucket(bucket) => {
+            RemoteKind::Bucket(bucket) => {
+                // An artifact is there once its manifest is.
                 let failed = RemoteError::Remote;
                 if bucket.read_manifest(&artifact.key).map_err(failed)?.is_some() {
                     return Ok(Moved::Present);
@@ -182,7 +186,8 @@ impl Remote {
 
     /// Protects what is read from a folder, where it may be written, from a collection there.
     fn hold(&self) -> Option<Lease<'_>> {
-        let Kind::Folder(store) = &self.0 else { return None };
+        let RemoteKind::Folder(store) = &self.0 else { return None };
+        // A store that is only read, from a share without write access, has no list of users.
         let writable = fs::metadata(store.root().join("v1"))
             .is_ok_and(|folder| !folder.permissions().readonly());
         let lease = writable.then(|| store.hold(|| tracing::warn!("waiting for `cache gc` there")));

@@ -47,6 +47,7 @@ impl Upload<'_> {
             return Ok(0);
         }
         if self.file.size <= PART {
+            // The bytes that were hashed are sent, whatever becomes of the file meanwhile.
             let bytes = fs::read(self.path).map_err(|error| self.unread(&error))?;
             self.compare(blake3::hash(&bytes))?;
             let to = self.to();
@@ -77,6 +78,7 @@ impl Upload<'_> {
             let read = (&mut from).take(progress.part).read_to_end(&mut bytes);
             read.map_err(|error| self.unread(&error))?;
             hasher.update(&bytes);
+            // What was sent is read again only for the digest.
             if index < progress.parts.len() {
                 continue;
             }

@@ -26,6 +26,7 @@ impl Elsewhere {
         let Some(address) = &self.address else { return false };
         let keys = self.keys.get_or_init(|| {
             let listed = Remote::open(address, false).and_then(|remote| remote.keys());
+            // A run must not depend on a server: what it cannot copy it makes.
             listed.unwrap_or_else(|error| {
                 tracing::warn!("the remote store {} is not used: {error}", address.url);
                 BTreeSet::new()

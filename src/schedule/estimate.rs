@@ -1,8 +1,8 @@
-//! Estimates of time and disk space of stages before they run, from finished attempts of their kind.
+//! Estimates of time and disk space of stages before they run, from finished attempts.
 //!
 //! The nearest attempts are those on this machine, and of them those whose parameters differ least.
-//! Their seconds are scaled by the sizes of the inputs and by the parameters that multiply the work,
-//! their bytes by the input whose size is nearest to that of the artifact.
+//! Their seconds are scaled by the sizes of the inputs and by the parameters that multiply the
+//! work, their bytes by the input whose size is nearest to that of the artifact.
 
 use std::collections::BTreeMap;
 
@@ -101,6 +101,7 @@ impl<'a> Nearby<'a> {
             past.cost.inputs.get(name),
         ) {
             (Some(now), Some(then)) if *then > 0 => *now as f64 / *then as f64,
+            // An input that does not exist yet is as much larger as its own estimate.
             _ => growth.get(name).copied().unwrap_or(1.0),
         };
         let effort = Effort::of(stage.kind.name, &stage.parameters);
@@ -114,6 +115,7 @@ impl<'a> Nearby<'a> {
             });
             past.seconds * sizes * work
         });
+        // A tuned model is as large as its base model, and responses grow with their prompts.
         let growths = self.stages.iter().map(|past| {
             let alike = past.cost.inputs.iter().min_by(|(_, one), (_, other)| {
                 let distance =
@@ -161,6 +163,7 @@ fn differing(stage: &PlannedStage, past: &PastStage) -> usize {
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
+    // Not the mean: one attempt on a busy machine takes several times as long.
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() % 2 {

@@ -45,6 +45,7 @@ impl Past {
         let folders: BTreeSet<PathBuf> =
             folders.into_iter().filter_map(|folder| folder.canonicalize().ok()).collect();
         let mut runs: Vec<_> = folders.iter().flat_map(|folder| journal::runs(folder)).collect();
+        // Names of runs are times, so that the newest come first.
         runs.sort_by(|one, other| other.run.cmp(&one.run));
         let (mut past, mut read) = (Self::default(), 0);
         for recorded in runs.into_iter().take(JOURNALS) {
@@ -71,6 +72,7 @@ impl Past {
                     let Some(kind) = kinds.get(&stage) else { continue };
                     let known = self.0.entry(kind.clone()).or_default();
                     if known.len() < KEPT {
+                        // The key file has the parameters; without it the attempt counts less.
                         let record = key.parse().ok().and_then(|key| store.record(&key));
                         let record: Option<Fingerprint> =
                             record.and_then(|record| serde_json::from_value(record).ok());

@@ -80,6 +80,7 @@ impl Arrival {
         for SealedFile { path, .. } in &manifest.files {
             let mut parts = Path::new(path).components();
             let is_plain = parts.all(|part| matches!(part, Component::Normal(_)));
+            // The manifest comes from elsewhere, and its names become paths here.
             let is_ours = path == KEY_FILE || path.starts_with("files/");
             if !is_plain || !is_ours || !paths.insert(path) {
                 return Err(ArrivalError::Damaged(format!("no artifact has a file `{path}`")));
@@ -135,6 +136,7 @@ impl Store {
         }
         durable::create_folder(&folder.join(FILES))?;
         copy_all(&folder, arrival, &Copier { fetch, memo: &self.memo })?;
+        // The digests of the files say nothing about whether the key is theirs.
         check_record(&folder, arrival.key)?;
         let path = folder.join(MANIFEST);
         fs::write(&path, &text).map_err(StoreError::io("write", &path))?;
@@ -199,6 +201,7 @@ impl Copier<'_> {
 
     /// Whether a file is complete, which is read-only then and remembered.
     fn is_whole(&self, path: &Path, file: &SealedFile) -> Result<bool, StoreError> {
+        // Before it is hashed, since a change of permissions makes the memo forget the digest.
         protect(path)?;
         let (digest, metadata) = hash::digest_file(path, self.memo)?;
         Ok(metadata.len() == file.size && digest == file.digest)

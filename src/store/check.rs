@@ -59,6 +59,7 @@ impl Artifact {
             let Some(path) = again.remove(name) else {
                 return Ok(Some(format!("{name} is missing")));
             };
+            // Digests first: most files are the same, and few are read twice.
             if hash::digest_bytes(path)?.0 != entry.digest {
                 return first_difference(name, &self.path_of(entry), path).map(Some);
             }

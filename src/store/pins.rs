@@ -24,6 +24,7 @@ impl Store {
     /// If the store cannot be written.
     pub fn pin(&self, key: &Digest, name: &str) -> Result<(), StoreError> {
         let path = self.pins().join(key.to_string());
+        // Its first name says why it is kept.
         if path.exists() {
             return Ok(());
         }

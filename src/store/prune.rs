@@ -37,7 +37,7 @@ pub struct GcCandidate {
     pub why: &'static str,
     /// Last use, of an artifact and the work of one; what else lies there is of no use.
     pub last_used: Option<SystemTime>,
-    pub(super) key: Option<Digest>,
+    key: Option<Digest>,
 }
 
 /// Which artifacts are needed, and which may be removed.
@@ -170,8 +170,7 @@ impl Store {
         collection
             .candidates
             .retain(|candidate| candidate.key.is_none_or(|key| free.contains(&key)));
-        let artifacts = self.artifacts();
-        claims.policy.apply(&mut collection, &artifacts, durable::size_of(&artifacts));
+        collection.apply(&claims.policy, &self.artifacts());
         Ok(collection)
     }
 
@@ -279,18 +278,31 @@ impl Claims {
     }
 }
 
-#[cfg(test)]
-impl GcCandidate {
-    /// A candidate for tests of policies.
-    pub(super) fn example(path: PathBuf, bytes: u64) -> Self {
-        Self { path, bytes, why: "", last_used: None, key: None }
-    }
-}
-
 impl Collection {
     fn add(&mut self, path: PathBuf, why: &'static str, key: Option<Digest>) {
         let bytes = durable::size_of(&path);
         self.candidates.push(GcCandidate { bytes, path, why, last_used: None, key });
+    }
+
+    /// Takes out the candidates that stay by a policy.
+    fn apply(&mut self, policy: &Policy, artifacts: &Path) {
+        let now = SystemTime::now();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        // Those that were used longest ago go first; what has no date is of no use to anybody.
+        candidates.sort_by_key(|candidate| candidate.last_used);
+        self.remaining = durable::size_of(artifacts);
+        for candidate in candidates {
+            if candidate.last_used.is_some_and(|used| policy.spares(used, now, self.remaining)) {
+                self.spared += 1;
+                self.spared_bytes += candidate.bytes;
+                continue;
+            }
+            // Work folders lie elsewhere, and do not count.
+            if candidate.path.starts_with(artifacts) {
+                self.remaining = self.remaining.saturating_sub(candidate.bytes);
+            }
+            self.candidates.push(candidate);
+        }
     }
 
     /// Dates the last candidate, which a policy may spare then.
@@ -341,4 +353,49 @@ fn is_old(path: &Path) -> bool {
 fn is_older(path: &Path, than: Duration) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
     modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// What a policy removes of three artifacts of 10 bytes, used 1, 2 and 3 days ago, and of a
+    /// quarantined one.
+    fn removed(policy: Policy) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = folder.path().join("artifacts");
+        fs::create_dir(&artifacts).unwrap();
+        let now = SystemTime::now();
+        let mut collection = Collection::default();
+        for (name, days) in [("artifacts/1", 1), ("artifacts/3", 3), ("d", 0), ("artifacts/2", 2)] {
+            let path = folder.path().join(name);
+            fs::write(&path, "0123456789").unwrap();
+            collection.add(path, "", None);
+            if days > 0 {
+                collection.mark(now - DAY * days);
+            }
+        }
+        collection.apply(&policy, &artifacts);
+        let names = collection.candidates.iter().map(|left| left.path.file_name().unwrap());
+        let names: Vec<_> = names.map(|name| name.to_str().unwrap()).collect();
+        format!("{} of {}", names.join(" "), collection.remaining)
+    }
+
+    #[test]
+    fn age_and_size_spare_what_was_used_last() {
+        let all = "d 3 2 1 of 0";
+        assert_eq!(removed(Policy::default()), all);
+        let older = |days| Policy { older_than: Some(DAY * days), keep_bytes: None };
+        assert_eq!(removed(older(2)), "d 3 2 of 10");
+        assert_eq!(removed(older(9)), "d of 30");
+        let keep = |bytes| Policy { older_than: None, keep_bytes: Some(bytes) };
+        assert_eq!(removed(keep(30)), "d of 30");
+        assert_eq!(removed(keep(29)), "d 3 of 20");
+        assert_eq!(removed(keep(0)), all);
+        // Both: what either spares stays.
+        let both = Policy { older_than: Some(DAY * 3), keep_bytes: Some(0) };
+        assert_eq!(removed(both), "d 3 of 20");
+    }
 }
