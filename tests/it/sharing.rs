@@ -289,7 +289,8 @@ fn usage_is_told_by_kind_recipe_and_run() {
 /// Pushes to a store and pulls from it with interruptions; returns what was counted.
 fn transfer(remote: &str, endpoint: Option<&str>, interruptions: usize) -> String {
     let bench = Bench::new();
-    bench.recipe("p", &large(4, if is_long() { 40 } else { 8 }));
+    let (stages, megabytes) = if is_long() { (12, 60) } else { (4, 8) };
+    bench.recipe("p", &large(stages, megabytes));
     bench.run("p", &[]).ok();
     let address = if endpoint.is_some() {
         remote.to_owned()
@@ -306,36 +307,42 @@ fn transfer(remote: &str, endpoint: Option<&str>, interruptions: usize) -> Strin
         bench.command("p", &words)
     };
     let mut counted = Vec::new();
-    for (verb, arguments) in [
-        ("pushed", with(&["cache", "push", "--to", &address, "--json", "-j2"])),
-        ("pulled", {
-            let to = bench.path("two").display().to_string();
-            with(&["cache", "pull", "--from", &address, "--json", "-j2", "--cache", &to])
-        }),
-    ] {
+    let stores = ["two", "scratch"].map(|store| bench.path(store).display().to_string());
+    let scratch = format!("{address}-scratch");
+    let push = |to: &str| with(&["cache", "push", "--to", to, "--json", "-j2"]);
+    let pull =
+        |to: &str| with(&["cache", "pull", "--from", &address, "--json", "-j2", "--cache", to]);
+    for (verb, arguments, undisturbed) in
+        [("pushed", push(&address), push(&scratch)), ("pulled", pull(&stores[0]), pull(&stores[1]))]
+    {
+        // How long it takes, so that each try gets a little further than the one before.
         let began = Instant::now();
+        Said::new(&call(&undisturbed).output().unwrap()).ok();
+        let whole = began.elapsed();
         let (mut killed, mut tries) = (0, 0);
-        // Longer and longer, so that kills come at the beginning, in the middle and at the end.
-        while killed < interruptions && tries < 8 * interruptions {
-            let wait = Duration::from_millis(3 + 7 * (tries as u64 % 12));
+        while killed < interruptions && tries < 2 * interruptions {
+            let wait = whole * (tries as u32 * 3 % 4 + 2) / 40;
             killed += usize::from(kill_after(call(&arguments).spawn().unwrap(), wait));
             tries += 1;
             if endpoint.is_none() || verb == "pulled" {
-                let store = if verb == "pushed" { remote } else { "two" };
-                let store = bench.path(store).display().to_string();
-                if Path::new(&store).exists() {
-                    bench.call("p", &["cache", "verify", "--cache", &store, "--json"]).ok();
+                let store = if verb == "pushed" { &address } else { &stores[0] };
+                if Path::new(store).exists() {
+                    bench.call("p", &["cache", "verify", "--cache", store, "--json"]).ok();
                 }
             }
         }
         let done = Said::new(&call(&arguments).output().unwrap()).ok();
         let (moved, present) = (&done.json[verb], &done.json["present"]);
-        assert_eq!(moved.as_u64().unwrap() + present.as_u64().unwrap(), 4, "{}", done.json);
+        let all = moved.as_u64().unwrap() + present.as_u64().unwrap();
+        assert_eq!(all, stages as u64, "{}", done.json);
+        assert!(killed > 0, "{tries} tries ended before they were killed");
         let again = Said::new(&call(&arguments).output().unwrap()).ok();
         assert_eq!((&again.json[verb], &again.json["bytes"]), (&json!(0), &json!(0)));
+        let bytes = done.json["bytes"].as_u64().unwrap() / 1_000_000;
         counted.push(format!(
-            "{killed} kills, then {moved} {verb} and {present} there in {:.1} s",
-            began.elapsed().as_secs_f64()
+            "{killed} kills in {tries} tries of {:.1} s, then {moved} {verb} ({bytes} MB) and \
+            {present} there",
+            whole.as_secs_f64()
         ));
     }
     assert_eq!(bench.contents("one"), bench.contents("two"));
