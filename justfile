@@ -32,6 +32,10 @@ fuzz target="all" seconds="60" *arguments:
 faults:
     APEFT_FAULTS=all cargo test --release --test it faults -- --nocapture
 
+# Test shared stores with 100 rounds and 10 interruptions of each copy; APEFT_S3=URL names a server of S3 to test with.
+sharing:
+    APEFT_SHARING=all cargo test --release --test it sharing -- --nocapture
+
 # Run all tests as on a processor without AVX-512 (Linux on x86-64, see tests/processor).
 test-avx2 *filter:
     CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER={{justfile_directory()}}/tests/processor/without-avx512 cargo test --release {{filter}}

@@ -15,8 +15,9 @@ pub mod seed;
 pub mod recipe;
 pub mod store;
 
-// Models behind HTTP.
+// Models behind HTTP, and other stores.
 pub mod endpoint;
+pub mod remote;
 
 // The science.
 pub mod evaluation;

@@ -1,4 +1,4 @@
-//! `apeft cache`: lists, verifies and cleans the store.
+//! `apeft cache`: lists, verifies, cleans and copies the store.
 
 use std::{process::ExitCode, time::UNIX_EPOCH};
 
@@ -10,6 +10,8 @@ use super::{
     collect::{self, CollectArguments},
     output::print_json,
     shared_args::{DAMAGED, ListingArguments},
+    transfer::{self, PullArguments, PushArguments},
+    usage::{self, UsageArguments},
 };
 use crate::store::{Artifact, Audit};
 
@@ -44,13 +46,16 @@ Columns: key, kind, size, files; the newest comes last.")]
         #[arg(long)]
         repair: bool,
     },
-    /// Remove quarantined artifacts, work of dead attempts, and artifacts that no recent run used.
+    /// Remove quarantined artifacts, work of dead attempts, and artifacts that no root needs.
     Gc(CollectArguments),
-    /// Print the disk usage.
-    #[command(after_help = "Examples:
-  apeft cache du
-  apeft cache du --json")]
-    Du(ListingArguments),
+    /// Print the disk usage, in all and by kind, recipe or run.
+    Du(UsageArguments),
+    /// Copy artifacts to another store: a folder, or S3-compatible storage.
+    #[command(after_help = transfer::PUSH)]
+    Push(PushArguments),
+    /// Copy artifacts from another store.
+    #[command(after_help = transfer::PULL)]
+    Pull(PullArguments),
 }
 
 pub(super) fn run(command: &CacheCommand) -> anyhow::Result<ExitCode> {
@@ -58,7 +63,9 @@ pub(super) fn run(command: &CacheCommand) -> anyhow::Result<ExitCode> {
         CacheAction::Ls(listing) => list(listing),
         CacheAction::Verify { listing, repair } => verify(listing, *repair),
         CacheAction::Gc(arguments) => collect::run(arguments),
-        CacheAction::Du(listing) => usage(listing),
+        CacheAction::Du(arguments) => usage::run(arguments),
+        CacheAction::Push(arguments) => transfer::push(arguments),
+        CacheAction::Pull(arguments) => transfer::pull(arguments),
     }
 }
 
@@ -168,23 +175,4 @@ fn print_audit(audit: &Audit, left: &Audit, repair: bool) -> anyhow::Result<()> 
     let calls =
         if audit.calls > 0 { format!(", {} logged calls", audit.calls) } else { String::new() };
     print_line!("{artifacts} artifacts, {files} files, {bytes}{calls}: {found}")
-}
-
-fn usage(listing: &ListingArguments) -> anyhow::Result<ExitCode> {
-    let store = listing.cache.there()?.look(false)?;
-    let usage = store.usage();
-    if listing.json {
-        print_json(&usage)?;
-    } else {
-        for (name, count) in [
-            ("artifacts", usage.artifacts),
-            ("unfinished work", usage.work),
-            ("quarantined", usage.damaged),
-            ("logged calls", usage.calls),
-            ("total", usage.total),
-        ] {
-            print_line!("{name:<16} {:>9}", DecimalBytes(count).to_string())?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -5,42 +5,53 @@ use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use clap::Args;
 use indicatif::DecimalBytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    amounts::{age, size},
     output::print_json,
     shared_args::{ExperimentsArguments, ListingArguments, WRONG},
 };
 use crate::{
     schedule::journal::{self, NamedKeys},
-    store::{Claims, Collection, GcCandidate, Project, Store},
+    store::{Claims, Collection, GcCandidate, Policy, Project, Store},
 };
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   apeft cache gc --dry-run
-  apeft cache gc --keep 3
+  apeft cache gc --keep-runs 3
+  apeft cache gc --older-than 30d --keep-bytes 200GB
 
-Projects may share a store; each registers the folder of its runs with its first run.
-Kept: artifacts of the last N runs of each recipe of this project (--experiments) and of its last
-N finished ones, artifacts of other projects, artifacts in use by running runs, and artifacts of
-unknown origin (counted).")]
+Projects may share a store; each registers the folder of its runs with each run. Roots are never
+removed: artifacts of the last N runs of each recipe of this project (--experiments) and of its
+last N finished ones, artifacts of other projects, pinned ones, and those in use by running runs.
+Artifacts of unknown origin are kept and counted. --older-than and --keep-bytes spare more.")]
 pub(super) struct CollectArguments {
     #[command(flatten)]
     listing: ListingArguments,
     #[command(flatten)]
     experiments: ExperimentsArguments,
     /// Keep what the last N runs and the last N finished runs of each recipe used.
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    keep: usize,
+    #[arg(long, alias = "keep", default_value_t = 10, value_name = "N")]
+    keep_runs: usize,
+    /// Remove only what no run has used for this long, such as `30d` or `12h` [default: anything].
+    #[arg(long, value_name = "TIME", value_parser = age)]
+    older_than: Option<Duration>,
+    /// Remove only until all artifacts together have at most this size, such as `200GB`, those
+    /// used longest ago first [default: everything that no root needs].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    keep_bytes: Option<u64>,
     /// Print what would be removed.
     #[arg(long)]
     dry_run: bool,
-    /// Apply `--keep` to other projects too.
+    /// Apply `--keep-runs` to other projects too.
     #[arg(long)]
     all_projects: bool,
     /// Remove also what no run of any known project used.
@@ -58,6 +69,8 @@ struct ProjectClaims {
     runs: usize,
     /// Other projects.
     others: usize,
+    /// Folder of the runs of each project, and when it was last seen, for JSON.
+    seen: Vec<Value>,
     /// Projects whose runs cannot be read, with the reason.
     lost: Vec<String>,
 }
@@ -65,7 +78,7 @@ struct ProjectClaims {
 pub(super) fn run(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {
     let cache = arguments.listing.cache.there()?;
     // A mistyped folder has no runs, and would make every artifact look unused.
-    if arguments.keep > 0 {
+    if arguments.keep_runs > 0 {
         arguments.experiments.there()?;
     }
     let store = if arguments.dry_run { cache.look(false)? } else { cache.open(false)? };
@@ -79,12 +92,14 @@ pub(super) fn run(arguments: &CollectArguments) -> anyhow::Result<ExitCode> {
     } else {
         Some(store.close(|| say!("waiting for a run that is looking up its artifacts"))?)
     };
+    // Before the journals: a run that ends in between has its keys there.
+    let live = store.live_roots()?;
     let known = ProjectClaims::gather(&store, arguments)?;
     if let Some(problem) = known.refuses(&store, arguments)? {
         say!("error: {problem}");
         return Ok(ExitCode::from(WRONG));
     }
-    let mut collection = store.candidates(&known.claims)?;
+    let mut collection = store.candidates(&known.claims, live)?;
     let mut candidates = std::mem::take(&mut collection.candidates);
     if let Some(closed) = closed {
         // What cannot be removed is not reported as freed.
@@ -140,18 +155,31 @@ fn is_same(one: &Path, other: &Path) -> bool {
 impl ProjectClaims {
     fn gather(store: &Store, arguments: &CollectArguments) -> anyhow::Result<Self> {
         let own = &arguments.experiments.experiments;
-        let NamedKeys { recent, all, runs } = journal::named(own, arguments.keep)?;
+        let NamedKeys { recent, all, used, runs } = journal::named(own, arguments.keep_runs)?;
         // A folder without runs may be a typing error, which must not be registered.
         if runs > 0 && !arguments.dry_run {
             store.register(own)?;
         }
         let mut known = Self {
-            claims: Claims { kept: recent, known: all, unrecorded: arguments.unrecorded },
+            claims: Claims {
+                kept: recent,
+                known: all,
+                unrecorded: arguments.unrecorded,
+                used,
+                policy: Policy {
+                    older_than: arguments.older_than,
+                    keep_bytes: arguments.keep_bytes,
+                },
+            },
             runs,
             others: 0,
+            seen: Vec::new(),
             lost: Vec::new(),
         };
         for project in store.projects()? {
+            let at = project.last_seen.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            let at = at.map(|at| at.as_millis() as u64);
+            known.seen.push(json!({"runs": project.journals, "last_seen": at}));
             // A dry run has not forgotten them, but shows what would be left without them.
             if has_runs_in(&project, own)
                 || arguments.forget.iter().any(|folder| has_runs_in(&project, folder))
@@ -160,16 +188,29 @@ impl ProjectClaims {
             }
             // What an unreadable project needs is unknown, which is no reason to remove it.
             known.others += 1;
-            match runs_of(&project, arguments.keep) {
-                Ok(named) if arguments.all_projects => {
-                    known.claims.kept.extend(named.recent);
-                    known.claims.known.extend(named.all);
+            match runs_of(&project, arguments.keep_runs) {
+                Ok(named) => known.add(named, arguments.all_projects),
+                Err(why) => {
+                    let lost = format!("{} ({why}{})", name(&project), seen(&project));
+                    known.lost.push(lost);
                 }
-                Ok(named) => known.claims.kept.extend(named.all),
-                Err(why) => known.lost.push(format!("{} ({why})", name(&project))),
             }
         }
         Ok(known)
+    }
+
+    /// Adds the needs of another project: all of its runs, or the last ones.
+    fn add(&mut self, named: NamedKeys, only_last: bool) {
+        if only_last {
+            self.claims.kept.extend(named.recent);
+            self.claims.known.extend(named.all);
+        } else {
+            self.claims.kept.extend(named.all);
+        }
+        for (key, at) in named.used {
+            let used = self.claims.used.entry(key).or_insert(at);
+            *used = at.max(*used);
+        }
     }
 
     /// Why nothing is collected.
@@ -178,11 +219,11 @@ impl ProjectClaims {
         store: &Store,
         arguments: &CollectArguments,
     ) -> anyhow::Result<Option<String>> {
-        if self.runs == 0 && arguments.keep > 0 && !store.list()?.is_empty() {
+        if self.runs == 0 && arguments.keep_runs > 0 && !store.list()?.is_empty() {
             let place = arguments.experiments.experiments.display();
             return Ok(Some(format!(
                 "no run is recorded in {place}, so the needed artifacts are unknown; name the \
-                folder of the runs with --experiments, or use --keep 0"
+                folder of the runs with --experiments, or use --keep-runs 0"
             )));
         }
         Ok((arguments.unrecorded && !self.lost.is_empty()).then(|| {
@@ -193,6 +234,12 @@ impl ProjectClaims {
             )
         }))
     }
+}
+
+/// When a project was last seen, after a comma.
+fn seen(project: &Project) -> String {
+    let seen = project.last_seen.and_then(|at| Timestamp::try_from(at).ok());
+    seen.map_or_else(String::new, |at| format!(", last seen {}", at.strftime("%Y-%m-%d")))
 }
 
 /// Keys of another project's runs, or why they are unknown.
@@ -228,8 +275,13 @@ fn to_json(
             "unrecorded": collection.unrecorded,
             "unrecorded_bytes": collection.unrecorded_bytes,
             "in_use": collection.in_use,
-            "runs": collection.pinned.holders,
+            "pinned": collection.pinned,
+            "by_policy": collection.spared,
+            "by_policy_bytes": collection.spared_bytes,
+            "runs": collection.live.holders,
         },
+        "remaining": collection.remaining,
+        "projects": known.seen,
         "unreadable_projects": known.lost,
     })
 }
@@ -240,12 +292,12 @@ fn print(
     collection: &Collection,
     candidates: &[GcCandidate],
 ) -> anyhow::Result<()> {
-    let Collection { unrecorded, unrecorded_bytes, in_use, pinned, .. } = collection;
+    let Collection { unrecorded, unrecorded_bytes, in_use, live, .. } = collection;
     for GcCandidate { path, bytes, why, .. } in candidates {
         print_line!("- {}  {:>9}  {why}", path.display(), DecimalBytes(*bytes).to_string())?;
     }
     if *in_use > 0 {
-        let holders: BTreeSet<&str> = pinned.holders.iter().map(String::as_str).collect();
+        let holders: BTreeSet<&str> = live.holders.iter().map(String::as_str).collect();
         let holders = holders.into_iter().collect::<Vec<_>>().join("; ");
         print_line!("kept: {}, in use by a running run ({holders})", artifacts(*in_use))?;
     }
@@ -262,6 +314,17 @@ fn print(
             artifacts(*unrecorded),
             DecimalBytes(*unrecorded_bytes)
         )?;
+    }
+    if collection.spared > 0 {
+        let bytes = DecimalBytes(collection.spared_bytes);
+        let spared = artifacts(collection.spared);
+        print_line!(
+            "kept: {spared} ({bytes}) that no root needs, by --older-than or --keep-bytes"
+        )?;
+    }
+    if let Some(most) = arguments.keep_bytes.filter(|most| collection.remaining > *most) {
+        let [remaining, most] = [collection.remaining, most].map(DecimalBytes);
+        print_line!("artifacts that stay take {remaining}, more than --keep-bytes {most}")?;
     }
     for lost in &known.lost {
         print_line!(

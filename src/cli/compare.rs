@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::{
     output::{print_json, print_text},
+    run_name::find_run,
     shared_args::{ExperimentsArguments, WRONG},
-    status, table,
+    table,
 };
 use crate::{
     evaluation::{Comparison, Scores},
@@ -33,7 +34,7 @@ Intervals (95 %) and p-values use Student's t over seeds and topics, or over top
 single seed. A mean of one topic has no interval (–).
 The CSV has a line per arm, domain and measure: interval, difference, p-value, Holm's p-value.")]
 pub(super) struct CompareArguments {
-    /// Run, or recipe name for its newest run.
+    /// Run, recipe name for its newest run, `latest`, or tag.
     run: String,
     /// Run to compare with [default: print the first run's own comparisons].
     other: Option<String>,
@@ -71,9 +72,9 @@ struct StageDifference {
 }
 
 pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
-    let Some(one) = arguments.read(&arguments.run)? else { return Ok(ExitCode::from(WRONG)) };
+    let one = arguments.read(&arguments.run)?;
     let Some(other) = &arguments.other else { return of_one(&one, &arguments.format) };
-    let Some(other) = arguments.read(other)? else { return Ok(ExitCode::from(WRONG)) };
+    let other = arguments.read(other)?;
     let rows = rows(&one, &other);
     let Format { json, csv, markdown } = arguments.format;
     match (json, csv, markdown) {
@@ -86,10 +87,8 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
 }
 
 impl CompareArguments {
-    /// The newest run with this name or of this recipe; prints an error if there is none.
-    fn read(&self, name: &str) -> anyhow::Result<Option<History>> {
-        let found = status::find(&self.experiments, Some(name))?;
-        Ok(found.map(|run| History::read(&run.folder)).transpose()?)
+    fn read(&self, name: &str) -> anyhow::Result<History> {
+        Ok(History::read(&find_run(&self.experiments, Some(name))?.folder)?)
     }
 }
 
@@ -308,7 +307,8 @@ mod tests {
             version: text("0"),
             stages: vec![outline],
         };
-        let cached = RunEvent::StageCached { stage: name, key: text("k"), artifact, seconds: None };
+        let (stage, key, seconds) = (name, text("k"), None);
+        let cached = RunEvent::StageCached { stage, key, artifact, seconds, check: None };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
         let all = rows_of(&history).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());

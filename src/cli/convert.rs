@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
+use super::{run_name, shared_args::ExperimentsArguments};
 use crate::{
     device::DeviceName,
     model::{
@@ -24,11 +25,11 @@ use crate::{
   apeft convert models/llama models/llama-bf16 --dtype bfloat16 --shard-mb 2000
   apeft convert llama-q4_k_m.gguf models/llama")]
 pub(super) struct ConvertArguments {
-    /// Hugging Face model directory, or GGUF file.
+    /// Hugging Face model directory, RUN:STAGE, or GGUF file.
     pub(super) model: PathBuf,
     /// Output directory; must be new or empty.
     pub(super) output: PathBuf,
-    /// PEFT directory of a LoRA adapter to merge into the weights.
+    /// PEFT directory of a LoRA adapter to merge into the weights, or RUN:STAGE.
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
     /// Number format of the weights; `auto` keeps the stored one, and float32 for quantised ones.
@@ -37,6 +38,8 @@ pub(super) struct ConvertArguments {
     /// Maximum size of a weights file in MB.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) shard_mb: Option<u32>,
+    #[command(flatten)]
+    pub(super) experiments: ExperimentsArguments,
 }
 
 /// Reads and writes.
@@ -44,7 +47,8 @@ pub(super) struct ConvertArguments {
 /// # Errors
 /// If the model or its adapter cannot be read, or the output exists.
 pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
-    let ConvertArguments { model: from, output, .. } = arguments;
+    let ConvertArguments { output, experiments, .. } = arguments;
+    let from = &run_name::folder(experiments, &arguments.model)?;
     // Old shards beside new ones would be read as one model.
     let is_taken = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_some());
     if is_taken {
@@ -65,8 +69,9 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     let mut remarks = Transformer::remarks(from)?;
     remarks.extend_from_slice(encoder.remarks());
     if let Some(adapter) = &arguments.adapter {
-        Adapter::load(adapter, &mut model)?;
-        remarks.extend(Adapter::remarks(adapter, from)?);
+        let adapter = run_name::folder(experiments, adapter)?;
+        Adapter::load(&adapter, &mut model)?;
+        remarks.extend(Adapter::remarks(&adapter, from)?);
     }
     remarks.iter().for_each(|remark| say!("warning: {remark}"));
     let draft = draft_of(output)?;

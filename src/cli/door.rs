@@ -5,8 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, generate, init,
-    kinds, logprobs, logs, plan, report, run, schema, shared_args, status, sweep, validate,
+    attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, export, generate,
+    init, kinds, logprobs, logs, path, pin, plan, report, run, runs, schema, shared_args, status,
+    sweep, validate,
 };
 
 #[derive(Parser)]
@@ -52,12 +53,26 @@ enum Command {
     Status(status::StatusArguments),
     /// Show a stage's log.
     Logs(logs::LogsArguments),
+    /// List the recorded runs with state, duration, tags and note.
+    Runs(runs::RunsArguments),
+    /// Print the folder of a run or of a stage's artifact.
+    Path(path::PathArguments),
     /// Write a run's report again.
     Report(report::ReportArguments),
     /// Print a run's tables, or compare two runs: differences and scores.
     Compare(compare::CompareArguments),
-    /// List, verify and clean the store.
+    /// List, verify, clean and copy the store.
     Cache(cache::CacheCommand),
+    /// Protect artifacts from `cache gc`, or list the protected ones.
+    #[command(after_help = pin::EXAMPLES)]
+    Pin(pin::PinArguments),
+    /// Undo `apeft pin`.
+    #[command(after_help = pin::REVERSED)]
+    Unpin(pin::PinArguments),
+    /// Write an artifact as ordinary files with its provenance.
+    Export(export::ExportArguments),
+    /// Take an exported artifact into the store.
+    ImportArtifact(export::ImportArguments),
     /// List the kinds of stage, or the fields of one kind.
     Kinds(kinds::KindsArguments),
     /// Print the JSON Schema of recipes for completion and checks in editors.
@@ -98,7 +113,13 @@ pub fn main() -> ExitCode {
             Command::Dag(arguments) => dag::run(arguments),
             Command::Status(arguments) => status::run(arguments),
             Command::Logs(arguments) => logs::run(arguments),
+            Command::Runs(arguments) => runs::run(arguments),
+            Command::Path(arguments) => path::run(arguments),
             Command::Cache(command) => cache::run(command),
+            Command::Pin(arguments) => pin::run(arguments),
+            Command::Unpin(arguments) => pin::undo(arguments),
+            Command::Export(arguments) => export::export(arguments),
+            Command::ImportArtifact(arguments) => export::import(arguments),
             Command::Kinds(arguments) => kinds::run(arguments),
             Command::Schema(arguments) => schema::run(arguments),
             Command::Init(arguments) => init::run(arguments),

@@ -20,7 +20,8 @@ use crate::{
 #[command(after_help = "Examples:
   apeft generate models/llama --prompt 'Tell me a bio of Ada Lovelace.' --max-new-tokens 128
   apeft generate models/llama-chat --chat --prompt 'Who was Ada?' --num-samples 4 --json
-  apeft generate models/llama --adapter tuned --prompt 'Q: Who? A:' --temperature 0 --stop 'Q:'")]
+  apeft generate models/llama --adapter tuned --prompt 'Q: Who? A:' --temperature 0 --stop 'Q:'
+  apeft generate quickstart:base@seed=0 --prompt 'Mira Tallow'")]
 pub(super) struct GenerateArguments {
     #[command(flatten)]
     pub(super) model: ModelArguments,
@@ -121,7 +122,7 @@ fn penalty(text: &str) -> Result<f64, String> {
 pub(super) fn run(arguments: &GenerateArguments) -> anyhow::Result<()> {
     let (model, encoder) = arguments.model.load()?;
     // The directory may suggest settings, and here only the command line counts.
-    if let Some(note) = generation_settings(&arguments.model.model)? {
+    if let Some(note) = generation_settings(&arguments.model.directory()?)? {
         say!("note: {note}");
     }
     let contents: Vec<Content> =

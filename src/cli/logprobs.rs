@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{model::ModelArguments, output::print_text};
+use super::{model::ModelArguments, output::print_text, run_name};
 use crate::{
+    context::file_of,
     model::{EncodedPair, other_devices, with_oom_hint},
     rows::{Content, json_lines},
     tuning::{ComputeOptions, Replicas, SharedModel, TokenizedExample},
@@ -24,7 +25,7 @@ logarithms, summed over the tokens of each completion, EOS included.")]
 pub(super) struct LogprobsArguments {
     #[command(flatten)]
     pub(super) model: ModelArguments,
-    /// JSON-lines file of preference pairs.
+    /// JSON-lines file of preference pairs, or RUN:STAGE.
     #[arg(long, value_name = "FILE")]
     pub(super) pairs: PathBuf,
     /// Apply the chat template to text prompts (user) and completions (assistant).
@@ -51,9 +52,11 @@ struct PairRow {
 /// # Errors
 /// If model or pairs cannot be read, or a completion has no tokens or does not fit.
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
-    let rows: Vec<PairRow> = json_lines::read(&arguments.pairs)?;
+    let file =
+        file_of(&run_name::folder(&arguments.model.experiments, &arguments.pairs)?, "pairs.jsonl");
+    let rows: Vec<PairRow> = json_lines::read(&file)?;
     if rows.is_empty() {
-        anyhow::bail!("{} has no rows: a pair a line is expected", arguments.pairs.display());
+        anyhow::bail!("{} has no rows: a pair a line is expected", file.display());
     }
     let (model, encoder) = arguments.model.load()?;
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());

@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-use super::shared_args::{ExperimentsArguments, WRONG};
+use super::{
+    run_name::named,
+    shared_args::{ExperimentsArguments, WRONG},
+};
 use crate::{
     diagnostic::suggestion,
     rows::Cell,
@@ -33,7 +36,7 @@ pub(super) struct LogsArguments {
     /// Follow the log until the stage ends, through all its attempts.
     #[arg(short, long)]
     follow: bool,
-    /// Run, or recipe name for its newest run [default: the newest run with this stage].
+    /// Run, recipe name for its newest run, `latest`, or tag [default: the newest run with this stage].
     #[arg(long)]
     run: Option<String>,
     /// Attempt number [default: the last].
@@ -44,16 +47,13 @@ pub(super) struct LogsArguments {
 }
 
 pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
-    for recorded in journal::runs(arguments.experiments.there()?) {
-        if arguments
-            .run
-            .as_ref()
-            .is_some_and(|name| *name != recorded.run && *name != recorded.recipe)
-        {
-            continue;
-        }
+    let mut runs = journal::runs(arguments.experiments.there()?);
+    if let Some(name) = &arguments.run {
+        runs = named(name, &runs);
+    }
+    for recorded in &runs {
         if let Some(attempt) = find(&recorded.folder, arguments)? {
-            FollowedLog { recorded: &recorded, attempt, only: arguments.attempt.is_some() }
+            FollowedLog { recorded, attempt, only: arguments.attempt.is_some() }
                 .show(arguments.follow)?;
             return Ok(ExitCode::SUCCESS);
         }

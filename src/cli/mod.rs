@@ -3,6 +3,7 @@
 #[macro_use]
 mod output;
 
+mod amounts;
 mod attempt;
 mod bench;
 mod cache;
@@ -15,22 +16,32 @@ mod dashboard;
 mod diagnostics;
 mod doctor;
 mod door;
+mod estimates;
 mod explain;
+mod export;
 mod generate;
 mod init;
 mod kinds;
 mod logprobs;
 mod logs;
 mod model;
+mod named_keys;
+mod path;
+mod pin;
 mod plan;
+mod remote_args;
 mod report;
 mod run;
+mod run_name;
+mod runs;
 mod schema;
 mod shared_args;
 mod status;
 mod sweep;
 mod table;
 mod terminal;
+mod transfer;
+mod usage;
 mod validate;
 
 pub use door::main;

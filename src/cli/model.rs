@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::{run_name, shared_args::ExperimentsArguments};
 use crate::{
     device::DeviceNames,
     model::{Adapter, DTYPES, Encoder, Placement, Transformer, other_devices},
@@ -10,11 +11,13 @@ use crate::{
 /// The model and its device.
 #[derive(Debug, clap::Args)]
 pub(super) struct ModelArguments {
-    /// Hugging Face model directory.
+    /// Hugging Face model directory, or RUN:STAGE.
     pub(super) model: PathBuf,
-    /// PEFT directory of a LoRA adapter.
+    /// PEFT directory of a LoRA adapter, or RUN:STAGE.
     #[arg(long, value_name = "DIR")]
     pub(super) adapter: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) experiments: ExperimentsArguments,
     #[command(flatten)]
     pub(super) place: PlaceArguments,
 }
@@ -43,16 +46,23 @@ impl PlaceArguments {
 }
 
 impl ModelArguments {
+    /// The model's directory.
+    pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
+        run_name::folder(&self.experiments, &self.model)
+    }
+
     /// Loads the model with its adapter, and its encoder.
     pub(super) fn load(&self) -> anyhow::Result<(Transformer, Encoder)> {
-        let mut model = Transformer::load(&self.model, &self.place.find()?)?;
+        let directory = self.directory()?;
+        let mut model = Transformer::load(&directory, &self.place.find()?)?;
         let mut remarks = Vec::new();
         if let Some(adapter) = &self.adapter {
-            Adapter::load(adapter, &mut model)?;
-            remarks = Adapter::remarks(adapter, &self.model)?;
+            let adapter = run_name::folder(&self.experiments, adapter)?;
+            Adapter::load(&adapter, &mut model)?;
+            remarks = Adapter::remarks(&adapter, &directory)?;
         }
-        let encoder = Encoder::load(&self.model, &model.config)?;
-        remarks.extend(Transformer::remarks(&self.model)?);
+        let encoder = Encoder::load(&directory, &model.config)?;
+        remarks.extend(Transformer::remarks(&directory)?);
         remarks.iter().chain(encoder.remarks()).for_each(|remark| say!("warning: {remark}"));
         Ok((model, encoder))
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -10,8 +11,9 @@ use petgraph::graph::NodeIndex;
 use serde_json::{Value, json};
 
 use super::{
+    estimates::PlanEstimate,
     output::print_json,
-    shared_args::{CacheArguments, DAMAGED, RecipeArguments, WRONG},
+    shared_args::{CacheArguments, DAMAGED, ExperimentsArguments, RecipeArguments, WRONG},
     validate::show as show_problems,
 };
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
         CallNumber, Machine, StageCalls, Survey, SurveyState, Surveyed, expected_calls,
         expected_memory, survey, wrong_inputs,
     },
-    store::Store,
+    store::{Artifact, Store},
 };
 
 #[derive(Args, Clone, Debug)]
@@ -34,12 +36,16 @@ use crate::{
   apeft plan recipes/quickstart.toml --set stage.tuned.beta=0.2 --seeds 0,1
   apeft plan recipes/quickstart.toml --json
 
-`=` cached, `>` ready to run, `.` waiting for a stage that runs first; the reason follows.")]
+`=` cached, `>` ready to run, `.` waiting for a stage that runs first; the reason follows.
+Time and disk space are estimated from earlier runs of the same kinds, on this machine if there are
+any.")]
 pub(super) struct PlanArguments {
     #[command(flatten)]
     recipe: RecipeArguments,
     #[command(flatten)]
     cache: CacheArguments,
+    #[command(flatten)]
+    experiments: ExperimentsArguments,
     /// Hash every file that is read from the store, even if its timestamps are unchanged.
     #[arg(long)]
     verify: bool,
@@ -78,13 +84,17 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     if wrong.errors() > 0 {
         return Ok(ExitCode::from(WRONG));
     }
-    let foreseen = StageForecast::new(&plan, &survey, &store);
+    let experiments = arguments.experiments.experiments.clone();
+    let foreseen = StageForecast::new(&plan, &survey, &store, experiments);
     if arguments.json {
         let stages = survey.stages.iter().map(|surveyed| to_json(&plan, surveyed, &foreseen));
-        print_json(&json!({"recipe": plan.recipe, "stages": stages.collect::<Vec<_>>()}))?;
+        let stages = stages.collect::<Vec<_>>();
+        let estimate = foreseen.estimate.to_json();
+        print_json(&json!({"recipe": plan.recipe, "stages": stages, "estimate": estimate}))?;
         return Ok(ExitCode::SUCCESS);
     }
     print(&plan, &survey, &foreseen)?;
+    foreseen.estimate.problem().inspect(|problem| say!("! {problem}"));
     let machine = Machine::detect();
     let open = survey.stages.iter().filter(|surveyed| surveyed.state != SurveyState::Cached);
     for stage in open.map(|surveyed| &plan.graph[surveyed.node]) {
@@ -109,17 +119,19 @@ pub(super) fn run(arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
 struct StageForecast {
     calls: BTreeMap<NodeIndex, StageCalls>,
     memory: BTreeMap<NodeIndex, Result<StageMemory, String>>,
+    estimate: PlanEstimate,
     /// Of the devices of those stages.
     devices: BTreeMap<DeviceName, DeviceMemory>,
 }
 
 impl StageForecast {
-    fn new(plan: &Plan, survey: &Survey, store: &Store) -> Self {
+    fn new(plan: &Plan, survey: &Survey, store: &Store, experiments: PathBuf) -> Self {
         let memory = expected_memory(plan, survey);
         let names = memory.keys().map(|node| plan.graph[*node].device.unwrap_or_default().first());
         let names: BTreeSet<DeviceName> = names.collect();
         Self {
             calls: expected_calls(plan, survey, store),
+            estimate: PlanEstimate::new(plan, survey, store, experiments),
             memory,
             devices: names.into_iter().map(|name| (name, device_memory(name))).collect(),
         }
@@ -185,9 +197,11 @@ fn to_json(plan: &Plan, surveyed: &Surveyed, foreseen: &StageForecast) -> Value 
         "name": stage.name,
         "kind": stage.kind.name,
         "key": surveyed.key,
+        "artifact": surveyed.artifact.as_ref().map(Artifact::files),
         "state": surveyed.state,
         "reason": surveyed.reason,
         "needs": needs,
+        "estimate": foreseen.estimate.stage_to_json(surveyed.node),
         "calls": foreseen.calls.get(&surveyed.node).map(calls_to_json),
         "memory": foreseen
             .memory
@@ -255,6 +269,9 @@ fn print(plan: &Plan, survey: &Survey, foreseen: &StageForecast) -> anyhow::Resu
             SurveyState::Ready => print_line!("> {name:<width$}  ready: {}", surveyed.reason),
             SurveyState::Waiting => print_line!(". {name:<width$}  waiting: {}", surveyed.reason),
         }?;
+        if let Some(words) = foreseen.estimate.of(surveyed.node) {
+            print_line!("  {:<width$}  {words}", "")?;
+        }
         if let Some(calls) = foreseen.calls.get(&surveyed.node) {
             print_line!("  {:<width$}  {}", "", calls_in_words(calls))?;
         }
@@ -263,6 +280,9 @@ fn print(plan: &Plan, survey: &Survey, foreseen: &StageForecast) -> anyhow::Resu
             let words = memory_in_words(memory, device, foreseen.devices[&device]);
             print_line!("  {:<width$}  {words}", "")?;
         }
+    }
+    if let Some(total) = foreseen.estimate.total() {
+        print_line!("{total}")?;
     }
     print_line!(
         "{}: {} stages, {} cached, {} ready, {} waiting",

@@ -4,11 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{
-    output::print_text,
-    shared_args::{ExperimentsArguments, WRONG},
-    status,
-};
+use super::{output::print_text, run_name::find_run, shared_args::ExperimentsArguments};
 use crate::report;
 
 #[derive(Args, Clone, Debug)]
@@ -18,16 +14,14 @@ use crate::report;
 
 Prints the path of `report.html` in the folder of the run.")]
 pub(super) struct ReportArguments {
-    /// Run, or recipe name for its newest run [default: the newest run].
+    /// Run, recipe name for its newest run, `latest`, or tag [default: the newest run].
     run: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
 }
 
 pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
-    let Some(recorded) = status::find(&arguments.experiments, arguments.run.as_deref())? else {
-        return Ok(ExitCode::from(WRONG));
-    };
+    let recorded = find_run(&arguments.experiments, arguments.run.as_deref())?;
     let page = report::write(&recorded.folder)?;
     print_text(&format!("{}\n", page.display()))?;
     Ok(ExitCode::SUCCESS)

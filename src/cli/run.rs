@@ -11,6 +11,7 @@ use super::dashboard::Screen as Progress;
 use super::terminal::Terminal as Progress;
 use super::{
     output::print_json,
+    remote_args::RemoteArguments,
     shared_args::{
         CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select,
     },
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     plan::Plan,
     report,
-    schedule::{Machine, RunOptions, RunOutcome, execute},
+    schedule::{Machine, RunLabel, RunOptions, RunOutcome, execute},
 };
 
 /// End of its help.
@@ -26,6 +27,7 @@ pub(super) const EXAMPLES: &str = "Examples:
   apeft run recipes/quickstart.toml
   apeft run recipes/quickstart.toml --set stage.tuned.beta=0.2 --until comparison
   apeft run recipes/quickstart.toml --seeds 0,1,2 --jobs 2 --keep-going
+  apeft run recipes/quickstart.toml --check tuned
 
 Stages whose results are in the store do not run. Run it again to resume.";
 
@@ -52,6 +54,18 @@ pub(super) struct RunArguments {
     /// Rerun this stage although it is cached; repeatable.
     #[arg(short, long, value_name = "STAGE")]
     pub(super) force: Vec<String>,
+    /// Make this cached stage again and compare all bytes; its artifact stays; repeatable.
+    #[arg(long, value_name = "STAGE")]
+    pub(super) check: Vec<String>,
+    /// Store to look in before a stage is made: a folder, or s3://BUCKET/PREFIX [default:
+    /// `[remote]` of apeft.toml].
+    #[arg(long, value_name = "STORE")]
+    pub(super) remote: Option<String>,
+    /// Look in no other store.
+    #[arg(long, conflicts_with = "remote")]
+    pub(super) no_remote: bool,
+    #[command(flatten)]
+    pub(super) server: RemoteArguments,
     /// Executor of the stages.
     #[arg(long, value_enum, default_value = "local")]
     pub(super) executor: ExecutorKind,
@@ -61,6 +75,12 @@ pub(super) struct RunArguments {
     /// Show burn-train's dashboard of the running training stage.
     #[arg(long, hide = cfg!(not(feature = "dashboard")))]
     pub(super) dashboard: bool,
+    /// Note of the run, which `apeft runs` shows.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) note: Option<String>,
+    /// Tag of the run, by which commands find it; repeatable.
+    #[arg(long, value_name = "NAME", value_parser = tag)]
+    pub(super) tag: Vec<String>,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -87,11 +107,14 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
-    let (wanted, forced) =
-        match (wanted(&plan, arguments), select(&plan, "--force", &arguments.force)) {
-            (Ok(wanted), Ok(forced)) => (wanted, forced),
-            (Err(code), _) | (_, Err(code)) => return Ok(Err(code)),
-        };
+    let chosen = wanted(&plan, arguments).and_then(|wanted| {
+        let forced = select(&plan, "--force", &arguments.force)?;
+        Ok((wanted, forced, select(&plan, "--check", &arguments.check)?))
+    });
+    let (wanted, forced, checked) = match chosen {
+        Ok(chosen) => chosen,
+        Err(code) => return Ok(Err(code)),
+    };
     let store = arguments.cache.open(arguments.verify)?;
     let machine = Machine::detect();
     let options = RunOptions {
@@ -100,9 +123,18 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         keep_going: arguments.keep_going,
         wanted,
         forced,
+        checked,
+        remote: arguments
+            .server
+            .address(arguments.remote.as_deref(), plan.remote.as_ref())
+            .filter(|_| !arguments.no_remote),
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        label: RunLabel {
+            note: arguments.note.clone(),
+            tags: arguments.tag.iter().cloned().collect(),
+        },
     };
     let outcome = match execute(&plan, &store, &options, &mut |timed| progress.handle(timed)) {
         Ok(outcome) => outcome,
@@ -123,6 +155,19 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+/// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.
+fn tag(text: &str) -> Result<String, String> {
+    let is_word = !text.is_empty()
+        && !text.contains(|letter: char| {
+            letter.is_whitespace() || letter.is_control() || ":/".contains(letter)
+        });
+    if is_word {
+        Ok(text.to_owned())
+    } else {
+        Err("a word without `:` and `/` is expected".to_owned())
+    }
 }
 
 fn wanted(plan: &Plan, arguments: &RunArguments) -> Result<BTreeSet<NodeIndex>, ExitCode> {

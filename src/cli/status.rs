@@ -1,22 +1,20 @@
 //! `apeft status`: progress or outcome of a run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
     output::print_json,
-    shared_args::{ExperimentsArguments, WRONG, duration},
+    run_name::find_run,
+    shared_args::{ExperimentsArguments, duration},
 };
 use crate::{
     context::StageEvent,
     schedule::{
         event::{RunEvent, StageOutline, skipped},
-        journal::{self, JournalReader, RecordedRun},
+        journal::{self, JournalReader},
     },
 };
 
@@ -26,7 +24,7 @@ use crate::{
   apeft status quickstart
   apeft status 2026-11-23T04-49-05 --json")]
 pub(super) struct StatusArguments {
-    /// Run, or recipe name for its newest run [default: the newest run].
+    /// Run, recipe name for its newest run, `latest`, or tag [default: the newest run].
     run: Option<String>,
     #[command(flatten)]
     experiments: ExperimentsArguments,
@@ -42,23 +40,18 @@ struct StageStatus {
     state: &'static str,
     seconds: Option<f64>,
     words: String,
+    key: Option<String>,
+    /// Folder of its artifact's files.
+    artifact: Option<String>,
 }
 
 pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
-    let Some(recorded) = find(&arguments.experiments, arguments.run.as_deref())? else {
-        return Ok(ExitCode::from(WRONG));
-    };
+    let recorded = find_run(&arguments.experiments, arguments.run.as_deref())?;
     // Checked before reading, so that a run that ends meanwhile is not called killed.
     let alive = journal::is_alive(&recorded.folder);
     let mut reader = JournalReader::open(&recorded.folder)?;
     let RunStatus { stages, began, end, interrupted } = RunStatus::read(&mut reader)?;
-    let state = match end {
-        Some(true) => "done",
-        Some(false) if interrupted => "interrupted",
-        Some(false) => "failed",
-        None if alive => "running",
-        None => "killed",
-    };
+    let state = state_of(end, interrupted, alive);
     if !began {
         let folder = recorded.folder.display();
         say!(
@@ -87,7 +80,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     }
     // A few very long names must not push all reasons off the screen.
     let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
-    for StageStatus { name, state, seconds, words } in &stages {
+    for StageStatus { name, state, seconds, words, .. } in &stages {
         let seconds = seconds.map(duration).unwrap_or_default();
         print_line!("{name:<width$}  {state:<8} {seconds:>12}  {words}")?;
     }
@@ -95,28 +88,15 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The newest run with this name or of this recipe; prints an error if there is none.
-pub(super) fn find(
-    experiments: &ExperimentsArguments,
-    name: Option<&str>,
-) -> anyhow::Result<Option<RecordedRun>> {
-    let mut runs = journal::runs(experiments.there()?);
-    let known: BTreeSet<String> = runs.iter().map(|run| run.recipe.clone()).collect();
-    runs.retain(|run| name.is_none_or(|name| name == run.recipe || name == run.run));
-    if runs.is_empty() {
-        let place = experiments.experiments.display();
-        match name {
-            Some(name) if !known.is_empty() => {
-                let known = known.into_iter().collect::<Vec<_>>().join(", ");
-                say!(
-                    "error: there is no run or recipe `{name}` in {place}; there are runs of: \
-                    {known}"
-                );
-            }
-            _ => say!("error: no run is recorded in {place}; `apeft run RECIPE` makes one"),
-        }
+/// The state of a run in one word.
+pub(super) fn state_of(end: Option<bool>, is_interrupted: bool, is_alive: bool) -> &'static str {
+    match end {
+        Some(true) => "done",
+        Some(false) if is_interrupted => "interrupted",
+        Some(false) => "failed",
+        None if is_alive => "running",
+        None => "killed",
     }
-    Ok(runs.into_iter().next())
 }
 
 /// What a journal says about its run.
@@ -165,27 +145,34 @@ impl StageStatus {
 
     /// The status of a stage after an event of it.
     fn after(event: RunEvent) -> Option<Self> {
-        let (name, state, seconds, words) = match event {
-            RunEvent::StageCached { stage, .. } => (stage, "cached", None, String::new()),
-            RunEvent::StageStarted { stage, reason, .. } => (stage, "running", None, reason),
+        let stage = |name, state| Self { name, state, ..Self::default() };
+        Some(match event {
+            RunEvent::StageCached { stage: name, key, artifact, .. } => {
+                Self { key: Some(key), artifact: Some(artifact), ..stage(name, "cached") }
+            }
+            RunEvent::StageStarted { stage: name, reason, .. } => {
+                Self { words: reason, ..stage(name, "running") }
+            }
             RunEvent::StageReported {
-                stage,
+                stage: name,
                 report: StageEvent::Note { text } | StageEvent::Warning { text },
-            } => (stage, "running", None, text),
-            RunEvent::StageFinished { stage, seconds, .. } => {
-                (stage, "ran", Some(seconds), String::new())
+            } => Self { words: text, ..stage(name, "running") },
+            RunEvent::StageFinished { stage: name, seconds, key, artifact, .. } => Self {
+                seconds: Some(seconds),
+                key: Some(key),
+                artifact: Some(artifact),
+                ..stage(name, "ran")
+            },
+            RunEvent::StageFailed { stage: name, error, seconds, .. } => {
+                Self { seconds: Some(seconds), words: error, ..stage(name, "failed") }
             }
-            RunEvent::StageFailed { stage, error, seconds, .. } => {
-                (stage, "failed", Some(seconds), error)
-            }
-            RunEvent::StageSkipped { stage, because, needs_it } => {
+            RunEvent::StageSkipped { stage: name, because, needs_it } => {
                 // Older journals name the failed stage alone.
                 let words = skipped(&because, needs_it.unwrap_or(true));
-                let words = words.strip_prefix("skipped ").unwrap_or(&words);
-                (stage, "skipped", None, words.to_owned())
+                let words = words.strip_prefix("skipped ").unwrap_or(&words).to_owned();
+                Self { words, ..stage(name, "skipped") }
             }
             _ => return None,
-        };
-        Some(Self { name, state, seconds, words })
+        })
     }
 }

@@ -93,6 +93,11 @@ impl Terminal {
                 self.remove(stage);
                 self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(*seconds)));
             }
+            // One that differs fails next, with the same words.
+            RunEvent::StageChecked { stage, difference: None, seconds, .. } => {
+                let seconds = duration(*seconds);
+                self.say_marked("32", "✓", &format!("{stage}  the same bytes again, {seconds}"));
+            }
             RunEvent::StageFailed { stage, error, retry, seconds, .. } => {
                 self.fail(stage, error, *retry, *seconds)
             }
@@ -119,7 +124,9 @@ impl Terminal {
                 Ctrl-C again to kill them",
                 );
             }
-            RunEvent::RunFinished { .. } => {}
+            RunEvent::StageChecked { .. }
+            | RunEvent::RunLabelled { .. }
+            | RunEvent::RunFinished { .. } => {}
         }
     }
 
@@ -227,7 +234,9 @@ impl Terminal {
         let mut text = format!("{stage}  failed after {}{again}: {error}", duration(seconds));
         if let Some(line) = line {
             // The end of a log mostly says why; all of it may be gigabytes.
-            for last in tail(Path::new(&line.log), SHOWN).unwrap_or_default() {
+            let last = tail(Path::new(&line.log), SHOWN).unwrap_or_default();
+            // The error of a program ends with its last lines.
+            for last in last.iter().filter(|last| !error.contains(last.trim())) {
                 text.push_str(&format!("\n    {last}"));
             }
             text.push_str(&format!("\n    (full log: {})", line.log));

@@ -1,6 +1,8 @@
 //! Devices as the engine sees them: backend names for keys, and detection.
 
-pub use crate::model::{DeviceError, HostMemory, count_of_kind, gpus, host_memory, is_built_for};
+pub use crate::model::{
+    DeviceError, HostMemory, count_of_kind, gpus, host_memory, is_built_for, processor,
+};
 use crate::{device::DeviceName, model};
 
 /// Backend of a device: `cuda`, `wgpu`, or on a CPU everything that sums depend on, `cpu+avx512`.

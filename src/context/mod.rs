@@ -11,6 +11,6 @@ pub(crate) mod test_support;
 
 pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent, file_of};
 pub use backend::{
-    DeviceError, HostMemory, backend, count_of_kind, gpus, host_memory, is_built_for,
+    DeviceError, HostMemory, backend, count_of_kind, gpus, host_memory, is_built_for, processor,
 };
 pub use files::{read_json, write_csv, write_json};

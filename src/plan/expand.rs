@@ -11,6 +11,7 @@ use super::{
     execution_options::read_device,
     graph::{InputSource, Plan, PlannedInput, PlannedStage},
     order::order_units,
+    placement::Placement,
     resolve::{
         ResolvedFields, ResolvedInput, ResolvedStage, Target, chosen, mismatched, project, resolve,
     },
@@ -23,7 +24,7 @@ use crate::{
     device::DeviceNames,
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
-        Node, Recipe, missing_file,
+        Node, Recipe, RemoteSettings, missing_file,
         schema::{Catalogue, InputCell, Lack},
     },
     rows::Cell,
@@ -48,6 +49,8 @@ pub fn plan(
         let span = Span::whole(&diagnostic::Source::new("--device", device));
         read_device(device, &span, &mut problems)
     });
+    let placement = Placement::read(recipe.executor.as_ref(), catalogue, &mut problems);
+    let remote = RemoteSettings::read(recipe.remote.as_ref(), &mut problems);
     let space = Space::new(recipe, &mut problems);
     check_variables(recipe, &space, &mut problems);
     let units = Units::read(recipe, catalogue, &space, &mut problems);
@@ -80,7 +83,8 @@ pub fn plan(
     }
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
-    Ok(Plan { recipe: recipe.name.clone(), graph, order, resolved, warnings: problems })
+    let recipe = recipe.name.clone();
+    Ok(Plan { recipe, graph, order, placement, remote, resolved, warnings: problems })
 }
 
 /// Maximum number of stages; each takes about 8 kB of memory.

@@ -6,10 +6,14 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::placement::Placement;
 use crate::{
     device::DeviceNames,
     diagnostic::{Problems, Span},
-    recipe::schema::{ArtifactType, Kind},
+    recipe::{
+        RemoteSettings,
+        schema::{ArtifactType, Kind},
+    },
     rows::Cell,
 };
 
@@ -22,6 +26,10 @@ pub struct Plan {
     pub graph: DiGraph<PlannedStage, ()>,
     /// All stages in topological order; ties in the order of the recipe.
     pub order: Vec<NodeIndex>,
+    /// Where stages run; no part of any key.
+    pub placement: Placement,
+    /// Another store that is asked before a stage runs.
+    pub remote: Option<RemoteSettings>,
     /// The resolved recipe as TOML, for the run's folder.
     pub resolved: String,
     /// Warnings of the recipe.

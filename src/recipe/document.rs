@@ -33,13 +33,15 @@ impl RecipeText {
     /// # Errors
     /// If a file cannot be read or is not TOML; problems of all files are returned at once.
     pub(super) fn read(path: &Path, settings: &[String]) -> Result<Self, Problems> {
-        let mut reader =
-            RecipeReader { chain: Vec::new(), problems: Problems::default(), is_readable: true };
+        let mut reader = RecipeReader::default();
         let read = reader.read(path, None);
-        let RecipeReader { mut problems, is_readable, .. } = reader;
+        let project = reader.project(path.parent().unwrap_or(Path::new("")));
+        let RecipeReader { mut problems, is_unreadable, .. } = reader;
         let settings = setting::parse(settings, &mut problems);
         match read {
-            Some((source, mut table)) if is_readable => {
+            Some((source, written)) if !is_unreadable => {
+                let mut table = project.unwrap_or_default();
+                table.merge(written);
                 table.merge(settings);
                 Ok(Self { source, table, problems })
             }
@@ -132,10 +134,11 @@ struct RecipeFile {
 }
 
 /// Reads a file, then its bases.
-struct RecipeReader {
+#[derive(Default)]
+pub(super) struct RecipeReader {
     chain: Vec<RecipeFile>,
-    problems: Problems,
-    is_readable: bool,
+    pub(super) problems: Problems,
+    is_unreadable: bool,
 }
 
 impl RecipeReader {
@@ -204,7 +207,7 @@ impl RecipeReader {
     }
 
     /// The file's table; of invalid TOML as much as can be parsed.
-    fn parse(&mut self, source: &Arc<Source>) -> Table {
+    pub(super) fn parse(&mut self, source: &Arc<Source>) -> Table {
         // All errors at once: a parser that stops at the first one costs a run of the command each.
         let (table, errors) = DeTable::parse_recoverable(&source.text);
         let mut doubled_table: Option<usize> = None;
@@ -227,7 +230,7 @@ impl RecipeReader {
             }
             self.problems.push_error(|| syntax_problem(source, 0, error));
         }
-        self.is_readable &= errors.is_empty();
+        self.is_unreadable |= !errors.is_empty();
         TomlReader { source, offset: 0, problems: &mut self.problems }.table(table.get_ref())
     }
 }
@@ -263,7 +266,7 @@ fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_text(path: &Path, shown: &str) -> Result<String, Box<Problem>> {
+pub(super) fn read_text(path: &Path, shown: &str) -> Result<String, Box<Problem>> {
     let bytes = read_bytes(path).map_err(|error| {
         let (reason, near) = match error.kind() {
             io::ErrorKind::NotFound => ("there is no such file".to_owned(), neighbour(path)),

@@ -39,6 +39,17 @@ pub fn json_schema(catalogue: &Catalogue) -> Value {
                 "description": "Default fields by kind.",
             },
             "endpoint": endpoint_schema(catalogue),
+            "executor": executor_schema(),
+            "remote": {
+                "type": "object",
+                "description": "Another store that is asked before a stage runs.",
+                "properties": {
+                    "url": { "type": "string", "description": "Folder, or s3://BUCKET/PREFIX." },
+                    "endpoint": { "type": "string", "description": "Server of the storage." },
+                },
+                "required": ["url"],
+                "additionalProperties": false,
+            },
             "stage": {
                 "type": "object", "additionalProperties": { "oneOf": stages },
                 "description": "Stages by name.",
@@ -60,6 +71,23 @@ fn matrix_schema() -> Value {
             "zip": { "type": "array", "items": { "type": "array", "items": { "type": "string" } } },
         },
         "additionalProperties": { "type": "array", "minItems": 1, "items": scalar },
+    })
+}
+
+fn executor_schema() -> Value {
+    let text = json!({ "type": "string" });
+    let texts = json!({ "type": "array", "items": text });
+    json!({
+        "type": "object",
+        "description": "Where stages run; tables such as [executor.tune] hold for one kind.",
+        "properties": {
+            "kind": { "enum": ["local", "slurm"] },
+            "partition": text, "account": text, "qos": text, "constraint": text,
+            "time": { "type": ["string", "integer"], "description": "Minutes, or HH:MM:SS." },
+            "signal_seconds": { "type": "integer", "minimum": 1 },
+            "extra": texts, "setup": texts,
+        },
+        "additionalProperties": { "type": "object" },
     })
 }
 

@@ -28,6 +28,10 @@ pub struct Recipe {
     pub defaults: Vec<Entry>,
     /// Tables `[endpoint.NAME]`.
     pub endpoints: Vec<Entry>,
+    /// The table `[executor]`, also of `apeft.toml`.
+    pub executor: Option<Entry>,
+    /// The table `[remote]`, also of `apeft.toml`.
+    pub remote: Option<Entry>,
     /// Stages in the order of the recipe.
     pub stages: Vec<StageText>,
     /// The requested file.
@@ -75,6 +79,7 @@ impl Recipe {
         let endpoints = take("endpoint")
             .and_then(|entry| tables_only(entry, &mut problems))
             .unwrap_or_default();
+        let [executor, remote] = ["executor", "remote"].map(&mut take);
         let stages = take("stage").and_then(|entry| tables_only(entry, &mut problems));
         for entry in &table.0 {
             let problem = Problem::error(format!("a recipe has no `{}`", entry.key))
@@ -94,6 +99,8 @@ impl Recipe {
             matrix_text,
             defaults,
             endpoints: endpoints.collect(),
+            executor,
+            remote,
             stages,
             source,
             problems,

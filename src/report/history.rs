@@ -12,7 +12,7 @@ use crate::{
     context::StageEvent,
     rows::Cell,
     schedule::{
-        event::{RunEvent, StageOutline, Timed, skipped},
+        event::{CheckRecord, RunEvent, StageOutline, Timed, skipped},
         journal::{self, JournalReader},
     },
 };
@@ -58,6 +58,8 @@ pub struct StageHistory {
     pub key: String,
     /// Folder of the artifact's files.
     pub artifact: Option<PathBuf>,
+    /// Last check that made it again.
+    pub check: Option<CheckRecord>,
     /// Notes.
     pub notes: Vec<String>,
     /// Warnings.
@@ -147,7 +149,7 @@ impl History {
             RunEvent::RunFinished { seconds, .. } => self.seconds = Some(seconds),
             event => {
                 if let Some(place) = stage_of(&event).and_then(|stage| self.places.get(stage)) {
-                    self.stages[*place].note(event);
+                    self.stages[*place].note(at, event);
                 }
             }
         }
@@ -264,6 +266,7 @@ fn stage_of(event: &RunEvent) -> Option<&str> {
         | RunEvent::StageStarted { stage, .. }
         | RunEvent::StageReported { stage, .. }
         | RunEvent::StageFinished { stage, .. }
+        | RunEvent::StageChecked { stage, .. }
         | RunEvent::StageFailed { stage, .. }
         | RunEvent::StageSkipped { stage, .. } => Some(stage),
         _ => None,
@@ -279,6 +282,7 @@ impl StageHistory {
             seconds: 0.0,
             key: String::new(),
             artifact: None,
+            check: None,
             notes: Vec::new(),
             warnings: Vec::new(),
             reason: String::new(),
@@ -312,10 +316,11 @@ impl StageHistory {
         file.is_file().then_some(file)
     }
 
-    fn note(&mut self, event: RunEvent) {
+    fn note(&mut self, at: u64, event: RunEvent) {
         match event {
-            RunEvent::StageCached { key, artifact, seconds, .. } => {
+            RunEvent::StageCached { key, artifact, seconds, check, .. } => {
                 self.outcome = StageEnding::Cached;
+                self.check = check;
                 (self.key, self.artifact, self.seconds) =
                     (key, Some(artifact.into()), seconds.unwrap_or(0.0));
             }
@@ -330,6 +335,9 @@ impl StageHistory {
             RunEvent::StageFailed { error, seconds, .. } => {
                 self.outcome = StageEnding::Failed;
                 (self.reason, self.seconds) = (error, seconds);
+            }
+            RunEvent::StageChecked { difference, .. } => {
+                self.check = Some(CheckRecord { at, difference });
             }
             RunEvent::StageSkipped { because, .. } => {
                 self.outcome = StageEnding::Skipped;
@@ -419,6 +427,7 @@ mod tests {
             key: key.clone(),
             artifact,
             seconds: None,
+            check: None,
         };
         let gone = format!("/old/place/cache/v1/artifacts/cd/{}/files", "cd".repeat(32));
         let stages = vec![outline("a", &[]), outline("b", &[]), outline("c", &[])];
@@ -444,6 +453,7 @@ mod tests {
                 key: "k".to_owned(),
                 artifact: String::new(),
                 seconds,
+                cost: None,
             };
             let run = folder.path().join(name);
             fs::create_dir(&run).unwrap();
@@ -460,6 +470,7 @@ mod tests {
             key: "k".to_owned(),
             artifact: String::new(),
             seconds: None,
+            check: None,
         };
         let mut told =
             tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     history::{History, StageEnding},
     scores::scores,
 };
-use crate::schedule::journal;
+use crate::schedule::{event::CheckRecord, journal};
 
 /// Maximum bytes of other runs' journals that are read for durations.
 const READ: u64 = 16 << 20;
@@ -140,6 +141,11 @@ fn summary(history: &History) -> Markup {
                 None => { " It was killed." }
             }
         }
+        @let checks = history.stages.iter().filter(|stage| stage.check.is_some()).count();
+        @if checks > 0 {
+            p { (checks) " of them were made again by " code { "run --check" } " and compared: see "
+                "Stages." }
+        }
         @if history.passed_over > 0 {
             p.failed { (history.passed_over) " lines of its journal were written by a newer \
             version of apeft and are ignored." }
@@ -155,12 +161,24 @@ fn summary(history: &History) -> Markup {
     }
 }
 
+/// Whether a stage was made a second time, and when.
+fn checked(check: Option<&CheckRecord>) -> Markup {
+    let Some(CheckRecord { at, difference }) = check else { return html! {} };
+    let at = Timestamp::from_millisecond(*at as i64).unwrap_or_default().strftime("%Y-%m-%d");
+    html! {
+        @match difference {
+            None => { "the same bytes, " (at.to_string()) }
+            Some(difference) => { span.failed { (difference) ", " (at.to_string()) } }
+        }
+    }
+}
+
 fn stages(history: &History) -> Markup {
     html! {
         table {
             thead { tr {
                 th { "stage" } th { "kind" } th { "outcome" } th { "seconds" } th { "key" }
-                th { "notes" }
+                th { "checked" } th { "notes" }
             } }
             tbody {
                 @for stage in &history.stages {
@@ -170,6 +188,7 @@ fn stages(history: &History) -> Markup {
                         td { (stage.outcome.word()) }
                         td { @if stage.seconds > 0.0 { (format!("{:.1}", stage.seconds)) } }
                         td { code { (stage.key.get(..12).unwrap_or_default()) } }
+                        td { (checked(stage.check.as_ref())) }
                         td {
                             @let is_missing =
                                 matches!(stage.outcome, StageEnding::Failed | StageEnding::Skipped);
@@ -260,12 +279,14 @@ mod tests {
             key,
             artifact: "/nowhere".to_owned(),
             seconds: 7.5,
+            cost: None,
         });
         journal("2026-01-02T00-00-00", |stage, key| RunEvent::StageCached {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
             seconds: None,
+            check: None,
         });
         let page =
             fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 
 use super::{
+    elsewhere,
     inputs::Watch,
     job::{AttemptJob, WorkerMessage},
 };
@@ -52,24 +53,31 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     // Looked up under the lock: another run may have made it while this one waited.
     let found =
         if job.forced { Lookup::Absent } else { store.find_locked(&lock).map_err(words)? };
-    match found {
-        Lookup::Found(_) => {
-            return Ok(WorkerMessage::Finished { cached: true, learnt: store.learnt() });
-        }
+    let original = match found {
+        Lookup::Found(original) if job.check => Some(original),
+        Lookup::Found(_) => return Ok(finished(&store, true)),
         Lookup::Damaged { problem, moved_to } => {
-            say(sink, &WorkerMessage::Damaged { problem, moved_to })
+            say(sink, &WorkerMessage::Damaged { problem, moved_to });
+            None
         }
-        Lookup::Absent => {}
+        Lookup::Absent => None,
+    };
+    if let Some(address) = &job.remote {
+        let text = elsewhere::pull(address, &store, &lock)?;
+        say(sink, &WorkerMessage::Reported { report: StageEvent::Note { text } });
+        return Ok(finished(&store, true));
     }
     // Inputs are compared before the draft is opened: its checkpoints must be theirs.
     let watch = Watch::begin(&store, job, registered.kind)?;
     let draft = store.draft(lock).map_err(words)?;
     if watch.admit(&draft).map_err(words)? {
         let text = "checkpoints of an earlier attempt are discarded: its inputs changed since";
-        say(
-            sink,
-            &WorkerMessage::Reported { report: StageEvent::Warning { text: text.to_owned() } },
-        );
+        let report = StageEvent::Warning { text: text.to_owned() };
+        say(sink, &WorkerMessage::Reported { report });
+    }
+    if original.is_some() {
+        // From its beginning: a checkpoint would be compared with itself.
+        draft.forget_checkpoint().map_err(words)?;
     }
     say(sink, &WorkerMessage::Began);
     let context = Context {
@@ -93,8 +101,19 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     }
     done?;
     check_left(job, registered.kind, &draft)?;
+    if let Some(original) = original {
+        draft.forget_checkpoint().map_err(words)?;
+        let difference = original.difference(&draft.files()).map_err(words)?;
+        say(sink, &WorkerMessage::Checked { difference });
+        return Ok(finished(&store, true));
+    }
     store.commit(draft, &job.record).map_err(words)?;
-    Ok(WorkerMessage::Finished { cached: false, learnt: store.learnt() })
+    Ok(finished(&store, false))
+}
+
+/// The last message; `cached` if this attempt did not make the artifact.
+fn finished(store: &Store, cached: bool) -> WorkerMessage {
+    WorkerMessage::Finished { cached, learnt: store.learnt() }
 }
 
 /// Each provided type must have a file, or its consumers would read nothing.

@@ -8,13 +8,14 @@ use rustix::process::Pid;
 use super::{
     child::{self, AttemptStart},
     earlier::Earlier,
-    event::{INTERRUPTION, RunEvent, StageOutline, Timed, skipped},
+    elsewhere::Elsewhere,
+    event::{RunEvent, StageOutline, Timed},
     examiner::{Examiner, LookedUp, needs},
     executor::{ExecutorEvent, Finished},
     input_checks::InputChecks,
     job::{AttemptJob, WorkerMessage},
     journal::{self, Journal},
-    outcome::{Ending, RunOptions, RunOutcome, StageOutcome},
+    outcome::RunOptions,
     slots::{Grant, Slots},
     state::{Ready, Stages},
 };
@@ -22,8 +23,10 @@ use crate::{
     context::{InputPath, StageEvent},
     diagnostic::limit,
     plan::{InputSource, Plan},
-    store::{Artifact, Lookup, Store, StoreError},
+    store::{Lookup, Store, StoreError},
 };
+
+mod results;
 
 /// The truth about a run: the state of each stage, free resources, artifacts and the journal. It
 /// starts no process.
@@ -34,6 +37,7 @@ pub(super) struct Dispatcher<'a> {
     listener: &'a mut dyn FnMut(&Timed),
     journal: Journal,
     examiner: Examiner<'a>,
+    elsewhere: Elsewhere,
     slots: Slots,
     stages: Stages,
     is_interrupted: bool,
@@ -56,6 +60,7 @@ impl<'a> Dispatcher<'a> {
             listener,
             journal,
             examiner: Examiner::new(plan, store, earlier),
+            elsewhere: Elsewhere::new(options.remote.clone()),
             slots: Slots::new(options.machine.clone(), options.jobs.max(1)),
             stages: Stages::new(plan, &options.wanted),
             is_interrupted: false,
@@ -87,6 +92,9 @@ impl<'a> Dispatcher<'a> {
             stages: outlines.collect(),
         };
         self.tell(event);
+        if !self.options.label.is_empty() {
+            self.tell(RunEvent::RunLabelled { label: self.options.label.clone() });
+        }
     }
 
     fn tell(&mut self, event: RunEvent) {
@@ -118,11 +126,22 @@ impl<'a> Dispatcher<'a> {
     /// Fails stages whose resources exceed this machine.
     fn refuse_impossible(&mut self) {
         for node in self.plan.order.iter().copied() {
-            if self.stages.is_open(node)
+            // Where another store is looked in, this is decided once a stage is looked up.
+            if self.elsewhere.address.is_none()
+                && self.stages.is_open(node)
                 && let Some(problem) = self.options.machine.lacks(&self.plan.graph[node])
             {
                 self.fail(node, problem);
             }
+        }
+    }
+
+    /// The same for one stage that no other store has.
+    fn refuse_if_impossible(&mut self, node: NodeIndex) {
+        if self.elsewhere.address.is_some()
+            && let Some(problem) = self.options.machine.lacks(&self.plan.graph[node])
+        {
+            self.fail(node, problem);
         }
     }
 
@@ -158,16 +177,20 @@ impl<'a> Dispatcher<'a> {
 
     fn look_up(&mut self, node: NodeIndex) -> Result<(), StoreError> {
         let is_forced = self.options.forced.contains(&node);
+        let is_checked = self.options.checked.contains(&node);
         match self.examiner.examine(node)? {
             // An unreadable artifact can still be remade.
-            LookedUp::Cached(_) | LookedUp::Unreadable(_) if is_forced => self.make_again(node),
+            LookedUp::Cached(_) | LookedUp::Unreadable(_) if is_forced => {
+                self.make_again(node, "requested by --force");
+            }
+            LookedUp::Cached(_) if is_checked => self.make_again(node, "requested by --check"),
             LookedUp::Cached(artifact) => self.found(node, artifact),
             LookedUp::Ready { fingerprint, key, damaged: None } => {
-                self.stages.set_ready(node, Ready::new(fingerprint, key, None));
+                self.set_ready(node, Ready::new(fingerprint, key, None));
             }
             LookedUp::Ready { fingerprint, key, damaged: Some((problem, moved_to)) } => {
                 let reason = format!("its artifact was damaged: {problem}");
-                self.stages.set_ready(node, Ready::new(fingerprint, key, Some(reason)));
+                self.set_ready(node, Ready::new(fingerprint, key, Some(reason)));
                 self.tell(RunEvent::ArtifactDamaged {
                     key: key.to_string(),
                     problem,
@@ -183,13 +206,25 @@ impl<'a> Dispatcher<'a> {
         Ok(())
     }
 
-    /// Remakes an existing artifact, which stays until it is replaced.
-    fn make_again(&mut self, node: NodeIndex) {
+    /// A stage without an artifact is made, or copied from another store that has it.
+    fn set_ready(&mut self, node: NodeIndex, ready: Ready) {
+        let copied = self.elsewhere.has(&ready.key);
+        let reason = copied.then(|| "the remote store has it".to_owned()).or(ready.reason);
+        self.stages.set_ready(node, Ready { copied, reason, ..ready });
+        if !copied {
+            self.refuse_if_impossible(node);
+        }
+    }
+
+    /// Makes a stage with an artifact, which stays until it is replaced, or for good if the new one
+    /// is only compared with it.
+    fn make_again(&mut self, node: NodeIndex, reason: &str) {
         match self.examiner.identify(node) {
             Ok(fingerprint) => {
-                let (key, reason) = (fingerprint.key(), "requested by --force".to_owned());
-                let ready = Ready { forced: true, ..Ready::new(fingerprint, key, Some(reason)) };
-                self.stages.set_ready(node, ready);
+                let (key, reason) = (fingerprint.key(), Some(reason.to_owned()));
+                let forced = self.options.forced.contains(&node);
+                let ready = Ready::new(fingerprint, key, reason);
+                self.stages.set_ready(node, Ready { forced, check: !forced, ..ready });
             }
             Err(problem) => self.fail(node, problem.words()),
         }
@@ -210,10 +245,14 @@ impl<'a> Dispatcher<'a> {
     pub(super) fn next_start(&mut self) -> Option<AttemptStart> {
         while self.slots.any() && !self.is_stopped() && !self.is_interrupted {
             let graph = &self.plan.graph;
-            let (node, grant) = self
-                .stages
-                .startable()
-                .find_map(|node| Some((node, self.slots.grant(&graph[node])?)))?;
+            let (node, grant) = self.stages.startable().find_map(|node| {
+                let is_copied = self.stages.ready(node).is_some_and(|ready| ready.copied);
+                let grant = match is_copied {
+                    true => self.slots.grant_place(),
+                    false => self.slots.grant(&graph[node]),
+                };
+                Some((node, grant?))
+            })?;
             match self.examiner.written(node) {
                 None => return Some(self.begin(node, grant)),
                 Some(problem) => {
@@ -261,6 +300,8 @@ impl<'a> Dispatcher<'a> {
             seed: stage.seed.unwrap_or(0),
             device: grant.device,
             forced: ready.forced,
+            check: ready.check,
+            remote: self.elsewhere.address.clone().filter(|_| ready.copied),
         };
         AttemptStart {
             node,
@@ -331,6 +372,11 @@ impl<'a> Dispatcher<'a> {
                 let (key, moved_to) = (ready.key.to_string(), moved_to.display().to_string());
                 self.tell(RunEvent::ArtifactDamaged { key, problem, moved_to });
             }
+            WorkerMessage::Checked { difference } => {
+                if let Some(ready) = self.stages.ready_mut(node) {
+                    ready.difference = difference;
+                }
+            }
             // The executor keeps these to itself.
             WorkerMessage::Began
             | WorkerMessage::Finished { .. }
@@ -362,7 +408,10 @@ impl<'a> Dispatcher<'a> {
                 for twin in twins.into_iter().filter(|twin| *twin != node) {
                     self.found(twin, artifact.clone());
                 }
-                if finished.cached {
+                let is_checked = self.stages.ready(node).is_some_and(|ready| ready.check);
+                if is_checked && finished.cached {
+                    self.compared(node, artifact, seconds)?;
+                } else if finished.cached {
                     self.found(node, artifact);
                 } else {
                     self.made(node, artifact, seconds);
@@ -383,6 +432,13 @@ impl<'a> Dispatcher<'a> {
         if self.is_interrupted {
             return;
         }
+        if self.stages.ready_mut(node).is_some_and(|ready| std::mem::take(&mut ready.copied)) {
+            let stage = self.name(node);
+            let report = StageEvent::Warning { text: format!("{error}; it is made here") };
+            self.tell(RunEvent::StageReported { stage, report });
+            self.refuse_if_impossible(node);
+            return;
+        }
         let attempts = self.plan.graph[node].retries + 1;
         let is_stopped = self.is_stopped();
         let Some(ready) = self.stages.ready_mut(node) else { return };
@@ -397,104 +453,6 @@ impl<'a> Dispatcher<'a> {
         self.tell(RunEvent::StageFailed { stage, attempt, error, retry, seconds });
         if !retry {
             self.give_up(node, seconds, failure);
-        }
-    }
-
-    /// A stage failed without an attempt.
-    fn fail(&mut self, node: NodeIndex, error: String) {
-        let (stage, failure) = (self.name(node), error.clone());
-        self.tell(RunEvent::StageFailed { stage, attempt: 0, error, retry: false, seconds: 0.0 });
-        self.give_up(node, 0.0, failure);
-    }
-
-    fn give_up(&mut self, node: NodeIndex, seconds: f64, error: String) {
-        let mut outcome = self.outcome(node, Ending::Failed);
-        (outcome.seconds, outcome.reason) = (seconds, Some(error));
-        self.stages.finish(self.plan, node, outcome);
-        let because = self.name(node);
-        // At once, while stages that could still run are skipped at the end.
-        for dependant in self.stages.open_dependants(self.plan, node) {
-            self.skip(dependant, &because, true);
-        }
-    }
-
-    fn skip(&mut self, node: NodeIndex, because: &str, needs_it: bool) {
-        let (stage, because) = (self.name(node), because.to_owned());
-        let reason = skipped(&because, needs_it);
-        self.tell(RunEvent::StageSkipped { stage, because, needs_it: Some(needs_it) });
-        let outcome = StageOutcome { reason: Some(reason), ..self.outcome(node, Ending::Skipped) };
-        self.stages.finish(self.plan, node, outcome);
-    }
-
-    /// The artifact is in the store.
-    fn found(&mut self, node: NodeIndex, artifact: Artifact) {
-        self.tell(RunEvent::StageCached {
-            stage: self.name(node),
-            key: artifact.key.to_string(),
-            artifact: artifact.files().display().to_string(),
-            seconds: self.examiner.earlier.seconds(&artifact.key),
-        });
-        let outcome = self.outcome(node, Ending::Cached);
-        self.succeed(node, artifact, outcome);
-    }
-
-    /// An attempt made the artifact.
-    fn made(&mut self, node: NodeIndex, artifact: Artifact, seconds: f64) {
-        self.tell(RunEvent::StageFinished {
-            stage: self.name(node),
-            key: artifact.key.to_string(),
-            artifact: artifact.files().display().to_string(),
-            seconds,
-        });
-        let outcome = StageOutcome { seconds, ..self.outcome(node, Ending::Ran) };
-        self.succeed(node, artifact, outcome);
-    }
-
-    fn succeed(&mut self, node: NodeIndex, artifact: Artifact, mut outcome: StageOutcome) {
-        (outcome.key, outcome.artifact) = (Some(artifact.key), Some(artifact.files()));
-        self.examiner.artifacts.insert(node, artifact);
-        self.stages.finish(self.plan, node, outcome);
-    }
-
-    fn outcome(&self, node: NodeIndex, ending: Ending) -> StageOutcome {
-        StageOutcome {
-            name: self.name(node),
-            kind: self.plan.graph[node].kind.name.to_owned(),
-            key: self.stages.ready(node).map(|ready| ready.key),
-            outcome: ending,
-            seconds: 0.0,
-            artifact: None,
-            reason: None,
-        }
-    }
-
-    /// Ends the run: stages that were not started are skipped.
-    pub(super) fn conclude(mut self, seconds: f64) -> RunOutcome {
-        // With `--keep-going` only a signal leaves stages that were not started.
-        let failure = self.stages.first_failure().filter(|_| !self.options.keep_going);
-        let because = failure.unwrap_or(INTERRUPTION).to_owned();
-        for node in self.plan.order.iter().copied() {
-            if self.stages.is_open(node) {
-                self.skip(node, &because, false);
-            }
-        }
-        let [executed, cached, failed, skipped] =
-            [Ending::Ran, Ending::Cached, Ending::Failed, Ending::Skipped]
-                .map(|ending| self.stages.count(ending));
-        let ok = failed + skipped == 0;
-        self.tell(RunEvent::RunFinished { ok, executed, cached, failed, skipped, seconds });
-        RunOutcome {
-            run: self.journal.run,
-            recipe: self.plan.recipe.clone(),
-            ok,
-            executed,
-            cached,
-            failed,
-            skipped,
-            stages: self.stages.into_outcomes(),
-            folder: self.journal.folder,
-            interrupted: self.is_interrupted,
-            seconds,
         }
     }
 }

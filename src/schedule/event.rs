@@ -1,8 +1,12 @@
 //! Events of a run: written to the journal, read by terminal and report.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::label::RunLabel;
 use crate::context::StageEvent;
+pub use crate::store::CheckRecord;
 
 /// `because` of stages skipped by a signal.
 pub const INTERRUPTION: &str = "the interruption";
@@ -34,6 +38,12 @@ pub enum RunEvent {
         /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
     },
+    /// Second line of the journal of a run with a note or tags.
+    RunLabelled {
+        /// Note and tags.
+        #[serde(flatten)]
+        label: RunLabel,
+    },
     /// The artifact was in the store.
     StageCached {
         /// Stage name.
@@ -45,6 +55,21 @@ pub enum RunEvent {
         /// Seconds it took to make, if an earlier run recorded them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds: Option<f64>,
+        /// Last check that made it again, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<CheckRecord>,
+    },
+    /// A cached stage was made again and compared; its artifact stays.
+    StageChecked {
+        /// Stage name.
+        stage: String,
+        /// Key.
+        key: String,
+        /// First difference; none if all bytes are the same.
+        #[serde(default)]
+        difference: Option<String>,
+        /// Seconds of the attempt.
+        seconds: f64,
     },
     /// An attempt began.
     StageStarted {
@@ -79,6 +104,9 @@ pub enum RunEvent {
         artifact: String,
         /// Seconds of the attempt.
         seconds: f64,
+        /// What the seconds depend on, for estimates; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cost: Option<StageCost>,
     },
     /// An attempt failed.
     StageFailed {
@@ -129,6 +157,17 @@ pub enum RunEvent {
         /// Seconds of the run.
         seconds: f64,
     },
+}
+
+/// Circumstances of a finished attempt, from which later ones are estimated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageCost {
+    /// Processor and device.
+    pub machine: String,
+    /// Bytes that were read, by the name of the input.
+    pub inputs: BTreeMap<String, u64>,
+    /// Bytes of the artifact.
+    pub bytes: u64,
 }
 
 /// Why a stage was skipped: a failed input, a failure elsewhere, or the interruption.

@@ -119,6 +119,26 @@ impl<'a> Examiner<'a> {
         Ok(Box::new(Fingerprint::of(stage, &digests)))
     }
 
+    /// Bytes of the inputs of a stage that exist, by name.
+    pub(super) fn sizes(&self, node: NodeIndex) -> BTreeMap<String, u64> {
+        let mut sizes = BTreeMap::new();
+        for input in &self.plan.graph[node].inputs {
+            let bytes = match &input.source {
+                InputSource::Stage(need) => {
+                    self.artifacts.get(need).map(|artifact| artifact.bytes_of(input.accepts.files))
+                }
+                InputSource::Path(path) => {
+                    let seen = self.paths.get(&(path.clone(), input.accepts.name));
+                    seen.map(Snapshot::bytes)
+                }
+            };
+            if let Some(bytes) = bytes {
+                *sizes.entry(input.name.to_owned()).or_default() += bytes;
+            }
+        }
+        sizes
+    }
+
     /// Why there is no artifact: differences from the stage's last one, or from the most similar
     /// one.
     pub(super) fn reason(&mut self, node: NodeIndex, fingerprint: &Fingerprint) -> String {

@@ -13,6 +13,7 @@ use crate::{
     context::{InputPath, StageEvent},
     device::DeviceNames,
     digest::Digest,
+    remote::RemoteAddress,
 };
 
 /// Job of a child process.
@@ -39,6 +40,12 @@ pub struct AttemptJob {
     /// Whether to remake an existing artifact, which stays until it is replaced.
     #[serde(default)]
     pub forced: bool,
+    /// Whether to make an existing artifact a second time and compare, which stays then.
+    #[serde(default)]
+    pub check: bool,
+    /// Store that has the artifact, which is copied and not made.
+    #[serde(default)]
+    pub remote: Option<RemoteAddress>,
 }
 
 /// Messages of a child, one JSON object per line; `Finished` or `Failed` is the last.
@@ -63,6 +70,11 @@ pub enum WorkerMessage {
     Reported {
         /// The event.
         report: StageEvent,
+    },
+    /// An existing artifact was made again.
+    Checked {
+        /// The first difference; none if all bytes are the same.
+        difference: Option<String>,
     },
     /// The artifact is in the store.
     Finished {

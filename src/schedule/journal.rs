@@ -43,6 +43,8 @@ pub struct NamedKeys {
     pub recent: BTreeSet<Digest>,
     /// Keys of all runs.
     pub all: BTreeSet<Digest>,
+    /// End of the last run that named a key.
+    pub used: BTreeMap<Digest, SystemTime>,
     /// Number of runs.
     pub runs: usize,
 }
@@ -283,9 +285,22 @@ pub fn named(experiments: &Path, last: usize) -> io::Result<NamedKeys> {
         if is_recent || is_copy || is_alive(&recorded.folder) {
             named.recent.extend(&keys);
         }
-        named.all.extend(keys);
+        let at = fs::metadata(recorded.folder.join(EVENTS)).and_then(|found| found.modified());
+        for key in keys {
+            named.all.insert(key);
+            let used = named.used.entry(key).or_insert(UNIX_EPOCH);
+            *used = (*used).max(*at.as_ref().unwrap_or(used));
+        }
     }
     Ok(named)
+}
+
+/// Keys that a run made, found or was about to make.
+///
+/// # Errors
+/// If its journal cannot be read.
+pub fn keys_of(folder: &Path) -> io::Result<BTreeSet<Digest>> {
+    Ok(keys(folder)?.0)
 }
 
 /// All keys in a journal, including lines of newer versions and torn ones, and whether the run

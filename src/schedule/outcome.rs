@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::PathBuf};
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
-use super::slots::Machine;
-use crate::digest::Digest;
+use super::{label::RunLabel, slots::Machine};
+use crate::{digest::Digest, remote::RemoteAddress};
 
 /// Options of a run.
 #[derive(Clone, Debug)]
@@ -21,10 +21,16 @@ pub struct RunOptions {
     pub wanted: BTreeSet<NodeIndex>,
     /// Stages whose artifacts are remade.
     pub forced: BTreeSet<NodeIndex>,
+    /// Cached stages that are made again and compared.
+    pub checked: BTreeSet<NodeIndex>,
+    /// Store to look in before a stage is made.
+    pub remote: Option<RemoteAddress>,
     /// Folder of the journals.
     pub experiments: PathBuf,
     /// Command line, for the journal.
     pub command: Vec<String>,
+    /// Note and tags, for the journal.
+    pub label: RunLabel,
 }
 
 /// Result of a run.
@@ -72,6 +78,9 @@ pub struct StageOutcome {
     pub seconds: f64,
     /// Folder of the artifact's files.
     pub artifact: Option<PathBuf>,
+    /// Whether the artifact had the same bytes when it was made again, if this was checked ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checked: Option<bool>,
     /// Why it failed or was skipped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -57,6 +57,19 @@ impl Machine {
         }
     }
 
+    /// Processor and device of a stage, in words.
+    pub fn label(&self, stage: &PlannedStage) -> String {
+        let cores = self.cpus;
+        let processor = context::processor();
+        match stage.device {
+            Some(devices) if devices.first() != DeviceName::Cpu => {
+                let (count, kind) = (devices.count(), devices.first().feature().unwrap_or("gpu"));
+                format!("{processor}, {cores} cores, {count} \u{d7} {kind}")
+            }
+            _ => format!("{processor}, {cores} cores"),
+        }
+    }
+
     /// Why a stage can never run on this machine.
     pub fn lacks(&self, stage: &PlannedStage) -> Option<String> {
         let there = self.gpus.len();
@@ -168,6 +181,14 @@ impl Slots {
             devices => devices,
         };
         Some(Grant { cpus, memory, gpus, visible, device })
+    }
+
+    /// One place, for an attempt that only copies its artifact.
+    pub(super) fn grant_place(&mut self) -> Option<Grant> {
+        (self.places > 0).then(|| {
+            self.places -= 1;
+            Grant::default()
+        })
     }
 
     /// Returns the resources of an attempt.

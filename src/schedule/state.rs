@@ -44,6 +44,12 @@ pub(super) struct Ready {
     pub(super) not_before: Option<Instant>,
     /// Whether the existing artifact is remade.
     pub(super) forced: bool,
+    /// Whether it is made a second time and compared.
+    pub(super) check: bool,
+    /// Whether another store has it, from where it is copied.
+    pub(super) copied: bool,
+    /// What a comparison found, once it is done: the first difference.
+    pub(super) difference: Option<String>,
 }
 
 /// A stage with an attempt.
@@ -68,7 +74,17 @@ pub(super) struct Stages(IndexMap<NodeIndex, StageState>);
 impl Ready {
     /// A stage before its first attempt, whose artifact is absent or damaged.
     pub(super) fn new(fingerprint: Box<Fingerprint>, key: Digest, reason: Option<String>) -> Self {
-        Self { fingerprint, key, attempt: 1, reason, not_before: None, forced: false }
+        Self {
+            fingerprint,
+            key,
+            attempt: 1,
+            reason,
+            not_before: None,
+            forced: false,
+            check: false,
+            copied: false,
+            difference: None,
+        }
     }
 }
 
@@ -290,6 +306,7 @@ mod tests {
             outcome: ending,
             seconds: 0.0,
             artifact: None,
+            checked: None,
             reason: None,
         }
     }

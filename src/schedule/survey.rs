@@ -41,6 +41,8 @@ pub struct Surveyed {
     pub reason: String,
     /// Artifact.
     pub artifact: Option<Artifact>,
+    /// Bytes of the inputs that exist, by name.
+    pub sizes: BTreeMap<String, u64>,
     /// Fingerprint of a ready stage.
     fingerprint: Option<Box<Fingerprint>>,
 }
@@ -52,6 +54,13 @@ pub struct Survey {
     pub stages: Vec<Surveyed>,
     /// Artifacts that a run would quarantine: key, and what does not match.
     pub damaged: Vec<(Digest, String)>,
+}
+
+impl Surveyed {
+    fn missing(node: NodeIndex, state: SurveyState, reason: String) -> Self {
+        let (key, artifact, fingerprint) = (None, None, None);
+        Self { node, state, key, reason, artifact, sizes: BTreeMap::new(), fingerprint }
+    }
 }
 
 impl Survey {
@@ -77,7 +86,7 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
             // A run would fail an unreadable stage; until then it may become readable.
             LookedUp::Waiting(reason) | LookedUp::Unreadable(reason) => {
                 let state = SurveyState::Waiting;
-                Surveyed { node, state, key: None, reason, artifact: None, fingerprint: None }
+                Surveyed::missing(node, state, reason)
             }
             LookedUp::Cached(artifact) => {
                 let reason = "its artifact is there".to_owned();
@@ -89,6 +98,7 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
                     key,
                     reason,
                     artifact: Some(artifact),
+                    sizes: BTreeMap::new(),
                     fingerprint: None,
                 }
             }
@@ -99,17 +109,15 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
                 };
                 survey.damaged.extend(damaged.map(|(problem, _)| (key, problem)));
                 let (key, fingerprint) = (Some(key), Some(fingerprint));
-                Surveyed {
-                    node,
-                    state: SurveyState::Ready,
-                    key,
-                    reason,
-                    artifact: None,
-                    fingerprint,
-                }
+                let ready = Surveyed::missing(node, SurveyState::Ready, reason);
+                Surveyed { key, fingerprint, ..ready }
             }
         };
-        survey.stages.push(surveyed);
+        let sizes = match surveyed.state {
+            SurveyState::Cached => BTreeMap::new(),
+            _ => examiner.sizes(node),
+        };
+        survey.stages.push(Surveyed { sizes, ..surveyed });
     }
     Ok(survey)
 }

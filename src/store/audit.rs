@@ -126,9 +126,9 @@ impl Store {
                 Ok(())
             };
         }
-        let stray = [self.artifacts(), self.locks(), self.registrations()]
-            .iter()
-            .any(|folder| path.starts_with(folder));
+        let own =
+            [self.artifacts(), self.locks(), self.registrations(), self.pins(), self.checks()];
+        let stray = own.iter().any(|folder| path.starts_with(folder));
         if stray && self.listing_problem(path).is_none() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             durable::move_aside(path, &self.damaged(), &name)?;
@@ -213,6 +213,15 @@ impl Store {
             } else if let Some(problem) = lock::problem(&path) {
                 problems.push(AuditFinding::outside(path, &problem));
             }
+        }
+        for folder in [self.pins(), self.checks()] {
+            let named = durable::entries(&folder)?.into_iter();
+            let strays = named.filter(|(name, _)| {
+                name.parse::<Digest>().is_err() && !name.starts_with(durable::ASIDE)
+            });
+            problems.extend(
+                strays.map(|(_, path)| AuditFinding::outside(path, "does not belong there")),
+            );
         }
         for project in self.projects()?.into_iter().filter(|project| project.journals.is_none()) {
             problems.push(AuditFinding::outside(project.file, "names no project"));

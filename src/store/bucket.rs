@@ -55,7 +55,7 @@ impl Store {
     /// # Errors
     /// If it cannot be read (its state is unknown then), or a damaged one cannot be moved.
     pub fn find(&self, key: &Digest) -> Result<Lookup, StoreError> {
-        let problem = match self.pinning(key, || self.examine(key))? {
+        let problem = match self.rooting(key, || self.examine(key))? {
             Examination::Whole(artifact) => return Ok(Lookup::Found(artifact)),
             Examination::Absent => return Ok(Lookup::Absent),
             Examination::Damaged(problem) => problem,
@@ -117,7 +117,10 @@ impl Store {
     }
 
     /// Keys of all folders among the artifacts.
-    pub(super) fn keys(&self) -> Result<Vec<Digest>, StoreError> {
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    pub fn keys(&self) -> Result<Vec<Digest>, StoreError> {
         let mut keys = Vec::new();
         for (name, shelf) in durable::entries(&self.artifacts())? {
             if shelf.is_dir() {
@@ -215,15 +218,36 @@ impl Artifact {
         (!files.is_empty()).then(|| hash::digest_list(files.into_iter()))
     }
 
+    /// Bytes of the files that match a pattern.
+    pub fn bytes_of(&self, patterns: &[&str]) -> u64 {
+        let patterns = FilePatterns::of(patterns);
+        self.names().filter(|(name, _)| patterns.matches(name)).map(|(_, bytes)| bytes).sum()
+    }
+
     /// File names and sizes in bytes.
     pub fn names(&self) -> impl Iterator<Item = (&str, u64)> {
         self.listed().map(|(name, entry)| (name, entry.size))
     }
 
     /// The files, without the key file beside them.
-    fn listed(&self) -> impl Iterator<Item = (&str, &SealedFile)> {
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&str, &SealedFile)> {
         let files = self.manifest.files.iter();
         files.filter_map(|entry| Some((entry.path.strip_prefix(FILES)?.strip_prefix('/')?, entry)))
+    }
+
+    /// All files, the key file among them.
+    pub fn sealed(&self) -> &[SealedFile] {
+        &self.manifest.files
+    }
+
+    /// Path of one of them.
+    pub fn path_of(&self, file: &SealedFile) -> PathBuf {
+        self.folder.join(&file.path)
+    }
+
+    /// Text of the manifest.
+    pub fn manifest_text(&self) -> String {
+        self.manifest.text()
     }
 
     /// Fingerprint.

@@ -72,17 +72,28 @@ impl Store {
         protect(&path)?;
         let manifest = Manifest::seal(&draft.folder, Some(key), Some(&self.memo))?;
         protect(&draft.folder.join(MANIFEST))?;
+        self.place(key, &draft.folder, manifest)
+    }
+
+    /// Renames a sealed and synced folder into place, which creates the artifact, and removes the
+    /// key's work.
+    pub(super) fn place(
+        &self,
+        key: Digest,
+        sealed: &Path,
+        manifest: Manifest,
+    ) -> Result<Artifact, StoreError> {
         let target = self.folder_of(&key);
         let shelf = target.parent().expect("an artifact lies on a shelf");
         if !shelf.is_dir() {
             durable::create_folder(shelf)?;
             durable::sync(&self.artifacts())?;
         }
-        durable::put_in_place(&draft.folder, &target, &self.replaced(&key))?;
+        durable::put_in_place(sealed, &target, &self.replaced(&key))?;
         durable::sync(shelf)?;
         manifest.learn_listings(&target, &self.memo);
         // The artifact exists; remaining work files only take space.
-        if let Err(error) = durable::remove_folder(&draft.work) {
+        if let Err(error) = durable::remove_folder(&self.work().join(key.to_string())) {
             tracing::warn!("{error}");
         }
         Ok(Artifact::new(key, target, manifest))
@@ -215,7 +226,7 @@ fn copy_in_place(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Removes all write permissions of a file.
-fn protect(path: &Path) -> Result<(), StoreError> {
+pub(super) fn protect(path: &Path) -> Result<(), StoreError> {
     let mode = fs::metadata(path).map_err(StoreError::io("read", path))?.permissions().mode();
     let readable = Permissions::from_mode(mode & 0o777 & !0o222);
     fs::set_permissions(path, readable).map_err(StoreError::io("protect", path))

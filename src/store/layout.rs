@@ -7,7 +7,7 @@ use std::{
     sync::Mutex,
 };
 
-use super::{StoreError, durable, hash, memo::Memo, pins::Pins};
+use super::{StoreError, durable, hash, memo::Memo, roots::Roots};
 use crate::digest::Digest;
 
 /// Excludes the store from backups (bford.info/cachedir).
@@ -27,7 +27,7 @@ pub struct Store {
     /// Whether the store is read-only.
     pub(super) only_looked_at: bool,
     /// Lease of a run: keys that it looked up must not be collected.
-    pub(super) pins: Mutex<Option<Pins>>,
+    pub(super) roots: Mutex<Option<Roots>>,
 }
 
 impl Store {
@@ -85,7 +85,7 @@ impl Store {
         // The version of the layout stands in the path, so that a later program does not misread
         // it.
         let memo = Memo::new(root.join("v1/memo"), trusted);
-        Ok(Self { root, memo, only_looked_at: false, pins: Mutex::new(None) })
+        Ok(Self { root, memo, only_looked_at: false, roots: Mutex::new(None) })
     }
 
     fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
@@ -131,6 +131,19 @@ impl Store {
 
     pub(super) fn damaged(&self) -> PathBuf {
         self.root.join("v1/damaged")
+    }
+
+    pub(super) fn pins(&self) -> PathBuf {
+        self.root.join("v1/pins")
+    }
+
+    pub(super) fn checks(&self) -> PathBuf {
+        self.root.join("v1/checks")
+    }
+
+    /// Folder of notes on unfinished uploads.
+    pub fn transfers(&self) -> PathBuf {
+        self.root.join("v1/transfers")
     }
 
     /// Folder of the artifact of a key.

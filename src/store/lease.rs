@@ -17,7 +17,7 @@ use std::{
 use super::{
     Store, StoreError, durable,
     lock::{sign, signed, this_process},
-    pins::Pins,
+    roots::Roots,
 };
 use crate::digest::Digest;
 
@@ -35,7 +35,7 @@ pub struct Closed {
 
 /// Needs of running runs.
 #[derive(Debug, Default)]
-pub struct Pinned {
+pub struct LiveRoots {
     /// Keys looked up.
     pub keys: BTreeSet<Digest>,
     /// The runs.
@@ -49,6 +49,8 @@ pub struct Pinned {
 pub struct Project {
     /// Folder of the journals; none if the registration is unreadable.
     pub journals: Option<PathBuf>,
+    /// Beginning of its last run.
+    pub last_seen: Option<SystemTime>,
     /// Registration file.
     pub(super) file: PathBuf,
 }
@@ -72,8 +74,24 @@ impl Store {
     /// # Errors
     /// If the file system has no locks.
     pub fn lease(&self, journals: &Path, waiting: impl FnOnce()) -> Result<Lease<'_>, StoreError> {
+        self.take_lease(Some(journals), waiting)
+    }
+
+    /// Takes a lease for a command that is no run and reads or adds artifacts.
+    ///
+    /// # Errors
+    /// If the file system has no locks.
+    pub fn hold(&self, waiting: impl FnOnce()) -> Result<Lease<'_>, StoreError> {
+        self.take_lease(None, waiting)
+    }
+
+    fn take_lease(
+        &self,
+        journals: Option<&Path>,
+        waiting: impl FnOnce(),
+    ) -> Result<Lease<'_>, StoreError> {
         match self.begin_use(journals, waiting) {
-            Ok(pins) => *self.pins() = Some(pins),
+            Ok(roots) => *self.roots() = Some(roots),
             Err(StoreError::Io { doing: "lock", path, cause }) => {
                 return Err(StoreError::io("lock", &path)(cause));
             }
@@ -83,11 +101,17 @@ impl Store {
         Ok(Lease { store: self })
     }
 
-    fn begin_use(&self, journals: &Path, waiting: impl FnOnce()) -> Result<Pins, StoreError> {
+    fn begin_use(
+        &self,
+        journals: Option<&Path>,
+        waiting: impl FnOnce(),
+    ) -> Result<Roots, StoreError> {
         let gate = self.open_gate()?;
         pass(&gate, &self.gate(), true, waiting)?;
         // Inside the gate, so that no collection begins between registration and lease.
-        self.register(journals)?;
+        if let Some(journals) = journals {
+            self.register(journals)?;
+        }
         durable::create_folder(&self.uses())?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // The process alone is not unique on a store that several machines share.
@@ -95,10 +119,14 @@ impl Store {
         let path = self.uses().join(name);
         let mut file = open_new(&path)?;
         file.lock().map_err(StoreError::io("lock", &path))?;
-        let said = format!("{}, recorded in {}\n", this_process(), journals.display());
+        let place = journals.map_or_else(
+            || "not recorded".to_owned(),
+            |journals| format!("recorded in {}", journals.display()),
+        );
+        let said = format!("{}, {place}\n", this_process());
         file.write_all(said.as_bytes()).map_err(StoreError::io("write", &path))?;
         gate.unlock().map_err(StoreError::io("unlock", &self.gate()))?;
-        Ok(Pins::new(file, path, gate))
+        Ok(Roots::new(file, path, gate))
     }
 
     fn open_gate(&self) -> Result<File, StoreError> {
@@ -114,24 +142,24 @@ impl Store {
         }
     }
 
-    fn pins(&self) -> MutexGuard<'_, Option<Pins>> {
-        self.pins.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn roots(&self) -> MutexGuard<'_, Option<Roots>> {
+        self.roots.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Looks up a key; under a lease, it is recorded first.
-    pub(super) fn pinning<T>(
+    pub(super) fn rooting<T>(
         &self,
         key: &Digest,
         look: impl FnOnce() -> T,
     ) -> Result<T, StoreError> {
-        let passed = match &mut *self.pins() {
-            Some(pins) => pins.begin_look(key).map(|()| true)?,
+        let passed = match &mut *self.roots() {
+            Some(roots) => roots.begin_look(key).map(|()| true)?,
             None => false,
         };
-        // The lock of the pins is not held meanwhile, so that lookups run in parallel.
+        // The lock of the roots is not held meanwhile, so that lookups run in parallel.
         let found = look();
-        if passed && let Some(pins) = &mut *self.pins() {
-            pins.end_look();
+        if passed && let Some(roots) = &mut *self.roots() {
+            roots.end_look();
         }
         Ok(found)
     }
@@ -151,8 +179,8 @@ impl Store {
     ///
     /// # Errors
     /// If their files cannot be read.
-    pub fn pinned(&self) -> Result<Pinned, StoreError> {
-        let mut pinned = Pinned::default();
+    pub fn live_roots(&self) -> Result<LiveRoots, StoreError> {
+        let mut live = LiveRoots::default();
         for (_, path) in durable::entries(&self.uses())? {
             let mut file = match File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -160,7 +188,7 @@ impl Store {
             };
             match file.try_lock_shared() {
                 // A run holds the lock of its file as long as it lives.
-                Ok(()) => pinned.dead.push(path),
+                Ok(()) => live.dead.push(path),
                 Err(TryLockError::Error(error)) => {
                     return Err(StoreError::io("lock", &path)(error));
                 }
@@ -168,15 +196,15 @@ impl Store {
                     let mut text = String::new();
                     file.read_to_string(&mut text).map_err(StoreError::io("read", &path))?;
                     let mut lines = text.lines();
-                    pinned.holders.extend(lines.next().map(str::to_owned));
-                    pinned.keys.extend(lines.filter_map(|line| line.parse::<Digest>().ok()));
+                    live.holders.extend(lines.next().map(str::to_owned));
+                    live.keys.extend(lines.filter_map(|line| line.parse::<Digest>().ok()));
                 }
             }
         }
-        Ok(pinned)
+        Ok(live)
     }
 
-    /// Registers a folder of runs that use this store.
+    /// Registers a folder of runs that use this store; one that is registered was seen again.
     ///
     /// # Errors
     /// If the registration cannot be written.
@@ -187,6 +215,9 @@ impl Store {
         let file = self.registrations().join(&blake3::hash(text.as_bytes()).to_hex()[..16]);
         let line = sign(text);
         if fs::read(&file).is_ok_and(|known| known == line.as_bytes()) {
+            // Its time is that of the last run, which another user's file does not let others set.
+            let seen = File::options().append(true).open(&file);
+            let _ = seen.and_then(|file| file.set_modified(SystemTime::now()));
             return Ok(());
         }
         durable::create_folder(&self.registrations())?;
@@ -206,7 +237,12 @@ impl Store {
     pub fn projects(&self) -> Result<Vec<Project>, StoreError> {
         let known = durable::entries(&self.registrations())?.into_iter();
         let known = known.filter(|(name, _)| !name.starts_with(durable::ASIDE));
-        Ok(known.map(|(_, file)| Project { journals: self.registered(&file), file }).collect())
+        let projects = known.map(|(_, file)| Project {
+            journals: self.registered(&file),
+            last_seen: fs::metadata(&file).and_then(|metadata| metadata.modified()).ok(),
+            file,
+        });
+        Ok(projects.collect())
     }
 
     /// Folder of the runs of a registered project; none if its line is torn.
@@ -232,10 +268,10 @@ impl Store {
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        if let Some(pins) = self.store.pins().take()
-            && let Err(error) = fs::remove_file(&pins.path)
+        if let Some(roots) = self.store.roots().take()
+            && let Err(error) = fs::remove_file(&roots.path)
         {
-            tracing::warn!("cannot remove {}: {error}", pins.path.display());
+            tracing::warn!("cannot remove {}: {error}", roots.path.display());
         }
     }
 }

@@ -100,6 +100,11 @@ impl Store {
 }
 
 impl Lock {
+    /// The key.
+    pub fn key(&self) -> Digest {
+        self.key
+    }
+
     /// Writes the holder into the lock file, unless its last holder removed it meanwhile.
     fn settle(key: Digest, mut file: File, path: PathBuf) -> Result<Option<Self>, StoreError> {
         // The last holder may have removed the file after it was opened here: its lock protects

@@ -39,13 +39,13 @@ pub(super) struct Manifest {
 
 /// A file of a manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct SealedFile {
+pub struct SealedFile {
     /// Relative to the folder, separated by `/`.
-    pub(super) path: String,
+    pub path: String,
     /// Bytes.
-    pub(super) size: u64,
+    pub size: u64,
     /// BLAKE3 of its bytes, as `b3sum` prints it.
-    pub(super) digest: Digest,
+    pub digest: Digest,
 }
 
 /// Why a sealed folder cannot be used.
@@ -114,7 +114,12 @@ impl Manifest {
     pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, Fault> {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
-        let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("is incomplete"))?;
+        Self::parse(&text, key)
+    }
+
+    /// Reads the text of a manifest.
+    pub(super) fn parse(text: &str, key: Option<Digest>) -> Result<Self, Fault> {
+        let manifest: Self = serde_json::from_str(text).map_err(|_| damaged("is incomplete"))?;
         // The whole text, not only the list: a manifest that is spelt otherwise was edited.
         if manifest.text() != text {
             return Err(damaged("does not match its seal"));
@@ -185,7 +190,7 @@ impl Manifest {
     }
 
     /// The file's text: the list and a seal over it.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let list = serde_json::to_string_pretty(self).expect("plain data can be written");
         let list = list
             .strip_suffix("\n}")

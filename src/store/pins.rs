@@ -1,60 +1,62 @@
-//! The keys that a run has looked up, and its place at the gate of lookups.
+//! Pins: artifacts that no collection removes, until somebody unpins them.
 
-use std::{collections::BTreeSet, fs::File, io::Write, path::PathBuf};
+use std::fs;
 
-use super::StoreError;
+use super::{
+    Store, StoreError, durable,
+    lock::{sign, signed},
+};
 use crate::digest::Digest;
 
-/// Keys looked up by a run.
-#[derive(Debug)]
-pub(super) struct Pins {
-    /// Locked while the run lives.
-    file: File,
-    pub(super) path: PathBuf,
-    gate: File,
-    written: BTreeSet<Digest>,
-    /// Number of concurrent lookups; the first one enters the gate and the last one leaves it.
-    looks: usize,
-    /// A key could not be recorded: the gate stays held to the end of the run, which prevents
-    /// collections.
-    blocks: bool,
+/// An artifact that stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// Key.
+    pub key: Digest,
+    /// What it was named when it was pinned; empty if the file is damaged, which pins all the same.
+    pub name: String,
 }
 
-impl Pins {
-    /// The pins of a run with its locked file and its gate.
-    pub(super) fn new(file: File, path: PathBuf, gate: File) -> Self {
-        Self { file, path, gate, written: BTreeSet::new(), looks: 0, blocks: false }
+impl Store {
+    /// Pins a key under a name; one that is pinned keeps its first name.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn pin(&self, key: &Digest, name: &str) -> Result<(), StoreError> {
+        let path = self.pins().join(key.to_string());
+        // Its first name says why it is kept.
+        if path.exists() {
+            return Ok(());
+        }
+        durable::create_folder(&self.pins())?;
+        // A name of one line, so that its checksum ends the file.
+        durable::replace(&path, sign(&name.replace(['\n', '\t'], " ")).as_bytes())
     }
 
-    /// Enters the gate and records a key.
-    pub(super) fn begin_look(&mut self, key: &Digest) -> Result<(), StoreError> {
-        // The lock belongs to the open file: only the first of several threads takes it.
-        if self.looks == 0 && !self.blocks {
-            self.gate.lock_shared().map_err(StoreError::io("lock", &self.path))?;
+    /// Unpins a key; returns whether it was pinned.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub fn unpin(&self, key: &Digest) -> Result<bool, StoreError> {
+        let path = self.pins().join(key.to_string());
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StoreError::io("remove", &path)(error)),
         }
-        self.looks += 1;
-        // Before the lookup: a collection that follows it must find the key recorded.
-        if self.written.insert(*key)
-            && let Err(error) = self.file.write_all(format!("{key}\n").as_bytes())
-            && !self.blocks
-        {
-            tracing::warn!(
-                "`cache gc` must wait for the end of this run, since its keys cannot be \
-                recorded: {error}"
-            );
-            self.blocks = true;
-        }
-        Ok(())
     }
 
-    /// Leaves the gate, unless another lookup is in progress.
-    pub(super) fn end_look(&mut self) {
-        self.looks -= 1;
-        if self.looks == 0
-            && !self.blocks
-            && let Err(error) = self.gate.unlock()
-        {
-            tracing::warn!("`cache gc` must wait for the end of this run: {error}");
-        }
+    /// All pins by key.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub fn pinned(&self) -> Result<Vec<Pin>, StoreError> {
+        let listed = durable::entries(&self.pins())?.into_iter();
+        let pins = listed.filter_map(|(name, path)| {
+            let key = name.parse().ok()?;
+            let text = fs::read_to_string(path).unwrap_or_default();
+            Some(Pin { key, name: signed(&text).unwrap_or_default().to_owned() })
+        });
+        Ok(pins.collect())
     }
 }

@@ -1,14 +1,14 @@
 //! Disk usage and garbage collection of the store.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use super::{Closed, Pinned, Store, StoreError, durable};
+use super::{Closed, LiveRoots, Policy, Store, StoreError, durable};
 use crate::digest::Digest;
 
 /// Bytes on disk.
@@ -35,6 +35,8 @@ pub struct GcCandidate {
     pub bytes: u64,
     /// Why it is not needed.
     pub why: &'static str,
+    /// Last use, of an artifact and the work of one; what else lies there is of no use.
+    pub last_used: Option<SystemTime>,
     key: Option<Digest>,
 }
 
@@ -47,6 +49,10 @@ pub struct Claims {
     pub known: BTreeSet<Digest>,
     /// Whether keys of unknown origin, possibly of other users, are removable too.
     pub unrecorded: bool,
+    /// Last run that used a key, where one is recorded.
+    pub used: BTreeMap<Digest, SystemTime>,
+    /// Which of the removable artifacts stay nevertheless.
+    pub policy: Policy,
 }
 
 /// Result of a search for garbage.
@@ -60,12 +66,22 @@ pub struct Collection {
     pub unrecorded_bytes: u64,
     /// Number of artifacts and work folders kept only by running runs.
     pub in_use: usize,
+    /// Pinned keys.
+    pub pinned: BTreeSet<Digest>,
+    /// Number of artifacts and work folders that the policy leaves.
+    pub spared: usize,
+    /// Their bytes on disk.
+    pub spared_bytes: u64,
+    /// Bytes of artifacts that would remain.
+    pub remaining: u64,
     /// Keys looked up by running runs.
-    pub pinned: Pinned,
+    pub live: LiveRoots,
 }
 
 /// Younger temporary files may be in use.
 const YOUNG: Duration = Duration::from_secs(3600);
+/// Servers keep an unfinished upload for a week, as is usual.
+const GIVEN_UP: Duration = Duration::from_secs(7 * 86_400);
 
 impl Store {
     /// Bytes on disk.
@@ -77,6 +93,14 @@ impl Store {
             calls: durable::size_of(&self.calls()),
             total: durable::size_of(&self.root),
         }
+    }
+
+    /// Free bytes on the disk of the store, for users without privileges.
+    pub fn free_bytes(&self) -> Option<u64> {
+        // The folder may not exist yet.
+        let there = self.root.ancestors().find(|folder| folder.is_dir())?;
+        let disk = rustix::fs::statvfs(there).ok()?;
+        Some(disk.f_bavail * disk.f_frsize)
     }
 
     /// Removes work folders of keys whose artifacts exist, as a process killed after the commit
@@ -97,12 +121,15 @@ impl Store {
     }
 
     /// Garbage: quarantined artifacts, work of dead attempts, and the artifacts and checkpoints
-    /// that the claims release. Artifacts in progress are excluded.
+    /// that the claims release. Artifacts in progress are excluded. The roots of running runs must
+    /// have been read before the claims: a run that ends in between has its keys in its journal.
     ///
     /// # Errors
     /// If the store cannot be listed.
-    pub fn candidates(&self, claims: &Claims) -> Result<Collection, StoreError> {
-        let mut collection = Collection { pinned: self.pinned()?, ..Collection::default() };
+    pub fn candidates(&self, claims: &Claims, live: LiveRoots) -> Result<Collection, StoreError> {
+        // After the roots, for the same reason: who pins a key holds it meanwhile.
+        let pinned = self.pinned()?.into_iter().map(|pin| pin.key).collect();
+        let mut collection = Collection { live, pinned, ..Collection::default() };
         self.list_small_candidates(&mut collection)?;
         for (name, path) in durable::entries(&self.work())? {
             let Ok(key) = name.parse::<Digest>() else {
@@ -113,7 +140,9 @@ impl Store {
             if fs::symlink_metadata(self.folder_of(&key)).is_ok() {
                 collection.add(path, "unfinished, but its artifact exists", Some(key));
             } else if collection.gives_up(claims, key, &path) {
+                let used = claims.last_use(&key, &path);
                 collection.add(path, "unfinished, and no recent run needs it", Some(key));
+                collection.mark(used);
             } else {
                 let attempts = durable::entries(&path)?
                     .into_iter()
@@ -126,7 +155,9 @@ impl Store {
         for key in self.keys()? {
             let folder = self.folder_of(&key);
             if collection.gives_up(claims, key, &folder) {
+                let used = claims.last_use(&key, &folder);
                 collection.add(folder, "no recent run needs it", Some(key));
+                collection.mark(used);
             }
         }
         // Asked once for each key: opening a lock for each path takes long on network disks.
@@ -139,6 +170,7 @@ impl Store {
         collection
             .candidates
             .retain(|candidate| candidate.key.is_none_or(|key| free.contains(&key)));
+        collection.apply(&claims.policy, &self.artifacts());
         Ok(collection)
     }
 
@@ -152,15 +184,27 @@ impl Store {
                 collection.add(path, "unused lock", Some(key));
             }
         }
-        for folder in [self.root.clone(), self.root.join("v1"), self.registrations(), self.calls()]
-        {
+        for (name, path) in durable::entries(&self.checks())? {
+            if let Ok(key) = name.parse()
+                && !self.folder_of(&key).exists()
+            {
+                collection.add(path, "the check of an artifact that is gone", None);
+            }
+        }
+        for (_, path) in durable::entries(&self.transfers())? {
+            if is_older(&path, GIVEN_UP) {
+                collection.add(path, "an upload that was given up", None);
+            }
+        }
+        let (v1, pins, checks) = (self.root.join("v1"), self.pins(), self.checks());
+        for folder in [self.root.clone(), v1, self.registrations(), self.calls(), pins, checks] {
             let unfinished = durable::entries(&folder)?
                 .into_iter()
                 .filter(|(name, _)| name.starts_with(durable::ASIDE));
             let old = unfinished.filter(|(_, path)| is_old(path));
             old.for_each(|(_, path)| collection.add(path, "left by a process that died", None));
         }
-        for path in std::mem::take(&mut collection.pinned.dead) {
+        for path in std::mem::take(&mut collection.live.dead) {
             collection.add(path, "left by a run that was killed", None);
         }
         Ok(())
@@ -225,18 +269,56 @@ impl Store {
     }
 }
 
+impl Claims {
+    /// When a key was last used: by a recorded run, or by its maker.
+    fn last_use(&self, key: &Digest, path: &Path) -> SystemTime {
+        let made = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+        let made = made.unwrap_or(SystemTime::UNIX_EPOCH);
+        self.used.get(key).map_or(made, |used| made.max(*used))
+    }
+}
+
 impl Collection {
     fn add(&mut self, path: PathBuf, why: &'static str, key: Option<Digest>) {
-        self.candidates.push(GcCandidate { bytes: durable::size_of(&path), path, why, key });
+        let bytes = durable::size_of(&path);
+        self.candidates.push(GcCandidate { bytes, path, why, last_used: None, key });
+    }
+
+    /// Takes out the candidates that stay by a policy.
+    fn apply(&mut self, policy: &Policy, artifacts: &Path) {
+        let now = SystemTime::now();
+        let mut candidates = std::mem::take(&mut self.candidates);
+        // Those that were used longest ago go first; what has no date is of no use to anybody.
+        candidates.sort_by_key(|candidate| candidate.last_used);
+        self.remaining = durable::size_of(artifacts);
+        for candidate in candidates {
+            if candidate.last_used.is_some_and(|used| policy.spares(used, now, self.remaining)) {
+                self.spared += 1;
+                self.spared_bytes += candidate.bytes;
+                continue;
+            }
+            // Work folders lie elsewhere, and do not count.
+            if candidate.path.starts_with(artifacts) {
+                self.remaining = self.remaining.saturating_sub(candidate.bytes);
+            }
+            self.candidates.push(candidate);
+        }
+    }
+
+    /// Dates the last candidate, which a policy may spare then.
+    fn mark(&mut self, used: SystemTime) {
+        if let Some(last) = self.candidates.last_mut() {
+            last.last_used = Some(used);
+        }
     }
 
     /// Whether an artifact or its work may be removed; those kept without an own claim are counted.
     fn gives_up(&mut self, claims: &Claims, key: Digest, path: &Path) -> bool {
-        if claims.kept.contains(&key) {
+        if claims.kept.contains(&key) || self.pinned.contains(&key) {
             return false;
         }
         let known = claims.known.contains(&key);
-        if self.pinned.keys.contains(&key) {
+        if self.live.keys.contains(&key) {
             self.in_use += 1;
             return false;
         }
@@ -265,6 +347,55 @@ fn remove_any(path: &Path) -> Result<(), StoreError> {
 
 /// Whether a temporary file is too old to be in use.
 fn is_old(path: &Path) -> bool {
+    is_older(path, YOUNG)
+}
+
+fn is_older(path: &Path, than: Duration) -> bool {
     let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified()).ok();
-    modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > YOUNG)
+    modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > than)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    /// What a policy removes of three artifacts of 10 bytes, used 1, 2 and 3 days ago, and of a
+    /// quarantined one.
+    fn removed(policy: Policy) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let artifacts = folder.path().join("artifacts");
+        fs::create_dir(&artifacts).unwrap();
+        let now = SystemTime::now();
+        let mut collection = Collection::default();
+        for (name, days) in [("artifacts/1", 1), ("artifacts/3", 3), ("d", 0), ("artifacts/2", 2)] {
+            let path = folder.path().join(name);
+            fs::write(&path, "0123456789").unwrap();
+            collection.add(path, "", None);
+            if days > 0 {
+                collection.mark(now - DAY * days);
+            }
+        }
+        collection.apply(&policy, &artifacts);
+        let names = collection.candidates.iter().map(|left| left.path.file_name().unwrap());
+        let names: Vec<_> = names.map(|name| name.to_str().unwrap()).collect();
+        format!("{} of {}", names.join(" "), collection.remaining)
+    }
+
+    #[test]
+    fn age_and_size_spare_what_was_used_last() {
+        let all = "d 3 2 1 of 0";
+        assert_eq!(removed(Policy::default()), all);
+        let older = |days| Policy { older_than: Some(DAY * days), keep_bytes: None };
+        assert_eq!(removed(older(2)), "d 3 2 of 10");
+        assert_eq!(removed(older(9)), "d of 30");
+        let keep = |bytes| Policy { older_than: None, keep_bytes: Some(bytes) };
+        assert_eq!(removed(keep(30)), "d of 30");
+        assert_eq!(removed(keep(29)), "d 3 of 20");
+        assert_eq!(removed(keep(0)), all);
+        // Both: what either spares stays.
+        let both = Policy { older_than: Some(DAY * 3), keep_bytes: Some(0) };
+        assert_eq!(removed(both), "d 3 of 20");
+    }
 }

@@ -233,6 +233,12 @@ impl Snapshot {
         self.is_file
     }
 
+    /// Bytes of the files.
+    pub fn bytes(&self) -> u64 {
+        let is_file = |stamp: &&Stamp| FileType::from_raw_mode(stamp.mode) == FileType::RegularFile;
+        self.stamps.values().filter(is_file).map(|stamp| stamp.size).sum()
+    }
+
     /// What was written, added or removed until a later snapshot; restored contents count, since a
     /// stage may have read the others.
     pub fn written_since(&self, later: &Self) -> Option<PathBuf> {

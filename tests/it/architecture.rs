@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("derive", &["recipe"]), // a crate of its own, whose macro writes paths of `recipe`
     ("recipe", &[]),
     ("store", &[]),
+    ("remote", &["store"]),
     ("model", &[]),
     ("facts", &[]),
     ("world", &["facts"]),
@@ -41,7 +42,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("preflight", &PREFLIGHT),
     ("bench", &["model"]),
     ("plan", &["recipe", "context"]),
-    ("schedule", &["recipe", "context", "endpoint", "plan", "preflight", "stage", "store"]),
+    (
+        "schedule",
+        &["recipe", "context", "endpoint", "plan", "preflight", "remote", "stage", "store"],
+    ),
     ("report", &["context", "evaluation", "schedule"]),
     ("cli", &CLI),
     ("lib.rs", &[]),
@@ -79,7 +83,7 @@ const PREFLIGHT: [&str; 13] = [
     "prompting",
     "tuning",
 ];
-const CLI: [&str; 14] = [
+const CLI: [&str; 15] = [
     "recipe",
     "context",
     "endpoint",
@@ -88,6 +92,7 @@ const CLI: [&str; 14] = [
     "preflight",
     "schedule",
     "store",
+    "remote",
     "stage",
     "report",
     "bench",
@@ -107,7 +112,7 @@ const HOMES: &[(&str, &[&str], &[&str])] = &[
     ("graphs", &["petgraph"], &["plan/", "schedule/", "cli/", "stage_support/"]),
     ("the terminal", &["indicatif", "comfy_table", "clap", "anyhow"], &["cli/", "main.rs"]),
     ("SQLite", &["rusqlite"], &["knowledge/"]),
-    ("HTTP", &["ureq"], &["endpoint/"]),
+    ("HTTP", &["ureq", "object_store"], &["endpoint/", "remote/"]),
 ];
 
 /// Places that read or write files, with the reason.
@@ -116,6 +121,7 @@ const FILES: &[(&str, &str)] = &[
     ("rows/json_lines.rs", "rows of all files between stages"),
     ("knowledge/", "databases and dumps, which are no rows"),
     ("store/", "artifacts"),
+    ("remote/", "artifacts on their way to another store"),
     ("model/", "checkpoints, tokenizers and adapters; memory and GPUs of the machine"),
     ("tuning/", "checkpoints and metrics of a training"),
     ("context/", "JSON and CSV files of artifacts; orphans of programs"),

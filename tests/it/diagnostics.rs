@@ -994,7 +994,7 @@ topp = 1
             3 | seed = [1]
               | ^^^^ unknown key
               |
-              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
+              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint`, `executor`, `remote` and `stage`
 
             error: `n` is 0, which is out of range
              --> ~/recipe.toml:6:5
@@ -1061,7 +1061,7 @@ fn settings_with_unknown_paths() {
             1 | stages.answers.n=2
               | ^^^^^^ the path of a recipe's field is expected
               |
-              = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
+              = help: did you mean `stage`? known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint`, `executor`, `remote` and `stage`
 
             error: `extends` cannot be set on the command line
              --> --set:1:1
@@ -1069,7 +1069,7 @@ fn settings_with_unknown_paths() {
             1 | extends="a.toml"
               | ^^^^^^^ the path of a recipe's field is expected
               |
-              = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
+              = help: known beginnings of a path: `name`, `seeds`, `matrix`, `defaults`, `endpoint`, `executor`, `remote` and `stage`
 
             error: stage `other` is a whole number
              --> --set:1:7

@@ -217,14 +217,14 @@ fn a_collection_waits_until_a_look_is_over_and_a_look_until_the_collection_is() 
         let look = scope.spawn(|| store.find(&key).unwrap());
         std::thread::sleep(Duration::from_millis(100));
         assert!(!look.is_finished(), "the gate is shut");
-        assert!(!other.pinned().unwrap().keys.contains(&key));
+        assert!(!other.live_roots().unwrap().keys.contains(&key));
         drop(closed);
         assert!(matches!(look.join().unwrap(), Lookup::Absent));
     });
     let closed = other.close(|| {}).unwrap();
-    assert!(other.pinned().unwrap().keys.contains(&key), "what it has found is written down");
+    assert!(other.live_roots().unwrap().keys.contains(&key), "what it has found is written down");
     drop((closed, lease));
-    assert!(other.pinned().unwrap().keys.is_empty());
+    assert!(other.live_roots().unwrap().keys.is_empty());
 }
 
 #[test]

@@ -746,7 +746,7 @@ seed = 3"#,
             1 | nmae = "mine"
               | ^^^^ unknown key
               |
-              = help: did you mean `name`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
+              = help: did you mean `name`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint`, `executor`, `remote` and `stage`
 
             error: a recipe has no `seed`
              --> recipe.toml:2:1
@@ -754,7 +754,7 @@ seed = 3"#,
             2 | seed = 3
               | ^^^^ unknown key
               |
-              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint` and `stage`
+              = help: did you mean `seeds`? known keys: `name`, `extends`, `seeds`, `matrix`, `defaults`, `endpoint`, `executor`, `remote` and `stage`
 
             3 errors
         "#]],

@@ -11,7 +11,7 @@ use std::{
 
 use apeft::{
     digest::{Digest, digest_value},
-    store::{Artifact, Claims, EVERY_FILE, Lookup, Store},
+    store::{Artifact, Claims, EVERY_FILE, LiveRoots, Lookup, Store},
 };
 use serde_json::json;
 
@@ -259,7 +259,7 @@ fn collecting_garbage_leaves_what_is_kept_and_what_is_being_made() {
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
     fs::File::options().write(true).open(&torn).unwrap().set_modified(long_ago).unwrap();
     let closed = store.close(|| panic!("nobody looks anything up")).unwrap();
-    let candidates = store.candidates(&claims).unwrap().candidates;
+    let candidates = store.candidates(&claims, LiveRoots::default()).unwrap().candidates;
     let paths: BTreeSet<_> = candidates.iter().map(|candidate| candidate.path.clone()).collect();
     let work = folder.path().join("v1/work").join(key("three").to_string());
     assert_eq!(paths, BTreeSet::from([store.folder_of(&key("two")), work.clone(), torn]));

@@ -1,0 +1,206 @@
+//! Runs and artifacts by name: `RUN`, `RUN:STAGE`, `latest`, tags, notes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+struct Said {
+    status: i32,
+    out: String,
+    errors: String,
+}
+
+impl Project {
+    /// A recipe with a model in two cells and a stage that fails.
+    fn new() -> Self {
+        let project = Self { folder: tempfile::tempdir().unwrap() };
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-llama");
+        project.write(
+            "models.toml",
+            &format!(
+                "name = \"models\"\n[matrix]\nformat = [\"float32\", \"bfloat16\"]\n\
+                [stage.model]\nkind = \"import\"\nfrom = {{ path = \"{model}\" }}\ndtype = \
+                \"${{format}}\"\n"
+            ),
+        );
+        project.write(
+            "mixed.toml",
+            "name = \"mixed\"\n[stage.good]\nkind = \"command\"\nprogram = \"touch\"\narguments = \
+            [\"o\"]\noutputs = [\"o\"]\n[stage.bad]\nkind = \"command\"\nprogram = \
+            \"false\"\noutputs = [\"o\"]\n[stage.needy]\nkind = \"command\"\nprogram = \
+            \"touch\"\narguments = [\"o\"]\ninputs = [\"bad\"]\noutputs = [\"o\"]\n",
+        );
+        project
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn apeft(&self, arguments: &[&str]) -> Said {
+        let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("APEFT_CACHE")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said {
+            status: output.status.code().unwrap(),
+            out: text(output.stdout),
+            errors: text(output.stderr),
+        }
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.apeft(arguments).out).unwrap()
+    }
+
+    fn printed(&self, arguments: &[&str]) -> String {
+        let said = self.apeft(arguments);
+        assert_eq!(said.status, 0, "{arguments:?}: {}", said.errors);
+        said.out.trim_end().to_owned()
+    }
+
+    fn refused(&self, arguments: &[&str]) -> String {
+        let said = self.apeft(arguments);
+        assert_eq!((said.status, said.out.as_str()), (2, ""), "{arguments:?}: {}", said.errors);
+        said.errors
+    }
+}
+
+#[test]
+fn stages_lead_to_their_folders() {
+    let project = Project::new();
+    let outcome = project.json(&["run", "models.toml", "--json"]);
+    let artifact = |index: usize| outcome["stages"][index]["artifact"].as_str().unwrap().to_owned();
+    let run = outcome["run"].as_str().unwrap();
+    for (name, expected) in [
+        ("model@format=float32", artifact(0)),
+        ("model@format=bfloat16", artifact(1)),
+        ("model@format=\"float32\"", artifact(0)),
+    ] {
+        for run in ["models", run, "latest", "models/latest", &format!("models/{run}")] {
+            assert_eq!(project.printed(&["path", run, name]), expected);
+            assert_eq!(project.printed(&["path", &format!("{run}:{name}")]), expected);
+        }
+    }
+    let folder = project.printed(&["path", "models"]);
+    assert!(Path::new(&folder).join("events.jsonl").is_file(), "{folder}");
+    assert_eq!(project.printed(&["path", &folder]), folder);
+    let status = project.json(&["status", "latest", "--json"]);
+    assert_eq!(status["stages"][1]["artifact"], artifact(1).as_str());
+    let plan = project.json(&["plan", "models.toml", "--json"]);
+    assert_eq!(plan["stages"][0]["artifact"], artifact(0).as_str());
+    assert_eq!(
+        plan["stages"][0]["key"], status["stages"][0]["key"],
+        "the same artifact has the same key"
+    );
+}
+
+#[test]
+fn commands_take_stages_for_folders() {
+    let project = Project::new();
+    project.printed(&["run", "models.toml"]);
+    let stage = "models:model@format=float32";
+    let folder = project.printed(&["path", stage]);
+    let generate = |model: &str| {
+        let options = ["--prompt", "Who?", "--max-new-tokens", "3", "--json"];
+        project.printed(&[&["generate", model], &options[..]].concat())
+    };
+    assert_eq!(generate(stage), generate(&folder));
+    let row = json!({"prompt": "Who?", "chosen": "A", "rejected": "B"});
+    project.write("pairs.jsonl", &format!("{row}\n"));
+    let scored = |model: &str| project.printed(&["logprobs", model, "--pairs", "pairs.jsonl"]);
+    assert_eq!(scored("latest:model@format=float32"), scored(&folder));
+    project.printed(&["convert", "models:model@format=bfloat16", "copied"]);
+    assert!(project.path("copied/config.json").is_file());
+    // A folder with such a name comes first.
+    fs::rename(project.path("copied"), project.path("models:model")).unwrap();
+    assert_ne!(generate("models:model"), generate(stage));
+}
+
+#[test]
+fn what_has_no_folder_is_told_with_what_there_is() {
+    let project = Project::new();
+    let none = project.refused(&["path", "models", "model"]);
+    assert!(none.contains("no run is recorded in experiments"), "{none}");
+    project.printed(&["run", "models.toml"]);
+    assert_eq!(project.apeft(&["run", "mixed.toml", "--keep-going"]).status, 1);
+    for (arguments, expected) in [
+        (&["path", "models", "model"][..], "`model` is 2 cells in the run"),
+        (
+            &["path", "models", "model"],
+            "name one of `model@format=float32` and `model@format=bfloat16`",
+        ),
+        (&["path", "models", "modle"], "there is no stage `modle`"),
+        (&["path", "models", "modle"], "did you mean `model`?"),
+        (&["path", "models", "model@format=float64"], "no cell of `model`"),
+        (
+            &["path", "model", "model"],
+            "there is no run or recipe `model` in experiments; there are runs of: mixed, models",
+        ),
+        (&["path", "mixed", "bad"], "`bad` has no artifact in the run"),
+        (&["path", "mixed", "bad"], "failed: "),
+        (&["path", "mixed", "needy"], "skipped because of bad"),
+        (
+            &["generate", "models:modle", "--prompt", "Who?"],
+            "`models:modle` is neither a path nor RUN:STAGE",
+        ),
+    ] {
+        let said = project.refused(arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    let folder = project.printed(&["path", "mixed", "good"]);
+    fs::rename(project.path("cache"), project.path("elsewhere")).unwrap();
+    let said = project.refused(&["path", "mixed", "good"]);
+    assert!(said.contains(&format!("is no longer in {folder}")), "{said}");
+}
+
+#[test]
+fn runs_are_listed_with_their_notes_and_found_by_their_tags() {
+    let project = Project::new();
+    let label = ["--note", "a first try", "--tag", "paper", "--tag", "tried"];
+    project.printed(&[&["run", "models.toml"], &label[..]].concat());
+    project.printed(&["run", "models.toml"]);
+    assert_eq!(project.apeft(&["run", "mixed.toml", "--keep-going"]).status, 1);
+    let listed = project.printed(&["runs"]);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 3, "{listed}");
+    assert!(
+        lines[0].contains("done") && lines[0].contains("#paper #tried a first try"),
+        "{listed}"
+    );
+    assert!(lines[0].contains("2 ran    0 cached"), "{listed}");
+    assert!(lines[1].contains("0 ran    2 cached") && !lines[1].contains('#'), "{listed}");
+    assert!(lines[2].starts_with("mixed ") && lines[2].contains("failed"), "{listed}");
+    let tagged = project.json(&["runs", "--tag", "paper", "--json"]);
+    assert_eq!(tagged.as_array().unwrap().len(), 1, "{tagged}");
+    assert_eq!(tagged[0]["note"], "a first try");
+    assert_eq!((&tagged[0]["executed"], &tagged[0]["state"]), (&json!(2), &json!("done")));
+    assert!(tagged[0]["seconds"].as_f64().unwrap() > 0.0);
+    let newest = project.json(&["runs", "models", "--limit", "1", "--json"]);
+    assert_eq!(newest[0]["cached"], 2, "{newest}");
+    let found = project.json(&["status", "paper", "--json"]);
+    assert_eq!(found["run"], tagged[0]["run"]);
+    assert_eq!(
+        project.printed(&["path", "paper"]),
+        project.printed(&["path", tagged[0]["run"].as_str().unwrap()])
+    );
+    let said = project.refused(&["run", "models.toml", "--tag", "a b"]);
+    assert!(said.contains("a word without `:` and `/` is expected"), "{said}");
+}
