@@ -306,6 +306,7 @@ mod tests {
             recipe: text("r"),
             command: Vec::new(),
             version: text("0"),
+            store: String::new(),
             stages: vec![outline],
         };
         let cached = RunEvent::StageCached { stage: name, key: text("k"), artifact, seconds: None };

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, generate, init,
-    kinds, logprobs, logs, plan, report, run, schema, shared_args, status, sweep, validate,
+    attempt, bench, cache, cancel, compare, convert, dag, diagnostics, doctor, explain, generate,
+    init, kinds, logprobs, logs, plan, report, run, schema, shared_args, status, sweep, validate,
 };
 
 #[derive(Parser)]
@@ -50,6 +50,8 @@ enum Command {
     Dag(dag::DagArguments),
     /// Show the progress or outcome of a run.
     Status(status::StatusArguments),
+    /// Cancel the jobs of a run on a cluster.
+    Cancel(cancel::CancelArguments),
     /// Show a stage's log.
     Logs(logs::LogsArguments),
     /// Write a run's report again.
@@ -97,6 +99,7 @@ pub fn main() -> ExitCode {
             Command::Explain(arguments) => explain::run(arguments),
             Command::Dag(arguments) => dag::run(arguments),
             Command::Status(arguments) => status::run(arguments),
+            Command::Cancel(arguments) => cancel::run(arguments),
             Command::Logs(arguments) => logs::run(arguments),
             Command::Cache(command) => cache::run(command),
             Command::Kinds(arguments) => kinds::run(arguments),

@@ -6,6 +6,7 @@ mod output;
 mod attempt;
 mod bench;
 mod cache;
+mod cancel;
 mod collect;
 mod compare;
 mod convert;

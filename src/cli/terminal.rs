@@ -119,7 +119,7 @@ impl Terminal {
                 Ctrl-C again to kill them",
                 );
             }
-            RunEvent::RunFinished { .. } => {}
+            RunEvent::RunFinished { .. } | RunEvent::Detached { .. } => {}
         }
     }
 

@@ -3,9 +3,8 @@
 use crate::diagnostic::Problem;
 
 /// Valid top-level keys.
-pub(super) const TOP_LEVEL: [&str; 9] = [
-    "name", "extends", "seeds", "matrix", "defaults", "endpoint", "executor", "remote", "stage",
-];
+pub(super) const TOP_LEVEL: [&str; 9] =
+    ["name", "extends", "seeds", "matrix", "defaults", "endpoint", "executor", "remote", "stage"];
 
 /// Longest name in bytes, since names become file names.
 const LONGEST_NAME: usize = 200;

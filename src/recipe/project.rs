@@ -71,8 +71,7 @@ mod tests {
         fs::write(&recipe, text).unwrap();
         let executor = Recipe::load(&recipe, &[]).unwrap().executor.unwrap();
         let found = executor.value.to_json();
-        let expected =
-            serde_json::json!({ "kind": "slurm", "partition": "gpu", "account": "lab" });
+        let expected = serde_json::json!({ "kind": "slurm", "partition": "gpu", "account": "lab" });
         assert_eq!(found, expected);
     }
 

@@ -10,7 +10,7 @@ use super::{
     earlier::Earlier,
     event::{INTERRUPTION, RunEvent, StageOutline, Timed, skipped},
     examiner::{Examiner, LookedUp, needs},
-    executor::{ExecutorEvent, Finished},
+    executor_event::{ExecutorEvent, Finished},
     input_checks::InputChecks,
     job::{AttemptJob, WorkerMessage},
     journal::{self, Journal},
@@ -84,6 +84,7 @@ impl<'a> Dispatcher<'a> {
             recipe: self.plan.recipe.clone(),
             command: self.options.command.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            store: self.store.root().display().to_string(),
             stages: outlines.collect(),
         };
         self.tell(event);
@@ -266,13 +267,16 @@ impl<'a> Dispatcher<'a> {
             node,
             job,
             log: self.journal.log(&stage.name, ready.attempt),
+            artifact: self.store.folder_of(&ready.key),
+            resources: stage.resources_with_gpus(),
+            retries: stage.retries,
             visible: grant.visible.clone(),
             timeout: stage.timeout,
         }
     }
 
     /// An attempt was started, or could not be.
-    pub(super) fn started(&mut self, start: &AttemptStart, started: std::io::Result<Pid>) {
+    pub(super) fn started(&mut self, start: &AttemptStart, started: std::io::Result<Option<Pid>>) {
         let Some(ready) = self.stages.ready_mut(start.node) else { return };
         let attempt = ready.attempt;
         // What prevents a start, such as too many processes, may pass.
@@ -283,7 +287,11 @@ impl<'a> Dispatcher<'a> {
             stage: self.plan.graph[start.node].name.clone(),
             key: ready.key.to_string(),
             attempt,
-            pid: started.as_ref().map_or(0, |group| group.as_raw_pid() as u32),
+            // Jobs of a cluster have none here.
+            pid: match &started {
+                Ok(Some(group)) => group.as_raw_pid() as u32,
+                _ => 0,
+            },
             log: start.log.display().to_string(),
             reason: ready.reason.take().unwrap_or_default(),
         };
@@ -468,6 +476,13 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    /// Ends the run before its jobs on a cluster: a later run finds them, and starts the rest.
+    pub(super) fn detach(mut self, seconds: f64) -> RunOutcome {
+        let jobs = self.stages.running();
+        self.tell(RunEvent::Detached { jobs });
+        RunOutcome { detached: jobs, ..self.into_outcome(seconds) }
+    }
+
     /// Ends the run: stages that were not started are skipped.
     pub(super) fn conclude(mut self, seconds: f64) -> RunOutcome {
         // With `--keep-going` only a signal leaves stages that were not started.
@@ -478,21 +493,30 @@ impl<'a> Dispatcher<'a> {
                 self.skip(node, &because, false);
             }
         }
-        let [executed, cached, failed, skipped] =
-            [Ending::Ran, Ending::Cached, Ending::Failed, Ending::Skipped]
-                .map(|ending| self.stages.count(ending));
+        let [executed, cached, failed, skipped] = self.counts();
         let ok = failed + skipped == 0;
         self.tell(RunEvent::RunFinished { ok, executed, cached, failed, skipped, seconds });
+        self.into_outcome(seconds)
+    }
+
+    fn counts(&self) -> [usize; 4] {
+        [Ending::Ran, Ending::Cached, Ending::Failed, Ending::Skipped]
+            .map(|ending| self.stages.count(ending))
+    }
+
+    fn into_outcome(self, seconds: f64) -> RunOutcome {
+        let [executed, cached, failed, skipped] = self.counts();
         RunOutcome {
             run: self.journal.run,
             recipe: self.plan.recipe.clone(),
-            ok,
+            ok: failed + skipped == 0,
             executed,
             cached,
             failed,
             skipped,
             stages: self.stages.into_outcomes(),
             folder: self.journal.folder,
+            detached: 0,
             interrupted: self.is_interrupted,
             seconds,
         }

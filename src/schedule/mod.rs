@@ -8,15 +8,18 @@ pub mod event;
 mod examiner;
 mod execute;
 mod executor;
+mod executor_event;
 mod expected_calls;
 mod expected_memory;
 mod input_checks;
 mod inputs;
 pub mod job;
 pub mod journal;
+mod local;
 mod nearest;
 mod outcome;
 mod slots;
+pub mod slurm;
 mod state;
 mod survey;
 

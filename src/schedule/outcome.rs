@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
 use super::slots::Machine;
-use crate::digest::Digest;
+use crate::{digest::Digest, plan::ExecutorName};
 
 /// Options of a run.
 #[derive(Clone, Debug)]
@@ -25,6 +25,10 @@ pub struct RunOptions {
     pub experiments: PathBuf,
     /// Command line, for the journal.
     pub command: Vec<String>,
+    /// Where stages run.
+    pub executor: ExecutorName,
+    /// Whether to end once everything ready is submitted to a cluster.
+    pub detach: bool,
 }
 
 /// Result of a run.
@@ -49,6 +53,8 @@ pub struct RunOutcome {
     /// Folder of the run.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// Number of jobs on a cluster that go on.
+    pub detached: usize,
     /// Whether a signal ended the run.
     #[serde(skip)]
     pub interrupted: bool,
