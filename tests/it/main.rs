@@ -33,6 +33,7 @@ mod scores;
 #[expect(dead_code, reason = "the unit tests of endpoints use the rest of it")]
 mod server;
 mod shift;
+mod slurm;
 mod store;
 mod text;
 mod texts;

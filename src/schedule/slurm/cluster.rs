@@ -11,6 +11,15 @@ use std::{
 /// Longest wait for a program of Slurm: a controller that is down lets them hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Words of Slurm's programs for a controller that does not answer.
+const UNREACHABLE: [&str; 5] = [
+    "Unable to contact slurm controller",
+    "Socket timed out",
+    "Connection refused",
+    "Connection timed out",
+    "Zero Bytes were transmitted",
+];
+
 /// Slurm's programs.
 pub struct Slurm;
 
@@ -207,7 +216,10 @@ fn answer(mut command: Command, input: &str) -> io::Result<String> {
         return Ok(text);
     }
     let errors = listen_to_errors.join().unwrap_or_default();
-    Err(io::Error::other(format!("`{name}`: {}", errors.trim())))
+    // Whether it has done what was asked is unknown.
+    let is_unreachable = UNREACHABLE.iter().any(|words| errors.contains(words));
+    let kind = if is_unreachable { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    Err(io::Error::new(kind, format!("`{name}`: {}", errors.trim())))
 }
 
 #[cfg(test)]

@@ -144,10 +144,8 @@ impl SlurmExecutor {
             signal_seconds: shape.signal_seconds(),
         };
         let is_new = self.folders.claim(&key, &text)?;
-        self.jobs.insert(
-            start.node,
-            WatchedJob::new(key, self.folders.job(&key), start.artifact.clone()),
-        );
+        let artifact = Some(start.artifact.clone()).filter(|_| !start.job.forced);
+        self.jobs.insert(start.node, WatchedJob::new(key, self.folders.job(&key), artifact));
         self.shapes.insert(start.node, shape.clone());
         if is_new {
             self.prepared.entry(shape).or_default().push(start.node);
@@ -257,7 +255,7 @@ impl SlurmExecutor {
 
     fn look_at(&mut self, node: NodeIndex, queue: Option<&ClusterState>) -> io::Result<()> {
         let job = self.jobs.get_mut(&node).expect("only jobs that are watched are looked at");
-        let heard = job.hear()?;
+        let heard = job.hear(&self.folders)?;
         let verdict = job.judge(&self.folders, queue)?;
         let said = heard.into_iter().map(|message| ExecutorEvent::Said(node, message));
         self.events.extend(said);

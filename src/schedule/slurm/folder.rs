@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,28 @@ impl JobFolders {
         };
         for entry in entries {
             let key = entry?.file_name().to_string_lossy().parse::<Digest>();
-            if let Some(key) = key.ok().filter(&exists) {
-                self.job(&key).remove()?;
+            let Some(key) = key.ok().filter(&exists) else { continue };
+            let job = self.job(&key);
+            // A forced attempt replaces an artifact.
+            if job.text().is_ok_and(|text| !text.attempt.forced) {
+                job.remove()?;
+            }
+        }
+        self.remove_old("arrays")?;
+        self.remove_old("programs")
+    }
+
+    /// Removes arrays and programs that were made long before any job in a queue.
+    fn remove_old(&self, name: &str) -> io::Result<()> {
+        const OLD: Duration = Duration::from_secs(60 * 86_400);
+        let entries = match fs::read_dir(self.root.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if age(&path) > OLD {
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }?;
             }
         }
         Ok(())
@@ -190,7 +210,9 @@ impl JobFolders {
         let digest = blake3::Hasher::new().update_mmap_rayon(program)?.finalize().to_hex();
         let folder = self.root.join("programs");
         let kept = folder.join(format!("apeft-{}", &digest[..16]));
-        if kept.exists() {
+        if let Ok(file) = File::open(&kept) {
+            // In use, so not old.
+            let _ = file.set_modified(SystemTime::now());
             return Ok(kept);
         }
         fs::create_dir_all(&folder)?;

@@ -29,8 +29,8 @@ const SILENCE: Duration = Duration::from_secs(300);
 pub(super) struct WatchedJob {
     pub(super) key: Digest,
     pub(super) folder: JobFolder,
-    /// Folder of the artifact, once it exists.
-    artifact: PathBuf,
+    /// Folder of the artifact; none if an older one has it.
+    artifact: Option<PathBuf>,
     /// Bytes of the messages that were read.
     read: u64,
     last_message: Option<WorkerMessage>,
@@ -53,7 +53,7 @@ pub(super) enum Verdict {
 }
 
 impl WatchedJob {
-    pub(super) fn new(key: Digest, folder: JobFolder, artifact: PathBuf) -> Self {
+    pub(super) fn new(key: Digest, folder: JobFolder, artifact: Option<PathBuf>) -> Self {
         Self {
             key,
             folder,
@@ -67,7 +67,7 @@ impl WatchedJob {
     }
 
     /// New messages, except the last one of an attempt, which is kept.
-    pub(super) fn hear(&mut self) -> io::Result<Vec<WorkerMessage>> {
+    pub(super) fn hear(&mut self, folders: &JobFolders) -> io::Result<Vec<WorkerMessage>> {
         let mut file = match File::open(self.folder.messages()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             opened => opened?,
@@ -86,7 +86,7 @@ impl WatchedJob {
             match serde_json::from_slice(line) {
                 Ok(WorkerMessage::Began) => {
                     self.last_message = None;
-                    heard.push(self.began());
+                    heard.push(began(self.folder.slurm_name(folders)?));
                 }
                 Ok(last @ (WorkerMessage::Finished { .. } | WorkerMessage::Failed { .. })) => {
                     self.last_message = Some(last);
@@ -96,12 +96,6 @@ impl WatchedJob {
             }
         }
         Ok(heard)
-    }
-
-    fn began(&self) -> WorkerMessage {
-        let name = self.name.as_deref().unwrap_or("without a number yet");
-        let text = format!("runs as Slurm's job {name}");
-        WorkerMessage::Reported { report: StageEvent::Note { text } }
     }
 
     /// Finds Slurm's name of the job, and judges it by its messages and, if the queue has just been
@@ -182,7 +176,7 @@ impl WatchedJob {
             return Verdict::Continues;
         }
         // Committed, but its last message was lost.
-        if self.artifact.is_dir() {
+        if self.artifact.as_ref().is_some_and(|artifact| artifact.is_dir()) {
             return Verdict::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
         }
         let printed = match folders.output(place) {
@@ -192,6 +186,13 @@ impl WatchedJob {
         let words = job.map_or("UNKNOWN", |job| job.state.as_str());
         Verdict::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
     }
+}
+
+fn began(name: Option<String>) -> WorkerMessage {
+    // It may run before `sbatch` has told its number.
+    let name = name.map_or_else(String::new, |name| format!(" {name}"));
+    let text = format!("runs as a job of Slurm{name}");
+    WorkerMessage::Reported { report: StageEvent::Note { text } }
 }
 
 /// Slurm's number of an array; looked for in the queue if it was not recorded.
