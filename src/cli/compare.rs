@@ -305,6 +305,7 @@ mod tests {
             recipe: text("r"),
             command: Vec::new(),
             version: text("0"),
+            store: String::new(),
             stages: vec![outline],
         };
         let (stage, key, seconds) = (name, text("k"), None);

@@ -5,9 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use super::{
-    attempt, bench, cache, compare, convert, dag, diagnostics, doctor, explain, export, generate,
-    init, kinds, logprobs, logs, path, pin, plan, report, run, runs, schema, shared_args, status,
-    sweep, validate,
+    attempt, bench, cache, cancel, compare, convert, dag, diagnostics, doctor, explain, export,
+    generate, init, kinds, logprobs, logs, path, pin, plan, report, run, runs, schema, shared_args,
+    status, sweep, validate,
 };
 
 #[derive(Parser)]
@@ -51,6 +51,8 @@ enum Command {
     Dag(dag::DagArguments),
     /// Show the progress or outcome of a run.
     Status(status::StatusArguments),
+    /// Cancel the jobs of a run on a cluster.
+    Cancel(cancel::CancelArguments),
     /// Show a stage's log.
     Logs(logs::LogsArguments),
     /// List the recorded runs with state, duration, tags and note.
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
             Command::Explain(arguments) => explain::run(arguments),
             Command::Dag(arguments) => dag::run(arguments),
             Command::Status(arguments) => status::run(arguments),
+            Command::Cancel(arguments) => cancel::run(arguments),
             Command::Logs(arguments) => logs::run(arguments),
             Command::Runs(arguments) => runs::run(arguments),
             Command::Path(arguments) => path::run(arguments),

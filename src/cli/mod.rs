@@ -7,6 +7,7 @@ mod amounts;
 mod attempt;
 mod bench;
 mod cache;
+mod cancel;
 mod collect;
 mod compare;
 mod convert;

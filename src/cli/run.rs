@@ -13,11 +13,12 @@ use super::{
     output::print_json,
     remote_args::RemoteArguments,
     shared_args::{
-        CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select,
+        CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, WRONG,
+        select,
     },
 };
 use crate::{
-    plan::Plan,
+    plan::{ExecutorName, Plan},
     report,
     schedule::{Machine, RunLabel, RunOptions, RunOutcome, execute},
 };
@@ -66,9 +67,12 @@ pub(super) struct RunArguments {
     pub(super) no_remote: bool,
     #[command(flatten)]
     pub(super) server: RemoteArguments,
-    /// Executor of the stages.
-    #[arg(long, value_enum, default_value = "local")]
-    pub(super) executor: ExecutorKind,
+    /// Executor of the stages [default: that of the recipe or `apeft.toml`, else local].
+    #[arg(long, value_enum)]
+    pub(super) executor: Option<ExecutorKind>,
+    /// End once all stages that are ready are jobs of Slurm; run it again to go on.
+    #[arg(long)]
+    pub(super) detach: bool,
     /// Hash every file that is read from the store, even if its timestamps are unchanged.
     #[arg(long)]
     pub(super) verify: bool,
@@ -91,6 +95,19 @@ pub(super) struct RunArguments {
 pub(super) enum ExecutorKind {
     /// Child processes on this machine.
     Local,
+    /// Jobs of Slurm.
+    Slurm,
+}
+
+impl RunArguments {
+    /// Where the stages of a plan run.
+    fn executor(&self, plan: &Plan) -> ExecutorName {
+        match self.executor {
+            Some(ExecutorKind::Local) => ExecutorName::Local,
+            Some(ExecutorKind::Slurm) => ExecutorName::Slurm,
+            None => plan.executor.executor.unwrap_or_default(),
+        }
+    }
 }
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -116,9 +133,19 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Err(code) => return Ok(Err(code)),
     };
     let store = arguments.cache.open(arguments.verify)?;
-    let machine = Machine::detect();
+    let executor = arguments.executor(&plan);
+    let machine = match executor {
+        ExecutorName::Local if arguments.detach => {
+            say!("error: --detach needs `--executor slurm`: children end with their run");
+            return Ok(Err(ExitCode::from(WRONG)));
+        }
+        ExecutorName::Local => Machine::detect(),
+        ExecutorName::Slurm => Machine::cluster(),
+    };
     let options = RunOptions {
         jobs: arguments.jobs.map_or(machine.cpus as usize, NonZero::get),
+        executor,
+        detach: arguments.detach,
         machine,
         keep_going: arguments.keep_going,
         wanted,
@@ -146,6 +173,12 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         }
     };
     progress.close().conclude(&outcome);
+    if outcome.detached > 0 {
+        let (jobs, run) = (outcome.detached, &outcome.run);
+        say!("{jobs} jobs of Slurm go on; the same command goes on from them, and ends with them");
+        say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
+        return Ok(Ok(outcome));
+    }
     // A missing report does not fail the run.
     match report::write(&outcome.folder) {
         Ok(path) => say!("report: {}", path.display()),
@@ -187,6 +220,7 @@ pub(super) fn exit_code(outcome: &RunOutcome) -> ExitCode {
     match outcome {
         RunOutcome { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
         RunOutcome { ok: true, .. } => ExitCode::SUCCESS,
+        RunOutcome { detached: 1.., failed: 0, .. } => ExitCode::SUCCESS,
         _ => ExitCode::from(FAILED),
     }
 }

@@ -67,7 +67,7 @@ impl ListedRun {
             folder: recorded.folder.display().to_string(),
             ..Self::default()
         };
-        let mut end = None;
+        let (mut end, mut is_detached) = (None, false);
         let mut reader = JournalReader::open(&recorded.folder)?;
         // A journal is mostly metrics, which need not be parsed.
         while let Some(timed) = reader.next_with("\"run_")? {
@@ -76,6 +76,7 @@ impl ListedRun {
                 RunEvent::RunLabelled { label } => {
                     (listed.note, listed.tags) = (label.note, label.tags)
                 }
+                RunEvent::RunDetached { .. } => is_detached = true,
                 RunEvent::RunFinished { ok, executed, cached, failed, skipped, seconds } => {
                     end = Some(ok);
                     listed.seconds = Some(seconds);
@@ -87,7 +88,10 @@ impl ListedRun {
         }
         let is_interrupted = end == Some(false)
             && JournalReader::open(&recorded.folder)?.next_with("\"interrupted\"")?.is_some();
-        listed.state = state_of(end, is_interrupted, alive);
+        listed.state = match state_of(end, is_interrupted, alive) {
+            "killed" if is_detached => "detached",
+            state => state,
+        };
         if listed.seconds.is_none() && alive {
             let began = Duration::from_millis(listed.began);
             listed.seconds = Some(journal::now().saturating_sub(began).as_secs_f64());

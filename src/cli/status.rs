@@ -1,6 +1,6 @@
 //! `apeft status`: progress or outcome of a run.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use clap::Args;
 use serde_json::json;
@@ -12,9 +12,11 @@ use super::{
 };
 use crate::{
     context::StageEvent,
+    digest::Digest,
     schedule::{
         event::{RunEvent, StageOutline, skipped},
         journal::{self, JournalReader},
+        slurm::{JobFolders, Slurm},
     },
 };
 
@@ -50,8 +52,15 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     // Checked before reading, so that a run that ends meanwhile is not called killed.
     let alive = journal::is_alive(&recorded.folder);
     let mut reader = JournalReader::open(&recorded.folder)?;
-    let RunStatus { stages, began, end, interrupted } = RunStatus::read(&mut reader)?;
-    let state = state_of(end, interrupted, alive);
+    let mut status = RunStatus::read(&mut reader)?;
+    if status.detached {
+        status.ask_slurm();
+    }
+    let RunStatus { stages, began, end, interrupted, detached, .. } = status;
+    let state = match state_of(end, interrupted, alive) {
+        "killed" if detached => "detached",
+        state => state,
+    };
     if !began {
         let folder = recorded.folder.display();
         say!(
@@ -108,6 +117,11 @@ struct RunStatus {
     /// Outcome of the run, once ended.
     end: Option<bool>,
     interrupted: bool,
+    /// Whether it ended before its jobs on a cluster.
+    detached: bool,
+    store: String,
+    /// Keys of stages that were started and have not ended.
+    keys: BTreeMap<String, Digest>,
 }
 
 impl RunStatus {
@@ -117,15 +131,21 @@ impl RunStatus {
         while let Some(timed) = reader.next_event()? {
             run.end = None;
             match timed.event {
-                RunEvent::RunStarted { stages, .. } => {
-                    run.began = true;
+                RunEvent::RunStarted { stages, store, .. } => {
+                    (run.began, run.store) = (true, store);
                     run.stages = stages.into_iter().map(StageStatus::waiting).collect();
                     let names = run.stages.iter().enumerate();
                     places = names.map(|(place, stage)| (stage.name.clone(), place)).collect();
                 }
                 RunEvent::RunFinished { ok, .. } => run.end = Some(ok),
                 RunEvent::Interrupted => run.interrupted = true,
+                RunEvent::RunDetached { .. } => run.detached = true,
                 event => {
+                    if let RunEvent::StageStarted { stage, key, .. } = &event
+                        && let Ok(key) = key.parse()
+                    {
+                        run.keys.insert(stage.clone(), key);
+                    }
                     if let Some(stage) = StageStatus::after(event)
                         && let Some(place) = places.get(&stage.name)
                     {
@@ -135,6 +155,19 @@ impl RunStatus {
             }
         }
         Ok(run)
+    }
+
+    /// What has become of jobs since the run left them.
+    fn ask_slurm(&mut self) {
+        let store = Path::new(&self.store);
+        let folders = JobFolders::of(store);
+        // The store says what has ended, also where Slurm does not answer.
+        let queue = Slurm::state().inspect_err(|error| say!("warning: {error}")).ok();
+        let open = self.stages.iter_mut().filter(|stage| stage.state == "running");
+        for stage in open {
+            let Some(key) = self.keys.get(&stage.name) else { continue };
+            (stage.state, stage.words) = folders.state(store, key, queue.as_ref());
+        }
     }
 }
 

@@ -126,6 +126,7 @@ impl Terminal {
             }
             RunEvent::StageChecked { .. }
             | RunEvent::RunLabelled { .. }
+            | RunEvent::RunDetached { .. }
             | RunEvent::RunFinished { .. } => {}
         }
     }

@@ -4,6 +4,7 @@
 pub mod artifact;
 mod attempt;
 mod backend;
+pub mod ending;
 mod files;
 pub mod guard;
 #[cfg(test)]

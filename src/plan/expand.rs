@@ -9,9 +9,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use super::{
     execution_options::read_device,
+    executor_settings::ExecutorSettings,
     graph::{InputSource, Plan, PlannedInput, PlannedStage},
     order::order_units,
-    placement::Placement,
     resolve::{
         ResolvedFields, ResolvedInput, ResolvedStage, Target, chosen, mismatched, project, resolve,
     },
@@ -49,7 +49,7 @@ pub fn plan(
         let span = Span::whole(&diagnostic::Source::new("--device", device));
         read_device(device, &span, &mut problems)
     });
-    let placement = Placement::read(recipe.executor.as_ref(), catalogue, &mut problems);
+    let executor = ExecutorSettings::read(recipe.executor.as_ref(), catalogue, &mut problems);
     let remote = RemoteSettings::read(recipe.remote.as_ref(), &mut problems);
     let space = Space::new(recipe, &mut problems);
     check_variables(recipe, &space, &mut problems);
@@ -84,7 +84,7 @@ pub fn plan(
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
     let recipe = recipe.name.clone();
-    Ok(Plan { recipe, graph, order, placement, remote, resolved, warnings: problems })
+    Ok(Plan { recipe, graph, order, executor, remote, resolved, warnings: problems })
 }
 
 /// Maximum number of stages; each takes about 8 kB of memory.

@@ -6,9 +6,9 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::placement::Placement;
+use super::executor_settings::ExecutorSettings;
 use crate::{
-    device::DeviceNames,
+    device::{DeviceName, DeviceNames},
     diagnostic::{Problems, Span},
     recipe::{
         RemoteSettings,
@@ -27,7 +27,7 @@ pub struct Plan {
     /// All stages in topological order; ties in the order of the recipe.
     pub order: Vec<NodeIndex>,
     /// Where stages run; no part of any key.
-    pub placement: Placement,
+    pub executor: ExecutorSettings,
     /// Another store that is asked before a stage runs.
     pub remote: Option<RemoteSettings>,
     /// The resolved recipe as TOML, for the run's folder.
@@ -63,6 +63,15 @@ pub struct PlannedStage {
     pub timeout: Option<Duration>,
     /// Spans of the stage's fields; `kind` is always present.
     pub places: Arc<BTreeMap<&'static str, Span>>,
+}
+
+impl PlannedStage {
+    /// The resources, with a GPU for each one that its devices name.
+    pub fn resources_with_gpus(&self) -> Resources {
+        let devices = self.device.unwrap_or_default();
+        let named = devices.all().filter(|device| *device != DeviceName::Cpu).count() as u32;
+        Resources { gpus: self.resources.gpus.max(named), ..self.resources }
+    }
 }
 
 /// One input of a stage.

@@ -126,7 +126,7 @@ impl History {
 
     fn note(&mut self, Timed { at, event }: Timed) {
         match event {
-            RunEvent::RunStarted { run, recipe, command, version, stages } => {
+            RunEvent::RunStarted { run, recipe, command, version, stages, .. } => {
                 // Sweeps have thousands of stages, and a journal several events of each.
                 let places = stages
                     .iter()
@@ -371,6 +371,7 @@ mod tests {
             recipe: text("r"),
             command: vec![],
             version: text("0"),
+            store: String::new(),
             stages,
         }
     }

@@ -265,6 +265,7 @@ mod tests {
                 recipe,
                 command: Vec::new(),
                 version,
+                store: String::new(),
                 stages,
             };
             let events = (0..STAGES).map(|stage| event(name(stage), format!("{stage:064x}")));

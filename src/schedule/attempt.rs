@@ -5,11 +5,17 @@ use std::{
     io::Write,
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal};
 use serde::Deserialize;
+use serde_json::Value;
+use signal_hook::{
+    consts::{SIGHUP, SIGTERM, SIGUSR1},
+    iterator::Signals,
+};
 
 use super::{
     elsewhere,
@@ -17,7 +23,7 @@ use super::{
     job::{AttemptJob, WorkerMessage},
 };
 use crate::{
-    context::{Context, EventSink, StageEvent, guard},
+    context::{Context, EventSink, StageEvent, backend, ending, guard},
     recipe::schema::{Chosen, Kind},
     seed::Seed,
     stage::registry::{self, Registered},
@@ -29,18 +35,70 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 type MessageSink = Arc<Mutex<Box<dyn Write + Send>>>;
 
-/// Makes the artifact of a job and writes messages to `output`. Returns whether the artifact is in
-/// the store.
+/// How an attempt is carried out where it runs.
+pub struct Conduct {
+    /// Receives messages.
+    pub output: Box<dyn Write + Send>,
+    /// Longest time for a checkpoint after SIGTERM or SIGUSR1.
+    pub patience: Duration,
+    /// Called when such a signal ends the attempt; gives its last message, if it has one.
+    pub at_signal: Box<dyn Fn() -> Option<WorkerMessage> + Send>,
+}
+
+/// Makes the artifact of a job. Returns whether the artifact is in the store.
 ///
 /// # Errors
-/// If the end of the parent cannot be detected.
-pub fn carry_out(job: &AttemptJob, output: Box<dyn Write + Send>) -> std::io::Result<bool> {
-    end_with_parent(job.parent)?;
-    let sink: MessageSink = Arc::new(Mutex::new(output));
-    let result = make(job, &sink);
+/// If signals or the end of the parent cannot be noticed.
+pub fn carry_out(job: &AttemptJob, conduct: Conduct) -> std::io::Result<bool> {
+    guard::call_this_process("apeft");
+    let sink: MessageSink = Arc::new(Mutex::new(conduct.output));
+    end_at_signal(sink.clone(), conduct.patience, conduct.at_signal)?;
+    if job.parent != 0 {
+        end_with_parent(job.parent)?;
+    }
+    let result = same_backend(job).and_then(|()| make(job, &sink));
     let is_done = result.is_ok();
+    if !is_done && ending::is_requested() {
+        // A stage that stopped for a signal has not failed; the signal's thread ends the process.
+        loop {
+            thread::park();
+        }
+    }
     say(&sink, &result.unwrap_or_else(|error| WorkerMessage::Failed { error }));
     Ok(is_done)
+}
+
+/// A key of a CPU names what its numbers depend on; on another kind of node they would be others.
+fn same_backend(job: &AttemptJob) -> Result<(), String> {
+    let Some(named) = job.record.get("backend").and_then(Value::as_str) else { return Ok(()) };
+    let there = backend(job.device.first());
+    if named.split('*').next() == Some(&there) {
+        return Ok(());
+    }
+    Err(format!(
+        "this machine computes as `{there}`, and the run was planned for `{named}`: submit from and \
+        to one kind of node, with `constraint` or `partition` in [executor]"
+    ))
+}
+
+/// Lets a stage write a checkpoint and ends this process when a signal asks for it.
+fn end_at_signal(
+    sink: MessageSink,
+    patience: Duration,
+    at_signal: Box<dyn Fn() -> Option<WorkerMessage> + Send>,
+) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGUSR1])?;
+    let end = move || {
+        let Some(signal) = signals.forever().next() else { return };
+        ending::request();
+        let began = Instant::now();
+        while ending::is_awaited() && began.elapsed() < patience {
+            thread::sleep(Duration::from_millis(10));
+        }
+        at_signal().inspect(|message| say(&sink, message));
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    };
+    thread::Builder::new().spawn(end).map(drop)
 }
 
 fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
@@ -214,9 +272,8 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
 /// its handler. It differs from the signal by which a living parent requests the end, since a dying
 /// parent may still look alive.
 fn end_with_parent(parent: u32) -> std::io::Result<()> {
-    let mut signals = signal_hook::iterator::Signals::new([signal_hook::consts::SIGHUP])?;
-    guard::call_this_process("apeft");
-    std::thread::Builder::new().spawn(move || {
+    let mut signals = Signals::new([SIGHUP])?;
+    thread::Builder::new().spawn(move || {
         for _ in &mut signals {
             let _ = rustix::process::kill_current_process_group(Signal::KILL);
         }

@@ -20,7 +20,10 @@ use petgraph::graph::NodeIndex;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::job::{AttemptJob, WorkerMessage};
-use crate::context::guard::{self, THIS_PROGRAM};
+use crate::{
+    context::guard::{self, THIS_PROGRAM},
+    plan::Resources,
+};
 
 /// Grace period of children after the first Ctrl-C.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
@@ -47,6 +50,12 @@ pub(super) struct AttemptStart {
     pub(super) job: AttemptJob,
     /// Log file.
     pub(super) log: PathBuf,
+    /// Folder of the future artifact.
+    pub(super) artifact: PathBuf,
+    /// What the recipe reserves.
+    pub(super) resources: Resources,
+    /// Maximum number of retries after failures.
+    pub(super) retries: u32,
     /// `CUDA_VISIBLE_DEVICES`, if it has GPUs of its own.
     pub(super) visible: Option<String>,
     /// Longest duration of its work, without waiting for others that make the same artifact.

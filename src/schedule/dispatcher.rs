@@ -11,7 +11,7 @@ use super::{
     elsewhere::Elsewhere,
     event::{RunEvent, StageOutline, Timed},
     examiner::{Examiner, LookedUp, needs},
-    executor::{ExecutorEvent, Finished},
+    executor_event::{ExecutorEvent, Finished},
     input_checks::InputChecks,
     job::{AttemptJob, WorkerMessage},
     journal::{self, Journal},
@@ -89,6 +89,7 @@ impl<'a> Dispatcher<'a> {
             recipe: self.plan.recipe.clone(),
             command: self.options.command.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            store: self.store.root().display().to_string(),
             stages: outlines.collect(),
         };
         self.tell(event);
@@ -307,13 +308,16 @@ impl<'a> Dispatcher<'a> {
             node,
             job,
             log: self.journal.log(&stage.name, ready.attempt),
+            artifact: self.store.folder_of(&ready.key),
+            resources: stage.resources_with_gpus(),
+            retries: stage.retries,
             visible: grant.visible.clone(),
             timeout: stage.timeout,
         }
     }
 
     /// An attempt was started, or could not be.
-    pub(super) fn started(&mut self, start: &AttemptStart, started: std::io::Result<Pid>) {
+    pub(super) fn started(&mut self, start: &AttemptStart, started: std::io::Result<Option<Pid>>) {
         let Some(ready) = self.stages.ready_mut(start.node) else { return };
         let attempt = ready.attempt;
         // What prevents a start, such as too many processes, may pass.
@@ -324,7 +328,11 @@ impl<'a> Dispatcher<'a> {
             stage: self.plan.graph[start.node].name.clone(),
             key: ready.key.to_string(),
             attempt,
-            pid: started.as_ref().map_or(0, |group| group.as_raw_pid() as u32),
+            // Jobs of a cluster have none here.
+            pid: match &started {
+                Ok(Some(group)) => group.as_raw_pid() as u32,
+                _ => 0,
+            },
             log: start.log.display().to_string(),
             reason: ready.reason.take().unwrap_or_default(),
         };

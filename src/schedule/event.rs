@@ -35,6 +35,9 @@ pub enum RunEvent {
         command: Vec<String>,
         /// Version of apeft.
         version: String,
+        /// Folder of the store; empty in older journals.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        store: String,
         /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
     },
@@ -142,6 +145,11 @@ pub enum RunEvent {
     },
     /// Ctrl-C, or a termination signal.
     Interrupted,
+    /// The run ended before its jobs on a cluster, which go on.
+    RunDetached {
+        /// Number of these jobs.
+        jobs: usize,
+    },
     /// Last line of a journal, unless the run was killed.
     RunFinished {
         /// Whether every stage has its artifact.

@@ -6,10 +6,12 @@ use super::{
     dispatcher::Dispatcher,
     event::Timed,
     executor::Executor,
+    local::LocalExecutor,
     outcome::{RunOptions, RunOutcome},
+    slurm::SlurmExecutor,
 };
 use crate::{
-    plan::Plan,
+    plan::{ExecutorName, Plan},
     store::{Store, StoreError},
 };
 
@@ -34,7 +36,15 @@ pub fn execute(
     let _lease = store
         .lease(&options.experiments, || tracing::warn!("waiting for `cache gc` in the store"))?;
     let began = Instant::now();
-    let mut executor = Executor::new();
+    let mut executor = match options.executor {
+        ExecutorName::Local => Executor::Local(LocalExecutor::new()),
+        ExecutorName::Slurm => {
+            let settings = plan.executor.clone();
+            let slurm = SlurmExecutor::new(store.root(), &plan.recipe, settings, options.detach);
+            slurm.forget_finished(|key| store.folder_of(key).is_dir());
+            Executor::Slurm(Box::new(slurm))
+        }
+    };
     let mut dispatcher = Dispatcher::new(plan, store, options, listener);
     dispatcher.prepare()?;
     // The inputs were hashed by now, which may have taken longer than a stage will.
@@ -47,7 +57,11 @@ pub fn execute(
     }
     store.save_memo();
     done?;
-    let outcome = dispatcher.conclude(began.elapsed().as_secs_f64());
+    let seconds = began.elapsed().as_secs_f64();
+    let outcome = match dispatcher.is_over() {
+        true => dispatcher.conclude(seconds),
+        false => dispatcher.detach(seconds),
+    };
     if let Err(error) = store.remove_finished_work() {
         tracing::warn!("{error}");
     }
@@ -66,11 +80,17 @@ fn until_nothing_runs(
             let started = executor.start(&start);
             dispatcher.started(&start, started);
         }
+        executor.submit();
         if dispatcher.is_over() {
             return Ok(());
         }
         if let Some(event) = executor.next_event(PATIENCE) {
             dispatcher.handle(event)?;
+            // It may let other stages start.
+            continue;
+        }
+        if executor.has_detached() {
+            return Ok(());
         }
         executor.end_overdue();
         // A killed run loses at most this much of what it hashed.

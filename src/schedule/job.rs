@@ -19,7 +19,7 @@ use crate::{
 /// Job of a child process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptJob {
-    /// Process id of the parent; the child ends with it.
+    /// Process id of the parent, with which the child ends; 0: none, in a job of a cluster.
     pub parent: u32,
     /// Folder of the store.
     pub store: PathBuf,

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
 use super::{label::RunLabel, slots::Machine};
-use crate::{digest::Digest, remote::RemoteAddress};
+use crate::{digest::Digest, plan::ExecutorName, remote::RemoteAddress};
 
 /// Options of a run.
 #[derive(Clone, Debug)]
@@ -31,6 +31,10 @@ pub struct RunOptions {
     pub command: Vec<String>,
     /// Note and tags, for the journal.
     pub label: RunLabel,
+    /// Where stages run.
+    pub executor: ExecutorName,
+    /// Whether to end once everything ready is submitted to a cluster.
+    pub detach: bool,
 }
 
 /// Result of a run.
@@ -55,6 +59,8 @@ pub struct RunOutcome {
     /// Folder of the run.
     #[serde(skip)]
     pub folder: PathBuf,
+    /// Number of jobs on a cluster that go on.
+    pub detached: usize,
     /// Whether a signal ended the run.
     #[serde(skip)]
     pub interrupted: bool,

@@ -32,6 +32,8 @@ pub struct Machine {
     pub gpus: Vec<String>,
     /// Whether this executable supports a device.
     pub is_built_for: fn(DeviceName) -> bool,
+    /// Whether it is a cluster, whose scheduler shares out cores, memory and GPUs.
+    pub is_cluster: bool,
 }
 
 /// Resources of one attempt.
@@ -54,6 +56,18 @@ impl Machine {
             memory: context::host_memory().limit.unwrap_or(u64::MAX),
             gpus: context::gpus(),
             is_built_for: context::is_built_for,
+            is_cluster: false,
+        }
+    }
+
+    /// A cluster.
+    pub fn cluster() -> Self {
+        Self {
+            cpus: u32::MAX,
+            memory: u64::MAX,
+            gpus: Vec::new(),
+            is_built_for: context::is_built_for,
+            is_cluster: true,
         }
     }
 
@@ -98,6 +112,9 @@ impl Machine {
         let asks = stage::asks_endpoint(stage.kind.name, &stage.parameters);
         if let Some(problem) = endpoint::missing_key(&stage.parameters).filter(|_| asks) {
             return Some(problem);
+        }
+        if self.is_cluster {
+            return None;
         }
         if wanted > there {
             let [wanted, there] = [wanted, there].map(gpus);
@@ -154,6 +171,12 @@ impl Slots {
 
     /// The resources of a stage, if free; requests above the machine's cores or memory are clamped.
     pub(super) fn grant(&mut self, stage: &PlannedStage) -> Option<Grant> {
+        if self.machine.is_cluster {
+            self.places = self.places.checked_sub(1)?;
+            // A job sees its own GPUs, by its own numbers.
+            let device = stage.device.unwrap_or_default().renumbered();
+            return Some(Grant { device, ..Grant::default() });
+        }
         let cpus = match stage.resources.cpus {
             // A model on the CPU takes all cores, so that two of them do not slow each other.
             0 if stage.device.is_some() && !on_gpu(stage) => self.machine.cpus,
@@ -253,7 +276,10 @@ pub(super) mod tests {
 
     fn slots(gpus: &[&str]) -> Slots {
         let gpus = gpus.iter().map(|name| (*name).to_owned()).collect();
-        Slots::new(Machine { cpus: 4, memory: 1000, gpus, is_built_for: |_| true }, 8)
+        Slots::new(
+            Machine { cpus: 4, memory: 1000, gpus, is_built_for: |_| true, is_cluster: false },
+            8,
+        )
     }
 
     #[test]
@@ -340,8 +366,13 @@ pub(super) mod tests {
             .collect();
         let said = slots(&[]).machine.lacks(&large).unwrap();
         assert!(said.contains("take 0.0 GB of memory, and this machine offers 0.0 GB"), "{said}");
-        let machine =
-            Machine { cpus: 1, memory: 1 << 30, gpus: Vec::new(), is_built_for: |_| true };
+        let machine = Machine {
+            cpus: 1,
+            memory: 1 << 30,
+            gpus: Vec::new(),
+            is_built_for: |_| true,
+            is_cluster: false,
+        };
         assert_eq!(machine.lacks(&large), None);
     }
 

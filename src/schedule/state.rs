@@ -117,6 +117,11 @@ impl Stages {
         self.0.values().any(|state| matches!(state, StageState::Running(_) | StageState::Due))
     }
 
+    /// Number of attempts that run.
+    pub(super) fn running(&self) -> usize {
+        self.0.values().filter(|state| matches!(state, StageState::Running(_))).count()
+    }
+
     /// Whether a stage waits for its start, also for a later one.
     pub(super) fn is_any_ready(&self) -> bool {
         self.0.values().any(|state| matches!(state, StageState::Ready(_)))
@@ -322,7 +327,13 @@ mod tests {
     }
 
     fn grant() -> Grant {
-        let machine = Machine { cpus: 9, memory: 1, gpus: Vec::new(), is_built_for: |_| false };
+        let machine = Machine {
+            cpus: 9,
+            memory: 1,
+            gpus: Vec::new(),
+            is_built_for: |_| false,
+            is_cluster: false,
+        };
         Slots::new(machine, 9).grant(&stage(1, 0, 0, None)).unwrap()
     }
 

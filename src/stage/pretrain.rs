@@ -9,6 +9,7 @@ use crate::{
     context::{
         Context, StageError,
         artifact::{DOCUMENTS, METRICS, MODEL},
+        ending,
     },
     model::{
         BEGIN_TOKEN, END_TOKEN, LARGEST_FILE, ModelConfig, PADDING_TOKEN, Tokenizer,
@@ -207,6 +208,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         dropout: None,
         folder: context.checkpoint.clone(),
         checkpoint_interval: Duration::from_secs_f64(parameters.optimisation.checkpoint_seconds),
+        ends_now: ending::is_requested,
     };
     let (model, metrics) = optimisation::carry_out(context, training)?;
     model.save(&context.output, LARGEST_FILE).map_err(StageError::doing("write the model"))?;

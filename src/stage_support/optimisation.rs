@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    context::{Context, StageError, StageEvent},
+    context::{Context, StageError, StageEvent, ending},
     model::{Transformer, device, other_devices, with_oom_hint},
     recipe::schema::{Chosen, Mismatch},
     tuning::{Decay, Optimisation, Replicas, Schedule, TrainEvent, Training, train},
@@ -140,6 +140,7 @@ pub fn carry_out(
     let device = device(context.device.first()).map_err(|error| StageError(error.to_string()))?;
     // Both together keep the number of rows of an optimizer step, and so the result.
     let lower = "`batch_size`, and raise `gradient_accumulation_steps`";
+    let _listener = ending::Listener::begin();
     let trained = with_oom_hint(&device, "train", lower, || train(training, event_sink(context)));
     trained.map_err(StageError)?.map_err(|error| StageError(error.to_string()))
 }

@@ -28,6 +28,8 @@ pub(super) struct CheckpointedLoader {
     pub position: Arc<AtomicUsize>,
     /// Time after which an epoch ends, at the next optimizer step.
     pub checkpoint_interval: Duration,
+    /// Whether an epoch ends at the next optimizer step, and training after it.
+    pub ends_now: fn() -> bool,
     /// Stopped after the last microbatch, since the number of epochs is not known in advance.
     pub interrupter: Interrupter,
     /// Whether training is over before the last step.
@@ -76,8 +78,13 @@ impl Iterator for Interval<'_> {
             interrupter.stop(Some("all steps are done"));
             return None;
         }
+        // The checkpoint of the interval before is written.
+        if at_step && self.first && (self.loader.ends_now)() {
+            interrupter.stop(Some("a signal asked for its end"));
+            return None;
+        }
         // At least one step an interval: with an interval of 0 seconds no step would ever be taken.
-        if at_step && !self.first && Instant::now() >= self.end {
+        if at_step && !self.first && (Instant::now() >= self.end || (self.loader.ends_now)()) {
             return None;
         }
         self.first = false;

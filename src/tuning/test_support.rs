@@ -113,6 +113,7 @@ pub(super) fn with(
         },
         folder: folder.to_owned(),
         checkpoint_interval: Duration::ZERO,
+        ends_now: || false,
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Training {
     pub folder: PathBuf,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Whether to write a checkpoint now, and stop.
+    pub ends_now: fn() -> bool,
 }
 
 /// Part of the paths of an adapter's parameters.
@@ -242,6 +244,7 @@ fn supervised(
         batches: Arc::clone(&training.batches),
         position: Arc::clone(&shared.position),
         checkpoint_interval: training.checkpoint_interval,
+        ends_now: training.ends_now,
         interrupter: shared.interrupter.clone(),
         is_done: Arc::clone(&shared.is_done),
     };

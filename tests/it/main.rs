@@ -36,6 +36,7 @@ mod scores;
 mod server;
 mod sharing;
 mod shift;
+mod slurm;
 mod store;
 mod text;
 mod texts;

@@ -121,6 +121,13 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Ends the run before its jobs on a cluster: a later run finds them, and starts the rest.
+    pub(in crate::schedule) fn detach(mut self, seconds: f64) -> RunOutcome {
+        let jobs = self.stages.running();
+        self.tell(RunEvent::RunDetached { jobs });
+        RunOutcome { detached: jobs, ..self.into_outcome(seconds) }
+    }
+
     /// Ends the run: stages that were not started are skipped.
     pub(in crate::schedule) fn conclude(mut self, seconds: f64) -> RunOutcome {
         // With `--keep-going` only a signal leaves stages that were not started.
@@ -131,21 +138,30 @@ impl Dispatcher<'_> {
                 self.skip(node, &because, false);
             }
         }
-        let [executed, cached, failed, skipped] =
-            [Ending::Ran, Ending::Cached, Ending::Failed, Ending::Skipped]
-                .map(|ending| self.stages.count(ending));
+        let [executed, cached, failed, skipped] = self.counts();
         let ok = failed + skipped == 0;
         self.tell(RunEvent::RunFinished { ok, executed, cached, failed, skipped, seconds });
+        self.into_outcome(seconds)
+    }
+
+    fn counts(&self) -> [usize; 4] {
+        [Ending::Ran, Ending::Cached, Ending::Failed, Ending::Skipped]
+            .map(|ending| self.stages.count(ending))
+    }
+
+    fn into_outcome(self, seconds: f64) -> RunOutcome {
+        let [executed, cached, failed, skipped] = self.counts();
         RunOutcome {
             run: self.journal.run,
             recipe: self.plan.recipe.clone(),
-            ok,
+            ok: failed + skipped == 0,
             executed,
             cached,
             failed,
             skipped,
             stages: self.stages.into_outcomes(),
             folder: self.journal.folder,
+            detached: 0,
             interrupted: self.is_interrupted,
             seconds,
         }

@@ -7,7 +7,7 @@ use super::{
     parameters::Parameters,
 };
 use crate::{
-    context::{Context, StageError},
+    context::{Context, StageError, ending},
     diagnostic::{known, nearest},
     model::{
         Adapter, AdapterConfig, Encoder, LARGEST_FILE, ModelConfig, Placement, Transformer,
@@ -88,6 +88,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
             .then(|| (parameters.lora_dropout, context.seed.split("dropout"))),
         folder: context.checkpoint.clone(),
         checkpoint_interval: Duration::from_secs_f64(parameters.optimisation.checkpoint_seconds),
+        ends_now: ending::is_requested,
     };
     let (model, metrics) = optimisation::carry_out(context, training)?;
     write(context, folder, model, adapter, parameters.merge_adapter)?;

@@ -24,7 +24,7 @@ pub enum ExecutorName {
 
 /// Executor, and what a job is given by kind of stage.
 #[derive(Clone, Debug, Default)]
-pub struct Placement {
+pub struct ExecutorSettings {
     /// The executor that the recipe or `apeft.toml` names.
     pub executor: Option<ExecutorName>,
     every: JobSettings,
@@ -77,33 +77,33 @@ const OWN: [&str; 8] = [
     "--wrap",
 ];
 
-impl Placement {
+impl ExecutorSettings {
     /// Reads the table.
     pub(super) fn read(
         entry: Option<&Entry>,
         catalogue: &Catalogue,
         problems: &mut Problems,
     ) -> Self {
-        let mut placement = Self::default();
-        let Some(entry) = entry else { return placement };
+        let mut found = Self::default();
+        let Some(entry) = entry else { return found };
         let Some(table) = entry.value.as_table() else {
             let problem = Problem::error(format!("`executor` is {}", entry.value.what()));
             problems.push(problem.at(&entry.key_span, "a table is expected: [executor]"));
-            return placement;
+            return found;
         };
         let mut every = Table::default();
         for entry in &table.0 {
             match entry.value.as_table() {
                 Some(fields) if catalogue.find(&entry.key).is_some() => {
                     let settings = JobSettings::read(fields, problems);
-                    placement.by_kind.insert(entry.key.clone(), settings);
+                    found.by_kind.insert(entry.key.clone(), settings);
                 }
-                _ if entry.key == "kind" => placement.executor = read_name(&entry.value, problems),
+                _ if entry.key == "kind" => found.executor = read_name(&entry.value, problems),
                 _ => every.0.push(entry.clone()),
             }
         }
-        placement.every = JobSettings::read(&every, problems);
-        placement
+        found.every = JobSettings::read(&every, problems);
+        found
     }
 
     /// What a job for a stage of this kind is given.
@@ -243,14 +243,14 @@ mod tests {
             [stage.base]
             kind = "make"
         "#;
-        let placement = plan_text(recipe, &[]).placement;
-        assert_eq!(placement.executor, Some(ExecutorName::Slurm));
-        let all = placement.settings("tune");
+        let found = plan_text(recipe, &[]).executor;
+        assert_eq!(found.executor, Some(ExecutorName::Slurm));
+        let all = found.settings("tune");
         assert_eq!(
             (all.partition.as_deref(), all.time.as_deref(), all.extra.len()),
             (Some("cpu"), Some("90"), 0)
         );
-        let own = placement.settings("make");
+        let own = found.settings("make");
         assert_eq!(
             (own.partition.as_deref(), own.time.as_deref(), own.extra.len()),
             (Some("gpu"), Some("90"), 1)

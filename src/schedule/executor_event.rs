@@ -1,0 +1,23 @@
+//! What executors report to the dispatcher.
+
+use petgraph::graph::NodeIndex;
+
+use super::job::WorkerMessage;
+
+/// What happened to attempts.
+pub(super) enum ExecutorEvent {
+    /// A message of an attempt, except its last.
+    Said(NodeIndex, WorkerMessage),
+    /// An attempt and all its descendants have ended: its result, or an error message.
+    Ended(NodeIndex, Result<Finished, String>),
+    /// The first Ctrl-C or termination signal; attempts of this machine are asked to end.
+    Interrupted,
+}
+
+/// Result of a successful attempt.
+pub(super) struct Finished {
+    /// Whether another run made the artifact.
+    pub(super) cached: bool,
+    /// Digests for the store's memo.
+    pub(super) learnt: Vec<String>,
+}

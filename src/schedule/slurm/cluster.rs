@@ -1,0 +1,249 @@
+//! Slurm's programs: what its queue says, submission and cancellation.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longest wait for a program of Slurm: a controller that is down lets them hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Words of Slurm's programs for a controller that does not answer.
+const UNREACHABLE: [&str; 5] = [
+    "Unable to contact slurm controller",
+    "Socket timed out",
+    "Connection refused",
+    "Connection timed out",
+    "Zero Bytes were transmitted",
+];
+
+/// Slurm's programs.
+pub struct Slurm;
+
+/// What the queue says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClusterState {
+    /// Jobs by name, such as `123_4`.
+    pub jobs: BTreeMap<String, QueuedJob>,
+}
+
+/// A job of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// State, such as `PENDING`.
+    pub state: String,
+    /// Why it is in this state.
+    pub reason: String,
+    /// Comment.
+    pub comment: String,
+}
+
+impl ClusterState {
+    /// Reads lines of `id|state|reason|comment`; other lines are banners of the site.
+    fn read(text: &str) -> Self {
+        let jobs = text.lines().filter_map(|line| {
+            let mut fields = line.trim().splitn(4, '|').map(str::to_owned);
+            let [id, state, reason, comment] = [(); 4].map(|()| fields.next());
+            let job = QueuedJob { state: state?, reason: reason?, comment: comment? };
+            id.filter(|id| id.starts_with(|letter: char| letter.is_ascii_digit()))
+                .map(|id| (id, job))
+        });
+        Self { jobs: jobs.collect() }
+    }
+
+    /// Slurm's number of the array with a comment.
+    pub(super) fn number(&self, comment: &str) -> Option<&str> {
+        let found = self.jobs.iter().find(|(_, job)| job.comment == comment)?;
+        Some(found.0.split('_').next().unwrap_or(found.0))
+    }
+}
+
+impl QueuedJob {
+    /// Whether the job is over for Slurm.
+    pub(super) fn is_over(&self) -> bool {
+        !matches!(
+            self.state.as_str(),
+            "PENDING"
+                | "RUNNING"
+                | "SUSPENDED"
+                | "COMPLETING"
+                | "CONFIGURING"
+                | "REQUEUED"
+                | "REQUEUE_HOLD"
+                | "REQUEUE_FED"
+                | "RESIZING"
+                | "SIGNALING"
+                | "STAGE_OUT"
+                | "STOPPED"
+                | "SPECIAL_EXIT"
+                | "RESV_DEL_HOLD"
+                | "PREEMPTED"
+        )
+    }
+
+    /// Whether Slurm holds it after it could not be launched.
+    pub(super) fn is_held(&self) -> bool {
+        let reason = self.reason.replace(' ', "_");
+        self.state == "PENDING" && reason.contains("launch_failed_requeued_held")
+    }
+}
+
+impl Slurm {
+    /// The jobs of this user, also those that ended recently.
+    ///
+    /// # Errors
+    /// If Slurm does not answer.
+    pub fn state() -> io::Result<ClusterState> {
+        let mut command = Command::new("squeue");
+        command.args(["--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r|%k"]);
+        answer(command, "").map(|text| ClusterState::read(&text))
+    }
+
+    /// Submits a script; returns the job's number.
+    pub(super) fn submit(options: &[String], script: &str) -> io::Result<String> {
+        let mut command = Command::new("sbatch");
+        command.arg("--parsable").args(options);
+        // Those of a job that this process runs in are not those of the new one.
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if text.starts_with("SLURM_") && text != "SLURM_CONF" {
+                command.env_remove(&name);
+            }
+        }
+        let text = answer(command, script)?;
+        // A site may print banners, and the cluster's name follows a semicolon.
+        let number = text.lines().rev().find_map(|line| {
+            let number = line.trim().split(';').next()?;
+            let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            is_number.then(|| number.to_owned())
+        });
+        number.ok_or_else(|| io::Error::other(format!("sbatch printed no number: {text}")))
+    }
+
+    /// Cancels jobs by name.
+    ///
+    /// # Errors
+    /// If Slurm does not answer.
+    pub fn cancel(names: &[String]) -> io::Result<()> {
+        let mut command = Command::new("scancel");
+        // KILL follows TERM after the cluster's KillWait.
+        command.arg("--quiet").args(names);
+        answer(command, "").map(drop)
+    }
+
+    /// Requeues the job that this process runs in.
+    pub(super) fn requeue(name: &str) -> io::Result<()> {
+        let mut command = Command::new("scontrol");
+        command.args(["requeue", name]);
+        answer(command, "").map(drop)
+    }
+
+    /// Releases a job that Slurm holds.
+    pub(super) fn release(name: &str) -> io::Result<()> {
+        let mut command = Command::new("scontrol");
+        command.args(["release", name]);
+        answer(command, "").map(drop)
+    }
+
+    /// Time until the limit of a job; none if it has no limit.
+    pub(super) fn time_left(name: &str) -> io::Result<Option<Duration>> {
+        let mut command = Command::new("squeue");
+        command.args(["--noheader", "--format=%L", "--jobs", name]);
+        answer(command, "").map(|text| seconds(text.trim()).map(Duration::from_secs))
+    }
+
+    /// The most jobs of an array.
+    pub(super) fn most_in_array() -> usize {
+        let mut command = Command::new("scontrol");
+        command.args(["show", "config"]);
+        let text = answer(command, "").unwrap_or_default();
+        let limit = text.lines().find_map(|line| line.trim().strip_prefix("MaxArraySize"));
+        let limit = limit.and_then(|rest| rest.trim_matches([' ', '=']).parse().ok());
+        limit.unwrap_or(1000).clamp(1, 1000)
+    }
+}
+
+/// Seconds of `[D-][HH:]MM:SS`.
+fn seconds(text: &str) -> Option<u64> {
+    let (days, rest) = text.split_once('-').unwrap_or(("0", text));
+    let mut seconds = 0;
+    for part in rest.split(':') {
+        seconds = seconds * 60 + part.parse::<u64>().ok()?;
+    }
+    Some(days.parse::<u64>().ok()? * 86_400 + seconds)
+}
+
+/// What a program prints, if it ends in time and well.
+fn answer(mut command: Command, input: &str) -> io::Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command
+        .spawn()
+        .map_err(|error| io::Error::new(error.kind(), format!("`{name}` cannot run: {error}")))?;
+    // Scripts are shorter than the buffer of a pipe.
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes())?;
+    let (mut out, mut err) =
+        (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
+    let listen = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = out.read_to_string(&mut text);
+        text
+    });
+    let listen_to_errors = thread::spawn(move || {
+        let mut text = String::new();
+        let _ = err.read_to_string(&mut text);
+        text
+    });
+    let began = Instant::now();
+    let status = loop {
+        match child.try_wait()? {
+            Some(status) => break status,
+            None if began.elapsed() > PATIENCE => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let seconds = PATIENCE.as_secs();
+                let problem = format!("`{name}` did not answer within {seconds} s");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, problem));
+            }
+            None => thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    let text = listen.join().unwrap_or_default();
+    if status.success() {
+        return Ok(text);
+    }
+    let errors = listen_to_errors.join().unwrap_or_default();
+    // Whether it has done what was asked is unknown.
+    let is_unreachable = UNREACHABLE.iter().any(|words| errors.contains(words));
+    let kind = if is_unreachable { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    Err(io::Error::new(kind, format!("`{name}`: {}", errors.trim())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_is_read_line_by_line() {
+        let text = "Welcome to the cluster|\n12_0|RUNNING|None|apeft:ab\n12_1|PENDING|Resources|\
+            apeft:ab\n9_3|COMPLETED|None|\n";
+        let state = ClusterState::read(text);
+        assert_eq!(state.jobs.len(), 3);
+        assert_eq!(state.number("apeft:ab"), Some("12"));
+        assert_eq!(state.number("apeft:cd"), None);
+        assert!(state.jobs["9_3"].is_over() && !state.jobs["12_1"].is_over());
+    }
+
+    #[test]
+    fn times_are_seconds() {
+        for (text, expected) in
+            [("0:59", Some(59)), ("1:00:01", Some(3601)), ("1-00:00:00", Some(86_400))]
+        {
+            assert_eq!(seconds(text), expected);
+        }
+        assert_eq!([seconds("UNLIMITED"), seconds("INVALID"), seconds("")], [None; 3]);
+    }
+}

@@ -1,0 +1,358 @@
+//! The executor that submits attempts as jobs, watches them, and adopts those of earlier runs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, Sender},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use petgraph::graph::NodeIndex;
+use signal_hook::{
+    consts::{SIGHUP, SIGINT, SIGTERM},
+    iterator::{Handle, Signals},
+};
+
+use super::{
+    cluster::{ClusterState, Slurm},
+    folder::{JobFolders, JobText},
+    submission::{JobShape, this_program},
+    watched::{Verdict, WatchedJob},
+};
+use crate::{
+    context::StageEvent,
+    digest::Digest,
+    plan::ExecutorSettings,
+    schedule::{
+        child::AttemptStart,
+        executor_event::{ExecutorEvent, Finished},
+        job::WorkerMessage,
+    },
+};
+
+/// Shortest and longest time between two questions to Slurm.
+const POLLS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
+/// Longest time between two looks at the jobs' messages.
+const SLOWEST_LOOK: Duration = Duration::from_secs(5);
+
+/// The jobs of a run.
+pub(in crate::schedule) struct SlurmExecutor {
+    folders: JobFolders,
+    placement: ExecutorSettings,
+    recipe: String,
+    /// The program that jobs run, once one has been submitted.
+    program: Option<PathBuf>,
+    /// Jobs without a place, by shape.
+    prepared: BTreeMap<JobShape, Vec<NodeIndex>>,
+    shapes: BTreeMap<NodeIndex, JobShape>,
+    jobs: BTreeMap<NodeIndex, WatchedJob>,
+    events: VecDeque<ExecutorEvent>,
+    looked: Option<Instant>,
+    poll: Poll,
+    signals: Option<Handle>,
+    signalled: (Sender<()>, Receiver<()>),
+    /// Whether to leave once everything ready is submitted.
+    leaves: bool,
+    has_detached: bool,
+}
+
+/// The questions to Slurm, one at a time on a thread of its own.
+struct Poll {
+    answers: (Sender<io::Result<ClusterState>>, Receiver<io::Result<ClusterState>>),
+    is_asking: bool,
+    next: Instant,
+    interval: Duration,
+    last: ClusterState,
+    failures: u32,
+}
+
+impl SlurmExecutor {
+    /// An executor of a run of a recipe; `leaves`: whether it leaves its jobs once they are
+    /// submitted.
+    pub(in crate::schedule) fn new(
+        store: &Path,
+        recipe: &str,
+        placement: ExecutorSettings,
+        leaves: bool,
+    ) -> Self {
+        Self {
+            folders: JobFolders::of(store),
+            placement,
+            recipe: recipe.to_owned(),
+            program: None,
+            prepared: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            events: VecDeque::new(),
+            looked: None,
+            poll: Poll {
+                answers: mpsc::channel(),
+                is_asking: false,
+                next: Instant::now(),
+                interval: POLLS[0],
+                last: ClusterState::default(),
+                failures: 0,
+            },
+            signals: None,
+            signalled: mpsc::channel(),
+            leaves,
+            has_detached: false,
+        }
+    }
+
+    /// Forgets jobs that ended while no run watched them.
+    pub(in crate::schedule) fn forget_finished(&self, exists: impl Fn(&Digest) -> bool) {
+        if let Err(error) = self.folders.remove_finished(exists) {
+            tracing::warn!("folders of jobs that ended stay in the store: {error}");
+        }
+    }
+
+    /// Receives signals as events; jobs outlive them.
+    pub(in crate::schedule) fn listen_for_signals(&mut self) {
+        let sender = self.signalled.0.clone();
+        let listening = Signals::new([SIGINT, SIGTERM, SIGHUP]).and_then(|mut signals| {
+            let handle = signals.handle();
+            let listen = move || {
+                signals.forever().all(|_| sender.send(()).is_ok());
+            };
+            thread::Builder::new().spawn(listen).map(|_| handle)
+        });
+        match listening {
+            Ok(handle) => self.signals = Some(handle),
+            Err(error) => tracing::warn!("Ctrl-C ends this run at once; jobs go on: {error}"),
+        }
+    }
+
+    /// Claims the key of an attempt, or adopts the job that has claimed it.
+    pub(in crate::schedule) fn prepare(&mut self, start: &AttemptStart) -> io::Result<()> {
+        let key = start.job.key;
+        let shape = JobShape {
+            cpus: start.resources.cpus,
+            memory: start.resources.memory,
+            gpus: start.resources.gpus,
+            settings: self.placement.settings(&start.job.kind),
+        };
+        let mut attempt = start.job.clone();
+        // Nothing of this machine outlives or ends it.
+        attempt.parent = 0;
+        let text = JobText {
+            attempt,
+            log: start.log.clone(),
+            retries: start.retries,
+            signal_seconds: shape.signal_seconds(),
+        };
+        let is_new = self.folders.claim(&key, &text)?;
+        let artifact = Some(start.artifact.clone()).filter(|_| !start.job.forced);
+        self.jobs.insert(start.node, WatchedJob::new(key, self.folders.job(&key), artifact));
+        self.shapes.insert(start.node, shape.clone());
+        if is_new {
+            self.prepared.entry(shape).or_default().push(start.node);
+        } else {
+            self.note(start.node, "a job of an earlier run makes it, and is adopted".to_owned());
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, node: NodeIndex, text: String) {
+        let report = StageEvent::Note { text };
+        self.events.push_back(ExecutorEvent::Said(node, WorkerMessage::Reported { report }));
+    }
+
+    /// Submits what was prepared, in arrays of one shape.
+    pub(in crate::schedule) fn submit(&mut self) {
+        self.submit_prepared();
+        if self.leaves && !self.jobs.is_empty() {
+            // Jobs of earlier runs may have ended.
+            let queue = Slurm::state().inspect_err(|error| tracing::warn!("{error}")).ok();
+            self.look(queue.as_ref());
+            self.has_detached = true;
+        }
+    }
+
+    fn submit_prepared(&mut self) {
+        let prepared = std::mem::take(&mut self.prepared);
+        if prepared.is_empty() {
+            return;
+        }
+        let most = Slurm::most_in_array();
+        for (shape, nodes) in &prepared {
+            nodes.chunks(most).for_each(|nodes| self.submit_array(shape, nodes));
+        }
+        self.poll.soon();
+    }
+
+    fn submit_array(&mut self, shape: &JobShape, nodes: &[NodeIndex]) {
+        let keys: Vec<Digest> = nodes.iter().map(|node| self.jobs[node].key).collect();
+        match self.try_submit(shape, &keys) {
+            Ok(number) => {
+                for (place, node) in nodes.iter().enumerate() {
+                    self.note(*node, format!("queued as Slurm's job {number}_{place}"));
+                }
+            }
+            // Whether Slurm has them is unknown: the comment will tell, or time.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                tracing::warn!("{error}; this run waits for Slurm");
+            }
+            Err(error) => {
+                for node in nodes {
+                    self.end(*node, Err(format!("its job could not be submitted: {error}")));
+                }
+            }
+        }
+    }
+
+    fn try_submit(&mut self, shape: &JobShape, keys: &[Digest]) -> io::Result<String> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => self.folders.keep_program(&this_program())?,
+        };
+        self.program = Some(program.clone());
+        let array = array_name(keys);
+        // The keys are in the store before Slurm has the jobs.
+        let folder = self.folders.place(&array, keys)?;
+        let options = shape.options(&self.recipe, &folder, keys.len());
+        let number = Slurm::submit(&options, &shape.script(&program, &folder))?;
+        self.folders.submitted(&array, &number)?;
+        Ok(number)
+    }
+
+    /// The next event.
+    pub(in crate::schedule) fn next_event(&mut self, patience: Duration) -> Option<ExecutorEvent> {
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        if self.signalled.1.recv_timeout(patience).is_ok() {
+            self.has_detached = true;
+            return Some(ExecutorEvent::Interrupted);
+        }
+        self.poll.ask();
+        let is_due = self.looked.is_none_or(|looked| looked.elapsed() > self.pause());
+        let queue = self.poll.answer();
+        if is_due || queue.is_some() {
+            self.look(queue.as_ref());
+            self.looked = Some(Instant::now());
+        }
+        self.events.pop_front()
+    }
+
+    /// Time between two looks: many files on a shared file system take long to look at.
+    fn pause(&self) -> Duration {
+        SLOWEST_LOOK.min(Duration::from_millis(100 + 2 * self.jobs.len() as u64))
+    }
+
+    fn look(&mut self, queue: Option<&ClusterState>) {
+        let nodes: Vec<NodeIndex> = self.jobs.keys().copied().collect();
+        for node in nodes {
+            if let Err(error) = self.look_at(node, queue) {
+                tracing::warn!("the job of a stage cannot be looked at: {error}");
+            }
+        }
+        // Whoever claimed some has not submitted them.
+        self.submit_prepared();
+    }
+
+    fn look_at(&mut self, node: NodeIndex, queue: Option<&ClusterState>) -> io::Result<()> {
+        let job = self.jobs.get_mut(&node).expect("only jobs that are watched are looked at");
+        let heard = job.hear(&self.folders)?;
+        let verdict = job.judge(&self.folders, queue)?;
+        let said = heard.into_iter().map(|message| ExecutorEvent::Said(node, message));
+        self.events.extend(said);
+        match verdict {
+            Verdict::Continues => {}
+            Verdict::Ended(result) => {
+                self.poll.soon();
+                self.end(node, result);
+            }
+            Verdict::Submit => {
+                self.prepared.entry(self.shapes[&node].clone()).or_default().push(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// A job ended: its folder makes place for the next attempt.
+    fn end(&mut self, node: NodeIndex, result: Result<Finished, String>) {
+        let Some(job) = self.jobs.remove(&node) else { return };
+        if let Err(error) = job.folder.remove() {
+            tracing::warn!("the folder of a job that ended stays in the store: {error}");
+        }
+        self.events.push_back(ExecutorEvent::Ended(node, result));
+    }
+
+    /// Slurm ends jobs at their time limit, and jobs their attempts.
+    pub(in crate::schedule) fn end_overdue(&mut self) {}
+
+    /// Whether this run leaves its jobs to a later one.
+    pub(in crate::schedule) fn has_detached(&self) -> bool {
+        self.has_detached && self.events.is_empty()
+    }
+}
+
+impl Drop for SlurmExecutor {
+    fn drop(&mut self) {
+        self.signals.as_ref().inspect(|handle| handle.close());
+    }
+}
+
+impl Poll {
+    /// Asks early, since something happened.
+    fn soon(&mut self) {
+        self.interval = POLLS[0];
+        self.next = self.next.min(Instant::now() + POLLS[0]);
+    }
+
+    /// Asks on a thread, if it is time.
+    fn ask(&mut self) {
+        if self.is_asking || Instant::now() < self.next {
+            return;
+        }
+        let sender = self.answers.0.clone();
+        let ask = move || drop(sender.send(Slurm::state()));
+        self.is_asking = thread::Builder::new().spawn(ask).is_ok();
+        self.next = Instant::now() + self.interval;
+    }
+
+    /// The queue, if it has just been read.
+    fn answer(&mut self) -> Option<ClusterState> {
+        let answer = self.answers.1.try_recv().ok()?;
+        self.is_asking = false;
+        // Less often while nothing changes.
+        self.interval = (self.interval * 3 / 2).min(POLLS[1]);
+        match answer {
+            Ok(state) => {
+                if self.failures > 0 {
+                    tracing::warn!("Slurm answers again");
+                }
+                self.failures = 0;
+                if state != self.last {
+                    self.interval = POLLS[0];
+                }
+                self.next = Instant::now() + self.interval;
+                self.last = state.clone();
+                Some(state)
+            }
+            Err(error) => {
+                if self.failures == 0 {
+                    tracing::warn!("{error}; jobs go on, and this run waits for Slurm");
+                }
+                self.failures += 1;
+                self.next = Instant::now() + self.interval;
+                None
+            }
+        }
+    }
+}
+
+/// A name for an array of these keys that no other has.
+fn array_name(keys: &[Digest]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    hasher.update(&now.as_nanos().to_le_bytes());
+    hasher.update(&std::process::id().to_le_bytes());
+    for key in keys {
+        hasher.update(key.to_string().as_bytes());
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}

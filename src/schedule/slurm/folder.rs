@@ -1,0 +1,308 @@
+//! The folders of jobs in the store.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::ClusterState;
+use crate::{digest::Digest, schedule::job::AttemptJob};
+
+/// What a job does: its attempt, and what the attempt needs to know of its surroundings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct JobText {
+    pub(super) attempt: AttemptJob,
+    /// Log file.
+    pub(super) log: PathBuf,
+    /// How often it may be requeued after its time limit.
+    pub(super) retries: u32,
+    /// Seconds before the time limit at which Slurm signals it.
+    pub(super) signal_seconds: u32,
+}
+
+/// The place of a job: an array, and the number in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) array: String,
+    pub(super) number: usize,
+}
+
+/// All folders of a store.
+#[derive(Clone, Debug)]
+pub struct JobFolders {
+    root: PathBuf,
+}
+
+/// The folder of the job of a key.
+#[derive(Clone, Debug)]
+pub struct JobFolder {
+    path: PathBuf,
+}
+
+/// Writes a file of a folder as a whole, and syncs it.
+fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!(".{name}-{}", std::process::id()));
+    let mut file = File::create(&new)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&new, folder.join(name))?;
+    File::open(folder)?.sync_all()
+}
+
+/// The trimmed text of a file; none if it does not exist.
+fn text(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Time since a file or folder was last written; zero if that is unknown.
+fn age(path: &Path) -> Duration {
+    let written = fs::metadata(path).and_then(|metadata| metadata.modified());
+    written.ok().and_then(|written| written.elapsed().ok()).unwrap_or_default()
+}
+
+impl JobFolders {
+    /// The folders of a store.
+    pub fn of(store: &Path) -> Self {
+        Self { root: store.join("v1/jobs") }
+    }
+
+    /// The folder of a key, which need not exist.
+    pub fn job(&self, key: &Digest) -> JobFolder {
+        JobFolder { path: self.root.join(key.to_string()) }
+    }
+
+    /// State of the stage of a key that was submitted, and a word on it.
+    pub fn state(
+        &self,
+        store: &Path,
+        key: &Digest,
+        queue: Option<&ClusterState>,
+    ) -> (&'static str, String) {
+        let name = key.to_string();
+        if store.join("v1/artifacts").join(&name[..2]).join(&name).is_dir() {
+            return ("ran", String::new());
+        }
+        let name = self.job(key).slurm_name(self).ok().flatten().unwrap_or_default();
+        match queue.and_then(|queue| queue.jobs.get(&name)) {
+            Some(job) if job.is_over() => {
+                ("ended", format!("Slurm's job {name}: {}; run it again to see why", job.state))
+            }
+            Some(job) if job.state == "RUNNING" => ("running", format!("Slurm's job {name}")),
+            Some(job) => ("queued", format!("Slurm's job {name}: {}", job.reason)),
+            None => ("unknown", "Slurm does not know its job; run it again".to_owned()),
+        }
+    }
+
+    /// Makes the folder of a key; false if there is one, whose job is to be adopted.
+    pub(super) fn claim(&self, key: &Digest, job: &JobText) -> io::Result<bool> {
+        fs::create_dir_all(&self.root)?;
+        // Renamed into place with its contents: a folder that is seen is complete.
+        let new = self.root.join(format!(".{key}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&new);
+        fs::create_dir(&new)?;
+        replace(&new, "job.json", &serde_json::to_vec(job)?)?;
+        File::create(new.join("messages.jsonl"))?.sync_all()?;
+        let claimed = fs::rename(&new, self.root.join(key.to_string()));
+        match claimed {
+            Ok(()) => File::open(&self.root)?.sync_all().map(|()| true),
+            Err(error) => {
+                fs::remove_dir_all(&new)?;
+                let is_there =
+                    matches!(error.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists);
+                if is_there { Ok(false) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Makes the folder of an array and gives its jobs their places, before it is submitted.
+    pub(super) fn place(&self, array: &str, keys: &[Digest]) -> io::Result<PathBuf> {
+        let folder = self.array(array);
+        fs::create_dir_all(&folder)?;
+        let lines: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        replace(&folder, "keys", lines.as_bytes())?;
+        for (number, key) in keys.iter().enumerate() {
+            replace(&self.job(key).path, "place", format!("{array} {number}\n").as_bytes())?;
+        }
+        Ok(folder)
+    }
+
+    /// Removes folders of jobs that no run watched to their end, of which artifacts exist.
+    pub(super) fn remove_finished(&self, exists: impl Fn(&Digest) -> bool) -> io::Result<()> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let key = entry?.file_name().to_string_lossy().parse::<Digest>();
+            let Some(key) = key.ok().filter(&exists) else { continue };
+            let job = self.job(&key);
+            // A forced attempt replaces an artifact.
+            if job.text().is_ok_and(|text| !text.attempt.forced) {
+                job.remove()?;
+            }
+        }
+        self.remove_old("arrays")?;
+        self.remove_old("programs")
+    }
+
+    /// Removes arrays and programs that were made long before any job in a queue.
+    fn remove_old(&self, name: &str) -> io::Result<()> {
+        const OLD: Duration = Duration::from_secs(60 * 86_400);
+        let entries = match fs::read_dir(self.root.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let path = entry?.path();
+            if age(&path) > OLD {
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Folder of an array.
+    pub(super) fn array(&self, array: &str) -> PathBuf {
+        self.root.join("arrays").join(array)
+    }
+
+    /// Records Slurm's number of an array.
+    pub(super) fn submitted(&self, array: &str, job: &str) -> io::Result<()> {
+        replace(&self.array(array), "job", job.as_bytes())
+    }
+
+    /// Slurm's number of an array, if it is known.
+    pub(super) fn number(&self, array: &str) -> io::Result<Option<String>> {
+        text(&self.array(array).join("job"))
+    }
+
+    /// Time since an array got its keys.
+    pub(super) fn array_age(&self, array: &str) -> Duration {
+        age(&self.array(array).join("keys"))
+    }
+
+    /// The last lines that a job printed outside of its log: errors of Slurm and of `setup`.
+    pub(super) fn output(&self, place: &Place) -> String {
+        const LINES: usize = 5;
+        let path = self.array(&place.array).join(format!("{}.out", place.number));
+        let text = fs::read(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines[lines.len().saturating_sub(LINES)..].join("; ")
+    }
+
+    /// The key at a place.
+    pub(super) fn key(array: &Path, number: usize) -> io::Result<Option<Digest>> {
+        let keys = text(&array.join("keys"))?.unwrap_or_default();
+        Ok(keys.lines().nth(number).and_then(|line| line.parse().ok()))
+    }
+
+    /// Copies a program into the store, where every node sees it and no build replaces it.
+    pub(super) fn keep_program(&self, program: &Path) -> io::Result<PathBuf> {
+        let digest = blake3::Hasher::new().update_mmap_rayon(program)?.finalize().to_hex();
+        let folder = self.root.join("programs");
+        let kept = folder.join(format!("apeft-{}", &digest[..16]));
+        if let Ok(file) = File::open(&kept) {
+            // In use, so not old.
+            let _ = file.set_modified(SystemTime::now());
+            return Ok(kept);
+        }
+        fs::create_dir_all(&folder)?;
+        let new = folder.join(format!(".{}-{}", &digest[..16], std::process::id()));
+        fs::copy(program, &new)?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &kept)?;
+        Ok(kept)
+    }
+}
+
+impl JobFolder {
+    /// Whether a job exists.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// What the job does.
+    pub(super) fn text(&self) -> io::Result<JobText> {
+        Ok(serde_json::from_slice(&fs::read(self.path.join("job.json"))?)?)
+    }
+
+    /// The place of the job, once it has one.
+    pub(super) fn place(&self) -> io::Result<Option<Place>> {
+        let text = text(&self.path.join("place"))?;
+        Ok(text.and_then(|text| {
+            let (array, number) = text.split_once(' ')?;
+            Some(Place { array: array.to_owned(), number: number.parse().ok()? })
+        }))
+    }
+
+    /// File of messages of all its attempts.
+    pub(super) fn messages(&self) -> PathBuf {
+        self.path.join("messages.jsonl")
+    }
+
+    /// Time since the folder was made.
+    pub(super) fn age(&self) -> Duration {
+        age(&self.path.join("job.json"))
+    }
+
+    /// Time since the last message.
+    pub(super) fn silence(&self) -> Duration {
+        age(&self.messages())
+    }
+
+    /// File whose time stamp the job renews while it lives.
+    pub(super) fn alive(&self) -> PathBuf {
+        self.path.join("alive")
+    }
+
+    /// Counts a time limit that was reached; returns how many there were.
+    pub(super) fn count_limit(&self) -> io::Result<u32> {
+        let path = self.path.join("limits");
+        let count = text(&path)?.and_then(|count| count.parse::<u32>().ok()).unwrap_or(0) + 1;
+        replace(&self.path, "limits", count.to_string().as_bytes()).map(|()| count)
+    }
+
+    /// Notes that the user cancelled the job.
+    ///
+    /// # Errors
+    /// If the folder cannot be written.
+    pub fn cancel(&self) -> io::Result<()> {
+        replace(&self.path, "cancelled", b"")
+    }
+
+    /// Whether the user cancelled the job.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.path.join("cancelled").exists()
+    }
+
+    /// Removes the folder of a job that has ended.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub fn remove(&self) -> io::Result<()> {
+        let aside = self.path.with_extension(format!("ended-{}", std::process::id()));
+        match fs::rename(&self.path, &aside) {
+            // Another run that watched the same job was first.
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            renamed => renamed.and_then(|()| fs::remove_dir_all(&aside)),
+        }
+    }
+
+    /// Slurm's name of the job, such as `123_4`, once it is known.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn slurm_name(&self, folders: &JobFolders) -> io::Result<Option<String>> {
+        let Some(place) = self.place()? else { return Ok(None) };
+        Ok(folders.number(&place.array)?.map(|job| format!("{job}_{}", place.number)))
+    }
+}

@@ -1,0 +1,221 @@
+//! A job that the run watches: its messages, and what its state in Slurm means.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read, Seek, SeekFrom},
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    cluster::{ClusterState, QueuedJob, Slurm},
+    folder::{JobFolder, JobFolders, Place},
+    submission::comment,
+};
+use crate::{
+    context::StageEvent,
+    digest::Digest,
+    schedule::{executor_event::Finished, job::WorkerMessage},
+};
+
+/// Time for the messages of a job that is over to reach this machine.
+const GRACE: Duration = Duration::from_secs(15);
+/// Time after which an array without a number was not submitted.
+const LOST: Duration = Duration::from_secs(60);
+/// Time without a sign of life after which a running job is taken for dead.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// A job and what is known of it.
+pub(super) struct WatchedJob {
+    pub(super) key: Digest,
+    pub(super) folder: JobFolder,
+    /// Folder of the artifact; none if an older one has it.
+    artifact: Option<PathBuf>,
+    /// Bytes of the messages that were read.
+    read: u64,
+    last_message: Option<WorkerMessage>,
+    /// Slurm's name, once it is known.
+    pub(super) name: Option<String>,
+    /// When Slurm first said that it is over, or no longer knew it.
+    over_since: Option<Instant>,
+    /// Time stamp of the last sign of life, and when it was seen.
+    alive: Option<(SystemTime, Instant)>,
+}
+
+/// What is to be done for a job.
+pub(super) enum Verdict {
+    /// Wait.
+    Continues,
+    /// It ended.
+    Ended(Result<Finished, String>),
+    /// It has to be submitted: whoever claimed it has not.
+    Submit,
+}
+
+impl WatchedJob {
+    pub(super) fn new(key: Digest, folder: JobFolder, artifact: Option<PathBuf>) -> Self {
+        Self {
+            key,
+            folder,
+            artifact,
+            read: 0,
+            last_message: None,
+            name: None,
+            over_since: None,
+            alive: None,
+        }
+    }
+
+    /// New messages, except the last one of an attempt, which is kept.
+    pub(super) fn hear(&mut self, folders: &JobFolders) -> io::Result<Vec<WorkerMessage>> {
+        let mut file = match File::open(self.folder.messages()) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        if file.metadata()?.len() <= self.read {
+            return Ok(Vec::new());
+        }
+        file.seek(SeekFrom::Start(self.read))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        // An incomplete line is read again.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.read += whole as u64;
+        let mut heard = Vec::new();
+        for line in text[..whole].split(|byte| *byte == b'\n') {
+            match serde_json::from_slice(line) {
+                Ok(WorkerMessage::Began) => {
+                    self.last_message = None;
+                    heard.push(began(self.folder.slurm_name(folders)?));
+                }
+                Ok(last @ (WorkerMessage::Finished { .. } | WorkerMessage::Failed { .. })) => {
+                    self.last_message = Some(last);
+                }
+                Ok(other) => heard.push(other),
+                Err(_) => {}
+            }
+        }
+        Ok(heard)
+    }
+
+    /// Finds Slurm's name of the job, and judges it by its messages and, if the queue has just been
+    /// read, by its state.
+    pub(super) fn judge(
+        &mut self,
+        folders: &JobFolders,
+        queue: Option<&ClusterState>,
+    ) -> io::Result<Verdict> {
+        match self.last_message.take() {
+            Some(WorkerMessage::Finished { cached, learnt }) => {
+                return Ok(Verdict::Ended(Ok(Finished { cached, learnt })));
+            }
+            Some(WorkerMessage::Failed { error }) => return Ok(Verdict::Ended(Err(error))),
+            _ => {}
+        }
+        if self.folder.is_cancelled() {
+            return Ok(Verdict::Ended(Err("it was cancelled by `apeft cancel`".to_owned())));
+        }
+        let Some(queue) = queue else { return Ok(Verdict::Continues) };
+        // Another run that watched the same job was first to see its end.
+        if !self.folder.exists() {
+            return Ok(Verdict::Ended(Ok(Finished { cached: true, learnt: Vec::new() })));
+        }
+        let Some(place) = self.folder.place()? else {
+            // Another run made the folder and was killed, or is about to submit it.
+            let is_lost = self.folder.age() > LOST;
+            return Ok(if is_lost { Verdict::Submit } else { Verdict::Continues });
+        };
+        let Some(number) = number(folders, &place, queue)? else {
+            let is_lost = folders.array_age(&place.array) > LOST;
+            return Ok(if is_lost { Verdict::Submit } else { Verdict::Continues });
+        };
+        let name = format!("{number}_{}", place.number);
+        let job = queue.jobs.get(&name);
+        self.name = Some(name);
+        Ok(match job {
+            Some(job) if !job.is_over() => self.alive(job)?,
+            over => self.over(over, folders, &place),
+        })
+    }
+
+    /// A job that Slurm has not ended.
+    fn alive(&mut self, job: &QueuedJob) -> io::Result<Verdict> {
+        self.over_since = None;
+        let name = self.name.clone().unwrap_or_default();
+        if job.is_held() {
+            Slurm::release(&name)?;
+        }
+        if job.state != "RUNNING" {
+            self.alive = None;
+            return Ok(Verdict::Continues);
+        }
+        let stamp = fs::metadata(self.folder.alive()).and_then(|metadata| metadata.modified());
+        let Ok(stamp) = stamp else { return Ok(Verdict::Continues) };
+        match self.alive {
+            Some((last, since)) if last == stamp && since.elapsed() > SILENCE => {
+                Slurm::cancel(&[name])?;
+                let minutes = SILENCE.as_secs() / 60;
+                let problem = format!(
+                    "its job runs for Slurm, but gave no sign of life for {minutes} minutes: its \
+                    node or file system failed; the job was cancelled"
+                );
+                return Ok(Verdict::Ended(Err(problem)));
+            }
+            Some((last, _)) if last == stamp => {}
+            _ => self.alive = Some((stamp, Instant::now())),
+        }
+        Ok(Verdict::Continues)
+    }
+
+    /// A job that Slurm has ended or forgotten: its result counts, and Slurm's word only if none
+    /// arrives.
+    fn over(&mut self, job: Option<&QueuedJob>, folders: &JobFolders, place: &Place) -> Verdict {
+        let since = *self.over_since.get_or_insert_with(Instant::now);
+        // What was written long ago is here by now.
+        if since.elapsed() < GRACE && self.folder.silence() < GRACE {
+            return Verdict::Continues;
+        }
+        // Committed, but its last message was lost.
+        if self.artifact.as_ref().is_some_and(|artifact| artifact.is_dir()) {
+            return Verdict::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
+        }
+        let printed = match folders.output(place) {
+            printed if printed.is_empty() => String::new(),
+            printed => format!("; it printed: {printed}"),
+        };
+        let words = job.map_or("UNKNOWN", |job| job.state.as_str());
+        Verdict::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
+    }
+}
+
+fn began(name: Option<String>) -> WorkerMessage {
+    // It may run before `sbatch` has told its number.
+    let name = name.map_or_else(String::new, |name| format!(" {name}"));
+    let text = format!("runs as a job of Slurm{name}");
+    WorkerMessage::Reported { report: StageEvent::Note { text } }
+}
+
+/// Slurm's number of an array; looked for in the queue if it was not recorded.
+fn number(folders: &JobFolders, place: &Place, queue: &ClusterState) -> io::Result<Option<String>> {
+    if let Some(number) = folders.number(&place.array)? {
+        return Ok(Some(number));
+    }
+    let Some(found) = queue.number(&comment(&place.array)) else { return Ok(None) };
+    folders.submitted(&place.array, found)?;
+    Ok(Some(found.to_owned()))
+}
+
+/// What the end of a job without a result means.
+fn explained(state: &str) -> &'static str {
+    match state {
+        "OUT_OF_MEMORY" => "its job ran out of memory; raise `resources.memory`",
+        "TIMEOUT" | "DEADLINE" => {
+            "its job reached its time limit; raise `time` of [executor], or `retries`"
+        }
+        "NODE_FAIL" | "BOOT_FAIL" => "its node failed",
+        state if state.starts_with("CANCELLED") => "its job was cancelled in Slurm",
+        "COMPLETED" => "its job ended without a result",
+        "UNKNOWN" => "Slurm no longer knows its job, which left no result",
+        _ => "its job failed without a result, perhaps for lack of memory",
+    }
+}

@@ -1,0 +1,346 @@
+//! Runs as jobs of a Slurm of one node (`tests/slurm/one-node.sh`); skipped where it is not
+//! installed.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
+
+use apeft::seed::{Seed, Stream};
+
+use crate::said;
+
+/// Each Slurm listens at ports of its own.
+static PORT: AtomicU16 = AtomicU16::new(27_900);
+
+/// A cluster, and a folder with a recipe, a store and runs.
+struct Cluster {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Cluster {
+    /// A cluster with a recipe; none where Slurm is not installed.
+    fn with(recipe: &str) -> Option<Self> {
+        let is_there = |name: &str| {
+            ["/usr/sbin", "/usr/bin"].iter().any(|folder| Path::new(folder).join(name).exists())
+        };
+        if !["slurmctld", "slurmd", "munged", "sbatch"].into_iter().all(is_there) {
+            eprintln!("Slurm is not installed: its tests are skipped");
+            return None;
+        }
+        let port = PORT.fetch_add(2, Ordering::Relaxed);
+        // Sockets have short paths.
+        let folder = tempfile::Builder::new().prefix("sl").tempdir_in("/tmp").unwrap();
+        let cluster = Self { folder, port };
+        cluster.daemon("start");
+        fs::write(cluster.path("recipe.toml"), format!("name = \"x\"\n{recipe}")).unwrap();
+        fs::write(cluster.path("apeft.toml"), "[executor]\nkind = \"slurm\"\n").unwrap();
+        Some(cluster)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn daemon(&self, action: &str) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/one-node.sh");
+        let mut command = Command::new(script);
+        command.arg(action).arg(self.path("slurm")).arg(self.port.to_string());
+        let status = command.stdout(Stdio::null()).status().unwrap();
+        assert!(status.success() || action != "start", "Slurm does not start");
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.folder.path()).env_remove("APEFT_CACHE");
+        command.env("SLURM_CONF", self.path("slurm/slurm.conf")).stdin(Stdio::null());
+        command
+    }
+
+    fn apeft(&self, arguments: &[&str]) -> Output {
+        self.command(env!("CARGO_BIN_EXE_apeft"), arguments).output().unwrap()
+    }
+
+    fn slurm(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.command(program, arguments).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(env!("CARGO_BIN_EXE_apeft"), arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn wait_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(began.elapsed() < Duration::from_secs(90), "{what}: {}", self.queue());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn queue(&self) -> String {
+        self.slurm("squeue", &["--array", "--noheader", "--states=all", "--format=%i %T %r %k"])
+    }
+
+    /// Jobs that Slurm has not ended.
+    fn open_jobs(&self) -> usize {
+        self.slurm("squeue", &["--array", "--noheader"]).lines().count()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.slurm("scancel", &["--me"]);
+        self.daemon("stop");
+    }
+}
+
+/// All files of all artifacts by path.
+fn artifacts(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let (root, mut found) = (store.join("v1/artifacts"), BTreeMap::new());
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(&root).unwrap().to_owned();
+                found.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// A stage that runs a shell script and writes the file `o`.
+fn stage(name: &str, inputs: &str, script: &str, more: &str) -> String {
+    format!(
+        "[stage.{name}]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
+        '''{script}''']\noutputs = [\"o\"]\ninputs = [{inputs}]\n{more}\n"
+    )
+}
+
+fn words(output: &Output) -> String {
+    said::words(output)
+}
+
+const SUCCESS: Option<i32> = Some(0);
+
+#[test]
+fn jobs_make_the_bytes_of_children_and_leave_nothing() {
+    let chain = [
+        stage("a", "", "echo $SLURM_JOB_ID >&2; echo one > o", ""),
+        stage(
+            "b",
+            "\"a\"",
+            "cat $APEFT_INPUT_0/o > o",
+            "resources = { cpus = 2, memory = \"100 MB\" }",
+        ),
+        stage("c", "\"a\"", "tr a-z A-Z < $APEFT_INPUT_0/o > o", ""),
+    ];
+    let Some(cluster) = Cluster::with(&chain.concat()) else { return };
+    let ran = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(ran.status.code(), SUCCESS, "{}", words(&ran));
+    assert!(words(&ran).contains("3 executed"), "{}", words(&ran));
+    let log = words(&cluster.apeft(&["logs", "a"]));
+    assert!(log.lines().any(|line| line.trim().parse::<u32>().is_ok()), "no job ran it: {log}");
+    let local = cluster.apeft(&["run", "recipe.toml", "--executor", "local", "--cache", "other"]);
+    assert_eq!(local.status.code(), SUCCESS, "{}", words(&local));
+    assert_eq!(artifacts(&cluster.path("cache")), artifacts(&cluster.path("other")));
+    let left = fs::read_dir(cluster.path("cache/v1/jobs")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name == "arrays" || name == "programs"), "{left:?}");
+}
+
+#[test]
+fn a_killed_run_leaves_jobs_that_the_next_one_adopts() {
+    let slow = "echo x >> $HERE/made-$APEFT_KEY; sleep 4; echo one > o";
+    let many: String = (0..6)
+        .map(|number| stage(&format!("s{number}"), "", &format!("{slow} # {number}"), ""))
+        .collect();
+    let Some(cluster) = Cluster::with(&many) else { return };
+    let here = cluster.folder.path().to_str().unwrap().to_owned();
+    let text = fs::read_to_string(cluster.path("recipe.toml")).unwrap().replace("$HERE", &here);
+    let text = text.replace("made-$APEFT_KEY", "made-$SLURM_ARRAY_TASK_ID");
+    fs::write(cluster.path("recipe.toml"), text).unwrap();
+    let mut run = cluster.spawn(&["run", "recipe.toml"]);
+    cluster.wait_for("the jobs run", |cluster| cluster.queue().matches("RUNNING").count() == 6);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let again = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(again.status.code(), SUCCESS, "{}", words(&again));
+    assert!(words(&again).contains("is adopted"), "{}", words(&again));
+    for number in 0..6 {
+        let made = fs::read_to_string(cluster.path(&format!("made-{number}"))).unwrap();
+        assert_eq!(made, "x\n", "stage {number} ran twice");
+    }
+    assert_eq!(cluster.queue().lines().count(), 6, "{}", cluster.queue());
+}
+
+#[test]
+fn a_detached_run_is_found_again_and_cancelled() {
+    let recipe = [stage("a", "", "sleep 2; echo 1 > o", ""), stage("b", "\"a\"", "sleep 600", "")];
+    let Some(cluster) = Cluster::with(&recipe.concat()) else { return };
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    assert!(words(&detached).contains("1 jobs of Slurm go on"), "{}", words(&detached));
+    let status = words(&cluster.apeft(&["status"]));
+    assert!(status.contains("detached"), "{status}");
+    cluster.wait_for("the first stage is made", |cluster| {
+        words(&cluster.apeft(&["status"])).lines().any(|line| line.starts_with("a  ran"))
+    });
+    let second = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(second.status.code(), SUCCESS, "{}", words(&second));
+    cluster.wait_for("the second stage runs", |cluster| cluster.queue().contains("RUNNING"));
+    let cancelled = cluster.apeft(&["cancel", "x"]);
+    assert_eq!(cancelled.status.code(), SUCCESS, "{}", words(&cancelled));
+    cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
+#[test]
+fn failures_are_told_apart_and_retried() {
+    let recipe = [
+        stage("fails", "", "echo why >&2; exit 3", ""),
+        stage(
+            "second",
+            "",
+            "[ -e $HOME_OF_TEST/was ] || { touch $HOME_OF_TEST/was; exit 1; }; echo 1 > o",
+            "retries = 1",
+        ),
+        stage("killed", "", "kill -9 $PPID; sleep 60", ""),
+    ];
+    let Some(cluster) = Cluster::with(&recipe.concat()) else { return };
+    let here = cluster.folder.path().to_str().unwrap().to_owned();
+    let text = fs::read_to_string(cluster.path("recipe.toml")).unwrap();
+    fs::write(cluster.path("recipe.toml"), text.replace("$HOME_OF_TEST", &here)).unwrap();
+    let ran = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
+    let said = words(&ran);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 executed") && said.contains("2 failed"), "{said}");
+    fs::write(cluster.path("apeft.toml"), "[executor]\nkind = \"slurm\"\npartition = \"no\"\n")
+        .unwrap();
+    let wrong = words(&cluster.apeft(&["run", "recipe.toml", "--until", "fails"]));
+    assert!(wrong.contains("invalid partition") || wrong.contains("Invalid partition"), "{wrong}");
+}
+
+/// A small training that takes about a minute, with checkpoints only when they are asked for.
+fn training(steps: usize) -> String {
+    let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/smoke.toml");
+    format!(
+        "extends = \"{}\"\nseeds = [0]\n[stage.base]\nmax_steps = {steps}\ncheckpoint_seconds = 3600\n",
+        smoke.display()
+    )
+}
+
+#[test]
+fn a_preempted_training_goes_on_from_the_checkpoint_that_its_signal_made() {
+    let Some(cluster) = Cluster::with(&training(1500)) else { return };
+    let arguments = ["run", "recipe.toml", "--until", "base"];
+    let mut run = cluster.spawn(&arguments);
+    let has_steps = |cluster: &Cluster| {
+        let log = words(&cluster.apeft(&["status"]));
+        log.lines().any(|line| line.starts_with("base") && line.contains("running"))
+            && cluster.path("cache/v1/work").read_dir().is_ok_and(|mut work| work.next().is_some())
+    };
+    cluster.wait_for("the training runs", has_steps);
+    std::thread::sleep(Duration::from_secs(4));
+    let high = ["--partition=high", "--exclusive", "--wrap=sleep 1", "--output=/dev/null"];
+    cluster.slurm("sbatch", &high);
+    let status = run.wait().unwrap();
+    let log = words(&cluster.apeft(&["logs", "base"]));
+    assert!(status.success(), "{log}\n{}", cluster.queue());
+    assert!(log.contains("resumes from the checkpoint of step"), "{log}\n{}", cluster.queue());
+    let local =
+        cluster.apeft(&[&arguments[..], &["--executor", "local", "--cache", "other"]].concat());
+    assert_eq!(local.status.code(), SUCCESS, "{}", words(&local));
+    assert_eq!(artifacts(&cluster.path("cache")), artifacts(&cluster.path("other")));
+}
+
+/// Kills of coordinator, jobs and daemons, preemption and requeuing; `APEFT_SLURM_KILLS` says how
+/// many.
+#[test]
+fn smoke_survives_kills_of_everything() {
+    let Some(kills) = std::env::var("APEFT_SLURM_KILLS").ok().and_then(|text| text.parse().ok())
+    else {
+        return;
+    };
+    let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/smoke.toml");
+    let recipe = format!("extends = \"{}\"\n", smoke.display());
+    let Some(cluster) = Cluster::with(&recipe) else { return };
+    let local = cluster.apeft(&["run", "recipe.toml", "--executor", "local", "--cache", "other"]);
+    assert_eq!(local.status.code(), SUCCESS, "{}", words(&local));
+    let mut chance = Seed::root(0).split("slurm").stream();
+    let mut run = cluster.spawn(&["run", "recipe.toml", "--keep-going"]);
+    for number in 0..kills {
+        std::thread::sleep(Duration::from_millis(500 + chance.below(3000) as u64));
+        let what = strike(&cluster, &mut run, &mut chance);
+        eprintln!("{number}: {what}");
+        if run.try_wait().unwrap().is_some() {
+            run = cluster.spawn(&["run", "recipe.toml", "--keep-going"]);
+        }
+    }
+    run.wait().unwrap();
+    let last = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
+    assert_eq!(last.status.code(), SUCCESS, "{}\n{}", words(&last), cluster.queue());
+    assert_eq!(artifacts(&cluster.path("cache")), artifacts(&cluster.path("other")));
+    cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+    let verified = cluster.apeft(&["cache", "verify"]);
+    assert_eq!(verified.status.code(), SUCCESS, "{}", words(&verified));
+}
+
+/// One kill; says of what.
+fn strike(cluster: &Cluster, run: &mut Child, chance: &mut Stream) -> &'static str {
+    match chance.below(6) {
+        0 => {
+            run.kill().unwrap();
+            run.wait().unwrap();
+            "the run"
+        }
+        1 => {
+            restart(cluster, "slurmctld");
+            "slurmctld"
+        }
+        2 => {
+            restart(cluster, "slurmd");
+            "slurmd"
+        }
+        3 => {
+            let queue =
+                cluster.slurm("squeue", &["--array", "--noheader", "--states=R", "--format=%i"]);
+            let jobs: Vec<&str> = queue.split_whitespace().collect();
+            if !jobs.is_empty() {
+                cluster.slurm("scontrol", &["requeue", jobs[chance.below(jobs.len())]]);
+            }
+            "a job, which is requeued"
+        }
+        4 => {
+            let high = ["--partition=high", "--exclusive", "--wrap=sleep 1", "--output=/dev/null"];
+            cluster.slurm("sbatch", &high);
+            "all jobs, which are preempted"
+        }
+        _ => {
+            let marks = format!("attempt --array {}", cluster.path("cache").display());
+            Command::new("pkill").args(["-KILL", "--newest", "--full", &marks]).status().unwrap();
+            "an attempt"
+        }
+    }
+}
+
+/// Kills a daemon and starts it again.
+fn restart(cluster: &Cluster, daemon: &str) {
+    let pid =
+        fs::read_to_string(cluster.path(&format!("slurm/run/{daemon}.pid"))).unwrap_or_default();
+    if !pid.trim().is_empty() {
+        Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    cluster.daemon(daemon);
+    cluster.slurm("scontrol", &["update", "nodename=ALL", "state=resume"]);
+}
