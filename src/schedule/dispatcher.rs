@@ -22,7 +22,7 @@ use super::{
 use crate::{
     context::{InputPath, StageEvent},
     diagnostic::limit,
-    plan::{InputSource, Plan},
+    plan::{InputSource, Plan, Resources},
     store::{Lookup, Store, StoreError},
 };
 
@@ -309,7 +309,11 @@ impl<'a> Dispatcher<'a> {
             job,
             log: self.journal.log(&stage.name, ready.attempt),
             artifact: self.store.folder_of(&ready.key),
-            resources: stage.resources_with_gpus(),
+            // Copying needs neither the memory nor the GPUs of the stage.
+            resources: match ready.copied {
+                true => Resources { cpus: 1, memory: 0, gpus: 0 },
+                false => stage.resources_with_gpus(),
+            },
             retries: stage.retries,
             visible: grant.visible.clone(),
             timeout: stage.timeout,

@@ -144,7 +144,9 @@ impl SlurmExecutor {
             signal_seconds: shape.signal_seconds(),
         };
         let is_new = self.folders.claim(&key, &text)?;
-        let artifact = Some(start.artifact.clone()).filter(|_| !start.job.forced);
+        // One that is made again has its artifact from the beginning.
+        let is_again = start.job.forced || start.job.check;
+        let artifact = Some(start.artifact.clone()).filter(|_| !is_again);
         self.jobs.insert(start.node, WatchedJob::new(key, self.folders.job(&key), artifact));
         self.shapes.insert(start.node, shape.clone());
         if is_new {

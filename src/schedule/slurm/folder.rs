@@ -144,8 +144,8 @@ impl JobFolders {
             let key = entry?.file_name().to_string_lossy().parse::<Digest>();
             let Some(key) = key.ok().filter(&exists) else { continue };
             let job = self.job(&key);
-            // A forced attempt replaces an artifact.
-            if job.text().is_ok_and(|text| !text.attempt.forced) {
+            // A forced attempt replaces an artifact, and a check is compared with it.
+            if job.text().is_ok_and(|text| !text.attempt.forced && !text.attempt.check) {
                 job.remove()?;
             }
         }
