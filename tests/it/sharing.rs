@@ -520,7 +520,9 @@ fn an_artifact_is_exported_with_its_provenance_and_taken_back() {
     fs::write(out.join("o"), "x\nend\n").unwrap();
     let changed = text.replace("\"kind\": \"command\"", "\"kind\": \"sample\"");
     fs::write(out.join("provenance.json"), changed).unwrap();
-    assert_eq!(bench.call("p", &["import-artifact", "out", "--cache", &three]).status, Some(2));
+    // Into a store in which nothing of it has arrived.
+    let four = bench.path("four").display().to_string();
+    assert_eq!(bench.call("p", &["import-artifact", "out", "--cache", &four]).status, Some(2));
 }
 
 #[test]
