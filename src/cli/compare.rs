@@ -308,7 +308,13 @@ mod tests {
             version: text("0"),
             stages: vec![outline],
         };
-        let cached = RunEvent::StageCached { stage: name, key: text("k"), artifact, seconds: None };
+        let cached = RunEvent::StageCached {
+            stage: name,
+            key: text("k"),
+            artifact,
+            seconds: None,
+            files: None,
+        };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
         let all = rows_of(&history).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());

@@ -1,6 +1,6 @@
 //! Decides what a run starts, and what the end of an attempt means for the other stages.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use petgraph::graph::NodeIndex;
 use rustix::process::Pid;
@@ -9,7 +9,7 @@ use super::{
     child::{self, AttemptStart},
     earlier::Earlier,
     event::{INTERRUPTION, RunEvent, StageOutline, Timed, skipped},
-    examiner::{Examiner, LookedUp, needs},
+    examiner::{AT_ONCE, Examiner, LookedUp, needs},
     executor::{ExecutorEvent, Finished},
     input_checks::InputChecks,
     job::{AttemptJob, WorkerMessage},
@@ -146,19 +146,22 @@ impl<'a> Dispatcher<'a> {
 
     /// Looks up stages whose inputs exist.
     pub(super) fn look_up_due(&mut self) -> Result<(), StoreError> {
-        // A stage that is found may make others due, which come later in plan order: one pass
-        // meets all of them.
-        for node in self.plan.order.iter().copied() {
-            if self.stages.is_due(node) {
-                self.look_up(node)?;
+        let mut found = BTreeMap::new();
+        // The first one each time: a stage that is found may make others due, which come before
+        // the rest in plan order.
+        while let Some(node) = self.stages.due(1).first() {
+            if !found.contains_key(node) {
+                found.extend(self.examiner.examine_all(&self.stages.due(AT_ONCE)));
             }
+            let looked_up = found.remove(node).expect("it was just looked up");
+            self.looked_up(*node, looked_up?)?;
         }
         Ok(())
     }
 
-    fn look_up(&mut self, node: NodeIndex) -> Result<(), StoreError> {
+    fn looked_up(&mut self, node: NodeIndex, found: LookedUp) -> Result<(), StoreError> {
         let is_forced = self.options.forced.contains(&node);
-        match self.examiner.examine(node)? {
+        match found {
             // An unreadable artifact can still be remade.
             LookedUp::Cached(_) | LookedUp::Unreadable(_) if is_forced => self.make_again(node),
             LookedUp::Cached(artifact) => self.found(node, artifact),
@@ -255,7 +258,8 @@ impl<'a> Dispatcher<'a> {
             kind: stage.kind.name.to_owned(),
             key: ready.key,
             record: serde_json::to_value(&ready.fingerprint).expect("plain data can be written"),
-            parameters: serde_json::to_value(&stage.parameters).expect("plain data can be written"),
+            parameters: serde_json::to_value(&*stage.parameters)
+                .expect("plain data can be written"),
             inputs: inputs.collect(),
             // Kinds without a seed draw nothing.
             seed: stage.seed.unwrap_or(0),
@@ -433,6 +437,7 @@ impl<'a> Dispatcher<'a> {
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
             seconds: self.examiner.earlier.seconds(&artifact.key),
+            files: few_files(&artifact),
         });
         let outcome = self.outcome(node, Ending::Cached);
         self.succeed(node, artifact, outcome);
@@ -445,6 +450,7 @@ impl<'a> Dispatcher<'a> {
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
             seconds,
+            files: few_files(&artifact),
         });
         let outcome = StageOutcome { seconds, ..self.outcome(node, Ending::Ran) };
         self.succeed(node, artifact, outcome);
@@ -497,4 +503,13 @@ impl<'a> Dispatcher<'a> {
             seconds,
         }
     }
+}
+
+/// Names of an artifact's files for the journal, so that a report need not look for them; none if
+/// they are many.
+fn few_files(artifact: &Artifact) -> Option<Vec<String>> {
+    const FEW: usize = 16;
+    let names: Vec<String> =
+        artifact.names().take(FEW + 1).map(|(name, _)| name.to_owned()).collect();
+    (names.len() <= FEW).then_some(names)
 }

@@ -45,6 +45,9 @@ pub enum RunEvent {
         /// Seconds it took to make, if an earlier run recorded them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         seconds: Option<f64>,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// An attempt began.
     StageStarted {
@@ -79,6 +82,9 @@ pub enum RunEvent {
         artifact: String,
         /// Seconds of the attempt.
         seconds: f64,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// An attempt failed.
     StageFailed {

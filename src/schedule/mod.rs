@@ -27,4 +27,4 @@ pub use expected_memory::expected_memory;
 pub use input_checks::wrong_inputs;
 pub use outcome::{Ending, RunOptions, RunOutcome, StageOutcome};
 pub use slots::{Machine, not_built_for};
-pub use survey::{Survey, SurveyState, Surveyed, explain, survey};
+pub use survey::{Survey, SurveyState, Surveyed, explain, survey, survey_with_needs};

@@ -27,6 +27,12 @@ pub struct Lease<'a> {
     store: &'a Store,
 }
 
+/// Lookups that pass the gate together, until dropped.
+#[derive(Debug)]
+pub struct Lookups<'a> {
+    store: &'a Store,
+}
+
 /// The closed gate: no lookups until dropped.
 #[derive(Debug)]
 pub struct Closed {
@@ -136,6 +142,21 @@ impl Store {
         Ok(found)
     }
 
+    /// Lookups that follow each other, until dropped: they pass the gate together.
+    pub fn lookups(&self) -> Lookups<'_> {
+        if let Some(pins) = &mut *self.pins() {
+            pins.stay(true);
+        }
+        Lookups { store: self }
+    }
+
+    /// Leaves the gate, since what follows may take long.
+    pub(super) fn leave_gate(&self) {
+        if let Some(pins) = &mut *self.pins() {
+            pins.leave();
+        }
+    }
+
     /// Closes the gate for a collection after all lookups; `waiting` is called once if one is
     /// running.
     ///
@@ -236,6 +257,14 @@ impl Drop for Lease<'_> {
             && let Err(error) = fs::remove_file(&pins.path)
         {
             tracing::warn!("cannot remove {}: {error}", pins.path.display());
+        }
+    }
+}
+
+impl Drop for Lookups<'_> {
+    fn drop(&mut self) {
+        if let Some(pins) = &mut *self.store.pins() {
+            pins.stay(false);
         }
     }
 }

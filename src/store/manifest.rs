@@ -115,8 +115,7 @@ impl Manifest {
         let path = folder.join(MANIFEST);
         let text = fs::read_to_string(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
         let manifest: Self = serde_json::from_str(&text).map_err(|_| damaged("is incomplete"))?;
-        // The whole text, not only the list: a manifest that is spelt otherwise was edited.
-        if manifest.text() != text {
+        if !is_sealed(&text) {
             return Err(damaged("does not match its seal"));
         }
         if manifest.key != key {
@@ -190,8 +189,19 @@ impl Manifest {
         let list = list
             .strip_suffix("\n}")
             .expect("an object that is not empty ends with a brace on its own line");
-        format!("{list},\n  \"seal\": \"{}\"\n}}\n", blake3::hash(list.as_bytes()))
+        format!("{list}{SEAL}{}{END}", blake3::hash(list.as_bytes()))
     }
+}
+
+/// What follows the list in a manifest's text, before the digest of the list and after it.
+const SEAL: &str = ",\n  \"seal\": \"";
+const END: &str = "\"\n}\n";
+
+/// Whether a text ends with the seal of what precedes it, byte by byte: a manifest that is spelt
+/// otherwise was edited.
+fn is_sealed(text: &str) -> bool {
+    let parts = text.strip_suffix(END).and_then(|text| text.rsplit_once(SEAL));
+    parts.is_some_and(|(list, seal)| blake3::hash(list.as_bytes()).to_hex().as_str() == seal)
 }
 
 /// The fault of a manifest.

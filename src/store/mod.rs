@@ -23,7 +23,7 @@ pub use calls::CallLog;
 pub use draft::Draft;
 pub use error::StoreError;
 pub use layout::Store;
-pub use lease::{Closed, Lease, Pinned, Project};
+pub use lease::{Closed, Lease, Lookups, Pinned, Project};
 pub use lock::Lock;
 pub use patterns::EVERY_FILE;
 pub use prune::{Claims, Collection, GcCandidate, Usage};

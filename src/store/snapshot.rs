@@ -64,6 +64,8 @@ impl Store {
     /// # Errors
     /// If it cannot be read, changes meanwhile, or has no matching file.
     pub fn snapshot(&self, path: &Path, patterns: &[&str]) -> Result<Snapshot, StoreError> {
+        // Large files take minutes to hash.
+        self.leave_gate();
         let mut stamps = BTreeMap::new();
         // A link anywhere on the way can be turned to another folder.
         for ancestor in path.ancestors() {
