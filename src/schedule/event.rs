@@ -17,6 +17,23 @@ pub struct Timed {
     pub event: RunEvent,
 }
 
+impl Timed {
+    /// Parses a line of a journal.
+    ///
+    /// # Errors
+    /// If it is no event of this version.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Time {
+            at: u64,
+        }
+        // Not as a whole: a flattened event is read into memory twice, and a journal may have
+        // 100,000 stages in a line.
+        let Time { at } = serde_json::from_slice(line)?;
+        Ok(Self { at, event: serde_json::from_slice(line)? })
+    }
+}
+
 /// An event of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -84,17 +84,13 @@ impl<'a> Examiner<'a> {
         nodes: &[NodeIndex],
     ) -> Vec<(NodeIndex, Result<LookedUp, StoreError>)> {
         let store = self.store;
-        let _together = store.lookups();
         let identified: Vec<_> = nodes.iter().map(|node| (*node, self.identify(*node))).collect();
-        // Threads cost more than they save on a single stage.
-        match identified.len() {
-            0 | 1 => {
-                identified.into_iter().map(|(node, found)| (node, look_up(store, found))).collect()
-            }
-            _ => {
-                let found = identified.into_par_iter();
-                found.map(|(node, found)| (node, look_up(store, found))).collect()
-            }
+        // Threads cost more than they save on a single stage, and the system may grant none.
+        let look = |(node, found)| (node, look_up(store, found));
+        if identified.len() > 1 && store.ready_threads().is_ok() {
+            identified.into_par_iter().map(look).collect()
+        } else {
+            identified.into_iter().map(look).collect()
         }
     }
 

@@ -22,8 +22,8 @@ use crate::digest::{Digest, digest_value};
 /// File name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// Fewer files are verified without threads.
-const FEW: usize = 32;
+/// Fewer files are hashed without threads.
+pub(super) const FEW: usize = 32;
 
 /// The files of a sealed folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Manifest {
     ) -> Result<Self, StoreError> {
         let found = durable::walk(folder)?;
         // Threads cost more than they save on the few small files of most artifacts.
-        let files = if found.len() > FEW {
+        let files = if found.len() > FEW && hash::has_threads() {
             found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
         } else {
             found.into_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
@@ -149,7 +149,7 @@ impl Manifest {
                 }
             }
         }
-        let problem = if self.files.len() > FEW {
+        let problem = if self.files.len() > FEW && hash::has_threads() {
             self.files.par_iter().find_map_first(|entry| differs(folder, entry, memo))
         } else {
             self.files.iter().find_map(|entry| differs(folder, entry, memo))

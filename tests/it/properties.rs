@@ -8,7 +8,8 @@ use apeft::{
     plan::{self, Plan},
     recipe::Recipe,
     rows::{
-        Cell, Claim, HumanLabel, LabelRow, LabelledAnswer, Pair, Prompt, Response, Verdict, json_lines,
+        Cell, Claim, HumanLabel, LabelRow, LabelledAnswer, Pair, Prompt, Response, Verdict,
+        json_lines,
     },
     schedule::{
         event::{RunEvent, StageOutline, Timed},
@@ -65,12 +66,12 @@ fn planned(text: &str) -> Plan {
 }
 
 /// What a plan says of its stages, and the edges between them.
-fn told(plan: &Plan) -> Vec<(String, Cell, Value, Option<u64>, Vec<String>)> {
+fn told(plan: &Plan) -> Vec<Value> {
     let stages = plan.order.iter().map(|node| {
         let stage = &plan.graph[*node];
         let inputs = stage.inputs.iter().filter_map(|input| input.source.stage());
-        let inputs = inputs.map(|input| plan.graph[input].name.clone()).collect();
-        (stage.name.clone(), stage.cell.clone(), json!(*stage.parameters), stage.seed, inputs)
+        let inputs: Vec<String> = inputs.map(|input| plan.graph[input].name.clone()).collect();
+        json!([stage.name, stage.cell, *stage.parameters, stage.seed, inputs])
     });
     stages.collect()
 }
@@ -200,7 +201,7 @@ proptest! {
     ) {
         let [topic, output, fact] = texts;
         let read: HumanLabel = serde_json::from_value(json!(label)).unwrap();
-        prop_assert_eq!(serde_json::to_value(&read).unwrap(), json!(label));
+        prop_assert_eq!(serde_json::to_value(read).unwrap(), json!(label));
         let facts = json!([{"text": &fact, "label": label}]);
         comes_back::<LabelRow>(json!({
             "topic": &topic, "input": &fact, "output": &output, "cat": [&topic, &fact],
