@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path, process::ExitCode};
 use clap::Args;
 
 use super::{
+    run_name::find_run,
     shared_args::{ExperimentsArguments, WRONG},
-    status,
 };
 use crate::{
     digest::Digest,
@@ -32,9 +32,7 @@ pub(super) struct CancelArguments {
 }
 
 pub(super) fn run(arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
-    let Some(recorded) = status::find(&arguments.experiments, Some(&arguments.run))? else {
-        return Ok(ExitCode::from(WRONG));
-    };
+    let recorded = find_run(&arguments.experiments, Some(&arguments.run))?;
     let (folders, jobs) = open_jobs(&recorded.folder)?;
     let jobs: BTreeMap<Digest, JobFolder> =
         jobs.into_iter().filter(|(_, job)| job.exists()).collect();

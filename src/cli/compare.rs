@@ -308,8 +308,14 @@ mod tests {
             store: String::new(),
             stages: vec![outline],
         };
-        let (stage, key, seconds) = (name, text("k"), None);
-        let cached = RunEvent::StageCached { stage, key, artifact, seconds, check: None };
+        let cached = RunEvent::StageCached {
+            stage: name,
+            key: text("k"),
+            artifact,
+            seconds: None,
+            files: None,
+            check: None,
+        };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
         let all = rows_of(&history).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());

@@ -60,6 +60,8 @@ pub struct StageHistory {
     pub artifact: Option<PathBuf>,
     /// Last check that made it again.
     pub check: Option<CheckRecord>,
+    /// Names of its files, where the journal has them.
+    files: Option<Vec<String>>,
     /// Notes.
     pub notes: Vec<String>,
     /// Warnings.
@@ -178,9 +180,14 @@ impl History {
         // Only an absolute path has all folders above it, where the store may lie.
         let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
         let mut moved: Option<(PathBuf, PathBuf)> = None;
-        let mut sought = 0;
+        let (mut sought, mut in_place) = (0, 0);
         for artifact in self.stages.iter_mut().filter_map(|stage| stage.artifact.as_mut()) {
             if artifact.is_dir() {
+                in_place += 1;
+                // A store in which so many are where they were has not moved.
+                if in_place >= STILL && moved.is_none() {
+                    return;
+                }
                 continue;
             }
             // Most artifacts moved together, so the first find serves the others.
@@ -257,6 +264,9 @@ fn find_moved(recorded: &Path, run: &Path) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
+/// Number of artifacts in place that show that a store was not moved.
+const STILL: usize = 100;
+
 /// `v1/artifacts/ab/abc.../files`: the path from a store to an artifact's files.
 const STORE_DEPTH: usize = 5;
 
@@ -283,6 +293,7 @@ impl StageHistory {
             key: String::new(),
             artifact: None,
             check: None,
+            files: None,
             notes: Vec::new(),
             warnings: Vec::new(),
             reason: String::new(),
@@ -312,25 +323,30 @@ impl StageHistory {
 
     /// A file of the stage.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
+        // Most of 100,000 stages have none of the files that a report looks for.
+        if self.files.as_ref().is_some_and(|files| !files.iter().any(|own| own == name)) {
+            return None;
+        }
         let file = self.artifact.as_ref()?.join(name);
         file.is_file().then_some(file)
     }
 
     fn note(&mut self, at: u64, event: RunEvent) {
         match event {
-            RunEvent::StageCached { key, artifact, seconds, check, .. } => {
+            RunEvent::StageCached { key, artifact, seconds, check, files, .. } => {
                 self.outcome = StageEnding::Cached;
                 self.check = check;
-                (self.key, self.artifact, self.seconds) =
-                    (key, Some(artifact.into()), seconds.unwrap_or(0.0));
+                (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
+                self.seconds = seconds.unwrap_or(0.0);
             }
             RunEvent::StageStarted { key, reason, .. } => {
                 self.outcome = StageEnding::Running;
                 (self.key, self.reason) = (key, reason);
             }
-            RunEvent::StageFinished { key, artifact, seconds, .. } => {
+            RunEvent::StageFinished { key, artifact, seconds, files, .. } => {
                 self.outcome = StageEnding::Ran;
-                (self.key, self.artifact, self.seconds) = (key, Some(artifact.into()), seconds);
+                (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
+                self.seconds = seconds;
             }
             RunEvent::StageFailed { error, seconds, .. } => {
                 self.outcome = StageEnding::Failed;
@@ -429,6 +445,7 @@ mod tests {
             artifact,
             seconds: None,
             check: None,
+            files: None,
         };
         let gone = format!("/old/place/cache/v1/artifacts/cd/{}/files", "cd".repeat(32));
         let stages = vec![outline("a", &[]), outline("b", &[]), outline("c", &[])];
@@ -455,6 +472,7 @@ mod tests {
                 artifact: String::new(),
                 seconds,
                 cost: None,
+                files: None,
             };
             let run = folder.path().join(name);
             fs::create_dir(&run).unwrap();
@@ -472,6 +490,7 @@ mod tests {
             artifact: String::new(),
             seconds: None,
             check: None,
+            files: None,
         };
         let mut told =
             tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);

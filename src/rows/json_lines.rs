@@ -2,8 +2,9 @@
 //! atomically.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::File,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     io::{BufRead, BufReader, BufWriter, Read, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -104,6 +105,56 @@ pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
     Ok(rows)
 }
 
+/// Iterator over the rows of a file with ids and checks, with only one of them in memory, and 8
+/// bytes of each id.
+pub struct CheckedRows<T> {
+    lines: Lines<T>,
+    /// Hashes of ids so far.
+    seen: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
+}
+
+/// The rows of a file with ids and checks, read on demand.
+///
+/// # Errors
+/// Names the file that cannot be opened.
+pub fn checked_rows<T: Row>(path: &Path) -> Result<CheckedRows<T>, JsonLinesError> {
+    Ok(CheckedRows { lines: lines(path)?, seen: HashSet::default() })
+}
+
+impl<T: Row> CheckedRows<T> {
+    fn check(&mut self, line: Line<T>) -> Result<T, JsonLinesError> {
+        let Line { number, row } = line;
+        let path = &self.lines.path;
+        let hash = self.seen.hasher().hash_one(row.id());
+        if self.seen.insert(hash) {
+            return check_row(path, number, &row, None).map(|()| row);
+        }
+        // Two ids may have one hash, so that the file is asked.
+        let mut places = BTreeMap::new();
+        for before in lines::<T>(path)? {
+            let before = before?;
+            if before.number == number {
+                break;
+            }
+            if before.row.id() == row.id() {
+                places.insert(row.id().to_owned(), before.number);
+                break;
+            }
+        }
+        check_row(path, number, &row, Some(&mut places)).map(|()| row)
+    }
+}
+
+impl<T: Row> Iterator for CheckedRows<T> {
+    type Item = Result<T, JsonLinesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let checked = self.lines.next()?.and_then(|line| self.check(line));
+        self.lines.is_over |= checked.is_err();
+        Some(checked)
+    }
+}
+
 /// Number of ids that are compared in a scan; a full read compares all.
 const IDS_COMPARED: usize = 1_000_000;
 
@@ -154,14 +205,50 @@ pub fn write<T: Serialize>(
     path: &Path,
     rows: impl IntoIterator<Item = T>,
 ) -> Result<(), JsonLinesError> {
-    let io = |problem| JsonLinesError::Io { path: path.to_owned(), problem };
-    // A row at a time: the text of all rows may not fit into memory.
-    let mut file = BufWriter::new(File::create(path).map_err(io)?);
-    for row in rows {
-        serde_json::to_writer(&mut file, &row).map_err(|error| io(error.into()))?;
-        file.write_all(b"\n").map_err(io)?;
+    let mut writer = RowWriter::create(path)?;
+    rows.into_iter().try_for_each(|row| writer.write(&row))?;
+    writer.finish()
+}
+
+/// A file to which rows are written one at a time: the text of all may not fit into memory.
+pub struct RowWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl RowWriter {
+    /// A new file.
+    ///
+    /// # Errors
+    /// Names the file that cannot be made.
+    pub fn create(path: &Path) -> Result<Self, JsonLinesError> {
+        let made = File::create(path);
+        let made = made.map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem });
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(made?) })
     }
-    file.flush().map_err(io)
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// Names the file that could not be written.
+    pub fn write<T: Serialize>(&mut self, row: &T) -> Result<(), JsonLinesError> {
+        let written = serde_json::to_writer(&mut self.file, row).map_err(std::io::Error::from);
+        let written = written.and_then(|()| self.file.write_all(b"\n"));
+        self.told(written)
+    }
+
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// Names the file that could not be written.
+    pub fn finish(mut self) -> Result<(), JsonLinesError> {
+        let flushed = self.file.flush();
+        self.told(flushed)
+    }
+
+    fn told(&self, done: std::io::Result<()>) -> Result<(), JsonLinesError> {
+        done.map_err(|problem| JsonLinesError::Io { path: self.path.clone(), problem })
+    }
 }
 
 impl<T: DeserializeOwned> Iterator for Lines<T> {
@@ -564,6 +651,25 @@ mod tests {
                 proptest::prop_assert!(line >= 1 && line <= bytes.iter().filter(|byte| **byte == b'\n').count() + 1);
             }
         }
+    }
+
+    #[test]
+    fn a_repeated_id_is_found_while_rows_are_read_one_at_a_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let claim = |id: &str| {
+            let id = id.into();
+            Claim { id, response_id: "r".into(), text: "Ann is.".to_owned(), ..Claim::default() }
+        };
+        let read = || -> Result<Vec<Claim>, String> {
+            let rows = checked_rows::<Claim>(file.path()).unwrap();
+            rows.collect::<Result<_, _>>().map_err(|error| error.to_string())
+        };
+        write(file.path(), [claim("a"), claim("b")]).unwrap();
+        assert_eq!(read().unwrap(), [claim("a"), claim("b")]);
+        write(file.path(), [claim("a"), claim("b"), claim("a"), claim("c")]).unwrap();
+        let error = read().unwrap_err();
+        assert_eq!(error, read_rows::<Claim>(file.path()).unwrap_err().to_string());
+        assert!(error.contains(":3: ") && error.contains("first in line 1"), "{error}");
     }
 
     #[test]

@@ -148,6 +148,10 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
         device: job.device,
         report: event_sink(sink),
     };
+    // A program does its own work, so that thousands of short ones need no threads here.
+    if registered.kind.name != "command" {
+        store.ready_threads().map_err(words)?;
+    }
     let done = carry_out_kind(registered, &context);
     if let Err(changed) = watch.end(&store) {
         // Checkpoints may stem from contents that no key names.

@@ -21,6 +21,23 @@ pub struct Timed {
     pub event: RunEvent,
 }
 
+impl Timed {
+    /// Parses a line of a journal.
+    ///
+    /// # Errors
+    /// If it is no event of this version.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Time {
+            at: u64,
+        }
+        // Not as a whole: a flattened event is read into memory twice, and a journal may have
+        // 100,000 stages in a line.
+        let Time { at } = serde_json::from_slice(line)?;
+        Ok(Self { at, event: serde_json::from_slice(line)? })
+    }
+}
+
 /// An event of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -61,6 +78,9 @@ pub enum RunEvent {
         /// Last check that made it again, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<CheckRecord>,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// A cached stage was made again and compared; its artifact stays.
     StageChecked {
@@ -110,6 +130,9 @@ pub enum RunEvent {
         /// What the seconds depend on, for estimates; absent in older journals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<StageCost>,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// An attempt failed.
     StageFailed {

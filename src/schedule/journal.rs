@@ -182,7 +182,7 @@ impl JournalReader {
     /// If the file cannot be read.
     pub fn next_event(&mut self) -> io::Result<Option<Timed>> {
         while self.next_line()? {
-            if let Ok(event) = serde_json::from_slice(&self.line) {
+            if let Ok(event) = Timed::parse(&self.line) {
                 self.line.clear();
                 return Ok(Some(event));
             }
@@ -190,7 +190,7 @@ impl JournalReader {
             self.line.clear();
         }
         // An event may be complete without its newline; a torn one is no valid JSON.
-        let last = serde_json::from_slice(&self.line).ok();
+        let last = Timed::parse(&self.line).ok();
         last.is_some().then(|| self.line.clear());
         Ok(last)
     }
@@ -207,7 +207,7 @@ impl JournalReader {
             let found = head
                 .windows(word.len())
                 .any(|window| window.first() == first && window == word.as_bytes());
-            let event = found.then(|| serde_json::from_slice(&self.line).ok()).flatten();
+            let event = found.then(|| Timed::parse(&self.line).ok()).flatten();
             self.line.clear();
             if event.is_some() {
                 return Ok(event);

@@ -37,4 +37,4 @@ pub use label::RunLabel;
 pub use outcome::{Ending, RunOptions, RunOutcome, StageOutcome};
 pub use past::Past;
 pub use slots::{Machine, not_built_for};
-pub use survey::{Survey, SurveyState, Surveyed, explain, survey};
+pub use survey::{Survey, SurveyState, Surveyed, explain, survey, survey_with_needs};

@@ -29,7 +29,7 @@ pub use check::CheckRecord;
 pub use draft::Draft;
 pub use error::StoreError;
 pub use layout::Store;
-pub use lease::{Closed, Lease, LiveRoots, Project};
+pub use lease::{Closed, Lease, LiveRoots, Lookups, Project};
 pub use lock::Lock;
 pub use manifest::SealedFile;
 pub use patterns::EVERY_FILE;
