@@ -8,6 +8,7 @@ mod bench;
 mod cache;
 mod collect;
 mod compare;
+mod completions;
 mod convert;
 mod dag;
 #[cfg(feature = "dashboard")]
@@ -33,6 +34,7 @@ mod shared_args;
 mod status;
 mod sweep;
 mod table;
+mod tensorboard;
 mod terminal;
 mod validate;
 

@@ -14,11 +14,12 @@ use super::{
     shared_args::{
         CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, select,
     },
+    tensorboard::EventFiles,
 };
 use crate::{
     plan::Plan,
     report,
-    schedule::{Machine, RunLabel, RunOptions, RunOutcome, execute},
+    schedule::{Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute},
 };
 
 /// End of its help.
@@ -67,6 +68,10 @@ pub(super) struct RunArguments {
     /// Tag of the run, by which commands find it; repeatable.
     #[arg(long, value_name = "NAME", value_parser = tag)]
     pub(super) tag: Vec<String>,
+    /// Write training metrics also as TensorBoard's event files, into `tensorboard` in the run's
+    /// folder.
+    #[arg(long)]
+    pub(super) tensorboard: bool,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -77,6 +82,15 @@ pub(super) struct RunArguments {
 pub(super) enum ExecutorKind {
     /// Child processes on this machine.
     Local,
+}
+
+impl RunArguments {
+    /// Note and tags, if any.
+    fn label(&self) -> Option<RunLabel> {
+        let tags: BTreeSet<String> = self.tag.iter().cloned().collect();
+        let is_labelled = self.note.is_some() || !tags.is_empty();
+        is_labelled.then(|| RunLabel { note: self.note.clone(), tags })
+    }
 }
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
@@ -109,12 +123,14 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        label: RunLabel {
-            note: arguments.note.clone(),
-            tags: arguments.tag.iter().cloned().collect(),
-        },
+        label: arguments.label(),
     };
-    let outcome = match execute(&plan, &store, &options, &mut |timed| progress.handle(timed)) {
+    let mut curves = arguments.tensorboard.then(EventFiles::new);
+    let mut listener = |timed: &Timed| {
+        progress.handle(timed);
+        curves.iter_mut().for_each(|curves| curves.handle(timed));
+    };
+    let outcome = match execute(&plan, &store, &options, &mut listener) {
         Ok(outcome) => outcome,
         Err(error) => {
             // Bars would overwrite the message.
@@ -124,6 +140,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         }
     };
     progress.close().conclude(&outcome);
+    curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     // A missing report does not fail the run.
     match report::write(&outcome.folder) {
         Ok(path) => say!("report: {}", path.display()),

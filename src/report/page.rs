@@ -225,7 +225,7 @@ mark.undecided { border-color: var(--dim); border-bottom-style: dashed }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{RunEvent, StageOutline, Timed};
+    use crate::schedule::event::{AttemptRecord, RunEvent, StageOutline, Timed};
 
     /// Time linear in the number of stages; quadratic time would take minutes here.
     #[test]
@@ -265,7 +265,7 @@ mod tests {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
-            seconds: None,
+            made: AttemptRecord::default(),
         });
         let page =
             fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();

@@ -79,17 +79,15 @@ impl<'a> Dispatcher<'a> {
             kind: graph[*node].kind.name.to_owned(),
             needs: needs(self.plan, *node).map(|need| graph[need].name.clone()).collect(),
         });
-        let event = RunEvent::RunStarted {
+        self.tell(RunEvent::RunStarted {
             run: self.journal.run.clone(),
             recipe: self.plan.recipe.clone(),
             command: self.options.command.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("APEFT_VERSION").to_owned(),
             stages: outlines.collect(),
-        };
-        self.tell(event);
-        if !self.options.label.is_empty() {
-            self.tell(RunEvent::RunLabelled { label: self.options.label.clone() });
-        }
+        });
+        let label = self.options.label.clone().into_iter();
+        label.for_each(|label| self.tell(RunEvent::RunLabelled { label }));
     }
 
     fn tell(&mut self, event: RunEvent) {
@@ -250,7 +248,6 @@ impl<'a> Dispatcher<'a> {
             },
             cell: input.cell.clone(),
         });
-        tracing::debug!(stage = stage.name, node = node.index(), "starting");
         let job = AttemptJob {
             // Compared by the child, in case this process ends before it listens.
             parent: std::process::id(),
@@ -435,7 +432,7 @@ impl<'a> Dispatcher<'a> {
             stage: self.name(node),
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
-            seconds: self.examiner.earlier.seconds(&artifact.key),
+            made: self.examiner.earlier.made(&artifact.key),
         });
         let outcome = self.outcome(node, Ending::Cached);
         self.succeed(node, artifact, outcome);

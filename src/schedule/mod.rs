@@ -1,6 +1,7 @@
 //! Executes a plan: queue, attempts in child processes, and the journal of events.
 
 pub mod attempt;
+mod card;
 mod child;
 mod dispatcher;
 mod earlier;
@@ -17,10 +18,12 @@ pub mod journal;
 mod label;
 mod nearest;
 mod outcome;
+mod progress_log;
 mod slots;
 mod state;
 mod survey;
 
+pub use card::{CARD, card};
 pub use event::INTERRUPTION;
 pub use execute::execute;
 pub use expected_calls::{CallNumber, StageCalls, expected_calls};

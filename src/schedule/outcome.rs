@@ -26,7 +26,7 @@ pub struct RunOptions {
     /// Command line, for the journal.
     pub command: Vec<String>,
     /// Note and tags, for the journal.
-    pub label: RunLabel,
+    pub label: Option<RunLabel>,
 }
 
 /// Result of a run.

@@ -25,6 +25,6 @@ pub use error::StoreError;
 pub use layout::Store;
 pub use lease::{Closed, Lease, Pinned, Project};
 pub use lock::Lock;
-pub use patterns::EVERY_FILE;
+pub use patterns::{EVERY_FILE, FilePatterns};
 pub use prune::{Claims, Collection, GcCandidate, Usage};
 pub use snapshot::{Snapshot, Times};

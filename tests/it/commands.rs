@@ -217,7 +217,10 @@ fn what_is_wrong_with_a_pair_is_said_with_its_number() {
     for (row, expected) in [
         (long.to_string(), "pairs.jsonl: pair 2: it has "),
         (chat.to_string(), "pairs.jsonl: pair 2: the model in "),
-        ("{\"prompt\": \"Who?\"}".to_owned(), "pairs.jsonl:2: missing field `chosen`"),
+        (
+            "{\"prompt\": \"Who?\"}".to_owned(),
+            "pairs.jsonl:2: the row has no `chosen`, but `prompt`",
+        ),
         ("{".to_owned(), "pairs.jsonl:2: EOF while parsing"),
         (
             "{\"prompt\": 5}".to_owned(),
