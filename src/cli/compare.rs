@@ -276,6 +276,7 @@ fn fields(one: Option<&&StageHistory>, other: Option<&&StageHistory>) -> Vec<Str
 }
 
 fn fingerprint(stage: &StageHistory) -> Option<Fingerprint> {
+    // Beside the artifact's files, which its consumers see.
     let key = fs::read(stage.artifact.as_ref()?.with_file_name("key.json")).ok()?;
     serde_json::from_slice(&key).ok()
 }

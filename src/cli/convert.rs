@@ -107,6 +107,7 @@ fn write_card(stage: Option<&FoundStage>, from: &Path, output: &Path) -> anyhow:
 /// PEFT finds it.
 fn convert_adapter(stage: &FoundStage, output: &Path) -> anyhow::Result<()> {
     let [config, weights] = Adapter::files(&stage.folder);
+    // Copied as it is: what was read and written again could lose a field.
     let draft = draft_of(output)?;
     let reading = || format!("cannot read {}", config.display());
     let mut fields: serde_json::Value =

@@ -137,22 +137,20 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// An error with the nearest command where clap suggests none: it finds no transposed letters.
+/// An error with the nearest command: clap's own takes `rnu` for `runs`.
 fn with_suggestion(mut error: clap::Error) -> clap::Error {
     let written = match error.get(ContextKind::InvalidSubcommand) {
         Some(ContextValue::String(written)) => written.clone(),
         _ => return error,
     };
-    if error.get(ContextKind::SuggestedSubcommand).is_none() {
-        let command = CommandLine::command();
-        let words = std::env::args().skip(1).take_while(|word| *word != written);
-        let above =
-            words.fold(&command, |above, word| above.find_subcommand(word).unwrap_or(above));
-        let names = above.get_subcommands().filter(|below| !below.is_hide_set());
-        if let Some(near) = nearest(&written, names.map(clap::Command::get_name)) {
-            let near = ContextValue::Strings(vec![near.to_owned()]);
-            error.insert(ContextKind::SuggestedSubcommand, near);
-        }
+    let command = CommandLine::command();
+    // The words before it name the command that it should be a part of.
+    let words = std::env::args().skip(1).take_while(|word| *word != written);
+    let above = words.fold(&command, |above, word| above.find_subcommand(word).unwrap_or(above));
+    let names = above.get_subcommands().filter(|below| !below.is_hide_set());
+    if let Some(near) = nearest(&written, names.map(clap::Command::get_name)) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
     }
     error
 }

@@ -82,6 +82,15 @@ pub(super) struct FoundStage {
     pub(super) folder: PathBuf,
 }
 
+impl FoundStage {
+    /// Its name.
+    pub(super) fn stage_name(&self) -> Option<&str> {
+        let mut stages = self.history.stages.iter();
+        let found = stages.find(|stage| stage.artifact.as_ref() == Some(&self.folder))?;
+        Some(found.name())
+    }
+}
+
 /// A folder that a command takes: a path, or the artifact of a stage as `RUN:STAGE`. What exists
 /// under the name comes first.
 ///
@@ -145,6 +154,7 @@ fn only<'a>(history: &'a History, stage: &str, place: &str) -> anyhow::Result<&'
     if let Some(exact) = history.stages.iter().find(|found| found.name() == stage) {
         return Ok(exact);
     }
+    // As values, so that a name may leave quotes and variables out.
     let wanted = Cell::parse(stage);
     let cells: Vec<&StageHistory> =
         history.stages.iter().filter(|found| has_values(&found.cell, &wanted)).collect();
@@ -153,6 +163,7 @@ fn only<'a>(history: &'a History, stage: &str, place: &str) -> anyhow::Result<&'
         [] => {
             let mut names: Vec<&str> =
                 history.stages.iter().map(|stage| stage.cell.stage.as_str()).collect();
+            // Cells of one stage follow each other.
             names.dedup();
             // With the name of a cell, its stage is known and its values are not.
             if names.contains(&wanted.stage.as_str()) {

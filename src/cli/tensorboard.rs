@@ -44,6 +44,7 @@ impl EventFiles {
         self.now = timed.at as f64 / 1000.0;
         let done = match &timed.event {
             RunEvent::StageStarted { stage, log, .. } => {
+                // Another attempt may begin at an earlier step.
                 self.files.remove(stage);
                 self.logs.insert(stage.clone(), PathBuf::from(log));
                 Ok(())
@@ -73,6 +74,7 @@ impl EventFiles {
         for stage in &outcome.stages {
             let metrics = stage.artifact.as_ref().map(|artifact| artifact.join("metrics.jsonl"));
             let Some(metrics) = metrics.filter(|metrics| metrics.is_file()) else { continue };
+            // The same steps twice would be drawn twice.
             if let Some(begun) = self.files.remove(&stage.name) {
                 let _ = fs::remove_file(begun.path);
             }
@@ -121,6 +123,7 @@ impl EventFile {
             let mut scalar = Vec::new();
             add_bytes(&mut scalar, 1, name.as_bytes());
             add_tag(&mut scalar, 2, 5);
+            // The format has no more digits.
             scalar.extend((value as f32).to_le_bytes());
             add_bytes(&mut summary, 1, &scalar);
         }

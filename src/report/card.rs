@@ -87,6 +87,7 @@ fn reached<'a>(
     stage: &'a StageHistory,
     after: bool,
 ) -> Vec<&'a StageHistory> {
+    // Names, since cells of one stage differ in them alone.
     let mut names = BTreeSet::from([stage.name()]);
     let mut found = Vec::new();
     // In topological order one pass meets all that follow, and backwards all that come before.

@@ -164,7 +164,7 @@ fn stages(history: &History) -> Markup {
             } }
             tbody {
                 @for stage in &history.stages {
-                    tr class=(stage.outcome.word()) {
+                    tr id=(stage.outline.name) class=(stage.outcome.word()) {
                         td { code { (stage.outline.name) } }
                         td { (stage.outline.kind) }
                         td { (stage.outcome.word()) }

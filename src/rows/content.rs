@@ -87,6 +87,7 @@ impl Content {
                 let differs = common.clone().find(|((_, letter), other)| letter != other);
                 // Of equal texts, or if one begins the other, the last letter is the completion.
                 let place = differs.or_else(|| common.last()).map_or(0, |((place, _), _)| place);
+                // As TRL: of equal texts no blank is moved.
                 let is_new = differs.is_some() && one[..place].ends_with(' ');
                 let place = if is_new { place - 1 } else { place };
                 if place == 0 {

@@ -331,7 +331,8 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         }
         _ if column > 0 => {
             // Some rows name the field themselves.
-            let field = said.starts_with("invalid ").then(|| field_before(text, column)).flatten();
+            let is_value = said.starts_with("invalid ") || said.starts_with("unknown variant ");
+            let field = is_value.then(|| field_before(text, column)).flatten();
             let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
             format!("{field}{said}, at column {column}")
         }

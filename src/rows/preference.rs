@@ -156,9 +156,10 @@ impl PreferenceFields {
     /// none (HH-RLHF), or has it as a text beside whole conversations (UltraFeedback).
     fn extract_prompt(&mut self) -> Result<(), String> {
         let (Some(chosen), Some(rejected)) = (&self.chosen, &self.rejected) else { return Ok(()) };
-        let is_implicit = match (&self.prompt, chosen) {
-            (None, _) => !self.seen.iter().any(|seen| SINGLE.contains(&seen.as_str())),
-            (Some(Content::Text(_)), Content::Messages(_)) => true,
+        let is_implicit = match (&self.prompt, chosen, rejected) {
+            // A row of several forms is told below.
+            (None, ..) => !self.seen.iter().any(|seen| SINGLE.contains(&seen.as_str())),
+            (Some(Content::Text(_)), Content::Messages(_), Content::Messages(_)) => true,
             _ => false,
         };
         if !is_implicit {

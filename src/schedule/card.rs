@@ -57,7 +57,7 @@ fn cell(value: &Value) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
-/// Writes the card of a trained model beside its weights. An imported one has that of its publisher.
+/// Writes the card of a trained model beside its weights; an imported one has its publisher's.
 pub(super) fn write(folder: &Path, record: &Value) -> io::Result<()> {
     let Ok(fingerprint) = serde_json::from_value::<Fingerprint>(record.clone()) else {
         return Ok(());

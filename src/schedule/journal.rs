@@ -327,6 +327,7 @@ pub fn each_artifact(
     // Only events of stages have artifacts; a journal is mostly metrics.
     while let Some(timed) = reader.next_with("\"stage_")? {
         match timed.event {
+            // What a failed attempt said is not of the artifact.
             RunEvent::StageStarted { stage, .. } => drop(running.remove(&stage)),
             RunEvent::StageReported { stage, report: StageEvent::Note { text } } => {
                 running.entry(stage).or_default().notes.push(text);

@@ -95,6 +95,7 @@ fn note_irrelevant(context: &Context, verdicts: &mut [Verdict], is_wrong: bool) 
     let all = verdicts.len();
     let irrelevant: Vec<&mut Verdict> =
         verdicts.iter_mut().filter(|found| found.verdict == FactLabel::Irrelevant).collect();
+    // Most responses have none, and nothing is to be said.
     if irrelevant.is_empty() {
         return;
     }

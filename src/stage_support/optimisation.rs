@@ -27,10 +27,7 @@ const OUTPUT: [(&str, &str); 15] = [
     ("logging_strategy", EVERY_STEP),
     ("logging_first_step", EVERY_STEP),
     ("logging_dir", EVERY_STEP),
-    (
-        "report_to",
-        "remove it: `apeft run --tensorboard` writes event files, and metrics are in `metrics.jsonl`",
-    ),
+    ("report_to", "remove it: `apeft run --tensorboard` writes metrics as event files"),
     ("disable_tqdm", EVERY_STEP),
     ("run_name", "remove it: a run is named by the `name` of its recipe and the time"),
     ("output_dir", IN_STORE),

@@ -186,6 +186,23 @@ fn a_failed_program_shows_its_last_lines_everywhere() {
     assert!(told.contains("KeyError: facts"), "{told}");
 }
 
+/// Number of records in the only event file of a folder, by the lengths before them.
+fn records(folder: &Path) -> usize {
+    let files: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    assert!(file.to_str().unwrap().contains("events.out.tfevents."), "{files:?}");
+    let bytes = fs::read(file).unwrap();
+    let (mut place, mut count) = (0, 0);
+    while place < bytes.len() {
+        let length = u64::from_le_bytes(bytes[place..place + 8].try_into().unwrap());
+        place += 8 + 4 + length as usize + 4;
+        count += 1;
+    }
+    assert_eq!(place, bytes.len());
+    count
+}
+
 /// The judge of twenty lines and the filter of pairs run, and what varies for neither runs once.
 #[test]
 fn the_example_with_a_judge_and_a_filter_runs() {
@@ -193,9 +210,22 @@ fn the_example_with_a_judge_and_a_filter_runs() {
     let is_there = Command::new("python3").arg("--version").output().is_ok();
     assert!(is_there, "the example's programs need python3");
     let graph = Graph::new("");
-    let (status, out, errors) =
-        graph.call(&["run", &recipe, "--json", "--set", "stage.tuned.max_steps=2"]);
+    let (status, out, errors) = graph.call(&[
+        "run",
+        &recipe,
+        "--json",
+        "--tensorboard",
+        "--set",
+        "stage.tuned.max_steps=2",
+    ]);
     assert_eq!(status, 0, "{errors}");
+    let run = graph.path("experiments/judge/latest");
+    for (stage, steps) in [("base@seed=0", 150), ("tuned@ratio=1.2,seed=0", 2)] {
+        // The version of the format, then an event per step.
+        assert_eq!(records(&run.join("tensorboard").join(stage)), 1 + steps, "{stage}");
+    }
+    let log = fs::read_to_string(run.join("logs/base@seed=0.1.log")).unwrap();
+    assert!(log.contains("150 of 150 steps, loss "), "{log}");
     let outcome: Value = serde_json::from_str(&out).unwrap();
     let stages = outcome["stages"].as_array().unwrap();
     let count = |name: &str| {

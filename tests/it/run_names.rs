@@ -111,6 +111,8 @@ fn stages_lead_to_their_folders() {
     assert_eq!(project.printed(&["path", &folder]), folder);
     let status = project.json(&["status", "latest", "--json"]);
     assert_eq!(status["stages"][1]["artifact"], artifact(1).as_str());
+    let page = project.printed(&["report", "latest:model@from=other"]);
+    assert!(page.ends_with("/report.html#model@from=other"), "{page}");
     let plan = project.json(&["plan", "models.toml", "--json"]);
     assert_eq!(plan["stages"][0]["artifact"], artifact(0).as_str());
     assert_eq!(
@@ -138,7 +140,7 @@ fn commands_take_stages_for_folders() {
     assert!(project.path("copied/config.json").is_file());
     // A folder with such a name comes first.
     fs::rename(project.path("copied"), project.path("models:model")).unwrap();
-    assert_ne!(generate("models:model"), generate(stage));
+    assert_eq!(generate("models:model"), generate(stage), "the same model in other bytes");
 }
 
 #[test]
@@ -183,7 +185,9 @@ fn runs_are_listed_with_their_notes_and_found_by_their_tags() {
     project.printed(&["run", "models.toml"]);
     assert_eq!(project.apeft(&["run", "mixed.toml", "--keep-going"]).status, 1);
     let listed = project.printed(&["runs"]);
-    let lines: Vec<&str> = listed.lines().collect();
+    // Runs of one second have no order among recipes.
+    let mut lines: Vec<&str> = listed.lines().collect();
+    lines.sort_by_key(|line| line.starts_with("mixed"));
     assert_eq!(lines.len(), 3, "{listed}");
     assert!(
         lines[0].contains("done") && lines[0].contains("#paper #tried a first try"),
@@ -230,4 +234,41 @@ fn a_comparison_of_runs_names_the_fields_that_differ() {
     assert!(csv.starts_with("stage,one,other,same,fields,domain"), "{csv}");
     let same = project.json(&["compare", "twice", "twice", "--json"]);
     assert_eq!((&same[0]["same"], &same[0]["fields"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn the_program_names_its_commit_and_the_nearest_command() {
+    let project = Project::new();
+    let version = project.printed(&["--version"]);
+    let built = version.strip_prefix(concat!("apeft ", env!("CARGO_PKG_VERSION"), " (")).unwrap();
+    let (commit, features) = built.strip_suffix(')').unwrap().split_once("; ").unwrap();
+    let is_hash = commit.len() == 10 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_hash || commit == "unknown commit", "{version}");
+    assert!(features == "no features" || features.contains("dashboard"), "{version}");
+    for (arguments, expected) in [
+        (&["rnu", "models.toml"][..], "a similar subcommand exists: 'run'"),
+        (&["cache", "vreify"], "a similar subcommand exists: 'verify'"),
+        (&["statsu"], "a similar subcommand exists: 'status'"),
+    ] {
+        let said = project.refused(arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    let said = project.refused(&["zzzzzz"]);
+    assert!(said.contains("unrecognized subcommand 'zzzzzz'"), "{said}");
+}
+
+#[test]
+fn shells_complete_commands_and_every_command_has_a_man_page() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = project.printed(&["completions", shell]);
+        assert!(script.contains("tensorboard") && script.contains("logprobs"), "{shell}");
+    }
+    let page = project.printed(&["man"]);
+    assert!(page.contains(".TH apeft 1") && page.contains("Run a recipe"), "{page}");
+    project.printed(&["man", "--folder", "pages"]);
+    for name in ["apeft.1", "apeft-run.1", "apeft-cache-gc.1"] {
+        assert!(project.path("pages").join(name).is_file(), "{name}");
+    }
+    assert!(!project.path("pages/apeft-attempt.1").exists(), "it is hidden");
 }

@@ -229,6 +229,7 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     if let Some(problem) = parameters.outputs.iter().find_map(|output| output_problem(output)) {
         return Err(StageError(problem));
     }
+    // Earlier attempts and this one's own messages are in the log too.
     let log_before = log_length();
     let status = run_program(context, &parameters)?;
     if !status.success() {

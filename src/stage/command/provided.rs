@@ -38,6 +38,7 @@ pub(super) fn named(name: &str) -> Option<&'static ArtifactType> {
 /// All types but the one that the stage names; its files are always files of any format.
 pub(super) fn lacks(chosen: &Chosen<'_>) -> Vec<Lack> {
     let provided = chosen.values.get("provides").and_then(|name| name.as_str());
+    // Another program may read the files of any type.
     let lacking = TYPES.into_iter().filter(|one| one.name != FILES.name);
     let lacking = lacking.filter(|one| Some(one.name) != provided);
     lacking.map(|one| Lack { artifact: one.name, why: WHY, right: RIGHT }).collect()
