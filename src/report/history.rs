@@ -12,7 +12,7 @@ use crate::{
     context::StageEvent,
     rows::Cell,
     schedule::{
-        event::{CheckRecord, RunEvent, StageOutline, Timed, skipped},
+        event::{AttemptRecord, CheckRecord, RunEvent, StageOutline, Timed, skipped},
         journal::{self, JournalReader},
     },
 };
@@ -220,7 +220,7 @@ impl History {
         cached
     }
 
-    /// Copies durations of cached stages from the run that made them.
+    /// Copies what attempts of cached stages told from the run that made them.
     ///
     /// # Errors
     /// If that run's journal cannot be read.
@@ -229,17 +229,23 @@ impl History {
         run: &Path,
         unexplained: &mut BTreeMap<String, Vec<usize>>,
     ) -> io::Result<()> {
-        let mut known: BTreeMap<String, f64> = BTreeMap::new();
-        journal::each_artifact(run, |_, key, seconds| {
-            if let Some(seconds) = seconds.filter(|_| unexplained.contains_key(&key)) {
-                known.insert(key, seconds);
+        let mut known: BTreeMap<String, AttemptRecord> = BTreeMap::new();
+        journal::each_artifact(run, |_, key, made| {
+            if made.seconds.is_some() && unexplained.contains_key(&key) {
+                known.insert(key, made);
             }
         })?;
-        for (key, seconds) in known {
+        for (key, made) in known {
             let places = unexplained.remove(&key).unwrap_or_default();
-            places.into_iter().for_each(|place| self.stages[place].seconds = seconds);
+            places.into_iter().for_each(|place| self.stages[place].recall(made.clone()));
         }
         Ok(())
+    }
+
+    /// The model that the stage of an artifact tuned: the input stage with a model's config.
+    pub fn base_of(&self, artifact: &Path) -> Option<PathBuf> {
+        let stage = self.stages.iter().find(|stage| stage.artifact.as_deref() == Some(artifact))?;
+        self.needed(stage, "config.json")?.artifact.clone()
     }
 
     /// The input stage that provides a file of this name.
@@ -300,6 +306,13 @@ impl StageHistory {
         }
     }
 
+    /// Takes over what the attempt that made a cached artifact told.
+    fn recall(&mut self, made: AttemptRecord) {
+        self.seconds = made.seconds.unwrap_or(0.0);
+        self.notes.extend(made.notes);
+        self.warnings.extend(made.warnings);
+    }
+
     /// Name of the cell.
     pub fn name(&self) -> &str {
         &self.outline.name
@@ -333,11 +346,11 @@ impl StageHistory {
 
     fn note(&mut self, at: u64, event: RunEvent) {
         match event {
-            RunEvent::StageCached { key, artifact, seconds, check, files, .. } => {
+            RunEvent::StageCached { key, artifact, made, check, files, .. } => {
                 self.outcome = StageEnding::Cached;
                 self.check = check;
                 (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
-                self.seconds = seconds.unwrap_or(0.0);
+                self.recall(made);
             }
             RunEvent::StageStarted { key, reason, .. } => {
                 self.outcome = StageEnding::Running;
@@ -443,7 +456,7 @@ mod tests {
             stage: stage.to_owned(),
             key: key.clone(),
             artifact,
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
             files: None,
         };
@@ -488,7 +501,7 @@ mod tests {
             stage: stage.to_owned(),
             key: "k".to_owned(),
             artifact: String::new(),
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
             files: None,
         };

@@ -218,7 +218,7 @@ fn stages(history: &History) -> Markup {
             } }
             tbody {
                 @for stage in shown {
-                    tr class=(stage.outcome.word()) {
+                    tr id=(stage.outline.name) class=(stage.outcome.word()) {
                         td { code { (stage.outline.name) } }
                         td { (stage.outline.kind) }
                         td { (stage.outcome.word()) }
@@ -280,7 +280,7 @@ mark.undecided { border-color: var(--dim); border-bottom-style: dashed }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{RunEvent, StageOutline, Timed};
+    use crate::schedule::event::{AttemptRecord, RunEvent, StageOutline, Timed};
 
     /// Time linear in the number of stages; quadratic time would take minutes here.
     #[test]
@@ -323,7 +323,7 @@ mod tests {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
             files: None,
         });

@@ -1,18 +1,21 @@
 //! JSON Lines files: one object per line, read row by row with line numbers in errors, written
-//! atomically.
+//! atomically. Parquet files are read as such lines.
 
 use std::{
     collections::{BTreeMap, HashSet},
     fs::File,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    io::{BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Row;
+use super::{
+    Row,
+    parquet_rows::{self, ParquetText},
+};
 
 /// Maximum length of a line in bytes; a longer one means a file without line breaks.
 const LONGEST_LINE: u64 = 256 << 20;
@@ -54,7 +57,7 @@ pub struct Line<T> {
 /// Iterator over the rows of a file, with only one of them in memory.
 pub struct Lines<T> {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read>>,
     /// The last line read.
     number: usize,
     buffer: Vec<u8>,
@@ -68,16 +71,29 @@ pub struct Lines<T> {
 /// # Errors
 /// Names the file that cannot be opened.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, JsonLinesError> {
-    let file = File::open(path)
-        .map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
+    let source =
+        source(path).map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
     Ok(Lines {
         path: path.to_owned(),
-        reader: BufReader::with_capacity(1 << 16, file),
+        reader: BufReader::with_capacity(1 << 16, source),
         number: 0,
         buffer: Vec::new(),
         is_over: false,
         rows: PhantomData,
     })
+}
+
+/// The text of a file; that of a Parquet file is made of its rows, whose numbers are then those of
+/// lines.
+fn source(path: &Path) -> io::Result<Box<dyn Read>> {
+    let file = File::open(path)?;
+    let mut start = Vec::with_capacity(parquet_rows::MAGIC.len());
+    (&file).take(parquet_rows::MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start == parquet_rows::MAGIC {
+        return Ok(Box::new(ParquetText::open(file)?));
+    }
+    // Chained, and not sought: a file may be a pipe.
+    Ok(Box::new(io::Cursor::new(start).chain(file)))
 }
 
 /// Reads all rows of a file; empty lines are skipped.
@@ -351,7 +367,7 @@ pub fn other_format(start: &[u8]) -> Option<&'static str> {
         (b"\xfd7zXZ", "it is compressed (xz); decompress it first"),
         (b"7z\xbc\xaf", "it is a 7z archive; extract it first"),
         (b"PK\x03\x04", "it is a zip archive; extract it first"),
-        (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
+        (b"PAR1", "it is a Parquet file, which is read only where rows are expected"),
         (b"%PDF", "it is a PDF; write its text as JSON lines"),
         (
             b"# xet version",
@@ -402,7 +418,8 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         }
         _ if column > 0 => {
             // Some rows name the field themselves.
-            let field = said.starts_with("invalid ").then(|| field_before(text, column)).flatten();
+            let is_value = said.starts_with("invalid ") || said.starts_with("unknown variant ");
+            let field = is_value.then(|| field_before(text, column)).flatten();
             let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
             format!("{field}{said}, at column {column}")
         }

@@ -84,18 +84,16 @@ impl<'a> Dispatcher<'a> {
             kind: graph[*node].kind.name.to_owned(),
             needs: needs(self.plan, *node).map(|need| graph[need].name.clone()).collect(),
         });
-        let event = RunEvent::RunStarted {
+        self.tell(RunEvent::RunStarted {
             run: self.journal.run.clone(),
             recipe: self.plan.recipe.clone(),
             command: self.options.command.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("APEFT_VERSION").to_owned(),
             store: self.store.root().display().to_string(),
             stages: outlines.collect(),
-        };
-        self.tell(event);
-        if !self.options.label.is_empty() {
-            self.tell(RunEvent::RunLabelled { label: self.options.label.clone() });
-        }
+        });
+        let label = self.options.label.clone().into_iter();
+        label.for_each(|label| self.tell(RunEvent::RunLabelled { label }));
     }
 
     fn tell(&mut self, event: RunEvent) {
@@ -292,7 +290,6 @@ impl<'a> Dispatcher<'a> {
             },
             cell: input.cell.clone(),
         });
-        tracing::debug!(stage = stage.name, node = node.index(), "starting");
         let job = AttemptJob {
             // Compared by the child, in case this process ends before it listens.
             parent: std::process::id(),

@@ -72,9 +72,9 @@ pub enum RunEvent {
         key: String,
         /// Folder of the artifact.
         artifact: String,
-        /// Seconds it took to make, if an earlier run recorded them.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seconds: Option<f64>,
+        /// The attempt that made it, if an earlier run recorded it.
+        #[serde(flatten)]
+        made: AttemptRecord,
         /// Last check that made it again, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<CheckRecord>,
@@ -207,6 +207,30 @@ pub fn skipped(because: &str, needs_it: bool) -> String {
         INTERRUPTION => "not started: the run was interrupted".to_owned(),
         _ if needs_it => format!("skipped because of {because}"),
         _ => format!("not started: the run stopped after {because} failed"),
+    }
+}
+
+/// What the attempt that made an artifact told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Its notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Its warnings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl AttemptRecord {
+    /// Adds what an older journal tells and this record lacks.
+    pub fn complete(&mut self, older: Self) {
+        self.seconds = self.seconds.or(older.seconds);
+        if self.notes.is_empty() && self.warnings.is_empty() {
+            (self.notes, self.warnings) = (older.notes, older.warnings);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Executes a plan: queue, attempts in child processes, and the journal of events.
 
 pub mod attempt;
+mod card;
 mod child;
 mod dispatcher;
 mod earlier;
@@ -22,11 +23,13 @@ mod local;
 mod nearest;
 mod outcome;
 mod past;
+mod progress_log;
 mod slots;
 pub mod slurm;
 mod state;
 mod survey;
 
+pub use card::{CARD, card};
 pub use estimate::{StageEstimate, estimates};
 pub use event::INTERRUPTION;
 pub use execute::execute;

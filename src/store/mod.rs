@@ -32,7 +32,7 @@ pub use layout::Store;
 pub use lease::{Closed, Lease, LiveRoots, Lookups, Project};
 pub use lock::Lock;
 pub use manifest::SealedFile;
-pub use patterns::EVERY_FILE;
+pub use patterns::{EVERY_FILE, FilePatterns};
 pub use pins::Pin;
 pub use policy::Policy;
 pub use prune::{Claims, Collection, GcCandidate, Usage};

@@ -12,7 +12,7 @@ use apeft::{
         json_lines,
     },
     schedule::{
-        event::{RunEvent, StageOutline, Timed},
+        event::{AttemptRecord, RunEvent, StageOutline, Timed},
         journal::{self, Journal},
     },
     stage::registry,
@@ -85,7 +85,7 @@ fn event(kind: u8, texts: [String; 3], number: u32, seconds: Option<f64>) -> Run
             stage,
             key,
             artifact: other.clone(),
-            seconds,
+            made: AttemptRecord { seconds, ..AttemptRecord::default() },
             files: Some(vec![other]),
             check: None,
         },

@@ -48,7 +48,7 @@ impl Dispatcher<'_> {
             stage: self.name(node),
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
-            seconds: self.examiner.earlier.seconds(&artifact.key),
+            made: self.examiner.earlier.made(&artifact.key),
             files: few_files(&artifact),
             check,
         });
