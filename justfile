@@ -24,11 +24,11 @@ book:
 renew:
     UPDATE_EXPECT=1 cargo test --release --test it reference
 
-# Fuzz a parser: readers, settings, recipes, rows, journals, verifier, or all.
+# Fuzz a parser: readers, settings, recipes, rows, journals, manifests, verifier, or all.
 fuzz target="all" seconds="60" *arguments:
     tests/fuzz/run {{target}} {{seconds}} {{arguments}}
 
-# Inject errors and kills at every file-changing call; takes about half an hour.
+# Inject errors and kills at every call that opens or changes a file, and print their counts; takes about an hour.
 faults:
     APEFT_FAULTS=all cargo test --release --test it faults -- --nocapture
 

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     evaluation::{Comparison, Scores},
+    plan::{Fingerprint, differences},
     report::{
         CellLine, Comparisons, History, StageHistory, TextTable, arms, averages, comparisons, grid,
     },
@@ -67,6 +68,8 @@ struct StageDifference {
     other: Option<String>,
     /// Whether both runs have the same artifact.
     same: bool,
+    /// What differs between the keys, such as "`beta` 0.1 -> 0.2".
+    fields: Vec<String>,
     /// Domains with their precision in both runs, for stages with scores.
     precision: Vec<(String, Option<f64>, Option<f64>)>,
 }
@@ -174,11 +177,15 @@ pub(super) fn tables(comparison: &Comparison) -> Vec<TextTable> {
 
 fn side_by_side(one: &History, other: &History, rows: &[StageDifference]) -> TextTable {
     let mut lines = Vec::new();
-    for StageDifference { stage, one, other, same, precision } in rows {
-        let same_or_not = if *same { "same" } else { "differs" };
-        lines.push(
-            [stage.as_str(), short(one.as_ref()), short(other.as_ref()), same_or_not].map(plain),
-        );
+    for StageDifference { stage, one, other, same, fields, precision } in rows {
+        let same_or_not = [if *same { "same" } else { "differs" }];
+        let words = if fields.is_empty() {
+            same_or_not.map(str::to_owned).to_vec()
+        } else {
+            fields.clone()
+        };
+        let [stage, one, other] = [stage, short(one.as_ref()), short(other.as_ref())].map(plain);
+        lines.push([stage, one, other, words.iter().flat_map(|word| plain(word)).collect()]);
         // Equal artifacts have equal scores.
         for (domain, one, other) in precision.iter().filter(|_| !same) {
             let change =
@@ -192,9 +199,11 @@ fn side_by_side(one: &History, other: &History, rows: &[StageDifference]) -> Tex
         }
     }
     TextTable {
-        about: "Keys of each stage in both runs, and the precision of stages that differ."
-            .to_owned(),
-        head: ["stage", &one.run, &other.run, ""].map(str::to_owned).to_vec(),
+        about:
+            "Keys of each stage in both runs, the fields that differ, and the precision of stages \
+                that differ."
+                .to_owned(),
+        head: ["stage", &one.run, &other.run, "difference"].map(str::to_owned).to_vec(),
         rows: lines.into_iter().map(|line| line.to_vec()).collect(),
     }
 }
@@ -219,16 +228,18 @@ fn csv_of(rows: &[StageDifference]) -> anyhow::Result<String> {
         "one",
         "other",
         "same",
+        "fields",
         "domain",
         "precision_one",
         "precision_other",
     ])?;
-    for StageDifference { stage, one, other, same, precision } in rows {
+    for StageDifference { stage, one, other, same, fields, precision } in rows {
+        let fields = fields.join("; ");
         let none = [(String::new(), None, None)];
         for (domain, before, after) in
             if precision.is_empty() { none.as_slice() } else { precision }
         {
-            writer.serialize((stage, one, other, same, domain, before, after))?;
+            writer.serialize((stage, one, other, same, &fields, domain, before, after))?;
         }
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
@@ -251,11 +262,23 @@ fn difference(
     one: Option<&&StageHistory>,
     other: Option<&&StageHistory>,
 ) -> StageDifference {
-    let precision = precision(one, other);
+    let (precision, fields) = (precision(one, other), fields(one, other));
     let [one, other] = [one, other]
         .map(|stage| stage.map(|stage| stage.key.clone()).filter(|key| !key.is_empty()));
     let same = one.is_some() && one == other;
-    StageDifference { stage: name.to_owned(), one, other, same, precision }
+    StageDifference { stage: name.to_owned(), one, other, same, fields, precision }
+}
+
+/// What differs between the keys of two artifacts, by the key files beside them.
+fn fields(one: Option<&&StageHistory>, other: Option<&&StageHistory>) -> Vec<String> {
+    let [one, other] = [one, other].map(|stage| fingerprint(stage?));
+    one.zip(other).map_or(Vec::new(), |(one, other)| differences(&one, &other))
+}
+
+fn fingerprint(stage: &StageHistory) -> Option<Fingerprint> {
+    // Beside the artifact's files, which its consumers see.
+    let key = fs::read(stage.artifact.as_ref()?.with_file_name("key.json")).ok()?;
+    serde_json::from_slice(&key).ok()
 }
 
 /// Precision of each domain in both runs, for stages with scores.
@@ -289,7 +312,7 @@ fn scores(stage: &StageHistory) -> Option<BTreeMap<String, f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{RunEvent, StageOutline, Timed};
+    use crate::schedule::event::{AttemptRecord, RunEvent, StageOutline, Timed};
 
     #[test]
     fn names_and_values_with_commas_and_line_ends_stay_one_field_of_a_csv() {
@@ -308,8 +331,14 @@ mod tests {
             store: String::new(),
             stages: vec![outline],
         };
-        let (stage, key, seconds) = (name, text("k"), None);
-        let cached = RunEvent::StageCached { stage, key, artifact, seconds, check: None };
+        let cached = RunEvent::StageCached {
+            stage: name,
+            key: text("k"),
+            artifact,
+            made: AttemptRecord::default(),
+            files: None,
+            check: None,
+        };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
         let all = rows_of(&history).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());

@@ -10,12 +10,17 @@ use std::{
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
 
-use super::{run_name, shared_args::ExperimentsArguments};
+use super::{
+    run_name::{self, FoundStage},
+    shared_args::ExperimentsArguments,
+};
 use crate::{
     device::DeviceName,
     model::{
         Adapter, DTYPES, Encoder, GgufModel, LARGEST_FILE, Placement, Transformer, copy_companions,
     },
+    report::model_card,
+    schedule::CARD,
 };
 
 /// Arguments of `convert`.
@@ -23,7 +28,10 @@ use crate::{
 #[command(after_help = "Examples:
   apeft convert models/llama merged --adapter tuned
   apeft convert models/llama models/llama-bf16 --dtype bfloat16 --shard-mb 2000
-  apeft convert llama-q4_k_m.gguf models/llama")]
+  apeft convert llama-q4_k_m.gguf models/llama
+  apeft convert quickstart:tuned@seed=0 published
+
+From RUN:STAGE it also writes a model card with parameters, data, recipe and scores.")]
 pub(super) struct ConvertArguments {
     /// Hugging Face model directory, RUN:STAGE, or GGUF file.
     pub(super) model: PathBuf,
@@ -48,7 +56,8 @@ pub(super) struct ConvertArguments {
 /// If the model or its adapter cannot be read, or the output exists.
 pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     let ConvertArguments { output, experiments, .. } = arguments;
-    let from = &run_name::folder(experiments, &arguments.model)?;
+    let stage = run_name::stage(experiments, &arguments.model)?;
+    let from = stage.as_ref().map_or(&arguments.model, |stage| &stage.folder);
     // Old shards beside new ones would be read as one model.
     let is_taken = fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_some());
     if is_taken {
@@ -58,6 +67,9 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
         arguments.shard_mb.map_or(LARGEST_FILE, |megabytes| megabytes as usize * 1_000_000);
     if from.is_file() {
         return convert_file(arguments, largest);
+    }
+    if let Some(stage) = stage.as_ref().filter(|stage| !stage.folder.join("config.json").exists()) {
+        return convert_adapter(stage, output);
     }
     let format = match arguments.dtype.as_str() {
         "auto" => Transformer::stored_format(from)?.name(),
@@ -77,6 +89,40 @@ pub(super) fn run(arguments: &ConvertArguments) -> anyhow::Result<()> {
     let draft = draft_of(output)?;
     model.merge().save(draft.path(), largest)?;
     copy_companions(from, draft.path())?;
+    write_card(stage.as_ref(), from, draft.path())?;
+    finish(draft, output)
+}
+
+/// Writes the model card: of a stage with what its run tells, else the directory's own.
+fn write_card(stage: Option<&FoundStage>, from: &Path, output: &Path) -> anyhow::Result<()> {
+    let written = match stage {
+        Some(FoundStage { run, history, folder }) => model_card(history, &run.folder, folder),
+        None => fs::read_to_string(from.join(CARD)).ok(),
+    };
+    let Some(text) = written else { return Ok(()) };
+    fs::write(output.join(CARD), text).context("cannot write the model card")
+}
+
+/// Copies the adapter of a stage that wrote no model, with the path of its base model, by which
+/// PEFT finds it.
+fn convert_adapter(stage: &FoundStage, output: &Path) -> anyhow::Result<()> {
+    let [config, weights] = Adapter::files(&stage.folder);
+    // Copied as it is: what was read and written again could lose a field.
+    let draft = draft_of(output)?;
+    let reading = || format!("cannot read {}", config.display());
+    let mut fields: serde_json::Value =
+        serde_json::from_slice(&fs::read(&config).with_context(reading)?).with_context(reading)?;
+    let base = stage.history.base_of(&stage.folder);
+    if fields["base_model_name_or_path"] == ""
+        && let Some(base) = base
+    {
+        fields["base_model_name_or_path"] = base.display().to_string().into();
+    }
+    let writing = || format!("cannot write the adapter to {}", output.display());
+    fs::write(draft.path().join("adapter_config.json"), format!("{fields:#}\n"))
+        .with_context(writing)?;
+    fs::copy(&weights, draft.path().join("adapter_model.safetensors")).with_context(writing)?;
+    write_card(Some(stage), &stage.folder, draft.path())?;
     finish(draft, output)
 }
 

@@ -120,7 +120,7 @@ fn examine() -> Value {
     let memory = host_memory();
     let gpus = [gpu_models(), adapters].concat();
     json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": env!("APEFT_VERSION"),
         "cores": std::thread::available_parallelism().map_or(1, usize::from),
         "instructions": instructions(),
         "backend": backend(DeviceName::Cpu),

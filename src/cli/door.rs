@@ -2,18 +2,22 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{
+    CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+};
 
 use super::{
-    attempt, bench, cache, cancel, compare, convert, dag, diagnostics, doctor, explain, export,
-    generate, init, kinds, logprobs, logs, path, pin, plan, report, run, runs, schema, shared_args,
-    status, sweep, validate,
+    attempt, bench, cache, cancel, compare, completions, convert, dag, diagnostics, doctor,
+    explain, export, generate, init, kinds, logprobs, logs, path, pin, plan, report, run, runs,
+    schema, shared_args, status, sweep, validate,
 };
+use crate::diagnostic::nearest;
 
 #[derive(Parser)]
 #[command(
     name = "apeft",
-    version,
+    version = env!("APEFT_VERSION"),
     about,
     after_help = "Examples:
   apeft init my-experiment
@@ -91,13 +95,17 @@ enum Command {
     Doctor(doctor::DoctorArguments),
     /// Measure training and sampling speed of this machine.
     Bench(bench::BenchArguments),
+    /// Print completions for a shell.
+    Completions(completions::CompletionsArguments),
+    /// Print the man page, or write those of all commands.
+    Man(completions::ManArguments),
     #[command(hide = true)]
     Attempt(attempt::AttemptArguments),
 }
 
 /// Parses the command line, runs the command and returns the exit status.
 pub fn main() -> ExitCode {
-    let arguments = CommandLine::parse();
+    let arguments = CommandLine::try_parse().unwrap_or_else(|error| with_suggestion(error).exit());
     // The stderr of an attempt is its log, read when it is too late to ask for more.
     let default = if matches!(arguments.command, Command::Attempt(_)) {
         "info,burn_train=warn"
@@ -134,6 +142,10 @@ pub fn main() -> ExitCode {
             Command::Convert(arguments) => convert::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Doctor(arguments) => doctor::run(arguments).map(|()| ExitCode::SUCCESS),
             Command::Bench(arguments) => bench::run(arguments).map(|()| ExitCode::SUCCESS),
+            Command::Completions(arguments) => {
+                completions::complete(arguments, &mut CommandLine::command())
+            }
+            Command::Man(arguments) => completions::manual(arguments, CommandLine::command()),
             Command::Attempt(arguments) => attempt::run(arguments),
         });
     done.unwrap_or_else(|error| {
@@ -142,11 +154,27 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// An error with the nearest command: clap's own takes `rnu` for `runs`.
+fn with_suggestion(mut error: clap::Error) -> clap::Error {
+    let written = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(written)) => written.clone(),
+        _ => return error,
+    };
+    let command = CommandLine::command();
+    // The words before it name the command that it should be a part of.
+    let words = std::env::args().skip(1).take_while(|word| *word != written);
+    let above = words.fold(&command, |above, word| above.find_subcommand(word).unwrap_or(above));
+    let names = above.get_subcommands().filter(|below| !below.is_hide_set());
+    if let Some(near) = nearest(&written, names.map(clap::Command::get_name)) {
+        let near = ContextValue::Strings(vec![near.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, near);
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-
-    use clap::CommandFactory;
 
     use super::*;
 

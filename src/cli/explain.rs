@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     plan::PlannedStage,
-    schedule::{SurveyState, Surveyed, explain, survey},
+    schedule::{SurveyState, Surveyed, explain, survey_with_needs},
     store::Artifact,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let store = arguments.cache.look(false)?;
-    let survey = survey(&plan, &store)?;
+    let survey = survey_with_needs(&plan, &store, &selected)?;
     // For all stages at once: the key files of the store are read a single time.
     let mut differences = explain(&survey, &store);
     let mut values = Vec::new();

@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{model::ModelArguments, output::print_text, run_name};
 use crate::{
     context::file_of,
     model::{EncodedPair, other_devices, with_oom_hint},
-    rows::{Content, json_lines},
+    rows::{Content, PreferenceAnswers, PreferenceRow, json_lines},
     tuning::{ComputeOptions, Replicas, SharedModel, TokenizedExample},
 };
 
@@ -39,14 +38,6 @@ pub(super) struct LogprobsArguments {
     pub(super) batch_tokens: u32,
 }
 
-/// Fields of a row; further ones are ignored.
-#[derive(Deserialize)]
-struct PairRow {
-    prompt: Content,
-    chosen: Content,
-    rejected: Content,
-}
-
 /// Scores all pairs and prints a line per pair, in file order.
 ///
 /// # Errors
@@ -54,14 +45,18 @@ struct PairRow {
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     let file =
         file_of(&run_name::folder(&arguments.model.experiments, &arguments.pairs)?, "pairs.jsonl");
-    let rows: Vec<PairRow> = json_lines::read(&file)?;
+    let rows: Vec<PreferenceRow> = json_lines::read(&file)?;
     if rows.is_empty() {
         anyhow::bail!("{} has no rows: a pair a line is expected", file.display());
     }
     let (model, encoder) = arguments.model.load()?;
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
-        let [prompt, chosen, rejected] = arguments.contents(row);
+        let PreferenceAnswers::Pair([chosen, rejected]) = &row.answers else {
+            anyhow::bail!("{}: it is a labelled completion", arguments.place_of(index));
+        };
+        let [prompt, chosen, rejected] =
+            arguments.contents([&row.prompt, &chosen.content, &rejected.content]);
         let pair = encoder.pair(&prompt, &chosen, &rejected).map_err(|error| error.to_string());
         match pair.and_then(|pair| check(&pair, &model.config).map(|()| pair)) {
             Ok(pair) => pairs.push(pair),
@@ -123,8 +118,7 @@ impl LogprobsArguments {
     }
 
     /// Prompt and completions, as messages if requested.
-    fn contents(&self, row: &PairRow) -> [Content; 3] {
-        let PairRow { prompt, chosen, rejected } = row;
+    fn contents(&self, [prompt, chosen, rejected]: [&Content; 3]) -> [Content; 3] {
         // Rows of messages have their roles already.
         match (self.chat, prompt, chosen, rejected) {
             (true, Content::Text(text), Content::Text(chosen), Content::Text(rejected)) => {

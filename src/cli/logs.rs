@@ -36,7 +36,8 @@ pub(super) struct LogsArguments {
     /// Follow the log until the stage ends, through all its attempts.
     #[arg(short, long)]
     follow: bool,
-    /// Run, recipe name for its newest run, `latest`, or tag [default: the newest run with this stage].
+    /// Run, recipe name for its newest run, `latest`, or tag [default: the newest run with this
+    /// stage].
     #[arg(long)]
     run: Option<String>,
     /// Attempt number [default: the last].

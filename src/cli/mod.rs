@@ -10,6 +10,7 @@ mod cache;
 mod cancel;
 mod collect;
 mod compare;
+mod completions;
 mod convert;
 mod dag;
 #[cfg(feature = "dashboard")]
@@ -40,6 +41,7 @@ mod shared_args;
 mod status;
 mod sweep;
 mod table;
+mod tensorboard;
 mod terminal;
 mod transfer;
 mod usage;

@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &PathArguments) -> anyhow::Result<ExitCode> {
         (stage, _) => (run.as_str(), stage.as_deref()),
     };
     let folder = match stage {
-        Some(stage) => run_name::artifact(experiments, run, stage)?,
+        Some(stage) => run_name::find_stage(experiments, run, stage)?.folder,
         None => std::path::absolute(run_name::find_run(experiments, Some(run))?.folder)?,
     };
     print_text(&format!("{}\n", folder.display()))?;

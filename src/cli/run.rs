@@ -16,11 +16,12 @@ use super::{
         CacheArguments, DAMAGED, ExperimentsArguments, FAILED, INTERRUPTED, RecipeArguments, WRONG,
         select,
     },
+    tensorboard::EventFiles,
 };
 use crate::{
     plan::{ExecutorName, Plan},
     report,
-    schedule::{Machine, RunLabel, RunOptions, RunOutcome, execute},
+    schedule::{Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute},
 };
 
 /// End of its help.
@@ -85,6 +86,10 @@ pub(super) struct RunArguments {
     /// Tag of the run, by which commands find it; repeatable.
     #[arg(long, value_name = "NAME", value_parser = tag)]
     pub(super) tag: Vec<String>,
+    /// Write training metrics also as TensorBoard's event files, into `tensorboard` in the run's
+    /// folder.
+    #[arg(long)]
+    pub(super) tensorboard: bool,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -107,6 +112,15 @@ impl RunArguments {
             Some(ExecutorKind::Slurm) => ExecutorName::Slurm,
             None => plan.executor.executor.unwrap_or_default(),
         }
+    }
+}
+
+impl RunArguments {
+    /// Note and tags, if any.
+    fn label(&self) -> Option<RunLabel> {
+        let tags: BTreeSet<String> = self.tag.iter().cloned().collect();
+        let is_labelled = self.note.is_some() || !tags.is_empty();
+        is_labelled.then(|| RunLabel { note: self.note.clone(), tags })
     }
 }
 
@@ -158,12 +172,14 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        label: RunLabel {
-            note: arguments.note.clone(),
-            tags: arguments.tag.iter().cloned().collect(),
-        },
+        label: arguments.label(),
     };
-    let outcome = match execute(&plan, &store, &options, &mut |timed| progress.handle(timed)) {
+    let mut curves = arguments.tensorboard.then(EventFiles::new);
+    let mut listener = |timed: &Timed| {
+        progress.handle(timed);
+        curves.iter_mut().for_each(|curves| curves.handle(timed));
+    };
+    let outcome = match execute(&plan, &store, &options, &mut listener) {
         Ok(outcome) => outcome,
         Err(error) => {
             // Bars would overwrite the message.
@@ -173,6 +189,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         }
     };
     progress.close().conclude(&outcome);
+    curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
         let (jobs, run) = (outcome.detached, &outcome.run);
         say!("{jobs} jobs of Slurm go on; the same command goes on from them, and ends with them");

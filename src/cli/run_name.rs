@@ -12,10 +12,7 @@ use crate::{
     diagnostic::{known, suggestion},
     report::{History, StageHistory},
     rows::Cell,
-    schedule::{
-        RunLabel,
-        journal::{self, RecordedRun},
-    },
+    schedule::journal::{self, RecordedRun},
 };
 
 /// Name of the newest run, also within a recipe: `quickstart/latest`.
@@ -70,11 +67,28 @@ pub(super) fn named(name: &str, runs: &[RecordedRun]) -> Vec<RecordedRun> {
         return matching(runs, |run| run.folder.canonicalize().is_ok_and(|run| run == folder));
     }
     // Last, since each journal must be opened for it.
-    matching(runs, |run| RunLabel::of(&run.folder).tags.contains(name))
+    matching(runs, |run| journal::label_of(&run.folder).tags.contains(name))
 }
 
 fn matching(runs: &[RecordedRun], is_meant: impl Fn(&RecordedRun) -> bool) -> Vec<RecordedRun> {
     runs.iter().filter(|run| is_meant(run)).cloned().collect()
+}
+
+/// A stage of a recorded run with an artifact.
+pub(super) struct FoundStage {
+    pub(super) run: RecordedRun,
+    pub(super) history: History,
+    /// Folder of the artifact's files.
+    pub(super) folder: PathBuf,
+}
+
+impl FoundStage {
+    /// Its name.
+    pub(super) fn stage_name(&self) -> Option<&str> {
+        let mut stages = self.history.stages.iter();
+        let found = stages.find(|stage| stage.artifact.as_ref() == Some(&self.folder))?;
+        Some(found.name())
+    }
 }
 
 /// A folder that a command takes: a path, or the artifact of a stage as `RUN:STAGE`. What exists
@@ -83,30 +97,42 @@ fn matching(runs: &[RecordedRun], is_meant: impl Fn(&RecordedRun) -> bool) -> Ve
 /// # Errors
 /// If it is `RUN:STAGE` and the run has no such artifact.
 pub(super) fn folder(experiments: &ExperimentsArguments, given: &Path) -> anyhow::Result<PathBuf> {
-    let parts = given.to_str().and_then(|text| text.split_once(':'));
-    match parts.filter(|_| !given.exists()) {
-        None => Ok(given.to_owned()),
-        Some((run, stage)) => artifact(experiments, run, stage)
-            .with_context(|| format!("`{}` is neither a path nor RUN:STAGE", given.display())),
-    }
+    let found = stage(experiments, given)?;
+    Ok(found.map_or_else(|| given.to_owned(), |found| found.folder))
 }
 
-/// Folder of the artifact of a stage, or of the only cell that has these values: `tuned`,
+/// The stage that a folder names as `RUN:STAGE`; none if it is a path.
+///
+/// # Errors
+/// If it is `RUN:STAGE` and the run has no such artifact.
+pub(super) fn stage(
+    experiments: &ExperimentsArguments,
+    given: &Path,
+) -> anyhow::Result<Option<FoundStage>> {
+    let parts = given.to_str().and_then(|text| text.split_once(':'));
+    let Some((run, stage)) = parts.filter(|_| !given.exists()) else { return Ok(None) };
+    let found = find_stage(experiments, run, stage);
+    found
+        .map(Some)
+        .with_context(|| format!("`{}` is neither a path nor RUN:STAGE", given.display()))
+}
+
+/// The stage of a run with an artifact, or the only cell that has these values: `tuned`,
 /// `tuned@beta=0.1`, `tuned@seed=0`.
 ///
 /// # Errors
 /// If there is no such run or stage, several cells have the name, or the artifact is missing.
-pub(super) fn artifact(
+pub(super) fn find_stage(
     experiments: &ExperimentsArguments,
     run: &str,
     stage: &str,
-) -> anyhow::Result<PathBuf> {
-    let recorded = find_run(experiments, Some(run))?;
-    let history = History::read(&recorded.folder)
-        .with_context(|| format!("cannot read the journal in {}", recorded.folder.display()))?;
-    let place = format!("the run {} of `{}`", recorded.run, recorded.recipe);
+) -> anyhow::Result<FoundStage> {
+    let run = find_run(experiments, Some(run))?;
+    let history = History::read(&run.folder)
+        .with_context(|| format!("cannot read the journal in {}", run.folder.display()))?;
+    let place = format!("the run {} of `{}`", run.run, run.recipe);
     let found = only(&history, stage, &place)?;
-    match &found.artifact {
+    let folder = match &found.artifact {
         None => {
             let (name, word) = (found.name(), found.outcome.word());
             let reason = Some(&found.reason).filter(|reason| !reason.is_empty());
@@ -118,8 +144,9 @@ pub(super) fn artifact(
             found.name(),
             folder.display()
         ),
-        Some(folder) => Ok(folder.clone()),
-    }
+        Some(folder) => folder.clone(),
+    };
+    Ok(FoundStage { run, history, folder })
 }
 
 /// The only stage of a run with this name; `place` is the run in words.
@@ -134,6 +161,7 @@ pub(super) fn only<'a>(
     if let Some(exact) = history.stages.iter().find(|found| found.name() == stage) {
         return Ok(exact);
     }
+    // As values, so that a name may leave quotes and variables out.
     let wanted = Cell::parse(stage);
     let cells: Vec<&StageHistory> =
         history.stages.iter().filter(|found| has_values(&found.cell, &wanted)).collect();
@@ -142,6 +170,7 @@ pub(super) fn only<'a>(
         [] => {
             let mut names: Vec<&str> =
                 history.stages.iter().map(|stage| stage.cell.stage.as_str()).collect();
+            // Cells of one stage follow each other.
             names.dedup();
             // With the name of a cell, its stage is known and its values are not.
             if names.contains(&wanted.stage.as_str()) {

@@ -60,6 +60,7 @@ struct ListedRun {
 
 impl ListedRun {
     fn read(recorded: &RecordedRun) -> std::io::Result<Self> {
+        // Before reading, so that a run that ends meanwhile is not called killed.
         let alive = journal::is_alive(&recorded.folder);
         let mut listed = Self {
             recipe: recorded.recipe.clone(),
@@ -86,6 +87,7 @@ impl ListedRun {
                 _ => {}
             }
         }
+        // Only runs that did not succeed are read a second time.
         let is_interrupted = end == Some(false)
             && JournalReader::open(&recorded.folder)?.next_with("\"interrupted\"")?.is_some();
         listed.state = match state_of(end, is_interrupted, alive) {

@@ -180,9 +180,12 @@ impl StageStatus {
     fn after(event: RunEvent) -> Option<Self> {
         let stage = |name, state| Self { name, state, ..Self::default() };
         Some(match event {
-            RunEvent::StageCached { stage: name, key, artifact, .. } => {
-                Self { key: Some(key), artifact: Some(artifact), ..stage(name, "cached") }
-            }
+            RunEvent::StageCached { stage: name, key, artifact, made, .. } => Self {
+                seconds: made.seconds,
+                key: Some(key),
+                artifact: Some(artifact),
+                ..stage(name, "cached")
+            },
             RunEvent::StageStarted { stage: name, reason, .. } => {
                 Self { words: reason, ..stage(name, "running") }
             }

@@ -76,13 +76,23 @@ impl Terminal {
             RunEvent::RunStarted { run, recipe, stages, .. } => {
                 self.say(&format!("{recipe} {run}: {} stages", stages.len()));
             }
-            RunEvent::StageCached { stage, .. } => {
+            RunEvent::StageCached { stage, made, .. } => {
                 // Another run may have made it while an attempt of this one waited.
                 self.remove(stage);
                 self.cached += 1;
                 // A resumed sweep finds hundreds.
                 if self.cached <= LISTED {
-                    self.say_marked("36", "=", &format!("{stage}  cached"));
+                    let took =
+                        made.seconds.map(|seconds| format!(", made in {}", duration(seconds)));
+                    self.say_marked(
+                        "36",
+                        "=",
+                        &format!("{stage}  cached{}", took.unwrap_or_default()),
+                    );
+                    made.notes.iter().for_each(|note| self.say(&format!("  {stage}: {note}")));
+                    for warning in &made.warnings {
+                        self.say_marked("33", "!", &format!("{stage}: {warning}"));
+                    }
                 }
             }
             RunEvent::StageStarted { stage, attempt, log, reason, .. } => {

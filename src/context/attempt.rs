@@ -141,6 +141,20 @@ impl Context {
         json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {name}")))
     }
 
+    /// The same, read on demand.
+    ///
+    /// # Errors
+    /// If the input was not given or cannot be opened; each row has errors of its own.
+    pub fn each_row<T: Row>(
+        &self,
+        name: &str,
+    ) -> Result<impl Iterator<Item = Result<T, StageError>>, StageError> {
+        let path = self.input_file(name, &format!("{name}.jsonl"))?;
+        let what = format!("read the {name}");
+        let rows = json_lines::checked_rows(&path).map_err(StageError::doing(&what))?;
+        Ok(rows.map(move |row| row.map_err(StageError::doing(&what))))
+    }
+
     /// Rows of each artifact of an input that takes many, in recipe order.
     ///
     /// # Errors

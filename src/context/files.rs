@@ -5,6 +5,12 @@ use std::path::Path;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::StageError;
+use crate::{recipe::schema::ArtifactType, store::FilePatterns};
+
+/// Whether a file of a folder, named relative to it, belongs to a type.
+pub fn is_file_of(artifact: &ArtifactType, name: &str) -> bool {
+    FilePatterns::of(artifact.files).matches(name)
+}
 
 /// Reads a JSON file.
 ///

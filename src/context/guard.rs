@@ -22,7 +22,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions},
+};
 
 /// This executable, even if the file at its path was replaced.
 pub const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -121,7 +124,7 @@ fn wait_for(child: Pid) -> io::Result<i32> {
     loop {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == child => return Ok(status.as_raw()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -173,6 +176,11 @@ pub fn reap(child: Pid) -> bool {
 
 /// Children of this process, including adopted ones.
 pub fn children() -> Vec<Pid> {
+    // Most often there is none, and reading of all processes takes milliseconds.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    if rustix::process::waitid(WaitId::All, options).is_err_and(|error| error == Errno::CHILD) {
+        return Vec::new();
+    }
     let me = std::process::id().to_string();
     // Not /proc/self/task/*/children, which may miss some while others end (proc(5)).
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -14,4 +14,4 @@ pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent, file_of
 pub use backend::{
     DeviceError, HostMemory, backend, count_of_kind, gpus, host_memory, is_built_for, processor,
 };
-pub use files::{read_json, write_csv, write_json};
+pub use files::{is_file_of, read_json, write_csv, write_json};

@@ -19,6 +19,9 @@ pub struct ScoreSettings {
     pub gamma: f64,
     /// Number of supported facts that F1@K wants.
     pub k: usize,
+    /// Whether irrelevant claims count as unsupported, as in FActScore, and are not left out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irrelevant_is_wrong: bool,
 }
 
 /// One response with all its measures.
@@ -149,7 +152,8 @@ fn answer_score(
 pub(super) mod tests {
     use super::*;
 
-    pub(crate) const SETTINGS: ScoreSettings = ScoreSettings { gamma: 10.0, k: 4 };
+    pub(crate) const SETTINGS: ScoreSettings =
+        ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false };
 
     /// A response whose sentences are judged by these letters: S(upported), N(ot), I(rrelevant),
     /// U(ndecided).

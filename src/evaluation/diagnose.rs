@@ -309,7 +309,7 @@ mod tests {
         };
         let names = ["after@p=x", "later@p=x"];
         Comparison {
-            settings: ScoreSettings { gamma: 10.0, k: 4 },
+            settings: ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false },
             in_domain: Some("people".to_owned()),
             baseline: Some("before".to_owned()),
             arms: std::iter::once(arm("before", None))

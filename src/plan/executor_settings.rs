@@ -150,6 +150,26 @@ impl JobSettings {
         settings
     }
 
+    /// The time limit in seconds, as Slurm reads it.
+    pub fn limit_seconds(&self) -> Option<u32> {
+        let text = self.time.as_deref()?;
+        let (days, rest) = match text.split_once('-') {
+            Some((days, rest)) => (days.parse::<u32>().ok()?, Some(rest)),
+            None => (0, None),
+        };
+        let parts: Option<Vec<u32>> =
+            rest.unwrap_or(text).split(':').map(|part| part.parse().ok()).collect();
+        let seconds = match (rest, parts?.as_slice()) {
+            (Some(_), [hours]) => hours * 3600,
+            (Some(_), [hours, minutes]) => hours * 3600 + minutes * 60,
+            (None, [minutes]) => minutes * 60,
+            (None, [minutes, seconds]) => minutes * 60 + seconds,
+            (_, [hours, minutes, seconds]) => hours * 3600 + minutes * 60 + seconds,
+            _ => return None,
+        };
+        Some(days * 86_400 + seconds)
+    }
+
     /// These settings, and where they are absent others.
     fn or(self, other: Self) -> Self {
         let or = |own: Vec<String>, other| if own.is_empty() { other } else { own };
@@ -255,6 +275,20 @@ mod tests {
             (own.partition.as_deref(), own.time.as_deref(), own.extra.len()),
             (Some("gpu"), Some("90"), 1)
         );
+    }
+
+    #[test]
+    fn time_limits_are_those_of_slurm() {
+        for (text, seconds) in [
+            ("90", 5400),
+            ("1:30", 90),
+            ("02:00:00", 7200),
+            ("1-12", 129_600),
+            ("1-12:30", 131_400),
+        ] {
+            let settings = JobSettings { time: Some(text.to_owned()), ..JobSettings::default() };
+            assert_eq!(settings.limit_seconds(), Some(seconds), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Expands a recipe into its plan: all checks, then one node per distinct cell.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -111,8 +111,7 @@ fn too_many(count: usize, recipe: &Recipe) -> Option<Problem> {
 
 fn check_files(resolved_stages: &[ResolvedStage], problems: &mut Problems) {
     let mut seen = BTreeSet::new();
-    let resolved =
-        resolved_stages.iter().flat_map(|resolved_stage| resolved_stage.by_cell.values());
+    let resolved = resolved_stages.iter().flat_map(ResolvedStage::cells);
     for link in resolved.flat_map(|resolved| &resolved.links) {
         if let (Target::Path(path), Some(span)) = (&link.target, &link.span)
             && seen.insert((path, &span.source.path, span.range.start))
@@ -132,7 +131,7 @@ fn check_lacks(
     problems: &mut Problems,
 ) {
     for (index, unit) in units.list.iter().enumerate() {
-        let mut links = resolved_stages[index].by_cell.values().flat_map(|cell| &cell.links);
+        let mut links = resolved_stages[index].cells().flat_map(|cell| &cell.links);
         // Few kinds have outputs that depend on parameters; only their cells are checked one by
         // one, since a plan can have 250,000.
         if !links.any(|link| units.may_lack(link)) {
@@ -141,14 +140,13 @@ fn check_lacks(
         let mut seen = BTreeSet::new();
         for cell in &space.cells {
             // A fan-in stage is resolved once and reads all cells.
-            let Some(resolved) = resolved_stages[index].by_cell.get(&project(cell, &unit.axes))
-            else {
+            let Some(resolved) = resolved_stages[index].at(&project(cell, &unit.axes)) else {
                 continue;
             };
             for link in resolved.links.iter().filter(|link| units.may_lack(link)) {
                 let Target::Unit(target) = link.target else { continue };
                 let coordinates = project(cell, &units.list[target].axes);
-                let other = resolved_stages[target].by_cell.get(&coordinates);
+                let other = resolved_stages[target].at(&coordinates);
                 let Some(other) = other.filter(|other| other.is_complete) else { continue };
                 if seen.insert((link.input.name, target, coordinates))
                     && let Some(lack) =
@@ -191,9 +189,9 @@ struct Cells {
     /// Axes that may matter: its own and those of all possible inputs.
     axes: BTreeSet<usize>,
     /// By coordinates on these axes.
-    by_cell: BTreeMap<Vec<u32>, NodeIndex>,
+    by_cell: HashMap<Vec<u32>, NodeIndex>,
     /// By the coordinates that matter, which depend on the inputs of each cell.
-    by_coordinates: BTreeMap<Vec<(usize, u32)>, NodeIndex>,
+    by_coordinates: HashMap<Vec<(usize, u32)>, NodeIndex>,
     /// In matrix order.
     list: Vec<NodeIndex>,
     /// Spans of the unit's fields.
@@ -228,14 +226,17 @@ impl<'a, 'r> Expansion<'a, 'r> {
             .iter()
             .map(|unit| Cells { places: Arc::new(unit.places()), ..Cells::default() })
             .collect();
-        let (axes, graph, order) = (Vec::new(), DiGraph::new(), Vec::new());
+        // Most plans have as many stages as units or as cells, and growing would copy them.
+        let likely = units.list.len().max(space.cells.len());
+        let graph = DiGraph::with_capacity(likely, likely);
+        let (axes, order) = (Vec::with_capacity(likely), Vec::with_capacity(likely));
         Self { space, units, resolved_stages, device, cells, axes, graph, order, recipe, most: 0 }
     }
 
     /// Adds all cells of a unit; its inputs were added before.
     fn add(&mut self, index: usize, problems: &mut Problems) {
         let unit = &self.units.list[index];
-        let resolved = self.resolved_stages[index].by_cell.values();
+        let resolved = self.resolved_stages[index].cells();
         let mut axes = unit.axes.clone();
         if !unit.kind.fan_in {
             for link in resolved.flat_map(|resolved| &resolved.links) {
@@ -264,7 +265,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
     fn check_gathered(&self, index: usize, problems: &mut Problems) {
         let unit = &self.units.list[index];
         let (Some(cell_checks), Some(resolved)) =
-            (unit.kind.cell_checks, self.resolved_stages[index].by_cell.values().next())
+            (unit.kind.cell_checks, self.resolved_stages[index].cells().next())
         else {
             return;
         };
@@ -288,7 +289,8 @@ impl<'a, 'r> Expansion<'a, 'r> {
 
     fn add_cell(&mut self, index: usize, cell: &[u32], problems: &mut Problems) -> NodeIndex {
         let unit = &self.units.list[index];
-        let resolved = &self.resolved_stages[index].by_cell[&project(cell, &unit.axes)];
+        let resolved = self.resolved_stages[index].at(&project(cell, &unit.axes));
+        let resolved = resolved.expect("a stage is resolved in each of its cells");
         let inputs = self.bind(unit, resolved, cell, problems);
         let mut axes = unit.axes.clone();
         let needs: Vec<NodeIndex> =
@@ -310,7 +312,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
             stage: unit.name.clone(),
             cell: cell_found,
             kind: unit.kind,
-            parameters: resolved.parameters.clone(),
+            parameters: Arc::clone(&resolved.parameters),
             inputs,
             seed: unit
                 .kind
@@ -341,7 +343,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         cell: &[u32],
         problems: &mut Problems,
     ) -> Vec<PlannedInput> {
-        let mut inputs = Vec::new();
+        let mut inputs = Vec::with_capacity(resolved.links.len());
         for link in &resolved.links {
             let name = link.input.name;
             match &link.target {
@@ -463,7 +465,7 @@ mod tests {
         let plan = plan_text(SWEEP, &["stage.tuned.timeout=2 min"]);
         let name = "tuned@algorithm=ipo,size=2,seed=7";
         let stage = plan.graph.node_weights().find(|stage| stage.name == name).unwrap();
-        let parameters = serde_json::to_string(&stage.parameters).unwrap();
+        let parameters = serde_json::to_string(&*stage.parameters).unwrap();
         expect![[r#"{"algorithm":"ipo","batch":8,"beta":0.5,"note":"a ipo of size 2"}"#]]
             .assert_eq(&parameters);
         assert_eq!(
@@ -519,7 +521,7 @@ mod tests {
         let cells = plan.order.iter().map(|node| &plan.graph[*node]);
         cells
             .filter(|cell| cell.stage == stage)
-            .map(|cell| format!("{} {}", cell.name, json!(cell.parameters)))
+            .map(|cell| format!("{} {}", cell.name, json!(*cell.parameters)))
             .collect()
     }
 

@@ -48,7 +48,7 @@ pub struct PlannedStage {
     /// Kind of stage.
     pub kind: &'static Kind,
     /// Parameters of the kind, defaults filled in.
-    pub parameters: BTreeMap<String, Value>,
+    pub parameters: Arc<BTreeMap<String, Value>>,
     /// Inputs in the order of the kind's declaration.
     pub inputs: Vec<PlannedInput>,
     /// Seed of a seeded kind.

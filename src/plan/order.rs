@@ -24,7 +24,7 @@ pub(super) fn order_units(
 ) -> Vec<usize> {
     let mut needs: References = vec![BTreeMap::new(); units.list.len()];
     for (index, resolved_stage) in resolved_stages.iter().enumerate() {
-        for link in resolved_stage.by_cell.values().flat_map(|resolved| &resolved.links) {
+        for link in resolved_stage.cells().flat_map(|resolved| &resolved.links) {
             if let Target::Unit(target) = link.target {
                 needs[index].entry(target).or_insert_with(|| link.span.clone());
             }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde_json::Value;
@@ -22,7 +23,8 @@ use crate::{
 
 /// A stage's fields in one cell.
 pub(super) struct ResolvedFields {
-    pub(super) parameters: BTreeMap<String, Value>,
+    /// Shared with the stages of the plan.
+    pub(super) parameters: Arc<BTreeMap<String, Value>>,
     pub(super) common: Common,
     /// Inputs in the order of the kind's declaration.
     pub(super) links: Vec<ResolvedInput>,
@@ -49,8 +51,26 @@ pub(super) enum Target {
 
 /// A unit resolved in all of its cells.
 pub(super) struct ResolvedStage {
-    /// By value indices of the unit's own axes, in axis order.
-    pub(super) by_cell: BTreeMap<Vec<u32>, ResolvedFields>,
+    /// By value indices of the unit's own axes, in axis order. A list, since a map's node has room
+    /// for 11 entries, and most stages have one.
+    by_cell: Vec<(Vec<u32>, ResolvedFields)>,
+}
+
+impl ResolvedStage {
+    fn of(by_cell: BTreeMap<Vec<u32>, ResolvedFields>) -> Self {
+        Self { by_cell: by_cell.into_iter().collect() }
+    }
+
+    /// The fields at these value indices.
+    pub(super) fn at(&self, coordinates: &[u32]) -> Option<&ResolvedFields> {
+        let place = self.by_cell.binary_search_by(|(own, _)| own.as_slice().cmp(coordinates));
+        place.ok().map(|place| &self.by_cell[place].1)
+    }
+
+    /// The fields in each cell, in the order of value indices.
+    pub(super) fn cells(&self) -> impl Iterator<Item = &ResolvedFields> + Clone {
+        self.by_cell.iter().map(|(_, fields)| fields)
+    }
 }
 
 /// A cell's coordinates on some axes.
@@ -69,7 +89,7 @@ pub(super) fn resolve(
     let (mut unused, mut missing) = (Unused::default(), BTreeSet::new());
     if unit.kind.fan_in && !unit.axes.is_empty() {
         reject_variables(unit, space, problems);
-        return ResolvedStage { by_cell };
+        return ResolvedStage::of(by_cell);
     }
     for cell in &space.cells {
         // Cells that differ only in variables that the stage does not mention are one cell of it.
@@ -84,7 +104,7 @@ pub(super) fn resolve(
             .map(|(name, node)| (*name, fill(node, &|name| space.value(cell, name))))
             .collect();
         let mut resolved = ResolvedFields {
-            parameters: settle_parameters(unit.kind, &filled, units, problems),
+            parameters: Arc::new(settle_parameters(unit.kind, &filled, units, problems)),
             common: Common::read(&filled, problems),
             links: settle_links(unit, &filled, units, problems),
             is_complete: false,
@@ -96,7 +116,7 @@ pub(super) fn resolve(
         by_cell.insert(coordinates, resolved);
     }
     unused.tell(units, problems);
-    ResolvedStage { by_cell }
+    ResolvedStage::of(by_cell)
 }
 
 /// A fan-in stage reads all cells at once, so it has no value of a variable.
@@ -343,6 +363,7 @@ fn settle_links(
         }
     }
     link_files(unit, filled, &mut links);
+    links.shrink_to_fit();
     links
 }
 

@@ -23,8 +23,7 @@ pub(super) fn check_tables(
     for (unit, stage) in units.list.iter().zip(resolved_stages) {
         let naming = unit.kind.parameters.iter().filter(|parameter| parameter.table.is_some());
         for parameter in naming {
-            let cells = stage.by_cell.values();
-            let values = cells.filter_map(|cell| cell.parameters.get(parameter.name));
+            let values = stage.cells().filter_map(|cell| cell.parameters.get(parameter.name));
             named.extend(values.filter_map(|value| value["name"].as_str()));
         }
     }

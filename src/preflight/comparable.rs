@@ -12,7 +12,7 @@ use crate::{
 
 /// Rejects scores with settings that differ from the first ones.
 pub(super) fn unlike_scores(outlook: &Outlook<'_>) -> Vec<Mismatch> {
-    let all: Vec<(String, [Value; 3])> =
+    let all: Vec<(String, [Value; 4])> =
         outlook.inputs("scores").filter_map(labelled_settings).collect();
     let Some(((first, wanted), others)) = all.split_first() else { return Vec::new() };
     let Some((other, found)) = others.iter().find(|(_, found)| found != wanted) else {
@@ -22,28 +22,32 @@ pub(super) fn unlike_scores(outlook: &Outlook<'_>) -> Vec<Mismatch> {
     let differ: Vec<String> =
         differ.map(|((name, one), other)| format!("`{name}` is {one} and {other}")).collect();
     let error = ComparisonError::ScoreSettings(first.clone(), other.clone());
-    let right = "scores with the same `gamma`, `k` and `in_domain` are expected";
+    let right = "scores with the same `gamma`, `k`, `irrelevant` and `in_domain` are expected";
     vec![Mismatch::error("scores", format!("{error}: {}", differ.join(", ")), right)]
 }
 
 /// Parameters of `score` that comparable scores must share.
-const SETTINGS: [&str; 3] = ["gamma", "k", "in_domain"];
+const SETTINGS: [&str; 4] = ["gamma", "k", "irrelevant", "in_domain"];
 
 /// The name of an input's scores, and its `SETTINGS`; none for files that cannot be read, which are
 /// reported elsewhere.
-fn labelled_settings(input: &Foreseen<'_>) -> Option<(String, [Value; 3])> {
+fn labelled_settings(input: &Foreseen<'_>) -> Option<(String, [Value; 4])> {
     match &input.from {
         Origin::Stage(stage) => {
             // As JSON, so that one array holds numbers and names.
-            let score::Parameters { gamma, k, in_domain } = stage.parameters()?;
+            let score::Parameters { gamma, k, irrelevant, in_domain } = stage.parameters()?;
+            let irrelevant = irrelevant.unwrap_or_else(|| "dropped".to_owned());
             let label = input.cell.map(Cell::to_string).unwrap_or_default();
-            Some((label, [json!(gamma), json!(k), json!(in_domain)]))
+            Some((label, [json!(gamma), json!(k), json!(irrelevant), json!(in_domain)]))
         }
         Origin::Path(path) => {
             let text = std::fs::read_to_string(path.join("scores.json")).ok()?;
             let Scores { settings, in_domain, .. } = serde_json::from_str(&text).ok()?;
             let label = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Some((label, [json!(settings.gamma), json!(settings.k), json!(in_domain)]))
+            let irrelevant = if settings.irrelevant_is_wrong { "unsupported" } else { "dropped" };
+            let found =
+                [json!(settings.gamma), json!(settings.k), json!(irrelevant), json!(in_domain)];
+            Some((label, found))
         }
     }
 }

@@ -79,7 +79,7 @@ impl Wanted {
                 // readable.
                 More::Preferences(tuned.map_or(Needs::ANY, |parameters| parameters.needs()))
             }
-            ("reference", "pairs") => More::Preferences(Needs::ANY),
+            ("reference" | "command", "pairs") => More::Preferences(Needs::ANY),
             ("sample", "model" | "prompts") => More::of_sampling(artifact, values),
             ("pretrain", "documents") => {
                 let trained = read_parameters::<pretrain::Parameters>(values);

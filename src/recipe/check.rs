@@ -24,6 +24,10 @@ pub fn check(node: &Node, shape: &Shape, name: &str, problems: &mut Problems) ->
         }
         (Shape::Flag, Data::Flag(flag)) => Some(Value::Bool(*flag)),
         (Shape::Text, Data::Text(text)) => Some(Value::String(text.clone())),
+        // `"${seed}"` is written as a text, also where it is the whole of it.
+        (Shape::Text, _) if node.origin.is_some() => {
+            node.as_word().map(Value::String).or_else(|| wrong_type(node, shape, name, problems))
+        }
         (Shape::Choice(words), Data::Text(text)) => {
             if words.contains(&&**text) {
                 return Some(Value::String(text.clone()));

@@ -1,6 +1,6 @@
 //! Training curves.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -20,18 +20,26 @@ const CURVES: &[(&str, &[&str])] = &[
     ("gradient norm", &["grad_norm"]),
 ];
 
+/// Maximum number of stages whose curves are drawn, each in some 20 kB.
+const MOST_DRAWN: usize = 100;
+
 /// A section for each stage with metrics.
 pub(super) fn curves(history: &History) -> Markup {
-    let trained = history.stages.iter().filter_map(|stage| {
-        let file = stage.artifact.as_ref()?.join("metrics.jsonl");
-        file.is_file().then_some((stage.outline.name.as_str(), file))
-    });
+    let trained = history
+        .stages
+        .iter()
+        .filter_map(|stage| Some((stage.outline.name.as_str(), stage.file("metrics.jsonl")?)));
+    let trained: Vec<(&str, PathBuf)> = trained.collect();
     html! {
-        @for (name, file) in trained {
+        @if trained.len() > MOST_DRAWN {
+            p { "The curves of " (MOST_DRAWN) " of " (trained.len()) " stages; the others are in "
+            code { "metrics.jsonl" } " of their artifacts." }
+        }
+        @for (name, file) in trained.iter().take(MOST_DRAWN) {
             // Dozens of drawn charts make a page slow.
             details open[history.stages.len() < 40] {
                 summary { code { (name) } }
-                div.charts { (charts(&file)) }
+                div.charts { (charts(file)) }
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     context::StageEvent,
     rows::Cell,
     schedule::{
-        event::{CheckRecord, RunEvent, StageOutline, Timed, skipped},
+        event::{AttemptRecord, CheckRecord, RunEvent, StageOutline, Timed, skipped},
         journal::{self, JournalReader},
     },
 };
@@ -60,6 +60,8 @@ pub struct StageHistory {
     pub artifact: Option<PathBuf>,
     /// Last check that made it again.
     pub check: Option<CheckRecord>,
+    /// Names of its files, where the journal has them.
+    files: Option<Vec<String>>,
     /// Notes.
     pub notes: Vec<String>,
     /// Warnings.
@@ -178,9 +180,14 @@ impl History {
         // Only an absolute path has all folders above it, where the store may lie.
         let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
         let mut moved: Option<(PathBuf, PathBuf)> = None;
-        let mut sought = 0;
+        let (mut sought, mut in_place) = (0, 0);
         for artifact in self.stages.iter_mut().filter_map(|stage| stage.artifact.as_mut()) {
             if artifact.is_dir() {
+                in_place += 1;
+                // A store in which so many are where they were has not moved.
+                if in_place >= STILL && moved.is_none() {
+                    return;
+                }
                 continue;
             }
             // Most artifacts moved together, so the first find serves the others.
@@ -213,7 +220,7 @@ impl History {
         cached
     }
 
-    /// Copies durations of cached stages from the run that made them.
+    /// Copies what attempts of cached stages told from the run that made them.
     ///
     /// # Errors
     /// If that run's journal cannot be read.
@@ -222,17 +229,23 @@ impl History {
         run: &Path,
         unexplained: &mut BTreeMap<String, Vec<usize>>,
     ) -> io::Result<()> {
-        let mut known: BTreeMap<String, f64> = BTreeMap::new();
-        journal::each_artifact(run, |_, key, seconds| {
-            if let Some(seconds) = seconds.filter(|_| unexplained.contains_key(&key)) {
-                known.insert(key, seconds);
+        let mut known: BTreeMap<String, AttemptRecord> = BTreeMap::new();
+        journal::each_artifact(run, |_, key, made| {
+            if made.seconds.is_some() && unexplained.contains_key(&key) {
+                known.insert(key, made);
             }
         })?;
-        for (key, seconds) in known {
+        for (key, made) in known {
             let places = unexplained.remove(&key).unwrap_or_default();
-            places.into_iter().for_each(|place| self.stages[place].seconds = seconds);
+            places.into_iter().for_each(|place| self.stages[place].recall(made.clone()));
         }
         Ok(())
+    }
+
+    /// The model that the stage of an artifact tuned: the input stage with a model's config.
+    pub fn base_of(&self, artifact: &Path) -> Option<PathBuf> {
+        let stage = self.stages.iter().find(|stage| stage.artifact.as_deref() == Some(artifact))?;
+        self.needed(stage, "config.json")?.artifact.clone()
     }
 
     /// The input stage that provides a file of this name.
@@ -256,6 +269,9 @@ fn find_moved(recorded: &Path, run: &Path) -> Option<(PathBuf, PathBuf)> {
         Some((parts[..from].iter().collect(), to.to_owned()))
     })
 }
+
+/// Number of artifacts in place that show that a store was not moved.
+const STILL: usize = 100;
 
 /// `v1/artifacts/ab/abc.../files`: the path from a store to an artifact's files.
 const STORE_DEPTH: usize = 5;
@@ -283,10 +299,18 @@ impl StageHistory {
             key: String::new(),
             artifact: None,
             check: None,
+            files: None,
             notes: Vec::new(),
             warnings: Vec::new(),
             reason: String::new(),
         }
+    }
+
+    /// Takes over what the attempt that made a cached artifact told.
+    fn recall(&mut self, made: AttemptRecord) {
+        self.seconds = made.seconds.unwrap_or(0.0);
+        self.notes.extend(made.notes);
+        self.warnings.extend(made.warnings);
     }
 
     /// Name of the cell.
@@ -312,25 +336,30 @@ impl StageHistory {
 
     /// A file of the stage.
     pub fn file(&self, name: &str) -> Option<PathBuf> {
+        // Most of 100,000 stages have none of the files that a report looks for.
+        if self.files.as_ref().is_some_and(|files| !files.iter().any(|own| own == name)) {
+            return None;
+        }
         let file = self.artifact.as_ref()?.join(name);
         file.is_file().then_some(file)
     }
 
     fn note(&mut self, at: u64, event: RunEvent) {
         match event {
-            RunEvent::StageCached { key, artifact, seconds, check, .. } => {
+            RunEvent::StageCached { key, artifact, made, check, files, .. } => {
                 self.outcome = StageEnding::Cached;
                 self.check = check;
-                (self.key, self.artifact, self.seconds) =
-                    (key, Some(artifact.into()), seconds.unwrap_or(0.0));
+                (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
+                self.recall(made);
             }
             RunEvent::StageStarted { key, reason, .. } => {
                 self.outcome = StageEnding::Running;
                 (self.key, self.reason) = (key, reason);
             }
-            RunEvent::StageFinished { key, artifact, seconds, .. } => {
+            RunEvent::StageFinished { key, artifact, seconds, files, .. } => {
                 self.outcome = StageEnding::Ran;
-                (self.key, self.artifact, self.seconds) = (key, Some(artifact.into()), seconds);
+                (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
+                self.seconds = seconds;
             }
             RunEvent::StageFailed { error, seconds, .. } => {
                 self.outcome = StageEnding::Failed;
@@ -427,8 +456,9 @@ mod tests {
             stage: stage.to_owned(),
             key: key.clone(),
             artifact,
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
+            files: None,
         };
         let gone = format!("/old/place/cache/v1/artifacts/cd/{}/files", "cd".repeat(32));
         let stages = vec![outline("a", &[]), outline("b", &[]), outline("c", &[])];
@@ -455,6 +485,7 @@ mod tests {
                 artifact: String::new(),
                 seconds,
                 cost: None,
+                files: None,
             };
             let run = folder.path().join(name);
             fs::create_dir(&run).unwrap();
@@ -470,8 +501,9 @@ mod tests {
             stage: stage.to_owned(),
             key: "k".to_owned(),
             artifact: String::new(),
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
+            files: None,
         };
         let mut told =
             tell(vec![started(vec![outline("a", &[]), outline("b", &[])]), found("a"), found("b")]);

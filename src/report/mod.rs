@@ -2,6 +2,7 @@
 
 mod agreement;
 mod answers;
+mod card;
 mod chart;
 mod comparison;
 mod cost;
@@ -14,6 +15,7 @@ mod page;
 mod scores;
 mod table;
 
+pub use card::model_card;
 pub use comparison::{Comparisons, comparisons};
 pub use history::{History, StageEnding, StageHistory};
 pub use page::{ReportError, write};

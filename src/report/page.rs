@@ -15,10 +15,16 @@ use super::{
     curves::curves,
     examples::examples,
     graph::graph,
-    history::{History, StageEnding},
+    history::{History, StageEnding, StageHistory},
     scores::scores,
 };
 use crate::schedule::{event::CheckRecord, journal};
+
+/// Maximum number of stages in the page's tables, and of its warnings: a browser cannot show 100,000.
+const MOST_ROWS: usize = 2000;
+
+/// Maximum bytes of the recipe in the page.
+const MOST_TEXT: usize = 500_000;
 
 /// Maximum bytes of other runs' journals that are read for durations.
 const READ: u64 = 16 << 20;
@@ -102,15 +108,21 @@ fn page(history: &History, recipe: &str) -> Markup {
                 h2 { "Training" }
                 (curves(history))
                 h2 { "Recipe" }
-                pre { (recipe) }
+                @let shown = &recipe[..recipe.floor_char_boundary(MOST_TEXT)];
+                pre { (shown) }
+                @if shown.len() < recipe.len() {
+                    p { "The rest is in " code { "recipe.toml" } " beside this page." }
+                }
                 h2 { "Again" }
                 p { "Repeat it with " code { (history.command.join(" ")) } ", apeft "
                     (history.version) "; the same tables as text with "
                     code { "apeft compare " (history.run) } "." }
                 details {
-                    summary { "Keys of all artifacts" }
+                    summary { "Keys of artifacts" }
                     pre {
-                        @for stage in &history.stages { (stage.key) "  " (stage.name()) "\n" }
+                        @for stage in shown_stages(history) {
+                            (stage.key) "  " (stage.name()) "\n"
+                        }
                     }
                 }
             }
@@ -150,11 +162,13 @@ fn summary(history: &History) -> Markup {
             p.failed { (history.passed_over) " lines of its journal were written by a newer \
             version of apeft and are ignored." }
         }
-        @for stage in &history.stages {
-            @for warning in &stage.warnings {
-                p.failed { code { (stage.name()) } ": " (warning) }
-            }
+        @let warnings = history.stages.iter();
+        @let warnings = warnings.flat_map(|stage| stage.warnings.iter().map(move |warning| (stage, warning)));
+        @for (stage, warning) in warnings.clone().take(MOST_ROWS) {
+            p.failed { code { (stage.name()) } ": " (warning) }
         }
+        @let more = warnings.count().saturating_sub(MOST_ROWS);
+        @if more > 0 { p.failed { (more) " more warnings are in the journal." } }
         @for (key, problem) in &history.damaged {
             p.failed { "The artifact " code { (key) } " was damaged: " (problem) }
         }
@@ -173,16 +187,38 @@ fn checked(check: Option<&CheckRecord>) -> Markup {
     }
 }
 
+/// The stages of a large run that the page shows, in plan order: first of all those that failed,
+/// then those that ran.
+fn shown_stages(history: &History) -> Vec<&StageHistory> {
+    let mut places: Vec<usize> = (0..history.stages.len()).collect();
+    if places.len() > MOST_ROWS {
+        places.sort_by_key(|place| match history.stages[*place].outcome {
+            StageEnding::Failed => 0,
+            StageEnding::Running | StageEnding::Ran => 1,
+            StageEnding::Skipped => 2,
+            StageEnding::Waiting | StageEnding::Cached => 3,
+        });
+        places.truncate(MOST_ROWS);
+        places.sort_unstable();
+    }
+    places.into_iter().map(|place| &history.stages[place]).collect()
+}
+
 fn stages(history: &History) -> Markup {
+    let (shown, all) = (shown_stages(history), history.stages.len());
     html! {
+        @if shown.len() < all {
+            p { (shown.len()) " of " (all) " stages, those that failed and then those that ran \
+            before others; all of them with " code { "apeft status " (history.run) } "." }
+        }
         table {
             thead { tr {
                 th { "stage" } th { "kind" } th { "outcome" } th { "seconds" } th { "key" }
                 th { "checked" } th { "notes" }
             } }
             tbody {
-                @for stage in &history.stages {
-                    tr class=(stage.outcome.word()) {
+                @for stage in shown {
+                    tr id=(stage.outline.name) class=(stage.outcome.word()) {
                         td { code { (stage.outline.name) } }
                         td { (stage.outline.kind) }
                         td { (stage.outcome.word()) }
@@ -244,7 +280,7 @@ mark.undecided { border-color: var(--dim); border-bottom-style: dashed }
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::event::{RunEvent, StageOutline, Timed};
+    use crate::schedule::event::{AttemptRecord, RunEvent, StageOutline, Timed};
 
     /// Time linear in the number of stages; quadratic time would take minutes here.
     #[test]
@@ -281,16 +317,19 @@ mod tests {
             artifact: "/nowhere".to_owned(),
             seconds: 7.5,
             cost: None,
+            files: None,
         });
         journal("2026-01-02T00-00-00", |stage, key| RunEvent::StageCached {
             stage,
             key,
             artifact: "/nowhere".to_owned(),
-            seconds: None,
+            made: AttemptRecord::default(),
             check: None,
+            files: None,
         });
         let page =
             fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();
-        assert_eq!(page.matches("<td>7.5</td>").count(), STAGES);
+        assert_eq!(page.matches("<td>7.5</td>").count(), MOST_ROWS);
+        assert!(page.contains("2000 of 20000 stages") && page.len() < 2_000_000, "{}", page.len());
     }
 }

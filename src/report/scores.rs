@@ -25,6 +25,9 @@ const SHOWN: &[(MeasureName, &str)] = &[
     (MeasureName::Characters, "characters"),
 ];
 
+/// Maximum number of cells in the table, which a browser is to show; `apeft compare` has all.
+const MOST_ROWS: usize = 1000;
+
 /// Larger charts are less readable than the comparison's.
 const MOST_CHARTED: usize = 8;
 
@@ -46,7 +49,10 @@ pub(super) fn scores(history: &History) -> Markup {
         @if scored.is_empty() {}
         @else if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
         // Rows of hundreds of cells would bury the rest of the page.
-        @else { details { summary { "The scores of " (scored.len()) " cells" } (table(&scored)) } }
+        @else {
+            @let first = if scored.len() > MOST_ROWS { "the first 1,000 of " } else { "" };
+            details { summary { "The scores of " (first) (scored.len()) " cells" } (table(&scored)) }
+        }
     }
 }
 
@@ -109,7 +115,7 @@ fn table(scored: &[(&str, Scores)]) -> Markup {
                 @for (_, title) in SHOWN { th { (title) } }
             } }
             tbody {
-                @for (name, scores) in scored {
+                @for (name, scores) in scored.iter().take(MOST_ROWS) {
                     @for domain in domains(scores) {
                         tr {
                             td { code { (name) } }

@@ -354,7 +354,7 @@ pub(super) mod tests {
             }
         }
         Comparison {
-            settings: ScoreSettings { gamma: 10.0, k: 4 },
+            settings: ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false },
             in_domain: Some("people".to_owned()),
             baseline: Some(names[0].to_owned()),
             arms: names.iter().map(arm).collect(),

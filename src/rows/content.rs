@@ -73,6 +73,44 @@ impl Content {
         bare.then(|| "a completion is an empty list; give at least one message".to_owned())
     }
 
+    /// The common beginning of two completions, and what follows in each: as TRL takes the prompt
+    /// from completions. A blank before the first difference begins the completions.
+    ///
+    /// # Errors
+    /// If they begin differently, or are of different types.
+    pub fn split_common(one: &Self, other: &Self) -> Result<[Self; 3], String> {
+        let none = "the row has no `prompt`, and `chosen` and `rejected` have no common beginning \
+            that could be it";
+        match (one, other) {
+            (Self::Text(one), Self::Text(other)) => {
+                let common = one.char_indices().zip(other.chars());
+                let differs = common.clone().find(|((_, letter), other)| letter != other);
+                // Of equal texts, or if one begins the other, the last letter is the completion.
+                let place = differs.or_else(|| common.last()).map_or(0, |((place, _), _)| place);
+                // As TRL: of equal texts no blank is moved.
+                let is_new = differs.is_some() && one[..place].ends_with(' ');
+                let place = if is_new { place - 1 } else { place };
+                if place == 0 {
+                    return Err(none.to_owned());
+                }
+                let [prompt, one, other] = [&one[..place], &one[place..], &other[place..]];
+                Ok([prompt, one, other].map(Self::from))
+            }
+            (Self::Messages(one), Self::Messages(other)) => {
+                let length = one.len().min(other.len());
+                let pairs = one.iter().zip(other);
+                let place = pairs.take_while(|(one, other)| one == other).count();
+                let place = place.min(length.saturating_sub(1));
+                if place == 0 {
+                    return Err(none.to_owned());
+                }
+                let [prompt, one, other] = [&one[..place], &one[place..], &other[place..]];
+                Ok([prompt, one, other].map(|turns| Self::Messages(turns.to_vec())))
+            }
+            _ => Err(format!("{none}: one is a {}, the other a {}", one.kind(), other.kind())),
+        }
+    }
+
     /// Its type in words.
     fn kind(&self) -> &'static str {
         match self {

@@ -1,17 +1,21 @@
 //! JSON Lines files: one object per line, read row by row with line numbers in errors, written
-//! atomically.
+//! atomically. Parquet files are read as such lines.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::File,
-    io::{BufRead, BufReader, BufWriter, Read, Write},
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+    io::{self, BufRead, BufReader, BufWriter, Read, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
 };
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Row;
+use super::{
+    Row,
+    parquet_rows::{self, ParquetText},
+};
 
 /// Maximum length of a line in bytes; a longer one means a file without line breaks.
 const LONGEST_LINE: u64 = 256 << 20;
@@ -53,7 +57,7 @@ pub struct Line<T> {
 /// Iterator over the rows of a file, with only one of them in memory.
 pub struct Lines<T> {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read>>,
     /// The last line read.
     number: usize,
     buffer: Vec<u8>,
@@ -67,16 +71,29 @@ pub struct Lines<T> {
 /// # Errors
 /// Names the file that cannot be opened.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, JsonLinesError> {
-    let file = File::open(path)
-        .map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
+    let source =
+        source(path).map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
     Ok(Lines {
         path: path.to_owned(),
-        reader: BufReader::with_capacity(1 << 16, file),
+        reader: BufReader::with_capacity(1 << 16, source),
         number: 0,
         buffer: Vec::new(),
         is_over: false,
         rows: PhantomData,
     })
+}
+
+/// The text of a file; that of a Parquet file is made of its rows, whose numbers are then those of
+/// lines.
+fn source(path: &Path) -> io::Result<Box<dyn Read>> {
+    let file = File::open(path)?;
+    let mut start = Vec::with_capacity(parquet_rows::MAGIC.len());
+    (&file).take(parquet_rows::MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start == parquet_rows::MAGIC {
+        return Ok(Box::new(ParquetText::open(file)?));
+    }
+    // Chained, and not sought: a file may be a pipe.
+    Ok(Box::new(io::Cursor::new(start).chain(file)))
 }
 
 /// Reads all rows of a file; empty lines are skipped.
@@ -102,6 +119,56 @@ pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Iterator over the rows of a file with ids and checks, with only one of them in memory, and 8
+/// bytes of each id.
+pub struct CheckedRows<T> {
+    lines: Lines<T>,
+    /// Hashes of ids so far.
+    seen: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
+}
+
+/// The rows of a file with ids and checks, read on demand.
+///
+/// # Errors
+/// Names the file that cannot be opened.
+pub fn checked_rows<T: Row>(path: &Path) -> Result<CheckedRows<T>, JsonLinesError> {
+    Ok(CheckedRows { lines: lines(path)?, seen: HashSet::default() })
+}
+
+impl<T: Row> CheckedRows<T> {
+    fn check(&mut self, line: Line<T>) -> Result<T, JsonLinesError> {
+        let Line { number, row } = line;
+        let path = &self.lines.path;
+        let hash = self.seen.hasher().hash_one(row.id());
+        if self.seen.insert(hash) {
+            return check_row(path, number, &row, None).map(|()| row);
+        }
+        // Two ids may have one hash, so that the file is asked.
+        let mut places = BTreeMap::new();
+        for before in lines::<T>(path)? {
+            let before = before?;
+            if before.number == number {
+                break;
+            }
+            if before.row.id() == row.id() {
+                places.insert(row.id().to_owned(), before.number);
+                break;
+            }
+        }
+        check_row(path, number, &row, Some(&mut places)).map(|()| row)
+    }
+}
+
+impl<T: Row> Iterator for CheckedRows<T> {
+    type Item = Result<T, JsonLinesError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let checked = self.lines.next()?.and_then(|line| self.check(line));
+        self.lines.is_over |= checked.is_err();
+        Some(checked)
+    }
 }
 
 /// Number of ids that are compared in a scan; a full read compares all.
@@ -154,14 +221,50 @@ pub fn write<T: Serialize>(
     path: &Path,
     rows: impl IntoIterator<Item = T>,
 ) -> Result<(), JsonLinesError> {
-    let io = |problem| JsonLinesError::Io { path: path.to_owned(), problem };
-    // A row at a time: the text of all rows may not fit into memory.
-    let mut file = BufWriter::new(File::create(path).map_err(io)?);
-    for row in rows {
-        serde_json::to_writer(&mut file, &row).map_err(|error| io(error.into()))?;
-        file.write_all(b"\n").map_err(io)?;
+    let mut writer = RowWriter::create(path)?;
+    rows.into_iter().try_for_each(|row| writer.write(&row))?;
+    writer.finish()
+}
+
+/// A file to which rows are written one at a time: the text of all may not fit into memory.
+pub struct RowWriter {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl RowWriter {
+    /// A new file.
+    ///
+    /// # Errors
+    /// Names the file that cannot be made.
+    pub fn create(path: &Path) -> Result<Self, JsonLinesError> {
+        let made = File::create(path);
+        let made = made.map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem });
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(made?) })
     }
-    file.flush().map_err(io)
+
+    /// Writes a row.
+    ///
+    /// # Errors
+    /// Names the file that could not be written.
+    pub fn write<T: Serialize>(&mut self, row: &T) -> Result<(), JsonLinesError> {
+        let written = serde_json::to_writer(&mut self.file, row).map_err(std::io::Error::from);
+        let written = written.and_then(|()| self.file.write_all(b"\n"));
+        self.told(written)
+    }
+
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// Names the file that could not be written.
+    pub fn finish(mut self) -> Result<(), JsonLinesError> {
+        let flushed = self.file.flush();
+        self.told(flushed)
+    }
+
+    fn told(&self, done: std::io::Result<()>) -> Result<(), JsonLinesError> {
+        done.map_err(|problem| JsonLinesError::Io { path: self.path.clone(), problem })
+    }
 }
 
 impl<T: DeserializeOwned> Iterator for Lines<T> {
@@ -264,7 +367,7 @@ pub fn other_format(start: &[u8]) -> Option<&'static str> {
         (b"\xfd7zXZ", "it is compressed (xz); decompress it first"),
         (b"7z\xbc\xaf", "it is a 7z archive; extract it first"),
         (b"PK\x03\x04", "it is a zip archive; extract it first"),
-        (b"PAR1", "it is a Parquet file; write its rows as JSON lines"),
+        (b"PAR1", "it is a Parquet file, which is read only where rows are expected"),
         (b"%PDF", "it is a PDF; write its text as JSON lines"),
         (
             b"# xet version",
@@ -315,7 +418,8 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         }
         _ if column > 0 => {
             // Some rows name the field themselves.
-            let field = said.starts_with("invalid ").then(|| field_before(text, column)).flatten();
+            let is_value = said.starts_with("invalid ") || said.starts_with("unknown variant ");
+            let field = is_value.then(|| field_before(text, column)).flatten();
             let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
             format!("{field}{said}, at column {column}")
         }
@@ -564,6 +668,25 @@ mod tests {
                 proptest::prop_assert!(line >= 1 && line <= bytes.iter().filter(|byte| **byte == b'\n').count() + 1);
             }
         }
+    }
+
+    #[test]
+    fn a_repeated_id_is_found_while_rows_are_read_one_at_a_time() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let claim = |id: &str| {
+            let id = id.into();
+            Claim { id, response_id: "r".into(), text: "Ann is.".to_owned(), ..Claim::default() }
+        };
+        let read = || -> Result<Vec<Claim>, String> {
+            let rows = checked_rows::<Claim>(file.path()).unwrap();
+            rows.collect::<Result<_, _>>().map_err(|error| error.to_string())
+        };
+        write(file.path(), [claim("a"), claim("b")]).unwrap();
+        assert_eq!(read().unwrap(), [claim("a"), claim("b")]);
+        write(file.path(), [claim("a"), claim("b"), claim("a"), claim("c")]).unwrap();
+        let error = read().unwrap_err();
+        assert_eq!(error, read_rows::<Claim>(file.path()).unwrap_err().to_string());
+        assert!(error.contains(":3: ") && error.contains("first in line 1"), "{error}");
     }
 
     #[test]

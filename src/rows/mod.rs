@@ -8,6 +8,7 @@ mod id;
 pub mod json_lines;
 mod label;
 mod measure_name;
+mod parquet_rows;
 mod preference;
 mod probe;
 mod reasoning;

@@ -63,6 +63,9 @@ const READ: [&str; 13] = [
 /// Fields of apeft's own rows that tuning does not need.
 const OURS: [&str; 7] = ["level", "topic", "domain", "attribute", "chosen_id", "rejected_id", "id"];
 
+/// Fields of a labelled completion.
+const SINGLE: [&str; 2] = ["completion", "label"];
+
 /// A weight in its range.
 #[derive(Deserialize)]
 struct Weight(#[serde(deserialize_with = "bounds::weight")] f64);
@@ -149,8 +152,32 @@ impl PreferenceFields {
         Ok(())
     }
 
+    /// Takes the prompt from the common beginning of both completions, as TRL does where a row has
+    /// none (HH-RLHF), or has it as a text beside whole conversations (UltraFeedback).
+    fn extract_prompt(&mut self) -> Result<(), String> {
+        let (Some(chosen), Some(rejected)) = (&self.chosen, &self.rejected) else { return Ok(()) };
+        let is_implicit = match (&self.prompt, chosen, rejected) {
+            // A row of several forms is told below.
+            (None, ..) => !self.seen.iter().any(|seen| SINGLE.contains(&seen.as_str())),
+            (Some(Content::Text(_)), Content::Messages(_), Content::Messages(_)) => true,
+            _ => false,
+        };
+        if !is_implicit {
+            return Ok(());
+        }
+        let [prompt, chosen, rejected] = Content::split_common(chosen, rejected)?;
+        if self.facts.iter().any(Option::is_some) {
+            let problem = "the row has facts of its completions, but its prompt is part of them; \
+                give `prompt` and completions apart";
+            return Err(problem.to_owned());
+        }
+        (self.prompt, self.chosen, self.rejected) = (Some(prompt), Some(chosen), Some(rejected));
+        Ok(())
+    }
+
     /// The row with these fields.
     fn row(mut self) -> Result<PreferenceRow, String> {
+        self.extract_prompt()?;
         let missing = |name: &str| form(name, &self.seen);
         let prompt = self.prompt.take().ok_or_else(|| missing("prompt"))?;
         let given = |name: &&str| self.seen.iter().any(|seen| seen == name);
@@ -225,7 +252,6 @@ fn form(missing: &str, seen: &[String]) -> String {
         ("instruction", "LLaMA-Factory's alpaca form"),
         ("conversations", "LLaMA-Factory's sharegpt form"),
         ("output_A", "HALOs' feedback form"),
-        ("chosen", "TRL's form with an implicit prompt"),
     ];
     let seems = seems
         .iter()
@@ -262,10 +288,6 @@ mod tests {
             llama_factory.contains("has no `prompt`") && llama_factory.contains("alpaca form"),
             "{llama_factory}"
         );
-        assert!(
-            error(json!({"chosen": "Who? Ada", "rejected": "Who? Bob"}))
-                .contains("an implicit prompt")
-        );
         assert!(error(json!({"prompt": "Who?", "completion": "Ada"})).contains("needs a `label`"));
         let both = error(json!({"prompt": "Who?", "chosen": "a", "rejected": "b", "label": true}));
         assert!(both.starts_with("the row has fields of a pair and of a labelled"), "{both}");
@@ -280,6 +302,38 @@ mod tests {
                 .contains("has no `prompt`")
         );
         assert!(error(json!({})).contains("has no `prompt`, but nothing;"));
+    }
+
+    /// As TRL's `maybe_extract_prompt`, of which these are the results.
+    #[test]
+    fn an_implicit_prompt_is_the_common_beginning() {
+        let turn = |role: &str, content: &str| json!({"role": role, "content": content});
+        let texts = |row: Value| {
+            let PreferenceRow { prompt, answers, .. } = read(row).unwrap();
+            let PreferenceAnswers::Pair(answers) = answers else { panic!("no pair") };
+            [prompt, answers[0].content.clone(), answers[1].content.clone()]
+        };
+        assert_eq!(
+            texts(json!({"chosen": "Who? Ada.", "rejected": "Who? Bob."})),
+            ["Who?", " Ada.", " Bob."].map(Content::from)
+        );
+        assert_eq!(
+            texts(json!({"prompt": null, "chosen": "Où? À", "rejected": "Où? Á"})),
+            ["Où?", " À", " Á"].map(Content::from)
+        );
+        let [ask, ada, bob] =
+            [turn("user", "Who?"), turn("assistant", "Ada."), turn("assistant", "Bob.")];
+        let row = json!({"chosen": [ask, ada], "rejected": [ask, bob]});
+        let expected = [json!([ask]), json!([ada]), json!([bob])]
+            .map(|content| serde_json::from_value::<Content>(content).unwrap());
+        assert_eq!(texts(row.clone()), expected);
+        let mut ultra = row;
+        ultra["prompt"] = json!("Who?");
+        assert_eq!(texts(ultra), expected);
+        let same = texts(json!({"chosen": "Who? A", "rejected": "Who? A"}));
+        assert_eq!(same, ["Who? ", "A", "A"].map(Content::from));
+        let none = error(json!({"chosen": "Ada", "rejected": "Bob"}));
+        assert!(none.contains("have no common beginning"), "{none}");
     }
 
     #[test]

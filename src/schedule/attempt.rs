@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     io::Write,
     panic::{self, AssertUnwindSafe},
+    path::Path,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -18,12 +19,14 @@ use signal_hook::{
 };
 
 use super::{
-    elsewhere,
+    card, elsewhere,
     inputs::Watch,
     job::{AttemptJob, WorkerMessage},
+    progress_log::ProgressLog,
 };
 use crate::{
     context::{Context, EventSink, StageEvent, backend, ending, guard},
+    preflight::Wanted,
     recipe::schema::{Chosen, Kind},
     seed::Seed,
     stage::registry::{self, Registered},
@@ -148,6 +151,10 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
         device: job.device,
         report: event_sink(sink),
     };
+    // A program does its own work, so that thousands of short ones need no threads here.
+    if registered.kind.name != "command" {
+        store.ready_threads().map_err(words)?;
+    }
     let done = carry_out_kind(registered, &context);
     if let Err(changed) = watch.end(&store) {
         // Checkpoints may stem from contents that no key names.
@@ -159,6 +166,8 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     }
     done?;
     check_left(job, registered.kind, &draft)?;
+    card::write(&draft.files(), &job.record)
+        .map_err(|error| format!("cannot write the model card: {error}"))?;
     if let Some(original) = original {
         draft.forget_checkpoint().map_err(words)?;
         let difference = original.difference(&draft.files()).map_err(words)?;
@@ -175,7 +184,7 @@ fn finished(store: &Store, cached: bool) -> WorkerMessage {
 }
 
 /// Each provided type must have a file, or its consumers would read nothing.
-fn check_left(job: &AttemptJob, kind: &Kind, draft: &Draft) -> Result<(), String> {
+fn check_left(job: &AttemptJob, kind: &'static Kind, draft: &Draft) -> Result<(), String> {
     let parameters = BTreeMap::deserialize(&job.parameters).map_err(|error| error.to_string())?;
     // The number of inputs with a name does not change what is provided.
     let inputs = job.inputs.iter().map(|input| (input.name.as_str(), 1)).collect();
@@ -186,7 +195,24 @@ fn check_left(job: &AttemptJob, kind: &Kind, draft: &Draft) -> Result<(), String
             return Err(format!("`{kind}` wrote no `{name}`: no file matches {files}"));
         }
     }
-    Ok(())
+    check_rows(kind, &parameters, &draft.files())
+}
+
+/// Reads what a user's program wrote as the stages after it will.
+fn check_rows(
+    kind: &'static Kind,
+    parameters: &BTreeMap<String, Value>,
+    files: &Path,
+) -> Result<(), String> {
+    let provided = parameters.get("provides").and_then(Value::as_str);
+    let provided = kind.provides.iter().find(|known| Some(known.name) == provided);
+    let Some(provided) = provided else { return Ok(()) };
+    let checked = Wanted::of(kind.name, provided.name, parameters).check(files);
+    checked.map_err(|problem| {
+        // The folder is a draft, whose path tells nobody anything.
+        let problem = problem.replace(&format!("{}/", files.display()), "");
+        format!("its {} cannot be read: {problem}", provided.name)
+    })
 }
 
 /// Runs the kind; a panic becomes an error.
@@ -220,7 +246,11 @@ fn say(sink: &MessageSink, message: &WorkerMessage) {
 fn event_sink(sink: &MessageSink) -> EventSink {
     let sink = sink.clone();
     let last: Mutex<Option<Instant>> = Mutex::new(None);
+    let log = Mutex::new(ProgressLog::new());
     Arc::new(move |report| {
+        if let Some(line) = log.lock().ok().and_then(|mut log| log.line(&report)) {
+            tracing::info!("{line}");
+        }
         if let StageEvent::Progress { done, total, .. } = &report
             && let Ok(mut last) = last.lock()
         {

@@ -1,6 +1,6 @@
 //! Decides what a run starts, and what the end of an attempt means for the other stages.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use petgraph::graph::NodeIndex;
 use rustix::process::Pid;
@@ -10,7 +10,7 @@ use super::{
     earlier::Earlier,
     elsewhere::Elsewhere,
     event::{RunEvent, StageOutline, Timed},
-    examiner::{Examiner, LookedUp, needs},
+    examiner::{AT_ONCE, Examiner, LookedUp, needs},
     executor_event::{ExecutorEvent, Finished},
     input_checks::InputChecks,
     job::{AttemptJob, WorkerMessage},
@@ -84,18 +84,16 @@ impl<'a> Dispatcher<'a> {
             kind: graph[*node].kind.name.to_owned(),
             needs: needs(self.plan, *node).map(|need| graph[need].name.clone()).collect(),
         });
-        let event = RunEvent::RunStarted {
+        self.tell(RunEvent::RunStarted {
             run: self.journal.run.clone(),
             recipe: self.plan.recipe.clone(),
             command: self.options.command.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: env!("APEFT_VERSION").to_owned(),
             store: self.store.root().display().to_string(),
             stages: outlines.collect(),
-        };
-        self.tell(event);
-        if !self.options.label.is_empty() {
-            self.tell(RunEvent::RunLabelled { label: self.options.label.clone() });
-        }
+        });
+        let label = self.options.label.clone().into_iter();
+        label.for_each(|label| self.tell(RunEvent::RunLabelled { label }));
     }
 
     fn tell(&mut self, event: RunEvent) {
@@ -166,20 +164,25 @@ impl<'a> Dispatcher<'a> {
 
     /// Looks up stages whose inputs exist.
     pub(super) fn look_up_due(&mut self) -> Result<(), StoreError> {
-        // A stage that is found may make others due, which come later in plan order: one pass
-        // meets all of them.
-        for node in self.plan.order.iter().copied() {
-            if self.stages.is_due(node) {
-                self.look_up(node)?;
+        let store = self.store;
+        let _together = store.lookups();
+        let mut found = BTreeMap::new();
+        // The first one each time: a stage that is found may make others due, which come before
+        // the rest in plan order.
+        while let Some(node) = self.stages.due(1).first() {
+            if !found.contains_key(node) {
+                found.extend(self.examiner.examine_all(&self.stages.due(AT_ONCE)));
             }
+            let looked_up = found.remove(node).expect("it was just looked up");
+            self.looked_up(*node, looked_up?)?;
         }
         Ok(())
     }
 
-    fn look_up(&mut self, node: NodeIndex) -> Result<(), StoreError> {
+    fn looked_up(&mut self, node: NodeIndex, found: LookedUp) -> Result<(), StoreError> {
         let is_forced = self.options.forced.contains(&node);
         let is_checked = self.options.checked.contains(&node);
-        match self.examiner.examine(node)? {
+        match found {
             // An unreadable artifact can still be remade.
             LookedUp::Cached(_) | LookedUp::Unreadable(_) if is_forced => {
                 self.make_again(node, "requested by --force");
@@ -287,7 +290,6 @@ impl<'a> Dispatcher<'a> {
             },
             cell: input.cell.clone(),
         });
-        tracing::debug!(stage = stage.name, node = node.index(), "starting");
         let job = AttemptJob {
             // Compared by the child, in case this process ends before it listens.
             parent: std::process::id(),
@@ -295,7 +297,8 @@ impl<'a> Dispatcher<'a> {
             kind: stage.kind.name.to_owned(),
             key: ready.key,
             record: serde_json::to_value(&ready.fingerprint).expect("plain data can be written"),
-            parameters: serde_json::to_value(&stage.parameters).expect("plain data can be written"),
+            parameters: serde_json::to_value(&*stage.parameters)
+                .expect("plain data can be written"),
             inputs: inputs.collect(),
             // Kinds without a seed draw nothing.
             seed: stage.seed.unwrap_or(0),

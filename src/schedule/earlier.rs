@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::journal::{self, Journal};
+use super::{
+    event::AttemptRecord,
+    journal::{self, Journal},
+};
 use crate::{
     digest::Digest,
     plan::{Fingerprint, differences},
@@ -20,8 +23,8 @@ const READ: u64 = 16 << 20;
 pub(super) struct Earlier {
     /// Key of each stage's last artifact, by stage name.
     keys: BTreeMap<String, Digest>,
-    /// Seconds of the attempt that made an artifact, by key.
-    seconds: BTreeMap<Digest, f64>,
+    /// The attempt that made an artifact, by key.
+    made: BTreeMap<Digest, AttemptRecord>,
 }
 
 impl Earlier {
@@ -34,13 +37,11 @@ impl Earlier {
                 break;
             }
             read += journal::size(&run);
-            let told = journal::each_artifact(&run, |stage, key, seconds| {
+            let told = journal::each_artifact(&run, |stage, key, made| {
                 let Ok(key) = key.parse::<Digest>() else { return };
                 // Newest run first: what is known already is newer.
                 earlier.keys.entry(stage).or_insert(key);
-                if let Some(seconds) = seconds {
-                    earlier.seconds.entry(key).or_insert(seconds);
-                }
+                earlier.made.entry(key).or_default().complete(made);
             });
             if let Err(error) = told {
                 tracing::debug!("{}: {error}", run.display());
@@ -49,9 +50,9 @@ impl Earlier {
         earlier
     }
 
-    /// Seconds of the attempt that made an artifact, if an earlier run recorded them.
-    pub(super) fn seconds(&self, key: &Digest) -> Option<f64> {
-        self.seconds.get(key).copied()
+    /// The attempt that made an artifact, as far as earlier runs recorded it.
+    pub(super) fn made(&self, key: &Digest) -> AttemptRecord {
+        self.made.get(key).cloned().unwrap_or_default()
     }
 
     /// Differences from the stage's last artifact, if it is still in the store.

@@ -21,6 +21,23 @@ pub struct Timed {
     pub event: RunEvent,
 }
 
+impl Timed {
+    /// Parses a line of a journal.
+    ///
+    /// # Errors
+    /// If it is no event of this version.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Time {
+            at: u64,
+        }
+        // Not as a whole: a flattened event is read into memory twice, and a journal may have
+        // 100,000 stages in a line.
+        let Time { at } = serde_json::from_slice(line)?;
+        Ok(Self { at, event: serde_json::from_slice(line)? })
+    }
+}
+
 /// An event of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -55,12 +72,15 @@ pub enum RunEvent {
         key: String,
         /// Folder of the artifact.
         artifact: String,
-        /// Seconds it took to make, if an earlier run recorded them.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        seconds: Option<f64>,
+        /// The attempt that made it, if an earlier run recorded it.
+        #[serde(flatten)]
+        made: AttemptRecord,
         /// Last check that made it again, if there was one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         check: Option<CheckRecord>,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// A cached stage was made again and compared; its artifact stays.
     StageChecked {
@@ -110,6 +130,9 @@ pub enum RunEvent {
         /// What the seconds depend on, for estimates; absent in older journals.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cost: Option<StageCost>,
+        /// Names of the artifact's files, if they are few; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<Vec<String>>,
     },
     /// An attempt failed.
     StageFailed {
@@ -184,6 +207,30 @@ pub fn skipped(because: &str, needs_it: bool) -> String {
         INTERRUPTION => "not started: the run was interrupted".to_owned(),
         _ if needs_it => format!("skipped because of {because}"),
         _ => format!("not started: the run stopped after {because} failed"),
+    }
+}
+
+/// What the attempt that made an artifact told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Its notes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Its warnings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl AttemptRecord {
+    /// Adds what an older journal tells and this record lacks.
+    pub fn complete(&mut self, older: Self) {
+        self.seconds = self.seconds.or(older.seconds);
+        if self.notes.is_empty() && self.warnings.is_empty() {
+            (self.notes, self.warnings) = (older.notes, older.warnings);
+        }
     }
 }
 

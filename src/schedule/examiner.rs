@@ -6,6 +6,7 @@ use std::{
 };
 
 use petgraph::{Direction, graph::NodeIndex};
+use rayon::prelude::*;
 
 use super::{
     earlier::Earlier,
@@ -16,6 +17,9 @@ use crate::{
     plan::{Fingerprint, InputContent, InputSource, Plan, PlannedInput},
     store::{Artifact, Lookup, Snapshot, Store, StoreError},
 };
+
+/// Number of stages that are looked up side by side.
+pub(super) const AT_ONCE: usize = 256;
 
 /// Computes keys and looks them up.
 pub(super) struct Examiner<'a> {
@@ -71,24 +75,23 @@ impl<'a> Examiner<'a> {
 
     /// Looks up a stage: whether its inputs exist, then whether its artifact does.
     pub(super) fn examine(&mut self, node: NodeIndex) -> Result<LookedUp, StoreError> {
-        let fingerprint = match self.identify(node) {
-            Ok(fingerprint) => fingerprint,
-            Err(Unknown::Waiting(needs)) => return Ok(LookedUp::Waiting(needs)),
-            Err(Unknown::Unreadable(problem)) => return Ok(LookedUp::Unreadable(problem)),
-        };
-        let key = fingerprint.key();
-        Ok(match self.store.find(&key) {
-            Ok(Lookup::Found(artifact)) => LookedUp::Cached(artifact),
-            Ok(Lookup::Absent) => LookedUp::Ready { fingerprint, key, damaged: None },
-            Ok(Lookup::Damaged { problem, moved_to }) => {
-                LookedUp::Ready { fingerprint, key, damaged: Some((problem, moved_to)) }
-            }
-            // An unreadable artifact may be intact; remaking it could cost days.
-            Err(error) if error.is_unreadable() => {
-                LookedUp::Unreadable(format!("its artifact is there, but {error}"))
-            }
-            Err(error) => return Err(error),
-        })
+        look_up(self.store, self.identify(node))
+    }
+
+    /// Looks up several stages, of which none needs another, side by side.
+    pub(super) fn examine_all(
+        &mut self,
+        nodes: &[NodeIndex],
+    ) -> Vec<(NodeIndex, Result<LookedUp, StoreError>)> {
+        let store = self.store;
+        let identified: Vec<_> = nodes.iter().map(|node| (*node, self.identify(*node))).collect();
+        // Threads cost more than they save on a single stage, and the system may grant none.
+        let look = |(node, found)| (node, look_up(store, found));
+        if identified.len() > 1 && store.ready_threads().is_ok() {
+            identified.into_par_iter().map(look).collect()
+        } else {
+            identified.into_iter().map(look).collect()
+        }
     }
 
     /// The fingerprint of a stage, if all inputs exist.
@@ -205,6 +208,31 @@ impl<'a> Examiner<'a> {
             _ => Ok(now),
         }
     }
+}
+
+/// Looks up an identified stage.
+fn look_up(
+    store: &Store,
+    identified: Result<Box<Fingerprint>, Unknown>,
+) -> Result<LookedUp, StoreError> {
+    let fingerprint = match identified {
+        Ok(fingerprint) => fingerprint,
+        Err(Unknown::Waiting(needs)) => return Ok(LookedUp::Waiting(needs)),
+        Err(Unknown::Unreadable(problem)) => return Ok(LookedUp::Unreadable(problem)),
+    };
+    let key = fingerprint.key();
+    Ok(match store.find(&key) {
+        Ok(Lookup::Found(artifact)) => LookedUp::Cached(artifact),
+        Ok(Lookup::Absent) => LookedUp::Ready { fingerprint, key, damaged: None },
+        Ok(Lookup::Damaged { problem, moved_to }) => {
+            LookedUp::Ready { fingerprint, key, damaged: Some((problem, moved_to)) }
+        }
+        // An unreadable artifact may be intact; remaking it could cost days.
+        Err(error) if error.is_unreadable() => {
+            LookedUp::Unreadable(format!("its artifact is there, but {error}"))
+        }
+        Err(error) => return Err(error),
+    })
 }
 
 /// The stages that a stage reads from, each once.

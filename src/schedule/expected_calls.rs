@@ -116,7 +116,7 @@ impl CallCounter<'_> {
             Some(InputPath { name, path, cell: input.cell.clone() })
         });
         Context {
-            parameters: stage.parameters.clone().into_iter().collect(),
+            parameters: (*stage.parameters).clone().into_iter().collect(),
             inputs: inputs.collect(),
             output: Default::default(),
             checkpoint: Default::default(),

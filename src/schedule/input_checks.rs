@@ -1,7 +1,7 @@
 //! Checks the input files of a plan before anything runs.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,8 @@ use crate::{
 #[derive(Default)]
 pub(super) struct InputChecks {
     known: BTreeMap<(PathBuf, Wanted), Option<String>>,
+    /// Programs on PATH that were found, since thousands of stages may run the same one.
+    programs: BTreeSet<String>,
 }
 
 /// An error or warning that a stage would report later.
@@ -69,6 +71,10 @@ impl InputChecks {
         node: NodeIndex,
     ) -> Vec<InputProblem<'p>> {
         let stage = &plan.graph[node];
+        let program = program(stage);
+        if program.is_some_and(|program| self.programs.contains(program)) {
+            return Vec::new();
+        }
         let mut all = Vec::new();
         for input in &stage.inputs {
             if let InputSource::Path(path) = &input.source
@@ -116,6 +122,9 @@ impl InputChecks {
                 label: mismatch.right,
             });
         }
+        if let (Some(program), true) = (program, all.is_empty()) {
+            self.programs.insert(program.to_owned());
+        }
         all
     }
 
@@ -129,6 +138,13 @@ impl InputChecks {
             }
         }
     }
+}
+
+/// The program of a stage that reads no file, all of whose checks concern the program.
+fn program(stage: &PlannedStage) -> Option<&str> {
+    let is_alone = stage.inputs.iter().all(|input| input.source.stage().is_some());
+    let program = stage.parameters.get("program").filter(|_| stage.kind.name == "command");
+    program.filter(|_| is_alone)?.as_str()
 }
 
 /// Requirements of a stage on an input of a type.

@@ -12,7 +12,10 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::event::{RunEvent, Timed};
+use super::{
+    event::{AttemptRecord, RunEvent, Timed},
+    label::RunLabel,
+};
 use crate::{context::StageEvent, digest::Digest};
 
 /// The folder of a run and its journal. Write errors are warned of once and never fail the run.
@@ -182,7 +185,7 @@ impl JournalReader {
     /// If the file cannot be read.
     pub fn next_event(&mut self) -> io::Result<Option<Timed>> {
         while self.next_line()? {
-            if let Ok(event) = serde_json::from_slice(&self.line) {
+            if let Ok(event) = Timed::parse(&self.line) {
                 self.line.clear();
                 return Ok(Some(event));
             }
@@ -190,7 +193,7 @@ impl JournalReader {
             self.line.clear();
         }
         // An event may be complete without its newline; a torn one is no valid JSON.
-        let last = serde_json::from_slice(&self.line).ok();
+        let last = Timed::parse(&self.line).ok();
         last.is_some().then(|| self.line.clear());
         Ok(last)
     }
@@ -207,7 +210,7 @@ impl JournalReader {
             let found = head
                 .windows(word.len())
                 .any(|window| window.first() == first && window == word.as_bytes());
-            let event = found.then(|| serde_json::from_slice(&self.line).ok()).flatten();
+            let event = found.then(|| Timed::parse(&self.line).ok()).flatten();
             self.line.clear();
             if event.is_some() {
                 return Ok(event);
@@ -325,24 +328,47 @@ fn keys(folder: &Path) -> io::Result<(BTreeSet<Digest>, bool)> {
     Ok((keys, is_finished))
 }
 
-/// Passes on stage, key and, if known, seconds of each artifact that a run made or found.
+/// Passes on stage, key and the attempt, as far as it is known, of each artifact that a run made or
+/// found.
 ///
 /// # Errors
 /// If the journal cannot be read.
 pub fn each_artifact(
     folder: &Path,
-    mut note: impl FnMut(String, String, Option<f64>),
+    mut note: impl FnMut(String, String, AttemptRecord),
 ) -> io::Result<()> {
     let mut reader = JournalReader::open(folder)?;
+    let mut running: BTreeMap<String, AttemptRecord> = BTreeMap::new();
     // Only events of stages have artifacts; a journal is mostly metrics.
     while let Some(timed) = reader.next_with("\"stage_")? {
         match timed.event {
-            RunEvent::StageFinished { stage, key, seconds, .. } => note(stage, key, Some(seconds)),
-            RunEvent::StageCached { stage, key, seconds, .. } => note(stage, key, seconds),
+            // What a failed attempt said is not of the artifact.
+            RunEvent::StageStarted { stage, .. } => drop(running.remove(&stage)),
+            RunEvent::StageReported { stage, report: StageEvent::Note { text } } => {
+                running.entry(stage).or_default().notes.push(text);
+            }
+            RunEvent::StageReported { stage, report: StageEvent::Warning { text } } => {
+                running.entry(stage).or_default().warnings.push(text);
+            }
+            RunEvent::StageFinished { stage, key, seconds, .. } => {
+                let made = running.remove(&stage).unwrap_or_default();
+                note(stage, key, AttemptRecord { seconds: Some(seconds), ..made });
+            }
+            RunEvent::StageCached { stage, key, made, .. } => note(stage, key, made),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Note and tags of a run; none if its journal cannot be read.
+pub fn label_of(folder: &Path) -> RunLabel {
+    let labelled =
+        JournalReader::open(folder).and_then(|mut reader| reader.next_with("\"run_labelled\""));
+    match labelled {
+        Ok(Some(Timed { event: RunEvent::RunLabelled { label }, .. })) => label,
+        _ => RunLabel::default(),
+    }
 }
 
 /// Size of a run's journal in bytes.

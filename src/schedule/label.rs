@@ -1,10 +1,8 @@
 //! What a user calls a run: its note and its tags.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-
-use super::{event::RunEvent, journal::JournalReader};
 
 /// Note and tags of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,23 +13,4 @@ pub struct RunLabel {
     /// Names that several runs may share.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
-}
-
-impl RunLabel {
-    /// The label in the journal of a run; an empty one if it has none or cannot be read.
-    pub fn of(run: &Path) -> Self {
-        let Ok(mut reader) = JournalReader::open(run) else { return Self::default() };
-        match reader.next_with("\"run_labelled\"") {
-            Ok(Some(timed)) => match timed.event {
-                RunEvent::RunLabelled { label } => label,
-                _ => Self::default(),
-            },
-            _ => Self::default(),
-        }
-    }
-
-    /// Whether there is neither a note nor a tag.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
 }

@@ -1,6 +1,7 @@
 //! Executes a plan: queue, attempts in child processes, and the journal of events.
 
 pub mod attempt;
+mod card;
 mod child;
 mod dispatcher;
 mod earlier;
@@ -22,11 +23,13 @@ mod local;
 mod nearest;
 mod outcome;
 mod past;
+mod progress_log;
 mod slots;
 pub mod slurm;
 mod state;
 mod survey;
 
+pub use card::{CARD, card};
 pub use estimate::{StageEstimate, estimates};
 pub use event::INTERRUPTION;
 pub use execute::execute;
@@ -37,4 +40,4 @@ pub use label::RunLabel;
 pub use outcome::{Ending, RunOptions, RunOutcome, StageOutcome};
 pub use past::Past;
 pub use slots::{Machine, not_built_for};
-pub use survey::{Survey, SurveyState, Surveyed, explain, survey};
+pub use survey::{Survey, SurveyState, Surveyed, explain, survey, survey_with_needs};

@@ -16,6 +16,9 @@ const COMPARED: usize = 50;
 /// the first stage.
 pub(super) const LOOKED_AT: usize = 1000;
 
+/// The same for `apeft explain`, which a person waits for.
+pub(super) const EXPLAINED_BY: usize = 10_000;
+
 /// Fingerprints of all artifacts, indexed to find those that differ in one field.
 #[derive(Debug, Default)]
 pub(super) struct Nearest {

@@ -30,7 +30,7 @@ pub struct RunOptions {
     /// Command line, for the journal.
     pub command: Vec<String>,
     /// Note and tags, for the journal.
-    pub label: RunLabel,
+    pub label: Option<RunLabel>,
     /// Where stages run.
     pub executor: ExecutorName,
     /// Whether to end once everything ready is submitted to a cluster.

@@ -263,7 +263,7 @@ pub(super) mod tests {
             stage: "a".to_owned(),
             cell: crate::rows::Cell::of_stage("s"),
             kind: registry::find("command").unwrap().kind,
-            parameters: BTreeMap::new(),
+            parameters: Default::default(),
             inputs: Vec::new(),
             seed: None,
             device: device.map(|name| name.parse().unwrap()),
@@ -359,11 +359,12 @@ pub(super) mod tests {
         ];
         let heads = [("num_attention_heads", 2), ("num_key_value_heads", 1)];
         let sizes = sizes.into_iter().chain(heads);
-        large.parameters = test_support::defaults(large.kind)
+        let parameters: BTreeMap<String, serde_json::Value> = test_support::defaults(large.kind)
             .into_iter()
             .chain(sizes.map(|(name, size)| (name.to_owned(), size.into())))
             .chain([("batch_composition".to_owned(), serde_json::json!({"document": 1}))])
             .collect();
+        large.parameters = parameters.into();
         let said = slots(&[]).machine.lacks(&large).unwrap();
         assert!(said.contains("take 0.0 GB of memory, and this machine offers 0.0 GB"), "{said}");
         let machine = Machine {
@@ -384,13 +385,16 @@ pub(super) mod tests {
             "top_logprobs": 5, "api_key_env": "APEFT_UNSET", "concurrency": 2, "timeout": 5.0,
             "max_retries": 1, "backoff": 0.0, "replay": "record"});
         let named = serde_json::json!({"name": "judge", "table": table});
-        asking.parameters = [("by", "endpoint".into()), ("endpoint", named)]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into();
+        let mut parameters: BTreeMap<String, serde_json::Value> =
+            [("by", "endpoint".into()), ("endpoint", named)]
+                .map(|(name, value)| (name.to_owned(), value))
+                .into();
+        asking.parameters = parameters.clone().into();
         let machine = slots(&[]).machine;
         let said = machine.lacks(&asking).unwrap();
         assert!(said.contains("`APEFT_UNSET` of the endpoint `judge`"), "{said}");
-        asking.parameters.insert("by".to_owned(), "sentences".into());
+        parameters.insert("by".to_owned(), "sentences".into());
+        asking.parameters = parameters.into();
         assert_eq!(machine.lacks(&asking), None);
     }
 
@@ -409,7 +413,7 @@ pub(super) mod tests {
     #[test]
     fn bfloat16_is_refused_where_the_device_has_none() {
         let mut half = stage(1, 0, 0, Some("wgpu:0"));
-        half.parameters.insert("verifier_dtype".to_owned(), "bfloat16".into());
+        half.parameters = BTreeMap::from([("verifier_dtype".to_owned(), "bfloat16".into())]).into();
         let machine = slots(&["0"]).machine;
         assert!(machine.lacks(&half).unwrap().contains("`float32` or `float16`"));
         half.device = Some(DeviceName::Cuda(0).into());

@@ -64,12 +64,25 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) struct Done {
     outcome: StageOutcome,
-    at: Instant,
 }
 
 /// States of all requested stages, in plan order.
+///
+/// What is asked at each event of a run is kept in sets, since a plan has up to 250,000 stages.
+/// Members of the sets are places in plan order.
 #[derive(Debug)]
-pub(super) struct Stages(IndexMap<NodeIndex, StageState>);
+pub(super) struct Stages {
+    states: IndexMap<NodeIndex, StageState>,
+    due: BTreeSet<usize>,
+    ready: BTreeSet<usize>,
+    /// The same by key.
+    ready_by_key: BTreeSet<(Digest, usize)>,
+    running: usize,
+    /// Keys of running attempts.
+    made: BTreeSet<Digest>,
+    /// The stage that failed first.
+    first_failure: Option<usize>,
+}
 
 impl Ready {
     /// A stage before its first attempt, whose artifact is absent or damaged.
@@ -93,51 +106,102 @@ impl Stages {
     /// not waited for.
     pub(super) fn new(plan: &Plan, wanted: &BTreeSet<NodeIndex>) -> Self {
         let requested = plan.order.iter().copied().filter(|node| wanted.contains(node));
-        let states = requested.map(|node| {
-            match needs(plan, node).filter(|need| wanted.contains(need)).count() {
+        let states: IndexMap<NodeIndex, StageState> = requested
+            .map(|node| match needs(plan, node).filter(|need| wanted.contains(need)).count() {
                 0 => (node, StageState::Due),
                 missing => (node, StageState::Waiting(missing)),
+            })
+            .collect();
+        let due = states.values().enumerate();
+        let due = due.filter(|(_, state)| matches!(state, StageState::Due));
+        Self {
+            due: due.map(|(place, _)| place).collect(),
+            states,
+            ready: BTreeSet::new(),
+            ready_by_key: BTreeSet::new(),
+            running: 0,
+            made: BTreeSet::new(),
+            first_failure: None,
+        }
+    }
+
+    /// Replaces a state, and returns the old one.
+    fn put(&mut self, place: usize, state: StageState) -> StageState {
+        let old = mem::replace(&mut self.states[place], state);
+        match &old {
+            StageState::Due => drop(self.due.remove(&place)),
+            StageState::Ready(ready) => {
+                self.ready.remove(&place);
+                self.ready_by_key.remove(&(ready.key, place));
             }
-        });
-        Self(states.collect())
+            StageState::Running(Running { ready, .. }) => {
+                self.running -= 1;
+                self.made.remove(&ready.key);
+            }
+            StageState::Waiting(_) | StageState::Done(_) => {}
+        }
+        match &self.states[place] {
+            StageState::Due => drop(self.due.insert(place)),
+            StageState::Ready(ready) => {
+                self.ready.insert(place);
+                self.ready_by_key.insert((ready.key, place));
+            }
+            StageState::Running(Running { ready, .. }) => {
+                self.running += 1;
+                self.made.insert(ready.key);
+            }
+            StageState::Done(done) if done.outcome.outcome == Ending::Failed => {
+                self.first_failure.get_or_insert(place);
+            }
+            StageState::Waiting(_) | StageState::Done(_) => {}
+        }
+        old
+    }
+
+    fn place(&self, node: NodeIndex) -> Option<usize> {
+        self.states.get_index_of(&node)
+    }
+
+    fn node(&self, place: &usize) -> NodeIndex {
+        *self.states.get_index(*place).expect("a place in a set is that of a state").0
     }
 
     /// Whether a stage was requested and has not ended.
     pub(super) fn is_open(&self, node: NodeIndex) -> bool {
-        self.0.get(&node).is_some_and(|state| !matches!(state, StageState::Done(_)))
+        self.states.get(&node).is_some_and(|state| !matches!(state, StageState::Done(_)))
     }
 
-    /// Whether a stage is to be looked up.
-    pub(super) fn is_due(&self, node: NodeIndex) -> bool {
-        matches!(self.0.get(&node), Some(StageState::Due))
+    /// Stages to be looked up, at most `most`, in plan order.
+    pub(super) fn due(&self, most: usize) -> Vec<NodeIndex> {
+        self.due.iter().take(most).map(|place| self.node(place)).collect()
     }
 
     /// Whether an attempt runs or a stage is to be looked up.
     pub(super) fn is_any_busy(&self) -> bool {
-        self.0.values().any(|state| matches!(state, StageState::Running(_) | StageState::Due))
+        self.running > 0 || !self.due.is_empty()
     }
 
     /// Number of attempts that run.
     pub(super) fn running(&self) -> usize {
-        self.0.values().filter(|state| matches!(state, StageState::Running(_))).count()
+        self.running
     }
 
     /// Whether a stage waits for its start, also for a later one.
     pub(super) fn is_any_ready(&self) -> bool {
-        self.0.values().any(|state| matches!(state, StageState::Ready(_)))
+        !self.ready.is_empty()
     }
 
     /// What is to be made of a stage, also while an attempt makes it.
     pub(super) fn ready(&self, node: NodeIndex) -> Option<&Ready> {
-        match self.0.get(&node)? {
+        match self.states.get(&node)? {
             StageState::Ready(ready) | StageState::Running(Running { ready, .. }) => Some(ready),
             _ => None,
         }
     }
 
-    /// As [`Stages::ready`].
+    /// As [`Stages::ready`]; its key must stay.
     pub(super) fn ready_mut(&mut self, node: NodeIndex) -> Option<&mut Ready> {
-        match self.0.get_mut(&node)? {
+        match self.states.get_mut(&node)? {
             StageState::Ready(ready) | StageState::Running(Running { ready, .. }) => Some(ready),
             _ => None,
         }
@@ -146,63 +210,50 @@ impl Stages {
     /// Stages that may start now, in plan order. Of stages with the same key one runs at a time:
     /// the others find its artifact.
     pub(super) fn startable(&self) -> impl Iterator<Item = NodeIndex> {
-        let made: BTreeSet<Digest> = self
-            .0
-            .values()
-            .filter_map(|state| match state {
-                StageState::Running(running) => Some(running.ready.key),
-                _ => None,
-            })
-            .collect();
         let now = Instant::now();
-        self.0.iter().filter_map(move |(node, state)| match state {
-            StageState::Ready(ready)
-                if !made.contains(&ready.key)
-                    && ready.not_before.is_none_or(|time| now >= time) =>
-            {
-                Some(*node)
-            }
-            _ => None,
+        self.ready.iter().map(|place| self.node(place)).filter(move |node| {
+            self.ready(*node).is_some_and(|ready| {
+                !self.made.contains(&ready.key) && ready.not_before.is_none_or(|time| now >= time)
+            })
         })
     }
 
     /// Stages that wait for their start with a certain key.
     pub(super) fn ready_with(&self, key: Digest) -> Vec<NodeIndex> {
-        self.0
-            .iter()
-            .filter(|(_, state)| matches!(state, StageState::Ready(ready) if ready.key == key))
-            .map(|(node, _)| *node)
-            .collect()
+        let same = self.ready_by_key.range((key, 0)..=(key, usize::MAX));
+        same.map(|(_, place)| self.node(place)).collect()
     }
 
     /// A stage that was looked up is to be made.
     pub(super) fn set_ready(&mut self, node: NodeIndex, ready: Ready) {
-        self.0.insert(node, StageState::Ready(ready));
+        let place = self.place(node).expect("only requested stages are made");
+        self.put(place, StageState::Ready(ready));
     }
 
     /// An attempt of a ready stage begins.
     pub(super) fn begin(&mut self, node: NodeIndex, grant: Grant) {
-        let state = &mut self.0[&node];
+        let place = self.place(node).expect("only requested stages are made");
         // `Due` only stands in while the old state is moved into the new one.
-        *state = match mem::replace(state, StageState::Due) {
+        let state = match self.put(place, StageState::Due) {
             StageState::Ready(ready) => {
                 StageState::Running(Running { ready, grant, began: Instant::now() })
             }
             _ => unreachable!("only ready stages are started"),
         };
+        self.put(place, state);
     }
 
     /// The attempt of a stage ended: the stage is ready again until its end is decided. Returns the
     /// attempt's resources and seconds; none if no attempt ran.
     pub(super) fn end(&mut self, node: NodeIndex) -> Option<(Grant, f64)> {
-        let state = self.0.get_mut(&node)?;
-        match mem::replace(state, StageState::Due) {
+        let place = self.place(node)?;
+        match self.put(place, StageState::Due) {
             StageState::Running(Running { ready, grant, began }) => {
-                *state = StageState::Ready(ready);
+                self.put(place, StageState::Ready(ready));
                 Some((grant, began.elapsed().as_secs_f64()))
             }
             other => {
-                *state = other;
+                self.put(place, other);
                 None
             }
         }
@@ -210,19 +261,20 @@ impl Stages {
 
     /// A stage ended with an outcome; if it succeeded, stages that waited for nothing else are due.
     pub(super) fn finish(&mut self, plan: &Plan, node: NodeIndex, outcome: StageOutcome) {
+        let Some(place) = self.place(node) else { return };
         let succeeded = matches!(outcome.outcome, Ending::Ran | Ending::Cached);
-        self.0.insert(node, StageState::Done(Done { outcome, at: Instant::now() }));
+        self.put(place, StageState::Done(Done { outcome }));
         if !succeeded {
             return;
         }
         for dependant in dependants(plan, node) {
-            if let Some(state) = self.0.get_mut(&dependant)
-                && let StageState::Waiting(missing) = state
+            if let Some((place, _, StageState::Waiting(missing))) = self.states.get_full(&dependant)
             {
-                *state = match *missing {
+                let state = match *missing {
                     0 | 1 => StageState::Due,
                     missing => StageState::Waiting(missing - 1),
                 };
+                self.put(place, state);
             }
         }
     }
@@ -244,30 +296,21 @@ impl Stages {
 
     /// The stage that failed first.
     pub(super) fn first_failure(&self) -> Option<&str> {
-        self.0
-            .values()
-            .filter_map(|state| match state {
-                StageState::Done(done) if done.outcome.outcome == Ending::Failed => Some(done),
-                _ => None,
-            })
-            // By time: stages that ran side by side end in any order.
-            .min_by_key(|done| done.at)
-            .map(|done| done.outcome.name.as_str())
+        match &self.states[self.first_failure?] {
+            StageState::Done(done) => Some(&done.outcome.name),
+            _ => None,
+        }
     }
 
     /// Number of stages with an ending.
     pub(super) fn count(&self, ending: Ending) -> usize {
-        self.0
-            .values()
-            .filter(
-                |state| matches!(state, StageState::Done(done) if done.outcome.outcome == ending),
-            )
-            .count()
+        let ended = |state: &&StageState| matches!(state, StageState::Done(done) if done.outcome.outcome == ending);
+        self.states.values().filter(ended).count()
     }
 
     /// Outcomes of the stages that ended, in plan order.
     pub(super) fn into_outcomes(self) -> Vec<StageOutcome> {
-        self.0
+        self.states
             .into_values()
             .filter_map(|state| match state {
                 StageState::Done(done) => Some(done.outcome),
@@ -343,12 +386,15 @@ mod tests {
         let plan = plan(4, &[(0, 2), (1, 2), (2, 3), (2, 3)]);
         let [a, b, c, d] = [0, 1, 2, 3].map(NodeIndex::new);
         let mut stages = Stages::new(&plan, &[b, c, d].into());
-        assert!(!stages.is_open(a) && stages.is_due(b), "what was not requested is not waited for");
-        assert!(!stages.is_due(c) && stages.is_open(c));
+        assert!(
+            !stages.is_open(a) && stages.due(9) == [b],
+            "what was not requested is not waited for"
+        );
+        assert!(stages.is_open(c));
         stages.finish(&plan, b, outcome(&plan, b, Ending::Cached));
-        assert!(stages.is_due(c) && !stages.is_due(d) && stages.is_any_busy());
+        assert!(stages.due(9) == [c] && stages.is_any_busy());
         stages.finish(&plan, c, outcome(&plan, c, Ending::Ran));
-        assert!(stages.is_due(d));
+        assert_eq!(stages.due(9), [d]);
         stages.finish(&plan, d, outcome(&plan, d, Ending::Failed));
         assert!(!stages.is_any_busy() && !stages.is_any_ready());
         assert_eq!(stages.first_failure(), Some("s3"));
@@ -365,7 +411,7 @@ mod tests {
         let mut stages = Stages::new(&plan, &nodes.iter().copied().collect());
         stages.finish(&plan, nodes[0], outcome(&plan, nodes[0], Ending::Failed));
         assert_eq!(stages.open_dependants(&plan, nodes[0]), [nodes[1], nodes[2], nodes[3]]);
-        assert!(!stages.is_due(nodes[1]) && stages.is_due(nodes[4]));
+        assert_eq!(stages.due(9), [nodes[4]]);
     }
 
     #[test]

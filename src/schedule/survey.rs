@@ -1,14 +1,17 @@
 //! Status of each stage of a plan, from the store.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use petgraph::graph::NodeIndex;
 use serde::Serialize;
 
 use super::{
     earlier::Earlier,
-    examiner::{Examiner, LookedUp},
-    nearest::Nearest,
+    examiner::{AT_ONCE, Examiner, LookedUp, needs},
+    nearest::{EXPLAINED_BY, Nearest},
 };
 use crate::{
     digest::Digest,
@@ -79,10 +82,52 @@ impl Survey {
 /// # Errors
 /// If the store cannot be read.
 pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
+    survey_some(plan, store, &plan.order)
+}
+
+/// Status of some stages and of all that they need, from a store opened read-only.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn survey_with_needs(
+    plan: &Plan,
+    store: &Store,
+    stages: &BTreeSet<NodeIndex>,
+) -> Result<Survey, StoreError> {
+    let wanted = plan.with_needs(stages);
+    let nodes: Vec<NodeIndex> =
+        plan.order.iter().copied().filter(|node| wanted.contains(node)).collect();
+    survey_some(plan, store, &nodes)
+}
+
+fn survey_some(plan: &Plan, store: &Store, nodes: &[NodeIndex]) -> Result<Survey, StoreError> {
     let mut examiner = Examiner::new(plan, store, Earlier::default());
     let mut survey = Survey { stages: Vec::with_capacity(plan.order.len()), damaged: Vec::new() };
-    for node in plan.order.iter().copied() {
-        let surveyed = match examiner.examine(node)? {
+    let mut left = nodes;
+    while !left.is_empty() {
+        let (together, later) = left.split_at(independent(plan, left));
+        for (node, found) in examiner.examine_all(together) {
+            survey.note(&mut examiner, node, found?);
+        }
+        left = later;
+    }
+    Ok(survey)
+}
+
+/// Number of the first stages of a list that need none of each other, at most [`AT_ONCE`].
+fn independent(plan: &Plan, nodes: &[NodeIndex]) -> usize {
+    let mut before = BTreeSet::new();
+    let nodes = nodes.iter().take(AT_ONCE);
+    nodes
+        .take_while(|node| {
+            before.insert(**node) && !needs(plan, **node).any(|need| before.contains(&need))
+        })
+        .count()
+}
+
+impl Survey {
+    fn note(&mut self, examiner: &mut Examiner<'_>, node: NodeIndex, found: LookedUp) {
+        let surveyed = match found {
             // A run would fail an unreadable stage; until then it may become readable.
             LookedUp::Waiting(reason) | LookedUp::Unreadable(reason) => {
                 let state = SurveyState::Waiting;
@@ -107,7 +152,7 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
                     Some((problem, _)) => format!("its artifact is damaged: {problem}"),
                     None => examiner.reason(node, &fingerprint),
                 };
-                survey.damaged.extend(damaged.map(|(problem, _)| (key, problem)));
+                self.damaged.extend(damaged.map(|(problem, _)| (key, problem)));
                 let (key, fingerprint) = (Some(key), Some(fingerprint));
                 let ready = Surveyed::missing(node, SurveyState::Ready, reason);
                 Surveyed { key, fingerprint, ..ready }
@@ -117,13 +162,12 @@ pub fn survey(plan: &Plan, store: &Store) -> Result<Survey, StoreError> {
             SurveyState::Cached => BTreeMap::new(),
             _ => examiner.sizes(node),
         };
-        survey.stages.push(Surveyed { sizes, ..surveyed });
+        self.stages.push(Surveyed { sizes, ..surveyed });
     }
-    Ok(survey)
 }
 
 /// All differences from the most similar artifact of the same kind, for each ready stage of a
-/// survey. Reads the store's key files once.
+/// survey. Reads the store's newest key files once.
 pub fn explain(survey: &Survey, store: &Store) -> BTreeMap<NodeIndex, Vec<String>> {
     let ready = survey
         .stages
@@ -131,7 +175,7 @@ pub fn explain(survey: &Survey, store: &Store) -> BTreeMap<NodeIndex, Vec<String
         .filter_map(|surveyed| Some((surveyed.node, surveyed.fingerprint.as_ref()?)));
     let mut nearest = None;
     let differences = ready.filter_map(|(node, fingerprint)| {
-        let nearest = nearest.get_or_insert_with(|| Nearest::read(store, usize::MAX));
+        let nearest = nearest.get_or_insert_with(|| Nearest::read(store, EXPLAINED_BY));
         Some((node, nearest.differences(fingerprint)?))
     });
     differences.collect()

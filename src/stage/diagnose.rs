@@ -324,7 +324,7 @@ mod tests {
             difference_high: Some(difference + 0.05),
         };
         let comparison = Comparison {
-            settings: ScoreSettings { gamma: 10.0, k: 4 },
+            settings: ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false },
             in_domain: Some("people".to_owned()),
             baseline: Some("before".to_owned()),
             arms: vec![arm("before", None), arm("after", Some("before"))],

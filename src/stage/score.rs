@@ -10,7 +10,7 @@ use crate::{
     },
     evaluation::{DomainScores, Estimate, ScoreSettings, Scores, answer_scores, scores},
     recipe::schema::{Declared, Input, Kind},
-    rows::{Claim, MeasureName, Response, Verdict},
+    rows::{Claim, FactLabel, MeasureName, Response, Verdict},
 };
 
 /// The kind.
@@ -47,6 +47,9 @@ pub(crate) struct Parameters {
     /// K of F1@K: the number of supported facts wanted; compared scores need the same.
     #[parameter(default = 64, min = 1, max = 1_000_000)]
     pub k: usize,
+    /// Irrelevant claims: left out (dropped, the default), or wrong as in FActScore (unsupported).
+    #[parameter(words = &["dropped", "unsupported"])]
+    pub irrelevant: Option<String>,
     /// In-domain domain; the mean over all others is out-of-domain.
     pub in_domain: Option<String>,
 }
@@ -56,11 +59,13 @@ pub(crate) struct Parameters {
 /// # Errors
 /// If inputs cannot be read or do not belong together.
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
-    let Parameters { gamma, k, in_domain } = context.parameters()?;
+    let Parameters { gamma, k, irrelevant, in_domain } = context.parameters()?;
+    let irrelevant_is_wrong = irrelevant.as_deref() == Some("unsupported");
     let responses: Vec<Response> = context.rows("responses")?;
     let claims: Vec<Claim> = context.rows("claims")?;
-    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
-    let settings = ScoreSettings { gamma, k };
+    let mut verdicts: Vec<Verdict> = context.rows("verdicts")?;
+    note_irrelevant(context, &mut verdicts, irrelevant_is_wrong);
+    let settings = ScoreSettings { gamma, k, irrelevant_is_wrong };
     let answers = answer_scores(&responses, &claims, &verdicts, settings)
         .map_err(StageError::doing("score the responses"))?;
     // Possible, but far more often a sign that claims and responses are of different stages.
@@ -83,6 +88,23 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     scores.domains.iter().chain(&scores.out_of_domain).for_each(|domain| describe(context, domain));
     warn_of_missing_intervals(context, &scores);
     Ok(())
+}
+
+/// Says how irrelevant claims count, and makes them unsupported if they are wrong.
+fn note_irrelevant(context: &Context, verdicts: &mut [Verdict], is_wrong: bool) {
+    let all = verdicts.len();
+    let irrelevant: Vec<&mut Verdict> =
+        verdicts.iter_mut().filter(|found| found.verdict == FactLabel::Irrelevant).collect();
+    // Most responses have none, and nothing is to be said.
+    if irrelevant.is_empty() {
+        return;
+    }
+    let (count, how) =
+        (irrelevant.len(), if is_wrong { "count as unsupported" } else { "are left out" });
+    context.note(format!("{count} of {all} claims are irrelevant and {how}"));
+    if is_wrong {
+        irrelevant.into_iter().for_each(|found| found.verdict = FactLabel::Unsupported);
+    }
 }
 
 /// A single topic, or equal unbounded values in all topics, give no interval.
@@ -135,6 +157,7 @@ mod tests {
         let parameters: Parameters =
             serde_json::from_value(test_support::defaults(&KIND).into()).unwrap();
         assert_eq!((parameters.gamma, parameters.k, parameters.in_domain), (10.0, 64, None));
+        assert_eq!(parameters.irrelevant, None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ const OUTPUT: [(&str, &str); 15] = [
     ("logging_strategy", EVERY_STEP),
     ("logging_first_step", EVERY_STEP),
     ("logging_dir", EVERY_STEP),
-    ("report_to", EVERY_STEP),
+    ("report_to", "remove it: `apeft run --tensorboard` writes metrics as event files"),
     ("disable_tqdm", EVERY_STEP),
     ("run_name", "remove it: a run is named by the `name` of its recipe and the time"),
     ("output_dir", IN_STORE),
@@ -39,7 +39,7 @@ const BY_SECONDS: &str =
     "remove it: `checkpoint_seconds` has the interval of checkpoints, and a second run resumes";
 const EVERY_STEP: &str =
     "remove it: metrics of every step are in `metrics.jsonl`, and their curves in the report";
-const IN_STORE: &str = "remove it: the model is in the store; `apeft explain` prints its folder";
+const IN_STORE: &str = "remove it: the model is in the store; `apeft path` prints its folder";
 
 /// A minimum learning rate is only used if the rate falls.
 pub fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {

@@ -60,6 +60,7 @@ impl Store {
     /// If the store cannot be listed.
     pub fn verify(&self) -> Result<Audit, StoreError> {
         let keys = self.keys()?;
+        self.ready_threads()?;
         let looked: Vec<Result<(usize, u64), AuditFinding>> =
             keys.par_iter().map(|key| self.verify_artifact(*key)).collect();
         let mut audit =

@@ -148,7 +148,11 @@ impl Store {
         }
         made.sort_unstable_by(|one, other| other.cmp(one));
         made.truncate(most);
-        made.par_iter().filter_map(|(_, folder)| read_record(folder)).collect()
+        let read = |(_, folder): &(SystemTime, PathBuf)| read_record(folder);
+        match hash::has_threads() {
+            true => made.par_iter().filter_map(read).collect(),
+            false => made.iter().filter_map(read).collect(),
+        }
     }
 
     /// Fingerprint of a key, if its artifact exists.

@@ -54,7 +54,7 @@ pub(super) fn digest_bytes(path: &Path) -> Result<(Digest, Metadata), StoreError
     let mut block = read_block(&mut file, left).map_err(StoreError::io("read", path))?;
     while !block.is_empty() {
         left -= block.len() as u64;
-        let next = if before.len() < SMALL {
+        let next = if before.len() < SMALL || !has_threads() {
             hasher.update(&block);
             read_block(&mut file, left)
         } else {
@@ -82,6 +82,11 @@ fn read_block(file: &mut File, left: u64) -> std::io::Result<Vec<u8>> {
     let mut block = Vec::with_capacity(left.min(BLOCK) as usize);
     file.take(left.min(BLOCK)).read_to_end(&mut block)?;
     Ok(block)
+}
+
+/// Whether work can be spread over threads; where the system grants none, one does it.
+pub(super) fn has_threads() -> bool {
+    ready_threads().is_ok()
 }
 
 /// Starts the thread pool for hashing and computing, with fewer threads if the system's limit

@@ -94,7 +94,6 @@ impl Store {
         if store.root.to_str().is_none() {
             return Err(StoreError::Name(store.root));
         }
-        hash::ready_threads().map_err(StoreError::io("start threads to read", &store.root))?;
         durable::create_folder(&store.root)?;
         for (name, content) in [TAG, IGNORE] {
             let path = store.root.join(name);
@@ -110,6 +109,14 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// Starts the threads for hashing and computing, which work on a few small files does without.
+    ///
+    /// # Errors
+    /// If the system grants none.
+    pub fn ready_threads(&self) -> Result<(), StoreError> {
+        hash::ready_threads().map_err(StoreError::io("start threads to read", &self.root))
     }
 
     /// Folder of the store.

@@ -27,6 +27,12 @@ pub struct Lease<'a> {
     store: &'a Store,
 }
 
+/// Lookups that pass the gate together, until dropped.
+#[derive(Debug)]
+pub struct Lookups<'a> {
+    store: &'a Store,
+}
+
 /// The closed gate: no lookups until dropped.
 #[derive(Debug)]
 pub struct Closed {
@@ -164,6 +170,21 @@ impl Store {
         Ok(found)
     }
 
+    /// Lookups that follow each other, until dropped: they pass the gate together.
+    pub fn lookups(&self) -> Lookups<'_> {
+        if let Some(roots) = &mut *self.roots() {
+            roots.stay(true);
+        }
+        Lookups { store: self }
+    }
+
+    /// Leaves the gate, since what follows may take long.
+    pub(super) fn leave_gate(&self) {
+        if let Some(roots) = &mut *self.roots() {
+            roots.leave();
+        }
+    }
+
     /// Closes the gate for a collection after all lookups; `waiting` is called once if one is
     /// running.
     ///
@@ -272,6 +293,14 @@ impl Drop for Lease<'_> {
             && let Err(error) = fs::remove_file(&roots.path)
         {
             tracing::warn!("cannot remove {}: {error}", roots.path.display());
+        }
+    }
+}
+
+impl Drop for Lookups<'_> {
+    fn drop(&mut self) {
+        if let Some(roots) = &mut *self.store.roots() {
+            roots.stay(false);
         }
     }
 }

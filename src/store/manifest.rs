@@ -22,8 +22,8 @@ use crate::digest::{Digest, digest_value};
 /// File name of the manifest.
 pub(super) const MANIFEST: &str = "manifest.json";
 
-/// Fewer files are verified without threads.
-const FEW: usize = 32;
+/// Fewer files are hashed without threads.
+pub(super) const FEW: usize = 32;
 
 /// The files of a sealed folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,7 +97,7 @@ impl Manifest {
     ) -> Result<Self, StoreError> {
         let found = durable::walk(folder)?;
         // Threads cost more than they save on the few small files of most artifacts.
-        let files = if found.len() > FEW {
+        let files = if found.len() > FEW && hash::has_threads() {
             found.into_par_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
         } else {
             found.into_iter().map(|found| entry(found, memo)).collect::<Result<_, _>>()?
@@ -120,8 +120,7 @@ impl Manifest {
     /// Reads the text of a manifest.
     pub(super) fn parse(text: &str, key: Option<Digest>) -> Result<Self, Fault> {
         let manifest: Self = serde_json::from_str(text).map_err(|_| damaged("is incomplete"))?;
-        // The whole text, not only the list: a manifest that is spelt otherwise was edited.
-        if manifest.text() != text {
+        if !is_sealed(text) {
             return Err(damaged("does not match its seal"));
         }
         if manifest.key != key {
@@ -155,7 +154,7 @@ impl Manifest {
                 }
             }
         }
-        let problem = if self.files.len() > FEW {
+        let problem = if self.files.len() > FEW && hash::has_threads() {
             self.files.par_iter().find_map_first(|entry| differs(folder, entry, memo))
         } else {
             self.files.iter().find_map(|entry| differs(folder, entry, memo))
@@ -195,8 +194,19 @@ impl Manifest {
         let list = list
             .strip_suffix("\n}")
             .expect("an object that is not empty ends with a brace on its own line");
-        format!("{list},\n  \"seal\": \"{}\"\n}}\n", blake3::hash(list.as_bytes()))
+        format!("{list}{SEAL}{}{END}", blake3::hash(list.as_bytes()))
     }
+}
+
+/// What follows the list in a manifest's text, before the digest of the list and after it.
+const SEAL: &str = ",\n  \"seal\": \"";
+const END: &str = "\"\n}\n";
+
+/// Whether a text ends with the seal of what precedes it, byte by byte: a manifest that is spelt
+/// otherwise was edited.
+fn is_sealed(text: &str) -> bool {
+    let parts = text.strip_suffix(END).and_then(|text| text.rsplit_once(SEAL));
+    parts.is_some_and(|(list, seal)| blake3::hash(list.as_bytes()).to_hex().as_str() == seal)
 }
 
 /// The fault of a manifest.

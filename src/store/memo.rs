@@ -3,9 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs::{self, Metadata},
+    ops::Range,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -41,12 +45,17 @@ struct MemoStamp {
 pub(super) struct Memo {
     path: PathBuf,
     trusted: bool,
+    /// The file's text on first use. It is searched and not parsed, since a command may ask for few
+    /// of 500,000 files.
+    stored: OnceLock<Vec<u8>>,
+    /// Where the last file was found in it; the next one is often near.
+    last: AtomicUsize,
     state: Mutex<MemoState>,
 }
 
 #[derive(Debug, Default)]
 struct MemoState {
-    loaded: bool,
+    /// What is not in the stored text.
     known: BTreeMap<FileId, (MemoStamp, Digest)>,
     /// Lines added since the last call of [`Memo::learnt`].
     learnt: Vec<String>,
@@ -56,7 +65,8 @@ struct MemoState {
 impl Memo {
     /// A memo stored in this file. Unless `trusted`, it recalls nothing but still learns.
     pub(super) fn new(path: PathBuf, trusted: bool) -> Self {
-        Self { path, trusted, state: Mutex::new(MemoState::default()) }
+        let (stored, last, state) = Default::default();
+        Self { path, trusted, stored, last, state }
     }
 
     /// The digest of an unchanged file. Loads the memo on first use, since attempts that only write
@@ -66,13 +76,26 @@ impl Memo {
             return None;
         }
         let (place, stamp) = look(metadata);
-        let mut state = self.state.lock().expect("no thread panics while it holds the memo");
-        // On first use, since attempts that only write never ask.
-        if !state.loaded {
-            state.loaded = true;
-            state.take_in(&fs::read(&self.path).unwrap_or_default());
-        }
-        state.known.get(&place).filter(|(known, _)| *known == stamp).map(|(_, digest)| *digest)
+        let state = self.state.lock().expect("no thread panics while it holds the memo");
+        let learnt = state.known.get(&place).copied();
+        // Threads search at once.
+        drop(state);
+        let text = self.stored.get_or_init(|| fs::read(&self.path).unwrap_or_default());
+        let found = learnt.or_else(|| self.find(text, place));
+        found.filter(|(known, _)| *known == stamp).map(|(_, digest)| digest)
+    }
+
+    /// A file's entry in the stored text.
+    fn find(&self, text: &[u8], place: FileId) -> Option<(MemoStamp, Digest)> {
+        /// Bytes around the last find that are searched first.
+        const NEAR: usize = 2048;
+        let last = self.last.load(Ordering::Relaxed).min(text.len());
+        let near = start_of_line(text, last.saturating_sub(NEAR))
+            ..end_of_line(text, (last + NEAR).min(text.len()));
+        let (at, found) =
+            search(text, near, place).or_else(|| search(text, 0..text.len(), place))?;
+        self.last.store(at, Ordering::Relaxed);
+        Some(found)
     }
 
     /// Remembers a digest, if the file's last change is old enough for the next one to be
@@ -81,8 +104,10 @@ impl Memo {
         let (place, stamp) = look(metadata);
         // A change within the clock's tick would leave the same stamp with another content.
         if is_settled(stamp.changed, now()) {
+            let stored = self.stored.get().and_then(|text| self.find(text, place));
             let mut state = self.state.lock().expect("no thread panics while it holds the memo");
-            if state.known.insert(place, (stamp, digest)) != Some((stamp, digest)) {
+            let before = state.known.insert(place, (stamp, digest));
+            if before.or(stored) != Some((stamp, digest)) {
                 state.unsaved = true;
                 state.learnt.push(line(place, stamp, digest));
             }
@@ -147,6 +172,56 @@ impl MemoState {
             self.known.entry(place).or_insert(known);
         }
     }
+}
+
+/// The beginning of the line at a position.
+fn start_of_line(text: &[u8], at: usize) -> usize {
+    memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1)
+}
+
+/// The end of the line at a position, before its newline.
+fn end_of_line(text: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |more| at + more)
+}
+
+/// Finds a file's line in a range of whole lines, which are in the order of files. Returns its
+/// position and entry.
+fn search(
+    text: &[u8],
+    range: Range<usize>,
+    wanted: FileId,
+) -> Option<(usize, (MemoStamp, Digest))> {
+    let Range { start: mut low, end: mut high } = range;
+    while low < high {
+        let first = start_of_line(text, low + (high - low) / 2);
+        let mut start = first;
+        // Lines that name no file are passed over: the first one, the last one and torn ones.
+        let (place, end) = loop {
+            let end = end_of_line(text, start);
+            match place_of(&text[start..end]) {
+                Some(place) => break (Some(place), end),
+                None if end + 1 >= high => break (None, end),
+                None => start = end + 1,
+            }
+        };
+        match place {
+            Some(place) if place == wanted => {
+                return parse(&text[start..end]).map(|(_, found)| (start, found));
+            }
+            Some(place) if place < wanted => low = end + 1,
+            _ => high = first,
+        }
+    }
+    None
+}
+
+/// The file that a line is about.
+fn place_of(line: &[u8]) -> Option<FileId> {
+    let mut numbers = line.splitn(3, |byte| *byte == b' ').map(|digits| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        digits.parse::<u64>().ok()
+    });
+    Some(FileId { device: numbers.next()??, inode: numbers.next()?? })
 }
 
 /// Nanoseconds since 1970.
@@ -271,6 +346,25 @@ mod tests {
             }
             fs::write(&path, &good[..position]).unwrap();
             assert!(Memo::problem(&path).is_some(), "cut at {position}");
+        }
+    }
+
+    #[test]
+    fn each_file_is_found_in_the_stored_text_and_no_other() {
+        let place = |number: u64| FileId { device: number % 3, inode: 7 * number };
+        let stamp = |size| MemoStamp { size, changed: -1, modified: 5 };
+        let entry = |number: u64| (stamp(number), Digest::from_bytes([number as u8; 32]));
+        for count in [0, 1, 2, 3, 50, 400] {
+            let known: BTreeMap<FileId, (MemoStamp, Digest)> =
+                (0..count).map(|number| (place(number), entry(number))).collect();
+            let text = write(&known);
+            let memo = Memo::new(PathBuf::new(), true);
+            for number in (0..count + 3).chain((0..count).rev()) {
+                let expected = (number < count).then(|| entry(number));
+                assert_eq!(memo.find(text.as_bytes(), place(number)), expected, "{number}");
+            }
+            let between = FileId { device: 1, inode: 8 };
+            assert_eq!(memo.find(text.as_bytes(), between), None);
         }
     }
 

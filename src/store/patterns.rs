@@ -12,11 +12,11 @@ pub const EVERY_FILE: &[&str] = &["**"];
 
 /// Compiled patterns of file names relative to a folder.
 #[derive(Clone, Debug)]
-pub(super) struct FilePatterns(Arc<GlobSet>);
+pub struct FilePatterns(Arc<GlobSet>);
 
 impl FilePatterns {
     /// Compiles patterns, once per process: thousands of cells ask for the same few types.
-    pub(super) fn of(patterns: &[&str]) -> Self {
+    pub fn of(patterns: &[&str]) -> Self {
         static COMPILED: Mutex<BTreeMap<String, Arc<GlobSet>>> = Mutex::new(BTreeMap::new());
         let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
         let globs = compiled.entry(patterns.join("\n")).or_insert_with(|| compile(patterns));
@@ -24,7 +24,7 @@ impl FilePatterns {
     }
 
     /// Whether a name matches one of the patterns.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    pub fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
     }
 }

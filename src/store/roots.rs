@@ -5,6 +5,9 @@ use std::{collections::BTreeSet, fs::File, io::Write, path::PathBuf};
 use super::StoreError;
 use crate::digest::Digest;
 
+/// Maximum number of lookups at one passage of the gate, so that a collection can begin between.
+const MOST_AT_ONCE: usize = 1000;
+
 /// Keys looked up by a run.
 #[derive(Debug)]
 pub(super) struct Roots {
@@ -12,9 +15,17 @@ pub(super) struct Roots {
     file: File,
     pub(super) path: PathBuf,
     gate: File,
-    written: BTreeSet<Digest>,
-    /// Number of concurrent lookups; the first one enters the gate and the last one leaves it.
+    pinned: BTreeSet<Digest>,
+    /// Lines of keys that are to be recorded before the gate is left.
+    unwritten: String,
+    /// Whether it is inside the gate.
+    is_inside: bool,
+    /// Number of concurrent lookups; the last one leaves the gate.
     looks: usize,
+    /// Whether lookups that follow find it inside the gate.
+    stays: bool,
+    /// Number of lookups since it entered the gate.
+    since_entry: usize,
     /// A key could not be recorded: the gate stays held to the end of the run, which prevents
     /// collections.
     blocks: bool,
@@ -23,19 +34,58 @@ pub(super) struct Roots {
 impl Roots {
     /// The roots of a run with its locked file and its gate.
     pub(super) fn new(file: File, path: PathBuf, gate: File) -> Self {
-        Self { file, path, gate, written: BTreeSet::new(), looks: 0, blocks: false }
+        Self {
+            file,
+            path,
+            gate,
+            pinned: BTreeSet::new(),
+            unwritten: String::new(),
+            is_inside: false,
+            looks: 0,
+            stays: false,
+            since_entry: 0,
+            blocks: false,
+        }
     }
 
-    /// Enters the gate and records a key.
+    /// Enters the gate and pins a key.
     pub(super) fn begin_look(&mut self, key: &Digest) -> Result<(), StoreError> {
         // The lock belongs to the open file: only the first of several threads takes it.
-        if self.looks == 0 && !self.blocks {
+        if !self.is_inside {
             self.gate.lock_shared().map_err(StoreError::io("lock", &self.path))?;
+            (self.is_inside, self.since_entry) = (true, 0);
         }
-        self.looks += 1;
-        // Before the lookup: a collection that follows it must find the key recorded.
-        if self.written.insert(*key)
-            && let Err(error) = self.file.write_all(format!("{key}\n").as_bytes())
+        (self.looks, self.since_entry) = (self.looks + 1, self.since_entry + 1);
+        if self.pinned.insert(*key) {
+            self.unwritten.push_str(&format!("{key}\n"));
+        }
+        Ok(())
+    }
+
+    /// Ends a lookup, and leaves the gate unless others are in progress or follow at once.
+    pub(super) fn end_look(&mut self) {
+        self.looks -= 1;
+        if !self.stays || self.since_entry >= MOST_AT_ONCE {
+            self.leave();
+        }
+    }
+
+    /// Whether the gate is kept after a lookup, for others that follow at once.
+    pub(super) fn stay(&mut self, stays: bool) {
+        self.stays = stays;
+        if !stays {
+            self.leave();
+        }
+    }
+
+    /// Records the keys and leaves the gate, unless a lookup is in progress.
+    pub(super) fn leave(&mut self) {
+        if self.looks > 0 || !self.is_inside {
+            return;
+        }
+        // Before the gate opens: a collection that follows must find the keys recorded.
+        let lines = std::mem::take(&mut self.unwritten);
+        if let Err(error) = self.file.write_all(lines.as_bytes())
             && !self.blocks
         {
             tracing::warn!(
@@ -44,16 +94,11 @@ impl Roots {
             );
             self.blocks = true;
         }
-        Ok(())
-    }
-
-    /// Leaves the gate, unless another lookup is in progress.
-    pub(super) fn end_look(&mut self) {
-        self.looks -= 1;
-        if self.looks == 0
-            && !self.blocks
-            && let Err(error) = self.gate.unlock()
-        {
+        if self.blocks {
+            return;
+        }
+        self.is_inside = false;
+        if let Err(error) = self.gate.unlock() {
             tracing::warn!("`cache gc` must wait for the end of this run: {error}");
         }
     }

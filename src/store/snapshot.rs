@@ -13,7 +13,9 @@ use rayon::prelude::*;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
-use super::{EVERY_FILE, Store, StoreError, durable, hash, memo, patterns::FilePatterns};
+use super::{
+    EVERY_FILE, Store, StoreError, durable, hash, manifest::FEW, memo, patterns::FilePatterns,
+};
 use crate::digest::Digest;
 
 /// A file, or the matching files of a folder, at one moment.
@@ -64,6 +66,8 @@ impl Store {
     /// # Errors
     /// If it cannot be read, changes meanwhile, or has no matching file.
     pub fn snapshot(&self, path: &Path, patterns: &[&str]) -> Result<Snapshot, StoreError> {
+        // Large files take minutes to hash.
+        self.leave_gate();
         let mut stamps = BTreeMap::new();
         // A link anywhere on the way can be turned to another folder.
         for ancestor in path.ancestors() {
@@ -92,13 +96,16 @@ impl Store {
         }
         // A digest of the list needs one order, and file systems list in any.
         found.sort_by(|one, other| one.0.cmp(&other.0));
-        let hashed: Vec<(Digest, Metadata)> = found
-            .par_iter()
-            .map(|(_, path)| {
-                refuse_unmerged(path)?;
-                hash::digest_file(path, &self.memo)
-            })
-            .collect::<Result<_, _>>()?;
+        let digest = |(_, path): &(String, PathBuf)| {
+            refuse_unmerged(path)?;
+            hash::digest_file(path, &self.memo)
+        };
+        // Threads take longer to start than a few files to hash.
+        let hashed: Vec<(Digest, Metadata)> = if found.len() > FEW && hash::has_threads() {
+            found.par_iter().map(digest).collect::<Result<_, _>>()?
+        } else {
+            found.iter().map(digest).collect::<Result<_, _>>()?
+        };
         for ((_, path), (_, metadata)) in found.iter().zip(&hashed) {
             stamps.insert(path.clone(), Stamp::of(metadata));
         }

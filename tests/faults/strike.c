@@ -1,10 +1,10 @@
-// Runs a command and strikes at one of the file-changing system calls that its apeft processes make, counted over all of them
+// Runs a command and strikes at one of the system calls by which its apeft processes open or change files, counted over all of them
 // in the order in which they come: the call fails, its process is killed, or all processes are.
 //
 //     cc -O2 -o strike strike.c
 //     strike N ACTION LOG COMMAND ARGUMENTS...
 //
-// ACTION is `count` (no strike), `kill`, `killall`, `EIO` or `ENOSPC`. LOG gets a line for each call: its number, name, path, and
+// ACTION is `count` (no strike), `kill`, `killall`, `EIO`, `ENOSPC` or `EINTR`. LOG gets a line for each call: its number, name, path, and
 // a mark where it was struck. STRIKE_OPEN=TEXT has every opening of a path that contains the text fail instead, also for reading.
 // The exit status is the command's, 128 + N after signal N, and 125 where tracing fails.
 #define _GNU_SOURCE
@@ -114,10 +114,17 @@ static unsigned long argument(const struct user_regs_struct *registers, int inde
     return values[index];
 }
 
-static int only_reads(const struct call *call, const struct user_regs_struct *registers) {
-    if (call->number != SYS_open && call->number != SYS_openat) return 0;
+static int opens(const struct call *call) { return call->number == SYS_open || call->number == SYS_openat; }
+
+// Whether a call only opens a file of the system: of its libraries, its processes or its devices.
+static int is_of_system(const struct call *call, const struct user_regs_struct *registers, const char *path) {
+    if (!opens(call)) return 0;
     unsigned long flags = argument(registers, call->argument + 1);
-    return !(flags & O_CREAT) && (flags & O_TMPFILE) != O_TMPFILE;
+    if ((flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE) return 0;
+    static const char *const FOLDERS[] = {"/lib", "/usr/", "/etc/", "/proc", "/sys/", "/dev/"};
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof *FOLDERS; i++)
+        if (!strncmp(path, FOLDERS[i], strlen(FOLDERS[i]))) return 1;
+    return 0;
 }
 
 static struct {
@@ -144,15 +151,15 @@ static void look_at_call(pid_t task) {
     if (!is_ours(task) || ptrace(PTRACE_GETREGS, task, 0, &registers)) return;
     const struct call *call = CALLS;
     while (call < CALLS + COUNT && call->number != registers.orig_rax) call++;
-    if (call == CALLS + COUNT || (only_reads(call, &registers) && !plan.open)) return;
+    if (call == CALLS + COUNT) return;
     char path[PATH_MAX];
     unsigned long value = argument(&registers, call->argument);
     if (call->by == DESCRIPTOR && value == STDERR_FILENO) return;  // words for people, or a log
     if (call->by == PATH) read_text(path, sizeof path, task, value);
     else read_link(path, sizeof path, "fd", task, (int)value);
     if (!strncmp(path, "anon_inode:", 11)) return;  // wakes a thread, and is no file
-    int is_open = call->number == SYS_open || call->number == SYS_openat;
-    int struck = plan.open ? is_open && strstr(path, plan.open) != NULL : ++plan.seen == plan.at;
+    if (!plan.open && is_of_system(call, &registers, path)) return;
+    int struck = plan.open ? opens(call) && strstr(path, plan.open) != NULL : ++plan.seen == plan.at;
     if (!plan.open || struck)
         fprintf(plan.log, "%ld %s %s%s\n", plan.seen, call->name, path, struck ? " <- struck" : "");
     if (struck) strike(task, &registers);
@@ -166,7 +173,12 @@ int main(int argc, char **argv) {
     plan.at = atol(argv[1]);
     plan.action = argv[2];
     plan.open = getenv("STRIKE_OPEN");
-    plan.error = !strcmp(plan.action, "EIO") ? EIO : !strcmp(plan.action, "ENOSPC") ? ENOSPC : 0;
+    static const struct {
+        const char *name;
+        int error;
+    } ERRORS[] = {{"EIO", EIO}, {"ENOSPC", ENOSPC}, {"EINTR", EINTR}};
+    for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++)
+        if (!strcmp(plan.action, ERRORS[i].name)) plan.error = ERRORS[i].error;
     if (!(plan.log = fopen(argv[3], "we"))) fail(argv[3]);
     pid_t child = fork();
     if (child == 0) {

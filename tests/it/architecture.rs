@@ -119,6 +119,7 @@ const HOMES: &[(&str, &[&str], &[&str])] = &[
 const FILES: &[(&str, &str)] = &[
     ("recipe/document.rs", "recipes, and the base recipes that they extend"),
     ("rows/json_lines.rs", "rows of all files between stages"),
+    ("rows/parquet_rows.rs", "the same, as the hub keeps data sets"),
     ("knowledge/", "databases and dumps, which are no rows"),
     ("store/", "artifacts"),
     ("remote/", "artifacts on their way to another store"),

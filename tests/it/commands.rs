@@ -216,8 +216,14 @@ fn what_is_wrong_with_a_pair_is_said_with_its_number() {
     let chat = json!({"prompt": [{"role": "user", "content": "Who?"}], "chosen": " Ada.", "rejected": " Bob."});
     for (row, expected) in [
         (long.to_string(), "pairs.jsonl: pair 2: it has "),
-        (chat.to_string(), "pairs.jsonl: pair 2: the model in "),
-        ("{\"prompt\": \"Who?\"}".to_owned(), "pairs.jsonl:2: missing field `chosen`"),
+        (
+            chat.to_string(),
+            "pairs.jsonl:2: the prompt is a list of messages, but its completion is",
+        ),
+        (
+            "{\"prompt\": \"Who?\"}".to_owned(),
+            "pairs.jsonl:2: the row has no `chosen`, but `prompt`",
+        ),
         ("{".to_owned(), "pairs.jsonl:2: EOF while parsing"),
         (
             "{\"prompt\": 5}".to_owned(),
@@ -299,7 +305,7 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     let run = run.file_name().unwrap().to_str().unwrap();
     let both = apeft(&["compare", "smoke", run, "--csv", "--experiments", &experiments]);
     assert!(
-        both.out.starts_with("stage,one,other,same,domain,precision_one,precision_other\n"),
+        both.out.starts_with("stage,one,other,same,fields,domain,precision_one,precision_other\n"),
         "{}",
         both.out
     );

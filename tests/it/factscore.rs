@@ -86,7 +86,13 @@ fn answers(file: &Path, irrelevant: Irrelevant) -> Vec<AnswerScore> {
             finish: Finish::Stop,
         });
     }
-    answer_scores(&responses, &claims, &verdicts, ScoreSettings { gamma: 10.0, k: 64 }).unwrap()
+    answer_scores(
+        &responses,
+        &claims,
+        &verdicts,
+        ScoreSettings { gamma: 10.0, k: 64, irrelevant_is_wrong: false },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -101,8 +107,12 @@ fn human_labels_give_the_known_scores() {
     for (model, irrelevant, precision, respond) in known {
         let answers = answers(&folder.join(format!("{model}.jsonl")), irrelevant);
         assert_eq!(answers.len(), 183);
-        let scores =
-            scores(&answers, ScoreSettings { gamma: 10.0, k: 64 }, Some("people")).unwrap();
+        let scores = scores(
+            &answers,
+            ScoreSettings { gamma: 10.0, k: 64, irrelevant_is_wrong: false },
+            Some("people"),
+        )
+        .unwrap();
         let measures = &scores.domains[0].measures;
         let mean = |name: MeasureName| measures[&name].mean;
         assert_eq!(format!("{:.4}", mean(MeasureName::Precision))[1..], *precision, "{model}");

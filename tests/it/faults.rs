@@ -1,5 +1,5 @@
-//! Faults of the file system, or kills, at any file-changing call of any process: everything stays
-//! consistent, and the next run ends with the bytes of an undisturbed run. `tests/faults/strike.c`
+//! Faults of the file system, or kills, at any call of any process that opens or changes a file:
+//! everything stays consistent, and the next run ends with the bytes of an undisturbed run. `tests/faults/strike.c`
 //! injects them; it needs Linux on x86-64 and a C compiler.
 //!
 //! A sample of the calls is tested each time; with APEFT_FAULTS=all (`just faults`) every one is.
@@ -17,10 +17,10 @@ use serde_json::Value;
 
 use crate::said;
 
-const ACTIONS: [&str; 4] = ["EIO", "ENOSPC", "kill", "killall"];
+const ACTIONS: [&str; 5] = ["EIO", "ENOSPC", "EINTR", "kill", "killall"];
 
 /// Number of faults per scenario if only a sample is tested.
-const SAMPLE: usize = 16;
+const SAMPLE: usize = 20;
 
 /// A folder with a recipe, a store and runs, copied for each fault.
 struct Bench {
@@ -169,6 +169,17 @@ impl Bench {
         self.folder.path().join(name)
     }
 
+    /// How many calls of each name the injector has logged.
+    fn counted(&self) -> String {
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for line in fs::read_to_string(self.path("calls")).unwrap().lines() {
+            let name = line.split(' ').nth(1).unwrap_or_default();
+            *counts.entry(name.to_owned()).or_default() += 1;
+        }
+        let counts = counts.into_iter().map(|(name, count)| format!("{count} {name}"));
+        counts.collect::<Vec<_>>().join(", ")
+    }
+
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env_remove("APEFT_CACHE").env_remove("RUST_LOG");
@@ -301,7 +312,13 @@ impl Scenario {
                 });
             }
         });
-        eprintln!("{}: {} strikes at {} calls", self.name, strikes.len(), striker.calls(&whole));
+        let counted = whole.counted();
+        eprintln!(
+            "{}: {} strikes at {} calls: {counted}",
+            self.name,
+            strikes.len(),
+            striker.calls(&whole)
+        );
     }
 
     /// Tested calls and faults: all of them, or some of each part of the command.

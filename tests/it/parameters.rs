@@ -53,7 +53,7 @@ fn planned() -> PlannedStage {
 /// The key of a stage with one parameter.
 fn key(planned: &PlannedStage, kind: &'static Kind, (name, value): (&str, &Value)) -> String {
     let parameters = BTreeMap::from([(name.to_owned(), value.clone())]);
-    let stage = PlannedStage { kind, parameters, ..planned.clone() };
+    let stage = PlannedStage { kind, parameters: parameters.into(), ..planned.clone() };
     Fingerprint::of(&stage, &[]).key().to_string()
 }
 

@@ -773,7 +773,7 @@ fn kills_at_any_time_leave_the_bytes_of_a_run_without_kills() {
             stage(
                 name,
                 &needs,
-                "sleep 0.01; cat $APEFT_INPUT_0/o > o; echo $APEFT_SEED >> o; sleep 0.01",
+                "sleep 0.01; cat $APEFT_INPUT_0/o > o; echo $APEFT_DEVICE >> o; sleep 0.01",
                 "",
             )
         })

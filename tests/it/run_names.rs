@@ -22,14 +22,21 @@ impl Project {
     /// A recipe with a model in two cells and a stage that fails.
     fn new() -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
-        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tiny-llama");
+        let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny-llama");
+        for name in ["one", "other"] {
+            fs::create_dir(project.path(name)).unwrap();
+            for entry in fs::read_dir(&model).unwrap() {
+                let file = entry.unwrap().path();
+                fs::copy(&file, project.path(name).join(file.file_name().unwrap())).unwrap();
+            }
+        }
+        // The same model in other bytes.
+        let config = fs::read_to_string(model.join("config.json")).unwrap();
+        project.write("other/config.json", &format!("{config}\n"));
         project.write(
             "models.toml",
-            &format!(
-                "name = \"models\"\n[matrix]\nformat = [\"float32\", \"bfloat16\"]\n\
-                [stage.model]\nkind = \"import\"\nfrom = {{ path = \"{model}\" }}\ndtype = \
-                \"${{format}}\"\n"
-            ),
+            "name = \"models\"\n[matrix]\nfrom = [\"one\", \"other\"]\n[stage.model]\nkind = \
+            \"import\"\npath = \"${matrix.from}\"\n",
         );
         project.write(
             "mixed.toml",
@@ -90,9 +97,9 @@ fn stages_lead_to_their_folders() {
     let artifact = |index: usize| outcome["stages"][index]["artifact"].as_str().unwrap().to_owned();
     let run = outcome["run"].as_str().unwrap();
     for (name, expected) in [
-        ("model@format=float32", artifact(0)),
-        ("model@format=bfloat16", artifact(1)),
-        ("model@format=\"float32\"", artifact(0)),
+        ("model@from=one", artifact(0)),
+        ("model@from=other", artifact(1)),
+        ("model@from=\"one\"", artifact(0)),
     ] {
         for run in ["models", run, "latest", "models/latest", &format!("models/{run}")] {
             assert_eq!(project.printed(&["path", run, name]), expected);
@@ -104,6 +111,8 @@ fn stages_lead_to_their_folders() {
     assert_eq!(project.printed(&["path", &folder]), folder);
     let status = project.json(&["status", "latest", "--json"]);
     assert_eq!(status["stages"][1]["artifact"], artifact(1).as_str());
+    let page = project.printed(&["report", "latest:model@from=other"]);
+    assert!(page.ends_with("/report.html#model@from=other"), "{page}");
     let plan = project.json(&["plan", "models.toml", "--json"]);
     assert_eq!(plan["stages"][0]["artifact"], artifact(0).as_str());
     assert_eq!(
@@ -116,7 +125,7 @@ fn stages_lead_to_their_folders() {
 fn commands_take_stages_for_folders() {
     let project = Project::new();
     project.printed(&["run", "models.toml"]);
-    let stage = "models:model@format=float32";
+    let stage = "models:model@from=one";
     let folder = project.printed(&["path", stage]);
     let generate = |model: &str| {
         let options = ["--prompt", "Who?", "--max-new-tokens", "3", "--json"];
@@ -126,12 +135,12 @@ fn commands_take_stages_for_folders() {
     let row = json!({"prompt": "Who?", "chosen": "A", "rejected": "B"});
     project.write("pairs.jsonl", &format!("{row}\n"));
     let scored = |model: &str| project.printed(&["logprobs", model, "--pairs", "pairs.jsonl"]);
-    assert_eq!(scored("latest:model@format=float32"), scored(&folder));
-    project.printed(&["convert", "models:model@format=bfloat16", "copied"]);
+    assert_eq!(scored("latest:model@from=one"), scored(&folder));
+    project.printed(&["convert", "models:model@from=other", "copied"]);
     assert!(project.path("copied/config.json").is_file());
     // A folder with such a name comes first.
     fs::rename(project.path("copied"), project.path("models:model")).unwrap();
-    assert_ne!(generate("models:model"), generate(stage));
+    assert_eq!(generate("models:model"), generate(stage), "the same model in other bytes");
 }
 
 #[test]
@@ -143,13 +152,10 @@ fn what_has_no_folder_is_told_with_what_there_is() {
     assert_eq!(project.apeft(&["run", "mixed.toml", "--keep-going"]).status, 1);
     for (arguments, expected) in [
         (&["path", "models", "model"][..], "`model` is 2 cells in the run"),
-        (
-            &["path", "models", "model"],
-            "name one of `model@format=float32` and `model@format=bfloat16`",
-        ),
+        (&["path", "models", "model"], "name one of `model@from=one` and `model@from=other`"),
         (&["path", "models", "modle"], "there is no stage `modle`"),
         (&["path", "models", "modle"], "did you mean `model`?"),
-        (&["path", "models", "model@format=float64"], "no cell of `model`"),
+        (&["path", "models", "model@from=neither"], "no cell of `model`"),
         (
             &["path", "model", "model"],
             "there is no run or recipe `model` in experiments; there are runs of: mixed, models",
@@ -179,7 +185,9 @@ fn runs_are_listed_with_their_notes_and_found_by_their_tags() {
     project.printed(&["run", "models.toml"]);
     assert_eq!(project.apeft(&["run", "mixed.toml", "--keep-going"]).status, 1);
     let listed = project.printed(&["runs"]);
-    let lines: Vec<&str> = listed.lines().collect();
+    // Runs of one second have no order among recipes.
+    let mut lines: Vec<&str> = listed.lines().collect();
+    lines.sort_by_key(|line| line.starts_with("mixed"));
     assert_eq!(lines.len(), 3, "{listed}");
     assert!(
         lines[0].contains("done") && lines[0].contains("#paper #tried a first try"),
@@ -203,4 +211,64 @@ fn runs_are_listed_with_their_notes_and_found_by_their_tags() {
     );
     let said = project.refused(&["run", "models.toml", "--tag", "a b"]);
     assert!(said.contains("a word without `:` and `/` is expected"), "{said}");
+}
+
+#[test]
+fn a_comparison_of_runs_names_the_fields_that_differ() {
+    let project = Project::new();
+    let good = ["run", "mixed.toml", "--only", "good"];
+    project.printed(&good);
+    let other = ["--set", "stage.good.arguments=[\"-c\", \"o\"]", "--tag", "other"];
+    project.write("o", "");
+    let said = project.apeft(&[&good[..], &other].concat());
+    assert_eq!(said.status, 1, "`touch -c` writes nothing: {}", said.errors);
+    let other = ["--set", "stage.good.arguments=[\"o\", \"o\"]", "--tag", "twice"];
+    project.printed(&[&good[..], &other].concat());
+    let first = project.json(&["runs", "mixed", "--json"])[0]["run"].as_str().unwrap().to_owned();
+    let rows = project.json(&["compare", &first, "twice", "--json"]);
+    let expected = "`arguments` [\"o\"] -> [\"o\",\"o\"]";
+    assert_eq!(rows[0]["fields"], json!([expected]), "{rows}");
+    let text = project.printed(&["compare", &first, "latest"]);
+    assert!(text.contains(expected), "{text}");
+    let csv = project.printed(&["compare", &first, "twice", "--csv"]);
+    assert!(csv.starts_with("stage,one,other,same,fields,domain"), "{csv}");
+    let same = project.json(&["compare", "twice", "twice", "--json"]);
+    assert_eq!((&same[0]["same"], &same[0]["fields"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn the_program_names_its_commit_and_the_nearest_command() {
+    let project = Project::new();
+    let version = project.printed(&["--version"]);
+    let built = version.strip_prefix(concat!("apeft ", env!("CARGO_PKG_VERSION"), " (")).unwrap();
+    let (commit, features) = built.strip_suffix(')').unwrap().split_once("; ").unwrap();
+    let is_hash = commit.len() == 10 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+    assert!(is_hash || commit == "unknown commit", "{version}");
+    assert!(features == "no features" || features.contains("dashboard"), "{version}");
+    for (arguments, expected) in [
+        (&["rnu", "models.toml"][..], "a similar subcommand exists: 'run'"),
+        (&["cache", "vreify"], "a similar subcommand exists: 'verify'"),
+        (&["statsu"], "a similar subcommand exists: 'status'"),
+    ] {
+        let said = project.refused(arguments);
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    let said = project.refused(&["zzzzzz"]);
+    assert!(said.contains("unrecognized subcommand 'zzzzzz'"), "{said}");
+}
+
+#[test]
+fn shells_complete_commands_and_every_command_has_a_man_page() {
+    let project = Project::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = project.printed(&["completions", shell]);
+        assert!(script.contains("tensorboard") && script.contains("logprobs"), "{shell}");
+    }
+    let page = project.printed(&["man"]);
+    assert!(page.contains(".TH apeft 1") && page.contains("Run a recipe"), "{page}");
+    project.printed(&["man", "--folder", "pages"]);
+    for name in ["apeft.1", "apeft-run.1", "apeft-cache-gc.1"] {
+        assert!(project.path("pages").join(name).is_file(), "{name}");
+    }
+    assert!(!project.path("pages/apeft-attempt.1").exists(), "it is hidden");
 }

@@ -11,7 +11,7 @@ use apeft::{
     verification::{Matching, verify},
 };
 
-const SETTINGS: ScoreSettings = ScoreSettings { gamma: 10.0, k: 4 };
+const SETTINGS: ScoreSettings = ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false };
 const BEGINNING: &str = "## Repeats, trivial facts, refusals and empty responses";
 
 /// Responses of the table, by its first column.

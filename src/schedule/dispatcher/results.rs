@@ -48,7 +48,8 @@ impl Dispatcher<'_> {
             stage: self.name(node),
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
-            seconds: self.examiner.earlier.seconds(&artifact.key),
+            made: self.examiner.earlier.made(&artifact.key),
+            files: few_files(&artifact),
             check,
         });
         self.succeed(node, artifact, outcome);
@@ -88,6 +89,7 @@ impl Dispatcher<'_> {
             key: artifact.key.to_string(),
             artifact: artifact.files().display().to_string(),
             seconds,
+            files: few_files(&artifact),
             cost: Some(self.cost(node, &artifact)),
         });
         let outcome = StageOutcome { seconds, ..self.outcome(node, Ending::Ran) };
@@ -166,4 +168,13 @@ impl Dispatcher<'_> {
             seconds,
         }
     }
+}
+
+/// Names of an artifact's files for the journal, so that a report need not look for them; none if
+/// they are many.
+fn few_files(artifact: &Artifact) -> Option<Vec<String>> {
+    const FEW: usize = 16;
+    let names: Vec<String> =
+        artifact.names().take(FEW + 1).map(|(name, _)| name.to_owned()).collect();
+    (names.len() <= FEW).then_some(names)
 }

@@ -80,7 +80,6 @@ impl QueuedJob {
                 | "STOPPED"
                 | "SPECIAL_EXIT"
                 | "RESV_DEL_HOLD"
-                | "PREEMPTED"
         )
     }
 
@@ -148,11 +147,13 @@ impl Slurm {
         answer(command, "").map(drop)
     }
 
-    /// Time until the limit of a job; none if it has no limit.
+    /// Time until the limit of a job that runs and is not being ended; none without a limit.
     pub(super) fn time_left(name: &str) -> io::Result<Option<Duration>> {
         let mut command = Command::new("squeue");
-        command.args(["--noheader", "--format=%L", "--jobs", name]);
-        answer(command, "").map(|text| seconds(text.trim()).map(Duration::from_secs))
+        command.args(["--noheader", "--format=%T|%L", "--jobs", name]);
+        let text = answer(command, "")?;
+        let left = text.trim().strip_prefix("RUNNING|").and_then(seconds);
+        Ok(left.map(Duration::from_secs))
     }
 
     /// The most jobs of an array.
@@ -166,7 +167,7 @@ impl Slurm {
     }
 }
 
-/// Seconds of `[D-][HH:]MM:SS`.
+/// Seconds of `[D-][HH:]MM:SS`, as Slurm prints times.
 fn seconds(text: &str) -> Option<u64> {
     let (days, rest) = text.split_once('-').unwrap_or(("0", text));
     let mut seconds = 0;

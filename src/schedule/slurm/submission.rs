@@ -15,13 +15,17 @@ pub(super) struct JobShape {
     pub(super) settings: JobSettings,
 }
 
+/// A job uses the cores that it asked for, also where Slurm does not bind it to them.
+const THREADS: &str =
+    "[ -z \"${SLURM_CPUS_PER_TASK:-}\" ] || export RAYON_NUM_THREADS=\"$SLURM_CPUS_PER_TASK\"";
 /// Default of `signal_seconds`.
 const SIGNAL_SECONDS: u32 = 120;
 
 impl JobShape {
-    /// Seconds before the time limit at which jobs are signalled.
+    /// Seconds before the time limit at which jobs are signalled: half of a short one.
     pub(super) fn signal_seconds(&self) -> u32 {
-        self.settings.signal_seconds.unwrap_or(SIGNAL_SECONDS)
+        let wanted = self.settings.signal_seconds.unwrap_or(SIGNAL_SECONDS);
+        self.settings.limit_seconds().map_or(wanted, |limit| wanted.min((limit / 2).max(1)))
     }
 
     /// The options of `sbatch`.
@@ -50,7 +54,9 @@ impl JobShape {
         ];
         let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
         options.extend(named.map(|(name, value)| format!("--{name}={value}")));
-        options.extend(settings.extra.iter().cloned());
+        // `--nodelist n1` is two words.
+        let words = settings.extra.iter().flat_map(|line| line.splitn(2, ' '));
+        options.extend(words.map(|word| word.trim().to_owned()));
         options
     }
 
@@ -60,7 +66,7 @@ impl JobShape {
         let setup: String = self.settings.setup.iter().map(|line| format!("{line}\n")).collect();
         // The shell is replaced, so that Slurm's signals reach the program.
         format!(
-            "#!/bin/bash\n{setup}export MIMALLOC_PURGE_DELAY=-1\nexec {program} attempt --array \
+            "#!/bin/bash\n{setup}export MIMALLOC_PURGE_DELAY=-1\n{THREADS}\nexec {program} attempt --array \
             {folder}\n"
         )
     }

@@ -22,6 +22,8 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(15);
 /// Time after which an array without a number was not submitted.
 const LOST: Duration = Duration::from_secs(60);
+/// How often a job is submitted again that lost its node.
+const MOST_LOST: u32 = 20;
 /// Time without a sign of life after which a running job is taken for dead.
 const SILENCE: Duration = Duration::from_secs(300);
 
@@ -40,6 +42,8 @@ pub(super) struct WatchedJob {
     over_since: Option<Instant>,
     /// Time stamp of the last sign of life, and when it was seen.
     alive: Option<(SystemTime, Instant)>,
+    /// How often it lost its node, or its place without being requeued.
+    lost: u32,
 }
 
 /// What is to be done for a job.
@@ -63,6 +67,7 @@ impl WatchedJob {
             name: None,
             over_since: None,
             alive: None,
+            lost: 0,
         }
     }
 
@@ -179,11 +184,17 @@ impl WatchedJob {
         if self.artifact.as_ref().is_some_and(|artifact| artifact.is_dir()) {
             return Verdict::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
         }
+        let words = job.map_or("UNKNOWN", |job| job.state.as_str());
+        // Neither the stage nor its settings are to blame, so that no retry is used up.
+        if matches!(words, "NODE_FAIL" | "BOOT_FAIL" | "PREEMPTED") && self.lost < MOST_LOST {
+            self.lost += 1;
+            (self.over_since, self.alive) = (None, None);
+            return Verdict::Submit;
+        }
         let printed = match folders.output(place) {
             printed if printed.is_empty() => String::new(),
             printed => format!("; it printed: {printed}"),
         };
-        let words = job.map_or("UNKNOWN", |job| job.state.as_str());
         Verdict::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
     }
 }

@@ -132,37 +132,80 @@ pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, Stag
 /// If the responses cannot be read, or the language model does not answer.
 pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { by, model, endpoint, few_shot } = context.parameters()?;
-    let responses: Vec<Response> = context.rows("responses")?;
-    let claims: Vec<Claim> = match by {
-        Extractor::Clauses => by_rules(&responses, extract_clauses),
-        Extractor::Sentences => by_rules(&responses, extract),
-        Extractor::Model => model::claims(context, &model, &few_shot, &responses)?,
-        Extractor::Endpoint => endpoint::claims(context, &endpoint, &few_shot, &responses)?,
-    };
-    json_lines::write(&context.output("claims.jsonl"), &claims)
-        .map_err(StageError::doing("write the claims"))?;
-    let each = claims.len() as f64 / responses.len().max(1) as f64;
-    context.note(format!(
-        "{} claims in {} responses, {each:.2} each",
-        claims.len(),
-        responses.len()
-    ));
-    let others = claims.iter().filter(|claim| !claim.kind.is_fact()).count();
-    let repeats = claims.iter().filter(|claim| claim.duplicate_of.is_some()).count();
-    if others + repeats > 0 {
-        context.note(format!(
-            "{others} of them are no facts (refusals, questions, opinions), {repeats} repeat one"
-        ));
+    let mut written = WrittenClaims::create(context)?;
+    match by {
+        Extractor::Clauses => written.by_rules(context, extract_clauses)?,
+        Extractor::Sentences => written.by_rules(context, extract)?,
+        Extractor::Model | Extractor::Endpoint => {
+            let responses: Vec<Response> = context.rows("responses")?;
+            let claims = match by {
+                Extractor::Model => model::claims(context, &model, &few_shot, &responses)?,
+                _ => endpoint::claims(context, &endpoint, &few_shot, &responses)?,
+            };
+            written.add(responses.len(), &claims)?;
+        }
     }
-    Ok(())
+    written.finish(context)
 }
 
-/// The claims of all responses by a rule for one response.
-fn by_rules(responses: &[Response], claims_of: ClaimsOf) -> Vec<Claim> {
-    responses
-        .par_iter()
-        .flat_map_iter(|response| claims_of(&response.id, &response.topic, &response.output))
-        .collect()
+/// Number of responses that are in memory at once.
+const AT_ONCE: usize = 1024;
+
+/// The file of claims, and how many it has.
+struct WrittenClaims {
+    rows: json_lines::RowWriter,
+    responses: usize,
+    claims: usize,
+    /// Claims that are no facts.
+    others: usize,
+    repeats: usize,
+}
+
+impl WrittenClaims {
+    fn create(context: &Context) -> Result<Self, StageError> {
+        let rows = json_lines::RowWriter::create(&context.output("claims.jsonl"))
+            .map_err(StageError::doing("write the claims"))?;
+        Ok(Self { rows, responses: 0, claims: 0, others: 0, repeats: 0 })
+    }
+
+    /// The claims of all responses by a rule for one response.
+    fn by_rules(&mut self, context: &Context, claims_of: ClaimsOf) -> Result<(), StageError> {
+        let mut responses = context.each_row::<Response>("responses")?;
+        loop {
+            let some: Vec<Response> = responses.by_ref().take(AT_ONCE).collect::<Result<_, _>>()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            let found = some.par_iter();
+            let found = found.flat_map_iter(|one| claims_of(&one.id, &one.topic, &one.output));
+            self.add(some.len(), &found.collect::<Vec<Claim>>())?;
+        }
+    }
+
+    fn add(&mut self, responses: usize, claims: &[Claim]) -> Result<(), StageError> {
+        self.responses += responses;
+        self.claims += claims.len();
+        for claim in claims {
+            self.others += usize::from(!claim.kind.is_fact());
+            self.repeats += usize::from(claim.duplicate_of.is_some());
+            self.rows.write(claim).map_err(StageError::doing("write the claims"))?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, context: &Context) -> Result<(), StageError> {
+        let Self { rows, responses, claims, others, repeats } = self;
+        rows.finish().map_err(StageError::doing("write the claims"))?;
+        let each = claims as f64 / responses.max(1) as f64;
+        context.note(format!("{claims} claims in {responses} responses, {each:.2} each"));
+        if others + repeats > 0 {
+            context.note(format!(
+                "{others} of them are no facts (refusals, questions, opinions), {repeats} repeat \
+                one"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// A rule: the claims of a response from its id, topic and output.

@@ -242,12 +242,21 @@ fn adapter(
             Adapter::load(folder, model).map_err(StageError::doing("read the adapter"))?,
         ));
     }
-    let Some(config) = parameters.new_adapter() else { return Ok(None) };
+    let Some(mut config) = parameters.new_adapter() else { return Ok(None) };
+    config.base_model_name_or_path = base_name(context.input("model")?);
     // Again, since the model may not have existed before the run.
     check_targets(parameters, &model.config).map_err(StageError)?;
     beyond_layers(&config, &model.config).into_iter().for_each(|text| context.warn(text));
     let begun = Adapter::begin(config, model, &context.seed.split("adapter"));
     begun.map(Some).map_err(StageError::doing("initialise the adapter"))
+}
+
+/// The name that a model's config tells, by which PEFT finds it on the hub. Not its path: an
+/// adapter's bytes must not depend on where the store lies.
+fn base_name(folder: &Path) -> String {
+    let config = fs::read(folder.join("config.json")).unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap_or_default();
+    config["_name_or_path"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Each target must be a suffix of some layer's name.

@@ -17,7 +17,7 @@ const LEAST_WHY: f64 = 20.0;
 const LONGEST_LINE: usize = 100;
 const MOST_ARGUMENTS: usize = 5;
 /// Packages in the lock file, with those of other systems.
-const MOST_PACKAGES: usize = 880;
+const MOST_PACKAGES: usize = 905;
 /// Names that several files declare with one meaning.
 const CONVENTIONS: [&str; 1] = ["Parameters"];
 

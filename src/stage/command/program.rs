@@ -1,8 +1,8 @@
-//! The kind `command`: runs a user program with declared inputs and outputs.
+//! Parameters of `command`, and one run of its program.
 
 use std::{
     env, fs,
-    io::{self, Read, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
@@ -10,6 +10,7 @@ use std::{
 
 use serde::Deserialize;
 
+use super::{arguments, provided};
 use crate::{
     context::{Context, StageError, artifact::FILES, guard},
     diagnostic::limit,
@@ -26,16 +27,16 @@ pub(crate) static KIND: Kind = Kind {
     inputs: &[Input::any(
         "inputs",
         &FILES,
-        "Files that the program reads, scripts included, with their paths in APEFT_INPUT_0 and \
-        so on.",
+        "Files that the program reads, scripts included; their paths are `{inputs.0}` and so on.",
     )],
     parameters: Parameters::PARAMETERS,
-    provides: &[&FILES],
-    seeded: true,
+    provides: &provided::TYPES,
+    // It runs once where nothing varies; `${seed}` in an argument repeats it.
+    seeded: false,
     fan_in: false,
     on_device: None,
     cross_checks: Some(cross_checks),
-    lacks: None,
+    lacks: Some(provided::lacks),
     cell_checks: None,
 };
 
@@ -49,22 +50,31 @@ pub(crate) struct Parameters {
     /// PATH.
     #[parameter(file = &PROGRAM)]
     pub program: String,
-    /// Arguments as texts; a script among them enters the key only as one of `inputs`.
+    /// Arguments as texts: `{inputs.0}` is the path of an input, `{output}` the working folder.
     #[parameter(default = [])]
     arguments: Vec<String>,
-    /// Files and folders that the program writes into its working folder, also in APEFT_OUTPUT.
-    #[parameter(unordered)]
+    /// Files and folders that the program writes into its working folder, besides those of
+    /// `provides`.
+    #[parameter(default = [], unordered)]
     outputs: Vec<String>,
+    /// Artifact type that its files are, with names and rows as in the reference of files.
+    #[parameter(words = &provided::WORDS)]
+    provides: Option<String>,
 }
 
 /// Rejects invalid outputs and uncallable programs.
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    let Parameters { program, arguments, outputs } = chosen.parameters();
+    let Parameters { program, arguments, outputs, provides } = chosen.parameters();
     let mut found = Vec::new();
-    if outputs.is_empty() {
-        let problem = "`outputs` is empty, so no result would be kept";
-        let right = "at least one file or folder is expected";
+    if outputs.is_empty() && provides.is_none() {
+        let problem = "without `outputs` or `provides` no result would be kept";
+        let right = "at least one file or folder is expected, or the type of the result";
         found.push(Mismatch::error("outputs", problem, right));
+    }
+    let inputs = chosen.inputs.get("inputs").copied().unwrap_or_default();
+    for problem in arguments.iter().filter_map(|argument| arguments::problem(argument, inputs)) {
+        let right = "`{inputs.0}`, `{inputs}` or `{output}` is expected, `{{` for a literal brace";
+        found.push(Mismatch::error("arguments", problem, right));
     }
     for problem in outputs.iter().filter_map(|output| output_problem(output)) {
         let right = "a path inside the working folder is expected";
@@ -215,13 +225,29 @@ fn check_outputs(context: &Context, parameters: &Parameters) -> Result<(), Stage
 }
 
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
-    let parameters: Parameters = context.parameters()?;
+    let mut parameters: Parameters = context.parameters()?;
     if let Some(problem) = parameters.outputs.iter().find_map(|output| output_problem(output)) {
         return Err(StageError(problem));
     }
+    // Earlier attempts and this one's own messages are in the log too.
+    let log_before = log_length();
     let status = run_program(context, &parameters)?;
     if !status.success() {
-        return Err(StageError(format!("`{}` failed: {status}", parameters.program)));
+        let last = log_before.map(last_lines).unwrap_or_default();
+        return Err(StageError(format!("`{}` failed: {status}{last}", parameters.program)));
+    }
+    if let Some(provided) = parameters.provides.as_deref().and_then(provided::named) {
+        let files = provided::files(&context.output, provided);
+        let files = files.map_err(StageError::doing("look through the working folder"))?;
+        if files.is_empty() {
+            return Err(StageError(format!(
+                "`{}` succeeded, but wrote no {}: no file matches {}",
+                parameters.program,
+                provided.name,
+                provided.files.join(", ")
+            )));
+        }
+        parameters.outputs.extend(files);
     }
     check_outputs(context, &parameters)?;
     // Caches and logs would be part of the result, since every file of the folder belongs to it.
@@ -235,15 +261,40 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
+/// The attempt's log, which is its stderr.
+const LOG: &str = "/proc/self/fd/2";
+
+/// Length of the log; none if stderr is no file, as under a test.
+fn log_length() -> Option<u64> {
+    let _ = io::stderr().flush();
+    fs::metadata(LOG).ok().filter(fs::Metadata::is_file).map(|log| log.len())
+}
+
+/// The last lines that a program wrote after a place of the log, each on a line of its own.
+fn last_lines(after: u64) -> String {
+    const LINES: usize = 4;
+    const BYTES: u64 = 4096;
+    let read = || -> io::Result<Vec<u8>> {
+        let mut log = fs::File::open(LOG)?;
+        let length = log.metadata()?.len();
+        log.seek(SeekFrom::Start(after.max(length.saturating_sub(BYTES))))?;
+        let mut end = Vec::new();
+        log.take(BYTES).read_to_end(&mut end)?;
+        Ok(end)
+    };
+    let end = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&end);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let shown = lines[lines.len().saturating_sub(LINES)..].iter();
+    shown.map(|line| format!("\n    {}", line.trim_end())).collect()
+}
+
 fn run_program(context: &Context, parameters: &Parameters) -> Result<ExitStatus, StageError> {
     // A program with a slash is relative to the recipe; others are searched on PATH.
     let program = context.input(PROGRAM.name).unwrap_or(Path::new(&parameters.program));
-    // Below 2^31, which every language's generator takes as its seed.
-    let seed = context.seed.split("command").stream().below(1 << 31);
-    let status = guard::status(program, &parameters.arguments, |command| {
-        command.env("APEFT_SEED", seed.to_string());
-        set_up(command, context)
-    });
+    let inputs: Vec<&Path> = context.inputs("inputs").map(|input| input.path.as_path()).collect();
+    let arguments = arguments::expanded(&parameters.arguments, &inputs, &context.output);
+    let status = guard::status(program, &arguments, |command| set_up(command, context));
     status.map_err(|error| {
         StageError(format!("cannot run `{}`: {error}{}", parameters.program, limit(&error)))
     })
