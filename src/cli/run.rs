@@ -138,42 +138,11 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
-    let chosen = wanted(&plan, arguments).and_then(|wanted| {
-        let forced = select(&plan, "--force", &arguments.force)?;
-        Ok((wanted, forced, select(&plan, "--check", &arguments.check)?))
-    });
-    let (wanted, forced, checked) = match chosen {
-        Ok(chosen) => chosen,
+    let options = match arguments.options(&plan) {
+        Ok(options) => options,
         Err(code) => return Ok(Err(code)),
     };
     let store = arguments.cache.open(arguments.verify)?;
-    let executor = arguments.executor(&plan);
-    let machine = match executor {
-        ExecutorName::Local if arguments.detach => {
-            say!("error: --detach needs `--executor slurm`: children end with their run");
-            return Ok(Err(ExitCode::from(WRONG)));
-        }
-        ExecutorName::Local => Machine::detect(),
-        ExecutorName::Slurm => Machine::cluster(),
-    };
-    let options = RunOptions {
-        jobs: arguments.jobs.map_or(machine.cpus as usize, NonZero::get),
-        executor,
-        detach: arguments.detach,
-        machine,
-        keep_going: arguments.keep_going,
-        wanted,
-        forced,
-        checked,
-        remote: arguments
-            .server
-            .address(arguments.remote.as_deref(), plan.remote.as_ref())
-            .filter(|_| !arguments.no_remote),
-        experiments: arguments.experiments.experiments.clone(),
-        // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
-        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        label: arguments.label(),
-    };
     let mut curves = arguments.tensorboard.then(EventFiles::new);
     let mut listener = |timed: &Timed| {
         progress.handle(timed);
@@ -205,6 +174,37 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+impl RunArguments {
+    /// How a plan is executed; prints what is wrong with the call.
+    fn options(&self, plan: &Plan) -> Result<RunOptions, ExitCode> {
+        let executor = self.executor(plan);
+        let machine = match executor {
+            ExecutorName::Local if self.detach => {
+                say!("error: --detach needs `--executor slurm`: children end with their run");
+                return Err(ExitCode::from(WRONG));
+            }
+            ExecutorName::Local => Machine::detect(),
+            ExecutorName::Slurm => Machine::cluster(),
+        };
+        let remote = self.server.address(self.remote.as_deref(), plan.remote.as_ref());
+        Ok(RunOptions {
+            jobs: self.jobs.map_or(machine.cpus as usize, NonZero::get),
+            executor,
+            detach: self.detach,
+            machine,
+            keep_going: self.keep_going,
+            wanted: wanted(plan, self)?,
+            forced: select(plan, "--force", &self.force)?,
+            checked: select(plan, "--check", &self.check)?,
+            remote: remote.filter(|_| !self.no_remote),
+            experiments: self.experiments.experiments.clone(),
+            // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
+            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            label: self.label(),
+        })
+    }
 }
 
 /// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.
