@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Cost of plans of 100 to 100,000 stages, beside Snakemake and DVC in the same run (for developers).
+"""Cost of plans of 100 to 100,000 stages (for developers).
 
     python3 benches/scale.py target/release/apeft [--stages 100,1000,10000,100000] [--shapes fan,chain,diamonds,matrix]
-        [--peers FOLDER] [--keep FOLDER]
+        [--keep FOLDER]
 
 Each figure is seconds (seconds of processor time, peak memory in MB). The store is filled by this script, since 100,000 stages
 take a while to run; that the program finds all of them shows that they are as it would have made them. The package `blake3` is
-needed for that. `--peers` names the folder with the programs `snakemake` and `dvc`, which get up to 10,000 and 100 stages.
+needed for that.
 `own cost` is what a stage that does nothing takes in memory (/dev/shm, no disk), one after the other, less the start of the
 three processes that it consists of.
 """
@@ -16,7 +16,6 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("apeft")
 parser.add_argument("--stages", default="100,1000,10000,100000")
 parser.add_argument("--shapes", default="fan,chain,diamonds,matrix")
-parser.add_argument("--peers")
 parser.add_argument("--keep", help="a folder for the stores, which are kept; else a temporary one")
 options = parser.parse_args()
 apeft = str(pathlib.Path(options.apeft).resolve())
@@ -146,27 +145,6 @@ def own_cost(count):
     print(f"own cost of a stage: {1000 * (whole - starts):.1f} ms; process starts {1000 * starts:.1f} ms, together {1000 * whole:.1f} ms")
 
 
-def of_snakemake(program, folder, count):
-    folder.mkdir()
-    rules = "".join(f"rule s{i}:\n    input: {'[]' if not i else repr('o0')}\n    output: 'o{i}'\n    shell: 'echo x > {{output}}'\n" for i in range(count))
-    (folder / "Snakefile").write_text(f"rule all:\n    input: [f'o{{i}}' for i in range({count})]\n" + rules)
-    for number in range(count):
-        (folder / f"o{number}").write_text("x\n")
-    timed([program, "-c2", "--touch", "-q", "all"], folder)
-    figures = [timed([program, *words], folder) for words in (["-n", "-q"], ["-c2", "-q"])]
-    print(f"| Snakemake, fan | {count:,} |", " | ".join(map(shown, figures)), "| | | | |", flush=True)
-
-
-def of_dvc(program, folder, count):
-    folder.mkdir()
-    stages = "".join(f"  s{i}:\n    cmd: echo x > o{i}\n    deps: {['o0'] if i else []}\n    outs: [o{i}]\n" for i in range(count))
-    (folder / "dvc.yaml").write_text("stages:\n" + stages)
-    timed([program, "init", "--no-scm", "-q"], folder)
-    timed([program, "repro", "-q"], folder)
-    figures = [timed([program, *words], folder) for words in (["repro", "--dry", "-q"], ["repro", "-q"], ["status", "-q"])]
-    print(f"| DVC, fan | {count:,} |", " | ".join(map(shown, figures)), "| | | |", flush=True)
-
-
 work = pathlib.Path(options.keep or tempfile.mkdtemp(dir="."))
 try:
     print("| shape | stages | plan | run, nothing to do | status | explain a stage | report | page |")
@@ -179,11 +157,6 @@ try:
                 of_apeft(folder, shape, count)
                 if not options.keep:
                     shutil.rmtree(folder)
-    if options.peers:
-        for name, measure, most in [("snakemake", of_snakemake, 10_000), ("dvc", of_dvc, 100)]:
-            for count in [count for count in (100, 1000, 10_000) if count <= most]:
-                measure(str(pathlib.Path(options.peers).resolve() / name), work / f"{name}-{count}", count)
-                shutil.rmtree(work / f"{name}-{count}")
     own_cost(200)
 finally:
     if not options.keep:

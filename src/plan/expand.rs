@@ -87,7 +87,7 @@ pub fn plan(
     Ok(Plan { recipe, graph, order, executor, remote, resolved, warnings: problems })
 }
 
-/// Maximum number of stages; each takes about 8 kB of memory.
+/// Maximum number of stages; each takes about 5.5 kB of memory.
 const MOST_STAGES: usize = 250_000;
 
 /// Reports a plan with too many stages before it takes memory.

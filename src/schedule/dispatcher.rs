@@ -164,8 +164,6 @@ impl<'a> Dispatcher<'a> {
 
     /// Looks up stages whose inputs exist.
     pub(super) fn look_up_due(&mut self) -> Result<(), StoreError> {
-        let store = self.store;
-        let _together = store.lookups();
         let mut found = BTreeMap::new();
         // The first one each time: a stage that is found may make others due, which come before
         // the rest in plan order.

@@ -84,6 +84,8 @@ impl<'a> Examiner<'a> {
         nodes: &[NodeIndex],
     ) -> Vec<(NodeIndex, Result<LookedUp, StoreError>)> {
         let store = self.store;
+        // Not around what follows from them: who waits at the gate need not wait for a screen.
+        let _together = store.lookups();
         let identified: Vec<_> = nodes.iter().map(|node| (*node, self.identify(*node))).collect();
         // Threads cost more than they save on a single stage, and the system may grant none.
         let look = |(node, found)| (node, look_up(store, found));

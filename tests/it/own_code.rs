@@ -259,6 +259,6 @@ fn the_example_with_a_judge_and_a_filter_runs() {
     assert_eq!(status, 0, "{errors}");
     assert!(errors.contains("verdicts@seed=0  cached, made in "), "{errors}");
     let (_, page, _) = graph.call(&["report", "judge"]);
-    let page = fs::read_to_string(page.trim()).unwrap();
+    let page = fs::read_to_string(graph.path(page.trim())).unwrap();
     assert!(page.contains("pairs of"), "notes of the first run are on the page of the second");
 }

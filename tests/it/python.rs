@@ -53,7 +53,7 @@ fn project() -> Project {
         let id = format!("{topic}#0");
         let response = json!({"id": id, "prompt_id": topic, "sample": 0, "topic": topic,
             "domain": "people", "split": "test", "prompt": "Who?", "output": "A fact.",
-            "finish": "eos"});
+            "finish": "stop"});
         let claim =
             json!({"id": format!("{id}:0"), "response_id": id, "text": "A fact.", "span": [0, 7]});
         let verdict = json!({"claim_id": format!("{id}:0"), "verdict": label, "probability": 0.5,

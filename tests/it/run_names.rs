@@ -205,10 +205,8 @@ fn runs_are_listed_with_their_notes_and_found_by_their_tags() {
     assert_eq!(newest[0]["cached"], 2, "{newest}");
     let found = project.json(&["status", "paper", "--json"]);
     assert_eq!(found["run"], tagged[0]["run"]);
-    assert_eq!(
-        project.printed(&["path", "paper"]),
-        project.printed(&["path", tagged[0]["run"].as_str().unwrap()])
-    );
+    let folder = project.printed(&["path", "paper"]);
+    assert!(folder.ends_with(tagged[0]["folder"].as_str().unwrap()), "{folder}: {tagged}");
     let said = project.refused(&["run", "models.toml", "--tag", "a b"]);
     assert!(said.contains("a word without `:` and `/` is expected"), "{said}");
 }

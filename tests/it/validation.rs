@@ -315,7 +315,7 @@ fn outputs_lie_in_the_folder() {
     let nested = "[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = [\"o\", \"o/p\"]\n";
     refused(&validate(nested), &["the output `o/p` lies in the output `o`"]);
     let none = "[stage.a]\nkind = \"command\"\nprogram = \"true\"\noutputs = []\n";
-    refused(&validate(none), &["`outputs` is empty"]);
+    refused(&validate(none), &["without `outputs` or `provides` no result would be kept"]);
     right(&validate(&none.replace("[]", "[\"a/b\"]")));
 }
 
@@ -909,7 +909,7 @@ fn planned(values: &[String]) -> plan::Plan {
     let recipe = format!(
         "name = \"x\"\nseeds = [0, 7]\n[matrix]\nsystem = [{}]\n[stage.a]\nkind = \
         \"command\"\nprogram = \"true\"\n\
-         arguments = [\"${{matrix.system}}\"]\noutputs = [\"o\"]\n",
+         arguments = [\"${{matrix.system}}\", \"${{seed}}\"]\noutputs = [\"o\"]\n",
         list.join(", ")
     );
     let path = folder.path().join("r.toml");
