@@ -30,7 +30,7 @@ use crate::{
     recipe::schema::{Chosen, Kind},
     seed::Seed,
     stage::registry::{self, Registered},
-    store::{Draft, Lookup, Store, StoreError},
+    store::{Artifact, Draft, Lookup, Store, StoreError},
 };
 
 /// Minimum interval between progress messages.
@@ -168,14 +168,26 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
     check_left(job, registered.kind, &draft)?;
     card::write(&draft.files(), &job.record)
         .map_err(|error| format!("cannot write the model card: {error}"))?;
-    if let Some(original) = original {
-        draft.forget_checkpoint().map_err(words)?;
-        let difference = original.difference(&draft.files()).map_err(words)?;
-        say(sink, &WorkerMessage::Checked { difference });
-        return Ok(finished(&store, true));
+    match original {
+        Some(original) => compare(&store, &original, &draft, sink),
+        None => {
+            store.commit(draft, &job.record).map_err(words)?;
+            Ok(finished(&store, false))
+        }
     }
-    store.commit(draft, &job.record).map_err(words)?;
-    Ok(finished(&store, false))
+}
+
+/// Compares what was made again with its artifact, which stays.
+fn compare(
+    store: &Store,
+    original: &Artifact,
+    draft: &Draft,
+    sink: &MessageSink,
+) -> Result<WorkerMessage, String> {
+    draft.forget_checkpoint().map_err(words)?;
+    let difference = original.difference(&draft.files()).map_err(words)?;
+    say(sink, &WorkerMessage::Checked { difference });
+    Ok(finished(store, true))
 }
 
 /// The last message; `cached` if this attempt did not make the artifact.
