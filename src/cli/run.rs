@@ -148,11 +148,11 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     };
     let store = arguments.cache.open(arguments.verify)?;
     let executor = arguments.executor(&plan);
+    if arguments.detach && executor == ExecutorName::Local {
+        say!("error: --detach needs `--executor slurm`: children end with their run");
+        return Ok(Err(ExitCode::from(WRONG)));
+    }
     let machine = match executor {
-        ExecutorName::Local if arguments.detach => {
-            say!("error: --detach needs `--executor slurm`: children end with their run");
-            return Ok(Err(ExitCode::from(WRONG)));
-        }
         ExecutorName::Local => Machine::detect(),
         ExecutorName::Slurm => Machine::cluster(),
     };
@@ -192,19 +192,23 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
         let (jobs, run) = (outcome.detached, &outcome.run);
-        say!("{jobs} jobs of Slurm go on; the same command goes on from them, and ends with them");
+        say!("{jobs} jobs of Slurm continue; the same command waits for them and starts the rest");
         say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
         return Ok(Ok(outcome));
     }
-    // A missing report does not fail the run.
-    match report::write(&outcome.folder) {
-        Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: cannot write the report: {error}"),
-    }
+    write_report(&outcome);
     if arguments.json {
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+/// A missing report does not fail the run.
+fn write_report(outcome: &RunOutcome) {
+    match report::write(&outcome.folder) {
+        Ok(path) => say!("report: {}", path.display()),
+        Err(error) => say!("warning: cannot write the report: {error}"),
+    }
 }
 
 /// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.
