@@ -138,11 +138,42 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
-    let options = match arguments.options(&plan) {
-        Ok(options) => options,
+    let chosen = wanted(&plan, arguments).and_then(|wanted| {
+        let forced = select(&plan, "--force", &arguments.force)?;
+        Ok((wanted, forced, select(&plan, "--check", &arguments.check)?))
+    });
+    let (wanted, forced, checked) = match chosen {
+        Ok(chosen) => chosen,
         Err(code) => return Ok(Err(code)),
     };
     let store = arguments.cache.open(arguments.verify)?;
+    let executor = arguments.executor(&plan);
+    if arguments.detach && executor == ExecutorName::Local {
+        say!("error: --detach needs `--executor slurm`: children end with their run");
+        return Ok(Err(ExitCode::from(WRONG)));
+    }
+    let machine = match executor {
+        ExecutorName::Local => Machine::detect(),
+        ExecutorName::Slurm => Machine::cluster(),
+    };
+    let options = RunOptions {
+        jobs: arguments.jobs.map_or(machine.cpus as usize, NonZero::get),
+        executor,
+        detach: arguments.detach,
+        machine,
+        keep_going: arguments.keep_going,
+        wanted,
+        forced,
+        checked,
+        remote: arguments
+            .server
+            .address(arguments.remote.as_deref(), plan.remote.as_ref())
+            .filter(|_| !arguments.no_remote),
+        experiments: arguments.experiments.experiments.clone(),
+        // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
+        command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+        label: arguments.label(),
+    };
     let mut curves = arguments.tensorboard.then(EventFiles::new);
     let mut listener = |timed: &Timed| {
         progress.handle(timed);
@@ -161,49 +192,22 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
         let (jobs, run) = (outcome.detached, &outcome.run);
-        say!("{jobs} jobs of Slurm go on; the same command goes on from them, and ends with them");
+        say!("{jobs} jobs of Slurm continue; the same command waits for them and starts the rest");
         say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
         return Ok(Ok(outcome));
     }
-    // A missing report does not fail the run.
-    match report::write(&outcome.folder) {
-        Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: cannot write the report: {error}"),
-    }
+    write_report(&outcome);
     if arguments.json {
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
 }
 
-impl RunArguments {
-    /// How a plan is executed; prints what is wrong with the call.
-    fn options(&self, plan: &Plan) -> Result<RunOptions, ExitCode> {
-        let executor = self.executor(plan);
-        let machine = match executor {
-            ExecutorName::Local if self.detach => {
-                say!("error: --detach needs `--executor slurm`: children end with their run");
-                return Err(ExitCode::from(WRONG));
-            }
-            ExecutorName::Local => Machine::detect(),
-            ExecutorName::Slurm => Machine::cluster(),
-        };
-        let remote = self.server.address(self.remote.as_deref(), plan.remote.as_ref());
-        Ok(RunOptions {
-            jobs: self.jobs.map_or(machine.cpus as usize, NonZero::get),
-            executor,
-            detach: self.detach,
-            machine,
-            keep_going: self.keep_going,
-            wanted: wanted(plan, self)?,
-            forced: select(plan, "--force", &self.force)?,
-            checked: select(plan, "--check", &self.check)?,
-            remote: remote.filter(|_| !self.no_remote),
-            experiments: self.experiments.experiments.clone(),
-            // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
-            command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-            label: self.label(),
-        })
+/// A missing report does not fail the run.
+fn write_report(outcome: &RunOutcome) {
+    match report::write(&outcome.folder) {
+        Ok(path) => say!("report: {}", path.display()),
+        Err(error) => say!("warning: cannot write the report: {error}"),
     }
 }
 

@@ -161,7 +161,7 @@ impl RunStatus {
     fn ask_slurm(&mut self) {
         let store = Path::new(&self.store);
         let folders = JobFolders::of(store);
-        // The store says what has ended, also where Slurm does not answer.
+        // Artifacts in the store count, also where Slurm does not answer.
         let queue = Slurm::state().inspect_err(|error| say!("warning: {error}")).ok();
         let open = self.stages.iter_mut().filter(|stage| stage.state == "running");
         for stage in open {

@@ -26,7 +26,7 @@ use crate::{
 pub(super) const PUSH: &str = "Examples:
   apeft cache push --to /shared/store
   apeft cache push quickstart:base --to s3://lab/apeft
-  AWS_ENDPOINT_URL=http://localhost:9000 apeft cache push --to s3://lab/apeft --dry-run
+  apeft cache push --to s3://lab/apeft --endpoint http://localhost:9000 --dry-run
 
 Credentials of s3:// addresses are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the region
 from AWS_REGION. Artifacts that are there are not sent again; after an interruption, run it again.";

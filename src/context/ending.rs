@@ -1,5 +1,5 @@
-//! The request that this process's attempt ends soon: a stage that can write a checkpoint does so at
-//! once, and stops.
+//! The request that this process's attempt ends soon: a stage that can write a checkpoint does so
+//! at once, and stops.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -40,6 +40,10 @@ impl RecipeReader {
             }
         };
         let mut table = self.parse(&Source::new(shown, text));
+        // A recipe may have this name too.
+        if ["stage", "extends"].iter().any(|key| table.get(key).is_some()) {
+            return None;
+        }
         table.0.retain(|entry| {
             let is_known = TABLES.contains(&&*entry.key);
             if !is_known {
@@ -73,6 +77,15 @@ mod tests {
         let found = executor.value.to_json();
         let expected = serde_json::json!({ "kind": "slurm", "partition": "gpu", "account": "lab" });
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_recipe_of_that_name_is_no_setting() {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = "name = \"a\"\n[stage.x]\nkind = \"k\"\n";
+        fs::write(folder.path().join("apeft.toml"), recipe).unwrap();
+        assert!(project_settings(folder.path()).unwrap().0.is_empty());
+        assert!(Recipe::load(&folder.path().join("apeft.toml"), &[]).unwrap().executor.is_none());
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub enum RemoteError {
     #[error("{0}")]
     Remote(String),
     /// The artifact is in neither store.
-    #[error("the artifact is not there")]
+    #[error("the artifact is missing")]
     Absent,
     /// A store failed.
     #[error(transparent)]
@@ -106,7 +106,7 @@ impl Remote {
         }
     }
 
-    /// Files of an artifact; none if it is not there.
+    /// Files of an artifact; none if it is missing.
     ///
     /// # Errors
     /// If its manifest cannot be read or is damaged.

@@ -184,7 +184,7 @@ impl History {
         for artifact in self.stages.iter_mut().filter_map(|stage| stage.artifact.as_mut()) {
             if artifact.is_dir() {
                 in_place += 1;
-                // A store in which so many are where they were has not moved.
+                // A store in which this many are where they were has not moved.
                 if in_place >= STILL && moved.is_none() {
                     return;
                 }

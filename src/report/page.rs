@@ -20,7 +20,8 @@ use super::{
 };
 use crate::schedule::{event::CheckRecord, journal};
 
-/// Maximum number of stages in the page's tables, and of its warnings: a browser cannot show 100,000.
+/// Maximum number of stages in the page's tables, and of its warnings: a browser cannot show
+/// 100,000.
 const MOST_ROWS: usize = 2000;
 
 /// Maximum bytes of the recipe in the page.
@@ -163,7 +164,8 @@ fn summary(history: &History) -> Markup {
             version of apeft and are ignored." }
         }
         @let warnings = history.stages.iter();
-        @let warnings = warnings.flat_map(|stage| stage.warnings.iter().map(move |warning| (stage, warning)));
+        @let warnings = warnings
+            .flat_map(|stage| stage.warnings.iter().map(move |warning| (stage, warning)));
         @for (stage, warning) in warnings.clone().take(MOST_ROWS) {
             p.failed { code { (stage.name()) } ": " (warning) }
         }

@@ -51,7 +51,10 @@ pub(super) fn scores(history: &History) -> Markup {
         // Rows of hundreds of cells would bury the rest of the page.
         @else {
             @let first = if scored.len() > MOST_ROWS { "the first 1,000 of " } else { "" };
-            details { summary { "The scores of " (first) (scored.len()) " cells" } (table(&scored)) }
+            details {
+            summary { "The scores of " (first) (scored.len()) " cells" }
+            (table(&scored))
+        }
         }
     }
 }

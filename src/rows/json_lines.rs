@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs::File,
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    io::{self, BufRead, BufReader, BufWriter, Read, Write},
+    io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
 };
@@ -86,13 +86,17 @@ pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, JsonLinesErro
 /// The text of a file; that of a Parquet file is made of its rows, whose numbers are then those of
 /// lines.
 fn source(path: &Path) -> io::Result<Box<dyn Read>> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let mut start = Vec::with_capacity(parquet_rows::MAGIC.len());
     (&file).take(parquet_rows::MAGIC.len() as u64).read_to_end(&mut start)?;
     if start == parquet_rows::MAGIC {
         return Ok(Box::new(ParquetText::open(file)?));
     }
-    // Chained, and not sought: a file may be a pipe.
+    // What a file is, is told by more of its first bytes; a pipe cannot be read again.
+    if file.metadata()?.is_file() {
+        file.rewind()?;
+        return Ok(Box::new(file));
+    }
     Ok(Box::new(io::Cursor::new(start).chain(file)))
 }
 
@@ -580,11 +584,14 @@ mod tests {
         assert_eq!(place(r#"{"a": 1}"#), None);
         let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
         assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
-        let mut rows = lines::<Value>(Path::new("/")).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "[\n{}\n").unwrap();
+        let mut rows = lines::<Value>(file.path()).unwrap();
         assert!(
             rows.next().unwrap().is_err() && rows.next().is_none(),
             "nothing follows a mistake"
         );
+        assert!(lines::<Value>(Path::new("/")).is_err(), "a folder has no lines");
     }
 
     #[test]

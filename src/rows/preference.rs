@@ -158,7 +158,12 @@ impl PreferenceFields {
         let (Some(chosen), Some(rejected)) = (&self.chosen, &self.rejected) else { return Ok(()) };
         let is_implicit = match (&self.prompt, chosen, rejected) {
             // A row of several forms is told below.
-            (None, ..) => !self.seen.iter().any(|seen| SINGLE.contains(&seen.as_str())),
+            (None, ..) => {
+                let other = |seen: &String| {
+                    SINGLE.contains(&seen.as_str()) || OTHER.iter().any(|(name, _)| name == seen)
+                };
+                !self.seen.iter().any(other)
+            }
             (Some(Content::Text(_)), Content::Messages(_), Content::Messages(_)) => true,
             _ => false,
         };
@@ -246,14 +251,16 @@ fn value<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     })
 }
 
+/// Fields of rows of other forms, and what these are called.
+const OTHER: [(&str, &str); 3] = [
+    ("instruction", "LLaMA-Factory's alpaca form"),
+    ("conversations", "LLaMA-Factory's sharegpt form"),
+    ("output_A", "HALOs' feedback form"),
+];
+
 /// Message for a row without a required field: its apparent format, and the supported ones.
 fn form(missing: &str, seen: &[String]) -> String {
-    let seems = [
-        ("instruction", "LLaMA-Factory's alpaca form"),
-        ("conversations", "LLaMA-Factory's sharegpt form"),
-        ("output_A", "HALOs' feedback form"),
-    ];
-    let seems = seems
+    let seems = OTHER
         .iter()
         .find(|(field, _)| missing == "prompt" && seen.iter().any(|name| name == field));
     let seems = seems.map_or_else(String::new, |(_, form)| format!("; it seems to be {form}"));

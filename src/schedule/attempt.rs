@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     context::{Context, EventSink, StageEvent, backend, ending, guard},
+    diagnostic::limit,
     preflight::Wanted,
     recipe::schema::{Chosen, Kind},
     seed::Seed,
@@ -55,10 +56,11 @@ pub struct Conduct {
 pub fn carry_out(job: &AttemptJob, conduct: Conduct) -> std::io::Result<bool> {
     guard::call_this_process("apeft");
     let sink: MessageSink = Arc::new(Mutex::new(conduct.output));
-    end_at_signal(sink.clone(), conduct.patience, conduct.at_signal)?;
-    if job.parent != 0 {
-        end_with_parent(job.parent)?;
-    }
+    let watched = end_at_signal(sink.clone(), conduct.patience, conduct.at_signal);
+    watched.and_then(|()| end_with_parent(job.parent)).map_err(|error| {
+        let problem = format!("signals cannot be watched: {error}{}", limit(&error));
+        std::io::Error::new(error.kind(), problem)
+    })?;
     let result = same_backend(job).and_then(|()| make(job, &sink));
     let is_done = result.is_ok();
     if !is_done && ending::is_requested() {
@@ -79,8 +81,8 @@ fn same_backend(job: &AttemptJob) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "this machine computes as `{there}`, and the run was planned for `{named}`: submit from and \
-        to one kind of node, with `constraint` or `partition` in [executor]"
+        "this machine computes as `{there}`, and the run was planned for `{named}`: submit from \
+        and to one kind of node, with `constraint` or `partition` in [executor]"
     ))
 }
 
@@ -141,16 +143,7 @@ fn make(job: &AttemptJob, sink: &MessageSink) -> Result<WorkerMessage, String> {
         draft.forget_checkpoint().map_err(words)?;
     }
     say(sink, &WorkerMessage::Began);
-    let context = Context {
-        parameters: job.parameters.clone(),
-        inputs: job.inputs.clone(),
-        output: draft.files(),
-        checkpoint: draft.checkpoint(),
-        store: job.store.clone(),
-        seed: Seed::root(job.seed),
-        device: job.device,
-        report: event_sink(sink),
-    };
+    let context = context(job, &draft, sink);
     // A program does its own work, so that thousands of short ones need no threads here.
     if registered.kind.name != "command" {
         store.ready_threads().map_err(words)?;
@@ -188,6 +181,19 @@ fn compare(
     let difference = original.difference(&draft.files()).map_err(words)?;
     say(sink, &WorkerMessage::Checked { difference });
     Ok(finished(store, true))
+}
+
+fn context(job: &AttemptJob, draft: &Draft, sink: &MessageSink) -> Context {
+    Context {
+        parameters: job.parameters.clone(),
+        inputs: job.inputs.clone(),
+        output: draft.files(),
+        checkpoint: draft.checkpoint(),
+        store: job.store.clone(),
+        seed: Seed::root(job.seed),
+        device: job.device,
+        report: event_sink(sink),
+    }
 }
 
 /// The last message; `cached` if this attempt did not make the artifact.
@@ -308,12 +314,16 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
     remembered
 }
 
-/// Ends this process and its whole group when its parent ends, for whatever reason.
+/// Ends this process and its whole group when its parent ends, for whatever reason; a job of a
+/// cluster has none.
 ///
 /// The kernel signals only this process, so the signal must be catchable; the group is killed from
 /// its handler. It differs from the signal by which a living parent requests the end, since a dying
 /// parent may still look alive.
 fn end_with_parent(parent: u32) -> std::io::Result<()> {
+    if parent == 0 {
+        return Ok(());
+    }
     let mut signals = Signals::new([SIGHUP])?;
     thread::Builder::new().spawn(move || {
         for _ in &mut signals {

@@ -291,10 +291,10 @@ pub fn named(experiments: &Path, last: usize) -> io::Result<NamedKeys> {
         let at = fs::metadata(recorded.folder.join(EVENTS)).and_then(|found| found.modified());
         let at = at.unwrap_or(UNIX_EPOCH);
         // The newest run comes first, so that the first time stays.
-        for key in &keys {
-            named.used.entry(*key).or_insert(at);
+        for key in keys {
+            named.used.entry(key).or_insert(at);
+            named.all.insert(key);
         }
-        named.all.extend(keys);
     }
     Ok(named)
 }
@@ -329,8 +329,7 @@ fn keys(folder: &Path) -> io::Result<(BTreeSet<Digest>, bool)> {
     Ok((keys, is_finished))
 }
 
-/// Passes on stage, key and the attempt, as far as it is known, of each artifact that a run made or
-/// found.
+/// Passes on stage, key and attempt of each artifact that a run made or found.
 ///
 /// # Errors
 /// If the journal cannot be read.
@@ -343,7 +342,6 @@ pub fn each_artifact(
     // Only events of stages have artifacts; a journal is mostly metrics.
     while let Some(timed) = reader.next_with("\"stage_")? {
         match timed.event {
-            // What a failed attempt said is not of the artifact.
             RunEvent::StageStarted { stage, .. } => drop(running.remove(&stage)),
             RunEvent::StageReported { stage, report: StageEvent::Note { text } } => {
                 running.entry(stage).or_default().notes.push(text);

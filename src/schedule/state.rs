@@ -304,8 +304,11 @@ impl Stages {
 
     /// Number of stages with an ending.
     pub(super) fn count(&self, ending: Ending) -> usize {
-        let ended = |state: &&StageState| matches!(state, StageState::Done(done) if done.outcome.outcome == ending);
-        self.states.values().filter(ended).count()
+        let endings = self.states.values().filter_map(|state| match state {
+            StageState::Done(done) => Some(done.outcome.outcome),
+            _ => None,
+        });
+        endings.filter(|found| *found == ending).count()
     }
 
     /// Outcomes of the stages that ended, in plan order.

@@ -174,6 +174,7 @@ mod tests {
         let parameters = json!({"gamma": 2, "k": 2, "in_domain": "people"});
         let notes = Trial::new(&inputs, parameters.clone()).run(&KIND, &output, run).unwrap();
         expect_test::expect![[r#"
+            1 of 13 claims are irrelevant and are left out
             people: precision 56.2 % [0.0, 100.0], 1.80 facts per response, 80.0 % of 5 responses (2 topics) with facts
             countries: precision 50.0 % –, 2.00 facts per response, 100.0 % of 1 responses (1 topics) with facts
             elements: precision 0.0 % –, 1.00 facts per response, 100.0 % of 1 responses (1 topics) with facts

@@ -1,7 +1,7 @@
 //! Artifacts that arrive from elsewhere: copied file by file, checked, and committed as a whole.
 //!
-//! Files arrive in the work folder of the key. What is there after a kill is checked and not copied
-//! again, and a file that was begun goes on where it ends.
+//! Files arrive in the work folder of the key. Files that a killed copy left are checked and not
+//! copied again, and a file that was begun is continued at its end.
 
 use std::{
     collections::BTreeSet,

@@ -359,16 +359,14 @@ fn a_log_that_is_followed_goes_on_through_all_attempts() {
 #[test]
 fn a_project_that_was_moved_finds_its_logs_and_artifacts() {
     let bench = Bench::new();
-    bench.recipe("one", &stage("a", "", "echo said; echo 1 > o", ""));
+    let comparison = r#"echo said; echo 1 > o; echo '{"not": "a comparison"}' > comparison.json"#;
+    bench.recipe("one", &stage("a", "", &comparison.replace('\'', ""), ""));
     let cache = bench.path("one/cache");
     let command = |project: &str, arguments: &[&str]| {
         let mut command = bench.command(project, arguments);
         command.env_remove("APEFT_CACHE").output().unwrap()
     };
     assert!(command("one", &["run", "recipe.toml"]).status.success() && cache.is_dir());
-    let comparison = json!({"not": "a comparison"}).to_string();
-    let files = files_named(&cache, "o");
-    fs::write(files[0].with_file_name("comparison.json"), comparison).unwrap();
     fs::rename(bench.path("one"), bench.path("two")).unwrap();
     let logs = command("two", &["logs", "a"]);
     assert_eq!(String::from_utf8(logs.stdout).unwrap(), "said\n");

@@ -238,7 +238,7 @@ proptest! {
             "claim_id": "p#0/1", "verdict": "supported", "probability": chance, "log_odds": chance * -30.0,
             "evidence": [{"title": &one, "text": &two}], "verifier": &three,
         }))?;
-        comes_back::<Pair>(json!({"prompt": &one, "chosen": &two, "rejected": format!("{two}{three}.")}))?;
+        comes_back::<Pair>(json!({"level": "general", "topic": &two, "domain": &three, "prompt": &one, "chosen": &two, "rejected": format!("{two}{three}.")}))?;
         comes_back::<LabelledAnswer>(json!({"prompt": &one, "completion": &two, "label": chance > 0.5}))?;
     }
 

@@ -19,7 +19,7 @@ use super::{
     cluster::{ClusterState, Slurm},
     folder::{JobFolders, JobText},
     submission::{JobShape, this_program},
-    watched::{Verdict, WatchedJob},
+    watched::{NextStep, WatchedJob},
 };
 use crate::{
     context::StageEvent,
@@ -262,12 +262,12 @@ impl SlurmExecutor {
         let said = heard.into_iter().map(|message| ExecutorEvent::Said(node, message));
         self.events.extend(said);
         match verdict {
-            Verdict::Continues => {}
-            Verdict::Ended(result) => {
+            NextStep::Continues => {}
+            NextStep::Ended(result) => {
                 self.poll.soon();
                 self.end(node, result);
             }
-            Verdict::Submit => {
+            NextStep::Submit => {
                 self.prepared.entry(self.shapes[&node].clone()).or_default().push(node);
             }
         }

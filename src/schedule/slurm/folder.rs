@@ -26,7 +26,7 @@ pub(super) struct JobText {
 
 /// The place of a job: an array, and the number in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct JobPlace {
     pub(super) array: String,
     pub(super) number: usize,
 }
@@ -190,7 +190,7 @@ impl JobFolders {
     }
 
     /// The last lines that a job printed outside of its log: errors of Slurm and of `setup`.
-    pub(super) fn output(&self, place: &Place) -> String {
+    pub(super) fn output(&self, place: &JobPlace) -> String {
         const LINES: usize = 5;
         let path = self.array(&place.array).join(format!("{}.out", place.number));
         let text = fs::read(path).unwrap_or_default();
@@ -236,11 +236,11 @@ impl JobFolder {
     }
 
     /// The place of the job, once it has one.
-    pub(super) fn place(&self) -> io::Result<Option<Place>> {
+    pub(super) fn place(&self) -> io::Result<Option<JobPlace>> {
         let text = text(&self.path.join("place"))?;
         Ok(text.and_then(|text| {
             let (array, number) = text.split_once(' ')?;
-            Some(Place { array: array.to_owned(), number: number.parse().ok()? })
+            Some(JobPlace { array: array.to_owned(), number: number.parse().ok()? })
         }))
     }
 

@@ -66,8 +66,8 @@ impl JobShape {
         let setup: String = self.settings.setup.iter().map(|line| format!("{line}\n")).collect();
         // The shell is replaced, so that Slurm's signals reach the program.
         format!(
-            "#!/bin/bash\n{setup}export MIMALLOC_PURGE_DELAY=-1\n{THREADS}\nexec {program} attempt --array \
-            {folder}\n"
+            "#!/bin/bash\n{setup}export MIMALLOC_PURGE_DELAY=-1\n{THREADS}\nexec {program} attempt \
+            --array {folder}\n"
         )
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     cluster::Slurm,
-    folder::{JobFolder, JobFolders, JobText, Place},
+    folder::{JobFolder, JobFolders, JobPlace, JobText},
 };
 use crate::schedule::{
     attempt::{self, Conduct},
@@ -29,7 +29,7 @@ const SLACK: Duration = Duration::from_secs(45);
 /// If the array or its job cannot be read.
 pub fn carry_out_task(array: &Path) -> io::Result<bool> {
     let number = std::env::var("SLURM_ARRAY_TASK_ID").ok().and_then(|text| text.parse().ok());
-    let place = Place {
+    let place = JobPlace {
         array: array.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         number: number.ok_or_else(|| io::Error::other("this is no job of an array of Slurm"))?,
     };

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     cluster::{ClusterState, QueuedJob, Slurm},
-    folder::{JobFolder, JobFolders, Place},
+    folder::{JobFolder, JobFolders, JobPlace},
     submission::comment,
 };
 use crate::{
@@ -47,7 +47,7 @@ pub(super) struct WatchedJob {
 }
 
 /// What is to be done for a job.
-pub(super) enum Verdict {
+pub(super) enum NextStep {
     /// Wait.
     Continues,
     /// It ended.
@@ -109,30 +109,30 @@ impl WatchedJob {
         &mut self,
         folders: &JobFolders,
         queue: Option<&ClusterState>,
-    ) -> io::Result<Verdict> {
+    ) -> io::Result<NextStep> {
         match self.last_message.take() {
             Some(WorkerMessage::Finished { cached, learnt }) => {
-                return Ok(Verdict::Ended(Ok(Finished { cached, learnt })));
+                return Ok(NextStep::Ended(Ok(Finished { cached, learnt })));
             }
-            Some(WorkerMessage::Failed { error }) => return Ok(Verdict::Ended(Err(error))),
+            Some(WorkerMessage::Failed { error }) => return Ok(NextStep::Ended(Err(error))),
             _ => {}
         }
         if self.folder.is_cancelled() {
-            return Ok(Verdict::Ended(Err("it was cancelled by `apeft cancel`".to_owned())));
+            return Ok(NextStep::Ended(Err("it was cancelled by `apeft cancel`".to_owned())));
         }
-        let Some(queue) = queue else { return Ok(Verdict::Continues) };
+        let Some(queue) = queue else { return Ok(NextStep::Continues) };
         // Another run that watched the same job was first to see its end.
         if !self.folder.exists() {
-            return Ok(Verdict::Ended(Ok(Finished { cached: true, learnt: Vec::new() })));
+            return Ok(NextStep::Ended(Ok(Finished { cached: true, learnt: Vec::new() })));
         }
         let Some(place) = self.folder.place()? else {
             // Another run made the folder and was killed, or is about to submit it.
             let is_lost = self.folder.age() > LOST;
-            return Ok(if is_lost { Verdict::Submit } else { Verdict::Continues });
+            return Ok(if is_lost { NextStep::Submit } else { NextStep::Continues });
         };
         let Some(number) = number(folders, &place, queue)? else {
             let is_lost = folders.array_age(&place.array) > LOST;
-            return Ok(if is_lost { Verdict::Submit } else { Verdict::Continues });
+            return Ok(if is_lost { NextStep::Submit } else { NextStep::Continues });
         };
         let name = format!("{number}_{}", place.number);
         let job = queue.jobs.get(&name);
@@ -144,7 +144,7 @@ impl WatchedJob {
     }
 
     /// A job that Slurm has not ended.
-    fn alive(&mut self, job: &QueuedJob) -> io::Result<Verdict> {
+    fn alive(&mut self, job: &QueuedJob) -> io::Result<NextStep> {
         self.over_since = None;
         let name = self.name.clone().unwrap_or_default();
         if job.is_held() {
@@ -152,10 +152,10 @@ impl WatchedJob {
         }
         if job.state != "RUNNING" {
             self.alive = None;
-            return Ok(Verdict::Continues);
+            return Ok(NextStep::Continues);
         }
         let stamp = fs::metadata(self.folder.alive()).and_then(|metadata| metadata.modified());
-        let Ok(stamp) = stamp else { return Ok(Verdict::Continues) };
+        let Ok(stamp) = stamp else { return Ok(NextStep::Continues) };
         match self.alive {
             Some((last, since)) if last == stamp && since.elapsed() > SILENCE => {
                 Slurm::cancel(&[name])?;
@@ -164,38 +164,43 @@ impl WatchedJob {
                     "its job runs for Slurm, but gave no sign of life for {minutes} minutes: its \
                     node or file system failed; the job was cancelled"
                 );
-                return Ok(Verdict::Ended(Err(problem)));
+                return Ok(NextStep::Ended(Err(problem)));
             }
             Some((last, _)) if last == stamp => {}
             _ => self.alive = Some((stamp, Instant::now())),
         }
-        Ok(Verdict::Continues)
+        Ok(NextStep::Continues)
     }
 
     /// A job that Slurm has ended or forgotten: its result counts, and Slurm's word only if none
     /// arrives.
-    fn over(&mut self, job: Option<&QueuedJob>, folders: &JobFolders, place: &Place) -> Verdict {
+    fn over(
+        &mut self,
+        job: Option<&QueuedJob>,
+        folders: &JobFolders,
+        place: &JobPlace,
+    ) -> NextStep {
         let since = *self.over_since.get_or_insert_with(Instant::now);
         // What was written long ago is here by now.
         if since.elapsed() < GRACE && self.folder.silence() < GRACE {
-            return Verdict::Continues;
+            return NextStep::Continues;
         }
         // Committed, but its last message was lost.
         if self.artifact.as_ref().is_some_and(|artifact| artifact.is_dir()) {
-            return Verdict::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
+            return NextStep::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
         }
         let words = job.map_or("UNKNOWN", |job| job.state.as_str());
         // Neither the stage nor its settings are to blame, so that no retry is used up.
         if matches!(words, "NODE_FAIL" | "BOOT_FAIL" | "PREEMPTED") && self.lost < MOST_LOST {
             self.lost += 1;
             (self.over_since, self.alive) = (None, None);
-            return Verdict::Submit;
+            return NextStep::Submit;
         }
         let printed = match folders.output(place) {
             printed if printed.is_empty() => String::new(),
             printed => format!("; it printed: {printed}"),
         };
-        Verdict::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
+        NextStep::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
     }
 }
 
@@ -207,7 +212,11 @@ fn began(name: Option<String>) -> WorkerMessage {
 }
 
 /// Slurm's number of an array; looked for in the queue if it was not recorded.
-fn number(folders: &JobFolders, place: &Place, queue: &ClusterState) -> io::Result<Option<String>> {
+fn number(
+    folders: &JobFolders,
+    place: &JobPlace,
+    queue: &ClusterState,
+) -> io::Result<Option<String>> {
     if let Some(number) = folders.number(&place.array)? {
         return Ok(Some(number));
     }

@@ -69,7 +69,7 @@ fn place(name: &str) -> Option<PathPlace> {
     }
 }
 
-/// The problem of an argument of a program with so many inputs.
+/// The problem of an argument of a program with this number of inputs.
 pub(super) fn problem(argument: &str, inputs: usize) -> Option<String> {
     if argument == ALL_INPUTS {
         return None;
