@@ -289,11 +289,10 @@ pub fn named(experiments: &Path, last: usize) -> io::Result<NamedKeys> {
             named.recent.extend(&keys);
         }
         let at = fs::metadata(recorded.folder.join(EVENTS)).and_then(|found| found.modified());
-        let at = at.unwrap_or(UNIX_EPOCH);
-        // The newest run comes first, so that the first time stays.
         for key in keys {
-            named.used.entry(key).or_insert(at);
             named.all.insert(key);
+            let used = named.used.entry(key).or_insert(UNIX_EPOCH);
+            *used = (*used).max(*at.as_ref().unwrap_or(used));
         }
     }
     Ok(named)
