@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     plan::{ExecutorName, Plan},
+    remote::RemoteAddress,
     report,
     schedule::{Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute},
 };
@@ -131,6 +132,14 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     }
 }
 
+impl RunArguments {
+    /// Store to look in before a stage is made.
+    fn remote(&self, plan: &Plan) -> Option<RemoteAddress> {
+        let remote = self.server.address(self.remote.as_deref(), plan.remote.as_ref());
+        remote.filter(|_| !self.no_remote)
+    }
+}
+
 /// Executes the recipe, prints the outcome and returns the exit status.
 pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOutcome, ExitCode>> {
     let mut progress = Progress::open(arguments.dashboard)?;
@@ -165,10 +174,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         wanted,
         forced,
         checked,
-        remote: arguments
-            .server
-            .address(arguments.remote.as_deref(), plan.remote.as_ref())
-            .filter(|_| !arguments.no_remote),
+        remote: arguments.remote(&plan),
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
