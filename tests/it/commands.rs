@@ -276,7 +276,7 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
         "<td>general+atomic</td>",
         "dpo over sft",
         "algorithm=dpo",
-        "Keys of all artifacts",
+        "Keys of artifacts",
     ] {
         assert!(page.contains(part), "{part}");
     }

@@ -143,7 +143,12 @@ fn names_and_values_of_other_tools_are_told_what_to_write() {
             "`target_modules_pattern = \"all-linear\"`",
         ),
         ("tune", "target_modules = \"all-linear\"", "cannot be", "`target_modules_pattern ="),
-        ("tune", "report_to = \"wandb\"", "no field `report_to`", "help: remove it: metrics of"),
+        (
+            "tune",
+            "report_to = \"wandb\"",
+            "no field `report_to`",
+            "help: remove it: `apeft run --tensorboard`",
+        ),
         ("tune", "logging_steps = 10", "no field `logging_steps`", "`metrics.jsonl`"),
         ("tune", "warmup_ratio = 0.1", "no field `warmup_ratio`", "write `warmup_steps`"),
         ("tune", "save_strategy = \"no\"", "no field `save_strategy`", "`checkpoint_seconds`"),

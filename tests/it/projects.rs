@@ -360,7 +360,8 @@ fn a_log_that_is_followed_goes_on_through_all_attempts() {
 fn a_project_that_was_moved_finds_its_logs_and_artifacts() {
     let bench = Bench::new();
     let comparison = r#"echo said; echo 1 > o; echo '{"not": "a comparison"}' > comparison.json"#;
-    bench.recipe("one", &stage("a", "", &comparison.replace('\'', ""), ""));
+    let recipe = stage("a", "", comparison, "");
+    bench.recipe("one", &recipe.replace("[\"o\"]", "[\"o\", \"comparison.json\"]"));
     let cache = bench.path("one/cache");
     let command = |project: &str, arguments: &[&str]| {
         let mut command = bench.command(project, arguments);

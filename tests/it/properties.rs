@@ -239,7 +239,7 @@ proptest! {
             "evidence": [{"title": &one, "text": &two}], "verifier": &three,
         }))?;
         comes_back::<Pair>(json!({"level": "general", "topic": &two, "domain": &three, "prompt": &one, "chosen": &two, "rejected": format!("{two}{three}.")}))?;
-        comes_back::<LabelledAnswer>(json!({"prompt": &one, "completion": &two, "label": chance > 0.5}))?;
+        comes_back::<LabelledAnswer>(json!({"topic": &two, "domain": &three, "id": "a/0", "score": chance, "prompt": &one, "completion": &two, "label": chance > 0.5}))?;
     }
 
     #[test]

@@ -657,7 +657,7 @@ claims = "answers"
             22 | knowlege = { path = "pairs.jsonl" }
                | ^^^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `adapter`, `extractor`, `extractor_adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens` and 31 more
+               = help: did you mean `knowledge`? known fields: `model`, `prompts`, `adapter`, `extractor`, `extractor_adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens` and 32 more
                = help: `apeft kinds evaluate` explains all fields
 
             error: a stage of kind `evaluate` has no field `claims`
@@ -666,7 +666,7 @@ claims = "answers"
             23 | claims = "answers"
                | ^^^^^^ the name of a field of `evaluate` is expected
                |
-               = help: known fields: `model`, `prompts`, `adapter`, `extractor`, `extractor_adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens` and 31 more
+               = help: known fields: `model`, `prompts`, `adapter`, `extractor`, `extractor_adapter`, `extract_prompt`, `demonstrations`, `knowledge`, `passages`, `calibration`, `verifier`, `verifier_adapter`, `verifier_prompt`, `num_samples`, `temperature`, `top_p`, `top_k`, `min_p`, `repetition_penalty`, `stop`, `apply_chat_template`, `system_prompt`, `dtype`, `max_new_tokens` and 32 more
                = help: `apeft kinds evaluate` explains all fields
 
             4 errors

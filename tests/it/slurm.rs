@@ -190,7 +190,7 @@ fn a_detached_run_is_found_again_and_cancelled() {
     let Some(cluster) = Cluster::with(&recipe.concat()) else { return };
     let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
     assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
-    assert!(words(&detached).contains("1 jobs of Slurm go on"), "{}", words(&detached));
+    assert!(words(&detached).contains("1 jobs of Slurm continue"), "{}", words(&detached));
     let status = words(&cluster.apeft(&["status"]));
     assert!(status.contains("detached"), "{status}");
     cluster.wait_for("the first stage is made", |cluster| {
