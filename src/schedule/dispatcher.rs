@@ -169,7 +169,10 @@ impl<'a> Dispatcher<'a> {
         // the rest in plan order.
         while let Some(node) = self.stages.due(1).first() {
             if !found.contains_key(node) {
-                found.extend(self.examiner.examine_all(&self.stages.due(AT_ONCE)));
+                let mut due = self.stages.due(AT_ONCE);
+                // Once each: a second lookup would not know that the first one met damage.
+                due.retain(|node| !found.contains_key(node));
+                found.extend(self.examiner.examine_all(&due));
             }
             let looked_up = found.remove(node).expect("it was just looked up");
             self.looked_up(*node, looked_up?)?;
