@@ -22,6 +22,7 @@ use crate::{
     schedule::{
         event::RunEvent,
         journal::{self, JournalReader, RecordedRun},
+        slurm::{JobFolder, JobFolders},
     },
 };
 
@@ -54,8 +55,8 @@ pub(super) fn run(arguments: &LogsArguments) -> anyhow::Result<ExitCode> {
     }
     for recorded in &runs {
         if let Some(attempt) = find(&recorded.folder, arguments)? {
-            FollowedLog { recorded, attempt, only: arguments.attempt.is_some() }
-                .show(arguments.follow)?;
+            let (only, store) = (arguments.attempt.is_some(), store_of(&recorded.folder)?);
+            FollowedLog { recorded, attempt, store, only }.show(arguments.follow)?;
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -94,27 +95,52 @@ struct Attempt {
     stage: String,
     number: u32,
     log: PathBuf,
+    /// Its job on a cluster, which may outlive its run.
+    job: Option<JobFolder>,
+}
+
+impl Attempt {
+    /// The attempt that an event starts, if it is one.
+    fn started(folder: &Path, store: &str, event: RunEvent) -> Option<Self> {
+        let RunEvent::StageStarted { stage, attempt, log, key, pid, .. } = event else {
+            return None;
+        };
+        let key = key.parse().ok().filter(|_| pid == 0);
+        let job = key.map(|key| JobFolders::of(Path::new(store)).job(&key));
+        Some(Self { stage, number: attempt, log: journal::log_of(folder, &log), job })
+    }
 }
 
 /// The last attempt of a stage in a run.
 fn find(folder: &Path, arguments: &LogsArguments) -> anyhow::Result<Option<Attempt>> {
     let mut last = None;
+    let store = store_of(folder)?;
     let mut reader = JournalReader::open(folder)?;
     while let Some(timed) = reader.next_with(STARTED)? {
-        if let RunEvent::StageStarted { stage, attempt, log, .. } = timed.event
-            && (stage == arguments.stage || Cell::parse(&stage).stage == arguments.stage)
-            && arguments.attempt.is_none_or(|wanted| wanted == attempt)
-        {
-            last = Some(Attempt { stage, number: attempt, log: journal::log_of(folder, &log) });
+        let Some(found) = Attempt::started(folder, &store, timed.event) else { continue };
+        let is_named =
+            found.stage == arguments.stage || Cell::parse(&found.stage).stage == arguments.stage;
+        if is_named && arguments.attempt.is_none_or(|wanted| wanted == found.number) {
+            last = Some(found);
         }
     }
     Ok(last)
+}
+
+/// Folder of the store of a run; empty in older journals.
+fn store_of(folder: &Path) -> anyhow::Result<String> {
+    Ok(match JournalReader::open(folder)?.next_event()?.map(|timed| timed.event) {
+        Some(RunEvent::RunStarted { store, .. }) => store,
+        _ => String::new(),
+    })
 }
 
 /// Shown logs: an attempt and its successors.
 struct FollowedLog<'a> {
     recorded: &'a RecordedRun,
     attempt: Attempt,
+    /// Folder of the run's store.
+    store: String,
     /// Whether a specific attempt was requested.
     only: bool,
 }
@@ -168,7 +194,8 @@ impl FollowedLog<'_> {
         reader: &mut JournalReader,
         mut standing: AttemptStanding,
     ) -> anyhow::Result<AttemptStanding> {
-        let alive = journal::is_alive(&self.recorded.folder);
+        let alive = journal::is_alive(&self.recorded.folder)
+            || self.attempt.job.as_ref().is_some_and(JobFolder::is_underway);
         while let Some(timed) = reader.next_with("\"stage_")? {
             match timed.event {
                 RunEvent::StageFinished { stage, .. } if stage == self.attempt.stage => {
@@ -182,19 +209,15 @@ impl FollowedLog<'_> {
                     }
                     standing = AttemptStanding::Retrying(None);
                 }
-                RunEvent::StageStarted { stage, attempt, log, .. }
-                    if stage == self.attempt.stage
-                        && attempt > self.attempt.number
-                        && !self.only =>
-                {
-                    let log = journal::log_of(&self.recorded.folder, &log);
-                    return Ok(AttemptStanding::Retrying(Some(Attempt {
-                        stage,
-                        number: attempt,
-                        log,
-                    })));
+                event => {
+                    let next = Attempt::started(&self.recorded.folder, &self.store, event);
+                    let next = next.filter(|next| {
+                        next.stage == self.attempt.stage && next.number > self.attempt.number
+                    });
+                    if let Some(next) = next.filter(|_| !self.only) {
+                        return Ok(AttemptStanding::Retrying(Some(next)));
+                    }
                 }
-                _ => {}
             }
         }
         Ok(if alive { standing } else { AttemptStanding::Over })

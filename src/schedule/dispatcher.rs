@@ -361,6 +361,7 @@ impl<'a> Dispatcher<'a> {
                 self.is_interrupted = true;
                 self.tell(RunEvent::Interrupted);
             }
+            ExecutorEvent::Left => self.is_interrupted = true,
             ExecutorEvent::Ended(node, result) => {
                 let Some(seconds) = self.end(node) else { return Ok(()) };
                 match result {

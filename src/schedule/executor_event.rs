@@ -10,8 +10,10 @@ pub(super) enum ExecutorEvent {
     Said(NodeIndex, WorkerMessage),
     /// An attempt and all its descendants have ended: its result, or an error message.
     Ended(NodeIndex, Result<Finished, String>),
-    /// The first Ctrl-C or termination signal; attempts of this machine are asked to end.
+    /// The first Ctrl-C or termination signal; all attempts are asked to end.
     Interrupted,
+    /// The same for a run whose jobs continue without it.
+    Left,
 }
 
 /// Result of a successful attempt.

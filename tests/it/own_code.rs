@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::said;
+
 struct Graph {
     folder: tempfile::TempDir,
 }
@@ -29,14 +31,7 @@ impl Graph {
     }
 
     fn call(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_remove("APEFT_CACHE")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = said::apeft(self.folder.path(), arguments);
         let [out, errors] =
             [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         (output.status.code().unwrap(), out, errors)

@@ -7,6 +7,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::said;
+
 /// Whether there is a Python to test with.
 fn is_installed() -> bool {
     let found = Command::new("python3").arg("--version").output().is_ok();
@@ -22,14 +24,7 @@ struct Project {
 
 impl Project {
     fn apeft(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_remove("APEFT_CACHE")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = said::apeft(self.folder.path(), arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

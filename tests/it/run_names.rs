@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::said;
+
 struct Project {
     folder: tempfile::TempDir,
 }
@@ -57,14 +59,7 @@ impl Project {
     }
 
     fn apeft(&self, arguments: &[&str]) -> Said {
-        let output = Command::new(env!("CARGO_BIN_EXE_apeft"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_remove("APEFT_CACHE")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = said::apeft(self.folder.path(), arguments);
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said {
             status: output.status.code().unwrap(),

@@ -232,6 +232,23 @@ fn failures_are_told_apart_and_retried() {
     assert!(wrong.contains("invalid partition") || wrong.contains("Invalid partition"), "{wrong}");
 }
 
+#[test]
+fn a_job_ends_at_its_stages_timeout_and_its_log_is_followed_without_its_run() {
+    let script = "for i in 1 2 3; do echo line $i; sleep 1; done; echo 1 > o";
+    let recipe = [stage("a", "", script, ""), stage("b", "", "sleep 600", "timeout = 3")];
+    let Some(cluster) = Cluster::with(&recipe.concat()) else { return };
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    cluster.wait_for("the log begins", |cluster| {
+        words(&cluster.apeft(&["logs", "a"])).contains("line 1")
+    });
+    let log = words(&cluster.apeft(&["logs", "a", "--follow"]));
+    assert!(log.contains("line 3"), "{log}");
+    let ran = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
+    assert!(words(&ran).contains("it took longer than its timeout of 3 s"), "{}", words(&ran));
+    cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
 /// A small training that takes about a minute, with checkpoints only when they are asked for.
 fn training(steps: usize) -> String {
     let smoke = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/smoke.toml");

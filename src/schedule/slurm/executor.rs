@@ -140,6 +140,7 @@ impl SlurmExecutor {
         let text = JobText {
             attempt,
             log: start.log.clone(),
+            timeout: start.timeout,
             retries: start.retries,
             signal_seconds: shape.signal_seconds(),
         };
@@ -227,7 +228,7 @@ impl SlurmExecutor {
         }
         if self.signalled.1.recv_timeout(patience).is_ok() {
             self.has_detached = true;
-            return Some(ExecutorEvent::Interrupted);
+            return Some(ExecutorEvent::Left);
         }
         self.poll.ask();
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() > self.pause());
@@ -282,9 +283,6 @@ impl SlurmExecutor {
         }
         self.events.push_back(ExecutorEvent::Ended(node, result));
     }
-
-    /// Slurm ends jobs at their time limit, and jobs their attempts.
-    pub(in crate::schedule) fn end_overdue(&mut self) {}
 
     /// Whether this run leaves its jobs to a later one.
     pub(in crate::schedule) fn has_detached(&self) -> bool {

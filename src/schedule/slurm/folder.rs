@@ -18,6 +18,8 @@ pub(super) struct JobText {
     pub(super) attempt: AttemptJob,
     /// Log file.
     pub(super) log: PathBuf,
+    /// Longest duration of one attempt.
+    pub(super) timeout: Option<Duration>,
     /// How often it may be requeued after its time limit.
     pub(super) retries: u32,
     /// Seconds before the time limit at which Slurm signals it.
@@ -42,6 +44,9 @@ pub struct JobFolders {
 pub struct JobFolder {
     path: PathBuf,
 }
+
+/// Age from which a folder that is being made or removed was left by a killed run.
+const UNFINISHED: Duration = Duration::from_secs(86_400);
 
 /// Writes a file of a folder as a whole, and syncs it.
 fn replace(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
@@ -141,8 +146,18 @@ impl JobFolders {
             entries => entries?,
         };
         for entry in entries {
-            let key = entry?.file_name().to_string_lossy().parse::<Digest>();
-            let Some(key) = key.ok().filter(&exists) else { continue };
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let Ok(key) = name.parse::<Digest>() else {
+                // A folder that a killed run was making or removing.
+                if name.contains('-') && age(&entry.path()) > UNFINISHED {
+                    fs::remove_dir_all(entry.path())?;
+                }
+                continue;
+            };
+            if !exists(&key) {
+                continue;
+            }
             let job = self.job(&key);
             // A forced attempt replaces an artifact, and a check is compared with it.
             if job.text().is_ok_and(|text| !text.attempt.forced && !text.attempt.check) {
@@ -228,6 +243,12 @@ impl JobFolder {
     /// Whether a job exists.
     pub fn exists(&self) -> bool {
         self.path.is_dir()
+    }
+
+    /// Whether the job waits for Slurm, or gave a sign of life not long ago.
+    pub fn is_underway(&self) -> bool {
+        const QUIET: Duration = Duration::from_secs(60);
+        self.exists() && (!self.alive().exists() || age(&self.alive()) < QUIET)
     }
 
     /// What the job does.

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, Write},
     path::Path,
     thread,
     time::Duration,
@@ -42,9 +42,12 @@ pub fn carry_out_task(array: &Path) -> io::Result<bool> {
     if folder.place().ok().flatten().as_ref() != Some(&place) {
         return Ok(true);
     }
-    let JobText { attempt, log, retries, signal_seconds } = folder.text()?;
+    let JobText { attempt, log, timeout, retries, signal_seconds } = folder.text()?;
     write_stderr_to(&log);
     let messages = OpenOptions::new().append(true).open(folder.messages())?;
+    if let Some(timeout) = timeout {
+        end_after(timeout, messages.try_clone()?)?;
+    }
     let pulse = folder.clone();
     thread::Builder::new().spawn(move || {
         loop {
@@ -59,6 +62,21 @@ pub fn carry_out_task(array: &Path) -> io::Result<bool> {
         at_signal: Box::new(move || suspended.message()),
     };
     attempt::carry_out(&attempt, conduct)
+}
+
+/// Ends this process after the timeout of its stage; its last message says so.
+fn end_after(timeout: Duration, mut messages: File) -> io::Result<()> {
+    let end = move || {
+        thread::sleep(timeout);
+        let seconds = timeout.as_secs_f64();
+        let error = format!("it took longer than its timeout of {seconds} s");
+        let line = serde_json::to_string(&WorkerMessage::Failed { error });
+        let line = line.expect("plain data can be written") + "\n";
+        // In one write, as all messages are.
+        let _ = messages.write_all(line.as_bytes());
+        std::process::exit(1);
+    };
+    thread::Builder::new().spawn(end).map(drop)
 }
 
 /// A log that cannot be written is no reason to fail; Slurm keeps the output then.
