@@ -1,9 +1,6 @@
 //! The Python package (`python/`), on a store and runs made here.
 
-use std::{
-    fs,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 
 use serde_json::{Value, json};
 
