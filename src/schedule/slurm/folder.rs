@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::cluster::ClusterState;
-use crate::{digest::Digest, schedule::job::AttemptJob};
+use crate::{
+    digest::Digest,
+    schedule::job::{AttemptJob, WorkerMessage},
+};
 
 /// What a job does: its attempt, and what the attempt needs to know of its surroundings.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -248,7 +251,18 @@ impl JobFolder {
     /// Whether the job waits for Slurm, or gave a sign of life not long ago.
     pub fn is_underway(&self) -> bool {
         const QUIET: Duration = Duration::from_secs(60);
-        self.exists() && (!self.alive().exists() || age(&self.alive()) < QUIET)
+        let is_alive = !self.alive().exists() || age(&self.alive()) < QUIET;
+        is_alive && self.exists() && !self.has_ended()
+    }
+
+    /// Whether its last message ends its attempt.
+    fn has_ended(&self) -> bool {
+        let messages = fs::read(self.messages()).unwrap_or_default();
+        let last = messages.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        matches!(
+            last.map(serde_json::from_slice),
+            Some(Ok(WorkerMessage::Finished { .. } | WorkerMessage::Failed { .. }))
+        )
     }
 
     /// What the job does.
