@@ -260,16 +260,14 @@ fn training(steps: usize) -> String {
 
 #[test]
 fn a_preempted_training_goes_on_from_the_checkpoint_that_its_signal_made() {
-    let Some(cluster) = Cluster::with(&training(1500)) else { return };
+    let Some(cluster) = Cluster::with(&training(4000)) else { return };
     let arguments = ["run", "recipe.toml", "--until", "base"];
     let mut run = cluster.spawn(&arguments);
     let has_steps = |cluster: &Cluster| {
-        let log = words(&cluster.apeft(&["status"]));
-        log.lines().any(|line| line.starts_with("base") && line.contains("running"))
-            && cluster.path("cache/v1/work").read_dir().is_ok_and(|mut work| work.next().is_some())
+        let events = cluster.path("experiments/x/latest/events.jsonl");
+        fs::read_to_string(events).is_ok_and(|events| events.contains("\"say\":\"metrics\""))
     };
-    cluster.wait_for("the training runs", has_steps);
-    std::thread::sleep(Duration::from_secs(4));
+    cluster.wait_for("the training takes steps", has_steps);
     let high = ["--partition=high", "--exclusive", "--wrap=sleep 1", "--output=/dev/null"];
     cluster.slurm("sbatch", &high);
     let status = run.wait().unwrap();
