@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    fs::File,
     io,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, Sender},
     thread,
@@ -151,8 +153,13 @@ impl SlurmExecutor {
         self.jobs.insert(start.node, WatchedJob::new(key, self.folders.job(&key), artifact));
         self.shapes.insert(start.node, shape.clone());
         if is_new {
+            // It can be followed before the job runs.
+            let _ = File::create(&start.log);
             self.prepared.entry(shape).or_default().push(start.node);
         } else {
+            // The job writes to the log of the run that submitted it.
+            let theirs = self.folders.job(&key).text();
+            let _ = theirs.and_then(|theirs| symlink(theirs.log, &start.log));
             self.note(start.node, "a job of an earlier run makes it, and is adopted".to_owned());
         }
         Ok(())

@@ -104,6 +104,7 @@ impl JobFolders {
                 ("ended", format!("Slurm's job {name}: {}; run it again to see why", job.state))
             }
             Some(job) if job.state == "RUNNING" => ("running", format!("Slurm's job {name}")),
+            Some(job) if job.reason == "None" => ("queued", format!("Slurm's job {name}")),
             Some(job) => ("queued", format!("Slurm's job {name}: {}", job.reason)),
             None => ("unknown", "Slurm does not know its job; run it again".to_owned()),
         }
