@@ -170,6 +170,7 @@ fn train_adapter(config: &ModelConfig, place: &Placement, others: &[Device], ste
         dropout: None,
         folder: folder.path().to_owned(),
         checkpoint_interval: Duration::from_secs(3600),
+        ends_now: || false,
     };
     train(training, Arc::new(|_| ()))?;
     Ok(())
