@@ -22,7 +22,10 @@ use crate::{
     plan::{ExecutorName, Plan},
     remote::RemoteAddress,
     report,
-    schedule::{Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute},
+    schedule::{
+        Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute, slurm::CoordinatedRun,
+    },
+    store::Store,
 };
 
 /// End of its help.
@@ -198,7 +201,12 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
         let (jobs, run) = (outcome.detached, &outcome.run);
-        say!("{jobs} jobs of Slurm continue; the same command waits for them and starts the rest");
+        match coordinate(&plan, &store, &options, &outcome) {
+            Some(number) => say!("{jobs} jobs of Slurm continue; its job {number} starts the rest"),
+            None => say!(
+                "{jobs} jobs of Slurm continue; the same command waits for them and starts the rest"
+            ),
+        }
         say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
         return Ok(Ok(outcome));
     }
@@ -207,6 +215,20 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+/// Submits a job that goes on with a detached run, if the recipe asks for one; returns its number.
+fn coordinate(
+    plan: &Plan,
+    store: &Store,
+    options: &RunOptions,
+    outcome: &RunOutcome,
+) -> Option<String> {
+    let settings = plan.executor.coordinator().filter(|_| options.detach)?;
+    let runs = outcome.folder.parent()?;
+    let run = CoordinatedRun { store: store.root(), runs, command: &options.command };
+    let submitted = run.submit(&plan.recipe, settings, &outcome.folder.join("coordinator.out"));
+    submitted.inspect_err(|error| say!("warning: no job goes on with this run: {error}")).ok()
 }
 
 /// A missing report does not fail the run.

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,7 +16,11 @@ use super::{
     event::{AttemptRecord, RunEvent, Timed},
     label::RunLabel,
 };
-use crate::{context::StageEvent, digest::Digest};
+use crate::{
+    context::StageEvent,
+    digest::Digest,
+    store::{FileLock, LockKind, Locking},
+};
 
 /// The folder of a run and its journal. Write errors are warned of once and never fail the run.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Journal {
     /// `experiments/<recipe>/<run>`.
     pub folder: PathBuf,
     file: Option<File>,
+    /// Held while the run lives, so that others can tell.
+    lock: Option<FileLock>,
     /// Whether a full disk may have torn the last line.
     torn: bool,
 }
@@ -76,8 +82,8 @@ impl Journal {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-        let mut journal =
-            Self { run: began.clone(), folder: parent.join(&began), file: None, torn: false };
+        let (run, folder) = (began.clone(), parent.join(&began));
+        let mut journal = Self { run, folder, file: None, lock: None, torn: false };
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
@@ -112,10 +118,16 @@ impl Journal {
             self.run = format!("{began}-{count}");
             self.folder = parent.join(&self.run);
         }
-        let file = File::create(self.folder.join(EVENTS))?;
-        // Locked while the run lives, so that others can tell; impossible without file locks.
-        if let Err(error) = file.lock() {
-            tracing::warn!("`status` cannot tell whether this run is alive: {error}");
+        let path = self.folder.join(EVENTS);
+        let file = File::create(&path)?;
+        let kind = Locking::of_folder(&self.folder).kind;
+        let locked = FileLock::take(kind, &file, &path, |_| ())
+            .or_else(|_| FileLock::take(LockKind::Lease, &file, &path, |_| ()));
+        match locked {
+            Ok(lock) => self.lock = Some(lock),
+            Err(error) => {
+                tracing::warn!("`status` cannot tell whether this run is alive: {error}");
+            }
         }
         Ok(file)
     }
@@ -248,9 +260,9 @@ pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
 
 /// Whether the process that records a run is alive.
 pub fn is_alive(folder: &Path) -> bool {
-    // The lock of a dead process is gone, unlike its id in a file.
-    File::open(folder.join(EVENTS))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    let path = folder.join(EVENTS);
+    let held = File::open(&path).and_then(|file| FileLock::is_held(&file, &path));
+    held.unwrap_or(false)
 }
 
 /// Path of a run's log, also after its folder was moved.

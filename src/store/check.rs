@@ -10,8 +10,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Artifact, Store, StoreError, durable, hash,
-    lock::{sign, signed},
+    Artifact, Store, StoreError,
+    checksum::{sign, signed},
+    durable, hash,
 };
 use crate::digest::Digest;
 
