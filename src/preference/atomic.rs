@@ -6,38 +6,40 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use serde::Deserialize;
-
 use crate::{
-    facts::{normalise, words},
+    facts::normalise,
     rows::{
-        AnswerLabel, CharSpan, Content, FactLabel, Finish, KnowledgeClass, Level, Pair, PairSide,
-        PairSubject, ProbedFact, Prompt, PromptForm, StatedFact,
+        Content, KnowledgeClass, Level, Pair, PairSide, PairSubject, ProbedFact, Prompt,
+        PromptForm, StatedFact,
     },
     seed::{Seed, Stream},
-    verification::{JudgedClaim, TallyError},
+    verification::TallyError,
 };
 
-use super::{answers::Answers, asked::ProbedQuestions, draw::draw, protect::Protection};
+use super::{
+    answers::Answers,
+    draw::draw,
+    protect::Protection,
+    sentences::{AtomicForm, FactSentence, Host, hosts, own_answers, own_sentences},
+    substitute::complete,
+};
 
-/// Minimum words of a sentence: topic, verb and value.
-const LEAST_WORDS: usize = 3;
-
-/// Prompt of the pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-pub enum AtomicForm {
-    /// The question for the fact; the sentence is the whole completion.
-    Question,
-    /// The prompt for a paragraph about the topic; the sentence is its beginning.
-    Paragraph,
+/// Where sentences come from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AtomicSources<'a> {
+    /// Long responses or rewritings with the sentences [default: the probe's answers].
+    pub sentences: Option<Answers<'a>>,
+    /// Whether a fact that lacks a right sentence, or contradicting ones, gets them: the model's
+    /// sentence with a value of the knowledge.
+    pub substituted: bool,
+    /// Long responses that the sentences are put into, for [`AtomicForm::Response`].
+    pub hosts: Option<Answers<'a>>,
 }
 
 /// Selection of pairs.
 #[derive(Clone, Debug)]
 pub struct AtomicMining {
-    /// Prompt of a pair.
+    /// Form of a pair.
     pub prompt_form: AtomicForm,
     /// Only facts of these classes.
     pub classes: Vec<KnowledgeClass>,
@@ -85,22 +87,14 @@ pub enum AtomicError {
     Protected(String),
     /// The topic has no prompt for a paragraph.
     #[error(
-        "no prompt asks for a paragraph about `{0}`, which `prompt_form = \"paragraph\"` needs"
+        "no prompt asks for a paragraph about `{0}`, which this `prompt_form` needs; use \
+        `prompt_form = \"question\"`"
     )]
     NoParagraph(String),
 }
 
-/// A sentence that states or contradicts a fact.
-struct FactSentence<'a> {
-    /// Id of the response, or of the claim.
-    id: &'a str,
-    text: Cow<'a, str>,
-    span: CharSpan,
-    is_right: bool,
-}
-
-/// Mines pairs of single facts. The sentences are the probe's answers, or with `sentences` those of
-/// long responses (or rewritings) that belong to a probed fact.
+/// Mines pairs of single facts. The sentences are the probe's answers, or those of long responses
+/// (or rewritings) that belong to a probed fact.
 ///
 /// The pairs of a fact are distinct, and each contradicting sentence is used before one is used
 /// again.
@@ -110,23 +104,32 @@ struct FactSentence<'a> {
 pub fn mine_atomic(
     facts: &[ProbedFact],
     prompts: &[Prompt],
-    sentences: Option<Answers>,
+    sources: AtomicSources<'_>,
     mining: &AtomicMining,
     seed: &Seed,
 ) -> Result<Atoms, AtomicError> {
     let seed = seed.split("atomic");
     let protection = Protection::of_other_splits(prompts, &mining.splits);
-    let said: Vec<Vec<FactSentence<'_>>> = match sentences {
+    let said: Vec<Vec<FactSentence<'_>>> = match sources.sentences {
         None => facts.iter().map(|fact| own_answers(fact, mining.prompt_form)).collect(),
         Some(answers) => own_sentences(facts, answers)?,
     };
-    if !facts.iter().any(|fact| mining.splits.contains(&fact.split)) {
+    let mut responses = match sources.hosts {
+        None => Vec::new(),
+        Some(answers) => hosts(facts, answers)?,
+    };
+    responses.resize_with(facts.len(), Vec::new);
+    let of_splits: Vec<&ProbedFact> =
+        facts.iter().filter(|fact| mining.splits.contains(&fact.split)).collect();
+    if of_splits.is_empty() {
         return Err(no_facts(facts, &mining.splits));
     }
     let mut mined = Atoms::default();
     let mut by_fact = Vec::new();
-    let of_splits = facts.iter().zip(said).filter(|(fact, _)| mining.splits.contains(&fact.split));
-    for (fact, said) in of_splits {
+    for (fact, (mut said, responses)) in facts.iter().zip(said.into_iter().zip(responses)) {
+        if !mining.splits.contains(&fact.split) {
+            continue;
+        }
         // A fact of a test topic among those for tuning is a mistake of the prompts, not a row to
         // leave out.
         if protection.covers(&fact.topic) {
@@ -136,15 +139,13 @@ pub fn mine_atomic(
             continue;
         }
         mined.facts += 1;
-        let prompt = match mining.prompt_form {
-            AtomicForm::Question => Cow::Borrowed(&fact.question),
-            AtomicForm::Paragraph => paragraph(fact, prompts)?,
-        };
         // A stream of its own, so that more facts leave the pairs of this one unchanged.
-        let mut stream = seed.split("fact").split(&fact.id).stream();
-        let mut pairs = pairs_of(fact, &prompt, said, &mut stream);
-        // In a paragraph more sentences follow, so that EOS after this one would be wrong.
-        pairs.iter_mut().for_each(|pair| pair.ends = mining.prompt_form == AtomicForm::Question);
+        let seed = seed.split("fact").split(&fact.id);
+        if sources.substituted {
+            let mut stream = seed.split("values").stream();
+            complete(fact, &of_splits, mining.max_pairs_per_fact, &mut said, &mut stream);
+        }
+        let mut pairs = pairs_in_form(fact, prompts, (said, responses), mining.prompt_form, &seed)?;
         pairs.retain(|pair| match protection.violated(pair) {
             None => true,
             Some((name, _)) => {
@@ -188,79 +189,6 @@ fn no_facts(facts: &[ProbedFact], splits: &[String]) -> AtomicError {
     AtomicError::NoFacts { wanted: format!("`{}`", splits.join("`, `")), found }
 }
 
-/// The probe's answers to one fact that consist of a single claim in a whole sentence.
-fn own_answers(fact: &ProbedFact, form: AtomicForm) -> Vec<FactSentence<'_>> {
-    // A second claim would be preferred or rejected along with the fact, right or wrong.
-    let single = fact.answers.iter().filter(|answer| {
-        answer.claims == 1
-            && answer.finish == Finish::Stop
-            && answer.reply != AnswerLabel::Other
-            && is_sentence(&answer.claim)
-    });
-    single
-        .map(|answer| {
-            let (text, span) = match form {
-                AtomicForm::Question => (Cow::Borrowed(answer.output.as_str()), answer.span),
-                AtomicForm::Paragraph => cut_out(&answer.output, answer.span),
-            };
-            let is_right = answer.reply == AnswerLabel::Right;
-            FactSentence { id: answer.id.as_str(), text, span, is_right }
-        })
-        .collect()
-}
-
-/// The sentences of verified responses by their probed fact, about the same topic.
-fn own_sentences<'a>(
-    facts: &[ProbedFact],
-    answers: Answers<'a>,
-) -> Result<Vec<Vec<FactSentence<'a>>>, TallyError> {
-    let asked =
-        ProbedQuestions::new(facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())));
-    let mut said: Vec<Vec<FactSentence<'_>>> = facts.iter().map(|_| Vec::new()).collect();
-    for (response, judged) in answers.responses.iter().zip(answers.judged()?) {
-        for JudgedClaim { claim, label, evidence } in judged {
-            let is_decided = matches!(label, FactLabel::Supported | FactLabel::Unsupported);
-            if !is_decided || !is_sentence(&claim.text) {
-                continue;
-            }
-            // Evidence of another topic's article may answer a question about that topic.
-            let found = asked.of(&claim.text, evidence);
-            let Some(index) = found.filter(|index| facts[*index].topic == response.topic) else {
-                continue;
-            };
-            let (text, span) = if claim.spans.is_empty() {
-                cut_out(&response.output, claim.span)
-            } else {
-                // Pieces are no sentence, but the claim is one.
-                placed(&response.output, &claim.text)
-            };
-            let is_right = label == FactLabel::Supported;
-            said[index].push(FactSentence { id: claim.id.as_str(), text, span, is_right });
-        }
-    }
-    Ok(said)
-}
-
-/// Whether a claim is a whole sentence, not a bare value or truncated.
-fn is_sentence(claim: &str) -> bool {
-    claim.trim_end().ends_with(['.', '!', '\u{201d}', '"']) && words(claim).len() >= LEAST_WORDS
-}
-
-/// A sentence of a response as its first one: with the white space at the response's beginning.
-fn cut_out<'a>(output: &str, span: CharSpan) -> (Cow<'a, str>, CharSpan) {
-    placed(output, &span.of(output))
-}
-
-/// A sentence with the white space at a response's beginning.
-fn placed<'a>(output: &str, sentence: &str) -> (Cow<'a, str>, CharSpan) {
-    // Tokenizers merge the space into the first word: without it the tokens would be others than
-    // those that the model writes.
-    let space: String = output.chars().take_while(|letter| letter.is_whitespace()).collect();
-    let start = space.chars().count();
-    let placed = CharSpan::new(start, start + sentence.chars().count());
-    (Cow::Owned(format!("{space}{sentence}")), placed)
-}
-
 /// The prompt for a paragraph about a fact's topic, as messages where the question was asked in
 /// messages.
 fn paragraph<'a>(
@@ -280,6 +208,30 @@ fn paragraph<'a>(
         last.content.clone_from(text);
     }
     Ok(Cow::Owned(Content::Messages(messages)))
+}
+
+/// All pairs of a fact, with the prompt and the completions of a form.
+fn pairs_in_form(
+    fact: &ProbedFact,
+    prompts: &[Prompt],
+    (said, responses): (Vec<FactSentence<'_>>, Vec<Host<'_>>),
+    form: AtomicForm,
+    seed: &Seed,
+) -> Result<Vec<Pair>, AtomicError> {
+    let prompt = match form {
+        AtomicForm::Question => Cow::Borrowed(&fact.question),
+        AtomicForm::Paragraph | AtomicForm::Response => paragraph(fact, prompts)?,
+    };
+    let mut pairs = pairs_of(fact, &prompt, said, &mut seed.stream());
+    match form {
+        AtomicForm::Question => {}
+        // In a paragraph more sentences follow, so that EOS after this one would be wrong.
+        AtomicForm::Paragraph => pairs.iter_mut().for_each(|pair| pair.ends = false),
+        AtomicForm::Response => {
+            embed(&mut pairs, responses, &mut seed.split("responses").stream());
+        }
+    }
+    Ok(pairs)
 }
 
 /// All distinct pairs of a fact in random order, each contradicting sentence once before any is
@@ -317,6 +269,25 @@ fn pairs_of(
         }
     }
     pairs
+}
+
+/// Puts both sentences of each pair into one response: other sentences and their order are those
+/// of the response, the same on both sides. The responses take turns; without any, no pair is left.
+fn embed(pairs: &mut Vec<Pair>, mut responses: Vec<Host<'_>>, stream: &mut Stream) {
+    stream.shuffle(&mut responses);
+    pairs.truncate(if responses.is_empty() { 0 } else { pairs.len() });
+    for (pair, host) in pairs.iter_mut().zip(responses.iter().cycle()) {
+        let sides = [
+            (&mut pair.chosen, &mut pair.chosen_facts),
+            (&mut pair.rejected, &mut pair.rejected_facts),
+        ];
+        for (completion, facts) in sides {
+            let Some(fact) = facts.first_mut() else { continue };
+            let (text, span) = host.with(&completion.text(), fact.span);
+            *completion = pair.prompt.answer(&text);
+            fact.span = span;
+        }
+    }
 }
 
 /// This many pairs, round-robin over attributes. Each turn takes a pair of the topic with the
@@ -359,7 +330,10 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         preference::asked::tests::{question, verdict},
-        rows::{Claim, ProbedAnswer, Response},
+        rows::{
+            AnswerLabel, CharSpan, Claim, FactLabel, Finish, ProbedAnswer, Response, ResponseId,
+            Verdict,
+        },
     };
 
     const MINING: AtomicMining = AtomicMining {
@@ -370,6 +344,9 @@ pub(super) mod tests {
         max_pairs: None,
         balance: true,
     };
+
+    const PROBE: AtomicSources<'_> =
+        AtomicSources { sentences: None, substituted: false, hosts: None };
 
     fn mining() -> AtomicMining {
         AtomicMining {
@@ -448,9 +425,14 @@ pub(super) mod tests {
             (AnswerLabel::Other, "x"),
             (C, "tea"),
         ];
-        let found =
-            mine_atomic(&[fact("Ann", "knew", &said)], &prompts(), None, &mining(), &Seed::root(0))
-                .unwrap();
+        let found = mine_atomic(
+            &[fact("Ann", "knew", &said)],
+            &prompts(),
+            PROBE,
+            &mining(),
+            &Seed::root(0),
+        )
+        .unwrap();
         let mut rejected: Vec<String> =
             texts(&found).into_iter().map(|(_, rejected)| rejected).collect();
         rejected.sort();
@@ -468,7 +450,7 @@ pub(super) mod tests {
         assert_eq!((found.facts, found.facts_used, found.topics), (1, 1, 1));
         let two = AtomicMining { max_pairs_per_fact: 2, ..mining() };
         let facts = [fact("Ann", "knew", &[(R, "a b"), (R, "c"), (C, "d")])];
-        let found = texts(&mine_atomic(&facts, &prompts(), None, &two, &Seed::root(0)).unwrap());
+        let found = texts(&mine_atomic(&facts, &prompts(), PROBE, &two, &Seed::root(0)).unwrap());
         assert_eq!(
             found.iter().collect::<BTreeSet<_>>().len(),
             2,
@@ -485,7 +467,7 @@ pub(super) mod tests {
         broken.answers[2].claims = 2;
         broken.answers[3].claim = "Tea.".to_owned();
         let found =
-            mine_atomic(&[known, broken], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
+            mine_atomic(&[known, broken], &prompts(), PROBE, &mining(), &Seed::root(0)).unwrap();
         assert_eq!((found.pairs.len(), found.facts, found.facts_used), (0, 1, 0));
     }
 
@@ -497,14 +479,14 @@ pub(super) mod tests {
         asked.answers[0].span = CharSpan::new(7, 20);
         let paragraph = AtomicMining { prompt_form: AtomicForm::Paragraph, ..mining() };
         let found =
-            mine_atomic(&[asked.clone()], &prompts(), None, &paragraph, &Seed::root(0)).unwrap();
+            mine_atomic(&[asked.clone()], &prompts(), PROBE, &paragraph, &Seed::root(0)).unwrap();
         assert_eq!(texts(&found), [(" She knew art.".to_owned(), " She knew law.".to_owned())]);
         assert_eq!(
             found.pairs[0].prompt,
             Content::from_user("Tell me about Ann.", Some("Be brief."))
         );
         assert!(!found.pairs[0].ends);
-        let nobody = mine_atomic(&[asked], &[], None, &paragraph, &Seed::root(0));
+        let nobody = mine_atomic(&[asked], &[], PROBE, &paragraph, &Seed::root(0));
         assert_eq!(nobody, Err(AtomicError::NoParagraph("Ann".to_owned())));
     }
 
@@ -530,12 +512,97 @@ pub(super) mod tests {
             verdict("Ann#0/2", FactLabel::Unsupported, &["Ann saw right."]),
         ];
         let answers = Answers { responses: &[response], claims: &claims, verdicts: &verdicts };
-        let found =
-            mine_atomic(&facts, &prompts(), Some(answers), &mining(), &Seed::root(0)).unwrap();
+        let found = mine_atomic(
+            &facts,
+            &prompts(),
+            AtomicSources { sentences: Some(answers), ..PROBE },
+            &mining(),
+            &Seed::root(0),
+        )
+        .unwrap();
         assert_eq!(texts(&found), [(" She knew right.".to_owned(), " She knew law.".to_owned())]);
         assert_eq!(
             (found.pairs[0].chosen_facts[0].span, found.pairs[0].rejected_id.as_str()),
             (CharSpan::new(1, 16), "Ann#0/1")
+        );
+    }
+
+    /// Ann's response states the fact in its second sentence; Ann#1 states it twice, Ann#2 has no
+    /// end.
+    #[test]
+    fn a_response_differs_in_the_sentence_of_the_fact_alone() {
+        let facts = [fact("Ann", "knew", &[(R, "art"), (C, "law")]), fact("Ann", "saw", &[])];
+        let response = |sample: usize, output: &str, finish| Response {
+            id: ResponseId::of_sample("Ann", sample),
+            prompt_id: "Ann".to_owned(),
+            sample,
+            topic: "Ann".to_owned(),
+            domain: "people".to_owned(),
+            split: "tune".to_owned(),
+            prompt: "Tell me about Ann.".into(),
+            output: output.to_owned(),
+            finish,
+        };
+        let responses = [
+            response(0, " Bards say: She saw x. She knew tea. She ran.", Finish::Stop),
+            response(1, " She knew tea. She knew war.", Finish::Stop),
+            response(2, " She knew tea. She", Finish::Length),
+        ];
+        let claims: Vec<Claim> = responses
+            .iter()
+            .flat_map(|response| crate::facts::extract(&response.id, "Ann", &response.output))
+            .collect();
+        let verdicts: Vec<Verdict> = claims
+            .iter()
+            .map(|claim| {
+                let found =
+                    if claim.text.contains("saw") { "Ann saw right." } else { "Ann knew right." };
+                verdict(claim.id.as_str(), FactLabel::Unsupported, &[found])
+            })
+            .collect();
+        let hosts = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
+        let sources = AtomicSources { hosts: Some(hosts), ..PROBE };
+        let whole = AtomicMining { prompt_form: AtomicForm::Response, ..mining() };
+        let found = mine_atomic(&facts, &prompts(), sources, &whole, &Seed::root(0)).unwrap();
+        let expected = ["art", "law"]
+            .map(|value| format!(" Bards say: She saw x. She knew {value}. She ran."));
+        assert_eq!(texts(&found), [(expected[0].clone(), expected[1].clone())]);
+        let pair = &found.pairs[0];
+        assert_eq!((pair.prompt.text().as_str(), pair.ends), ("Tell me about Ann.", true));
+        assert_eq!(pair.chosen_facts[0].span.of(&expected[0]), "She knew art.");
+        let alone = mine_atomic(&facts, &prompts(), PROBE, &whole, &Seed::root(0)).unwrap();
+        assert_eq!(alone.pairs, [], "no response has the fact");
+    }
+
+    #[test]
+    fn known_and_unknown_facts_give_pairs_with_values_of_the_knowledge() {
+        let mut unknown = fact("Ann", "knew", &[(C, "art"), (C, "law")]);
+        unknown.class = KnowledgeClass::Unknown;
+        let mut known = fact("Bo", "knew", &[(R, "tea")]);
+        (known.class, known.truth) = (KnowledgeClass::Known, vec!["Bo knew tea.".to_owned()]);
+        let all = AtomicMining {
+            classes: vec![KnowledgeClass::Known, KnowledgeClass::Unknown],
+            ..mining()
+        };
+        let facts = [unknown, known];
+        let mined = |sources| {
+            let found = mine_atomic(&facts, &prompts(), sources, &all, &Seed::root(0)).unwrap();
+            let mut texts = texts(&found);
+            texts.sort();
+            texts
+        };
+        assert_eq!(mined(PROBE), []);
+        let pair = |chosen: &str, rejected: &str| {
+            (format!(" She knew {chosen}."), format!(" She knew {rejected}."))
+        };
+        assert_eq!(
+            mined(AtomicSources { substituted: true, ..PROBE }),
+            [
+                pair("right", "art"),
+                pair("right", "law"),
+                pair("right", "tea"),
+                pair("tea", "right")
+            ]
         );
     }
 
@@ -549,7 +616,7 @@ pub(super) mod tests {
         facts.extend(["knew", "saw"].map(|attribute| fact("Bo", attribute, &said)));
         let mined = |max_pairs: usize, balance: bool, seed: u64| {
             let mining = AtomicMining { max_pairs: Some(max_pairs), balance, ..mining() };
-            mine_atomic(&facts, &prompts(), None, &mining, &Seed::root(seed)).unwrap()
+            mine_atomic(&facts, &prompts(), PROBE, &mining, &Seed::root(seed)).unwrap()
         };
         for seed in 0..5 {
             let four = mined(4, true, seed);
@@ -565,17 +632,17 @@ pub(super) mod tests {
     fn topics_of_the_evaluation_stop_the_run_by_name() {
         let smuggled = fact("Cy", "knew", &[(R, "art"), (C, "law")]);
         let error =
-            mine_atomic(&[smuggled], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
+            mine_atomic(&[smuggled], &prompts(), PROBE, &mining(), &Seed::root(0)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`Cy` is a protected topic: facts about it must not become pairs"
         );
         let naming = fact("Ann", "knew", &[(R, "radium"), (C, "law")]);
-        let found = mine_atomic(&[naming], &prompts(), None, &mining(), &Seed::root(0)).unwrap();
+        let found = mine_atomic(&[naming], &prompts(), PROBE, &mining(), &Seed::root(0)).unwrap();
         assert_eq!((found.pairs.len(), found.left_out["radium"]), (0, 1));
         let held_out = ProbedFact { split: "test".to_owned(), ..fact("Cy", "knew", &[]) };
         let error =
-            mine_atomic(&[held_out], &prompts(), None, &mining(), &Seed::root(0)).unwrap_err();
+            mine_atomic(&[held_out], &prompts(), PROBE, &mining(), &Seed::root(0)).unwrap_err();
         assert_eq!(
             error.to_string(),
             "no probed fact is in the splits `tune`; the facts' splits are: `test`"

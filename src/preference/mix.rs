@@ -43,6 +43,19 @@ pub enum Order {
     GeneralFirst,
 }
 
+/// Labels of the pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, strum::VariantNames)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum PairLabels {
+    /// As mined.
+    Kept,
+    /// A random half of all pairs has its completions swapped.
+    Shuffled,
+    /// A random half of the atomic pairs has its completions swapped.
+    ShuffledAtomic,
+}
+
 /// Parameters of a mixture.
 #[derive(Clone, Copy, Debug)]
 pub struct Mixing {
@@ -58,8 +71,8 @@ pub struct Mixing {
     pub general_weight: f64,
     /// The weight of atomic pairs.
     pub atomic_weight: f64,
-    /// Whether half of the pairs have their completions swapped, as a control without signal.
-    pub swapped: bool,
+    /// Labels; shuffled ones are a control without signal.
+    pub labels: PairLabels,
 }
 
 /// A mixture, with counts.
@@ -112,9 +125,7 @@ pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> M
         Order::AtomicFirst => [atomic_pairs, general_pairs].concat(),
         Order::GeneralFirst => [general_pairs, atomic_pairs].concat(),
     };
-    if mixing.swapped {
-        swap_half(&mut pairs, &mut seed.split("labels").stream());
-    }
+    swap_half(&mut pairs, mixing.labels, &mut seed.split("labels").stream());
     let has_general = mixing.preferences != Preferences::Atomic;
     let has_atomic = matches!(mixing.preferences, Preferences::Atomic | Preferences::Both);
     Mixed {
@@ -146,12 +157,17 @@ fn interleaved(general: Vec<Pair>, atomic: Vec<Pair>, stream: &mut Stream) -> Ve
     pairs
 }
 
-/// Swaps the completions of half of the pairs, drawn at random.
-fn swap_half(pairs: &mut [Pair], stream: &mut Stream) {
-    let mut indices: Vec<usize> = (0..pairs.len()).collect();
+/// Swaps the completions of half of the pairs whose labels are shuffled, drawn at random.
+fn swap_half(pairs: &mut [Pair], labels: PairLabels, stream: &mut Stream) {
+    let is_shuffled = |index: &usize| match labels {
+        PairLabels::Kept => false,
+        PairLabels::Shuffled => true,
+        PairLabels::ShuffledAtomic => pairs[*index].level == Level::Atomic,
+    };
+    let mut indices: Vec<usize> = (0..pairs.len()).filter(is_shuffled).collect();
     stream.shuffle(&mut indices);
     // Scores and facts move along, so that a pair still says truly which completion is better.
-    for index in &indices[..pairs.len() / 2] {
+    for index in &indices[..indices.len() / 2] {
         let pair = &mut pairs[*index];
         std::mem::swap(&mut pair.chosen, &mut pair.rejected);
         std::mem::swap(&mut pair.chosen_id, &mut pair.rejected_id);
@@ -192,7 +208,7 @@ mod tests {
         order: Order::Shuffled,
         general_weight: 1.0,
         atomic_weight: 1.0,
-        swapped: false,
+        labels: PairLabels::Kept,
     };
 
     fn pool(level: Level, count: usize) -> Vec<Pair> {
@@ -275,18 +291,20 @@ mod tests {
     #[test]
     fn shuffled_labels_swap_half_of_the_pairs() {
         let plain = mixed(MIXING, 20, 0);
-        let shuffled = mixed(Mixing { swapped: true, ..MIXING }, 20, 0);
-        let swapped: Vec<bool> = plain
-            .pairs
-            .iter()
-            .zip(&shuffled.pairs)
-            .map(|(plain, shuffled)| {
+        // Swapped general and atomic pairs.
+        let swapped = |labels| {
+            let shuffled = mixed(Mixing { labels, ..MIXING }, 20, 0);
+            let mut swapped = [0, 0];
+            for (plain, shuffled) in plain.pairs.iter().zip(&shuffled.pairs) {
                 let is_swapped = plain.chosen == shuffled.rejected && shuffled.chosen_score == 0.0;
                 assert!(is_swapped || plain == shuffled);
-                is_swapped
-            })
-            .collect();
-        assert_eq!(swapped.iter().filter(|swapped| **swapped).count(), 5);
+                swapped[usize::from(plain.level == Level::Atomic)] += usize::from(is_swapped);
+            }
+            swapped
+        };
+        assert_eq!(swapped(PairLabels::Shuffled).iter().sum::<usize>(), 5);
+        assert_eq!(swapped(PairLabels::ShuffledAtomic), [0, 2]);
+        assert_eq!(swapped(PairLabels::Kept), [0, 0]);
     }
 
     #[test]

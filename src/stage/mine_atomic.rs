@@ -7,7 +7,7 @@ use crate::{
         Context, StageError,
         artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
     },
-    preference::{Answers, AtomicForm, AtomicMining, Atoms, mine_atomic},
+    preference::{Answers, AtomicForm, AtomicMining, AtomicSources, Atoms, mine_atomic},
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Claim, KnowledgeClass, ProbedFact, Prompt, Response, Row, Verdict, json_lines},
 };
@@ -23,7 +23,11 @@ pub(super) const KIND: Kind = Kind {
     inputs: &[
         Input::one("probe", &PROBE, "Knowledge class of each fact."),
         Input::one("prompts", &PROMPTS, "All prompts; topics of other splits are protected."),
-        Input::optional("responses", &RESPONSES, "Long responses, for source \"sentences\"."),
+        Input::optional(
+            "responses",
+            &RESPONSES,
+            "Long responses, for source \"sentences\" or prompt form \"response\".",
+        ),
         Input::optional(
             "rewritings",
             &RESPONSES,
@@ -45,11 +49,11 @@ pub(super) const KIND: Kind = Kind {
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Source of the sentences: the probe's answers, long responses (`responses`) or `rewritings`.
+    /// Sentences: the probe's answers, these with values of the knowledge, `responses` or
+    /// `rewritings`.
     #[parameter(default = "samples")]
     source: SentenceSource,
-    /// Prompt of a pair: the question, or the paragraph prompt, whose completion stays open (no
-    /// EOS).
+    /// Prompt: the question, or the paragraph prompt, with an open sentence or in a whole response.
     #[parameter(default = "question", former = "form")]
     prompt_form: AtomicForm,
     /// Knowledge classes of the facts.
@@ -74,31 +78,40 @@ struct Parameters {
 #[strum(serialize_all = "snake_case")]
 enum SentenceSource {
     Samples,
+    Substituted,
     Sentences,
     Rewritings,
 }
 
-/// Sentences of responses need these responses with verdicts.
+/// Sentences of responses, and responses that sentences stand in, need these with verdicts.
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
-    let Parameters { source, .. } = chosen.parameters();
-    let needed: &[&str] = match source {
-        SentenceSource::Samples => &[],
-        SentenceSource::Sentences => &["responses", "claims", "verdicts"],
-        SentenceSource::Rewritings => &["rewritings", "claims", "verdicts"],
+    let Parameters { source, prompt_form, .. } = chosen.parameters();
+    let (field, value, needed): (&str, String, &[&str]) = match (&source, prompt_form) {
+        (SentenceSource::Rewritings, AtomicForm::Response) => {
+            let problem = "`source` \"rewritings\" has the claims of the rewritings, and \
+                `prompt_form` \"response\" needs those of the responses";
+            return vec![Mismatch::error("source", problem.to_owned(), "choose another `source`")];
+        }
+        (SentenceSource::Rewritings, _) => {
+            ("source", source.to_string(), &["rewritings", "claims", "verdicts"])
+        }
+        (SentenceSource::Sentences, _) => {
+            ("source", source.to_string(), &["responses", "claims", "verdicts"])
+        }
+        (_, AtomicForm::Response) => {
+            ("prompt_form", "response".to_owned(), &["responses", "claims", "verdicts"])
+        }
+        _ => ("source", source.to_string(), &[]),
     };
     let mut found = Vec::new();
     for input in needed.iter().filter(|input| !chosen.is_given(input)) {
         let problem =
-            format!("`source` \"{source}\" needs the input `{input}`, which is not given");
-        found.push(Mismatch::error(
-            "source",
-            problem,
-            format!("a line `{input} = ...` is expected"),
-        ));
+            format!("`{field}` \"{value}\" needs the input `{input}`, which is not given");
+        found.push(Mismatch::error(field, problem, format!("a line `{input} = ...` is expected")));
     }
     for input in ["responses", "rewritings", "claims", "verdicts"] {
         if chosen.is_given(input) && !needed.contains(&input) {
-            let why = format!("`source` \"{source}\" does not use it");
+            let why = format!("`{field}` \"{value}\" does not use it");
             found.push(Mismatch::without_effect(
                 input,
                 &why,
@@ -116,6 +129,13 @@ struct Judged {
     verdicts: Vec<Verdict>,
 }
 
+impl Judged {
+    fn answers(&self) -> Answers<'_> {
+        let Self { responses, claims, verdicts } = self;
+        Answers { responses, claims, verdicts }
+    }
+}
+
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
@@ -130,18 +150,22 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
             .map_err(StageError::doing("read the probe"))?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
     let said = match source {
-        SentenceSource::Samples => None,
+        SentenceSource::Samples | SentenceSource::Substituted => None,
         SentenceSource::Sentences => Some(judged(context, "responses")?),
         SentenceSource::Rewritings => Some(judged(context, "rewritings")?),
     };
-    let sentences = said.as_ref().map(|Judged { responses, claims, verdicts }| Answers {
-        responses,
-        claims,
-        verdicts,
-    });
+    let hosts = match prompt_form {
+        AtomicForm::Response => Some(judged(context, "responses")?),
+        AtomicForm::Question | AtomicForm::Paragraph => None,
+    };
+    let sources = AtomicSources {
+        sentences: said.as_ref().map(Judged::answers),
+        substituted: matches!(source, SentenceSource::Substituted),
+        hosts: hosts.as_ref().map(Judged::answers),
+    };
     let mining =
         AtomicMining { prompt_form, classes, splits, max_pairs_per_fact, max_pairs, balance };
-    let atoms = mine_atomic(&facts, &prompts, sentences, &mining, &context.seed)
+    let atoms = mine_atomic(&facts, &prompts, sources, &mining, &context.seed)
         .map_err(StageError::doing("mine atomic pairs"))?;
     if atoms.pairs.is_empty() {
         let classes = [KnowledgeClass::Known, KnowledgeClass::Potential, KnowledgeClass::Unknown];
@@ -183,7 +207,7 @@ fn judged(context: &Context, input: &str) -> Result<Judged, StageError> {
 
 fn judged_rows<T: Row>(context: &Context, input: &str, file: &str) -> Result<Vec<T>, StageError> {
     let path = context.input_file(input, file).map_err(|error| {
-        let needs = "this `source` needs responses with `claims` and `verdicts`";
+        let needs = "this `source` or `prompt_form` needs responses with `claims` and `verdicts`";
         StageError(format!("{error}; {needs}"))
     })?;
     json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {input}")))
@@ -256,8 +280,25 @@ mod tests {
         );
         let missing = mined(&folder, json!({"source": "rewritings"})).unwrap_err().to_string();
         assert!(
-            missing.contains("the input `rewritings` was not given; this `source` needs"),
+            missing.contains("the input `rewritings` was not given; this `source` or"),
             "{missing}"
+        );
+    }
+
+    #[test]
+    fn forms_and_sources_need_their_inputs() {
+        let fields = |inputs: &[&str], parameters| -> Vec<String> {
+            let misfits = test_support::misfits(&KIND, inputs, parameters);
+            misfits.into_iter().map(|mismatch| mismatch.field).collect()
+        };
+        let judged = ["responses", "claims", "verdicts"];
+        assert_eq!(fields(&judged, json!({"prompt_form": "response"})), [""; 0]);
+        assert_eq!(fields(&judged, json!({"source": "sentences"})), [""; 0]);
+        assert_eq!(fields(&judged, json!({"source": "substituted"})), judged);
+        assert_eq!(fields(&judged[..2], json!({"prompt_form": "response"})), ["prompt_form"]);
+        assert_eq!(
+            fields(&["rewritings"], json!({"prompt_form": "response", "source": "rewritings"})),
+            ["source"]
         );
     }
 

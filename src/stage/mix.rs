@@ -8,8 +8,8 @@ use crate::{
         artifact::{PAIRS, PROMPTS},
     },
     preference::{
-        LevelCount, Mixed, Mixing, Order, Preferences, Protection, check_protected, level_counts,
-        mix,
+        LevelCount, Mixed, Mixing, Order, PairLabels, Preferences, Protection, check_protected,
+        level_counts, mix,
     },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{Level, Pair, Prompt, json_lines},
@@ -68,20 +68,12 @@ struct Parameters {
     /// Weight of an atomic pair in the loss.
     #[parameter(default = 1.0, above = 0, max = 1e6)]
     atomic_weight: f64,
-    /// Labels; `shuffled` swaps the completions of a random half: a control that must gain nothing.
+    /// Labels; shuffled ones swap the completions of a random half of all pairs, or of atomic ones.
     #[parameter(default = "kept")]
     labels: PairLabels,
     /// Splits for tuning; topics of all other splits are protected.
     #[parameter(default = ["tune"], unordered)]
     splits: Vec<String>,
-}
-
-#[derive(Debug, PartialEq, Deserialize, strum::VariantNames)]
-#[serde(rename_all = "snake_case")]
-#[strum(serialize_all = "snake_case")]
-enum PairLabels {
-    Kept,
-    Shuffled,
 }
 
 /// `pairs` and `atomic_share` need each other; counts by atomic pairs need these.
@@ -129,6 +121,12 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
         ("general_weight", preferences == Preferences::Atomic, "no general pair is drawn"),
         ("splits", !chosen.is_given("prompts"), "without `prompts` no topic is protected"),
         ("order", preferences != Preferences::Both, "all pairs are of one level"),
+        (
+            "labels",
+            parameters.labels == PairLabels::ShuffledAtomic
+                && matches!(preferences, Preferences::General | Preferences::Matched),
+            "no atomic pair is drawn",
+        ),
     ];
     let unused = share
         .into_iter()
@@ -173,7 +171,7 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         order: parameters.order,
         general_weight: parameters.general_weight,
         atomic_weight: parameters.atomic_weight,
-        swapped: parameters.labels == PairLabels::Shuffled,
+        labels: parameters.labels,
     };
     let mixed = mix(&general, &atomic, &mixing, &context.seed);
     if mixed.pairs.is_empty() {
@@ -244,6 +242,9 @@ mod tests {
         assert_eq!(given(json!({"pairs": 1})), ["pairs"]);
         assert_eq!(given(json!({"atomic_share": 0.5})), ["atomic_share"]);
         assert_eq!(given(json!({"pairs": 1, "atomic_share": 0.5})), [""; 0]);
+        let labels = "shuffled_atomic";
+        assert_eq!(given(json!({"labels": labels, "preferences": "general"})), ["labels"]);
+        assert_eq!(given(json!({"labels": labels})), [""; 0]);
     }
 
     #[test]
