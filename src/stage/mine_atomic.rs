@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn forms_and_sources_need_their_inputs() {
-        let fields = |inputs: &[&str], parameters| -> Vec<String> {
+        let fields = |inputs: &[&str], parameters| -> Vec<&str> {
             let misfits = test_support::misfits(&KIND, inputs, parameters);
             misfits.into_iter().map(|mismatch| mismatch.field).collect()
         };

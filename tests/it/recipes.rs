@@ -1033,7 +1033,7 @@ fn shipped_recipes_are_right() {
     let folder = tempfile::tempdir().unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
     let here = folder.path().join("recipes");
-    for part in ["", "facts", "ablations"] {
+    for part in ["", "facts", "ablations", "question"] {
         fs::create_dir_all(here.join(part)).unwrap();
         for entry in fs::read_dir(shipped.join(part)).unwrap().map(Result::unwrap) {
             if entry.path().is_file() {
@@ -1054,11 +1054,14 @@ fn shipped_recipes_are_right() {
     }
     stand_ins_for_a_verifier(folder.path());
     stand_ins_for_leads(folder.path());
-    let recipes = [fs::read_dir(&here).unwrap(), fs::read_dir(here.join("ablations")).unwrap()];
-    let paths = recipes.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let folders = [here.clone(), here.join("ablations"), here.join("question")];
+    let paths = folders
+        .iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path());
     let recipes: Vec<_> =
         paths.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
-    assert!(recipes.len() >= 14, "{recipes:?}");
+    assert!(recipes.len() >= 24, "{recipes:?}");
     for recipe in recipes {
         let output = apeft(folder.path(), &["validate", recipe.to_str().unwrap()]);
         let said = text(&output.stderr);
