@@ -34,6 +34,10 @@ pub struct Journal {
     lock: Option<FileLock>,
     /// Whether a full disk may have torn the last line.
     torn: bool,
+    /// Whether events wait for others before they are written.
+    gathers: bool,
+    /// Lines of events that wait.
+    unwritten: String,
 }
 
 /// A reader of a possibly growing journal, which continues from its last position.
@@ -61,6 +65,9 @@ pub struct NamedKeys {
 /// File name of the journal.
 const EVENTS: &str = "events.jsonl";
 
+/// Bytes that are written together at most, if events are gathered.
+const GATHERED: usize = 64 << 10;
+
 /// Link to the newest run of a recipe.
 const LATEST: &str = "latest";
 
@@ -82,8 +89,15 @@ impl Journal {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-        let (run, folder) = (began.clone(), parent.join(&began));
-        let mut journal = Self { run, folder, file: None, lock: None, torn: false };
+        let mut journal = Self {
+            run: began.clone(),
+            folder: parent.join(&began),
+            file: None,
+            lock: None,
+            torn: false,
+            gathers: false,
+            unwritten: String::new(),
+        };
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
@@ -157,11 +171,27 @@ impl Journal {
         ) {
             return;
         }
-        let Some(file) = &mut self.file else { return };
+        self.unwritten += &serde_json::to_string(event).expect("plain data can be written");
+        self.unwritten.push('\n');
+        if !self.gathers || self.unwritten.len() >= GATHERED {
+            self.write_gathered();
+        }
+    }
+
+    /// Writes the events that follow together, until this is ended.
+    pub(super) fn gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
+        if !gathers {
+            self.write_gathered();
+        }
+    }
+
+    fn write_gathered(&mut self) {
+        let lines = std::mem::take(&mut self.unwritten);
+        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
         // In one write with its newline; after half a line, on a line of its own.
-        let line = serde_json::to_string(event).expect("plain data can be written") + "\n";
-        let line = if self.torn { format!("\n{line}") } else { line };
-        match file.write_all(line.as_bytes()) {
+        let lines = if self.torn { format!("\n{lines}") } else { lines };
+        match file.write_all(lines.as_bytes()) {
             Ok(()) => self.torn = false,
             Err(error) if !self.torn => {
                 tracing::warn!(

@@ -261,7 +261,7 @@ pub(super) mod tests {
         PlannedStage {
             name: "a".to_owned(),
             stage: "a".to_owned(),
-            cell: crate::rows::Cell::of_stage("s"),
+            cell: crate::rows::Cell::of_stage("s").into(),
             kind: registry::find("command").unwrap().kind,
             parameters: Default::default(),
             inputs: Vec::new(),
