@@ -104,13 +104,7 @@ impl Terminal {
                 self.start(stage, *attempt, log, reason)
             }
             RunEvent::StageReported { stage, report } => self.report(stage, report),
-            RunEvent::StageFinished { stage, seconds, .. } => {
-                let notes = self.remove(stage).map_or(0, |line| line.notes);
-                if let Some(more) = notes.checked_sub(MOST_NOTES).filter(|more| *more > 0) {
-                    self.say(&format!("  {stage}: {} in the report", counted(more, "more note")));
-                }
-                self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(*seconds)));
-            }
+            RunEvent::StageFinished { stage, seconds, .. } => self.finish(stage, *seconds),
             // One that differs fails next, with the same words.
             RunEvent::StageChecked { stage, difference: None, seconds, .. } => {
                 let seconds = duration(*seconds);
@@ -250,6 +244,15 @@ impl Terminal {
         if let Some(text) = text {
             self.say(&text);
         }
+    }
+
+    fn finish(&mut self, stage: &str, seconds: f64) {
+        let notes = self.remove(stage).map_or(0, |line| line.notes);
+        let more = notes.saturating_sub(MOST_NOTES);
+        if more > 0 {
+            self.say(&format!("  {stage}: {} in the report", counted(more, "more note")));
+        }
+        self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(seconds)));
     }
 
     fn fail(&mut self, stage: &str, error: &str, retry: bool, seconds: f64) {

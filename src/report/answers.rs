@@ -44,7 +44,8 @@ pub(super) fn answers(history: &History, scored: Option<&StageHistory>) -> Marku
     let shown = evenly(&judged.responses);
     html! {
         p { "From " (stage_link(history, judging)) ", " (SHOWN) " of each domain, evenly spaced \
-            over the prompts; all are in " (file_link(history, judging, "verdicts.jsonl")) ". " (key()) }
+            over the prompts; all are in " (file_link(history, judging, "verdicts.jsonl")) ". "
+            (key()) }
         (filter(&shown))
         @for response in shown {
             div.answer data-domain=(response.domain) {
@@ -103,7 +104,10 @@ fn claims(response: &Response, judged: &JudgedResponses) -> Markup {
                         li data-verdict=(word(label)) {
                             mark class=(word(label)) { (claim.text) }
                             @if let Some(verdict) = verdict {
-                                span.small { (format!(" {}, probability {:.2}", word(label), verdict.probability)) }
+                                @let probability = verdict.probability;
+                                span.small {
+                                    " " (word(label)) (format!(", probability {probability:.2}"))
+                                }
                                 @for evidence in &verdict.evidence {
                                     br;
                                     span.small { (evidence.title) ": " (evidence.text) }

@@ -97,11 +97,11 @@ pub(super) fn examples(history: &History, told: Option<&ToldArm<'_>>) -> Markup 
 /// By which rule arm and prompts were chosen.
 fn rule(told: &ToldArm<'_>, baseline: &str) -> Markup {
     html! {
-        p { "Chosen by rule, from " code { (told.stage.name()) } ": " code { (told.arm.name) } " is \
-        the arm that gains most precision over " code { (baseline) } " out-of-domain among those \
-        that no warning concerns. Shown are the " (EACH) " responses with the largest gain \
-        in-domain, the " (EACH) " with the largest gain out-of-domain and the " (EACH) " with the \
-        largest loss"
+        p { "Chosen by rule, from " code { (told.stage.name()) } ": " code { (told.arm.name) }
+        " is the arm that gains most precision over " code { (baseline) } " out-of-domain, among \
+        those that no warning concerns. Shown are the " (EACH) " responses with the largest gain \
+        in-domain, the " (EACH) " with the largest gain out-of-domain and the " (EACH) "
+        with the largest loss"
             @if let Some(seed) = told.seed() { ", in seed " (seed) }
             "; of equal changes those with more facts. " (key()) }
     }
@@ -115,7 +115,9 @@ fn example(id: &ResponseId, before: &ArmExample<'_>, shown: &[ArmExample<'_>]) -
                 @let found = scores.get(id).zip(judged.response(id));
                 @if let Some((score, response)) = found {
                     p { code { (arm) }
-                        span.small { " " (score.supported) " of " (counted(score.facts, "fact")) " right" }
+                        span.small {
+                            " " (score.supported) " of " (counted(score.facts, "fact")) " right"
+                        }
                         br;
                         (marked(response, judged)) }
                 }

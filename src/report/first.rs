@@ -86,7 +86,10 @@ fn asked(history: &History, results: &Results<'_>) -> Markup {
                     dd { "in-domain " (home) "; out-of-domain " (listed(&away(comparison, home))) }
                 }
             }
-            @if !seeds.is_empty() { dt { (counted(seeds.len(), "seed")) } dd { (seeds.join(", ")) } }
+            @if !seeds.is_empty() {
+                dt { (counted(seeds.len(), "seed")) }
+                dd { (seeds.join(", ")) }
+            }
             dt { "run" } dd { (counts(history)) "; " (durations(history)) }
         }
     }

@@ -72,9 +72,13 @@ pub(super) fn stages(history: &History) -> Markup {
     let (shown, all) = (shown(history), history.stages.len());
     html! {
         @if shown.len() < all {
-            p { (shown.len()) " of " (all) " stages: those that failed, and the first cells of each \
-                stage, those that ran before others; all of them with "
+            p { (shown.len()) " of " (all) " stages: those that failed, and the first cells of \
+                each stage, those that ran before others; all of them with "
                 code { "apeft status " (history.run) } "." }
+        }
+        @let checks = history.stages.iter().filter(|stage| stage.check.is_some()).count();
+        @if checks > 0 {
+            p { (checks) " of them were made again by " code { "run --check" } " and compared." }
         }
         p { "A name links to the folder of the artifact. Seconds, notes and warnings are those of \
             the attempt that made it, also for cached stages." }

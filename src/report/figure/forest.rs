@@ -39,6 +39,13 @@ struct ForestRow {
     points: Vec<Option<Point>>,
 }
 
+/// Where a column draws its points.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    panel: Panel,
+    scale: AxisScale,
+}
+
 struct Forest {
     columns: Vec<String>,
     axis_title: String,
@@ -209,14 +216,14 @@ impl Forest {
         let scale = AxisScale::over(ends.chain(zero), 0.0, 1.0).padded();
         let top = 30.0;
         let bottom = top + self.height() + 4.0;
-        let panels: Vec<(Panel, AxisScale)> = (0..self.columns.len())
+        let columns: Vec<Column> = (0..self.columns.len())
             .map(|column| {
                 let from = left + room * column as f64;
                 let panel = Panel { left: from, top, right: from + room - NUMBERS, bottom };
-                (panel, AxisScale { from: panel.left, to: panel.right, ..scale })
+                Column { panel, scale: AxisScale { from: panel.left, to: panel.right, ..scale } }
             })
             .collect();
-        for ((panel, scale), title) in panels.iter().zip(&self.columns) {
+        for (Column { panel, scale }, title) in columns.iter().zip(&self.columns) {
             panel.draw_ticks_across(&mut drawing, scale);
             panel.draw_title(&mut drawing, &fitted(title, TEXT, room - 8.0));
             if self.is_signed {
@@ -226,7 +233,7 @@ impl Forest {
             let title = Label::new((middle, bottom + 32.0), self.axis_title.as_str());
             drawing.label(title.anchored(Anchor::Middle));
         }
-        self.draw_rows(&mut drawing, &panels, left);
+        self.draw_rows(&mut drawing, &columns, left);
         drawing.height = bottom + 42.0;
         drawing
     }
@@ -245,8 +252,8 @@ impl Forest {
         })
     }
 
-    fn draw_rows(&self, drawing: &mut Drawing, panels: &[(Panel, AxisScale)], left: f64) {
-        let mut y = panels.first().map_or(0.0, |(panel, _)| panel.top) + ROW / 2.0 + 2.0;
+    fn draw_rows(&self, drawing: &mut Drawing, columns: &[Column], left: f64) {
+        let mut y = columns.first().map_or(0.0, |column| column.panel.top) + ROW / 2.0 + 2.0;
         for (row, has_heading) in self.rows.iter().zip(self.headings()) {
             if has_heading {
                 drawing.label(Label::new((0.0, y + 4.0), row.group.as_str()));
@@ -256,9 +263,9 @@ impl Forest {
             let mark = if row.is_warned { " †" } else { "" };
             let label = fitted(&row.label, TEXT, left - indent - 22.0) + mark;
             drawing.label(Label::new((indent, y + 4.0), label));
-            for ((panel, scale), point) in panels.iter().zip(&row.points) {
+            for (column, point) in columns.iter().zip(&row.points) {
                 if let Some(point) = point {
-                    self.draw_point(drawing, row, point, (panel.right, y, scale));
+                    self.draw_point(drawing, row, point, column, y);
                 }
             }
             y += ROW;
@@ -270,8 +277,10 @@ impl Forest {
         drawing: &mut Drawing,
         row: &ForestRow,
         point: &Point,
-        (right, y, scale): (f64, f64, &AxisScale),
+        column: &Column,
+        y: f64,
     ) {
+        let Column { panel, scale } = column;
         if let Some([low, high]) = point.interval {
             let ends = vec![(scale.place(low), y), (scale.place(high), y)];
             drawing.line(ends, Pen::solid(row.look.ink, 2.0));
@@ -286,7 +295,8 @@ impl Forest {
             is_hollow: row.is_warned,
             tip: tip.trim().to_owned(),
         });
-        drawing.label(Label::new((right + 10.0, y + 4.0), numbers).in_style(SMALL, Ink::Text));
+        drawing
+            .label(Label::new((panel.right + 10.0, y + 4.0), numbers).in_style(SMALL, Ink::Text));
     }
 
     /// `+5.9 [+4.1, +7.7]`.

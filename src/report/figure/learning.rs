@@ -69,7 +69,12 @@ pub(crate) fn learning_curves(stage: &str, trained: &[Training]) -> Option<Figur
             let panel = Panel { left, top, right: left + WIDTH, bottom: top + HEIGHT };
             let title =
                 if row.is_empty() { (*title).to_owned() } else { format!("{row}: {title}") };
-            draw_metric(&mut drawing, (panel, &title, axis), metric, (&members, &coding));
+            draw_metric(
+                &mut drawing,
+                &MetricPanel { panel, title, axis, metric },
+                &members,
+                &coding,
+            );
             bottom = panel.bottom + 56.0;
         }
         top = bottom + 20.0;
@@ -89,11 +94,19 @@ pub(crate) fn learning_curves(stage: &str, trained: &[Training]) -> Option<Figur
     })
 }
 
+/// The panel of a metric.
+struct MetricPanel<'a> {
+    panel: Panel,
+    title: String,
+    axis: &'a str,
+    metric: &'a str,
+}
+
 fn draw_metric(
     drawing: &mut Drawing,
-    (panel, title, axis): (Panel, &str, &str),
-    metric: &str,
-    (members, coding): (&[&Training], &Coding),
+    MetricPanel { panel, title, axis, metric }: &MetricPanel<'_>,
+    members: &[&Training],
+    coding: &Coding,
 ) {
     let curves: Vec<(&Training, Vec<(f64, f64)>)> =
         members.iter().filter_map(|one| Some((*one, smooth(one.curve(metric)?)))).collect();
