@@ -10,6 +10,7 @@ use super::dashboard::Screen as Progress;
 #[cfg(not(feature = "dashboard"))]
 use super::terminal::Terminal as Progress;
 use super::{
+    conclusion::conclude,
     output::print_json,
     remote_args::RemoteArguments,
     shared_args::{
@@ -21,7 +22,6 @@ use super::{
 use crate::{
     plan::{ExecutorName, Plan},
     remote::RemoteAddress,
-    report,
     schedule::{
         Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute, slurm::CoordinatedRun,
     },
@@ -129,10 +129,14 @@ impl RunArguments {
 }
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    match carry_out(arguments)? {
-        Ok(outcome) => Ok(exit_code(&outcome)),
-        Err(code) => Ok(code),
+    let outcome = match carry_out(arguments)? {
+        Ok(outcome) => outcome,
+        Err(code) => return Ok(code),
+    };
+    if outcome.detached == 0 {
+        conclude(&outcome.folder)?;
     }
+    Ok(exit_code(&outcome))
 }
 
 impl RunArguments {
@@ -210,7 +214,6 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
         return Ok(Ok(outcome));
     }
-    write_report(&outcome);
     if arguments.json {
         print_json(&outcome)?;
     }
@@ -229,14 +232,6 @@ fn coordinate(
     let run = CoordinatedRun { store: store.root(), runs, command: &options.command };
     let submitted = run.submit(&plan.recipe, settings, &outcome.folder.join("coordinator.out"));
     submitted.inspect_err(|error| say!("warning: no job goes on with this run: {error}")).ok()
-}
-
-/// A missing report does not fail the run.
-fn write_report(outcome: &RunOutcome) {
-    match report::write(&outcome.folder) {
-        Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: cannot write the report: {error}"),
-    }
 }
 
 /// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.

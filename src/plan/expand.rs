@@ -84,8 +84,8 @@ pub fn plan(
     }
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
-    let recipe = recipe.name.clone();
-    Ok(Plan { recipe, graph, order, executor, remote, resolved, warnings: problems })
+    let (recipe, description) = (recipe.name.clone(), recipe.description());
+    Ok(Plan { recipe, description, graph, order, executor, remote, resolved, warnings: problems })
 }
 
 /// Maximum number of stages; each takes about 5.5 kB of memory.

@@ -22,6 +22,8 @@ use crate::{
 pub struct Plan {
     /// The recipe's `name`.
     pub recipe: String,
+    /// First comment of the recipe's file.
+    pub description: String,
     /// Stages; edges point from input to consumer.
     pub graph: DiGraph<PlannedStage, ()>,
     /// All stages in topological order; ties in the order of the recipe.

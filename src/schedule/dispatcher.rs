@@ -12,7 +12,7 @@ use super::{
     child::{self, AttemptStart},
     earlier::Earlier,
     elsewhere::Elsewhere,
-    event::{RunEvent, StageOutline, Timed},
+    event::{Provenance, RunEvent, StageOutline, Timed},
     examiner::{AT_ONCE, Examiner, LookedUp, needs},
     executor_event::{ExecutorEvent, Finished},
     input_checks::InputChecks,
@@ -23,7 +23,7 @@ use super::{
     state::{Ready, Stages},
 };
 use crate::{
-    context::{InputPath, StageEvent},
+    context::{self, InputPath, StageEvent},
     diagnostic::limit,
     digest::Digest,
     plan::{InputSource, Plan, Resources},
@@ -97,6 +97,11 @@ impl<'a> Dispatcher<'a> {
             command: self.options.command.clone(),
             version: env!("APEFT_VERSION").to_owned(),
             store: self.store.root().display().to_string(),
+            provenance: Some(Provenance {
+                description: self.plan.description.clone(),
+                host: context::host(),
+                processor: self.options.machine.processor(),
+            }),
             stages: outlines.collect(),
         });
         let label = self.options.label.clone().into_iter();

@@ -88,6 +88,9 @@ pub enum RunEvent {
         /// Folder of the store; empty in older journals.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         store: String,
+        /// Description and machine; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provenance: Option<Provenance>,
         /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
     },
@@ -221,6 +224,20 @@ pub enum RunEvent {
         /// Seconds of the run.
         seconds: f64,
     },
+}
+
+/// What a run was started for, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// First comment of the recipe.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Name of the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// Its processor and number of cores.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub processor: String,
 }
 
 /// Circumstances of a finished attempt, from which later ones are estimated.
