@@ -23,11 +23,13 @@ const MOST_READ: usize = 500;
 
 /// A metric by step.
 type Curve = BTreeMap<u64, f64>;
+/// The seeds of each arm of a stage.
+type SeedsByArm<'a> = Vec<(Cell, Vec<&'a StageHistory>)>;
 
 /// A figure for each stage with metrics, in the order of the recipe.
 pub(super) fn curves(history: &History) -> Vec<Figure> {
     let trained = history.stages.iter().filter(|stage| stage.file(METRICS).is_some());
-    let mut stages: Vec<(&str, Vec<(Cell, Vec<&StageHistory>)>)> = Vec::new();
+    let mut stages: Vec<(&str, SeedsByArm)> = Vec::new();
     for stage in trained.take(MOST_READ) {
         let cell = Cell { seed: None, ..stage.cell.clone() };
         let place = stages.iter().position(|(name, _)| *name == cell.stage);

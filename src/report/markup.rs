@@ -27,7 +27,7 @@ pub(super) fn file_link(history: &History, stage: &StageHistory, file: &str) -> 
 /// A text in which backticks mark code.
 pub(super) fn prose(text: &str) -> Markup {
     // An odd number of backticks marks nothing.
-    let is_marked = text.matches('`').count() % 2 == 0;
+    let is_marked = text.matches('`').count().is_multiple_of(2);
     html! {
         @if is_marked {
             @for (index, piece) in text.split('`').enumerate() {
