@@ -71,7 +71,7 @@ fn told(plan: &Plan) -> Vec<Value> {
         let stage = &plan.graph[*node];
         let inputs = stage.inputs.iter().filter_map(|input| input.source.stage());
         let inputs: Vec<String> = inputs.map(|input| plan.graph[input].name.clone()).collect();
-        json!([stage.name, stage.cell, *stage.parameters, stage.seed, inputs])
+        json!([stage.name, *stage.cell, *stage.parameters, stage.seed, inputs])
     });
     stages.collect()
 }

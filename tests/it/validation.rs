@@ -929,7 +929,7 @@ proptest! {
         let plan = planned(&values);
         for node in &plan.order {
             let stage = &plan.graph[*node];
-            prop_assert_eq!(&Cell::parse(&stage.name), &stage.cell);
+            prop_assert_eq!(&Cell::parse(&stage.name), &*stage.cell);
             prop_assert_eq!(&stage.cell.stage, "a");
             prop_assert!(values.iter().any(|value| stage.cell.value("system") == Some(value.as_str())));
             prop_assert!(["0", "7"].contains(&stage.cell.seed.as_deref().unwrap()));
