@@ -332,7 +332,9 @@ fn a_run_that_is_killed_while_it_submits_leaves_jobs_that_are_found_or_submitted
         assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "x\nx\n", "{point}");
         assert_eq!(cluster.arrays().len(), count + 1, "{point}: {}", cluster.queue());
         cluster.unwrap(program);
-        ["made", "killed"].map(|file| fs::remove_file(cluster.path(file)).unwrap());
+        for file in ["made", "killed"] {
+            fs::remove_file(cluster.path(file)).unwrap();
+        }
     }
 }
 
