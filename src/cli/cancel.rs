@@ -16,7 +16,7 @@ use crate::{
     digest::Digest,
     schedule::{
         event::RunEvent,
-        journal,
+        journal::{self, siblings},
         slurm::{ClusterState, CoordinatedRun, JobFolder, JobFolders, Slurm},
     },
 };
@@ -57,6 +57,16 @@ pub(super) fn run(arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
     };
     // First, so that nothing submits what is cancelled.
     let coordinator = run.cancel(&queue)?;
+    let mut open = open;
+    if coordinator.is_some() {
+        // Its run may have ended before it adopted the jobs of the one before.
+        for folder in std::iter::once(recorded.folder.clone()).chain(siblings(&recorded.folder)) {
+            let other = RunJobs::read(&folder)?;
+            if run.is_coordinated_with(&other.command) && other.store == store {
+                open.extend(other.open);
+            }
+        }
+    }
     if open.is_empty() && coordinator.is_none() {
         say!("`{}` has no jobs of Slurm that could be cancelled", recorded.run);
         return Ok(ExitCode::from(WRONG));

@@ -204,20 +204,25 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     progress.close().conclude(&outcome);
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
-        let (jobs, run) = (outcome.detached, &outcome.run);
-        match coordinate(&plan, &store, &options, &outcome) {
-            Some(number) => say!("{jobs} jobs of Slurm continue; its job {number} starts the rest"),
-            None => say!(
-                "{jobs} jobs of Slurm continue; the same command waits for them and starts the rest"
-            ),
-        }
-        say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
+        leave(&plan, &store, &options, &outcome);
         return Ok(Ok(outcome));
     }
     if arguments.json {
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
+}
+
+/// Says what becomes of the jobs of a detached run.
+fn leave(plan: &Plan, store: &Store, options: &RunOptions, outcome: &RunOutcome) {
+    let (jobs, run) = (outcome.detached, &outcome.run);
+    match coordinate(plan, store, options, outcome) {
+        Some(number) => say!("{jobs} jobs of Slurm continue; the job {number} starts the rest"),
+        None => say!(
+            "{jobs} jobs of Slurm continue; the same command waits for them and starts the rest"
+        ),
+    }
+    say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
 }
 
 /// Submits a job that goes on with a detached run, if the recipe asks for one; returns its number.

@@ -16,11 +16,7 @@ use super::{
     event::{AttemptRecord, RunEvent, Timed},
     label::RunLabel,
 };
-use crate::{
-    context::StageEvent,
-    digest::Digest,
-    store::{FileLock, LockKind, Locking},
-};
+use crate::{context::StageEvent, digest::Digest, store::FileLock};
 
 /// The folder of a run and its journal. Write errors are warned of once and never fail the run.
 #[derive(Debug)]
@@ -30,8 +26,7 @@ pub struct Journal {
     /// `experiments/<recipe>/<run>`.
     pub folder: PathBuf,
     file: Option<File>,
-    /// Held while the run lives, so that others can tell.
-    lock: Option<FileLock>,
+    alive: Option<FileLock>,
     /// Whether a full disk may have torn the last line.
     torn: bool,
     /// Whether events wait for others before they are written.
@@ -89,6 +84,7 @@ impl Journal {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
+<<<<<<< HEAD
         let mut journal = Self {
             run: began.clone(),
             folder: parent.join(&began),
@@ -98,6 +94,10 @@ impl Journal {
             gathers: false,
             unwritten: String::new(),
         };
+=======
+        let (run, folder) = (began.clone(), parent.join(&began));
+        let mut journal = Self { run, folder, file: None, alive: None, torn: false };
+>>>>>>> df43867b47697511fdada1cdcee15e55a165e5fd
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
@@ -134,15 +134,9 @@ impl Journal {
         }
         let path = self.folder.join(EVENTS);
         let file = File::create(&path)?;
-        let kind = Locking::of_folder(&self.folder).kind;
-        let locked = FileLock::take(kind, &file, &path, |_| ())
-            .or_else(|_| FileLock::take(LockKind::Lease, &file, &path, |_| ()));
-        match locked {
-            Ok(lock) => self.lock = Some(lock),
-            Err(error) => {
-                tracing::warn!("`status` cannot tell whether this run is alive: {error}");
-            }
-        }
+        self.alive = FileLock::outside(&file, &path)
+            .inspect_err(|error| tracing::warn!("`status` takes this run for killed: {error}"))
+            .ok();
         Ok(file)
     }
 
@@ -291,8 +285,7 @@ pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
 /// Whether the process that records a run is alive.
 pub fn is_alive(folder: &Path) -> bool {
     let path = folder.join(EVENTS);
-    let held = File::open(&path).and_then(|file| FileLock::is_held(&file, &path));
-    held.unwrap_or(false)
+    File::open(&path).and_then(|file| FileLock::is_held(&file, &path)).unwrap_or(false)
 }
 
 /// Path of a run's log, also after its folder was moved.

@@ -112,7 +112,7 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Creates a file to append to, with these permissions for all users of the store despite the umask.
+/// Creates a file to append to, with permissions for all users of the store despite the umask.
 pub(super) fn create_shared(path: &Path, mode: u32) -> Result<File, StoreError> {
     let file = OpenOptions::new().read(true).append(true).create_new(true).open(path);
     let file = file.map_err(StoreError::io("write", path))?;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     lease_file::{self, LeaseFile, Taking, lease_of},
-    lock_kind::LockKind,
+    lock_kind::{LockKind, Locking},
 };
 
 /// An exclusive lock on a file, until dropped or until its process dies.
@@ -49,6 +49,16 @@ impl FileLock {
         }
     }
 
+    /// Waits for the lock of an open file that belongs to no store.
+    ///
+    /// # Errors
+    /// If its file system has no locks, and no lease can be written.
+    pub fn outside(file: &File, path: &Path) -> io::Result<Self> {
+        let kind = Locking::of_folder(path.parent().unwrap_or(path)).kind;
+        let taken = Self::take(kind, file, path, |_| ());
+        taken.or_else(|_| Self::take(LockKind::Lease, file, path, |_| ()))
+    }
+
     /// The lock of an open file, unless another process holds it.
     ///
     /// # Errors
@@ -67,8 +77,8 @@ impl FileLock {
         }
     }
 
-    /// Whether a live process holds the lock of a file, of either kind: one that began before a store
-    /// got leases has a lock of the kernel.
+    /// Whether a live process holds the lock of a file, of either kind: one that began before a
+    /// store got leases has a lock of the kernel.
     ///
     /// # Errors
     /// If there is no lease, and the file system has no other locks.

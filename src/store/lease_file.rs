@@ -1,8 +1,8 @@
 //! Lease files: locks where `flock` fails or excludes processes of one machine only.
 //!
 //! A lease names its holder, who renews its time stamp. A hard link creates it, for one process of
-//! all machines. It is taken over if its holder is a dead process of this machine, or if the clock of the
-//! file system says that it was not renewed for long: clocks of machines differ.
+//! all machines. It is taken over if its holder is a dead process of this machine, or if the clock
+//! of the file system says that it was not renewed for long: clocks of machines differ.
 
 use std::{
     fs::{self, File, Permissions},

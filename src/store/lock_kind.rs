@@ -1,4 +1,5 @@
-//! How a store is locked: by `flock`, or by lease files where that fails or holds on one machine only.
+//! How a store is locked: by `flock`, or by lease files where that fails or holds on one machine
+//! only.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -53,8 +54,8 @@ impl Locking {
         })
     }
 
-    /// How a store is locked: all its users must agree, so that it is recorded in the store. `flock`
-    /// is tried on a file that nobody locks.
+    /// How a store is locked: all its users must agree, so that it is recorded in the store.
+    /// `flock` is tried on a file that nobody locks.
     pub(super) fn of_store(root: &Path, tried: &Path, writes: bool) -> Self {
         if let Some(named) = named() {
             return named;

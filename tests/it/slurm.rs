@@ -358,7 +358,8 @@ fn another_run_waits_for_a_slow_submission_however_old_its_files_seem() {
 #[test]
 fn the_accounts_say_why_a_job_ended_that_the_queue_has_forgotten() {
     let Some(cluster) = Cluster::with("") else { return };
-    let killed = |number| format!("kill -9 $PPID; sleep 60 # {number}");
+    // The attempt, of which the guard of this script is a child.
+    let killed = |number| format!("kill -9 $(ps -o ppid= -p $PPID); sleep 60 # {number}");
     let stages = [0, 1, 2, 3].map(|number| stage(&format!("s{number}"), "", &killed(number), ""));
     cluster.recipe(&stages);
     // As after MinJobAge.

@@ -51,8 +51,13 @@ impl CoordinatedRun<'_> {
         self.command.iter().skip(1).map(String::as_str).filter(|word| *word != DETACH)
     }
 
-    /// Cancels its coordinator, if it is queued or running, and waits for its end: until then it may
-    /// submit jobs. Returns Slurm's number.
+    /// Whether a run by this command has the same coordinator.
+    pub fn is_coordinated_with(&self, command: &[String]) -> bool {
+        CoordinatedRun { command, ..*self }.comment() == self.comment()
+    }
+
+    /// Cancels its coordinator, if it is queued or running, and waits for its end: until then it
+    /// may submit jobs. Returns Slurm's number.
     ///
     /// # Errors
     /// If Slurm does not answer, or the coordinator does not end.
@@ -72,8 +77,8 @@ impl CoordinatedRun<'_> {
         Ok(Some(number))
     }
 
-    /// Submits a coordinator, unless there is one; returns Slurm's number. Its output is appended to
-    /// a file.
+    /// Submits a coordinator, unless there is one; returns Slurm's number. Its output is appended
+    /// to a file.
     ///
     /// # Errors
     /// If Slurm does not answer, or the program cannot be copied into the store.
@@ -125,6 +130,7 @@ mod tests {
         let attached = words(&["/store/apeft", "run", "it's.toml", "--set", "a=1 2"]);
         let comment = run.comment();
         assert_eq!(CoordinatedRun { command: &attached, ..run }.comment(), comment);
+        assert!(run.is_coordinated_with(&attached));
         let other = words(&["apeft", "run", "it's.toml", "--set", "a=2"]);
         assert_ne!(CoordinatedRun { command: &other, store, runs }.comment(), comment);
     }

@@ -4,8 +4,8 @@
 //! `<store>/v1/jobs/<key>` has the job (`job.json`), its messages (`messages.jsonl`) and its place
 //! (`place`: an array of jobs, and the number in it). `<store>/v1/jobs/arrays/<array>` has the keys
 //! (`keys`), Slurm's number (`job`, written after `sbatch`) and the outputs of an array. The
-//! comment of Slurm's job is `apeft:<array>`, so that a job is found whose number was lost. The lock
-//! of `<store>/v1/jobs/submission` is held from the claim of a key to Slurm's answer.
+//! comment of Slurm's job is `apeft:<array>`, so that a job is found whose number was lost. The
+//! lock of `<store>/v1/jobs/submission` is held from the claim of a key to Slurm's answer.
 
 mod cluster;
 mod coordinator;

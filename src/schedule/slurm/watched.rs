@@ -20,8 +20,8 @@ use crate::{
 
 /// Time for the messages of a job that is over to reach this machine.
 const GRACE: Duration = Duration::from_secs(15);
-/// Time between two looks at the queue that both lack a job which nobody submits any more. Slurm may
-/// still be busy with the request of a killed `sbatch` at the first.
+/// Time between two looks at the queue that both lack a job which nobody submits any more. Slurm
+/// may still be busy with the request of a killed `sbatch` at the first.
 const SETTLED: Duration = Duration::from_secs(5);
 /// How often a job is submitted again that lost its node.
 const MOST_LOST: u32 = 20;
@@ -150,8 +150,8 @@ impl WatchedJob {
         })
     }
 
-    /// A job of which Slurm's number is unknown: its run is about to submit it, or was killed before
-    /// Slurm answered, or got no answer.
+    /// A job of which Slurm's number is unknown: its run is about to submit it, or was killed
+    /// before Slurm answered, or got no answer.
     fn unanswered(&mut self, folders: &JobFolders, queue: &ClusterState) -> io::Result<NextStep> {
         if folders.is_submitting()? {
             self.missing_since = None;
