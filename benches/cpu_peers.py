@@ -7,7 +7,7 @@
         [--batch 1,16,64] [--new 48] [--rounds 5] [--only apeft,openvino]
 
 The directory and the GGUF file hold the same model. Tensors of the file are written once more in float16, which OpenVINO GenAI
-and llama.cpp read. Programs take turns, each round in a process of its own; the medians of tokens/s are printed as a table,
+and llama.cpp read, and in float32 for llama.cpp. Programs take turns, each round in a process of its own; the medians of tokens/s are printed as a table,
 with the vector units that each program can use.
 """
 import argparse, json, os, pathlib, socket, statistics, subprocess, sys, tempfile, threading, time, urllib.request
@@ -20,6 +20,7 @@ PROGRAMS = {
     "openvino": "OpenVINO GenAI, float16 file, computed in float32",
     "openvino-default": "OpenVINO GenAI, float16 file, its default",
     "llamacpp": "llama.cpp, float16 file",
+    "llamacpp-float32": "llama.cpp, float32 file",
 }
 
 
@@ -36,9 +37,10 @@ def arguments():
     return parser.parse_args()
 
 
-def write_float16(source, target):
-    """The same model with its matrices in float16."""
+def write_unpacked(source, target, number):
+    """The same model with its matrices in float16 or float32."""
     import gguf, numpy
+    number = numpy.dtype(number)
     reader = gguf.GGUFReader(source)
     fields = reader.fields
     writer = gguf.GGUFWriter(target, str(fields["general.architecture"].contents()))
@@ -47,11 +49,11 @@ def write_float16(source, target):
             continue
         of_items = field.types[-1] if field.types[0] == gguf.GGUFValueType.ARRAY else None
         writer.add_key_value(name, field.contents(), field.types[0], sub_type=of_items)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if number == numpy.float16 else gguf.LlamaFileType.ALL_F32)
     for tensor in reader.tensors:
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
         shape = [int(side) for side in reversed(tensor.shape)]
-        writer.add_tensor(tensor.name, values.reshape(shape).astype(numpy.float16 if len(shape) > 1 else numpy.float32))
+        writer.add_tensor(tensor.name, values.reshape(shape).astype(number if len(shape) > 1 else numpy.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -131,7 +133,7 @@ def run(options, program, batch):
             return openvino(options, batch, {"INFERENCE_PRECISION_HINT": "f32"})
         case "openvino-default":
             return openvino(options, batch, {})
-        case "llamacpp":
+        case "llamacpp" | "llamacpp-float32":
             return llamacpp(options, batch)
 
 
@@ -146,14 +148,15 @@ def main():
     flags = next(line for line in open("/proc/cpuinfo") if line.startswith("flags")).split()
     print("vector units:", ", ".join(flag for flag in flags if flag.startswith(("avx", "amx", "fma"))), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        half = os.path.join(folder, "float16.gguf")
-        write_float16(options.gguf, half)
+        for number in ["float16", "float32"]:
+            write_unpacked(options.gguf, f"{folder}/{number}.gguf", number)
         rates = {}
         for _ in range(options.rounds):
             for batch in batches:
                 for program in programs:
                     place = options.model if program == "apeft" else os.path.abspath(options.model)
-                    command = [sys.executable, __file__, options.apeft, place, half, "--new", str(options.new), "--run", f"{program},{batch}"]
+                    file = f"{folder}/float32.gguf" if program == "llamacpp-float32" else f"{folder}/float16.gguf"
+                    command = [sys.executable, __file__, options.apeft, place, file, "--new", str(options.new), "--run", f"{program},{batch}"]
                     found = subprocess.run(command, capture_output=True, text=True)
                     lines = [line for line in found.stdout.splitlines() if line.startswith("rate ")]
                     if lines:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Cost of plans of 100 to 100,000 stages (for developers).
 
-    python3 benches/scale.py target/release/apeft [--stages 100,1000,10000,100000] [--shapes fan,chain,diamonds,matrix]
+    python3 benches/scale.py target/release/apeft [--stages 100,1000,2000,10000,100000] [--shapes fan,chain,diamonds,matrix]
         [--keep FOLDER]
 
 Each figure is seconds (seconds of processor time, peak memory in MB). The store is filled by this script, since 100,000 stages
@@ -11,14 +11,6 @@ needed for that.
 three processes that it consists of.
 """
 import argparse, json, os, pathlib, shutil, statistics, struct, subprocess, sys, tempfile, time
-
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("apeft")
-parser.add_argument("--stages", default="100,1000,10000,100000")
-parser.add_argument("--shapes", default="fan,chain,diamonds,matrix")
-parser.add_argument("--keep", help="a folder for the stores, which are kept; else a temporary one")
-options = parser.parse_args()
-apeft = str(pathlib.Path(options.apeft).resolve())
 
 
 def timed(command, folder, allowed=(0,)):
@@ -95,7 +87,8 @@ def digest(domain, value):
     return hasher.hexdigest()
 
 
-def fill(folder, shape, count):
+def fill(store, shape, count):
+    """Puts the artifacts of a recipe into a store, where stages of other shapes may have left the same."""
     from blake3 import blake3
 
     line = b"x\n"
@@ -103,9 +96,11 @@ def fill(folder, shape, count):
     read = {"digest": digest("files", [["o", of_line]]), "name": "inputs", "type": "files"}
     for name, reads in names(shape, count):
         parameters = {"arguments": ["-c", f"echo x > o # {name}"], "outputs": ["o"], "program": "sh"}
-        record = {"inputs": [read] * len(reads), "kind": "command", "parameters": parameters, "schema": 2, "seed": 0, "version": 2}
+        record = {"inputs": [read] * len(reads), "kind": "command", "parameters": parameters, "schema": 2, "version": 2}
         key = digest("key", record)
-        artifact = folder / "cache/v1/artifacts" / key[:2] / key
+        artifact = store / "v1/artifacts" / key[:2] / key
+        if artifact.exists():
+            continue
         (artifact / "files").mkdir(parents=True)
         (artifact / "files/o").write_bytes(line)
         text = (json.dumps(record, indent=2) + "\n").encode()
@@ -117,11 +112,12 @@ def fill(folder, shape, count):
         (artifact / "manifest.json").write_text(f'{listed},\n  "seal": "{seal}"\n}}\n')
 
 
-def of_apeft(folder, shape, count):
-    if not (folder / "r.toml").exists():
-        folder.mkdir(parents=True)
-        (folder / "r.toml").write_text(recipe(shape, count))
-        fill(folder, shape, count)
+def of_apeft(apeft, work, shape, count):
+    folder, store = work / f"{shape}-{count}", work.resolve() / f"store-{count}"
+    os.environ["APEFT_CACHE"] = str(store)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "r.toml").write_text(recipe(shape, count))
+    fill(store, shape, count)
     # The first run hashes all files; later ones know them by their stamps.
     first = subprocess.run([apeft, "run", "r.toml", "--json"], cwd=folder, capture_output=True, check=True)
     found = json.loads(first.stdout)["cached"]
@@ -134,10 +130,11 @@ def of_apeft(folder, shape, count):
     print(f"| {shape} | {count:,} |", " | ".join(figures), f"| {page:.1f} MB |", flush=True)
 
 
-def own_cost(count):
+def own_cost(apeft, count):
     """Milliseconds of a stage that does nothing, apart from process starts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         folder = pathlib.Path(folder)
+        os.environ["APEFT_CACHE"] = str(folder / "cache")
         (folder / "r.toml").write_text(recipe("fan", count))
         start = lambda command: statistics.median(timed(command, folder)[0] for _ in range(20))
         starts = 2 * start([apeft, "--version"]) + start(["sh", "-c", "echo x > o"])
@@ -145,19 +142,28 @@ def own_cost(count):
     print(f"own cost of a stage: {1000 * (whole - starts):.1f} ms; process starts {1000 * starts:.1f} ms, together {1000 * whole:.1f} ms")
 
 
-work = pathlib.Path(options.keep or tempfile.mkdtemp(dir="."))
-try:
-    print("| shape | stages | plan | run, nothing to do | status | explain a stage | report | page |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
-    for shape in options.shapes.split(","):
-        for count in map(int, options.stages.split(",")):
-            # A matrix has a cell at least for each pair of the first two variables.
-            if shape != "matrix" or count >= SIDES[0] * SIDES[1]:
-                folder = work / f"{shape}-{count}"
-                of_apeft(folder, shape, count)
-                if not options.keep:
-                    shutil.rmtree(folder)
-    own_cost(200)
-finally:
-    if not options.keep:
-        shutil.rmtree(work, ignore_errors=True)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("apeft")
+    parser.add_argument("--stages", default="100,1000,2000,10000,100000")
+    parser.add_argument("--shapes", default="fan,chain,diamonds,matrix")
+    parser.add_argument("--keep", help="a folder for the stores, which are kept; else a temporary one")
+    options = parser.parse_args()
+    apeft = str(pathlib.Path(options.apeft).resolve())
+    work = pathlib.Path(options.keep or tempfile.mkdtemp(dir="."))
+    try:
+        print("| shape | stages | plan | run, nothing to do | status | explain a stage | report | page |")
+        print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+        for shape in options.shapes.split(","):
+            for count in map(int, options.stages.split(",")):
+                # A matrix has a cell at least for each pair of the first two variables.
+                if shape != "matrix" or count >= SIDES[0] * SIDES[1]:
+                    of_apeft(apeft, work, shape, count)
+        own_cost(apeft, 200)
+    finally:
+        if not options.keep:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,10 @@
 //! `apeft cancel`: ends the jobs of a run on a cluster.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::Args;
 
@@ -13,7 +17,7 @@ use crate::{
     schedule::{
         event::RunEvent,
         journal,
-        slurm::{JobFolder, JobFolders, Slurm},
+        slurm::{ClusterState, CoordinatedRun, JobFolder, JobFolders, Slurm},
     },
 };
 
@@ -31,45 +35,69 @@ pub(super) struct CancelArguments {
     experiments: ExperimentsArguments,
 }
 
+/// What a run has on a cluster.
+#[derive(Default)]
+struct RunJobs {
+    store: PathBuf,
+    command: Vec<String>,
+    /// Jobs that it has started and whose end it has not seen.
+    open: BTreeMap<Digest, JobFolder>,
+}
+
 pub(super) fn run(arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
     let recorded = find_run(&arguments.experiments, Some(&arguments.run))?;
-    let (folders, jobs) = open_jobs(&recorded.folder)?;
-    let jobs: BTreeMap<Digest, JobFolder> =
-        jobs.into_iter().filter(|(_, job)| job.exists()).collect();
-    if jobs.is_empty() {
+    let RunJobs { store, command, open } = RunJobs::read(&recorded.folder)?;
+    let folders = JobFolders::of(&store);
+    let runs = std::path::absolute(recorded.folder.parent().unwrap_or(Path::new(".")))?;
+    let run = CoordinatedRun { store: &store, runs: &runs, command: &command };
+    let queue = match Slurm::state() {
+        // Perhaps it never ran on a cluster.
+        Err(_) if open.is_empty() => ClusterState::default(),
+        queue => queue?,
+    };
+    // First, so that nothing submits what is cancelled.
+    let coordinator = run.cancel(&queue)?;
+    if open.is_empty() && coordinator.is_none() {
         say!("`{}` has no jobs of Slurm that could be cancelled", recorded.run);
         return Ok(ExitCode::from(WRONG));
     }
     let mut names = Vec::new();
-    for job in jobs.values() {
+    for job in open.values() {
         // First, so that a run that watches the job does not submit it again.
         job.cancel()?;
-        names.extend(job.slurm_name(&folders)?);
+        names.extend(job.queued_name(&folders, &queue)?);
     }
     Slurm::cancel(&names)?;
     if !journal::is_alive(&recorded.folder) {
         // Nobody else makes place for the next run's jobs.
-        jobs.values().try_for_each(JobFolder::remove)?;
+        open.values().try_for_each(JobFolder::remove)?;
     }
-    say!("{} jobs of `{}` are cancelled", jobs.len(), recorded.run);
+    say!("{} jobs of `{}` are cancelled", open.len(), recorded.run);
+    if let Some(number) = coordinator {
+        say!("its coordinator, job {number}, is cancelled");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The jobs that a run has started and whose end it has not seen.
-fn open_jobs(folder: &Path) -> anyhow::Result<(JobFolders, BTreeMap<Digest, JobFolder>)> {
-    let (mut store, mut keys) = (String::new(), BTreeMap::new());
-    for timed in journal::read(folder)? {
-        match timed.event {
-            RunEvent::RunStarted { store: place, .. } => store = place,
-            RunEvent::StageStarted { stage, key, .. } => drop(keys.insert(stage, key)),
-            RunEvent::StageFinished { stage, .. } | RunEvent::StageFailed { stage, .. } => {
-                keys.remove(&stage);
+impl RunJobs {
+    fn read(folder: &Path) -> anyhow::Result<Self> {
+        let (mut found, mut keys) = (Self::default(), BTreeMap::new());
+        for timed in journal::read(folder)? {
+            match timed.event {
+                RunEvent::RunStarted { store, command, .. } => {
+                    (found.store, found.command) = (PathBuf::from(store), command);
+                }
+                RunEvent::StageStarted { stage, key, .. } => drop(keys.insert(stage, key)),
+                RunEvent::StageFinished { stage, .. } | RunEvent::StageFailed { stage, .. } => {
+                    keys.remove(&stage);
+                }
+                _ => {}
             }
-            _ => {}
         }
+        let folders = JobFolders::of(&found.store);
+        let keys = keys.into_values().filter_map(|key| key.parse::<Digest>().ok());
+        let jobs = keys.map(|key| (key, folders.job(&key))).filter(|(_, job)| job.exists());
+        found.open = jobs.collect();
+        Ok(found)
     }
-    let folders = JobFolders::of(Path::new(&store));
-    let keys = keys.into_values().filter_map(|key| key.parse::<Digest>().ok());
-    let jobs = keys.map(|key| (key, folders.job(&key))).collect();
-    Ok((folders, jobs))
 }

@@ -11,7 +11,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    output::{print_json, print_text},
+    conclusion::findings_text,
+    latex::latex,
+    output::{line, print_json, print_text},
     run_name::find_run,
     shared_args::{ExperimentsArguments, WRONG},
     table,
@@ -20,20 +22,24 @@ use crate::{
     evaluation::{Comparison, Scores},
     plan::{Fingerprint, differences},
     report::{
-        CellLine, Comparisons, History, StageHistory, TextTable, arms, averages, comparisons, grid,
+        CellLine, History, Results, StageHistory, TextTable, averages, diagnosis_table, findings,
+        grid, variables,
     },
-    rows::MeasureName,
+    rows::{Cell, MeasureName},
 };
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
   apeft compare algorithms
   apeft compare algorithms --csv > comparison.csv
+  apeft compare algorithms --latex > table.tex
+  apeft compare quickstart --diagnosis
   apeft compare quickstart 2026-11-23T04-49-05
 
 Intervals (95 %) and p-values use Student's t over seeds and topics, or over topics only with a
 single seed. A mean of one topic has no interval (–).
-The CSV has a line per arm, domain and measure: interval, difference, p-value, Holm's p-value.")]
+The CSV has a line per arm, domain and measure: interval, difference, p-value, Holm's p-value, and a
+column per matrix variable.")]
 pub(super) struct CompareArguments {
     /// Run, recipe name for its newest run, `latest`, or tag.
     run: String,
@@ -55,9 +61,15 @@ struct Format {
     /// Print CSV.
     #[arg(long)]
     csv: bool,
-    /// Print a Markdown table whose rows and columns are the matrix.
+    /// Print a Markdown table with a row per arm.
     #[arg(long)]
     markdown: bool,
+    /// Print a LaTeX table with a row per arm, for the package booktabs.
+    #[arg(long, conflicts_with = "other")]
+    latex: bool,
+    /// Print token shift, change of precision and verdict of each diagnosis.
+    #[arg(long, conflicts_with = "other")]
+    diagnosis: bool,
 }
 
 /// A stage of both runs.
@@ -79,7 +91,7 @@ pub(super) fn run(arguments: &CompareArguments) -> anyhow::Result<ExitCode> {
     let Some(other) = &arguments.other else { return of_one(&one, &arguments.format) };
     let other = arguments.read(other)?;
     let rows = rows(&one, &other);
-    let Format { json, csv, markdown } = arguments.format;
+    let Format { json, csv, markdown, .. } = arguments.format;
     match (json, csv, markdown) {
         (true, ..) => print_json(&rows)?,
         (_, true, _) => print_text(&csv_of(&rows)?)?,
@@ -95,46 +107,73 @@ impl CompareArguments {
     }
 }
 
-/// A run's own comparisons.
+/// A run's own comparisons, or its diagnoses.
 fn of_one(history: &History, format: &Format) -> anyhow::Result<ExitCode> {
-    let Comparisons { found: comparisons, problems } = comparisons(history);
-    problems.iter().for_each(|problem| say!("error: {problem}"));
-    if comparisons.is_empty() && !problems.is_empty() {
-        return Ok(ExitCode::from(WRONG));
-    }
-    if comparisons.is_empty() {
-        say!("error: the run {} has no comparison{}", history.run, no_comparison(history));
+    let results = Results::read(history);
+    results.problems.iter().for_each(|problem| say!("error: {problem}"));
+    let is_empty = if format.diagnosis {
+        results.diagnoses.is_empty()
+    } else {
+        results.comparisons.is_empty()
+    };
+    if is_empty {
+        if results.problems.is_empty() {
+            let kind = if format.diagnosis { "diagnose" } else { "compare" };
+            let noun = if format.diagnosis { "diagnosis" } else { "comparison" };
+            say!("error: the run {} has no {noun}{}", history.run, lacking(history, kind));
+        }
         return Ok(ExitCode::from(WRONG));
     }
     if format.json {
-        let named = comparisons.iter().map(|(name, comparison)| {
+        let named = results.comparisons.iter().map(|(stage, comparison)| {
             json!({
-                "stage": name,
+                "stage": stage.name(),
                 "comparison": comparison,
             })
         });
         print_json(&named.collect::<Vec<_>>())?;
     } else if format.csv {
-        print_text(&rows_of(history)?)?;
+        print_text(&rows_of(history, &results)?)?;
     } else {
-        let mut text = String::new();
-        for (name, comparison) in &comparisons {
-            let shown = if format.markdown { as_markdown } else { as_text };
-            text.push_str(&shown(name, comparison));
-            let warnings =
-                comparison.warnings.iter().map(|warning| &warning.text).chain(&comparison.cautions);
-            warnings.for_each(|warning| text.push_str(&format!("warning: {warning}\n")));
-        }
-        print_text(&text)?;
+        print_text(&shown(&results, format))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why a run has no comparison, and what to do.
-fn no_comparison(history: &History) -> String {
-    let compare = history.stages.iter().find(|stage| stage.outline.kind == "compare");
+/// Tables of all comparisons or diagnoses.
+fn shown(results: &Results<'_>, format: &Format) -> String {
+    let mut text = String::new();
+    if format.diagnosis {
+        for (stage, diagnosis) in &results.diagnoses {
+            let table = table::text(&diagnosis_table(diagnosis));
+            text.push_str(&format!("{}{table}", line(stage.name())));
+        }
+        return text;
+    }
+    if !format.markdown && !format.latex {
+        text.push_str(findings_text(&findings(results)).trim_start());
+        text.push('\n');
+    }
+    for (stage, comparison) in &results.comparisons {
+        let name = stage.name();
+        text.push_str(&match (format.markdown, format.latex) {
+            (true, _) => as_markdown(name, comparison),
+            (_, true) => latex(name, comparison),
+            _ => as_text(name, comparison),
+        });
+        let warnings =
+            comparison.warnings.iter().map(|warning| &warning.text).chain(&comparison.cautions);
+        let mark = if format.latex { "% " } else { "" };
+        warnings.for_each(|warning| text.push_str(&format!("{mark}warning: {warning}\n")));
+    }
+    text
+}
+
+/// Why a run has no result of a kind of stage, and what to do.
+fn lacking(history: &History, kind: &str) -> String {
+    let compare = history.stages.iter().find(|stage| stage.outline.kind == kind);
     compare.map_or_else(
-        || "; give its recipe a stage of kind `compare` over its scores".to_owned(),
+        || format!("; give its recipe a stage of kind `{kind}` over its scores"),
         |stage| {
             let name = &stage.outline.name;
             format!(": `{name}` did not finish; run the recipe to its end, or name another run")
@@ -152,27 +191,45 @@ fn as_text(name: &str, comparison: &Comparison) -> String {
     format!("{name}\n{}", tables(comparison).iter().map(table::text).collect::<String>())
 }
 
-/// Rows of all comparisons of a run, unchanged.
-fn rows_of(history: &History) -> anyhow::Result<String> {
+/// Rows of all comparisons of a run, with a column for each variable of their arms.
+fn rows_of(history: &History, results: &Results<'_>) -> anyhow::Result<String> {
+    let arms = results.comparisons.iter().flat_map(|(_, comparison)| &comparison.arms);
+    let variables = variables(&arms.map(|arm| Cell::parse(&arm.name)).collect::<Vec<_>>());
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut is_first = true;
     for stage in &history.stages {
         let Some(file) = stage.file("comparison.csv") else { continue };
         let mut rows = csv::Reader::from_path(file)?;
+        let head = rows.headers()?.clone();
+        let arm = head.iter().position(|name| name == "arm");
         // All comparisons have the same columns: one header serves them.
         if std::mem::take(&mut is_first) {
-            writer.write_record(["stage"].into_iter().chain(rows.headers()?))?;
+            // A variable may be called as a column is.
+            let variables = variables.iter().map(|name| match head.iter().any(|one| one == name) {
+                true => format!("matrix.{name}"),
+                false => name.clone(),
+            });
+            let names = ["stage"].into_iter().chain(&head).map(str::to_owned);
+            writer.write_record(names.chain(variables))?;
         }
         for row in rows.records() {
-            writer.write_record([stage.outline.name.as_str()].into_iter().chain(&row?))?;
+            let row = row?;
+            let cell = cell_of(arm.and_then(|arm| row.get(arm)).unwrap_or_default());
+            let values = variables.iter().map(|name| cell.value(name).unwrap_or_default());
+            writer.write_record([stage.name()].into_iter().chain(&row).chain(values))?;
         }
     }
     Ok(String::from_utf8(writer.into_inner()?)?)
 }
 
+/// The cell of an arm, or the value of an average, which is called `variable=value`.
+fn cell_of(arm: &str) -> Cell {
+    if arm.contains('@') { Cell::parse(arm) } else { Cell::parse(&format!("@{arm}")) }
+}
+
 /// Tables for a terminal.
-pub(super) fn tables(comparison: &Comparison) -> Vec<TextTable> {
-    [arms(comparison)].into_iter().chain(averages(comparison)).collect()
+fn tables(comparison: &Comparison) -> Vec<TextTable> {
+    [grid(comparison)].into_iter().chain(averages(comparison)).collect()
 }
 
 fn side_by_side(one: &History, other: &History, rows: &[StageDifference]) -> TextTable {
@@ -329,6 +386,7 @@ mod tests {
             command: Vec::new(),
             version: text("0"),
             store: String::new(),
+            provenance: None,
             stages: vec![outline],
         };
         let cached = RunEvent::StageCached {
@@ -340,7 +398,7 @@ mod tests {
             check: None,
         };
         let history = History::tell([started, cached].map(|event| Timed { at: 0, event }));
-        let all = rows_of(&history).unwrap();
+        let all = rows_of(&history, &Results::default()).unwrap();
         let mut reader = csv::Reader::from_reader(all.as_bytes());
         assert_eq!(reader.headers().unwrap(), ["stage", "arm", "domain", "mean"].as_slice());
         let rows: Vec<csv::StringRecord> = reader.records().collect::<Result<_, _>>().unwrap();

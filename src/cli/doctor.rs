@@ -4,7 +4,10 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::output::{print_json, print_text};
+use super::{
+    output::{print_json, print_text},
+    shared_args::CacheArguments,
+};
 use crate::{
     bench::shape,
     context::backend,
@@ -14,6 +17,7 @@ use crate::{
         AdapterConfig, DeviceMemory, ModelConfig, NumberFormat, device_memory, gpu_models, gpus,
         host_memory, is_built_for, wgpu_models,
     },
+    store::{LockKind, LockReport, Store},
     tuning::{GradientCheckpointing, LOGITS_BYTES},
 };
 
@@ -31,6 +35,8 @@ const COMPLETION: usize = 512;
   apeft doctor
   apeft doctor --json")]
 pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    cache: CacheArguments,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -41,7 +47,15 @@ pub(super) struct DoctorArguments {
 /// # Errors
 /// If stdout cannot be written.
 pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
-    let found = examine();
+    let mut found = examine();
+    let locks = Store::locks_at(&arguments.cache.cache);
+    found["store"] = json!({
+        "path": std::path::absolute(&arguments.cache.cache)?,
+        "file_system": locks.file_system,
+        "locks": if locks.locking.kind == LockKind::Flock { "flock" } else { "lease files" },
+        "why": locks.locking.why,
+        "tried": locks.tried,
+    });
     if arguments.json {
         return print_json(&found);
     }
@@ -67,11 +81,21 @@ pub(super) fn run(arguments: &DoctorArguments) -> anyhow::Result<()> {
     ];
     lines.extend(all(&found, "gpus").map(|gpu| ("gpu", gpu)));
     lines.push(("devices", all(&found, "devices").collect::<Vec<_>>().join(", ")));
+    lines.push(("store", in_words(&locks)));
     lines.extend(all(&found, "fits").map(|words| ("fits", words)));
     lines.extend(all(&found, "missing").map(|missing| ("missing", missing)));
     print_text(
         &lines.iter().map(|(name, words)| format!("{name:<10}{words}\n")).collect::<String>(),
     )
+}
+
+/// How the store is locked, and why.
+fn in_words(locks: &LockReport) -> String {
+    let LockReport { file_system, locking, tried } = locks;
+    match &locking.why {
+        Some(why) => format!("on {file_system}, locked by lease files: {why}; {tried}"),
+        None => format!("on {file_system}, locked by flock; {tried}"),
+    }
 }
 
 fn text<'a>(found: &'a Value, field: &str) -> &'a str {

@@ -25,10 +25,11 @@ pub(super) struct PlanEstimate {
 impl PlanEstimate {
     /// Estimates from the runs in a folder and those of the store's other projects.
     pub(super) fn new(plan: &Plan, survey: &Survey, store: &Store, experiments: PathBuf) -> Self {
-        // Also the runs of other projects: on a shared store they know the same machine.
-        let past = Past::read(vec![experiments], store);
-        let by_stage = estimates(plan, survey, &past, &Machine::detect());
         let open = survey.stages.iter().filter(|stage| stage.state != SurveyState::Cached).count();
+        // Also the runs of other projects: on a shared store they know the same machine. Reading
+        // them may take longer than the plan, of which nothing may be left to do.
+        let past = if open > 0 { Past::read(vec![experiments], store) } else { Past::default() };
+        let by_stage = estimates(plan, survey, &past, &Machine::detect());
         Self { unknown: open - by_stage.len(), by_stage, free: store.free_bytes() }
     }
 

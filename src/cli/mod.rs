@@ -11,6 +11,7 @@ mod cancel;
 mod collect;
 mod compare;
 mod completions;
+mod conclusion;
 mod convert;
 mod dag;
 #[cfg(feature = "dashboard")]
@@ -24,6 +25,7 @@ mod export;
 mod generate;
 mod init;
 mod kinds;
+mod latex;
 mod logprobs;
 mod logs;
 mod model;

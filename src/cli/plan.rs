@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     estimates::PlanEstimate,
-    output::print_json,
+    output::{line, print_json, print_text},
     shared_args::{CacheArguments, DAMAGED, ExperimentsArguments, RecipeArguments, WRONG},
     validate::show as show_problems,
 };
@@ -262,25 +262,27 @@ fn print(plan: &Plan, survey: &Survey, foreseen: &StageForecast) -> anyhow::Resu
     let names = survey.stages.iter().map(|surveyed| plan.graph[surveyed.node].name.chars().count());
     // A few very long names must not push all reasons off the screen.
     let width = names.max().unwrap_or(0).min(60);
+    let mut text = String::new();
     for surveyed in &survey.stages {
         let name = &plan.graph[surveyed.node].name;
-        match surveyed.state {
-            SurveyState::Cached => print_line!("= {name:<width$}  cached"),
-            SurveyState::Ready => print_line!("> {name:<width$}  ready: {}", surveyed.reason),
-            SurveyState::Waiting => print_line!(". {name:<width$}  waiting: {}", surveyed.reason),
-        }?;
+        text += &line(&match surveyed.state {
+            SurveyState::Cached => format!("= {name:<width$}  cached"),
+            SurveyState::Ready => format!("> {name:<width$}  ready: {}", surveyed.reason),
+            SurveyState::Waiting => format!(". {name:<width$}  waiting: {}", surveyed.reason),
+        });
         if let Some(words) = foreseen.estimate.of(surveyed.node) {
-            print_line!("  {:<width$}  {words}", "")?;
+            text += &line(&format!("  {:<width$}  {words}", ""));
         }
         if let Some(calls) = foreseen.calls.get(&surveyed.node) {
-            print_line!("  {:<width$}  {}", "", calls_in_words(calls))?;
+            text += &line(&format!("  {:<width$}  {}", "", calls_in_words(calls)));
         }
         if let Some(memory) = foreseen.memory.get(&surveyed.node) {
             let device = plan.graph[surveyed.node].device.unwrap_or_default().first();
             let words = memory_in_words(memory, device, foreseen.devices[&device]);
-            print_line!("  {:<width$}  {words}", "")?;
+            text += &line(&format!("  {:<width$}  {words}", ""));
         }
     }
+    print_text(&text)?;
     if let Some(total) = foreseen.estimate.total() {
         print_line!("{total}")?;
     }

@@ -10,6 +10,7 @@ use super::dashboard::Screen as Progress;
 #[cfg(not(feature = "dashboard"))]
 use super::terminal::Terminal as Progress;
 use super::{
+    conclusion::conclude,
     output::print_json,
     remote_args::RemoteArguments,
     shared_args::{
@@ -21,8 +22,10 @@ use super::{
 use crate::{
     plan::{ExecutorName, Plan},
     remote::RemoteAddress,
-    report,
-    schedule::{Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute},
+    schedule::{
+        Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute, slurm::CoordinatedRun,
+    },
+    store::Store,
 };
 
 /// End of its help.
@@ -126,10 +129,14 @@ impl RunArguments {
 }
 
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
-    match carry_out(arguments)? {
-        Ok(outcome) => Ok(exit_code(&outcome)),
-        Err(code) => Ok(code),
+    let outcome = match carry_out(arguments)? {
+        Ok(outcome) => outcome,
+        Err(code) => return Ok(code),
+    };
+    if outcome.detached == 0 {
+        conclude(&outcome.folder)?;
     }
+    Ok(exit_code(&outcome))
 }
 
 impl RunArguments {
@@ -198,23 +205,33 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
     if outcome.detached > 0 {
         let (jobs, run) = (outcome.detached, &outcome.run);
-        say!("{jobs} jobs of Slurm continue; the same command waits for them and starts the rest");
+        match coordinate(&plan, &store, &options, &outcome) {
+            Some(number) => say!("{jobs} jobs of Slurm continue; its job {number} starts the rest"),
+            None => say!(
+                "{jobs} jobs of Slurm continue; the same command waits for them and starts the rest"
+            ),
+        }
         say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
         return Ok(Ok(outcome));
     }
-    write_report(&outcome);
     if arguments.json {
         print_json(&outcome)?;
     }
     Ok(Ok(outcome))
 }
 
-/// A missing report does not fail the run.
-fn write_report(outcome: &RunOutcome) {
-    match report::write(&outcome.folder) {
-        Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: cannot write the report: {error}"),
-    }
+/// Submits a job that goes on with a detached run, if the recipe asks for one; returns its number.
+fn coordinate(
+    plan: &Plan,
+    store: &Store,
+    options: &RunOptions,
+    outcome: &RunOutcome,
+) -> Option<String> {
+    let settings = plan.executor.coordinator().filter(|_| options.detach)?;
+    let runs = outcome.folder.parent()?;
+    let run = CoordinatedRun { store: store.root(), runs, command: &options.command };
+    let submitted = run.submit(&plan.recipe, settings, &outcome.folder.join("coordinator.out"));
+    submitted.inspect_err(|error| say!("warning: no job goes on with this run: {error}")).ok()
 }
 
 /// A tag: a word that can stand where a run is named, as in `RUN:STAGE`.

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    output::print_json,
+    output::{line, print_json, print_text},
     run_name::find_run,
     shared_args::{ExperimentsArguments, duration},
 };
@@ -89,10 +89,11 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     }
     // A few very long names must not push all reasons off the screen.
     let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
-    for StageStatus { name, state, seconds, words, .. } in &stages {
+    let lines = stages.iter().map(|StageStatus { name, state, seconds, words, .. }| {
         let seconds = seconds.map(duration).unwrap_or_default();
-        print_line!("{name:<width$}  {state:<8} {seconds:>12}  {words}")?;
-    }
+        line(&format!("{name:<width$}  {state:<8} {seconds:>12}  {words}"))
+    });
+    print_text(&lines.collect::<String>())?;
     print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,12 +3,9 @@
 use std::process::ExitCode;
 
 use super::{
-    compare::tables,
-    output::say_text,
+    conclusion::conclude,
     run::{RunArguments, carry_out, exit_code},
-    table,
 };
-use crate::report::{Comparisons, History, comparisons};
 
 /// End of its help.
 pub(super) const EXAMPLES: &str = "Examples:
@@ -25,20 +22,11 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(code) => return Ok(code),
     };
-    let history = History::read(&outcome.folder)?;
-    let Comparisons { found: comparisons, problems } = comparisons(&history);
-    problems.iter().for_each(|problem| say!("error: {problem}"));
-    // No failure: the run has all its results.
-    if comparisons.is_empty() && problems.is_empty() {
+    if outcome.detached == 0 && !conclude(&outcome.folder)? {
         say!(
             "there is no comparison to show: give the recipe a stage of kind `compare` over its \
             scores"
         );
-    }
-    for (name, comparison) in comparisons {
-        say!("\n{name}");
-        // On stderr, since `--json` puts the outcome on stdout.
-        tables(&comparison).iter().for_each(|shown| say_text(&table::text(shown)));
     }
     Ok(exit_code(&outcome))
 }

@@ -14,16 +14,33 @@ pub(super) fn text(table: &TextTable) -> String {
     drawn.load_style(presets::UTF8_HORIZONTAL_ONLY).set_width(WIDTH);
     drawn.set_content_arrangement(ContentArrangement::Dynamic).set_header(&table.head);
     for row in &table.rows {
-        drawn.add_row(row.iter().map(|lines| {
-            let lines = lines.iter().map(
-                |CellLine { text, marked }| {
-                    if *marked { format!("{text}*") } else { text.clone() }
-                },
-            );
-            lines.collect::<Vec<_>>().join("\n")
-        }));
+        drawn.add_row(row.iter().map(|lines| joined(lines)));
     }
     format!("{}\n{drawn}\n", textwrap::fill(&table.about, usize::from(WIDTH)))
+}
+
+/// The lines of a cell; marked ones end with a star.
+fn joined(lines: &[CellLine]) -> String {
+    let lines = lines.iter().map(
+        |CellLine { text, marked }| {
+            if *marked { format!("{text}*") } else { text.clone() }
+        },
+    );
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The same without rules between rows, for rows of one line.
+pub(super) fn lines(table: &TextTable) -> String {
+    let mut drawn = comfy_table::Table::new();
+    drawn.load_style(presets::NOTHING).set_width(WIDTH);
+    drawn.set_content_arrangement(ContentArrangement::Dynamic).set_header(&table.head);
+    for row in &table.rows {
+        drawn.add_row(row.iter().map(|lines| joined(lines)));
+    }
+    // Cells are padded to the width of their columns.
+    let drawn = drawn.to_string();
+    let drawn: Vec<&str> = drawn.lines().map(str::trim_end).collect();
+    format!("{}\n{}\n", textwrap::fill(&table.about, usize::from(WIDTH)), drawn.join("\n"))
 }
 
 /// The table as Markdown; marked lines are bold.

@@ -2,16 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::Path,
     time::{Duration, Instant},
 };
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::{logs::tail, shared_args::duration};
 use crate::{
     context::StageEvent,
     diagnostic::printable,
+    report::counted,
     schedule::{
         INTERRUPTION, RunOutcome,
         event::{RunEvent, Timed, skipped},
@@ -22,6 +24,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(10);
 /// Maximum number of cached stages that are listed one by one.
 const LISTED: usize = 20;
+/// Notes of a stage that are shown; the report has all.
+const MOST_NOTES: usize = 6;
 /// Number of log lines shown of a failed stage.
 const SHOWN: usize = 12;
 
@@ -62,6 +66,7 @@ struct StageLine {
     said: Instant,
     started_at: Option<(String, u64)>,
     metrics: String,
+    notes: usize,
 }
 
 impl Terminal {
@@ -74,7 +79,7 @@ impl Terminal {
     pub(super) fn handle(&mut self, timed: &Timed) {
         match &timed.event {
             RunEvent::RunStarted { run, recipe, stages, .. } => {
-                self.say(&format!("{recipe} {run}: {} stages", stages.len()));
+                self.say(&format!("{recipe} {run}: {}", counted(stages.len(), "stage")));
             }
             RunEvent::StageCached { stage, made, .. } => {
                 // Another run may have made it while an attempt of this one waited.
@@ -99,10 +104,7 @@ impl Terminal {
                 self.start(stage, *attempt, log, reason)
             }
             RunEvent::StageReported { stage, report } => self.report(stage, report),
-            RunEvent::StageFinished { stage, seconds, .. } => {
-                self.remove(stage);
-                self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(*seconds)));
-            }
+            RunEvent::StageFinished { stage, seconds, .. } => self.finish(stage, *seconds),
             // One that differs fails next, with the same words.
             RunEvent::StageChecked { stage, difference: None, seconds, .. } => {
                 let seconds = duration(*seconds);
@@ -216,6 +218,7 @@ impl Terminal {
             said: now,
             started_at: None,
             metrics: String::new(),
+            notes: 0,
         };
         self.running.insert(stage.to_owned(), line);
     }
@@ -229,7 +232,11 @@ impl Terminal {
                 line.bar.as_ref().inspect(|bar| bar.set_message(line.metrics.clone()));
                 None
             }
-            StageEvent::Note { text } => Some(format!("  {stage}: {text}")),
+            StageEvent::Note { text } => {
+                line.notes += 1;
+                // A comparison of many arms would push what it found out of sight.
+                (line.notes <= MOST_NOTES).then(|| format!("  {stage}: {text}"))
+            }
             StageEvent::Warning { text } => {
                 return self.say_marked("33", "!", &format!("{stage}: {text}"));
             }
@@ -237,6 +244,15 @@ impl Terminal {
         if let Some(text) = text {
             self.say(&text);
         }
+    }
+
+    fn finish(&mut self, stage: &str, seconds: f64) {
+        let notes = self.remove(stage).map_or(0, |line| line.notes);
+        let more = notes.saturating_sub(MOST_NOTES);
+        if more > 0 {
+            self.say(&format!("  {stage}: {} in the report", counted(more, "more note")));
+        }
+        self.say_marked("32", "✓", &format!("{stage}  ran {}", duration(seconds)));
     }
 
     fn fail(&mut self, stage: &str, error: &str, retry: bool, seconds: f64) {
@@ -276,11 +292,12 @@ impl StageLine {
             if first {
                 // Braces of a unit would be read as a key of the template.
                 let template = "{spinner} {prefix}  {bar:24} {human_pos}/{human_len} UNIT  \
-                {per_sec:.dim}  {eta} left  {wide_msg:.dim}";
+                {rate:.dim}  {eta} left  {wide_msg:.dim}";
                 let style = ProgressStyle::with_template(
                     &template.replace("UNIT", &unit.replace(['{', '}'], "")),
                 );
-                bar.set_style(style.expect("the template is right"));
+                let style = style.expect("the template is right").with_key("rate", write_rate);
+                bar.set_style(style);
                 bar.set_message(self.metrics.clone());
                 bar.set_position(done);
                 // The speed of an earlier unit, or of a resumed part, says nothing about this one.
@@ -315,7 +332,16 @@ fn metrics(values: &[(String, f64)]) -> String {
     let loss = values.iter().filter(|(name, _)| name == "loss");
     let others = values.iter().filter(|(name, _)| name != "loss").take(3);
     loss.chain(others)
-        .map(|(name, value)| format!("{name} {value:.4}"))
+        .map(|(name, value)| match value.fract() {
+            // Counts, such as tokens, have no decimals.
+            0.0 => format!("{name} {value:.0}"),
+            _ => format!("{name} {value:.4}"),
+        })
         .collect::<Vec<_>>()
         .join("  ")
+}
+
+/// Speed of a bar with one decimal.
+fn write_rate(state: &ProgressState, text: &mut dyn fmt::Write) {
+    let _ = write!(text, "{:.1}/s", state.per_sec());
 }

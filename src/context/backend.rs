@@ -1,7 +1,7 @@
 //! Devices as the engine sees them: backend names for keys, and detection.
 
 pub use crate::model::{
-    DeviceError, HostMemory, count_of_kind, gpus, host_memory, is_built_for, processor,
+    DeviceError, HostMemory, count_of_kind, gpus, host, host_memory, is_built_for, processor,
 };
 use crate::{device::DeviceName, model};
 

@@ -12,6 +12,7 @@ pub(crate) mod test_support;
 
 pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent, file_of};
 pub use backend::{
-    DeviceError, HostMemory, backend, count_of_kind, gpus, host_memory, is_built_for, processor,
+    DeviceError, HostMemory, backend, count_of_kind, gpus, host, host_memory, is_built_for,
+    processor,
 };
 pub use files::{is_file_of, read_json, write_csv, write_json};

@@ -155,7 +155,7 @@ impl Problems {
         // Problems without a place come first, which is where `None` sorts.
         let mut sorted: Vec<&Problem> = self.kept.iter().collect();
         sorted.sort_by_key(|problem| {
-            problem.span.as_ref().map(|span| (&span.source.path, span.range.start))
+            problem.span.as_ref().map(|span| (&span.source.path, span.range().start))
         });
         sorted
     }

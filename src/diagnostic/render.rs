@@ -107,8 +107,8 @@ fn group(problem: &Problem) -> Group<'_> {
 /// input.
 fn snippet<'a>(marks: &[(AnnotationKind, &'a Span, &'a str)]) -> Snippet<'a, Annotation<'a>> {
     let source = &marks[0].1.source;
-    let first = marks.iter().map(|(_, span, _)| span.range.start).min().unwrap_or_default();
-    let last = marks.iter().map(|(_, span, _)| span.range.end).max().unwrap_or_default();
+    let first = marks.iter().map(|(_, span, _)| span.range().start).min().unwrap_or_default();
+    let last = marks.iter().map(|(_, span, _)| span.range().end).max().unwrap_or_default();
     let start = source.text[..first].rfind('\n').map_or(0, |newline| newline + 1);
     let end = source.text[last..].find('\n').map_or(source.text.len(), |newline| last + newline);
     // The renderer does not count an empty last line.
@@ -116,7 +116,7 @@ fn snippet<'a>(marks: &[(AnnotationKind, &'a Span, &'a str)]) -> Snippet<'a, Ann
     let line = source.text[..start].matches('\n').count() + 1;
     let snippet = Snippet::source(&source.text[start..end]).path(&source.path).line_start(line);
     marks.iter().fold(snippet, |snippet, (kind, span, label)| {
-        let mark = kind.span(span.range.start - start..span.range.end - start);
+        let mark = kind.span(span.range().start - start..span.range().end - start);
         snippet.annotation(mark.label((!label.is_empty()).then_some(*label)))
     })
 }

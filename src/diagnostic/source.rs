@@ -16,8 +16,10 @@ pub struct Source {
 pub struct Span {
     /// The source.
     pub source: Arc<Source>,
-    /// Byte range.
-    pub range: Range<usize>,
+    /// First byte, and the one after the last. Half the size of a range, since a recipe of 100,000
+    /// stages has millions of spans.
+    start: u32,
+    end: u32,
 }
 
 impl Source {
@@ -33,7 +35,13 @@ impl Span {
         // A range may come from another version of the text, or point into a character.
         let end = source.text.ceil_char_boundary(range.end.min(source.text.len()));
         let start = source.text.floor_char_boundary(range.start.min(end));
-        Self { source: Arc::clone(source), range: start..end }
+        let [start, end] = [start, end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Self { source: Arc::clone(source), start, end }
+    }
+
+    /// Byte range.
+    pub fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 
     /// A span of the whole source.
@@ -43,12 +51,12 @@ impl Span {
 
     /// The text of the span.
     pub fn text(&self) -> &str {
-        self.source.text.get(self.range.clone()).unwrap_or_default()
+        self.source.text.get(self.range()).unwrap_or_default()
     }
 
     /// Line and column of the first character, both from 1.
     pub fn position(&self) -> (usize, usize) {
-        let before = self.source.text.get(..self.range.start).unwrap_or_default();
+        let before = self.source.text.get(..self.start as usize).unwrap_or_default();
         let line = before.rsplit('\n').next().unwrap_or_default();
         (before.matches('\n').count() + 1, line.chars().count() + 1)
     }
@@ -57,7 +65,7 @@ impl Span {
     pub fn narrowed(&self, text: &str) -> Self {
         match self.text().find(text) {
             Some(offset) => {
-                let start = self.range.start + offset;
+                let start = self.start as usize + offset;
                 Self::new(&self.source, start..start + text.len())
             }
             None => self.clone(),

@@ -48,17 +48,20 @@ fn add(warnings: &mut Vec<Warning>, win: &ComparisonRow, way: SuspectGain, figur
             domains: vec![domain.clone()],
             text: format!(
                 "{arm} is more precise than {baseline} by {} ({domain}: {figures}",
-                words(way)
+                way.words()
             ),
         });
     }
 }
 
-fn words(way: SuspectGain) -> &'static str {
-    match way {
-        SuspectGain::SaysLess => "saying less",
-        SuspectGain::Repeats => "repeating itself",
-        SuspectGain::Refuses => "refusing",
+impl SuspectGain {
+    /// How the precision was gained, after "by".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::SaysLess => "saying less",
+            Self::Repeats => "repeating itself",
+            Self::Refuses => "refusing",
+        }
     }
 }
 

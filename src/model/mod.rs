@@ -45,7 +45,7 @@ pub use gpus::{gpu_models, gpus};
 pub use host_memory::{HostMemory, host_memory};
 pub use memory_budget::with_oom_hint;
 pub use prefix::{BranchScorer, Prefix};
-pub use processor::processor;
+pub use processor::{host, processor};
 pub use softmax::{TokenProbabilities, token_probabilities};
 pub use text::{
     BEGIN_TOKEN, ChatError, END_TOKEN, EncodeError, EncodedPair, Encoder, PADDING_TOKEN, Tokenizer,

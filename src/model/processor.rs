@@ -12,6 +12,12 @@ pub fn processor() -> &'static str {
     })
 }
 
+/// Name of this machine in its network; empty if the system gives none.
+pub fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().to_owned()
+}
+
 fn name_in(text: &str) -> Option<&str> {
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim())

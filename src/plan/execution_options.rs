@@ -1,11 +1,11 @@
 //! Execution options of every stage: resources, retries, timeout and device. Only the backend is
 //! part of the key.
 
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, time::Duration};
 
 use jiff::SignedDuration;
 
-use super::graph::Resources;
+use super::{graph::Resources, unit::FilledFields};
 use crate::{
     device::DeviceNames,
     diagnostic::{Problem, Problems, Span, suggestion},
@@ -34,7 +34,7 @@ pub(super) struct Common {
 
 impl Common {
     /// Reads the options [defaults: no retry, no timeout, the CPU].
-    pub(super) fn read(fields: &BTreeMap<&'static str, Node>, problems: &mut Problems) -> Self {
+    pub(super) fn read(fields: &FilledFields<'_>, problems: &mut Problems) -> Self {
         let resources = Resources { cpus: 0, memory: 0, gpus: 0 };
         let device = DeviceNames::default();
         let mut common = Self { resources, retries: 0, timeout: None, device };

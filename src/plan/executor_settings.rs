@@ -29,6 +29,7 @@ pub struct ExecutorSettings {
     pub executor: Option<ExecutorName>,
     every: JobSettings,
     by_kind: BTreeMap<String, JobSettings>,
+    coordinator: Option<JobSettings>,
 }
 
 /// What a job of Slurm is given besides the resources of its stage. Absent: Slurm's default.
@@ -65,6 +66,8 @@ const FIELDS: [&str; 9] = [
     "extra",
     "setup",
 ];
+/// Table of the job that goes on with detached runs.
+const COORDINATOR: &str = "coordinator";
 /// Options that jobs are identified by or that follow from `resources`.
 const OWN: [&str; 8] = [
     "--array",
@@ -98,6 +101,9 @@ impl ExecutorSettings {
                     let settings = JobSettings::read(fields, problems);
                     found.by_kind.insert(entry.key.clone(), settings);
                 }
+                Some(fields) if entry.key == COORDINATOR => {
+                    found.coordinator = Some(JobSettings::read(fields, problems));
+                }
                 _ if entry.key == "kind" => found.executor = read_name(&entry.value, problems),
                 _ => every.0.push(entry.clone()),
             }
@@ -108,8 +114,16 @@ impl ExecutorSettings {
 
     /// What a job for a stage of this kind is given.
     pub fn settings(&self, kind: &str) -> JobSettings {
-        let every = self.every.clone();
-        self.by_kind.get(kind).map_or(every.clone(), |own| own.clone().or(every))
+        self.completed(self.by_kind.get(kind))
+    }
+
+    /// What the job that goes on with a detached run is given; none if there shall be none.
+    pub fn coordinator(&self) -> Option<JobSettings> {
+        self.coordinator.as_ref().map(|own| self.completed(Some(own)))
+    }
+
+    fn completed(&self, own: Option<&JobSettings>) -> JobSettings {
+        own.cloned().unwrap_or_default().or(self.every.clone())
     }
 }
 
@@ -257,6 +271,8 @@ mod tests {
             kind = "slurm"
             partition = "cpu"
             time = 90
+            [executor.coordinator]
+            time = "7-0"
             [executor.make]
             partition = "gpu"
             extra = ["--exclusive"]
@@ -275,6 +291,13 @@ mod tests {
             (own.partition.as_deref(), own.time.as_deref(), own.extra.len()),
             (Some("gpu"), Some("90"), 1)
         );
+        let coordinator = found.coordinator().unwrap();
+        assert_eq!(
+            (coordinator.partition.as_deref(), coordinator.time.as_deref()),
+            (Some("cpu"), Some("7-0"))
+        );
+        let none = plan_text("[executor]\ntime = 1\n[stage.base]\nkind = \"make\"\n", &[]);
+        assert!(none.executor.coordinator().is_none());
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Expands a recipe into its plan: all checks, then one node per distinct cell.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -17,14 +18,14 @@ use super::{
     },
     resolved::resolved,
     space::{Space, check_variables},
-    unit::{Unit, Units, check_settings},
+    unit::{FilledFields, Unit, Units, check_settings},
     unnamed::check_tables,
 };
 use crate::{
     device::DeviceNames,
     diagnostic::{self, Problem, Problems, Span},
     recipe::{
-        Node, Recipe, RemoteSettings, missing_file,
+        Recipe, RemoteSettings, missing_file,
         schema::{Catalogue, InputCell, Lack},
     },
     rows::Cell,
@@ -83,8 +84,8 @@ pub fn plan(
     }
     let Expansion { graph, order, .. } = expansion;
     let resolved = resolved(recipe, catalogue);
-    let recipe = recipe.name.clone();
-    Ok(Plan { recipe, graph, order, executor, remote, resolved, warnings: problems })
+    let (recipe, description) = (recipe.name.clone(), recipe.description());
+    Ok(Plan { recipe, description, graph, order, executor, remote, resolved, warnings: problems })
 }
 
 /// Maximum number of stages; each takes about 5.5 kB of memory.
@@ -92,6 +93,9 @@ const MOST_STAGES: usize = 250_000;
 
 /// Reports a plan with too many stages before it takes memory.
 fn too_many(count: usize, recipe: &Recipe) -> Option<Problem> {
+    if count <= MOST_STAGES {
+        return None;
+    }
     let (cells, seeds) = (recipe.matrix.cells.len(), recipe.seeds.as_ref().map_or(1, Vec::len));
     let problem = Problem::error(format!(
         "with {cells} cells of the matrix and {seeds} seeds this plan has {count} stages"
@@ -105,8 +109,7 @@ fn too_many(count: usize, recipe: &Recipe) -> Option<Problem> {
     let start = Span::new(&recipe.source, 0..0);
     let problem =
         problem.at(span.unwrap_or(&start), format!("at most {MOST_STAGES} stages are possible"));
-    (count > MOST_STAGES)
-        .then(|| problem.help("name fewer seeds or values, or make several recipes of it"))
+    Some(problem.help("name fewer seeds or values, or make several recipes of it"))
 }
 
 fn check_files(resolved_stages: &[ResolvedStage], problems: &mut Problems) {
@@ -114,7 +117,7 @@ fn check_files(resolved_stages: &[ResolvedStage], problems: &mut Problems) {
     let resolved = resolved_stages.iter().flat_map(ResolvedStage::cells);
     for link in resolved.flat_map(|resolved| &resolved.links) {
         if let (Target::Path(path), Some(span)) = (&link.target, &link.span)
-            && seen.insert((path, &span.source.path, span.range.start))
+            && seen.insert((path, &span.source.path, span.range().start))
             && let Some(problem) = missing_file(path, span)
         {
             problems.push(problem);
@@ -177,7 +180,7 @@ fn lacking(unit: &Unit<'_>, link: &ResolvedInput, other: &Unit<'_>, lack: &Lack)
 }
 
 impl ResolvedInput {
-    fn planned(&self, source: InputSource, cell: Option<Cell>) -> PlannedInput {
+    fn planned(&self, source: InputSource, cell: Option<Arc<Cell>>) -> PlannedInput {
         let (name, accepts) = (self.input.name, self.input.accepts);
         PlannedInput { name, accepts, source, span: self.span.clone(), cell }
     }
@@ -188,14 +191,22 @@ impl ResolvedInput {
 struct Cells {
     /// Axes that may matter: its own and those of all possible inputs.
     axes: BTreeSet<usize>,
-    /// By coordinates on these axes.
+    /// By coordinates on these axes; empty for the only cell of a unit without axes.
     by_cell: HashMap<Vec<u32>, NodeIndex>,
-    /// By the coordinates that matter, which depend on the inputs of each cell.
+    /// By the coordinates that matter, which depend on the inputs of each cell; empty likewise.
     by_coordinates: HashMap<Vec<(usize, u32)>, NodeIndex>,
     /// In matrix order.
     list: Vec<NodeIndex>,
-    /// Spans of the unit's fields.
-    places: Arc<BTreeMap<&'static str, Span>>,
+}
+
+impl Cells {
+    /// The node of a cell of the matrix.
+    fn at(&self, cell: &[u32]) -> Option<NodeIndex> {
+        match self.axes.is_empty() {
+            true => self.list.first().copied(),
+            false => self.by_cell.get(&project(cell, &self.axes)).copied(),
+        }
+    }
 }
 
 struct Expansion<'a, 'r> {
@@ -221,11 +232,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
         resolved_stages: &'a [ResolvedStage],
         device: Option<DeviceNames>,
     ) -> Self {
-        let cells = units
-            .list
-            .iter()
-            .map(|unit| Cells { places: Arc::new(unit.places()), ..Cells::default() })
-            .collect();
+        let cells = units.list.iter().map(|_| Cells::default()).collect();
         // Most plans have as many stages as units or as cells, and growing would copy them.
         let likely = units.list.len().max(space.cells.len());
         let graph = DiGraph::with_capacity(likely, likely);
@@ -251,13 +258,15 @@ impl<'a, 'r> Expansion<'a, 'r> {
             return;
         }
         self.cells[index].axes = axes;
-        for cell in &self.space.cells {
-            let coordinates = project(cell, &self.cells[index].axes);
-            if self.cells[index].by_cell.contains_key(&coordinates) {
+        for cell in self.space.cells_along(&self.cells[index].axes) {
+            if self.cells[index].at(cell).is_some() {
                 continue;
             }
             let node = self.add_cell(index, cell, problems);
-            self.cells[index].by_cell.insert(coordinates, node);
+            let cells = &mut self.cells[index];
+            if !cells.axes.is_empty() {
+                cells.by_cell.insert(project(cell, &cells.axes), node);
+            }
         }
     }
 
@@ -279,8 +288,8 @@ impl<'a, 'r> Expansion<'a, 'r> {
             if cells.len() < stage.inputs.len() {
                 return;
             }
-            let fields: BTreeMap<&'static str, Node> =
-                unit.fields.iter().map(|(name, node)| (*name, (*node).clone())).collect();
+            let fields: FilledFields<'_> =
+                unit.fields.iter().map(|(name, node)| (*name, Cow::Borrowed(*node))).collect();
             for mismatch in cell_checks(&chosen(unit.kind, resolved), &cells) {
                 problems.push(mismatched(&mismatch, unit, &fields));
             }
@@ -307,10 +316,12 @@ impl<'a, 'r> Expansion<'a, 'r> {
         let uses_device = unit.kind.uses_device(&resolved.parameters);
         let device = uses_device.then(|| unit.kind.devices(self.device.unwrap_or(common.device)));
         let cell_found = self.space.cell(&unit.name, cell, &axes);
+        let first = self.cells[index].list.first();
+        let places = first.map_or_else(|| unit.places(), |node| self.graph[*node].places.clone());
         let node = self.graph.add_node(PlannedStage {
             name: cell_found.to_string(),
             stage: unit.name.clone(),
-            cell: cell_found,
+            cell: Arc::new(cell_found),
             kind: unit.kind,
             parameters: Arc::clone(&resolved.parameters),
             inputs,
@@ -322,7 +333,7 @@ impl<'a, 'r> Expansion<'a, 'r> {
             resources: common.resources,
             retries: common.retries,
             timeout: common.timeout,
-            places: Arc::clone(&self.cells[index].places),
+            places,
         });
         // Two inputs from one stage are one edge, or it would be drawn and counted twice.
         for needed in needs.into_iter().collect::<BTreeSet<_>>() {
@@ -330,8 +341,11 @@ impl<'a, 'r> Expansion<'a, 'r> {
         }
         self.axes.push(axes);
         self.order.push(node);
-        self.cells[index].list.push(node);
-        self.cells[index].by_coordinates.insert(coordinates, node);
+        let cells = &mut self.cells[index];
+        cells.list.push(node);
+        if !cells.axes.is_empty() {
+            cells.by_coordinates.insert(coordinates, node);
+        }
         node
     }
 
@@ -365,13 +379,12 @@ impl<'a, 'r> Expansion<'a, 'r> {
                         );
                     }
                     inputs.extend(list.iter().map(|node| {
-                        let cell = self.graph[*node].cell.clone();
+                        let cell = Arc::clone(&self.graph[*node].cell);
                         link.planned(InputSource::Stage(*node), Some(cell))
                     }));
                 }
                 Target::Unit(target) => {
-                    let cells = &self.cells[*target];
-                    let node = cells.by_cell[&project(cell, &cells.axes)];
+                    let node = self.cells[*target].at(cell).expect("it was added before");
                     inputs.push(link.planned(InputSource::Stage(node), None));
                 }
             }
@@ -483,7 +496,7 @@ mod tests {
             &[],
         );
         let stage = &plan.graph[plan.order[1]];
-        assert_eq!((&*stage.name, stage.seed, &stage.cell), ("b", Some(0), &Cell::of_stage("b")));
+        assert_eq!((&*stage.name, stage.seed, &*stage.cell), ("b", Some(0), &Cell::of_stage("b")));
     }
 
     #[test]

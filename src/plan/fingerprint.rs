@@ -75,7 +75,7 @@ impl FingerprintInput {
             r#type: input.accepts.name.to_owned(),
             digest: content.digest,
             extension: content.extension.clone(),
-            label: input.cell.as_ref().map(Cell::to_string),
+            label: input.cell.as_deref().map(Cell::to_string),
         }
     }
 }

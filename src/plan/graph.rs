@@ -22,6 +22,8 @@ use crate::{
 pub struct Plan {
     /// The recipe's `name`.
     pub recipe: String,
+    /// First comment of the recipe's file.
+    pub description: String,
     /// Stages; edges point from input to consumer.
     pub graph: DiGraph<PlannedStage, ()>,
     /// All stages in topological order; ties in the order of the recipe.
@@ -44,7 +46,7 @@ pub struct PlannedStage {
     /// Stage of the recipe: `tuned`.
     pub stage: String,
     /// The stage with the matrix values and the seed that it depends on.
-    pub cell: Cell,
+    pub cell: Arc<Cell>,
     /// Kind of stage.
     pub kind: &'static Kind,
     /// Parameters of the kind, defaults filled in.
@@ -61,11 +63,16 @@ pub struct PlannedStage {
     pub retries: u32,
     /// Maximum duration of one attempt.
     pub timeout: Option<Duration>,
-    /// Spans of the stage's fields; `kind` is always present.
-    pub places: Arc<BTreeMap<&'static str, Span>>,
+    /// Spans of the stage's fields, the one that counts first; `kind` is always present.
+    pub places: Arc<[(&'static str, Span)]>,
 }
 
 impl PlannedStage {
+    /// Span of a field, if the recipe sets it.
+    pub fn place(&self, field: &str) -> Option<&Span> {
+        self.places.iter().find(|(name, _)| *name == field).map(|(_, span)| span)
+    }
+
     /// The resources, with a GPU for each one that its devices name.
     pub fn resources_with_gpus(&self) -> Resources {
         let devices = self.device.unwrap_or_default();
@@ -86,7 +93,7 @@ pub struct PlannedInput {
     /// Span in the recipe; none for wires of a composite.
     pub span: Option<Span>,
     /// The source cell of a fan-in kind; its name is part of the key, since results contain it.
-    pub cell: Option<Cell>,
+    pub cell: Option<Arc<Cell>>,
 }
 
 /// Producer of an input.

@@ -48,6 +48,9 @@ pub(super) fn order_units(
             }
         }
     }
+    if order.len() == needs.len() {
+        return order;
+    }
     // Units that only depend on a cycle are not part of it.
     let mut graph = DiGraph::<(), ()>::new();
     let nodes: Vec<NodeIndex> = needs.iter().map(|_| graph.add_node(())).collect();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     execution_options::Common,
     space::Space,
-    unit::{Fields, Unit, Units},
+    unit::{Fields, FilledFields, Unit, Units},
 };
 use crate::{
     diagnostic::{Problem, Problems, Span, known, shortened, suggestion},
@@ -91,7 +91,7 @@ pub(super) fn resolve(
         reject_variables(unit, space, problems);
         return ResolvedStage::of(by_cell);
     }
-    for cell in &space.cells {
+    for cell in space.cells_along(&unit.axes) {
         // Cells that differ only in variables that the stage does not mention are one cell of it.
         let coordinates = project(cell, &unit.axes);
         if by_cell.contains_key(&coordinates) {
@@ -100,7 +100,7 @@ pub(super) fn resolve(
         let fields = unit.fields_in(cell);
         check_required_here(unit, &fields, &mut missing, problems);
         let known = fields.iter().filter(|(_, node)| space.is_known(node, cell));
-        let filled: BTreeMap<&'static str, Node> = known
+        let filled: FilledFields<'_> = known
             .map(|(name, node)| (*name, fill(node, &|name| space.value(cell, name))))
             .collect();
         let mut resolved = ResolvedFields {
@@ -111,8 +111,10 @@ pub(super) fn resolve(
         };
         resolved.is_complete = is_complete(unit, &resolved, &filled);
         // A value is unused only if no cell uses it: `beta` of a sweep over algorithms is not.
-        unused.begin(fields);
-        check_fit(unit, &resolved, &filled, problems, &mut unused);
+        unused.begin(unit, &fields);
+        for problem in check_fit(unit, &resolved, &filled, problems) {
+            unused.add(&fields, problem);
+        }
         by_cell.insert(coordinates, resolved);
     }
     unused.tell(units, problems);
@@ -132,7 +134,7 @@ fn reject_variables(unit: &Unit<'_>, space: &Space<'_>, problems: &mut Problems)
 
 fn settle_parameters(
     kind: &'static Kind,
-    filled: &BTreeMap<&'static str, Node>,
+    filled: &FilledFields<'_>,
     units: &Units<'_>,
     problems: &mut Problems,
 ) -> BTreeMap<String, Value> {
@@ -163,35 +165,32 @@ pub(super) fn chosen<'a>(kind: &'a Kind, resolved: &'a ResolvedFields) -> Chosen
     Chosen { kind, values: &resolved.parameters, inputs }
 }
 
-/// Runs the kind's cross-checks once all required fields are present.
+/// Runs the kind's cross-checks once all required fields are present; returns those about fields
+/// without effect.
 fn check_fit(
     unit: &Unit<'_>,
     resolved: &ResolvedFields,
-    filled: &BTreeMap<&'static str, Node>,
+    filled: &FilledFields<'_>,
     problems: &mut Problems,
-    unused: &mut Unused<'_>,
-) {
-    let Some(cross_checks) = unit.kind.cross_checks else { return };
-    if !resolved.is_complete {
-        return;
-    }
+) -> Vec<(&'static str, Problem)> {
+    let Some(cross_checks) = unit.kind.cross_checks.filter(|_| resolved.is_complete) else {
+        return Vec::new();
+    };
+    let mut unused = Vec::new();
     for mismatch in cross_checks(&chosen(unit.kind, resolved)) {
         let problem = mismatched(&mismatch, unit, filled);
         if mismatch.is_error {
             problems.push(problem);
         } else {
-            unused.add(mismatch.field, problem);
+            unused.push((mismatch.field, problem));
         }
     }
+    unused
 }
 
 /// Whether all parameters and inputs that the recipe should give have values; others were reported
 /// before.
-fn is_complete(
-    unit: &Unit<'_>,
-    resolved: &ResolvedFields,
-    filled: &BTreeMap<&'static str, Node>,
-) -> bool {
+fn is_complete(unit: &Unit<'_>, resolved: &ResolvedFields, filled: &FilledFields<'_>) -> bool {
     let mut wanted = unit.kind.parameters.iter().filter(|parameter| {
         filled.contains_key(parameter.name)
             || parameter.default_value().is_some()
@@ -231,9 +230,10 @@ fn check_required_here(
 /// Unused fields. A value is reported if no cell that has it uses it.
 #[derive(Default)]
 struct Unused<'r> {
-    /// Fields of the cell that is being resolved.
-    here: Fields<'r>,
-    /// By field and where it is written, the number of cells that have it.
+    /// Number of cells.
+    all: usize,
+    /// By field and where it is written, the number of cells that have it; empty without arms, where
+    /// all cells have all fields.
     cells: BTreeMap<Written<'r>, usize>,
     /// Number of these in which it is unused, and the first problem.
     found: BTreeMap<Written<'r>, (usize, Problem)>,
@@ -243,19 +243,19 @@ struct Unused<'r> {
 type Written<'r> = (&'static str, &'r str, usize);
 
 fn written<'r>(field: &'static str, node: &'r Node) -> Written<'r> {
-    (field, &node.span.source.path, node.span.range.start)
+    (field, &node.span.source.path, node.span.range().start)
 }
 
 impl<'r> Unused<'r> {
-    fn begin(&mut self, fields: Fields<'r>) {
-        for (field, node) in &fields {
+    fn begin(&mut self, unit: &Unit<'r>, fields: &Fields<'r>) {
+        self.all += 1;
+        for (field, node) in fields.iter().filter(|_| !unit.arms.is_empty()) {
             *self.cells.entry(written(field, node)).or_default() += 1;
         }
-        self.here = fields;
     }
 
-    fn add(&mut self, field: &'static str, problem: Problem) {
-        if let Some(node) = self.here.get(field) {
+    fn add(&mut self, fields: &Fields<'r>, (field, problem): (&'static str, Problem)) {
+        if let Some(node) = fields.get(field) {
             self.found.entry(written(field, node)).or_insert((0, problem)).0 += 1;
         }
     }
@@ -267,22 +267,22 @@ impl<'r> Unused<'r> {
             let span = problem.span.as_ref();
             let is_own =
                 span.is_some_and(|span| span.source == units.recipe.source || is_setting(span));
-            if is_own && self.cells.get(&place) == Some(&count) {
+            if is_own && *self.cells.get(&place).unwrap_or(&self.all) == count {
                 problems.push(problem);
             }
         }
     }
 }
 
-fn is_empty(filled: &BTreeMap<&'static str, Node>, input: &Input) -> bool {
-    filled.get(input.name).and_then(Node::as_list).is_some_and(<[Node]>::is_empty)
+fn is_empty(filled: &FilledFields<'_>, input: &Input) -> bool {
+    filled.get(input.name).and_then(|node| node.as_list()).is_some_and(<[Node]>::is_empty)
 }
 
 /// Reports failed checks at the field's span, or at the stage's kind for defaults.
 pub(super) fn mismatched(
     mismatch: &Mismatch,
     unit: &Unit<'_>,
-    filled: &BTreeMap<&'static str, Node>,
+    filled: &FilledFields<'_>,
 ) -> Problem {
     let make = if mismatch.is_error { Problem::error } else { Problem::warning };
     let problem = make(&mismatch.problem);
@@ -306,11 +306,7 @@ fn named(parameter: &Parameter, value: Value) -> Value {
 }
 
 /// The files named by parameters.
-fn link_files(
-    unit: &Unit<'_>,
-    filled: &BTreeMap<&'static str, Node>,
-    links: &mut Vec<ResolvedInput>,
-) {
+fn link_files(unit: &Unit<'_>, filled: &FilledFields<'_>, links: &mut Vec<ResolvedInput>) {
     for parameter in unit.kind.parameters {
         if let (Some(input), Some(node)) = (parameter.file, filled.get(parameter.name))
             && let Some(text) = node.as_text().filter(|text| parameter.is_file(text))
@@ -324,7 +320,7 @@ fn link_files(
 
 fn settle_links(
     unit: &Unit<'_>,
-    filled: &BTreeMap<&'static str, Node>,
+    filled: &FilledFields<'_>,
     units: &Units<'_>,
     problems: &mut Problems,
 ) -> Vec<ResolvedInput> {
@@ -339,7 +335,7 @@ fn settle_links(
             continue;
         }
         let Some(node) = filled.get(input.name) else { continue };
-        let single = std::slice::from_ref(node);
+        let single = std::slice::from_ref(&**node);
         let (list, is_list) = node.as_list().map_or((single, false), |list| (list, true));
         if is_list && (!input.count.takes_list() || list.is_empty() && input.count.is_required()) {
             let problem = Problem::error(match input.count {

@@ -115,12 +115,11 @@ fn write_table(table: &Table, text: &mut String) {
 }
 
 fn write_field(name: &str, value: &Node, declared: &KindOrComposite, text: &mut String) {
-    let parameters = declared.parameters();
-    let parameter = parameters.iter().find(|known| known.name == name);
+    let parameter = declared.parameter(name);
     let is_file = value
         .as_text()
         .is_some_and(|text| parameter.is_some_and(|parameter| parameter.is_file(text)));
-    let value = match declared.inputs().iter().find(|input| input.name == name) {
+    let value = match declared.input(name) {
         Some(input) => inline(&absolute(value, input.is_path)),
         None if is_file => inline(&absolute(value, true)),
         None => inline(value),

@@ -91,6 +91,12 @@ impl<'r> Space<'r> {
         Self { axes, places, cells }
     }
 
+    /// Cells among which those of a stage with these axes are.
+    pub(super) fn cells_along(&self, axes: &BTreeSet<usize>) -> &[Vec<u32>] {
+        // Without axes there is one, and not each of many stages need look at each of many cells.
+        if axes.is_empty() { &self.cells[..self.cells.len().min(1)] } else { &self.cells }
+    }
+
     /// The seed axis.
     pub(super) fn seed(&self) -> usize {
         self.axes.len() - 1
@@ -132,7 +138,7 @@ impl<'r> Space<'r> {
     pub(super) fn is_known(&self, node: &Node, cell: &[u32]) -> bool {
         let mut is_known = true;
         node.each_text(&mut |text, _| {
-            is_known &= pieces(text).iter().all(|piece| match piece {
+            is_known &= pieces(text).all(|piece| match piece {
                 Piece::Literal(_) => true,
                 Piece::Variable(name) => self.value(cell, name).is_some(),
                 Piece::Unclosed(_) => false,

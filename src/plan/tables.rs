@@ -119,8 +119,7 @@ fn mismatched(mismatch: &Mismatch, entry: &Entry) -> Problem {
 }
 
 fn reject_variables(form: &NamedTable, node: &Node, problems: &mut Problems) {
-    let is_variable =
-        |text: &str| pieces(text).iter().any(|piece| !matches!(piece, Piece::Literal(_)));
+    let is_variable = |text: &str| pieces(text).any(|piece| !matches!(piece, Piece::Literal(_)));
     let mut found = false;
     node.each_text(&mut |text, _| found |= is_variable(text));
     if found {

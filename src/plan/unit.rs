@@ -1,7 +1,11 @@
 //! Stages before repetition: composites expanded, defaults filled in, fields checked against the
 //! kind's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     arms::Arm,
@@ -37,6 +41,9 @@ pub(super) struct Unit<'r> {
 /// Values of fields in the recipe.
 pub(super) type Fields<'r> = BTreeMap<&'static str, &'r Node>;
 
+/// The same in one cell, with the values of variables.
+pub(super) type FilledFields<'r> = BTreeMap<&'static str, Cow<'r, Node>>;
+
 /// All units of a recipe.
 pub(super) struct Units<'r> {
     /// The recipe.
@@ -61,22 +68,22 @@ struct Place<'a, 'r> {
 
 impl<'r> Unit<'r> {
     /// Its fields in a cell; of the arms that have it, those with more conditions win.
-    pub(super) fn fields_in(&self, cell: &[u32]) -> Fields<'r> {
-        let mut fields = self.fields.clone();
+    pub(super) fn fields_in(&self, cell: &[u32]) -> Cow<'_, Fields<'r>> {
+        let mut fields = Cow::Borrowed(&self.fields);
         for (condition, own) in &self.arms {
             if has(cell, condition) {
-                fields.extend(own);
+                fields.to_mut().extend(own);
             }
         }
         fields
     }
 
-    /// Spans of its fields; that of `kind` always.
-    pub(super) fn places(&self) -> BTreeMap<&'static str, Span> {
+    /// Spans of its fields, those outside of arms first; that of `kind` always.
+    pub(super) fn places(&self) -> Arc<[(&'static str, Span)]> {
         let kind = self.stage.fields.value("kind").map_or(&self.stage.span, |kind| &kind.span);
-        let arms = self.arms.iter().rev().flat_map(|(_, fields)| fields);
-        let fields = arms.chain(&self.fields).map(|(name, node)| (*name, node.span.clone()));
-        std::iter::once(("kind", kind.clone())).chain(fields).collect()
+        let arms = self.arms.iter().flat_map(|(_, fields)| fields);
+        let fields = self.fields.iter().chain(arms).map(|(name, node)| (*name, &node.span));
+        fields.chain([("kind", kind)]).map(|(name, span)| (name, span.clone())).collect()
     }
 }
 

@@ -79,7 +79,8 @@ fn executor_schema() -> Value {
     let texts = json!({ "type": "array", "items": text });
     json!({
         "type": "object",
-        "description": "Where stages run; tables such as [executor.tune] hold for one kind.",
+        "description": "Where stages run; tables such as [executor.tune] hold for one kind, \
+            [executor.coordinator] for the job that goes on with a detached run.",
         "properties": {
             "kind": { "enum": ["local", "slurm"] },
             "partition": text, "account": text, "qos": text, "constraint": text,

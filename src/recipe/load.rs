@@ -61,6 +61,13 @@ impl Recipe {
         RecipeText::read(path, settings).map(Self::take_apart)
     }
 
+    /// First comment of the file that was asked for: what the recipe is for.
+    pub fn description(&self) -> String {
+        let lines = self.source.text.lines().skip_while(|line| line.trim().is_empty());
+        let comment = lines.map_while(|line| line.trim().strip_prefix('#'));
+        comment.map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+
     fn take_apart(text: RecipeText) -> Self {
         let RecipeText { source, mut table, mut problems } = text;
         let mut take = |key: &str| {

@@ -23,15 +23,20 @@ pub(super) fn syntax_problem(
             None => problem,
         };
     }
-    let rest =
-        source.text.get(span.range.start..).unwrap_or_default().lines().next().unwrap_or_default();
+    let rest = source
+        .text
+        .get(span.range().start..)
+        .unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default();
     let word = rest.split([',', ']', '}', '#']).next().unwrap_or_default().trim();
     if error.message().starts_with("string values must be quoted") {
         return if word.is_empty() {
             Problem::error("a value is missing")
                 .at(&span, "a value is expected, or nothing of this line")
         } else {
-            let span = Span::new(source, span.range.start..span.range.start + word.len());
+            let span = Span::new(source, span.range().start..span.range().start + word.len());
             Problem::error(format!("`{word}` is not TOML"))
                 .at(&span, format!("a text needs quotes: \"{word}\""))
         };
@@ -52,8 +57,8 @@ pub(super) fn syntax_problem(
 /// The nearest earlier line that begins with the same key.
 fn first_definition(second: &Span) -> Option<Span> {
     let text = &second.source.text;
-    let line_start = text[..second.range.start].rfind('\n').map_or(0, |newline| newline + 1);
-    let wanted = text[line_start..second.range.end].trim_start();
+    let line_start = text[..second.range().start].rfind('\n').map_or(0, |newline| newline + 1);
+    let wanted = text[line_start..second.range().end].trim_start();
     let mut end = line_start;
     while end > 0 {
         let start = text[..end - 1].rfind('\n').map_or(0, |newline| newline + 1);
@@ -65,7 +70,7 @@ fn first_definition(second: &Span) -> Option<Span> {
         let rest = line.trim_start().strip_prefix(wanted);
         if rest.is_some_and(|rest| rest.trim_start().starts_with(['=', ']', '.'])) {
             let key_end = start + indent + wanted.len();
-            return Some(Span::new(&second.source, key_end - second.range.len()..key_end));
+            return Some(Span::new(&second.source, key_end - second.range().len()..key_end));
         }
         end = start;
     }

@@ -1,5 +1,7 @@
 //! Variables in texts: `${matrix.algorithm}`, `${seed}`; `$${` is an escaped `${`.
 
+use std::{borrow::Cow, iter};
+
 use super::node::{Data, Entry, Node, Table};
 
 /// A part of a text.
@@ -14,35 +16,47 @@ pub enum Piece<'a> {
 }
 
 /// Splits a text into parts.
-pub fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
+pub fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut rest = text;
-    while let Some(dollar) = rest.find("${") {
-        // `$${` is a literal `${`, as in Docker Compose.
-        if rest[..dollar].ends_with('$') {
-            pieces.extend([Piece::Literal(&rest[..dollar - 1]), Piece::Literal("${")]);
-            rest = &rest[dollar + 2..];
-            continue;
-        }
-        pieces.push(Piece::Literal(&rest[..dollar]));
-        let Some(end) = rest[dollar..].find('}') else {
-            pieces.push(Piece::Unclosed(&rest[dollar..]));
-            return pieces;
-        };
-        pieces.push(Piece::Variable(rest[dollar + 2..dollar + end].trim()));
-        rest = &rest[dollar + end + 1..];
+    iter::from_fn(move || {
+        let (piece, after) = first_piece(rest)?;
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// The first part of a text, and the text after it; none of an empty text.
+fn first_piece(text: &str) -> Option<(Piece<'_>, &str)> {
+    // `$${` is a literal `${`, as in Docker Compose.
+    if let Some(after) = text.strip_prefix("$${") {
+        return Some((Piece::Literal("${"), after));
     }
-    pieces.push(Piece::Literal(rest));
-    pieces.retain(|piece| *piece != Piece::Literal(""));
-    pieces
+    if let Some(inner) = text.strip_prefix("${") {
+        return Some(match inner.split_once('}') {
+            Some((name, after)) => (Piece::Variable(name.trim()), after),
+            None => (Piece::Unclosed(text), ""),
+        });
+    }
+    let end = match text.find("${") {
+        Some(dollar) if text[..dollar].ends_with('$') => dollar - 1,
+        Some(dollar) => dollar,
+        None => text.len(),
+    };
+    (end > 0).then(|| (Piece::Literal(&text[..end]), &text[end..]))
 }
 
 /// The value with all variables replaced; a text that is exactly one variable takes the variable's
 /// type.
-pub fn fill<'a>(node: &Node, lookup: &impl Fn(&str) -> Option<&'a Node>) -> Node {
+pub fn fill<'n, 'a>(node: &'n Node, lookup: &impl Fn(&str) -> Option<&'a Node>) -> Cow<'n, Node> {
+    let mut is_plain = true;
+    node.each_text(&mut |text, _| is_plain &= !text.contains("${"));
+    if is_plain { Cow::Borrowed(node) } else { Cow::Owned(filled(node, lookup)) }
+}
+
+fn filled<'a>(node: &Node, lookup: &impl Fn(&str) -> Option<&'a Node>) -> Node {
     let data = match &node.data {
         Data::Text(text) if text.contains("${") => {
-            let pieces = pieces(text);
+            let pieces: Vec<Piece<'_>> = pieces(text).collect();
             // Only a lone variable keeps its type, so that `batch_size = "${matrix.size}"` is a
             // number.
             if let [Piece::Variable(name)] = pieces[..]
@@ -60,12 +74,12 @@ pub fn fill<'a>(node: &Node, lookup: &impl Fn(&str) -> Option<&'a Node>) -> Node
             });
             Data::Text(words.collect())
         }
-        Data::List(list) => Data::List(list.iter().map(|node| fill(node, lookup)).collect()),
+        Data::List(list) => Data::List(list.iter().map(|node| filled(node, lookup)).collect()),
         Data::Table(table) => {
             let entries = table.0.iter().map(|entry| Entry {
                 key: entry.key.clone(),
                 key_span: entry.key_span.clone(),
-                value: fill(&entry.value, lookup),
+                value: filled(&entry.value, lookup),
             });
             Data::Table(Table(entries.collect()))
         }
@@ -79,21 +93,26 @@ mod tests {
     use super::*;
     use crate::diagnostic::{Source, Span};
 
+    fn parts(text: &str) -> Vec<Piece<'_>> {
+        pieces(text).collect()
+    }
+
     #[test]
     fn a_text_falls_into_literals_and_variables() {
         use Piece::{Literal, Unclosed, Variable};
-        assert_eq!(pieces("a"), [Literal("a")]);
-        assert_eq!(pieces(""), []);
-        assert_eq!(pieces("${seed}"), [Variable("seed")]);
+        assert_eq!(parts("a"), [Literal("a")]);
+        assert_eq!(parts(""), []);
+        assert_eq!(parts("${seed}"), [Variable("seed")]);
         assert_eq!(
-            pieces("p-${ matrix.x }.q"),
+            parts("p-${ matrix.x }.q"),
             [Literal("p-"), Variable("matrix.x"), Literal(".q")]
         );
         assert_eq!(
-            pieces("echo $${HOME} $5"),
+            parts("echo $${HOME} $5"),
             [Literal("echo "), Literal("${"), Literal("HOME} $5")]
         );
-        assert_eq!(pieces("a${b"), [Literal("a"), Unclosed("${b")]);
+        assert_eq!(parts("a${b"), [Literal("a"), Unclosed("${b")]);
+        assert_eq!(parts("$$${x}$"), [Literal("$"), Literal("${"), Literal("x}$")]);
     }
 
     #[test]

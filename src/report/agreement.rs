@@ -4,15 +4,16 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, Calibration, CalibrationPoint},
-    history::History,
+    answers::word,
+    figure::{Calibration, CalibrationPoint},
+    results::Results,
 };
 use crate::{
     evaluation::{
         AgreementMeasureName, AgreementRow, ComparedUnit, Disagreement, Grouping, HumanAgreement,
         IrrelevantFacts, SystemOrder,
     },
-    rows::FactLabel,
+    rows::Cell,
 };
 
 use AgreementMeasureName as Name;
@@ -63,34 +64,33 @@ const TABLES: &[(&str, &str, Columns)] = &[
 ];
 
 /// A diagram of more tools is not readable.
-const MOST_CHARTED: usize = 7;
+const MOST_CHARTED: usize = 6;
 
-/// A section with all agreements of the run, if any.
-pub(super) fn agreements(history: &History) -> Markup {
-    let (mut found, mut problems): (Vec<(&str, HumanAgreement)>, Vec<String>) =
-        (Vec::new(), Vec::new());
-    for stage in &history.stages {
-        match stage.parse("agreement.json") {
-            Some(Ok(agreement)) => found.push((&stage.outline.name, agreement)),
-            Some(Err(problem)) => problems.push(problem),
-            None => {}
-        }
-    }
-    if found.is_empty() && problems.is_empty() {
-        return html! {};
-    }
+/// Tables of all agreements of the run.
+pub(super) fn agreements(results: &Results<'_>) -> Markup {
+    let found: Vec<(&str, &HumanAgreement)> =
+        results.agreements.iter().map(|(stage, one)| (stage.name(), one)).collect();
     html! {
-        h2 { "Agreement with people" }
-        @for problem in &problems { p.failed { (problem) } }
         @if let Some((_, first)) = found.first() { p { (about(first)) } }
         @for (title, unit, columns) in TABLES { (table(&found, title, unit, columns)) }
-        (reliability(&found))
         @for (name, agreement) in &found {
             @if let Some(order) = &agreement.order { (systems(name, order)) }
         }
         @for (name, agreement) in &found { (confusion(name, agreement)) }
         @for (name, agreement) in &found { (disagreements(name, agreement)) }
     }
+}
+
+/// The first stages with probabilities, for a reliability diagram.
+pub(super) fn calibrations(results: &Results<'_>) -> Vec<Calibration> {
+    let found = results.agreements.iter().filter(|(_, one)| !one.reliability.is_empty());
+    found.take(MOST_CHARTED).map(|(stage, one)| calibration(&stage.cell, one)).collect()
+}
+
+/// The orders of systems.
+pub(super) fn orders<'a>(results: &'a Results<'_>) -> Vec<(&'a Cell, &'a SystemOrder)> {
+    let found = results.agreements.iter();
+    found.filter_map(|(stage, one)| Some((&stage.cell, one.order.as_ref()?))).collect()
 }
 
 /// What the figures are of.
@@ -117,7 +117,7 @@ fn about(agreement: &HumanAgreement) -> String {
 
 /// A table with rows for the groups of each agreement; columns that nothing fills are left out.
 fn table(
-    found: &[(&str, HumanAgreement)],
+    found: &[(&str, &HumanAgreement)],
     title: &str,
     unit: &str,
     columns: &[(Name, &str)],
@@ -146,7 +146,7 @@ fn table(
 
 /// The rows of some groupings.
 fn body(
-    found: &[(&str, HumanAgreement)],
+    found: &[(&str, &HumanAgreement)],
     unit: &str,
     columns: &[&(Name, &str)],
     shown: &[Grouping],
@@ -226,27 +226,7 @@ fn figure(row: Option<&AgreementRow>) -> Markup {
     }
 }
 
-fn reliability(found: &[(&str, HumanAgreement)]) -> Markup {
-    let charted: Vec<Calibration> = found
-        .iter()
-        .filter(|(_, agreement)| !agreement.reliability.is_empty())
-        .take(MOST_CHARTED)
-        .map(|(name, agreement)| calibration(name, agreement))
-        .collect();
-    let left = found.len().saturating_sub(MOST_CHARTED);
-    html! {
-        @if !charted.is_empty() {
-            h3 { "Probabilities" }
-            div.charts {
-                (chart::reliability("share of claims that people call supported (y) by the \
-                tool's probability (x); on the dashed line both are equal", &charted))
-            }
-            @if left > 0 { p { (left) " further stages are in the tables only." } }
-        }
-    }
-}
-
-fn calibration(name: &str, agreement: &HumanAgreement) -> Calibration {
+fn calibration(cell: &Cell, agreement: &HumanAgreement) -> Calibration {
     let all: usize = agreement.reliability.iter().map(|bin| bin.count).sum();
     let points = agreement.reliability.iter().map(|bin| CalibrationPoint {
         x: bin.probability,
@@ -254,7 +234,7 @@ fn calibration(name: &str, agreement: &HumanAgreement) -> Calibration {
         count: bin.count,
         share: bin.count as f64 / all.max(1) as f64,
     });
-    Calibration { name: name.to_owned(), points: points.collect() }
+    Calibration { cell: cell.clone(), points: points.collect() }
 }
 
 fn systems(stage: &str, order: &SystemOrder) -> Markup {
@@ -283,15 +263,6 @@ fn systems(stage: &str, order: &SystemOrder) -> Markup {
                 }
             }
         }
-    }
-}
-
-fn word(label: FactLabel) -> &'static str {
-    match label {
-        FactLabel::Supported => "supported",
-        FactLabel::Unsupported => "unsupported",
-        FactLabel::Irrelevant => "irrelevant",
-        FactLabel::Undecided => "undecided",
     }
 }
 
@@ -339,7 +310,7 @@ fn disagreements(stage: &str, agreement: &HumanAgreement) -> Markup {
 fn listed(title: &str, claims: &[&Disagreement], unit: ComparedUnit) -> Markup {
     html! {
         @if !claims.is_empty() {
-            details open {
+            details {
                 summary { (title) }
                 @for one in claims {
                     div.answer {

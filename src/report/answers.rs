@@ -1,16 +1,23 @@
-//! Ten sampled responses with their claims marked by verdict.
+//! Sampled responses with their claims marked by verdict, and the evidence of each.
 
 use std::{collections::BTreeMap, path::Path};
 
 use maud::{Markup, html};
 
-use super::history::{History, StageHistory};
+use super::{
+    history::{History, StageHistory},
+    markup::{file_link, stage_link},
+    words::counted,
+};
 use crate::rows::{
     Claim, ClaimId, FactLabel, Response, ResponseId, Verdict,
     json_lines::{self, JsonLinesError},
 };
 
-const SHOWN: usize = 10;
+/// Responses of each domain.
+const SHOWN: usize = 5;
+/// Domains whose responses are shown.
+const MOST_DOMAINS: usize = 6;
 
 /// Rows behind one set of verdicts, from three stages.
 pub(super) struct JudgedResponses {
@@ -19,11 +26,14 @@ pub(super) struct JudgedResponses {
     verdicts: BTreeMap<ClaimId, Verdict>,
 }
 
-/// Ten responses of the last verified stage, if any.
-pub(super) fn answers(history: &History) -> Markup {
+/// Responses of a scored or verified stage: all verdicts of each domain are there without a
+/// script, which only hides what was not asked for.
+pub(super) fn answers(history: &History, scored: Option<&StageHistory>) -> Markup {
+    let judging = scored.and_then(|stage| history.needed(stage, "verdicts.jsonl"));
     // Verdicts of the evaluation come after those of the tuning data.
-    let judging = history.stages.iter().rev().find(|stage| stage.file("verdicts.jsonl").is_some());
-    let Some((judging, judged)) = judging.and_then(|stage| Some((stage, judged(history, stage)?)))
+    let last = || history.stages.iter().rev().find(|stage| stage.file("verdicts.jsonl").is_some());
+    let Some((judging, judged)) =
+        judging.or_else(last).and_then(|stage| Some((stage, judged(history, stage)?)))
     else {
         return html! { p { "No responses were verified in this run." } };
     };
@@ -31,19 +41,93 @@ pub(super) fn answers(history: &History) -> Markup {
         Ok(judged) => judged,
         Err(problem) => return html! { p.failed { (problem) } },
     };
-    let mut verdicts = judged.verdicts.values();
-    let some_undecided = verdicts.any(|verdict| verdict.verdict == FactLabel::Undecided);
+    let shown = evenly(&judged.responses);
     html! {
-        p { "From " code { (judging.outline.name) } ", evenly spaced over the prompts; "
-            mark.supported { "supported" } " " mark.unsupported { "unsupported" } " "
-            mark.irrelevant { "irrelevant" }
-            @if some_undecided { " " mark.undecided { "undecided" } } "." }
-        @for response in evenly(&judged.responses) {
-            div.answer {
+        p { "From " (stage_link(history, judging)) ", " (SHOWN) " of each domain, evenly spaced \
+            over the prompts; all are in " (file_link(history, judging, "verdicts.jsonl")) ". "
+            (key()) }
+        (filter(&shown))
+        @for response in shown {
+            div.answer data-domain=(response.domain) {
                 (prompt(response))
                 p { (marked(response, &judged)) }
+                (claims(response, &judged))
             }
         }
+    }
+}
+
+/// What the marks mean.
+pub(super) fn key() -> Markup {
+    html! {
+        @for label in LABELS { mark class=(word(label)) { (word(label)) } " " }
+    }
+}
+
+/// Verdicts in the order of the filter.
+const LABELS: [FactLabel; 4] =
+    [FactLabel::Supported, FactLabel::Unsupported, FactLabel::Irrelevant, FactLabel::Undecided];
+
+/// Choices of verdict and domain; a script shows them, since they need it.
+fn filter(shown: &[&Response]) -> Markup {
+    let mut domains: Vec<&str> = Vec::new();
+    for response in shown {
+        if !domains.contains(&&*response.domain) {
+            domains.push(&response.domain);
+        }
+    }
+    html! {
+        p.filter hidden {
+            label { "verdict " select name="verdict" {
+                option value="" { "all" }
+                @for label in LABELS { option value=(word(label)) { (word(label)) } }
+            } }
+            label { "domain " select name="domain" {
+                option value="" { "all" }
+                @for domain in domains { option value=(domain) { (domain) } }
+            } }
+        }
+    }
+}
+
+/// The claims of a response with their verdicts and evidence.
+fn claims(response: &Response, judged: &JudgedResponses) -> Markup {
+    let claims = judged.claims.get(&response.id).map(Vec::as_slice).unwrap_or_default();
+    html! {
+        @if !claims.is_empty() {
+            details {
+                summary { (counted(claims.len(), "claim")) " with evidence" }
+                ul {
+                    @for claim in claims {
+                        @let verdict = judged.verdicts.get(&claim.id);
+                        @let label = verdict.map_or(FactLabel::Irrelevant, |one| one.verdict);
+                        li data-verdict=(word(label)) {
+                            mark class=(word(label)) { (claim.text) }
+                            @if let Some(verdict) = verdict {
+                                @let probability = verdict.probability;
+                                span.small {
+                                    " " (word(label)) (format!(", probability {probability:.2}"))
+                                }
+                                @for evidence in &verdict.evidence {
+                                    br;
+                                    span.small { (evidence.title) ": " (evidence.text) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The word for a verdict, also the class of its marks.
+pub(super) fn word(label: FactLabel) -> &'static str {
+    match label {
+        FactLabel::Supported => "supported",
+        FactLabel::Unsupported => "unsupported",
+        FactLabel::Irrelevant => "irrelevant",
+        FactLabel::Undecided => "undecided",
     }
 }
 
@@ -94,9 +178,20 @@ fn read(
     })
 }
 
-fn evenly(responses: &[Response]) -> impl Iterator<Item = &Response> {
-    let shown = SHOWN.min(responses.len());
-    (0..shown).map(move |index| &responses[index * responses.len() / shown])
+/// Responses of each domain in order of appearance, evenly spaced.
+fn evenly(responses: &[Response]) -> Vec<&Response> {
+    let mut domains: Vec<(&str, Vec<&Response>)> = Vec::new();
+    for response in responses {
+        match domains.iter_mut().find(|(known, _)| *known == response.domain) {
+            Some((_, members)) => members.push(response),
+            None => domains.push((&response.domain, vec![response])),
+        }
+    }
+    let shown = domains.iter().take(MOST_DOMAINS).flat_map(|(_, members)| {
+        let shown = SHOWN.min(members.len());
+        (0..shown).map(move |index| members[index * members.len() / shown])
+    });
+    shown.collect()
 }
 
 /// The prompt of a response, with its domain and id.
@@ -118,15 +213,6 @@ struct Paint<'judged> {
 }
 
 impl Paint<'_> {
-    fn class(self) -> &'static str {
-        match self.label {
-            FactLabel::Supported => "supported",
-            FactLabel::Unsupported => "unsupported",
-            FactLabel::Undecided => "undecided",
-            FactLabel::Irrelevant => "irrelevant",
-        }
-    }
-
     /// Claims of one sentence share words, such as its subject. An error there must be visible, and
     /// an irrelevant claim must not hide a verdict.
     fn rank(self) -> u8 {
@@ -153,7 +239,7 @@ pub(super) fn marked(response: &Response, judged: &JudgedResponses) -> Markup {
         done += run.len();
         runs.push(match run[0] {
             Some(paint) => html! {
-                mark class=(paint.class()) title=(paint.evidence) { (words) }
+                mark class=(word(paint.label)) title=(paint.evidence) { (words) }
             },
             None => html! { (words) },
         });

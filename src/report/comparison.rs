@@ -1,78 +1,60 @@
-//! Sections of a comparison: main table, averages over arms, suspect gains, and all measures.
+//! Sections of a comparison: main table, averages over arms, and all measures.
 
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, Dot, Series},
-    history::History,
-    table::{TextTable, averages, find, grid, headlines, short},
+    arm_table::find,
+    history::{History, StageHistory},
+    markup::file_link,
+    results::Results,
+    table::{TextTable, averages, grid},
+    words::p_value,
 };
 use crate::{
     evaluation::{Comparison, ComparisonRow},
     rows::MeasureName,
 };
 
-/// Comparisons of a run.
-#[derive(Debug, Default)]
-pub struct Comparisons<'a> {
-    /// By stage name.
-    pub found: Vec<(&'a str, Comparison)>,
-    /// Errors of comparisons that cannot be read.
-    pub problems: Vec<String>,
-}
+/// Arms whose measures are shown; `apeft compare --csv` has all.
+const MOST_ARMS: usize = 40;
 
-/// The comparisons of a run.
-pub fn comparisons(history: &History) -> Comparisons<'_> {
-    let mut comparisons = Comparisons::default();
-    for stage in &history.stages {
-        match stage.parse("comparison.json") {
-            Some(Ok(comparison)) => comparisons.found.push((&stage.outline.name, comparison)),
-            Some(Err(problem)) => comparisons.problems.push(problem),
-            None => {}
-        }
-    }
-    comparisons
-}
-
-/// A section for each comparison.
-pub(super) fn compared(comparisons: &[(&str, Comparison)]) -> Markup {
+/// The main table of each comparison and its averages.
+pub(super) fn compared(results: &Results<'_>) -> Markup {
     html! {
-        @if comparisons.is_empty() { p { "No arms were compared in this run." } }
-        @for (name, comparison) in comparisons {
-            h3 { code { (name) } }
+        @for (stage, comparison) in &results.comparisons {
+            h3 { code { (stage.name()) } }
             (table(&grid(comparison)))
             @if let Some(averages) = averages(comparison) { (table(&averages)) }
-            (chart(comparison))
             @for warning in &comparison.warnings { p.failed { (warning.text) } }
-            @for caution in &comparison.cautions { p.failed { (caution) } }
-            // Its rows would bury the main table.
-            details { summary { "All domains, more measures" } (measures(comparison)) }
+            @for caution in &comparison.cautions { p.small { (caution) } }
         }
     }
 }
 
-/// Precision of each arm: in-domain, out-of-domain and over all domains.
-fn chart(comparison: &Comparison) -> Markup {
-    let groups: Vec<String> = headlines(comparison).into_iter().map(str::to_owned).collect();
-    // An arm that was not scored in a domain has a gap there.
-    let series: Vec<Series> = comparison
-        .arms
-        .iter()
-        .map(|arm| Series {
-            name: arm.name.clone(),
-            dots: groups.iter().map(|domain| dot(comparison, &arm.name, domain)).collect(),
-        })
-        .collect();
-    chart::dots(
-        "precision of each arm, with 95 % intervals over seeds and topics",
-        &groups,
-        &series,
-    )
+/// All measures of all domains of each comparison.
+pub(super) fn all_measures(history: &History, results: &Results<'_>) -> Markup {
+    html! {
+        p { "Means with 95 % intervals over seeds and topics (over topics only with a single \
+            seed). Below: the difference from the baseline, bold if its interval excludes zero." }
+        @for (stage, comparison) in &results.comparisons {
+            h3 { code { (stage.name()) } }
+            (rest(history, stage, comparison))
+            (measures(comparison))
+        }
+    }
 }
 
-fn dot(comparison: &Comparison, arm: &str, domain: &str) -> Option<Dot> {
-    let row = find(comparison, arm, domain, MeasureName::Precision)?;
-    Some(Dot { mean: row.mean, interval: row.low.zip(row.high).map(|(low, high)| [low, high]) })
+/// Where the rows are that the page leaves out.
+fn rest(history: &History, stage: &StageHistory, comparison: &Comparison) -> Markup {
+    let all = comparison.arms.len();
+    html! {
+        p {
+            @if all > MOST_ARMS { (MOST_ARMS) " of " (all) " arms; all of them: " }
+            @else { "As a table for other programs: " }
+            (file_link(history, stage, "comparison.csv")) ", or with a column for each variable "
+            code { "apeft compare " (history.run) " --csv" } "."
+        }
+    }
 }
 
 fn table(table: &TextTable) -> Markup {
@@ -120,15 +102,13 @@ fn measures(comparison: &Comparison) -> Markup {
         }
     }
     html! {
-        p { "Means with 95 % intervals over seeds and topics (over topics only with a single \
-        seed). Differences are bold if the interval excludes zero." }
         table {
             thead { tr {
                 th { "arm" } th { "measure" }
                 @for domain in &domains { th { (domain) } }
             } }
             tbody {
-                @for arm in &comparison.arms {
+                @for arm in comparison.arms.iter().take(MOST_ARMS) {
                     @for measure in COMPARED {
                         tr {
                             td { code { (arm.name) } }
@@ -163,7 +143,7 @@ fn cell(row: Option<&ComparisonRow>) -> Markup {
                 }
                 None => (format!("{mean:+.3} –")),
             }
-            @if let Some(p) = row.p { span.small { " p " (short(p)) } }
+            @if let Some(p) = row.p { span.small { " p " (p_value(p)) } }
         }
     }
 }

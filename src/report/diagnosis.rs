@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, Cloud, Dot, Series},
     history::History,
+    markup::file_link,
+    results::Results,
+    table::{CellLine, TextTable},
 };
 use crate::{
     evaluation::{ArmDiagnosis, Diagnosis, DomainDiagnosis, Estimate, Learnt},
@@ -19,80 +21,59 @@ const SHOWN: &[(ShiftMeasureName, &str)] = &[
     (ShiftMeasureName::Kl, "KL, nats/token"),
 ];
 
-/// A section for each diagnosis of the run.
-pub(super) fn diagnoses(history: &History) -> Markup {
-    let found = history.stages.iter();
-    let found = found.filter_map(|stage| {
-        Some((&stage.outline.name, stage.parse::<Diagnosis>("diagnosis.json")?))
-    });
+/// Rows of each table and sentences of each list; `diagnosis.csv` has all.
+const MOST_ROWS: usize = 150;
+
+/// Tables and reasons of each diagnosis.
+pub(super) fn diagnoses(history: &History, results: &Results<'_>) -> Markup {
     html! {
-        @for (name, diagnosis) in found {
-            h2 { "Shift" }
-            h3 { code { (name) } }
-            @match diagnosis {
-                Ok(diagnosis) => {
-                    (charts(&diagnosis))
-                    (table(&diagnosis))
-                    (verdicts(&diagnosis))
-                    @if !diagnosis.facts.is_empty() { (facts(&diagnosis.facts)) }
-                }
-                Err(problem) => { p.failed { (problem) } }
-            }
+        @for (stage, diagnosis) in &results.diagnoses {
+            h3 { code { (stage.name()) } }
+            p { "All figures are in " (file_link(history, stage, "diagnosis.csv")) "." }
+            (table(diagnosis))
+            (verdicts(diagnosis))
+            @if !diagnosis.facts.is_empty() { (facts(&diagnosis.facts)) }
         }
+    }
+}
+
+/// Arms by domain with the share of the in-domain shift, the change of precision and the verdict.
+pub fn diagnosis_table(diagnosis: &Diagnosis) -> TextTable {
+    let rows = diagnosis.arms.iter().flat_map(|arm| {
+        let away = arm.domains.iter().filter_map(|domain| Some((domain, domain.away.as_ref()?)));
+        away.map(|(domain, away)| {
+            let share = words(share_of_in_domain(diagnosis, domain), 100.0, false);
+            let change = words(domain.change.as_ref(), 100.0, true);
+            let verdict = away.verdict.words().to_owned();
+            let row = [arm.name.clone(), domain.domain.clone(), share, change, verdict];
+            row.map(|text| vec![CellLine::plain(text)]).to_vec()
+        })
+    });
+    TextTable {
+        about: format!(
+            "Token shift out-of-domain in % of that in {} at matched positions, and change of \
+            precision in points, with 95 % intervals.",
+            diagnosis.in_domain
+        ),
+        head: ["arm", "domain", "shift", "precision", "verdict"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+/// `42.0 [40.1, 43.9]`; a dash without an estimate.
+fn words(estimate: Option<&Estimate>, factor: f64, is_signed: bool) -> String {
+    let Some(estimate) = estimate else { return "–".to_owned() };
+    let mean = factor * estimate.mean;
+    match (estimate.interval().map(|ends| ends.map(|end| factor * end)), is_signed) {
+        (Some([low, high]), true) => format!("{mean:+.1} [{low:+.1}, {high:+.1}]"),
+        (Some([low, high]), false) => format!("{mean:.1} [{low:.1}, {high:.1}]"),
+        (None, true) => format!("{mean:+.1} –"),
+        (None, false) => format!("{mean:.1} –"),
     }
 }
 
 fn title(diagnosis: &Diagnosis, domain: &str) -> String {
     if diagnosis.in_domain == domain { format!("{domain} (in-domain)") } else { domain.to_owned() }
-}
-
-fn charts(diagnosis: &Diagnosis) -> Markup {
-    let mut domains: Vec<&str> = Vec::new();
-    // Arms may have been measured on different domains; first seen, first drawn.
-    for domain in diagnosis.arms.iter().flat_map(|arm| &arm.domains) {
-        if !domains.contains(&domain.domain.as_str()) {
-            domains.push(&domain.domain);
-        }
-    }
-    let groups: Vec<String> = domains.iter().map(|domain| title(diagnosis, domain)).collect();
-    let clouds: Vec<Cloud> = domains
-        .iter()
-        .map(|domain| Cloud {
-            name: title(diagnosis, domain),
-            points: diagnosis.arms.iter().filter_map(|arm| point(arm, domain)).collect(),
-        })
-        .collect();
-    html! {
-        div.charts {
-            (chart::dots("share of tokens that are not the base model's first choice, by \
-            domain", &groups, &by_domain(diagnosis, &domains, ShiftMeasureName::Moved)))
-            (chart::dots("KL divergence from the base model by domain, in nats per \
-            token", &groups, &by_domain(diagnosis, &domains, ShiftMeasureName::Kl)))
-            (chart::scatter("change of precision (y) against KL divergence (x), one point per \
-            arm", &clouds))
-        }
-    }
-}
-
-/// A measure of each arm by domain.
-fn by_domain(diagnosis: &Diagnosis, domains: &[&str], measure: ShiftMeasureName) -> Vec<Series> {
-    let series = diagnosis.arms.iter().map(|arm| Series {
-        name: arm.name.clone(),
-        dots: domains.iter().map(|domain| dot(arm, domain, measure)).collect(),
-    });
-    series.collect()
-}
-
-fn dot(arm: &ArmDiagnosis, domain: &str, measure: ShiftMeasureName) -> Option<Dot> {
-    let found = arm.domains.iter().find(|found| found.domain == domain)?;
-    let estimate = found.shift.get(&measure)?;
-    Some(Dot { mean: estimate.mean, interval: estimate.interval() })
-}
-
-/// An arm's KL divergence and change of precision in a domain, with its name.
-fn point(arm: &ArmDiagnosis, domain: &str) -> Option<(String, f64, f64)> {
-    let found = arm.domains.iter().find(|found| found.domain == domain)?;
-    Some((arm.name.clone(), found.shift.get(&ShiftMeasureName::Kl)?.mean, found.change?.mean))
 }
 
 fn number(estimate: Option<&Estimate>) -> Markup {
@@ -110,6 +91,13 @@ fn number(estimate: Option<&Estimate>) -> Markup {
     }
 }
 
+/// Arms with their domains, as many as a page shows.
+fn shown(diagnosis: &Diagnosis) -> impl Iterator<Item = (&ArmDiagnosis, &DomainDiagnosis)> {
+    let all = diagnosis.arms.iter();
+    let all = all.flat_map(|arm| arm.domains.iter().map(move |domain| (arm, domain)));
+    all.take(MOST_ROWS)
+}
+
 fn table(diagnosis: &Diagnosis) -> Markup {
     html! {
         table {
@@ -119,23 +107,17 @@ fn table(diagnosis: &Diagnosis) -> Markup {
                 th { "share of the in-domain shift" } th { "change of precision" } th { "verdict" }
             } }
             tbody {
-                @for arm in &diagnosis.arms {
-                    @for domain in &arm.domains {
-                        tr {
-                            td { code { (arm.name) } }
-                            td { (title(diagnosis, &domain.domain)) }
-                            td { (domain.tokens) }
-                            @for (measure, _) in SHOWN {
-                                td { (number(domain.shift.get(measure))) }
-                            }
-                            td { (number(share_of_in_domain(diagnosis, domain))) }
-                            td { (number(domain.change.as_ref())) }
-                            // The in-domain rows are what the others are compared with, and have no
-                            // verdict.
-                            td {
-                                @if let Some(away) = &domain.away { b { (away.verdict.words()) } }
-                            }
-                        }
+                @for (arm, domain) in shown(diagnosis) {
+                    tr {
+                        td { code { (arm.name) } }
+                        td { (title(diagnosis, &domain.domain)) }
+                        td { (domain.tokens) }
+                        @for (measure, _) in SHOWN { td { (number(domain.shift.get(measure))) } }
+                        td { (number(share_of_in_domain(diagnosis, domain))) }
+                        td { (number(domain.change.as_ref())) }
+                        // The in-domain rows are what the others are compared with, and have no
+                        // verdict.
+                        td { @if let Some(away) = &domain.away { b { (away.verdict.words()) } } }
                     }
                 }
             }
@@ -154,11 +136,9 @@ fn share_of_in_domain<'a>(
 fn verdicts(diagnosis: &Diagnosis) -> Markup {
     html! {
         ul {
-            @for arm in &diagnosis.arms {
-                @for domain in &arm.domains {
-                    @if let Some(away) = &domain.away {
-                        li { code { (arm.name) } " in " (domain.domain) ": " (away.reason) }
-                    }
+            @for (arm, domain) in shown(diagnosis) {
+                @if let Some(away) = &domain.away {
+                    li { code { (arm.name) } " in " (domain.domain) ": " (away.reason) }
                 }
             }
         }
@@ -174,7 +154,7 @@ fn facts(facts: &[Learnt]) -> Markup {
                 th { "right before" } th { "share wrong after" }
             } }
             tbody {
-                @for found in facts {
+                @for found in facts.iter().take(MOST_ROWS) {
                     tr {
                         td { code { (found.arm) } }
                         td { (found.domain) }

@@ -1,21 +1,27 @@
-//! Example responses: prompts whose precision changes most by tuning, before and after.
+//! Telling responses: prompts whose precision changes most by tuning, before and after.
 
 use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
 use super::{
-    answers::{JudgedResponses, judged, marked, prompt},
-    history::History,
-    table::Places,
+    answers::{JudgedResponses, judged, key, marked, prompt},
+    arm_table::beside,
+    findings::telling_arm,
+    history::{History, StageHistory},
+    results::Results,
+    words::counted,
 };
 use crate::{
-    evaluation::{AnswerScore, Comparison},
-    rows::{MeasureName, ResponseId},
+    evaluation::{AnswerScore, ComparedArm, Comparison},
+    rows::ResponseId,
 };
 
 /// Maximum number of arms shown below a prompt, beside the baseline.
 const MOST_ARMS: usize = 4;
+
+/// Prompts of each sort: gains in-domain, gains out-of-domain, and losses.
+const EACH: usize = 2;
 
 /// Responses of an arm for one seed.
 struct ArmExample<'a> {
@@ -24,30 +30,48 @@ struct ArmExample<'a> {
     judged: JudgedResponses,
 }
 
-/// For the best arm: its largest gains in-domain and out-of-domain, and its largest loss, with the
+/// The arm whose responses are shown, and its stage, in the seed that is shown.
+pub(super) struct ToldArm<'a> {
+    stage: &'a StageHistory,
+    comparison: &'a Comparison,
+    arm: &'a ComparedArm,
+}
+
+/// The arm of the first comparison that has one to show.
+pub(super) fn told_arm<'a>(results: &'a Results<'_>) -> Option<ToldArm<'a>> {
+    results.comparisons.iter().find_map(|(stage, comparison)| {
+        Some(ToldArm { stage, comparison, arm: telling_arm(comparison)? })
+    })
+}
+
+impl ToldArm<'_> {
+    /// The scored stage of the arm, in its first seed.
+    pub(super) fn scored<'a>(&self, history: &'a History) -> Option<&'a StageHistory> {
+        scored(history, &self.arm.name, self.seed())
+    }
+
+    /// One seed, since texts have no mean.
+    fn seed(&self) -> Option<&str> {
+        self.arm.seeds.first().map(String::as_str)
+    }
+}
+
+/// The largest gains in-domain and out-of-domain of an arm, and its largest losses, with the
 /// responses of the baseline and of neighbouring arms.
-pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) -> Markup {
-    let found = comparisons.iter().find_map(|(name, comparison)| {
-        let best = best(comparison)?;
-        let baseline = comparison.arms.iter().find(|arm| arm.name == best)?.baseline.as_deref()?;
-        Some((name, comparison, best, baseline))
-    });
-    let Some((name, comparison, best, baseline)) = found else {
-        return html! { p { "No arm was compared with a baseline in this run." } };
+pub(super) fn examples(history: &History, told: Option<&ToldArm<'_>>) -> Markup {
+    let told = told.and_then(|told| Some((told, told.arm.baseline.as_deref()?)));
+    let Some((told, baseline)) = told else {
+        return html! { p { "No arm gained precision over a baseline without a warning." } };
     };
+    let best = told.arm.name.as_str();
     // The baseline first, then neighbours for contrast, and the best arm last.
     let mut names = vec![baseline];
-    let beside = Places::new(comparison).beside(comparison, best);
-    names.extend(
-        beside.into_iter().filter(|arm| *arm != baseline && *arm != best).take(MOST_ARMS - 1),
-    );
+    let beside = beside(told.comparison, best).into_iter().filter(|arm| *arm != baseline);
+    names.extend(beside.take(MOST_ARMS - 1));
     names.push(best);
-    // One seed, since texts have no mean.
-    let seed =
-        comparison.arms.iter().find(|arm| arm.name == best).and_then(|arm| arm.seeds.first());
     let (mut shown, mut problems): (Vec<ArmExample>, Vec<String>) = (Vec::new(), Vec::new());
     for arm in &names {
-        match find(history, arm, seed.map(String::as_str)) {
+        match find(history, arm, told.seed()) {
             Some(Ok(found)) => shown.push(found),
             Some(Err(problem)) => problems.push(problem),
             None => {}
@@ -62,49 +86,51 @@ pub(super) fn examples(history: &History, comparisons: &[(&str, Comparison)]) ->
     ) else {
         return html! { p { "The responses of the compared arms are no longer in the store." } };
     };
+    let telling = telling(&before.scores, &after.scores, told.comparison.in_domain.as_deref());
     html! {
-        p { "From " code { (name) } ": the prompts on which " code { (best) } ", the arm with \
-        the largest gain, gains most precision over"
-            code { (baseline) } " in-domain and out-of-domain, and the one on which it loses most"
-            @if let Some(seed) = seed { ", in seed " (seed) } "; "
-            mark.supported { "supported" } " " mark.unsupported { "unsupported" } "." }
-        @let telling = telling(&before.scores, &after.scores, comparison.in_domain.as_deref());
+        (rule(told, baseline))
         @if telling.is_empty() { p { "No response changed in precision." } }
-        @for id in telling {
-            div.answer {
-                @if let Some(response) = before.judged.response(&id) {
-                    (prompt(response))
-                }
-                @for ArmExample { arm, scores, judged } in &shown {
-                    @let found = scores.get(&id).zip(judged.response(&id));
-                    @if let Some((score, response)) = found {
-                        p { code { (arm) }
-                            span.small { " " (score.supported) " of " (score.facts) " facts right" }
-                            br;
-                            (marked(response, judged)) }
-                    }
+        @for id in telling { (example(&id, before, &shown)) }
+    }
+}
+
+/// By which rule arm and prompts were chosen.
+fn rule(told: &ToldArm<'_>, baseline: &str) -> Markup {
+    html! {
+        p { "Chosen by rule, from " code { (told.stage.name()) } ": " code { (told.arm.name) }
+        " is the arm that gains most precision over " code { (baseline) } " out-of-domain, among \
+        those that no warning concerns. Shown are the " (EACH) " responses with the largest gain \
+        in-domain, the " (EACH) " with the largest gain out-of-domain and the " (EACH) "
+        with the largest loss"
+            @if let Some(seed) = told.seed() { ", in seed " (seed) }
+            "; of equal changes those with more facts. " (key()) }
+    }
+}
+
+fn example(id: &ResponseId, before: &ArmExample<'_>, shown: &[ArmExample<'_>]) -> Markup {
+    html! {
+        div.answer {
+            @if let Some(response) = before.judged.response(id) { (prompt(response)) }
+            @for ArmExample { arm, scores, judged } in shown {
+                @let found = scores.get(id).zip(judged.response(id));
+                @if let Some((score, response)) = found {
+                    p { code { (arm) }
+                        span.small {
+                            " " (score.supported) " of " (counted(score.facts, "fact")) " right"
+                        }
+                        br;
+                        (marked(response, judged)) }
                 }
             }
         }
     }
 }
 
-/// The arm with the largest gain in precision over all domains.
-fn best(comparison: &Comparison) -> Option<&str> {
-    // Means over domains come last, and the one over all domains is the very last.
-    let last = comparison.rows.last()?.domain.as_str();
-    let gains = comparison
-        .rows
-        .iter()
-        .filter(|row| row.domain == last && row.measure == MeasureName::Precision);
-    let gains = gains.filter_map(|row| Some((row.difference?, row.arm.as_str())));
-    // The first of equal gains wins.
-    gains
-        .fold(None, |best: Option<(f64, &str)>, one| match best {
-            Some(best) if best.0 >= one.0 => Some(best),
-            _ => Some(one),
-        })
-        .map(|(_, arm)| arm)
+/// The scored stage of an arm; one without seeds has one cell for all of them.
+fn scored<'a>(history: &'a History, arm: &str, seed: Option<&str>) -> Option<&'a StageHistory> {
+    history.stages.iter().find(|stage| {
+        stage.cell.arm() == arm && stage.cell.seed.as_deref().is_none_or(|own| Some(own) == seed)
+    })
 }
 
 /// The responses of an arm, if they are in the store.
@@ -113,10 +139,7 @@ fn find<'a>(
     arm: &'a str,
     seed: Option<&str>,
 ) -> Option<Result<ArmExample<'a>, String>> {
-    // An arm without seeds has one cell for all of them.
-    let stage = history.stages.iter().find(|stage| {
-        stage.cell.arm() == arm && stage.cell.seed.as_deref().is_none_or(|own| Some(own) == seed)
-    })?;
+    let stage = scored(history, arm, seed)?;
     let file = stage.file("responses.csv")?;
     let judging = history.needed(stage, "verdicts.jsonl")?;
     let judged = judged(history, judging)?;
@@ -139,7 +162,7 @@ struct PrecisionChange<'a> {
     facts: usize,
 }
 
-/// The ids of the largest in-domain and out-of-domain gains, then of the largest loss; ties go to
+/// The ids of the largest in-domain and out-of-domain gains, then of the largest losses; ties go to
 /// more facts, then to the smaller id.
 fn telling(
     before: &BTreeMap<ResponseId, AnswerScore>,
@@ -162,20 +185,23 @@ fn telling(
         let by_rise = other.rise.total_cmp(&one.rise);
         by_rise.then(other.facts.cmp(&one.facts)).then(one.id.cmp(other.id))
     });
-    let mut rises = changes.iter().filter(|change| change.rise > 0.0);
-    let in_domain = rises.clone().find(|change| home == Some(change.domain));
-    let out_of_domain = rises.find(|change| home != Some(change.domain));
-    // Of equal losses the first has most facts; the last in order has fewest.
-    let deepest = changes.last().map_or(0.0, |change| change.rise);
-    let falls = changes.iter().filter(|change| change.rise < 0.0);
-    let loss = falls.into_iter().find(|change| change.rise <= deepest);
-    [in_domain, out_of_domain, loss].into_iter().flatten().map(|change| change.id.clone()).collect()
+    let rises = changes.iter().filter(|change| change.rise > 0.0);
+    let (inside, outside): (Vec<&PrecisionChange>, Vec<&PrecisionChange>) =
+        rises.partition(|change| home == Some(change.domain));
+    let mut falls: Vec<&PrecisionChange> =
+        changes.iter().filter(|change| change.rise < 0.0).collect();
+    // Sorted anew: of equal losses too the first has most facts.
+    falls.sort_by(|one, other| {
+        let by_rise = one.rise.total_cmp(&other.rise);
+        by_rise.then(other.facts.cmp(&one.facts)).then(one.id.cmp(other.id))
+    });
+    let chosen = [inside, outside, falls].into_iter().flat_map(|sort| sort.into_iter().take(EACH));
+    chosen.map(|change| change.id.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::table::tests::comparison;
 
     fn score(id: &str, domain: &str, supported: usize, facts: usize) -> (ResponseId, AnswerScore) {
         let score = AnswerScore {
@@ -225,13 +251,8 @@ mod tests {
             score("f", "elements", 0, 4),
             score("g", "elements", 2, 2),
         ]);
-        assert_eq!(telling(&before, &after, Some("people")), ["b", "d", "f"].map(ResponseId::from));
+        let expected = ["b", "a", "d", "f", "e"].map(ResponseId::from);
+        assert_eq!(telling(&before, &after, Some("people")), expected);
         assert_eq!(telling(&before, &before, Some("people")), []);
-    }
-
-    #[test]
-    fn the_arm_that_gains_most_is_looked_at() {
-        assert_eq!(best(&comparison(&["before", "a", "b"])), Some("b"));
-        assert_eq!(best(&comparison(&["before"])), None);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     context::StageEvent,
     rows::Cell,
     schedule::{
-        event::{AttemptRecord, CheckRecord, RunEvent, StageOutline, Timed, skipped},
+        event::{AttemptRecord, CheckRecord, Provenance, RunEvent, StageOutline, Timed, skipped},
         journal::{self, JournalReader},
     },
 };
@@ -28,6 +28,10 @@ pub struct History {
     pub command: Vec<String>,
     /// Version of apeft.
     pub version: String,
+    /// Description and machine; empty for older journals.
+    pub provenance: Provenance,
+    /// Folder of the run, absolute.
+    pub folder: PathBuf,
     /// Start, in milliseconds since the Unix epoch.
     pub began: u64,
     /// Duration in seconds; none for a killed run.
@@ -68,6 +72,24 @@ pub struct StageHistory {
     pub warnings: Vec<String>,
     /// Why it ran, or why it failed.
     pub reason: String,
+    /// Finished attempts of this run.
+    pub(super) attempts: Vec<RecordedAttempt>,
+    /// Start of the attempt that runs.
+    started: Option<u64>,
+}
+
+/// An attempt of this run, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RecordedAttempt {
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) is_failed: bool,
+}
+
+impl RecordedAttempt {
+    pub(super) fn seconds(&self) -> f64 {
+        self.to.saturating_sub(self.from) as f64 / 1000.0
+    }
 }
 
 /// How a stage ended.
@@ -115,6 +137,7 @@ impl History {
         history.passed_over = reader.passed_over;
         history.conclude();
         history.locate(run);
+        history.folder = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
         Ok(history)
     }
 
@@ -128,7 +151,7 @@ impl History {
 
     fn note(&mut self, Timed { at, event }: Timed) {
         match event {
-            RunEvent::RunStarted { run, recipe, command, version, stages, .. } => {
+            RunEvent::RunStarted { run, recipe, command, version, provenance, stages, .. } => {
                 // Sweeps have thousands of stages, and a journal several events of each.
                 let places = stages
                     .iter()
@@ -141,6 +164,7 @@ impl History {
                     recipe,
                     command,
                     version,
+                    provenance: provenance.unwrap_or_default(),
                     began: at,
                     stages,
                     places,
@@ -207,6 +231,11 @@ impl History {
                 None => {}
             }
         }
+    }
+
+    /// Seconds from the start of the run to a time.
+    pub(super) fn seconds_since_start(&self, at: u64) -> f64 {
+        at.saturating_sub(self.began) as f64 / 1000.0
     }
 
     /// Cached stages whose duration is still unknown, by key.
@@ -303,7 +332,15 @@ impl StageHistory {
             notes: Vec::new(),
             warnings: Vec::new(),
             reason: String::new(),
+            attempts: Vec::new(),
+            started: None,
         }
+    }
+
+    /// Ends the attempt that runs.
+    fn end_attempt(&mut self, to: u64, is_failed: bool) {
+        let from = self.started.take();
+        self.attempts.extend(from.map(|from| RecordedAttempt { from, to, is_failed }));
     }
 
     /// Takes over what the attempt that made a cached artifact told.
@@ -355,15 +392,18 @@ impl StageHistory {
             RunEvent::StageStarted { key, reason, .. } => {
                 self.outcome = StageEnding::Running;
                 (self.key, self.reason) = (key, reason);
+                self.started = Some(at);
             }
             RunEvent::StageFinished { key, artifact, seconds, files, .. } => {
                 self.outcome = StageEnding::Ran;
                 (self.key, self.artifact, self.files) = (key, Some(artifact.into()), files);
                 self.seconds = seconds;
+                self.end_attempt(at, false);
             }
             RunEvent::StageFailed { error, seconds, .. } => {
                 self.outcome = StageEnding::Failed;
                 (self.reason, self.seconds) = (error, seconds);
+                self.end_attempt(at, true);
             }
             RunEvent::StageChecked { difference, .. } => {
                 self.check = Some(CheckRecord { at, difference });
@@ -401,6 +441,7 @@ mod tests {
             command: vec![],
             version: text("0"),
             store: String::new(),
+            provenance: None,
             stages,
         }
     }

@@ -1,22 +1,35 @@
-//! The report of a run: one self-contained page.
+//! The report of a run: a self-contained page, its figures and its findings.
 
 mod agreement;
 mod answers;
+mod arm_table;
 mod card;
-mod chart;
 mod comparison;
 mod cost;
 mod curves;
 mod diagnosis;
 mod examples;
+mod figure;
+mod findings;
+mod first;
+mod gallery;
 mod graph;
 mod history;
+mod markup;
 mod page;
+mod results;
 mod scores;
+mod stages;
+mod style;
 mod table;
+mod words;
 
+pub use arm_table::{ArmEntry, ArmRow, ArmTable, variables};
 pub use card::model_card;
-pub use comparison::{Comparisons, comparisons};
+pub use diagnosis::diagnosis_table;
+pub use findings::{Finding, findings};
 pub use history::{History, StageEnding, StageHistory};
 pub use page::{ReportError, write};
-pub use table::{CellLine, TextTable, arms, averages, grid};
+pub use results::Results;
+pub use table::{CellLine, TextTable, averages, brief, grid};
+pub use words::counted;

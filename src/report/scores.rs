@@ -1,10 +1,11 @@
-//! Scores of every cell by domain, as a chart and a table.
+//! Scores of every cell by domain, as a table.
 
 use maud::{Markup, html};
 
 use super::{
-    chart::{self, Dot, Series},
-    history::History,
+    history::{History, StageHistory},
+    markup::stage_link,
+    results::parsed,
 };
 use crate::{
     evaluation::{DomainScores, Estimate, Scores},
@@ -25,37 +26,26 @@ const SHOWN: &[(MeasureName, &str)] = &[
     (MeasureName::Characters, "characters"),
 ];
 
-/// Maximum number of cells in the table, which a browser is to show; `apeft compare` has all.
-const MOST_ROWS: usize = 1000;
+/// Cells in the table; the files of all cells have the rest.
+const MOST_CELLS: usize = 60;
 
-/// Larger charts are less readable than the comparison's.
-const MOST_CHARTED: usize = 8;
+/// The scores of all cells, in the order of the plan.
+pub(super) fn scored<'a>(
+    history: &'a History,
+    problems: &mut Vec<String>,
+) -> Vec<(&'a StageHistory, Scores)> {
+    parsed(history, "scores.json", problems)
+}
 
-/// A chart of precision and a table of measures, one row per scored stage.
-pub(super) fn scores(history: &History) -> Markup {
-    let (mut scored, mut problems): (Vec<(&str, Scores)>, Vec<String>) = (Vec::new(), Vec::new());
-    for stage in &history.stages {
-        match stage.parse("scores.json") {
-            Some(Ok(scores)) => scored.push((&stage.outline.name, scores)),
-            Some(Err(problem)) => problems.push(problem),
-            None => {}
-        }
-    }
-    if scored.is_empty() && problems.is_empty() {
-        return html! { p { "No responses were scored in this run." } };
-    }
+/// A table of measures, one row per scored stage and domain.
+pub(super) fn scores(history: &History, scored: &[(&StageHistory, Scores)]) -> Markup {
     html! {
-        @for problem in &problems { p.failed { (problem) } }
-        @if scored.is_empty() {}
-        @else if scored.len() <= MOST_CHARTED { (chart(&scored)) (table(&scored)) }
-        // Rows of hundreds of cells would bury the rest of the page.
-        @else {
-            @let first = if scored.len() > MOST_ROWS { "the first 1,000 of " } else { "" };
-            details {
-            summary { "The scores of " (first) (scored.len()) " cells" }
-            (table(&scored))
+        p {
+            @if scored.len() > MOST_CELLS { (MOST_CELLS) " of " (scored.len()) " cells. " }
+            "Intervals (95 %) are over topics, not over seeds. A name links to the folder with all \
+            files, such as " code { "responses.csv" } "."
         }
-        }
+        (table(history, scored))
     }
 }
 
@@ -69,30 +59,6 @@ fn title(scores: &Scores, domain: &str) -> String {
     } else {
         domain.to_owned()
     }
-}
-
-fn chart(scored: &[(&str, Scores)]) -> Markup {
-    // All cells of a run are scored on the same domains.
-    let names: Vec<&str> = domains(&scored[0].1).map(|scores| scores.domain.as_str()).collect();
-    let series: Vec<Series> = scored
-        .iter()
-        .map(|(name, scores)| Series {
-            name: (*name).to_owned(),
-            dots: names.iter().map(|domain| dot(scores, domain)).collect(),
-        })
-        .collect();
-    let groups: Vec<String> = names.iter().map(|name| title(&scored[0].1, name)).collect();
-    chart::dots(
-        "precision by domain, with 95 % intervals over topics (not over seeds)",
-        &groups,
-        &series,
-    )
-}
-
-fn dot(scores: &Scores, domain: &str) -> Option<Dot> {
-    let found = domains(scores).find(|scores| scores.domain == domain)?;
-    let precision = found.measures.get(&MeasureName::Precision)?;
-    Some(Dot { mean: precision.mean, interval: precision.interval() })
 }
 
 fn estimate(estimate: Option<&Estimate>) -> Markup {
@@ -110,7 +76,7 @@ fn estimate(estimate: Option<&Estimate>) -> Markup {
     }
 }
 
-fn table(scored: &[(&str, Scores)]) -> Markup {
+fn table(history: &History, scored: &[(&StageHistory, Scores)]) -> Markup {
     html! {
         table {
             thead { tr {
@@ -118,10 +84,10 @@ fn table(scored: &[(&str, Scores)]) -> Markup {
                 @for (_, title) in SHOWN { th { (title) } }
             } }
             tbody {
-                @for (name, scores) in scored.iter().take(MOST_ROWS) {
+                @for (stage, scores) in scored.iter().take(MOST_CELLS) {
                     @for domain in domains(scores) {
                         tr {
-                            td { code { (name) } }
+                            td { (stage_link(history, stage)) }
                             td { (title(scores, &domain.domain)) }
                             td { (domain.answers) }
                             @for (measure, _) in SHOWN {

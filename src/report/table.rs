@@ -1,8 +1,12 @@
 //! Text tables, and those of a comparison: arms by domain, and averages.
 
+use super::{
+    arm_table::{ArmEntry, ArmRow, ArmTable, headlines, interval},
+    words::p_value,
+};
 use crate::{
     evaluation::{Comparison, ComparisonRow},
-    rows::{ALL_DOMAINS, Cell, MeasureName, OUT_OF_DOMAIN},
+    rows::{ALL_DOMAINS, MeasureName},
 };
 
 /// A table for terminal, file or page.
@@ -32,152 +36,108 @@ impl CellLine {
     }
 }
 
-/// Domains and aggregates of the main table: in-domain, out-of-domain and all; all domains if none
-/// is in-domain.
-pub(super) fn headlines(comparison: &Comparison) -> Vec<&str> {
-    let mut names: Vec<&str> = Vec::new();
-    for row in &comparison.rows {
-        if !names.contains(&row.domain.as_str()) {
-            names.push(&row.domain);
-        }
-    }
-    if let Some(home) = comparison.in_domain.as_deref() {
-        let means = [OUT_OF_DOMAIN, ALL_DOMAINS];
-        names.retain(|name| *name == home || means.contains(name));
-    }
-    names
-}
+/// Rows of the table at the end of a run, which fits a screen.
+const MOST_BRIEF: usize = 24;
 
-/// Precision of each arm in-domain, out-of-domain and over all domains, with measures that could
-/// have bought it.
-pub fn arms(comparison: &Comparison) -> TextTable {
-    let domains = headlines(comparison);
-    let rows = comparison.arms.iter().map(|arm| {
-        let cells = domains.iter().map(|domain| cell(comparison, &arm.name, domain));
-        [vec![CellLine::plain(arm.name.as_str())]].into_iter().chain(cells).collect()
-    });
-    TextTable {
-        about: about(comparison),
-        head: ["arm"].into_iter().chain(domains.iter().copied()).map(str::to_owned).collect(),
-        rows: rows.collect(),
-    }
-}
-
-/// Position of an arm in the main table: row by stage and first variable that is not averaged over,
-/// column by the other variables.
-pub(super) struct Places {
-    rows: Vec<String>,
-    columns: Vec<String>,
-    /// By arm.
-    of: Vec<(String, String)>,
-}
-
-impl Places {
-    /// Determines rows and columns from the names of all arms.
-    pub(super) fn new(comparison: &Comparison) -> Self {
-        // The file has the values by name; only the arm's name has them in the recipe's order.
-        let labels: Vec<Cell> = comparison.arms.iter().map(|arm| Cell::parse(&arm.name)).collect();
-        let mut axes = labels.iter().flat_map(|label| label.values.iter().map(|(axis, _)| axis));
-        // Averaged variables (e.g. the algorithm) make rows; compared ones (the preferences) make
-        // columns.
-        let compared = comparison.average.as_ref().map(|average| &average.axis);
-        let first =
-            axes.clone().find(|axis| Some(*axis) != compared).or_else(|| axes.next()).cloned();
-        let mut stages: Vec<&str> = labels
-            .iter()
-            .filter(|label| !label.values.is_empty())
-            .map(|label| label.stage.as_str())
-            .collect();
-        // With one stage in cells, its name in each row would say nothing.
-        stages.dedup();
-        let of: Vec<(String, String)> = labels
-            .iter()
-            .map(|label| {
-                (row_of(label, first.as_deref(), stages.len()), column_of(label, first.as_deref()))
-            })
-            .collect();
-        let mut columns = distinct(of.iter().map(|(_, column)| column));
-        // An arm without column variables, such as the model before tuning, needs no column of its
-        // own: it appears in all of them.
-        if columns.len() > 1 {
-            columns.retain(|column| !column.is_empty());
-        }
-        Self { rows: distinct(of.iter().map(|(row, _)| row)), columns, of }
-    }
-
-    /// The arm at a position; an arm without column variables appears in every column of its row.
-    fn arm<'a>(&self, comparison: &'a Comparison, row: &str, column: &str) -> Option<&'a str> {
-        let here =
-            |place: &(String, String)| place.0 == row && (place.1 == column || place.1.is_empty());
-        self.of.iter().position(here).map(|index| comparison.arms[index].name.as_str())
-    }
-
-    /// Arms in the same row; all arms if each row has only one.
-    pub(super) fn beside<'a>(&self, comparison: &'a Comparison, arm: &str) -> Vec<&'a str> {
-        let row = comparison
-            .arms
-            .iter()
-            .position(|other| other.name == arm)
-            .map(|index| &self.of[index].0);
-        let names = comparison.arms.iter().zip(&self.of);
-        names
-            .filter(|(_, (other, _))| self.columns.len() < 2 || Some(other) == row)
-            .map(|(arm, _)| arm.name.as_str())
-            .collect()
-    }
-}
-
-/// The value of the row variable, after the stage if several stages have cells.
-fn row_of(label: &Cell, first: Option<&str>, stages: usize) -> String {
-    match first.and_then(|axis| label.value(axis)) {
-        Some(value) if stages == 1 => value.to_owned(),
-        Some(value) => format!("{} {value}", label.stage),
-        None => label.stage.clone(),
-    }
-}
-
-/// The values of all other variables.
-fn column_of(label: &Cell, first: Option<&str>) -> String {
-    let others = label.values.iter().filter(|(axis, _)| Some(axis.as_str()) != first);
-    others.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-/// Each name once, in order of first appearance.
-fn distinct<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
-    let mut kept: Vec<String> = Vec::new();
-    for name in names {
-        if !kept.contains(name) {
-            kept.push(name.clone());
-        }
-    }
-    kept
-}
-
-/// The main table: rows are values of the first variable (or stages), columns the other values by
-/// in-domain, out-of-domain and all domains.
+/// The main table: rows are arms, columns their variables and then in-domain, out-of-domain and all
+/// domains, with measures that could have bought the precision.
 pub fn grid(comparison: &Comparison) -> TextTable {
-    let (places, domains) = (Places::new(comparison), headlines(comparison));
-    let columns: Vec<(&str, &str)> = places
-        .columns
-        .iter()
-        .flat_map(|column| domains.iter().map(move |domain| (column.as_str(), *domain)))
-        .collect();
-    let titles = columns.iter().map(|(column, domain)| match *column {
-        "" => (*domain).to_owned(),
-        column => format!("{column}: {domain}"),
-    });
-    let rows = places.rows.iter().map(|row| {
-        let cells = columns.iter().map(|(column, domain)| {
-            let arm = places.arm(comparison, row, column);
-            arm.map_or_else(Vec::new, |arm| cell(comparison, arm, domain))
-        });
-        [vec![CellLine::plain(row.as_str())]].into_iter().chain(cells).collect()
+    let table = ArmTable::new(comparison);
+    let rows = table.rows.iter().map(|row| {
+        let labels = row.labels.iter().map(|label| vec![CellLine::plain(label.as_str())]);
+        labels.chain(row.entries.iter().map(|entry| cell(entry.as_ref()))).collect()
     });
     TextTable {
         about: about(comparison),
-        head: [String::new()].into_iter().chain(titles).collect(),
+        head: [table.labels.as_slice(), &table.domains].concat(),
         rows: rows.collect(),
     }
+}
+
+/// The main table with a line for each arm, at most a screen of them.
+pub fn brief(comparison: &Comparison) -> TextTable {
+    let mut table = ArmTable::new(comparison);
+    if comparison.in_domain.is_some() {
+        table = table.without_domain(ALL_DOMAINS);
+    }
+    let all = table.rows.len();
+    table.rows = best_rows(table.rows);
+    let mut about = format!(
+        "Precision in %, over {}{}; then distinct facts per response ({}).",
+        seeds(comparison),
+        comparison.baseline.as_ref().map_or_else(String::new, |baseline| format!(
+            ", difference from {baseline} in points with its 95 % interval (* excludes 0)"
+        )),
+        table.domains.join(", ")
+    );
+    if table.rows.len() < all {
+        about.push_str(&format!(
+            " {} of {all} arms: those with the largest differences; `apeft compare` has all.",
+            table.rows.len()
+        ));
+    }
+    let rows = table.rows.iter().map(|row| {
+        let labels = row.labels.iter().map(|label| vec![CellLine::plain(label.as_str())]);
+        let entries = row.entries.iter().map(|entry| vec![brief_line(entry.as_ref())]);
+        let facts = row.entries.iter().map(|entry| match entry {
+            Some(entry) => format!("{:.1}", entry.facts),
+            None => "–".to_owned(),
+        });
+        let facts = vec![CellLine::plain(facts.collect::<Vec<_>>().join(" "))];
+        labels.chain(entries).chain([facts]).collect()
+    });
+    let rows = rows.collect();
+    let head = [table.labels.as_slice(), &table.domains, &["facts".to_owned()]].concat();
+    TextTable { about, head, rows }
+}
+
+/// The baseline and the arms with the largest differences in the last column, in their order.
+fn best_rows(mut rows: Vec<ArmRow>) -> Vec<ArmRow> {
+    if rows.len() <= MOST_BRIEF {
+        return rows;
+    }
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_by(|one, other| value(&rows[*other]).total_cmp(&value(&rows[*one])));
+    let kept: Vec<usize> = places[..MOST_BRIEF].to_vec();
+    let mut place = 0;
+    rows.retain(|_| {
+        place += 1;
+        kept.contains(&(place - 1))
+    });
+    rows
+}
+
+/// What arms are sorted by: those without a difference, such as the baseline, come first.
+fn value(row: &ArmRow) -> f64 {
+    let last = row.entries.last().and_then(|entry| entry.as_ref()?.difference);
+    last.unwrap_or(f64::INFINITY)
+}
+
+/// `64.5  +17.6 [+15.0, +20.1]`.
+fn brief_line(entry: Option<&ArmEntry>) -> CellLine {
+    let Some(entry) = entry else { return CellLine::plain("–") };
+    let precision =
+        entry.precision.map_or("–".to_owned(), |share| format!("{:.1}", 100.0 * share));
+    match difference(entry.difference, entry.interval) {
+        Some(CellLine { text, marked }) => {
+            CellLine { text: format!("{precision}  {text}"), marked }
+        }
+        None => CellLine::plain(precision),
+    }
+}
+
+/// Lines of an arm in a domain.
+fn cell(entry: Option<&ArmEntry>) -> Vec<CellLine> {
+    let Some(entry) = entry else { return Vec::new() };
+    // Precision is easily bought by saying less, so it is never shown alone.
+    let beside = format!("{:.1} facts, {:.0} %", entry.facts, 100.0 * entry.responding);
+    let precision =
+        entry.precision.map_or("–".to_owned(), |share| format!("{:.1}", 100.0 * share));
+    [CellLine::plain(precision)]
+        .into_iter()
+        .chain(difference(entry.difference, entry.interval))
+        .chain([CellLine::plain(beside)])
+        .collect()
 }
 
 /// Average difference between two values of a variable over arms; none if the comparison has no
@@ -236,27 +196,19 @@ fn average_cell(comparison: &Comparison, contrast: &ComparisonRow, domain: &str)
     });
     let Some(row) = row else { return Vec::new() };
     let p = row.p.zip(row.p_holm);
-    let p = p.map(|(p, holm)| CellLine::plain(format!("p {}, Holm {}", short(p), short(holm))));
-    difference(row).into_iter().chain(p).collect()
+    let p = p.map(|(p, holm)| CellLine::plain(format!("p {}, Holm {}", p_value(p), p_value(holm))));
+    difference(row.difference, interval(row)).into_iter().chain(p).collect()
 }
 
-/// A measure of an arm in a domain.
-pub(super) fn find<'a>(
-    comparison: &'a Comparison,
-    arm: &str,
-    domain: &str,
-    measure: MeasureName,
-) -> Option<&'a ComparisonRow> {
-    let mut rows = comparison.rows.iter();
-    rows.find(|row| row.arm == arm && row.domain == domain && row.measure == measure)
+fn seeds(comparison: &Comparison) -> String {
+    let seeds = comparison.arms.iter().map(|arm| arm.seeds.len().max(1)).max().unwrap_or(0);
+    match seeds {
+        1 => "1 seed (intervals over topics only)".to_owned(),
+        seeds => format!("{seeds} seeds"),
+    }
 }
 
 fn about(comparison: &Comparison) -> String {
-    let seeds = comparison.arms.iter().map(|arm| arm.seeds.len().max(1)).max().unwrap_or(0);
-    let over = match seeds {
-        1 => "1 seed (intervals over topics only)".to_owned(),
-        seeds => format!("{seeds} seeds"),
-    };
     let baseline = comparison.baseline.as_ref().map_or_else(String::new, |baseline| {
         format!(
             " Below: difference from {baseline} on the same prompts, in points with its 95 % \
@@ -264,38 +216,16 @@ fn about(comparison: &Comparison) -> String {
         )
     });
     format!(
-        "Precision in per cent over {over}.{baseline} Then distinct facts per response, and the \
-        share of responses with facts."
+        "Precision in per cent over {}.{baseline} Then distinct facts per response, and the \
+        share of responses with facts.",
+        seeds(comparison)
     )
 }
 
-/// The main table's cell of an arm in a domain.
-fn cell(comparison: &Comparison, arm: &str, domain: &str) -> Vec<CellLine> {
-    let [facts, repeats, responding] =
-        [MeasureName::Facts, MeasureName::Repeats, MeasureName::Responding]
-            .map(|measure| find(comparison, arm, domain, measure).map_or(0.0, |row| row.mean));
-    let distinct = facts - repeats;
-    // Precision is easily bought by saying less, so it is never shown alone.
-    let beside = CellLine::plain(format!("{distinct:.1} facts, {:.0} %", 100.0 * responding));
-    match find(comparison, arm, domain, MeasureName::Precision) {
-        Some(row) => [CellLine::plain(format!("{:.1}", 100.0 * row.mean))]
-            .into_iter()
-            .chain(difference(row))
-            .chain([beside])
-            .collect(),
-        None => vec![CellLine::plain("–"), beside],
-    }
-}
-
-/// A p-value with three decimals.
-pub(super) fn short(p: f64) -> String {
-    if p < 0.0005 { "< 0.001".to_owned() } else { format!("{p:.3}") }
-}
-
 /// A difference in points with its interval, marked if that excludes zero.
-fn difference(row: &ComparisonRow) -> Option<CellLine> {
-    let difference = 100.0 * row.difference?;
-    let Some((low, high)) = row.difference_low.zip(row.difference_high) else {
+fn difference(difference: Option<f64>, interval: Option<[f64; 2]>) -> Option<CellLine> {
+    let difference = 100.0 * difference?;
+    let Some([low, high]) = interval else {
         return Some(CellLine::plain(format!("{difference:+.1} –")));
     };
     let text = format!("{difference:+.1} [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high);
@@ -304,8 +234,11 @@ fn difference(row: &ComparisonRow) -> Option<CellLine> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
-    use crate::evaluation::{Average, ComparedArm, ScoreSettings};
+    use super::{super::arm_table::beside, *};
+    use crate::{
+        evaluation::{Average, ComparedArm, ScoreSettings},
+        rows::{Cell, OUT_OF_DOMAIN},
+    };
 
     fn row(
         arm: &str,
@@ -384,7 +317,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_first_variable_stands_against_the_others() {
+    fn arms_have_rows_and_variables_columns() {
         let names = [
             "before",
             "after@algorithm=dpo,preferences=general",
@@ -393,26 +326,30 @@ pub(super) mod tests {
         ];
         let mut comparison = comparison(&names);
         comparison.rows.retain(|row| row.domain != ALL_DOMAINS);
-        expect_test::expect![[r#"
-             | general: people | general: out-of-domain | mixed: people | mixed: out-of-domain
-            before | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 %
-            dpo | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 % | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 % | 70.0; +20.0 [+5.0, +35.0]*; 4.0 facts, 90 % | 70.0; +20.0 [+5.0, +35.0]*; 4.0 facts, 90 %
-            kto |  |  | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 % | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 %"#]].assert_eq(&words(&grid(&comparison)));
-        let places = Places::new(&comparison);
-        assert_eq!(places.beside(&comparison, names[2]), &names[1..3]);
+        expect_test::expect![[r#""#]].assert_eq(&words(&grid(&comparison)));
+        expect_test::expect![[r#""#]].assert_eq(&words(&brief(&comparison)));
+        assert_eq!(beside(&comparison, names[2]), &names[1..2]);
     }
 
     #[test]
-    fn arms_and_averages_have_a_row_each() {
+    fn a_table_at_the_end_of_a_run_fits_a_screen() {
+        let names: Vec<String> = (0..60).map(|arm| format!("after@beta={arm}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let table = brief(&comparison(&names));
+        assert_eq!(table.rows.len(), MOST_BRIEF);
+        // The baseline, and the last arms, which gain most.
+        let shown: Vec<&str> = table.rows.iter().map(|row| row[0][0].text.as_str()).collect();
+        assert_eq!((shown[0], shown[1], shown[MOST_BRIEF - 1]), ("0", "37", "59"));
+        assert!(table.about.contains("24 of 60 arms"), "{}", table.about);
+    }
+
+    #[test]
+    fn averages_have_a_row_each() {
         let comparison = comparison(&["before", "after@preferences=mixed"]);
-        expect_test::expect![[r#"
-            arm | people | out-of-domain | all-domains
-            before | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 %
-            after@preferences=mixed | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 % | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 % | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 %"#]].assert_eq(&words(&arms(&comparison)));
         expect_test::expect![[r#"
             preferences | people | out-of-domain | all-domains
             mixed over general (2 arms) | +10.0 [+5.0, +15.0]*; p 0.010, Holm 0.020 |  | "#]]
         .assert_eq(&words(&averages(&comparison).unwrap()));
-        assert_eq!(Places::new(&comparison).beside(&comparison, "before").len(), 2);
+        assert_eq!(beside(&comparison, "before"), ["after@preferences=mixed"]);
     }
 }

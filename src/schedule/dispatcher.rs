@@ -1,6 +1,9 @@
 //! Decides what a run starts, and what the end of an attempt means for the other stages.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use petgraph::graph::NodeIndex;
 use rustix::process::Pid;
@@ -9,7 +12,7 @@ use super::{
     child::{self, AttemptStart},
     earlier::Earlier,
     elsewhere::Elsewhere,
-    event::{RunEvent, StageOutline, Timed},
+    event::{Provenance, RunEvent, StageOutline, Timed},
     examiner::{AT_ONCE, Examiner, LookedUp, needs},
     executor_event::{ExecutorEvent, Finished},
     input_checks::InputChecks,
@@ -20,8 +23,9 @@ use super::{
     state::{Ready, Stages},
 };
 use crate::{
-    context::{InputPath, StageEvent},
+    context::{self, InputPath, StageEvent},
     diagnostic::limit,
+    digest::Digest,
     plan::{InputSource, Plan, Resources},
     store::{Lookup, Store, StoreError},
 };
@@ -40,6 +44,8 @@ pub(super) struct Dispatcher<'a> {
     elsewhere: Elsewhere,
     slots: Slots,
     stages: Stages,
+    /// Keys that have been checked, of which few artifacts are.
+    checked: BTreeSet<Digest>,
     is_interrupted: bool,
 }
 
@@ -63,6 +69,7 @@ impl<'a> Dispatcher<'a> {
             elsewhere: Elsewhere::new(options.remote.clone()),
             slots: Slots::new(options.machine.clone(), options.jobs.max(1)),
             stages: Stages::new(plan, &options.wanted),
+            checked: store.checked(),
             is_interrupted: false,
         }
     }
@@ -90,6 +97,11 @@ impl<'a> Dispatcher<'a> {
             command: self.options.command.clone(),
             version: env!("APEFT_VERSION").to_owned(),
             store: self.store.root().display().to_string(),
+            provenance: Some(Provenance {
+                description: self.plan.description.clone(),
+                host: context::host(),
+                processor: self.options.machine.processor(),
+            }),
             stages: outlines.collect(),
         });
         let label = self.options.label.clone().into_iter();
@@ -164,6 +176,14 @@ impl<'a> Dispatcher<'a> {
 
     /// Looks up stages whose inputs exist.
     pub(super) fn look_up_due(&mut self) -> Result<(), StoreError> {
+        // A write for each of 100,000 stages would take longer than their lookups.
+        self.journal.gather(true);
+        let done = self.look_up_each_due();
+        self.journal.gather(false);
+        done
+    }
+
+    fn look_up_each_due(&mut self) -> Result<(), StoreError> {
         let mut found = BTreeMap::new();
         // The first one each time: a stage that is found may make others due, which come before
         // the rest in plan order.
@@ -289,7 +309,7 @@ impl<'a> Dispatcher<'a> {
                 InputSource::Stage(need) => self.examiner.artifacts[need].files(),
                 InputSource::Path(path) => path.clone(),
             },
-            cell: input.cell.clone(),
+            cell: input.cell.as_deref().cloned(),
         });
         let job = AttemptJob {
             // Compared by the child, in case this process ends before it listens.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::label::RunLabel;
@@ -31,10 +32,42 @@ impl Timed {
         struct Time {
             at: u64,
         }
+        let head = &line[..line.len().min(HEAD)];
+        if memmem::find(head, br#""event":"stage_cached""#).is_some() {
+            return serde_json::from_slice::<CachedLine>(line).map(Self::from);
+        }
         // Not as a whole: a flattened event is read into memory twice, and a journal may have
         // 100,000 stages in a line.
         let Time { at } = serde_json::from_slice(line)?;
         Ok(Self { at, event: serde_json::from_slice(line)? })
+    }
+}
+
+/// Bytes within which a line names its event.
+const HEAD: usize = 64;
+
+/// [`RunEvent::StageCached`] with its time, in one table: an enum with a tag is read into memory
+/// first, and most lines of a large journal are these.
+#[derive(Deserialize)]
+struct CachedLine {
+    at: u64,
+    stage: String,
+    key: String,
+    artifact: String,
+    seconds: Option<f64>,
+    #[serde(default)]
+    notes: Vec<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
+    check: Option<CheckRecord>,
+    files: Option<Vec<String>>,
+}
+
+impl From<CachedLine> for Timed {
+    fn from(line: CachedLine) -> Self {
+        let CachedLine { at, stage, key, artifact, seconds, notes, warnings, check, files } = line;
+        let made = AttemptRecord { seconds, notes, warnings };
+        Self { at, event: RunEvent::StageCached { stage, key, artifact, made, check, files } }
     }
 }
 
@@ -55,6 +88,9 @@ pub enum RunEvent {
         /// Folder of the store; empty in older journals.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         store: String,
+        /// Description and machine; absent in older journals.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provenance: Option<Provenance>,
         /// All stages of the plan in topological order.
         stages: Vec<StageOutline>,
     },
@@ -188,6 +224,20 @@ pub enum RunEvent {
         /// Seconds of the run.
         seconds: f64,
     },
+}
+
+/// What a run was started for, and where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// First comment of the recipe.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Name of the machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub host: String,
+    /// Its processor and number of cores.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub processor: String,
 }
 
 /// Circumstances of a finished attempt, from which later ones are estimated.

@@ -113,7 +113,7 @@ impl CallCounter<'_> {
                 InputSource::Stage(need) => self.folders.get(need)?,
             };
             let (name, path) = (input.name.to_owned(), path.clone());
-            Some(InputPath { name, path, cell: input.cell.clone() })
+            Some(InputPath { name, path, cell: input.cell.as_deref().cloned() })
         });
         Context {
             parameters: (*stage.parameters).clone().into_iter().collect(),

@@ -109,8 +109,7 @@ impl InputChecks {
         for mismatch in mismatches {
             let input = stage.inputs.iter().find(|input| input.name == mismatch.field);
             // A parameter that has its default is not in the recipe; the stage's kind always is.
-            let places =
-                [mismatch.field, "kind"].into_iter().find_map(|field| stage.places.get(field));
+            let places = [mismatch.field, "kind"].into_iter().find_map(|field| stage.place(field));
             let span = input.and_then(|input| input.span.as_ref()).or(places);
             let (field, problem, is_error) = (mismatch.field, mismatch.problem, mismatch.is_error);
             all.push(InputProblem {
@@ -165,7 +164,7 @@ pub(super) fn outlook<'p>(
     let inputs = stage.inputs.iter().filter(|input| followed.contains(&input.name));
     let inputs = inputs.map(|input| Foreseen {
         name: input.name,
-        cell: input.cell.as_ref(),
+        cell: input.cell.as_deref(),
         from: match &input.source {
             InputSource::Path(path) => Origin::Path(path),
             InputSource::Stage(node) => match folders.get(node) {

@@ -3,7 +3,7 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, BufRead, BufReader, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,7 +16,11 @@ use super::{
     event::{AttemptRecord, RunEvent, Timed},
     label::RunLabel,
 };
-use crate::{context::StageEvent, digest::Digest};
+use crate::{
+    context::StageEvent,
+    digest::Digest,
+    store::{FileLock, LockKind, Locking},
+};
 
 /// The folder of a run and its journal. Write errors are warned of once and never fail the run.
 #[derive(Debug)]
@@ -26,8 +30,14 @@ pub struct Journal {
     /// `experiments/<recipe>/<run>`.
     pub folder: PathBuf,
     file: Option<File>,
+    /// Held while the run lives, so that others can tell.
+    lock: Option<FileLock>,
     /// Whether a full disk may have torn the last line.
     torn: bool,
+    /// Whether events wait for others before they are written.
+    gathers: bool,
+    /// Lines of events that wait.
+    unwritten: String,
 }
 
 /// A reader of a possibly growing journal, which continues from its last position.
@@ -55,6 +65,9 @@ pub struct NamedKeys {
 /// File name of the journal.
 const EVENTS: &str = "events.jsonl";
 
+/// Bytes that are written together at most, if events are gathered.
+const GATHERED: usize = 64 << 10;
+
 /// Link to the newest run of a recipe.
 const LATEST: &str = "latest";
 
@@ -76,8 +89,15 @@ impl Journal {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-        let mut journal =
-            Self { run: began.clone(), folder: parent.join(&began), file: None, torn: false };
+        let mut journal = Self {
+            run: began.clone(),
+            folder: parent.join(&began),
+            file: None,
+            lock: None,
+            torn: false,
+            gathers: false,
+            unwritten: String::new(),
+        };
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
@@ -112,10 +132,16 @@ impl Journal {
             self.run = format!("{began}-{count}");
             self.folder = parent.join(&self.run);
         }
-        let file = File::create(self.folder.join(EVENTS))?;
-        // Locked while the run lives, so that others can tell; impossible without file locks.
-        if let Err(error) = file.lock() {
-            tracing::warn!("`status` cannot tell whether this run is alive: {error}");
+        let path = self.folder.join(EVENTS);
+        let file = File::create(&path)?;
+        let kind = Locking::of_folder(&self.folder).kind;
+        let locked = FileLock::take(kind, &file, &path, |_| ())
+            .or_else(|_| FileLock::take(LockKind::Lease, &file, &path, |_| ()));
+        match locked {
+            Ok(lock) => self.lock = Some(lock),
+            Err(error) => {
+                tracing::warn!("`status` cannot tell whether this run is alive: {error}");
+            }
         }
         Ok(file)
     }
@@ -145,11 +171,27 @@ impl Journal {
         ) {
             return;
         }
-        let Some(file) = &mut self.file else { return };
+        self.unwritten += &serde_json::to_string(event).expect("plain data can be written");
+        self.unwritten.push('\n');
+        if !self.gathers || self.unwritten.len() >= GATHERED {
+            self.write_gathered();
+        }
+    }
+
+    /// Writes the events that follow together, until this is ended.
+    pub(super) fn gather(&mut self, gathers: bool) {
+        self.gathers = gathers;
+        if !gathers {
+            self.write_gathered();
+        }
+    }
+
+    fn write_gathered(&mut self) {
+        let lines = std::mem::take(&mut self.unwritten);
+        let Some(file) = self.file.as_mut().filter(|_| !lines.is_empty()) else { return };
         // In one write with its newline; after half a line, on a line of its own.
-        let line = serde_json::to_string(event).expect("plain data can be written") + "\n";
-        let line = if self.torn { format!("\n{line}") } else { line };
-        match file.write_all(line.as_bytes()) {
+        let lines = if self.torn { format!("\n{lines}") } else { lines };
+        match file.write_all(lines.as_bytes()) {
             Ok(()) => self.torn = false,
             Err(error) if !self.torn => {
                 tracing::warn!(
@@ -248,9 +290,9 @@ pub fn read(folder: &Path) -> io::Result<Vec<Timed>> {
 
 /// Whether the process that records a run is alive.
 pub fn is_alive(folder: &Path) -> bool {
-    // The lock of a dead process is gone, unlike its id in a file.
-    File::open(folder.join(EVENTS))
-        .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    let path = folder.join(EVENTS);
+    let held = File::open(&path).and_then(|file| FileLock::is_held(&file, &path));
+    held.unwrap_or(false)
 }
 
 /// Path of a run's log, also after its folder was moved.

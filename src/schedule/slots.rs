@@ -73,15 +73,19 @@ impl Machine {
 
     /// Processor and device of a stage, in words.
     pub fn label(&self, stage: &PlannedStage) -> String {
-        let cores = self.cpus;
-        let processor = context::processor();
+        let processor = self.processor();
         match stage.device {
             Some(devices) if devices.first() != DeviceName::Cpu => {
                 let (count, kind) = (devices.count(), devices.first().feature().unwrap_or("gpu"));
-                format!("{processor}, {cores} cores, {count} \u{d7} {kind}")
+                format!("{processor}, {count} \u{d7} {kind}")
             }
-            _ => format!("{processor}, {cores} cores"),
+            _ => processor,
         }
+    }
+
+    /// Processor and number of cores.
+    pub(super) fn processor(&self) -> String {
+        format!("{}, {} cores", context::processor(), self.cpus)
     }
 
     /// Why a stage can never run on this machine.
@@ -261,7 +265,7 @@ pub(super) mod tests {
         PlannedStage {
             name: "a".to_owned(),
             stage: "a".to_owned(),
-            cell: crate::rows::Cell::of_stage("s"),
+            cell: crate::rows::Cell::of_stage("s").into(),
             kind: registry::find("command").unwrap().kind,
             parameters: Default::default(),
             inputs: Vec::new(),

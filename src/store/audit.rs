@@ -13,6 +13,7 @@ use super::{
     calls::CallCount,
     durable,
     layout::{IGNORE, TAG},
+    lease_file::leased,
     lock,
     manifest::{Fault, Manifest},
     memo::Memo,
@@ -169,8 +170,7 @@ impl Store {
     }
 
     fn verify_calls(&self, audit: &mut Audit) -> Result<(), StoreError> {
-        let logs = durable::entries(&self.calls())?.into_iter();
-        for (_, path) in logs.filter(|(name, _)| !name.starts_with(durable::ASIDE)) {
+        for path in self.call_logs()? {
             match CallCount::of(&path) {
                 Ok(count) => {
                     audit.calls += count.calls;
@@ -209,9 +209,16 @@ impl Store {
             }
         }
         for (name, path) in durable::entries(&self.locks())? {
-            if name.parse::<Digest>().is_err() {
+            // A lease that its process is about to take.
+            if name.starts_with(durable::ASIDE) {
+                continue;
+            }
+            let leased = leased(&name);
+            if leased.unwrap_or(&name).parse::<Digest>().is_err() {
                 problems.push(AuditFinding::outside(path, "does not belong there"));
-            } else if let Some(problem) = lock::problem(&path) {
+            } else if leased.is_none()
+                && let Some(problem) = lock::problem(&path)
+            {
                 problems.push(AuditFinding::outside(path, &problem));
             }
         }

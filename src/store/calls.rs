@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::{Value, value::Map};
 
-use super::{Lock, Store, StoreError, durable, memo::checksum};
+use super::{FileLock, Lock, Store, StoreError, checksum::checksum, durable, lease_file::leased};
 use crate::digest::Digest;
 
 /// Beginning of a line, before 16 digits of its checksum.
@@ -154,7 +154,7 @@ impl CallLog {
                 Some(file) => file,
                 None => open(path)?,
             };
-            file.lock().map_err(StoreError::io("lock", path))?;
+            let lock = self.store.lock_file(&file, path)?;
             let held = file.metadata().map_err(StoreError::io("read", path))?;
             // Repaired since it was opened: the file behind the name is another one.
             if !fs::metadata(path).is_ok_and(|named| named.ino() == held.ino()) {
@@ -164,7 +164,7 @@ impl CallLog {
             file.write_all(lines)
                 .and_then(|()| file.sync_data())
                 .map_err(StoreError::io("write", path))?;
-            file.unlock().map_err(StoreError::io("unlock", path))?;
+            drop(lock);
             *writer = Some(file);
             return Ok(());
         }
@@ -293,11 +293,25 @@ impl Store {
         self.root.join("v1/calls")
     }
 
+    /// Paths of all logs, without files that are being written and leases.
+    pub(super) fn call_logs(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let logs = durable::entries(&self.calls())?.into_iter();
+        let logs =
+            logs.filter(|(name, _)| !name.starts_with(durable::ASIDE) && leased(name).is_none());
+        Ok(logs.map(|(_, path)| path).collect())
+    }
+
+    /// Waits for the lock of a file.
+    fn lock_file(&self, file: &File, path: &Path) -> Result<FileLock, StoreError> {
+        FileLock::take(self.locking().kind, file, path, |_| ())
+            .map_err(StoreError::io("lock", path))
+    }
+
     /// Rewrites a log without its damaged lines; the log as it was is set aside.
     pub(super) fn repair_calls(&self, path: &Path) -> Result<(), StoreError> {
         let file = open(path)?;
         // Held until the new file has the name: writers notice that theirs lost it.
-        file.lock().map_err(StoreError::io("lock", path))?;
+        let _lock = self.lock_file(&file, path)?;
         let text = fs::read(path).map_err(StoreError::io("read", path))?;
         let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| {
             let complete = line.strip_suffix(b"\n");

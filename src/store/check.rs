@@ -1,7 +1,7 @@
 //! Comparisons of an artifact with one that was made again, and the record of them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{BufRead as _, BufReader, Read, Seek, SeekFrom},
     path::Path,
@@ -10,8 +10,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Artifact, Store, StoreError, durable, hash,
-    lock::{sign, signed},
+    Artifact, Store, StoreError,
+    checksum::{sign, signed},
+    durable, hash,
 };
 use crate::digest::Digest;
 
@@ -37,6 +38,12 @@ impl Store {
         durable::create_folder(&self.checks())?;
         let text = serde_json::to_string(check).expect("plain data can be written");
         durable::replace(&self.checks().join(key.to_string()), sign(&text).as_bytes())
+    }
+
+    /// Keys that have been checked.
+    pub fn checked(&self) -> BTreeSet<Digest> {
+        let names = durable::entries(&self.checks()).unwrap_or_default().into_iter();
+        names.filter_map(|(name, _)| name.parse().ok()).collect()
     }
 
     /// The last check of a key, if there was one.

@@ -72,6 +72,7 @@ impl Store {
         protect(&path)?;
         let manifest = Manifest::seal(&draft.folder, Some(key), Some(&self.memo))?;
         protect(&draft.folder.join(MANIFEST))?;
+        draft.lock.check()?;
         self.place(key, &draft.folder, manifest)
     }
 

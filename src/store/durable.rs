@@ -1,7 +1,7 @@
 //! Files that survive a power failure: written to a temporary file, synced, renamed into place.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -110,6 +110,14 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     file.as_file().sync_all().map_err(StoreError::io("sync", path))?;
     file.persist(path).map_err(|error| StoreError::io("write", path)(error.error))?;
     Ok(())
+}
+
+/// Creates a file to append to, with these permissions for all users of the store despite the umask.
+pub(super) fn create_shared(path: &Path, mode: u32) -> Result<File, StoreError> {
+    let file = OpenOptions::new().read(true).append(true).create_new(true).open(path);
+    let file = file.map_err(StoreError::io("write", path))?;
+    let _ = file.set_permissions(Permissions::from_mode(mode));
+    Ok(file)
 }
 
 /// Creates a folder and its parents.

@@ -59,6 +59,12 @@ pub enum StoreError {
         /// Patterns.
         wanted: String,
     },
+    /// A lease that another process took over.
+    #[error(
+        "another process took over {path}, since this one did not renew it for two minutes; run \
+        again", path = .0.display()
+    )]
+    Lost(PathBuf),
     /// A stage wrote no file.
     #[error("the stage wrote no file into its output folder")]
     Empty,
@@ -78,7 +84,7 @@ impl StoreError {
 
 /// Missing lock support has several error codes: Lustre without `-o flock`, NFS with `nolock` or
 /// without its lock daemon.
-fn has_no_locks(cause: &std::io::Error) -> bool {
+pub(super) fn has_no_locks(cause: &std::io::Error) -> bool {
     // The standard library gives it no kind of its own.
     const LOCKS_USED_UP: i32 = rustix::io::Errno::NOLCK.raw_os_error();
     cause.kind() == ErrorKind::Unsupported || cause.raw_os_error() == Some(LOCKS_USED_UP)
@@ -87,10 +93,8 @@ fn has_no_locks(cause: &std::io::Error) -> bool {
 fn hint(doing: &str, cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         _ if doing == "lock" && has_no_locks(cause) => {
-            "; this file system has no file locks (flock), which prevent two runs from making \
-            the same artifact: put the store on another disk with --cache or APEFT_CACHE, or \
-            mount this one with locks (Lustre: -o flock; NFS: without nolock, and with its lock \
-            daemon)"
+            "; this file system has no file locks (flock): unset APEFT_LOCKS, and the store is \
+            locked by lease files, or put it on another disk with --cache or APEFT_CACHE"
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "; free some space (`apeft cache gc --dry-run` lists what can be removed), or put \

@@ -4,10 +4,15 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
-use super::{StoreError, durable, hash, memo::Memo, roots::Roots};
+use super::{
+    StoreError, durable, hash,
+    lock_kind::{LockReport, Locking},
+    memo::Memo,
+    roots::Roots,
+};
 use crate::digest::Digest;
 
 /// Excludes the store from backups (bford.info/cachedir).
@@ -28,6 +33,8 @@ pub struct Store {
     pub(super) only_looked_at: bool,
     /// Lease of a run: keys that it looked up must not be collected.
     pub(super) roots: Mutex<Option<Roots>>,
+    /// How it is locked, once it is.
+    locking: OnceLock<Locking>,
 }
 
 impl Store {
@@ -85,7 +92,8 @@ impl Store {
         // The version of the layout stands in the path, so that a later program does not misread
         // it.
         let memo = Memo::new(root.join("v1/memo"), trusted);
-        Ok(Self { root, memo, only_looked_at: false, roots: Mutex::new(None) })
+        let (roots, locking) = Default::default();
+        Ok(Self { root, memo, only_looked_at: false, roots, locking })
     }
 
     fn open_with(root: &Path, trusted: bool) -> Result<Self, StoreError> {
@@ -109,6 +117,17 @@ impl Store {
             }
         }
         Ok(store)
+    }
+
+    /// How the store is locked.
+    pub fn locking(&self) -> &Locking {
+        let tried = self.root.join(TAG.0);
+        self.locking.get_or_init(|| Locking::of_store(&self.root, &tried, !self.only_looked_at))
+    }
+
+    /// How a store at a path is or would be locked, and whether file locks work there.
+    pub fn locks_at(root: &Path) -> LockReport {
+        LockReport::of(root, Locking::of_store(root, &root.join(TAG.0), false))
     }
 
     /// Starts the threads for hashing and computing, which work on a few small files does without.

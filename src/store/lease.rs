@@ -6,17 +6,21 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File, OpenOptions, Permissions, TryLockError},
+    fs::{self, File},
     io::{ErrorKind, Read, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::MutexGuard,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    Store, StoreError, durable,
-    lock::{sign, signed, this_process},
+    FileLock, Store, StoreError,
+    checksum::{sign, signed},
+    durable,
+    gate::Gate,
+    lease_file::{STALE, lease_of, leased},
+    lock::this_process,
+    lock_kind::LockKind,
     roots::Roots,
 };
 use crate::digest::Digest;
@@ -36,7 +40,7 @@ pub struct Lookups<'a> {
 /// The closed gate: no lookups until dropped.
 #[derive(Debug)]
 pub struct Closed {
-    _gate: File,
+    _gate: Gate,
 }
 
 /// Needs of running runs.
@@ -62,12 +66,12 @@ pub struct Project {
 }
 
 impl Store {
-    fn uses(&self) -> PathBuf {
+    pub(super) fn uses(&self) -> PathBuf {
         self.root.join("v1/uses")
     }
 
-    fn gate(&self) -> PathBuf {
-        self.root.join("v1/gate")
+    fn gate(&self) -> Result<Gate, StoreError> {
+        Gate::open(self.locking().kind, self.root.join("v1/gate"))
     }
 
     pub(super) fn registrations(&self) -> PathBuf {
@@ -96,6 +100,14 @@ impl Store {
         journals: Option<&Path>,
         waiting: impl FnOnce(),
     ) -> Result<Lease<'_>, StoreError> {
+        if let Some(why) = &self.locking().why {
+            tracing::warn!(
+                "the store {} is locked by lease files: {why}; a process that dies on another \
+                machine is noticed after {} s",
+                self.root.display(),
+                STALE.as_secs()
+            );
+        }
         match self.begin_use(journals, waiting) {
             Ok(roots) => *self.roots() = Some(roots),
             Err(StoreError::Io { doing: "lock", path, cause }) => {
@@ -112,8 +124,8 @@ impl Store {
         journals: Option<&Path>,
         waiting: impl FnOnce(),
     ) -> Result<Roots, StoreError> {
-        let gate = self.open_gate()?;
-        pass(&gate, &self.gate(), true, waiting)?;
+        let mut gate = self.gate()?;
+        gate.enter(waiting)?;
         // Inside the gate, so that no collection begins between registration and lease.
         if let Some(journals) = journals {
             self.register(journals)?;
@@ -123,29 +135,17 @@ impl Store {
         // The process alone is not unique on a store that several machines share.
         let name = format!("{}-{}", since.as_nanos(), std::process::id());
         let path = self.uses().join(name);
-        let mut file = open_new(&path)?;
-        file.lock().map_err(StoreError::io("lock", &path))?;
+        let mut file = durable::create_shared(&path, 0o644)?;
+        let lock = FileLock::take(self.locking().kind, &file, &path, |_| ());
+        let lock = lock.map_err(StoreError::io("lock", &path))?;
         let place = journals.map_or_else(
             || "not recorded".to_owned(),
             |journals| format!("recorded in {}", journals.display()),
         );
         let said = format!("{}, {place}\n", this_process());
         file.write_all(said.as_bytes()).map_err(StoreError::io("write", &path))?;
-        gate.unlock().map_err(StoreError::io("unlock", &self.gate()))?;
-        Ok(Roots::new(file, path, gate))
-    }
-
-    fn open_gate(&self) -> Result<File, StoreError> {
-        let path = self.gate();
-        match OpenOptions::new().read(true).open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => match open_new(&path) {
-                Err(StoreError::Io { cause, .. }) if cause.kind() == ErrorKind::AlreadyExists => {
-                    File::open(&path).map_err(StoreError::io("read", &path))
-                }
-                opened => opened,
-            },
-            opened => opened.map_err(StoreError::io("read", &path)),
-        }
+        gate.leave()?;
+        Ok(Roots::new((file, lock), path, gate))
     }
 
     fn roots(&self) -> MutexGuard<'_, Option<Roots>> {
@@ -191,8 +191,8 @@ impl Store {
     /// # Errors
     /// If the gate cannot be created, or the file system has no locks.
     pub fn close(&self, waiting: impl FnOnce()) -> Result<Closed, StoreError> {
-        let gate = self.open_gate()?;
-        pass(&gate, &self.gate(), false, waiting)?;
+        let mut gate = self.gate()?;
+        gate.close(waiting)?;
         Ok(Closed { _gate: gate })
     }
 
@@ -202,24 +202,31 @@ impl Store {
     /// If their files cannot be read.
     pub fn live_roots(&self) -> Result<LiveRoots, StoreError> {
         let mut live = LiveRoots::default();
-        for (_, path) in durable::entries(&self.uses())? {
+        let kind = self.locking().kind;
+        for (name, path) in durable::entries(&self.uses())? {
+            if leased(&name).is_some() || name.starts_with(durable::ASIDE) {
+                continue;
+            }
             let mut file = match File::open(&path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 opened => opened.map_err(StoreError::io("read", &path))?,
             };
-            match file.try_lock_shared() {
-                // A run holds the lock of its file as long as it lives.
-                Ok(()) => live.dead.push(path),
-                Err(TryLockError::Error(error)) => {
-                    return Err(StoreError::io("lock", &path)(error));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    let mut text = String::new();
-                    file.read_to_string(&mut text).map_err(StoreError::io("read", &path))?;
-                    let mut lines = text.lines();
-                    live.holders.extend(lines.next().map(str::to_owned));
-                    live.keys.extend(lines.filter_map(|line| line.parse::<Digest>().ok()));
-                }
+            // A run holds the lock of its file as long as it lives.
+            let is_held = match FileLock::is_held(&file, &path) {
+                // One of a time or a machine with locks, whose end cannot be known here.
+                Err(_) if kind == LockKind::Lease => true,
+                is_held => is_held.map_err(StoreError::io("lock", &path))?,
+            };
+            if is_held {
+                let mut text = String::new();
+                file.read_to_string(&mut text).map_err(StoreError::io("read", &path))?;
+                let mut lines = text.lines();
+                live.holders.extend(lines.next().map(str::to_owned));
+                live.keys.extend(lines.filter_map(|line| line.parse::<Digest>().ok()));
+            } else {
+                let lease = lease_of(&path);
+                live.dead.extend(lease.exists().then_some(lease));
+                live.dead.push(path);
             }
         }
         Ok(live)
@@ -301,33 +308,6 @@ impl Drop for Lookups<'_> {
     fn drop(&mut self) {
         if let Some(roots) = &mut *self.store.roots() {
             roots.stay(false);
-        }
-    }
-}
-
-/// A new file that all users of the store can read and lock despite the umask; it holds only keys.
-fn open_new(path: &Path) -> Result<File, StoreError> {
-    let file = OpenOptions::new().read(true).append(true).create_new(true).open(path);
-    let file = file.map_err(StoreError::io("write", path))?;
-    let _ = file.set_permissions(Permissions::from_mode(0o644));
-    Ok(file)
-}
-
-/// Enters the gate, shared or exclusively.
-fn pass(
-    gate: &File,
-    path: &Path,
-    together: bool,
-    waiting: impl FnOnce(),
-) -> Result<(), StoreError> {
-    let tried = if together { gate.try_lock_shared() } else { gate.try_lock() };
-    match tried {
-        Ok(()) => Ok(()),
-        Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
-        Err(TryLockError::WouldBlock) => {
-            waiting();
-            let waited = if together { gate.lock_shared() } else { gate.lock() };
-            waited.map_err(StoreError::io("lock", path))
         }
     }
 }

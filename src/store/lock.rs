@@ -1,4 +1,4 @@
-//! File locks of keys, released by the kernel when their process dies.
+//! Locks of keys, which end with their process.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError},
@@ -7,7 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Store, StoreError, memo::checksum};
+use super::{
+    Store, StoreError,
+    checksum::{sign, signed},
+    lease_file::{self, LeaseFile, Taking, lease_of},
+    lock_kind::LockKind,
+};
 use crate::digest::Digest;
 
 /// Exclusive right to make the artifact of a key, until dropped or the process dies.
@@ -15,8 +20,16 @@ use crate::digest::Digest;
 pub struct Lock {
     /// Key.
     pub(super) key: Digest,
-    file: File,
-    path: PathBuf,
+    held: Held,
+}
+
+/// What keeps others out.
+#[derive(Debug)]
+enum Held {
+    /// A lock of the kernel on a file that names the holder.
+    Flock { file: File, path: PathBuf },
+    /// A lease.
+    Lease { lease: LeaseFile, path: PathBuf },
 }
 
 impl Store {
@@ -25,6 +38,11 @@ impl Store {
     /// # Errors
     /// If the lock file cannot be created.
     pub fn lock(&self, key: &Digest, waiting: impl FnOnce(&str)) -> Result<Lock, StoreError> {
+        if self.locking().kind == LockKind::Lease {
+            let path = self.lease_path(key);
+            let lease = LeaseFile::take(&path, waiting).map_err(StoreError::io("lock", &path))?;
+            return Ok(Lock { key: *key, held: Held::Lease { lease, path } });
+        }
         let mut waiting = Some(waiting);
         loop {
             let (path, mut file) = self.open_lock(key)?;
@@ -52,6 +70,14 @@ impl Store {
     /// # Errors
     /// If the lock file cannot be created.
     pub fn try_lock(&self, key: &Digest) -> Result<Option<Lock>, StoreError> {
+        if self.locking().kind == LockKind::Lease {
+            let path = self.lease_path(key);
+            let taking = LeaseFile::try_take(&path).map_err(StoreError::io("lock", &path))?;
+            return Ok(match taking {
+                Taking::Taken(lease) => Some(Lock { key: *key, held: Held::Lease { lease, path } }),
+                Taking::Held(_) => None,
+            });
+        }
         loop {
             let (path, file) = self.open_lock(key)?;
             match file.try_lock() {
@@ -65,6 +91,25 @@ impl Store {
                 return Ok(Some(lock));
             }
         }
+    }
+
+    /// Whether the lock of a key is free.
+    pub(super) fn is_free(&self, key: &Digest) -> Result<bool, StoreError> {
+        if self.locking().kind == LockKind::Lease {
+            let path = self.lease_path(key);
+            let held = lease_file::is_held(&path).map_err(StoreError::io("lock", &path))?;
+            return Ok(held != Some(true));
+        }
+        let path = self.locks().join(key.to_string());
+        match File::open(&path) {
+            Ok(file) => Ok(file.try_lock_shared().is_ok()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(StoreError::io("read", &path)(error)),
+        }
+    }
+
+    fn lease_path(&self, key: &Digest) -> PathBuf {
+        lease_of(&self.locks().join(key.to_string()))
     }
 
     /// Opens the lock file, lockable for all users despite the umask: it holds only a name, and the
@@ -119,15 +164,32 @@ impl Lock {
             .and_then(|()| file.rewind())
             .and_then(|()| file.write_all(line.as_bytes()))
             .map_err(StoreError::io("write", &path))?;
-        Ok(Some(Self { key, file, path }))
+        Ok(Some(Self { key, held: Held::Flock { file, path } }))
+    }
+
+    /// Whether a file of the store is what holds the lock.
+    pub(super) fn is_at(&self, file: &Path) -> bool {
+        match &self.held {
+            Held::Flock { path, .. } | Held::Lease { path, .. } => path == file,
+        }
+    }
+
+    /// An error if a lease was taken over while this process stood still.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        match &self.held {
+            Held::Lease { lease, path } if !lease.is_held() => Err(StoreError::Lost(path.clone())),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        let removed = remove_held(&self.path, &self.file).and_then(|()| self.file.unlock());
-        if let Err(error) = removed {
-            tracing::warn!("cannot release the lock {}: {error}", self.path.display());
+        // A lease is released when it is dropped.
+        if let Held::Flock { file, path } = &self.held
+            && let Err(error) = remove_held(path, file).and_then(|()| file.unlock())
+        {
+            tracing::warn!("cannot release the lock {}: {error}", path.display());
         }
     }
 }
@@ -154,7 +216,8 @@ fn remove_held(path: &Path, held: &File) -> std::io::Result<()> {
 /// Removes an unlocked lock file. A process that opened it before and locks it later detects the
 /// removal.
 pub(super) fn remove_unheld(path: &Path) -> Result<(), StoreError> {
-    match File::open(path) {
+    // Network file systems lock only what is opened for writing.
+    match OpenOptions::new().read(true).append(true).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) => Err(StoreError::io("read", path)(error)),
         Ok(file) => match file.try_lock() {
@@ -165,21 +228,10 @@ pub(super) fn remove_unheld(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// A line with its checksum.
-pub(super) fn sign(text: &str) -> String {
-    format!("{text}\t{}\n", checksum(text))
-}
-
 fn holder(file: &mut File) -> Option<String> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     signed(&text).map(str::to_owned)
-}
-
-/// The text of a line with a valid checksum.
-pub(super) fn signed(text: &str) -> Option<&str> {
-    let (holder, sum) = text.strip_suffix('\n')?.rsplit_once('\t')?;
-    (checksum(holder) == sum).then_some(holder)
 }
 
 /// The problem of an unlocked lock file; an empty one was not yet signed.

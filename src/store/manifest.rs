@@ -2,8 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    io::ErrorKind,
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
     path::Path,
 };
 
@@ -113,7 +113,7 @@ impl Manifest {
     /// Reads the manifest of a folder.
     pub(super) fn read(folder: &Path, key: Option<Digest>) -> Result<Self, Fault> {
         let path = folder.join(MANIFEST);
-        let text = fs::read_to_string(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
+        let text = read_text(&path).map_err(|error| Fault::of(MANIFEST, &path, error))?;
         Self::parse(&text, key)
     }
 
@@ -196,6 +196,21 @@ impl Manifest {
             .expect("an object that is not empty ends with a brace on its own line");
         format!("{list}{SEAL}{}{END}", blake3::hash(list.as_bytes()))
     }
+}
+
+/// The text of a manifest. Its end shows that it is whole, so that most take a single read.
+fn read_text(path: &Path) -> io::Result<String> {
+    /// Bytes of the manifest of a few files.
+    const USUAL: usize = 4096;
+    let mut file = File::open(path)?;
+    let mut bytes = vec![0; USUAL];
+    let first = file.read(&mut bytes)?;
+    bytes.truncate(first);
+    if !bytes.ends_with(END.as_bytes()) || first == USUAL {
+        file.read_to_end(&mut bytes)?;
+    }
+    let no_text = io::Error::new(ErrorKind::InvalidData, "stream did not contain valid UTF-8");
+    String::from_utf8(bytes).map_err(|_| no_text)
 }
 
 /// What follows the list in a manifest's text, before the digest of the list and after it.

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{StoreError, durable};
+use super::{StoreError, checksum::checksum, durable};
 use crate::digest::Digest;
 
 const HEADER: &str = "apeft memo 1";
@@ -297,11 +297,6 @@ fn parse(line: &[u8]) -> Option<(FileId, (MemoStamp, Digest))> {
         modified: modified.parse().ok()?,
     };
     Some((place, (stamp, digest.parse().ok()?)))
-}
-
-/// The first 16 digits of a text's BLAKE3 digest.
-pub(super) fn checksum(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
 }
 
 #[cfg(test)]

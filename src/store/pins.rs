@@ -3,8 +3,9 @@
 use std::fs;
 
 use super::{
-    Store, StoreError, durable,
-    lock::{sign, signed},
+    Store, StoreError,
+    checksum::{sign, signed},
+    durable,
 };
 use crate::digest::Digest;
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Closed, LiveRoots, Policy, Store, StoreError, durable};
+use super::{Closed, LiveRoots, Policy, Store, StoreError, durable, lease_file::leased};
 use crate::digest::Digest;
 
 /// Bytes on disk.
@@ -180,7 +180,7 @@ impl Store {
             collection.add(path, "quarantined", None);
         }
         for (name, path) in durable::entries(&self.locks())? {
-            if let Ok(key) = name.parse() {
+            if let Ok(key) = leased(&name).unwrap_or(&name).parse() {
                 collection.add(path, "unused lock", Some(key));
             }
         }
@@ -197,7 +197,9 @@ impl Store {
             }
         }
         let (v1, pins, checks) = (self.root.join("v1"), self.pins(), self.checks());
-        for folder in [self.root.clone(), v1, self.registrations(), self.calls(), pins, checks] {
+        let (root, uses, locks) = (self.root.clone(), self.uses(), self.locks());
+        let (projects, calls) = (self.registrations(), self.calls());
+        for folder in [root, v1, projects, calls, pins, checks, uses, locks] {
             let unfinished = durable::entries(&folder)?
                 .into_iter()
                 .filter(|(name, _)| name.starts_with(durable::ASIDE));
@@ -248,24 +250,14 @@ impl Store {
                 },
                 None => None,
             };
-            // A lock file is removed when its lock is released.
-            if !candidate.path.starts_with(self.locks()) {
+            // A lock is removed when it is released.
+            if lock.as_ref().is_none_or(|lock| !lock.is_at(&candidate.path)) {
                 remove_any(&candidate.path)?;
             }
             drop(lock);
             removed.push(candidate);
         }
         Ok(removed)
-    }
-
-    /// Whether the lock of a key is free.
-    fn is_free(&self, key: &Digest) -> Result<bool, StoreError> {
-        let path = self.locks().join(key.to_string());
-        match fs::File::open(&path) {
-            Ok(file) => Ok(file.try_lock_shared().is_ok()),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(StoreError::io("read", &path)(error)),
-        }
     }
 }
 

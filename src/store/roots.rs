@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs::File, io::Write, path::PathBuf};
 
-use super::StoreError;
+use super::{FileLock, StoreError, gate::Gate};
 use crate::digest::Digest;
 
 /// Maximum number of lookups at one passage of the gate, so that a collection can begin between.
@@ -11,10 +11,11 @@ const MOST_AT_ONCE: usize = 1000;
 /// Keys looked up by a run.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Locked while the run lives.
     file: File,
+    /// Held while the run lives.
+    _lock: FileLock,
     pub(super) path: PathBuf,
-    gate: File,
+    gate: Gate,
     pinned: BTreeSet<Digest>,
     /// Lines of keys that are to be recorded before the gate is left.
     unwritten: String,
@@ -33,9 +34,10 @@ pub(super) struct Roots {
 
 impl Roots {
     /// The roots of a run with its locked file and its gate.
-    pub(super) fn new(file: File, path: PathBuf, gate: File) -> Self {
+    pub(super) fn new((file, lock): (File, FileLock), path: PathBuf, gate: Gate) -> Self {
         Self {
             file,
+            _lock: lock,
             path,
             gate,
             pinned: BTreeSet::new(),
@@ -52,7 +54,7 @@ impl Roots {
     pub(super) fn begin_look(&mut self, key: &Digest) -> Result<(), StoreError> {
         // The lock belongs to the open file: only the first of several threads takes it.
         if !self.is_inside {
-            self.gate.lock_shared().map_err(StoreError::io("lock", &self.path))?;
+            self.gate.enter(|| ())?;
             (self.is_inside, self.since_entry) = (true, 0);
         }
         (self.looks, self.since_entry) = (self.looks + 1, self.since_entry + 1);
@@ -98,7 +100,7 @@ impl Roots {
             return;
         }
         self.is_inside = false;
-        if let Err(error) = self.gate.unlock() {
+        if let Err(error) = self.gate.leave() {
             tracing::warn!("`cache gc` must wait for the end of this run: {error}");
         }
     }

@@ -155,7 +155,7 @@ fn the_recipe_measures_agreement_and_reports_it() {
         "Claims against the facts of people",
         "Verdicts against labels",
         "always true",
-        "share of claims that people call supported",
+        "Share of claims that people call supported",
         "Systems by precision",
         "Where people and tool differ most",
     ] {

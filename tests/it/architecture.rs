@@ -112,6 +112,7 @@ const HOMES: &[(&str, &[&str], &[&str])] = &[
     ("graphs", &["petgraph"], &["plan/", "schedule/", "cli/", "stage_support/"]),
     ("the terminal", &["indicatif", "comfy_table", "clap", "anyhow"], &["cli/", "main.rs"]),
     ("SQLite", &["rusqlite"], &["knowledge/"]),
+    ("drawing", &["tiny_skia", "ttf_parser", "dejavu", "fdeflate"], &["report/figure/"]),
     ("HTTP", &["ureq", "object_store"], &["endpoint/", "remote/"]),
 ];
 

@@ -262,21 +262,25 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
     ];
     let said = apeft(&[&["sweep", &recipe], &places[..], &average].concat());
     assert_eq!(said.status, 0, "{}", said.errors);
-    let shown: Vec<&str> = said.errors.lines().skip_while(|line| *line != "comparison").collect();
+    let shown: Vec<&str> =
+        said.errors.lines().skip_while(|line| !line.starts_with("Which arm gains most")).collect();
     assert!(shown.iter().any(|line| line.contains("over 2 seeds")), "{}", said.errors);
     assert!(shown.iter().any(|line| line.contains("dpo over sft")), "{}", said.errors);
+    // The end of a run fits a screen.
     assert!(
-        shown.len() > 10 && shown.iter().all(|line| line.chars().count() <= 100),
+        shown.len() > 10
+            && shown.len() < 50
+            && shown[..shown.len() - 1].iter().all(|line| line.chars().count() <= 100),
         "{}",
         said.errors
     );
     let page = fs::read_to_string(path("experiments/smoke/latest/report.html")).unwrap();
     for part in [
-        "<h2>Comparison</h2>",
+        "<summary>Comparison of arms</summary>",
         "<td>general+atomic</td>",
         "dpo over sft",
         "algorithm=dpo",
-        "Keys of artifacts",
+        "figures/forest-comparison.svg",
     ] {
         assert!(page.contains(part), "{part}");
     }
@@ -286,17 +290,33 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
         assert_eq!((said.status, said.errors.as_str()), (0, ""));
         said.out
     };
-    assert_eq!(compare(&[]), shown.join("\n") + "\n");
+    let text = compare(&[]);
+    assert!(text.starts_with("Which arm gains most") && text.contains("dpo over sft"), "{text}");
     assert!(compare(&["--markdown"]).contains("| --- |"));
+    let latex = compare(&["--latex"]);
+    for part in ["\\begin{tabular}{lll", "\\toprule", "\\cmidrule", "dpo & ", "\\end{table}"] {
+        assert!(latex.contains(part), "{part} {latex}");
+    }
     let csv = compare(&["--csv"]);
     let mut table = csv::Reader::from_reader(csv.as_bytes());
-    assert!(table.headers().unwrap().iter().take(3).eq(["stage", "arm", "baseline"]));
+    let head = table.headers().unwrap().clone();
+    assert!(head.iter().take(3).eq(["stage", "arm", "baseline"]));
     let rows: Vec<csv::StringRecord> = table.records().collect::<Result<_, _>>().unwrap();
+    // A column for each variable, also of averages.
+    let column = |name: &str| head.iter().position(|one| one == name).unwrap();
+    let (arm, algorithm) = (column("arm"), column("algorithm"));
+    for row in rows.iter().filter(|row| row[arm].contains("algorithm=")) {
+        assert!(row[arm].contains(&format!("algorithm={}", &row[algorithm])), "{row:?}");
+    }
+    assert!(rows.iter().any(|row| row[arm] == *"algorithm=dpo" && row[algorithm] == *"dpo"));
     let json: Value = serde_json::from_str(&compare(&["--json"])).unwrap();
     let lengths =
         ["rows", "averages"].map(|name| json[0]["comparison"][name].as_array().unwrap().len());
     assert!(rows.len() == lengths[0] + lengths[1] && lengths[1] > 0, "{lengths:?}");
     assert_eq!(json[0]["comparison"]["arms"][1]["seeds"], json!(["4", "5"]));
+
+    check_findings(&page, &json[0]["comparison"]);
+    check_figures(Path::new(&path("experiments/smoke/latest/figures")), &page);
 
     let wrong = apeft(&["compare", "smoke", "--csv", "--json", "--experiments", &experiments]);
     assert_eq!(wrong.status, 2);
@@ -309,4 +329,71 @@ fn a_sweep_is_shown_as_text_markdown_csv_and_json() {
         "{}",
         both.out
     );
+}
+
+/// The sentences on the first screen have the figures of `comparison.json`.
+fn check_findings(page: &str, comparison: &Value) {
+    let rows = comparison["rows"].as_array().unwrap().iter();
+    let gains = rows.filter(|row| {
+        row["measure"] == "precision"
+            && row["domain"] == "out-of-domain"
+            && row["difference"].is_number()
+    });
+    let suspect = |arm: &Value| {
+        let warnings = comparison["warnings"].as_array().unwrap().iter();
+        warnings
+            .filter(|one| one["arm"] == *arm)
+            .any(|one| one["domains"].as_array().unwrap().contains(&Value::from("out-of-domain")))
+    };
+    let difference = |row: &Value| row["difference"].as_f64().unwrap();
+    let best = gains.filter(|row| !suspect(&row["arm"]));
+    let best = best.max_by(|one, other| difference(one).total_cmp(&difference(other))).unwrap();
+    let points = |name: &str| format!("{:+.1}", 100.0 * best[name].as_f64().unwrap());
+    let sentence = page.split("Out-of-domain: ").nth(1).expect("a finding out-of-domain");
+    let sentence = sentence.split("</li>").next().unwrap();
+    let said = format!(
+        "{} points [{}, {}]",
+        points("difference"),
+        points("difference_low"),
+        points("difference_high")
+    );
+    assert!(
+        sentence.starts_with(best["arm"].as_str().unwrap()) && sentence.contains(&said),
+        "{said}: {sentence}"
+    );
+}
+
+/// Each figure of the page is there as SVG, well formed, and as PNG, with rows of its size.
+fn check_figures(folder: &Path, page: &str) {
+    let mut names: Vec<&str> = page.split("href=\"figures/").skip(1).collect();
+    names.iter_mut().for_each(|name| *name = name.split('"').next().unwrap());
+    for name in
+        ["forest-comparison.svg", "gains-comparison.png", "curves-tuned.svg", "timeline.png"]
+    {
+        assert!(names.contains(&name), "{name} {names:?}");
+    }
+    for name in names {
+        let file = fs::read(folder.join(name)).unwrap();
+        if name.ends_with(".svg") {
+            let mut reader = quick_xml::Reader::from_reader(file.as_slice());
+            let mut depth = 0;
+            loop {
+                match reader.read_event().unwrap() {
+                    quick_xml::events::Event::Start(_) => depth += 1,
+                    quick_xml::events::Event::End(_) => depth -= 1,
+                    quick_xml::events::Event::Eof => break,
+                    _ => {}
+                }
+            }
+            let text = String::from_utf8(file).unwrap();
+            assert!(depth == 0 && text.contains("fill=\"#ffffff\""), "{name}");
+            assert!(!text.contains("NaN") && !text.contains("var("), "{name}");
+        } else {
+            let number = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap());
+            let (width, height, length) = (number(16), number(20), number(33) as usize);
+            assert_eq!((&file[1..4], &file[37..41]), (b"PNG".as_slice(), b"IDAT".as_slice()));
+            let rows = fdeflate::decompress_to_vec(&file[41..41 + length]).unwrap();
+            assert_eq!(rows.len(), (3 * width as usize + 1) * height as usize, "{name}");
+        }
+    }
 }

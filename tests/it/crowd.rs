@@ -27,6 +27,8 @@ const MARK: &str = "APEFT_CROWD_MARK";
 /// A store, and a folder of its own for each run.
 struct Bench {
     folder: tempfile::TempDir,
+    /// Kind of its locks.
+    locks: &'static str,
 }
 
 /// A root, stages that read it, and one that reads all of these.
@@ -44,8 +46,8 @@ fn recipe() -> String {
 }
 
 impl Bench {
-    fn new() -> Self {
-        let bench = Self { folder: tempfile::tempdir().unwrap() };
+    fn new(locks: &'static str) -> Self {
+        let bench = Self { folder: tempfile::tempdir().unwrap(), locks };
         for run in 0..RUNS {
             fs::create_dir(bench.home(run)).unwrap();
             fs::write(bench.home(run).join("r.toml"), recipe()).unwrap();
@@ -61,7 +63,7 @@ impl Bench {
         let mut command = Command::new(env!("CARGO_BIN_EXE_apeft"));
         command.args(arguments).current_dir(self.home(run)).env_remove("RUST_LOG");
         command.env("APEFT_CACHE", self.folder.path().join("store"));
-        command.env(MARK, self.folder.path()).stdin(Stdio::null());
+        command.env(MARK, self.folder.path()).env("APEFT_LOCKS", self.locks).stdin(Stdio::null());
         command
     }
 
@@ -137,7 +139,16 @@ fn contents(outcome: &Value) -> BTreeMap<String, String> {
 
 #[test]
 fn a_crowd_on_one_store_makes_each_key_once_and_loses_nothing() {
-    let bench = Bench::new();
+    crowd("flock");
+}
+
+#[test]
+fn a_crowd_on_a_store_with_leases_makes_each_key_once_and_loses_nothing() {
+    crowd("lease");
+}
+
+fn crowd(locks: &'static str) {
+    let bench = Bench::new(locks);
     let ended = AtomicUsize::new(0);
     let (outcomes, disturbed) = thread::scope(|scope| {
         let runs: Vec<_> = (0..RUNS)
@@ -172,5 +183,10 @@ fn a_crowd_on_one_store_makes_each_key_once_and_loses_nothing() {
     let verified = bench.call(0, &["cache", "verify"]);
     assert!(verified.status.success(), "{}", said::words(&verified));
     assert_eq!(fs::read_dir(bench.folder.path().join("store/v1/damaged")).unwrap().count(), 0);
+    let store = bench.folder.path().join("store/v1");
+    assert!(fs::read_dir(store.join("locks")).unwrap().flatten().all(|left| {
+        // Killed just then; the next collection removes it.
+        left.file_name().to_string_lossy().starts_with(".new-")
+    }));
     eprintln!("{} keys made once, beside {disturbed} collections and checks", made.len());
 }

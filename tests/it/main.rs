@@ -18,6 +18,7 @@ mod gguf;
 mod gpu;
 mod inputs;
 mod kills;
+mod locks;
 mod malformed;
 mod models;
 mod odd_inputs;

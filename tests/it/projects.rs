@@ -375,7 +375,8 @@ fn a_project_that_was_moved_finds_its_logs_and_artifacts() {
     let page = fs::read_to_string(bench.path("two/experiments/bench/latest/report.html")).unwrap();
     // Also shows that an unreadable result is not ignored.
     assert!(
-        page.contains("cannot show the result of `a`: ") && page.contains("missing field"),
+        page.contains("cannot show the result of <code>a</code>: ")
+            && page.contains("missing field"),
         "{page}"
     );
     let compared = command("two", &["compare", "bench"]);

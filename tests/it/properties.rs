@@ -12,7 +12,7 @@ use apeft::{
         json_lines,
     },
     schedule::{
-        event::{AttemptRecord, RunEvent, StageOutline, Timed},
+        event::{AttemptRecord, Provenance, RunEvent, StageOutline, Timed},
         journal::{self, Journal},
     },
     stage::registry,
@@ -131,6 +131,11 @@ fn event(kind: u8, texts: [String; 3], number: u32, seconds: Option<f64>) -> Run
             command: vec![other.clone()],
             version: other.clone(),
             store: other.clone(),
+            provenance: seconds.map(|_| Provenance {
+                description: other.clone(),
+                host: String::new(),
+                processor: other.clone(),
+            }),
             stages: vec![StageOutline { name: stage, kind: other.clone(), needs: vec![other] }],
         },
         _ => RunEvent::RunFinished {

@@ -2,8 +2,9 @@
 //! installed.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU16, Ordering},
@@ -61,7 +62,48 @@ impl Cluster {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(self.folder.path()).env_remove("APEFT_CACHE");
         command.env("SLURM_CONF", self.path("slurm/slurm.conf")).stdin(Stdio::null());
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", self.path("bin").display()));
         command
+    }
+
+    /// Puts a shell script before a program of Slurm; `REAL` is the program, `HERE` this folder.
+    fn wrap(&self, program: &str, script: &str) {
+        fs::create_dir_all(self.path("bin")).unwrap();
+        let here = self.folder.path().to_str().unwrap();
+        let script = script.replace("REAL", &format!("/usr/bin/{program}")).replace("HERE", here);
+        let wrapper = self.path("bin").join(program);
+        // Renamed, since the old one may be running.
+        let new = self.path("bin").join("new");
+        fs::write(&new, format!("#!/bin/bash\n{script}\n")).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(new, wrapper).unwrap();
+    }
+
+    fn unwrap(&self, program: &str) {
+        fs::remove_file(self.path("bin").join(program)).unwrap();
+    }
+
+    /// Replaces the recipe; `HERE` is this folder.
+    fn recipe(&self, stages: &[String]) {
+        let text = format!("name = \"x\"\n{}", stages.concat());
+        let text = text.replace("HERE", self.folder.path().to_str().unwrap());
+        fs::write(self.path("recipe.toml"), text).unwrap();
+    }
+
+    /// Numbers of all arrays that were ever submitted.
+    fn arrays(&self) -> BTreeSet<String> {
+        let queue = self.queue();
+        let ours = queue.lines().filter(|line| !line.contains("apeft:run:"));
+        ours.filter_map(|line| Some(line.split_once('_')?.0.to_owned())).collect()
+    }
+
+    /// The coordinator that has not ended, and its state.
+    fn coordinator(&self) -> Option<(String, String)> {
+        let open = self.slurm("squeue", &["--noheader", "--format=%i %T %k"]);
+        let line = open.lines().find(|line| line.contains("apeft:run:"))?;
+        let mut words = line.split(' ').map(str::to_owned);
+        Some((words.next()?, words.next()?))
     }
 
     fn apeft(&self, arguments: &[&str]) -> Output {
@@ -158,7 +200,8 @@ fn jobs_make_the_bytes_of_children_and_leave_nothing() {
     assert_eq!(artifacts(&cluster.path("cache")), artifacts(&cluster.path("other")));
     let left = fs::read_dir(cluster.path("cache/v1/jobs")).unwrap();
     let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
-    assert!(left.iter().all(|name| name == "arrays" || name == "programs"), "{left:?}");
+    let expected = ["arrays", "programs", "submission"];
+    assert!(left.iter().all(|name| expected.iter().any(|known| name == known)), "{left:?}");
 }
 
 #[test]
@@ -247,6 +290,186 @@ fn a_job_ends_at_its_stages_timeout_and_its_log_is_followed_without_its_run() {
     let ran = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
     assert!(words(&ran).contains("it took longer than its timeout of 3 s"), "{}", words(&ran));
     cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
+/// Where the run is killed by a program of Slurm that it calls, the first time that it does.
+const KILL_POINTS: [(&str, &str, &str); 4] = [
+    (
+        "after the claim",
+        "scontrol",
+        "[ -e HERE/killed ] || { touch HERE/killed; kill -9 $PPID; exit 1; }\nexec REAL \"$@\"",
+    ),
+    (
+        "before the submission",
+        "sbatch",
+        "[ -e HERE/killed ] || { touch HERE/killed; kill -9 $PPID; exit 1; }\nexec REAL \"$@\"",
+    ),
+    (
+        "before the answer",
+        "sbatch",
+        "answer=$(REAL \"$@\")\n[ -e HERE/killed ] || { touch HERE/killed; kill -9 $PPID; exit 1; }\necho \"$answer\"",
+    ),
+    (
+        "during the submission",
+        "sbatch",
+        "[ -e HERE/killed ] || { touch HERE/killed; kill -9 $PPID; sleep 4; }\nexec REAL \"$@\"",
+    ),
+];
+
+#[test]
+fn a_run_that_is_killed_while_it_submits_leaves_jobs_that_are_found_or_submitted_once() {
+    let Some(cluster) = Cluster::with("") else { return };
+    for (count, (point, program, script)) in KILL_POINTS.iter().enumerate() {
+        let made = format!("echo x >> HERE/made; sleep 1; echo {count} > o");
+        cluster.recipe(&[0, 1].map(|stage_number| {
+            stage(&format!("s{stage_number}"), "", &format!("{made} # {stage_number}"), "")
+        }));
+        cluster.wrap(program, script);
+        let killed = cluster.apeft(&["run", "recipe.toml"]);
+        assert_eq!(killed.status.code(), None, "{point}: {}", words(&killed));
+        let again = cluster.apeft(&["run", "recipe.toml"]);
+        assert_eq!(again.status.code(), SUCCESS, "{point}: {}", words(&again));
+        assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "x\nx\n", "{point}");
+        assert_eq!(cluster.arrays().len(), count + 1, "{point}: {}", cluster.queue());
+        cluster.unwrap(program);
+        ["made", "killed"].map(|file| fs::remove_file(cluster.path(file)).unwrap());
+    }
+}
+
+#[test]
+fn another_run_waits_for_a_slow_submission_however_old_its_files_seem() {
+    let Some(cluster) = Cluster::with("") else { return };
+    cluster.recipe(&[stage("a", "", "echo x >> HERE/made; echo 1 > o", "")]);
+    cluster.wrap("sbatch", "touch HERE/asked; sleep 10\nexec REAL \"$@\"");
+    let mut first = cluster.spawn(&["run", "recipe.toml"]);
+    cluster.wait_for("the first run submits", |cluster| cluster.path("asked").exists());
+    let age = "find HERE/cache/v1/jobs -type f -exec touch --date '1 hour ago' {} +";
+    let age = age.replace("HERE", cluster.folder.path().to_str().unwrap());
+    assert!(Command::new("sh").args(["-c", &age]).status().unwrap().success());
+    let second = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(second.status.code(), SUCCESS, "{}", words(&second));
+    assert!(first.wait().unwrap().success());
+    assert_eq!(cluster.arrays().len(), 1, "{}", cluster.queue());
+    assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "x\n");
+}
+
+#[test]
+fn the_accounts_say_why_a_job_ended_that_the_queue_has_forgotten() {
+    let Some(cluster) = Cluster::with("") else { return };
+    let killed = |number| format!("kill -9 $PPID; sleep 60 # {number}");
+    let stages = [0, 1, 2, 3].map(|number| stage(&format!("s{number}"), "", &killed(number), ""));
+    cluster.recipe(&stages);
+    // As after MinJobAge.
+    cluster.wrap(
+        "squeue",
+        "for word; do [ $word = --states=all ] || words+=(\"$word\"); done\n\
+        exec REAL \"${words[@]}\"",
+    );
+    let answers = "echo Welcome\nfor last; do :; done\necho \"${last}_0|OUT_OF_MEMORY|0:125\"\n\
+        echo \"${last}_1|TIMEOUT|0:0\"\necho \"${last}_2|FAILED|3:0\"\n\
+        echo \"${last}_3|CANCELLED by 1000|0:9\"\necho asked >> HERE/accounts";
+    cluster.wrap("sacct", answers);
+    let ran = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
+    let said = words(&ran);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    for expected in [
+        "its job ran out of memory; raise `resources.memory` (Slurm: OUT_OF_MEMORY)",
+        "its job reached its time limit",
+        "(Slurm: FAILED, exit status 3)",
+        "its job was cancelled in Slurm (Slurm: CANCELLED, signal 9)",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // One question for all jobs.
+    let asked = fs::read_to_string(cluster.path("accounts")).unwrap().lines().count();
+    assert!((1..=30).contains(&asked), "{asked}");
+    // This cluster keeps no accounts, which is no error.
+    cluster.unwrap("sacct");
+    let ran = cluster.apeft(&["run", "recipe.toml", "--until", "s0"]);
+    let said = words(&ran);
+    assert!(said.contains("Slurm no longer knows its job"), "{said}");
+    assert!(!said.contains("sacct"), "{said}");
+}
+
+/// Three stages, each of which reads the one before and is made once.
+fn layers(seconds: u32) -> [String; 3] {
+    let script = |name: &str| format!("echo {name} >> HERE/made; sleep {seconds}; echo {name} > o");
+    [
+        stage("a", "", &script("a"), ""),
+        stage("b", "\"a\"", &script("b"), ""),
+        stage("c", "\"b\"", &script("c"), ""),
+    ]
+}
+
+const COORDINATED: &str = "[executor]\nkind = \"slurm\"\n[executor.coordinator]\n";
+
+fn is_done(cluster: &Cluster) -> bool {
+    words(&cluster.apeft(&["status"])).contains(": done (")
+}
+
+#[test]
+fn a_detached_sweep_of_three_layers_ends_without_another_call() {
+    let Some(cluster) = Cluster::with("") else { return };
+    fs::write(cluster.path("apeft.toml"), COORDINATED).unwrap();
+    cluster.recipe(&layers(1));
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    assert!(words(&detached).contains("starts the rest"), "{}", words(&detached));
+    // The one that there is goes on with this run too.
+    let again = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(again.status.code(), SUCCESS, "{}", words(&again));
+    assert!(cluster.queue().matches("apeft:run:").count() == 1, "{}", cluster.queue());
+    cluster.wait_for("the sweep is done", is_done);
+    assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "a\nb\nc\n");
+    assert_eq!(cluster.arrays().len(), 3, "{}", cluster.queue());
+    let attached = cluster.apeft(&["run", "recipe.toml"]);
+    assert!(words(&attached).contains("0 executed, 3 cached"), "{}", words(&attached));
+    cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
+#[test]
+fn a_coordinator_that_is_requeued_or_killed_loses_nothing() {
+    let Some(cluster) = Cluster::with("") else { return };
+    fs::write(cluster.path("apeft.toml"), COORDINATED).unwrap();
+    cluster.recipe(&layers(4));
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    let runs = |cluster: &Cluster| {
+        let running = cluster.coordinator().is_some_and(|(_, state)| state == "RUNNING");
+        running && words(&cluster.apeft(&["status"])).contains(": running (")
+    };
+    cluster.wait_for("the coordinator runs", runs);
+    let (number, _) = cluster.coordinator().unwrap();
+    cluster.slurm("scontrol", &["requeue", &number]);
+    cluster.wait_for("it waits", |cluster| {
+        cluster.coordinator().is_some_and(|(_, state)| state == "PENDING")
+    });
+    cluster.wait_for("it runs again", runs);
+    assert_eq!(cluster.coordinator().unwrap().0, number);
+    // Killed for good: another call goes on.
+    cluster.slurm("scancel", &["--signal=KILL", "--full", &number]);
+    cluster.wait_for("it has ended", |cluster| cluster.coordinator().is_none());
+    let attached = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(attached.status.code(), SUCCESS, "{}", words(&attached));
+    assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "a\nb\nc\n");
+    assert_eq!(cluster.arrays().len(), 3, "{}", cluster.queue());
+}
+
+#[test]
+fn a_cancelled_sweep_has_no_coordinator() {
+    let Some(cluster) = Cluster::with("") else { return };
+    fs::write(cluster.path("apeft.toml"), COORDINATED).unwrap();
+    cluster.recipe(&layers(600));
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    cluster.wait_for("the coordinator runs", |cluster| {
+        words(&cluster.apeft(&["status"])).contains(": running (")
+    });
+    let cancelled = cluster.apeft(&["cancel", "x"]);
+    assert_eq!(cancelled.status.code(), SUCCESS, "{}", words(&cancelled));
+    assert!(words(&cancelled).contains("its coordinator"), "{}", words(&cancelled));
+    cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+    assert_eq!(cluster.arrays().len(), 1, "{}", cluster.queue());
 }
 
 /// A small training that takes about a minute, with checkpoints only when they are asked for.

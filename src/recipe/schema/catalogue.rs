@@ -140,6 +140,30 @@ impl KindOrComposite {
         found
     }
 
+    /// The first declaration of a value field.
+    pub fn parameter(&self, name: &str) -> Option<&'static Parameter> {
+        let declared = |kind: &'static Kind| kind.parameters.iter().find(|one| one.name == name);
+        match self {
+            Self::Kind(kind) => declared(kind),
+            Self::Composite(composite) => {
+                composite.parts.iter().find_map(|part| declared(part.kind))
+            }
+        }
+    }
+
+    /// The first declaration of an input field.
+    pub fn input(&self, name: &str) -> Option<&'static Input> {
+        let declared = |kind: &'static Kind| kind.inputs.iter().find(|one| one.name == name);
+        match self {
+            Self::Kind(kind) => declared(kind),
+            Self::Composite(composite) => composite
+                .parts
+                .iter()
+                .filter(|part| !part.is_wired(name))
+                .find_map(|part| declared(part.kind)),
+        }
+    }
+
     /// All declarations of value fields. Parts of a composite may declare one name with different
     /// words, of which each part takes its own.
     pub fn declarations(&self) -> Vec<&'static Parameter> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, value::MapDeserializer};
 use serde_json::Value;
 
 use super::{ArtifactType, Input, Mismatch, Parameter};
@@ -109,7 +109,8 @@ pub struct Lack {
 
 /// Values as a kind's struct; none if a required one is missing or has another shape.
 pub fn read_parameters<P: DeserializeOwned>(values: &BTreeMap<String, Value>) -> Option<P> {
-    serde_json::from_value(values.clone().into_iter().collect()).ok()
+    let values = values.iter().map(|(name, value)| (name.as_str(), value));
+    P::deserialize(MapDeserializer::<_, serde_json::Error>::new(values)).ok()
 }
 
 impl Chosen<'_> {

@@ -41,7 +41,8 @@ impl Dispatcher<'_> {
 
     /// The artifact is in the store.
     pub(super) fn found(&mut self, node: NodeIndex, artifact: Artifact) {
-        let check = self.store.check_of(&artifact.key);
+        let is_checked = self.checked.contains(&artifact.key);
+        let check = is_checked.then(|| self.store.check_of(&artifact.key)).flatten();
         let mut outcome = self.outcome(node, Ending::Cached);
         outcome.checked = check.as_ref().map(|check| check.difference.is_none());
         self.tell(RunEvent::StageCached {
@@ -66,6 +67,7 @@ impl Dispatcher<'_> {
         let at = journal::now().as_millis() as u64;
         self.store
             .note_check(&artifact.key, &CheckRecord { at, difference: difference.clone() })?;
+        self.checked.insert(artifact.key);
         self.tell(RunEvent::StageChecked {
             stage: self.name(node),
             key: artifact.key.to_string(),

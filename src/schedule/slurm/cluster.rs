@@ -1,9 +1,10 @@
 //! Slurm's programs: what its queue says, submission and cancellation.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
     process::{Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -20,6 +21,9 @@ const UNREACHABLE: [&str; 5] = [
     "Zero Bytes were transmitted",
 ];
 
+/// Words of `sacct` where the cluster keeps no accounts.
+const NO_ACCOUNTS: &str = "accounting storage is disabled";
+
 /// Slurm's programs.
 pub struct Slurm;
 
@@ -28,6 +32,8 @@ pub struct Slurm;
 pub struct ClusterState {
     /// Jobs by name, such as `123_4`.
     pub jobs: BTreeMap<String, QueuedJob>,
+    /// When it was asked.
+    pub(super) asked: Option<Instant>,
 }
 
 /// A job of the queue.
@@ -39,6 +45,8 @@ pub struct QueuedJob {
     pub reason: String,
     /// Comment.
     pub comment: String,
+    /// Exit status and signal, such as `0:9`, of a job that is only in the accounts.
+    pub exit: Option<String>,
 }
 
 impl ClusterState {
@@ -47,17 +55,42 @@ impl ClusterState {
         let jobs = text.lines().filter_map(|line| {
             let mut fields = line.trim().splitn(4, '|').map(str::to_owned);
             let [id, state, reason, comment] = [(); 4].map(|()| fields.next());
-            let job = QueuedJob { state: state?, reason: reason?, comment: comment? };
+            let job = QueuedJob { state: state?, reason: reason?, comment: comment?, exit: None };
             id.filter(|id| id.starts_with(|letter: char| letter.is_ascii_digit()))
                 .map(|id| (id, job))
         });
-        Self { jobs: jobs.collect() }
+        Self { jobs: jobs.collect(), asked: None }
+    }
+
+    /// Adds jobs that ended and that the queue has forgotten, from lines of `id|state|exit` of the
+    /// accounts. A job that still runs there was not accounted to its end.
+    fn add_accounts(&mut self, text: &str, names: &[String]) {
+        for line in text.lines() {
+            let mut fields = line.trim().split('|').map(str::to_owned);
+            let [Some(id), Some(state), Some(exit)] = [(); 3].map(|()| fields.next()) else {
+                continue;
+            };
+            // `CANCELLED by 1000`
+            let state = state.split(' ').next().unwrap_or_default().to_owned();
+            let (reason, comment) = Default::default();
+            let job = QueuedJob { state, reason, comment, exit: Some(exit) };
+            if job.is_over() && names.contains(&id) {
+                self.jobs.entry(id).or_insert(job);
+            }
+        }
     }
 
     /// Slurm's number of the array with a comment.
     pub(super) fn number(&self, comment: &str) -> Option<&str> {
         let found = self.jobs.iter().find(|(_, job)| job.comment == comment)?;
         Some(found.0.split('_').next().unwrap_or(found.0))
+    }
+
+    /// Slurm's number of a job with a comment that is not over.
+    pub(super) fn open_number(&self, comment: &str) -> Option<&str> {
+        let mut jobs = self.jobs.iter();
+        let found = jobs.find(|(_, job)| job.comment == comment && !job.is_over());
+        found.map(|(name, _)| name.as_str())
     }
 }
 
@@ -98,7 +131,38 @@ impl Slurm {
     pub fn state() -> io::Result<ClusterState> {
         let mut command = Command::new("squeue");
         command.args(["--me", "--array", "--noheader", "--states=all", "--format=%i|%T|%r|%k"]);
-        answer(command, "").map(|text| ClusterState::read(&text))
+        let asked = Some(Instant::now());
+        let text = answer(command, "")?;
+        Ok(ClusterState { asked, ..ClusterState::read(&text) })
+    }
+
+    /// The same with those of the named jobs that are only in the accounts, if the cluster keeps
+    /// any.
+    pub(super) fn state_with(names: &[String]) -> io::Result<ClusterState> {
+        static HAS_ACCOUNTS: AtomicBool = AtomicBool::new(true);
+        let mut state = Self::state()?;
+        let forgotten: Vec<String> =
+            names.iter().filter(|name| !state.jobs.contains_key(*name)).cloned().collect();
+        if forgotten.is_empty() || !HAS_ACCOUNTS.load(Ordering::Relaxed) {
+            return Ok(state);
+        }
+        let arrays: BTreeSet<&str> =
+            forgotten.iter().filter_map(|name| name.split('_').next()).collect();
+        let arrays: Vec<&str> = arrays.into_iter().collect();
+        let mut command = Command::new("sacct");
+        command.args(["--allocations", "--parsable2", "--noheader"]);
+        command.args(["--format=JobID,State,ExitCode", "--jobs", &arrays.join(",")]);
+        match answer(command, "") {
+            Ok(text) => state.add_accounts(&text, &forgotten),
+            // The result files say how the jobs ended; the accounts would only say why.
+            Err(error) => {
+                let is_missing = error.kind() == io::ErrorKind::NotFound
+                    || error.to_string().contains(NO_ACCOUNTS);
+                HAS_ACCOUNTS.store(!is_missing, Ordering::Relaxed);
+                tracing::debug!("ends of jobs are not explained: {error}");
+            }
+        }
+        Ok(state)
     }
 
     /// Submits a script; returns the job's number.
@@ -127,6 +191,9 @@ impl Slurm {
     /// # Errors
     /// If Slurm does not answer.
     pub fn cancel(names: &[String]) -> io::Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
         let mut command = Command::new("scancel");
         // KILL follows TERM after the cluster's KillWait.
         command.arg("--quiet").args(names);
@@ -236,6 +303,21 @@ mod tests {
         assert_eq!(state.number("apeft:ab"), Some("12"));
         assert_eq!(state.number("apeft:cd"), None);
         assert!(state.jobs["9_3"].is_over() && !state.jobs["12_1"].is_over());
+    }
+
+    #[test]
+    fn the_accounts_add_what_the_queue_has_forgotten() {
+        let mut state = ClusterState::read("12_0|RUNNING|None|apeft:ab\n");
+        let text = "Welcome\n12_0|COMPLETED|0:0\n12_1|OUT_OF_MEMORY|0:125\n12_2|CANCELLED by \
+            1000|0:15\n12_3|RUNNING|0:0\n12_[4-9%2]|PENDING|0:0\n13_1|FAILED|3:0\n";
+        let names = ["12_1", "12_2", "12_3", "12_4"].map(str::to_owned);
+        state.add_accounts(text, &names);
+        let found = state.jobs.iter().map(|(name, job)| (name.as_str(), job.state.as_str()));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [("12_0", "RUNNING"), ("12_1", "OUT_OF_MEMORY"), ("12_2", "CANCELLED")]
+        );
+        assert_eq!(state.jobs["12_1"].exit.as_deref(), Some("0:125"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::{
         executor_event::{ExecutorEvent, Finished},
         job::WorkerMessage,
     },
+    store::FileLock,
 };
 
 /// Shortest and longest time between two questions to Slurm.
@@ -51,6 +52,8 @@ pub(in crate::schedule) struct SlurmExecutor {
     shapes: BTreeMap<NodeIndex, JobShape>,
     jobs: BTreeMap<NodeIndex, WatchedJob>,
     events: VecDeque<ExecutorEvent>,
+    /// The right to submit, from the first claim to Slurm's answer.
+    submission: Option<FileLock>,
     looked: Option<Instant>,
     poll: Poll,
     signals: Option<Handle>,
@@ -88,6 +91,7 @@ impl SlurmExecutor {
             shapes: BTreeMap::new(),
             jobs: BTreeMap::new(),
             events: VecDeque::new(),
+            submission: None,
             looked: None,
             poll: Poll {
                 answers: mpsc::channel(),
@@ -146,6 +150,7 @@ impl SlurmExecutor {
             retries: start.retries,
             signal_seconds: shape.signal_seconds(),
         };
+        self.begin_submission()?;
         let is_new = self.folders.claim(&key, &text)?;
         // One that is made again has its artifact from the beginning.
         let is_again = start.job.forced || start.job.check;
@@ -165,6 +170,13 @@ impl SlurmExecutor {
         Ok(())
     }
 
+    fn begin_submission(&mut self) -> io::Result<()> {
+        if self.submission.is_none() {
+            self.submission = Some(self.folders.submission()?);
+        }
+        Ok(())
+    }
+
     fn note(&mut self, node: NodeIndex, text: String) {
         let report = StageEvent::Note { text };
         self.events.push_back(ExecutorEvent::Said(node, WorkerMessage::Reported { report }));
@@ -177,19 +189,37 @@ impl SlurmExecutor {
             // Jobs of earlier runs may have ended.
             let queue = Slurm::state().inspect_err(|error| tracing::warn!("{error}")).ok();
             self.look(queue.as_ref());
-            self.has_detached = true;
         }
+    }
+
+    /// Leaves if it is asked to and every job has a number of Slurm.
+    fn leave(&mut self) {
+        let is_waiting = self.jobs.values().any(WatchedJob::is_missing);
+        self.has_detached |= self.leaves && !self.jobs.is_empty() && !is_waiting;
     }
 
     fn submit_prepared(&mut self) {
         let prepared = std::mem::take(&mut self.prepared);
         if prepared.is_empty() {
+            self.submission = None;
+            return;
+        }
+        if let Err(error) = self.begin_submission() {
+            // They are found missing again.
+            tracing::warn!("jobs are not submitted: {error}");
             return;
         }
         let most = Slurm::most_in_array();
         for (shape, nodes) in &prepared {
+            // Another run may have submitted what both found missing.
+            let is_open = |node: &&NodeIndex| {
+                let job = &self.jobs[*node];
+                job.folder.place().is_ok_and(|place| place == job.place)
+            };
+            let nodes: Vec<NodeIndex> = nodes.iter().filter(is_open).copied().collect();
             nodes.chunks(most).for_each(|nodes| self.submit_array(shape, nodes));
         }
+        self.submission = None;
         self.poll.soon();
     }
 
@@ -222,7 +252,7 @@ impl SlurmExecutor {
         let array = array_name(keys);
         // The keys are in the store before Slurm has the jobs.
         let folder = self.folders.place(&array, keys)?;
-        let options = shape.options(&self.recipe, &folder, keys.len());
+        let options = shape.array_options(&self.recipe, &folder, keys.len());
         let number = Slurm::submit(&options, &shape.script(&program, &folder))?;
         self.folders.submitted(&array, &number)?;
         Ok(number)
@@ -237,7 +267,7 @@ impl SlurmExecutor {
             self.has_detached = true;
             return Some(ExecutorEvent::Left);
         }
-        self.poll.ask();
+        self.poll.ask(&self.jobs);
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() > self.pause());
         let queue = self.poll.answer();
         if is_due || queue.is_some() {
@@ -261,6 +291,10 @@ impl SlurmExecutor {
         }
         // Whoever claimed some has not submitted them.
         self.submit_prepared();
+        if self.jobs.values().any(WatchedJob::is_missing) {
+            self.poll.soon();
+        }
+        self.leave();
     }
 
     fn look_at(&mut self, node: NodeIndex, queue: Option<&ClusterState>) -> io::Result<()> {
@@ -311,12 +345,13 @@ impl Poll {
     }
 
     /// Asks on a thread, if it is time.
-    fn ask(&mut self) {
+    fn ask(&mut self, jobs: &BTreeMap<NodeIndex, WatchedJob>) {
         if self.is_asking || Instant::now() < self.next {
             return;
         }
         let sender = self.answers.0.clone();
-        let ask = move || drop(sender.send(Slurm::state()));
+        let names: Vec<String> = jobs.values().filter_map(|job| job.name.clone()).collect();
+        let ask = move || drop(sender.send(Slurm::state_with(&names)));
         self.is_asking = thread::Builder::new().spawn(ask).is_ok();
         self.next = Instant::now() + self.interval;
     }
@@ -333,7 +368,7 @@ impl Poll {
                     tracing::warn!("Slurm answers again");
                 }
                 self.failures = 0;
-                if state != self.last {
+                if state.jobs != self.last.jobs {
                     self.interval = POLLS[0];
                 }
                 self.next = Instant::now() + self.interval;

@@ -1,18 +1,20 @@
 //! The folders of jobs in the store.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use serde::{Deserialize, Serialize};
 
-use super::cluster::ClusterState;
+use super::{cluster::ClusterState, submission::comment};
 use crate::{
     digest::Digest,
     schedule::job::{AttemptJob, WorkerMessage},
+    store::{FileLock, LockKind, Store},
 };
 
 /// What a job does: its attempt, and what the attempt needs to know of its surroundings.
@@ -48,6 +50,8 @@ pub struct JobFolder {
     path: PathBuf,
 }
 
+/// File whose lock is held while jobs are claimed and submitted.
+const SUBMISSION: &str = "submission";
 /// Age from which a folder that is being made or removed was left by a killed run.
 const UNFINISHED: Duration = Duration::from_secs(86_400);
 
@@ -110,6 +114,38 @@ impl JobFolders {
         }
     }
 
+    /// Waits for the right to submit. Who claims a key holds it until Slurm has told the job's
+    /// number.
+    pub(super) fn submission(&self) -> io::Result<FileLock> {
+        let (kind, file, path) = self.submission_file()?;
+        let lock = FileLock::take(kind, &file, &path, |_| {
+            tracing::info!("waiting for another run, which submits jobs");
+        })?;
+        // An `sbatch` whose run was killed may still reach Slurm.
+        lock.share_with_children()?;
+        Ok(lock)
+    }
+
+    /// Whether some run is between a claim and Slurm's answer.
+    pub(super) fn is_submitting(&self) -> io::Result<bool> {
+        let (kind, file, path) = self.submission_file()?;
+        Ok(FileLock::try_take(kind, &file, &path)?.is_none())
+    }
+
+    fn submission_file(&self) -> io::Result<(LockKind, File, PathBuf)> {
+        fs::create_dir_all(&self.root)?;
+        let store = self.root.ancestors().nth(2).unwrap_or(&self.root);
+        let store = Store::look(store, true).map_err(io::Error::other)?;
+        let path = self.root.join(SUBMISSION);
+        let is_new = !path.exists();
+        let file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        if is_new {
+            // For all users of the store; it is empty.
+            let _ = file.set_permissions(Permissions::from_mode(0o666));
+        }
+        Ok((store.locking().kind, file, path))
+    }
+
     /// Makes the folder of a key; false if there is one, whose job is to be adopted.
     pub(super) fn claim(&self, key: &Digest, job: &JobText) -> io::Result<bool> {
         fs::create_dir_all(&self.root)?;
@@ -154,8 +190,9 @@ impl JobFolders {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Ok(key) = name.parse::<Digest>() else {
                 // A folder that a killed run was making or removing.
-                if name.contains('-') && age(&entry.path()) > UNFINISHED {
-                    fs::remove_dir_all(entry.path())?;
+                let path = entry.path();
+                if name.contains('-') && age(&path) > UNFINISHED {
+                    if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }?;
                 }
                 continue;
             };
@@ -201,11 +238,6 @@ impl JobFolders {
     /// Slurm's number of an array, if it is known.
     pub(super) fn number(&self, array: &str) -> io::Result<Option<String>> {
         text(&self.array(array).join("job"))
-    }
-
-    /// Time since an array got its keys.
-    pub(super) fn array_age(&self, array: &str) -> Duration {
-        age(&self.array(array).join("keys"))
     }
 
     /// The last lines that a job printed outside of its log: errors of Slurm and of `setup`.
@@ -285,11 +317,6 @@ impl JobFolder {
         self.path.join("messages.jsonl")
     }
 
-    /// Time since the folder was made.
-    pub(super) fn age(&self) -> Duration {
-        age(&self.path.join("job.json"))
-    }
-
     /// Time since the last message.
     pub(super) fn silence(&self) -> Duration {
         age(&self.messages())
@@ -340,5 +367,23 @@ impl JobFolder {
     pub fn slurm_name(&self, folders: &JobFolders) -> io::Result<Option<String>> {
         let Some(place) = self.place()? else { return Ok(None) };
         Ok(folders.number(&place.array)?.map(|job| format!("{job}_{}", place.number)))
+    }
+
+    /// The same, also if the run that submitted it was killed before it knew the number.
+    ///
+    /// # Errors
+    /// If the folder cannot be read.
+    pub fn queued_name(
+        &self,
+        folders: &JobFolders,
+        queue: &ClusterState,
+    ) -> io::Result<Option<String>> {
+        let name = self.slurm_name(folders)?;
+        let found = || {
+            let place = self.place().ok()??;
+            let number = queue.number(&comment(&place.array))?;
+            Some(format!("{number}_{}", place.number))
+        };
+        Ok(name.or_else(found))
     }
 }

@@ -28,15 +28,21 @@ impl JobShape {
         self.settings.limit_seconds().map_or(wanted, |limit| wanted.min((limit / 2).max(1)))
     }
 
-    /// The options of `sbatch`.
-    pub(super) fn options(&self, name: &str, folder: &Path, jobs: usize) -> Vec<String> {
+    /// The options of `sbatch` for an array.
+    pub(super) fn array_options(&self, name: &str, folder: &Path, jobs: usize) -> Vec<String> {
         let array = folder.file_name().unwrap_or_default().to_string_lossy();
+        let mut options = self.options(name, &comment(&array), &folder.join("%a.out"));
+        options.push(format!("--array=0-{}", jobs - 1));
+        options
+    }
+
+    /// The options of `sbatch` for a job, whose output is appended to a file.
+    pub(super) fn options(&self, name: &str, comment: &str, output: &Path) -> Vec<String> {
         let settings = &self.settings;
         let mut options = vec![
             format!("--job-name=apeft-{name}"),
-            format!("--comment={}", comment(&array)),
-            format!("--array=0-{}", jobs - 1),
-            format!("--output={}", folder.join("%a.out").display()),
+            format!("--comment={comment}"),
+            format!("--output={}", output.display()),
             "--open-mode=append".to_owned(),
             "--requeue".to_owned(),
             format!("--signal=B:USR1@{}", self.signal_seconds()),
@@ -83,7 +89,7 @@ pub(super) fn this_program() -> PathBuf {
 }
 
 /// A word of a shell.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
@@ -101,7 +107,7 @@ mod tests {
         };
         let shape = JobShape { cpus: 4, memory: 3_000_000_000, gpus: 2, settings };
         let folder = Path::new("/a b/ab12");
-        let options = shape.options("x", folder, 3);
+        let options = shape.array_options("x", folder, 3);
         for expected in [
             "--comment=apeft:ab12",
             "--array=0-2",
@@ -119,7 +125,7 @@ mod tests {
         assert!(script.contains("module load cuda\n"), "{script}");
         assert!(script.contains(r"exec '/it'\''s/apeft' attempt --array '/a b/ab12'"), "{script}");
         let none = JobShape { cpus: 0, memory: 0, gpus: 0, settings: JobSettings::default() };
-        let options = none.options("x", folder, 1);
+        let options = none.array_options("x", folder, 1);
         assert!(!options.iter().any(|option| option.starts_with("--mem")), "{options:?}");
     }
 }

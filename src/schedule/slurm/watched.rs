@@ -20,8 +20,9 @@ use crate::{
 
 /// Time for the messages of a job that is over to reach this machine.
 const GRACE: Duration = Duration::from_secs(15);
-/// Time after which an array without a number was not submitted.
-const LOST: Duration = Duration::from_secs(60);
+/// Time between two looks at the queue that both lack a job which nobody submits any more. Slurm may
+/// still be busy with the request of a killed `sbatch` at the first.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How often a job is submitted again that lost its node.
 const MOST_LOST: u32 = 20;
 /// Time without a sign of life after which a running job is taken for dead.
@@ -36,6 +37,10 @@ pub(super) struct WatchedJob {
     /// Bytes of the messages that were read.
     read: u64,
     last_message: Option<WorkerMessage>,
+    /// Its place when it was last looked at.
+    pub(super) place: Option<JobPlace>,
+    /// When the queue first lacked it although nobody submitted any more.
+    missing_since: Option<Instant>,
     /// Slurm's name, once it is known.
     pub(super) name: Option<String>,
     /// When Slurm first said that it is over, or no longer knew it.
@@ -64,6 +69,8 @@ impl WatchedJob {
             artifact,
             read: 0,
             last_message: None,
+            place: None,
+            missing_since: None,
             name: None,
             over_since: None,
             alive: None,
@@ -125,15 +132,15 @@ impl WatchedJob {
         if !self.folder.exists() {
             return Ok(NextStep::Ended(Ok(Finished { cached: true, learnt: Vec::new() })));
         }
-        let Some(place) = self.folder.place()? else {
-            // Another run made the folder and was killed, or is about to submit it.
-            let is_lost = self.folder.age() > LOST;
-            return Ok(if is_lost { NextStep::Submit } else { NextStep::Continues });
+        self.place = self.folder.place()?;
+        let number = match &self.place {
+            Some(place) => number(folders, place, queue)?,
+            None => None,
         };
-        let Some(number) = number(folders, &place, queue)? else {
-            let is_lost = folders.array_age(&place.array) > LOST;
-            return Ok(if is_lost { NextStep::Submit } else { NextStep::Continues });
+        let (Some(place), Some(number)) = (self.place.clone(), number) else {
+            return self.unanswered(folders, queue);
         };
+        self.missing_since = None;
         let name = format!("{number}_{}", place.number);
         let job = queue.jobs.get(&name);
         self.name = Some(name);
@@ -141,6 +148,27 @@ impl WatchedJob {
             Some(job) if !job.is_over() => self.alive(job)?,
             over => self.over(over, folders, &place),
         })
+    }
+
+    /// A job of which Slurm's number is unknown: its run is about to submit it, or was killed before
+    /// Slurm answered, or got no answer.
+    fn unanswered(&mut self, folders: &JobFolders, queue: &ClusterState) -> io::Result<NextStep> {
+        if folders.is_submitting()? {
+            self.missing_since = None;
+            return Ok(NextStep::Continues);
+        }
+        let since = *self.missing_since.get_or_insert_with(Instant::now);
+        let is_lost = queue.asked.is_some_and(|asked| asked > since + SETTLED);
+        if !is_lost {
+            return Ok(NextStep::Continues);
+        }
+        self.missing_since = None;
+        Ok(NextStep::Submit)
+    }
+
+    /// Whether it waits to be found in the queue, or to be submitted.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing_since.is_some()
     }
 
     /// A job that Slurm has not ended.
@@ -190,6 +218,7 @@ impl WatchedJob {
             return NextStep::Ended(Ok(Finished { cached: false, learnt: Vec::new() }));
         }
         let words = job.map_or("UNKNOWN", |job| job.state.as_str());
+        let exit = job.and_then(|job| job.exit.as_deref()).and_then(exit_in_words);
         // Neither the stage nor its settings are to blame, so that no retry is used up.
         if matches!(words, "NODE_FAIL" | "BOOT_FAIL" | "PREEMPTED") && self.lost < MOST_LOST {
             self.lost += 1;
@@ -200,7 +229,19 @@ impl WatchedJob {
             printed if printed.is_empty() => String::new(),
             printed => format!("; it printed: {printed}"),
         };
-        NextStep::Ended(Err(format!("{} (Slurm: {words}){printed}", explained(words))))
+        let exit = exit.map_or_else(String::new, |exit| format!(", {exit}"));
+        NextStep::Ended(Err(format!("{} (Slurm: {words}{exit}){printed}", explained(words))))
+    }
+}
+
+/// The exit of a job by `STATUS:SIGNAL`, unless both are 0.
+fn exit_in_words(exit: &str) -> Option<String> {
+    match exit.split_once(':')? {
+        ("0", "0") => None,
+        // Slurm's mark of a job that was killed for lack of memory is no signal.
+        ("0", "125") => None,
+        ("0", signal) => Some(format!("signal {signal}")),
+        (status, _) => Some(format!("exit status {status}")),
     }
 }
 
@@ -233,6 +274,7 @@ fn explained(state: &str) -> &'static str {
             "its job reached its time limit; raise `time` of [executor], or `retries`"
         }
         "NODE_FAIL" | "BOOT_FAIL" => "its node failed",
+        "PREEMPTED" => "its job was preempted, and Slurm did not requeue it",
         state if state.starts_with("CANCELLED") => "its job was cancelled in Slurm",
         "COMPLETED" => "its job ended without a result",
         "UNKNOWN" => "Slurm no longer knows its job, which left no result",

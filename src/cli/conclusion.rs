@@ -1,0 +1,52 @@
+//! The end of a run on the terminal: what it found, its table and the place of its page.
+
+use std::path::Path;
+
+use super::{
+    output::{line, say_text},
+    table,
+};
+use crate::report::{self, Finding, History, Results, brief, findings};
+
+/// Width of lines, as of tables.
+const WIDTH: usize = 100;
+
+/// Prints findings and main tables of a run, at most a screen, and writes its page. Returns whether
+/// there was a comparison; a missing report does not fail the run.
+pub(super) fn conclude(folder: &Path) -> anyhow::Result<bool> {
+    let history = History::read(folder)?;
+    let results = Results::read(&history);
+    results.problems.iter().for_each(|problem| say!("error: {problem}"));
+    say_text(&findings_text(&findings(&results)));
+    for (stage, comparison) in &results.comparisons {
+        // On stderr, since `--json` puts the outcome on stdout.
+        say_text(&format!("\n{}{}", line(stage.name()), table::lines(&brief(comparison))));
+        let warnings = comparison.warnings.len() + comparison.cautions.len();
+        if warnings > 0 {
+            let warnings = report::counted(warnings, "warning");
+            say!("{warnings} of this comparison: `apeft compare {}`", history.run);
+        }
+    }
+    match report::write(folder) {
+        Ok(path) => say!("report: {}", path.display()),
+        Err(error) => say!("warning: cannot write the report: {error}"),
+    }
+    Ok(!results.comparisons.is_empty() || !results.problems.is_empty())
+}
+
+/// Questions with their answers, one below the other.
+pub(super) fn findings_text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { question, answers } in findings {
+        text.push_str(&format!("\n{}", line(question)));
+        for answer in answers {
+            let options = textwrap::Options::new(WIDTH)
+                .initial_indent("  ")
+                .subsequent_indent("    ")
+                .break_words(false);
+            // Line by line, so that no name commands the terminal.
+            textwrap::wrap(answer, options).iter().for_each(|one| text.push_str(&line(one)));
+        }
+    }
+    text
+}

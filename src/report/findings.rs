@@ -1,0 +1,316 @@
+//! What a run found, in one sentence for each question, with figures and their intervals.
+
+use super::{
+    arm_table::{find, interval, questioned, warned},
+    results::Results,
+    words::{counted, listed, p_value},
+};
+use crate::{
+    evaluation::{
+        AgreementMeasureName, ComparedArm, Comparison, ComparisonRow, Diagnosis, DomainVerdict,
+        Estimate, HumanAgreement, Scores,
+    },
+    rows::{Cell, MeasureName, OUT_OF_DOMAIN},
+};
+
+/// Contrasts of averages that are said; the others are in the table.
+const MOST_CONTRASTS: usize = 6;
+
+/// A question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was asked.
+    pub question: String,
+    /// Answers, one sentence each.
+    pub answers: Vec<String>,
+}
+
+/// The findings of all results.
+pub fn findings(results: &Results<'_>) -> Vec<Finding> {
+    let comparisons = results.comparisons.iter().flat_map(|(_, one)| of_comparison(one));
+    let diagnoses = results.diagnoses.iter().filter_map(|(_, one)| of_diagnosis(one));
+    let agreements = results.agreements.iter();
+    let agreements = agreements.filter_map(|(stage, one)| of_agreement(stage.name(), one));
+    comparisons.chain(diagnoses).chain(agreements).collect()
+}
+
+/// The finding of a run that compared nothing: the precision of what it scored.
+pub(super) fn of_scores(scored: &[(&Cell, &Scores)]) -> Option<Finding> {
+    const MOST: usize = 6;
+    let mut answers: Vec<String> = Vec::new();
+    for (cell, scores) in scored.iter().take(MOST) {
+        let domains = scores.domains.iter().filter_map(|one| {
+            let precision = one.measures.get(&MeasureName::Precision)?;
+            Some(format!("{} {}", one.domain, percent(precision)))
+        });
+        answers.push(format!("{cell}: {}.", domains.collect::<Vec<_>>().join("; ")));
+    }
+    let more = scored.len().saturating_sub(MOST);
+    if more > 0 {
+        answers.push(format!("{} more are in the table of scores.", more));
+    }
+    let question = "How precise are the responses? (95 % intervals over topics)".to_owned();
+    (!answers.is_empty()).then_some(Finding { question, answers })
+}
+
+fn of_comparison(comparison: &Comparison) -> Vec<Finding> {
+    let mut found: Vec<Finding> = of_arms(comparison).into_iter().collect();
+    found.extend(of_averages(comparison));
+    found
+}
+
+/// Which arm gains most over the baseline, in each domain that is asked about.
+fn of_arms(comparison: &Comparison) -> Option<Finding> {
+    let baseline = comparison.baseline.as_deref()?;
+    let answers: Vec<String> = questioned(comparison)
+        .into_iter()
+        .filter_map(|domain| best_arm(comparison, domain))
+        .collect();
+    let question = format!("Which arm gains most precision over {baseline}?");
+    (!answers.is_empty()).then_some(Finding { question, answers })
+}
+
+/// The differences of precision of all arms in a domain.
+fn gains<'a>(comparison: &'a Comparison, domain: &str) -> Vec<&'a ComparisonRow> {
+    let arms = comparison.arms.iter();
+    let rows = arms.filter_map(|arm| find(comparison, &arm.name, domain, MeasureName::Precision));
+    rows.filter(|row| row.difference.is_some()).collect()
+}
+
+/// The row with the largest difference that no warning concerns; of equal ones the first.
+pub(super) fn best_row<'a>(comparison: &'a Comparison, domain: &str) -> Option<&'a ComparisonRow> {
+    let trusted = gains(comparison, domain)
+        .into_iter()
+        .filter(|row| warned(comparison, &row.arm, domain).is_none());
+    trusted.fold(None, |best: Option<&ComparisonRow>, row| match best {
+        Some(best) if best.difference >= row.difference => Some(best),
+        _ => Some(row),
+    })
+}
+
+fn best_arm(comparison: &Comparison, domain: &str) -> Option<String> {
+    let all = gains(comparison, domain);
+    all.first()?;
+    let place = place(comparison, domain);
+    let Some(best) = best_row(comparison, domain) else {
+        return Some(format!("{place}: the report warns of how every arm gained."));
+    };
+    let verb = if best.difference? > 0.0 { "gains most" } else { "loses least" };
+    let mut text = format!("{place}: {} {verb}, {}", best.arm, difference(best)?);
+    if let Some((p, holm)) = best.p.zip(best.p_holm) {
+        text.push_str(&format!("; p {}", p_value(p)));
+        if all.len() > 1 {
+            // The best of many is chosen after the fact.
+            let arms = counted(all.len(), "arm");
+            text.push_str(&format!(" ({} corrected for {arms} by Holm)", p_value(holm)));
+        }
+    }
+    text.push('.');
+    let suspect: Vec<String> = all
+        .iter()
+        .filter(|row| row.difference > best.difference)
+        .filter_map(|row| {
+            let way = warned(comparison, &row.arm, domain)?.way.words();
+            Some(format!("{} ({:+.1}) by {way}", row.arm, 100.0 * row.difference?))
+        })
+        .collect();
+    if !suspect.is_empty() {
+        text.push_str(&format!(" More precise, but suspect: {}.", listed(&suspect)));
+    }
+    Some(text)
+}
+
+/// `In-domain (people)`, `Out-of-domain`.
+fn place(comparison: &Comparison, domain: &str) -> String {
+    if comparison.in_domain.as_deref() == Some(domain) {
+        format!("In-domain ({domain})")
+    } else if domain == OUT_OF_DOMAIN {
+        "Out-of-domain".to_owned()
+    } else {
+        domain.to_owned()
+    }
+}
+
+/// `+5.9 points [+4.1, +7.7], above 0, over 5 seeds`.
+fn difference(row: &ComparisonRow) -> Option<String> {
+    let mean = 100.0 * row.difference?;
+    let seeds = match row.seeds {
+        1 => "over topics of 1 seed".to_owned(),
+        count => format!("over topics and {}", counted(count, "seed")),
+    };
+    Some(match interval(row) {
+        Some([low, high]) => {
+            let verdict = match (low > 0.0, high < 0.0) {
+                (true, _) => "the interval is above 0",
+                (_, true) => "the interval is below 0",
+                _ => "the interval includes 0",
+            };
+            let (low, high) = (100.0 * low, 100.0 * high);
+            format!("{mean:+.1} points [{low:+.1}, {high:+.1}] {seeds}: {verdict}")
+        }
+        None => format!("{mean:+.1} points, without an interval"),
+    })
+}
+
+/// What each value of the averaged variable gains over each baseline value.
+fn of_averages(comparison: &Comparison) -> Option<Finding> {
+    let average = comparison.average.as_ref()?;
+    let mut contrasts: Vec<(&str, &str)> = Vec::new();
+    for row in &comparison.averages {
+        let contrast = (row.arm.as_str(), row.baseline.as_deref().unwrap_or_default());
+        if !contrasts.contains(&contrast) {
+            contrasts.push(contrast);
+        }
+    }
+    let mut answers = Vec::new();
+    // The last values of a recipe are mostly those that it asks about.
+    for (arm, baseline) in contrasts.iter().rev().take(MOST_CONTRASTS) {
+        let domains = questioned(comparison).into_iter().filter_map(|domain| {
+            let mut rows = comparison.averages.iter();
+            let row = rows.find(|row| {
+                row.arm == *arm
+                    && row.baseline.as_deref() == Some(*baseline)
+                    && row.domain == domain
+                    && row.measure == MeasureName::Precision
+            })?;
+            let suspect = warned(comparison, arm, domain).filter(|one| one.baseline == *baseline);
+            let suspect =
+                suspect.map_or(String::new(), |one| format!(" (suspect: by {})", one.way.words()));
+            let over = if row.arms > 1 {
+                format!(" over {} pairs of arms", row.arms)
+            } else {
+                String::new()
+            };
+            Some(format!(
+                "{} {}{over}{suspect}",
+                place(comparison, domain).to_lowercase(),
+                difference(row)?
+            ))
+        });
+        let domains: Vec<String> = domains.collect();
+        if !domains.is_empty() {
+            let [arm, baseline] = [arm, baseline].map(|name| value_of(name));
+            answers.push(format!("{arm} over {baseline}: {}.", domains.join("; ")));
+        }
+    }
+    let more = contrasts.len().saturating_sub(MOST_CONTRASTS);
+    if more > 0 {
+        answers.push(format!("{} more are in the table of averages.", counted(more, "contrast")));
+    }
+    let question =
+        format!("What does {} change, all else equal? (difference of precision)", average.axis);
+    (!answers.is_empty()).then_some(Finding { question, answers })
+}
+
+/// The value in `variable=value`.
+fn value_of(name: &str) -> &str {
+    name.split_once('=').map_or(name, |(_, value)| value)
+}
+
+/// How many arms reach the other domains.
+fn of_diagnosis(diagnosis: &Diagnosis) -> Option<Finding> {
+    let mut counts: Vec<(DomainVerdict, Vec<&str>)> = Vec::new();
+    let away = diagnosis.arms.iter().filter_map(|arm| {
+        let outside = arm.domains.iter().find(|domain| domain.domain == OUT_OF_DOMAIN)?;
+        Some((outside.away.as_ref()?.verdict, arm.name.as_str()))
+    });
+    for (verdict, arm) in away {
+        match counts.iter_mut().find(|(known, _)| *known == verdict) {
+            Some((_, arms)) => arms.push(arm),
+            None => counts.push((verdict, vec![arm])),
+        }
+    }
+    let answers: Vec<String> = counts
+        .iter()
+        .map(|(verdict, arms)| {
+            let names =
+                if arms.len() <= 3 { format!(": {}", arms.join(", ")) } else { String::new() };
+            format!("{} {}{names}.", counted(arms.len(), "arm"), verdict.words())
+        })
+        .collect();
+    let question = "Does tuning reach the other domains? (token shift and precision)".to_owned();
+    (!answers.is_empty()).then_some(Finding { question, answers })
+}
+
+fn of_agreement(stage: &str, agreement: &HumanAgreement) -> Option<Finding> {
+    let said = [
+        (AgreementMeasureName::Accuracy, "accuracy of verdicts"),
+        (AgreementMeasureName::ClaimF1, "F1 of claims"),
+        (AgreementMeasureName::AbsoluteError, "mean absolute error of precision"),
+    ];
+    let answers: Vec<String> = said
+        .iter()
+        .filter_map(|(name, words)| {
+            let row = agreement.row("all", *name)?;
+            let always = row.always_true.map(|value| {
+                format!(" (a tool that calls everything supported: {:.1} %)", 100.0 * value)
+            });
+            Some(format!("{words} {}{}.", percent(&row.estimate()), always.unwrap_or_default()))
+        })
+        .collect();
+    let question = format!("How far does {stage} find agreement with people?");
+    (!answers.is_empty()).then_some(Finding { question, answers })
+}
+
+/// `71.2 % [68.0, 74.4]`.
+fn percent(estimate: &Estimate) -> String {
+    let mean = 100.0 * estimate.mean;
+    match estimate.interval() {
+        Some([low, high]) => format!("{mean:.1} % [{:.1}, {:.1}]", 100.0 * low, 100.0 * high),
+        None => format!("{mean:.1} % (no interval)"),
+    }
+}
+
+/// The arm whose answers are shown: the one that gains most out-of-domain, or in the last domain
+/// that is asked about, and that no warning concerns in any domain.
+pub(super) fn telling_arm(comparison: &Comparison) -> Option<&ComparedArm> {
+    let domain = questioned(comparison).into_iter().next_back()?;
+    let warned_anywhere = |arm: &str| comparison.warnings.iter().any(|warning| warning.arm == arm);
+    let rows = gains(comparison, domain).into_iter().filter(|row| !warned_anywhere(&row.arm));
+    let best = rows.fold(None, |best: Option<&ComparisonRow>, row| match best {
+        Some(best) if best.difference >= row.difference => Some(best),
+        _ => Some(row),
+    })?;
+    comparison.arms.iter().find(|arm| arm.name == best.arm)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::table::tests::comparison, *};
+    use crate::evaluation::{SuspectGain, Warning};
+
+    fn said(comparison: &Comparison) -> String {
+        let found = of_comparison(comparison).into_iter();
+        found
+            .map(|Finding { question, answers }| format!("{question}\n{}\n", answers.join("\n")))
+            .collect()
+    }
+
+    #[test]
+    fn each_question_has_an_answer_with_its_interval() {
+        let names = ["before", "after@preferences=general", "after@preferences=mixed"];
+        let mut comparison = comparison(&names);
+        expect_test::expect![[r#""#]].assert_eq(&said(&comparison));
+        let text = "by saying less".to_owned();
+        comparison.warnings.push(Warning {
+            arm: names[2].to_owned(),
+            baseline: names[0].to_owned(),
+            way: SuspectGain::SaysLess,
+            domains: vec![OUT_OF_DOMAIN.to_owned()],
+            text,
+        });
+        expect_test::expect![[r#""#]].assert_eq(&said(&comparison));
+        // A warning in one domain is enough not to show an arm's answers.
+        assert_eq!(telling_arm(&comparison).unwrap().name, names[1]);
+        let none = comparison.rows.iter_mut();
+        none.for_each(|row| (row.difference_low, row.difference_high, row.p) = (None, None, None));
+        let told = said(&comparison);
+        assert!(told.contains("+10.0 points, without an interval"), "{told}");
+    }
+
+    #[test]
+    fn nothing_compared_is_nothing_found() {
+        assert_eq!(of_comparison(&comparison(&["before"]))[0].answers.len(), 1);
+        assert!(telling_arm(&comparison(&["before"])).is_none());
+    }
+}
