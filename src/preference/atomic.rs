@@ -110,15 +110,7 @@ pub fn mine_atomic(
 ) -> Result<Atoms, AtomicError> {
     let seed = seed.split("atomic");
     let protection = Protection::of_other_splits(prompts, &mining.splits);
-    let said: Vec<Vec<FactSentence<'_>>> = match sources.sentences {
-        None => facts.iter().map(|fact| own_answers(fact, mining.prompt_form)).collect(),
-        Some(answers) => own_sentences(facts, answers)?,
-    };
-    let mut responses = match sources.hosts {
-        None => Vec::new(),
-        Some(answers) => hosts(facts, answers)?,
-    };
-    responses.resize_with(facts.len(), Vec::new);
+    let said = said(facts, sources, mining.prompt_form)?;
     let of_splits: Vec<&ProbedFact> =
         facts.iter().filter(|fact| mining.splits.contains(&fact.split)).collect();
     if of_splits.is_empty() {
@@ -126,7 +118,7 @@ pub fn mine_atomic(
     }
     let mut mined = Atoms::default();
     let mut by_fact = Vec::new();
-    for (fact, (mut said, responses)) in facts.iter().zip(said.into_iter().zip(responses)) {
+    for (fact, mut said) in facts.iter().zip(said) {
         if !mining.splits.contains(&fact.split) {
             continue;
         }
@@ -143,9 +135,10 @@ pub fn mine_atomic(
         let seed = seed.split("fact").split(&fact.id);
         if sources.substituted {
             let mut stream = seed.split("values").stream();
-            complete(fact, &of_splits, mining.max_pairs_per_fact, &mut said, &mut stream);
+            let most = mining.max_pairs_per_fact;
+            complete(fact, &of_splits, most, &mut said.sentences, &mut stream);
         }
-        let mut pairs = pairs_in_form(fact, prompts, (said, responses), mining.prompt_form, &seed)?;
+        let mut pairs = pairs_in_form(fact, prompts, said, mining.prompt_form, &seed)?;
         pairs.retain(|pair| match protection.violated(pair) {
             None => true,
             Some((name, _)) => {
@@ -166,6 +159,35 @@ pub fn mine_atomic(
     }
     mined.count();
     Ok(mined)
+}
+
+/// What a model said about one fact.
+struct Said<'a> {
+    sentences: Vec<FactSentence<'a>>,
+    /// Responses that the sentences can stand in.
+    hosts: Vec<Host<'a>>,
+}
+
+/// By fact.
+///
+/// # Errors
+/// Fails where rows do not fit together.
+fn said<'a>(
+    facts: &'a [ProbedFact],
+    sources: AtomicSources<'a>,
+    form: AtomicForm,
+) -> Result<Vec<Said<'a>>, TallyError> {
+    let sentences: Vec<Vec<FactSentence<'_>>> = match sources.sentences {
+        None => facts.iter().map(|fact| own_answers(fact, form)).collect(),
+        Some(answers) => own_sentences(facts, answers)?,
+    };
+    let mut responses = match sources.hosts {
+        None => Vec::new(),
+        Some(answers) => hosts(facts, answers)?,
+    };
+    responses.resize_with(facts.len(), Vec::new);
+    let both = sentences.into_iter().zip(responses);
+    Ok(both.map(|(sentences, hosts)| Said { sentences, hosts }).collect())
 }
 
 impl Atoms {
@@ -214,7 +236,7 @@ fn paragraph<'a>(
 fn pairs_in_form(
     fact: &ProbedFact,
     prompts: &[Prompt],
-    (said, responses): (Vec<FactSentence<'_>>, Vec<Host<'_>>),
+    Said { sentences, hosts }: Said<'_>,
     form: AtomicForm,
     seed: &Seed,
 ) -> Result<Vec<Pair>, AtomicError> {
@@ -222,13 +244,13 @@ fn pairs_in_form(
         AtomicForm::Question => Cow::Borrowed(&fact.question),
         AtomicForm::Paragraph | AtomicForm::Response => paragraph(fact, prompts)?,
     };
-    let mut pairs = pairs_of(fact, &prompt, said, &mut seed.stream());
+    let mut pairs = pairs_of(fact, &prompt, sentences, &mut seed.stream());
     match form {
         AtomicForm::Question => {}
         // In a paragraph more sentences follow, so that EOS after this one would be wrong.
         AtomicForm::Paragraph => pairs.iter_mut().for_each(|pair| pair.ends = false),
         AtomicForm::Response => {
-            embed(&mut pairs, responses, &mut seed.split("responses").stream());
+            embed(&mut pairs, hosts, &mut seed.split("responses").stream());
         }
     }
     Ok(pairs)
