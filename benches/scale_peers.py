@@ -108,7 +108,7 @@ def main():
     programs = {"apeft": Apeft, "snakemake": Snakemake, "dvc": Dvc}
     programs = {name: programs[name](options) for name in options.programs.split(",")}
     versions = (subprocess.run(program.version, capture_output=True, text=True).stdout.strip() for program in programs.values())
-    print(", ".join(f"{name} {version.split()[-1]}" for name, version in zip(programs, versions)))
+    print(", ".join(f"{name} {version.removeprefix('apeft ')}" for name, version in zip(programs, versions)))
     print("| shape | stages | program | plan | run | run, nothing to do |\n| --- | --- | --- | --- | --- | --- |", flush=True)
     work = pathlib.Path(options.keep or tempfile.mkdtemp(dir="."))
     try:

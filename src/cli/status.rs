@@ -1,6 +1,10 @@
 //! `apeft status`: progress or outcome of a run.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -128,7 +132,7 @@ struct RunStatus {
 impl RunStatus {
     fn read(reader: &mut JournalReader) -> std::io::Result<Self> {
         let mut run = Self::default();
-        let mut places: BTreeMap<String, usize> = BTreeMap::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         while let Some(timed) = reader.next_event()? {
             run.end = None;
             match timed.event {
