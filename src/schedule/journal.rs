@@ -84,20 +84,15 @@ impl Journal {
         let began = utc(now());
         let parent = experiments.join(safe_name(recipe));
         let parent = std::path::absolute(&parent).unwrap_or(parent);
-<<<<<<< HEAD
         let mut journal = Self {
             run: began.clone(),
             folder: parent.join(&began),
             file: None,
-            lock: None,
+            alive: None,
             torn: false,
             gathers: false,
             unwritten: String::new(),
         };
-=======
-        let (run, folder) = (began.clone(), parent.join(&began));
-        let mut journal = Self { run, folder, file: None, alive: None, torn: false };
->>>>>>> df43867b47697511fdada1cdcee15e55a165e5fd
         match journal.begin(&parent, &began) {
             Ok(file) => journal.file = Some(file),
             Err(error) => {
