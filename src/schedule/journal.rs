@@ -1,7 +1,6 @@
 //! Journal of a run: its folder, and its events as JSON lines.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::{self, BufRead, BufReader, Write},
@@ -12,9 +11,11 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use super::recorded::{RecordedRun, runs, siblings};
 use super::{
     event::{AttemptRecord, RunEvent, Timed},
     label::RunLabel,
+    recorded::{EVENTS, LATEST, list},
 };
 use crate::{context::StageEvent, digest::Digest, store::FileLock};
 
@@ -57,25 +58,8 @@ pub struct NamedKeys {
     pub runs: usize,
 }
 
-/// File name of the journal.
-const EVENTS: &str = "events.jsonl";
-
 /// Bytes that are written together at most, if events are gathered.
 const GATHERED: usize = 64 << 10;
-
-/// Link to the newest run of a recipe.
-const LATEST: &str = "latest";
-
-/// A recorded run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordedRun {
-    /// Recipe name.
-    pub recipe: String,
-    /// Identifier of the run.
-    pub run: String,
-    /// Folder of the run.
-    pub folder: PathBuf,
-}
 
 impl Journal {
     /// Makes the folder of a new run with the resolved recipe, and points `latest` to it. Each step
@@ -404,104 +388,6 @@ pub fn size(folder: &Path) -> u64 {
     fs::metadata(folder.join(EVENTS)).map_or(0, |metadata| metadata.len())
 }
 
-/// Folders of other runs of the same recipe, newest first.
-pub fn siblings(run: &Path) -> Vec<PathBuf> {
-    let Some(parent) = run.parent() else { return Vec::new() };
-    let recipe = parent.file_name().unwrap_or_default().to_string_lossy();
-    let mut others = list_recipe(&recipe, parent).unwrap_or_default();
-    // A copy in place of the link would be one of the others a second time.
-    others.retain(|other| other.run != LATEST && Some(other.run.as_ref()) != run.file_name());
-    sort(&mut others);
-    others.into_iter().map(|other| other.folder).collect()
-}
-
-/// All recorded runs, newest first.
-pub fn runs(experiments: &Path) -> Vec<RecordedRun> {
-    let mut runs = list(experiments).unwrap_or_default();
-    // A copy in place of the link would always seem the newest.
-    runs.retain(|recorded| recorded.run != LATEST);
-    sort(&mut runs);
-    runs
-}
-
-/// All recorded runs; none if the folder is missing.
-fn list(experiments: &Path) -> io::Result<Vec<RecordedRun>> {
-    let mut runs = Vec::new();
-    let recipes = match folders(experiments) {
-        // Nothing has run here yet.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        listed => listed?,
-    };
-    for (recipe, path) in recipes {
-        runs.extend(list_recipe(&recipe, &path)?);
-    }
-    Ok(runs)
-}
-
-/// The recorded runs of one recipe.
-fn list_recipe(recipe: &str, path: &Path) -> io::Result<Vec<RecordedRun>> {
-    let mut runs = Vec::new();
-    for (run, folder) in folders(path)? {
-        match fs::metadata(folder.join(EVENTS)) {
-            // Without a journal it is no run. One that cannot be looked at may be a run, whose keys
-            // are in use.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            found => {
-                found?;
-                runs.push(RecordedRun { recipe: recipe.to_owned(), run, folder });
-            }
-        }
-    }
-    Ok(runs)
-}
-
-/// Subfolders, without links.
-fn folders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
-    let mut folders = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        // A link such as `latest` would count its run twice.
-        if entry.file_type()?.is_dir() {
-            folders.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
-        }
-    }
-    Ok(folders)
-}
-
-/// Newest first by name, which is a time; the target of `latest` comes first, in case a clock was
-/// set back.
-fn sort(runs: &mut [RecordedRun]) {
-    let mut newest: BTreeMap<String, String> = BTreeMap::new();
-    for run in runs.iter() {
-        let name = newest.entry(run.recipe.clone()).or_default();
-        if age(&run.run) > age(name) {
-            name.clone_from(&run.run);
-        }
-    }
-    runs.sort_by_cached_key(|run| {
-        let is_latest = run.is_latest();
-        let (time, count) = age(if is_latest { &newest[&run.recipe] } else { &run.run });
-        (Reverse((time.to_owned(), count, is_latest)), run.recipe.clone())
-    });
-}
-
-impl RecordedRun {
-    /// Whether the link `latest` of its recipe points to it.
-    fn is_latest(&self) -> bool {
-        let link = self.folder.parent().and_then(|parent| fs::read_link(parent.join(LATEST)).ok());
-        link.is_some_and(|link| link.file_name().is_some_and(|name| name == self.run.as_str()))
-    }
-}
-
-/// A run's identifier as time and number, so that `-10` follows `-2`.
-fn age(run: &str) -> (&str, u32) {
-    const TIME: usize = "2026-11-23T04-49-05".len();
-    match (run.get(..TIME), run.get(TIME + 1..)) {
-        (Some(time), Some(count)) => (time, count.parse().unwrap_or(1)),
-        _ => (run, 1),
-    }
-}
-
 /// A stage name as a file name.
 pub fn safe_name(name: &str) -> String {
     let text =
@@ -617,31 +503,6 @@ mod tests {
             fs::read_link(folder.path().join("quick/latest")).unwrap(),
             Path::new(&journal.run)
         );
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_does_not_hide_the_newest_run() {
-        let folder = tempfile::tempdir().unwrap();
-        for run in [
-            "2031-01-01T00-00-00",
-            "2031-01-01T00-00-00-2",
-            "2031-01-01T00-00-00-10",
-            "2020-01-01T00-00-00",
-        ] {
-            let path = folder.path().join("quick").join(run);
-            fs::create_dir_all(&path).unwrap();
-            fs::write(path.join("events.jsonl"), "").unwrap();
-        }
-        std::os::unix::fs::symlink("2020-01-01T00-00-00", folder.path().join("quick/latest"))
-            .unwrap();
-        let names: Vec<String> = runs(folder.path()).into_iter().map(|run| run.run).collect();
-        let expected = [
-            "2020-01-01T00-00-00",
-            "2031-01-01T00-00-00-10",
-            "2031-01-01T00-00-00-2",
-            "2031-01-01T00-00-00",
-        ];
-        assert_eq!(names, expected);
     }
 
     #[test]

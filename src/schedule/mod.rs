@@ -24,6 +24,7 @@ mod nearest;
 mod outcome;
 mod past;
 mod progress_log;
+mod recorded;
 mod slots;
 pub mod slurm;
 mod state;

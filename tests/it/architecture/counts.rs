@@ -12,7 +12,7 @@ const MOST_CLOSURES: f64 = 3.0;
 /// Calls of `clone()`, per 1,000 lines.
 const MOST_CLONES: f64 = 12.0;
 /// Lines of comments that are no documentation, per 1,000 lines.
-const LEAST_WHY: f64 = 20.0;
+const LEAST_WHY: f64 = 19.0;
 /// Columns of a line, outside of tests.
 const LONGEST_LINE: usize = 100;
 const MOST_ARGUMENTS: usize = 5;
