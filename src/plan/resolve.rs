@@ -232,8 +232,8 @@ fn check_required_here(
 struct Unused<'r> {
     /// Number of cells.
     all: usize,
-    /// By field and where it is written, the number of cells that have it; empty without arms, where
-    /// all cells have all fields.
+    /// By field and where it is written, the number of cells that have it; empty without arms,
+    /// where all cells have all fields.
     cells: BTreeMap<Written<'r>, usize>,
     /// Number of these in which it is unused, and the first problem.
     found: BTreeMap<Written<'r>, (usize, Problem)>,
