@@ -1,5 +1,7 @@
 //! What a run found, in one sentence for each question, with figures and their intervals.
 
+use std::collections::BTreeSet;
+
 use super::{
     arm_table::{find, interval, questioned, warned},
     results::Results,
@@ -96,28 +98,40 @@ fn best_arm(comparison: &Comparison, domain: &str) -> Option<String> {
         return Some(format!("{place}: the report warns of how every arm gained."));
     };
     let verb = if best.difference? > 0.0 { "gains most" } else { "loses least" };
-    let mut text = format!("{place}: {} {verb}, {}", best.arm, difference(best)?);
+    let mut beside = Vec::new();
     if let Some((p, holm)) = best.p.zip(best.p_holm) {
-        text.push_str(&format!("; p {}", p_value(p)));
-        if all.len() > 1 {
-            // The best of many is chosen after the fact.
-            let arms = counted(all.len(), "arm");
-            text.push_str(&format!(" ({} corrected for {arms} by Holm)", p_value(holm)));
-        }
+        // The best of many is chosen after the fact.
+        beside.push(match all.len() {
+            1 => format!("p {}", p_value(p)),
+            count => format!("p {}, corrected for {count} arms {}", p_value(p), p_value(holm)),
+        });
     }
-    text.push('.');
+    let name = named(comparison, &best.arm);
+    let mut text = format!("{place}: {name} {verb}, {}.", difference(best, beside)?);
     let suspect: Vec<String> = all
         .iter()
         .filter(|row| row.difference > best.difference)
         .filter_map(|row| {
             let way = warned(comparison, &row.arm, domain)?.way.words();
-            Some(format!("{} ({:+.1}) by {way}", row.arm, 100.0 * row.difference?))
+            let name = named(comparison, &row.arm);
+            Some(format!("{name} ({:+.1}) by {way}", 100.0 * row.difference?))
         })
         .collect();
     if !suspect.is_empty() {
         text.push_str(&format!(" More precise, but suspect: {}.", listed(&suspect)));
     }
     Some(text)
+}
+
+/// An arm by its values, `dpo, general+atomic`; by its name where the stage tells arms apart.
+fn named(comparison: &Comparison, arm: &str) -> String {
+    let compared = comparison.arms.iter().filter(|arm| arm.baseline.is_some());
+    let stages: BTreeSet<&str> = compared.map(|arm| arm.stage.as_str()).collect();
+    let cell = Cell::parse(arm);
+    if stages.len() > 1 || cell.values.is_empty() {
+        return arm.to_owned();
+    }
+    cell.values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// `In-domain (people)`, `Out-of-domain`.
@@ -131,25 +145,26 @@ fn place(comparison: &Comparison, domain: &str) -> String {
     }
 }
 
-/// `+5.9 points [+4.1, +7.7], above 0, over 5 seeds`.
-fn difference(row: &ComparisonRow) -> Option<String> {
+/// `+5.9 points [+4.1, +7.7] (interval above 0; 5 seeds)`, with further remarks in the brackets.
+fn difference(row: &ComparisonRow, beside: Vec<String>) -> Option<String> {
     let mean = 100.0 * row.difference?;
     let seeds = match row.seeds {
-        1 => "over topics of 1 seed".to_owned(),
-        count => format!("over topics and {}", counted(count, "seed")),
+        1 => "1 seed, over topics alone".to_owned(),
+        count => counted(count, "seed"),
     };
-    Some(match interval(row) {
+    let (ends, verdict) = match interval(row) {
         Some([low, high]) => {
             let verdict = match (low > 0.0, high < 0.0) {
-                (true, _) => "the interval is above 0",
-                (_, true) => "the interval is below 0",
-                _ => "the interval includes 0",
+                (true, _) => "interval above 0",
+                (_, true) => "interval below 0",
+                _ => "interval includes 0",
             };
-            let (low, high) = (100.0 * low, 100.0 * high);
-            format!("{mean:+.1} points [{low:+.1}, {high:+.1}] {seeds}: {verdict}")
+            (format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high), verdict)
         }
-        None => format!("{mean:+.1} points, without an interval"),
-    })
+        None => (String::new(), "without an interval"),
+    };
+    let remarks: Vec<String> = [verdict.to_owned(), seeds].into_iter().chain(beside).collect();
+    Some(format!("{mean:+.1} points{ends} ({})", remarks.join("; ")))
 }
 
 /// What each value of the averaged variable gains over each baseline value.
@@ -174,18 +189,11 @@ fn of_averages(comparison: &Comparison) -> Option<Finding> {
                     && row.measure == MeasureName::Precision
             })?;
             let suspect = warned(comparison, arm, domain).filter(|one| one.baseline == *baseline);
-            let suspect =
-                suspect.map_or(String::new(), |one| format!(" (suspect: by {})", one.way.words()));
-            let over = if row.arms > 1 {
-                format!(" over {} pairs of arms", row.arms)
-            } else {
-                String::new()
-            };
-            Some(format!(
-                "{} {}{over}{suspect}",
-                place(comparison, domain).to_lowercase(),
-                difference(row)?
-            ))
+            let suspect = suspect.map(|one| format!("suspect: by {}", one.way.words()));
+            let pairs = (row.arms > 1).then(|| format!("{} pairs of arms", row.arms));
+            let place = place(comparison, domain).to_lowercase();
+            let beside = pairs.into_iter().chain(suspect).collect();
+            Some(format!("{place} {}", difference(row, beside)?))
         });
         let domains: Vec<String> = domains.collect();
         if !domains.is_empty() {
@@ -305,7 +313,7 @@ mod tests {
         let none = comparison.rows.iter_mut();
         none.for_each(|row| (row.difference_low, row.difference_high, row.p) = (None, None, None));
         let told = said(&comparison);
-        assert!(told.contains("+10.0 points, without an interval"), "{told}");
+        assert!(told.contains("+10.0 points (without an interval"), "{told}");
     }
 
     #[test]
