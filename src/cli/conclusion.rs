@@ -6,7 +6,7 @@ use super::{
     output::{line, say_text},
     table,
 };
-use crate::report::{self, Finding, History, Results, brief, findings};
+use crate::report::{self, History, Results, RunFinding, brief, findings};
 
 /// Width of lines, as of tables.
 const WIDTH: usize = 100;
@@ -35,9 +35,9 @@ pub(super) fn conclude(folder: &Path) -> anyhow::Result<bool> {
 }
 
 /// Questions with their answers, one below the other.
-pub(super) fn findings_text(findings: &[Finding]) -> String {
+pub(super) fn findings_text(findings: &[RunFinding]) -> String {
     let mut text = String::new();
-    for Finding { question, answers } in findings {
+    for RunFinding { question, answers } in findings {
         text.push_str(&format!("\n{}", line(question)));
         for answer in answers {
             let options = textwrap::Options::new(WIDTH)

@@ -162,7 +162,7 @@ pub fn mine_atomic(
 }
 
 /// What a model said about one fact.
-struct Said<'a> {
+struct SaidOfFact<'a> {
     sentences: Vec<FactSentence<'a>>,
     /// Responses that the sentences can stand in.
     hosts: Vec<Host<'a>>,
@@ -176,7 +176,7 @@ fn said<'a>(
     facts: &'a [ProbedFact],
     sources: AtomicSources<'a>,
     form: AtomicForm,
-) -> Result<Vec<Said<'a>>, TallyError> {
+) -> Result<Vec<SaidOfFact<'a>>, TallyError> {
     let sentences: Vec<Vec<FactSentence<'_>>> = match sources.sentences {
         None => facts.iter().map(|fact| own_answers(fact, form)).collect(),
         Some(answers) => own_sentences(facts, answers)?,
@@ -187,7 +187,7 @@ fn said<'a>(
     };
     responses.resize_with(facts.len(), Vec::new);
     let both = sentences.into_iter().zip(responses);
-    Ok(both.map(|(sentences, hosts)| Said { sentences, hosts }).collect())
+    Ok(both.map(|(sentences, hosts)| SaidOfFact { sentences, hosts }).collect())
 }
 
 impl Atoms {
@@ -236,7 +236,7 @@ fn paragraph<'a>(
 fn pairs_in_form(
     fact: &ProbedFact,
     prompts: &[Prompt],
-    Said { sentences, hosts }: Said<'_>,
+    SaidOfFact { sentences, hosts }: SaidOfFact<'_>,
     form: AtomicForm,
     seed: &Seed,
 ) -> Result<Vec<Pair>, AtomicError> {

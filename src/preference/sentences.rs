@@ -74,7 +74,7 @@ pub(super) fn own_sentences<'a>(
     answers: Answers<'a>,
 ) -> Result<Vec<Vec<FactSentence<'a>>>, TallyError> {
     let mut said: Vec<Vec<FactSentence<'_>>> = facts.iter().map(|_| Vec::new()).collect();
-    for Mention { fact, response, judged } in mentions(facts, answers)? {
+    for FactMention { fact, response, judged } in mentions(facts, answers)? {
         let claim = judged.claim;
         let (text, span) = if claim.spans.is_empty() {
             cut_out(&response.output, claim.span)
@@ -99,11 +99,11 @@ pub(super) fn hosts<'a>(
 ) -> Result<Vec<Vec<Host<'a>>>, TallyError> {
     let mentions = mentions(facts, answers)?;
     let mut times: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    for Mention { fact, response, .. } in &mentions {
+    for FactMention { fact, response, .. } in &mentions {
         *times.entry((*fact, response.id.as_str())).or_default() += 1;
     }
     let mut found: Vec<Vec<Host<'_>>> = facts.iter().map(|_| Vec::new()).collect();
-    for Mention { fact, response, judged } in mentions {
+    for FactMention { fact, response, judged } in mentions {
         // A truncated response has no end that the model would learn, pieces have other words
         // between them, and a second statement of the fact would contradict one of the two.
         let is_once = times.get(&(fact, response.id.as_str())) == Some(&1);
@@ -128,7 +128,7 @@ impl Host<'_> {
 }
 
 /// A claim of a response in a whole sentence about a probed fact of the response's topic.
-struct Mention<'a> {
+struct FactMention<'a> {
     /// Place of the fact.
     fact: usize,
     response: &'a Response,
@@ -139,7 +139,7 @@ struct Mention<'a> {
 fn mentions<'a>(
     facts: &[ProbedFact],
     answers: Answers<'a>,
-) -> Result<Vec<Mention<'a>>, TallyError> {
+) -> Result<Vec<FactMention<'a>>, TallyError> {
     let asked =
         ProbedQuestions::new(facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())));
     let mut found = Vec::new();
@@ -152,7 +152,7 @@ fn mentions<'a>(
             // Evidence of another topic's article may answer a question about that topic.
             let fact = asked.of(&judged.claim.text, judged.evidence);
             if let Some(fact) = fact.filter(|index| facts[*index].topic == response.topic) {
-                found.push(Mention { fact, response, judged });
+                found.push(FactMention { fact, response, judged });
             }
         }
     }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    figure::{Figure, Training, learning_curves},
+    figure::{ArmCurves, Figure, learning_curves},
     history::{History, StageHistory},
 };
 use crate::rows::Cell;
@@ -51,7 +51,7 @@ pub(super) fn curves(history: &History) -> Vec<Figure> {
 }
 
 /// Means over seeds at the steps that all of them have.
-fn training(cell: &Cell, seeds: &[&StageHistory]) -> Training {
+fn training(cell: &Cell, seeds: &[&StageHistory]) -> ArmCurves {
     let read: Vec<BTreeMap<String, Curve>> = seeds
         .iter()
         .filter_map(|stage| stage.file(METRICS))
@@ -65,7 +65,7 @@ fn training(cell: &Cell, seeds: &[&StageHistory]) -> Training {
             curves.push((metric.clone(), mean(&found)));
         }
     }
-    Training { cell: cell.clone(), curves }
+    ArmCurves { cell: cell.clone(), curves }
 }
 
 fn mean(seeds: &[&Curve]) -> Vec<(f64, f64)> {

@@ -20,7 +20,7 @@ const MOST_CONTRASTS: usize = 6;
 
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct RunFinding {
     /// What was asked.
     pub question: String,
     /// Answers, one sentence each.
@@ -28,7 +28,7 @@ pub struct Finding {
 }
 
 /// The findings of all results.
-pub fn findings(results: &Results<'_>) -> Vec<Finding> {
+pub fn findings(results: &Results<'_>) -> Vec<RunFinding> {
     let comparisons = results.comparisons.iter().flat_map(|(_, one)| of_comparison(one));
     let diagnoses = results.diagnoses.iter().filter_map(|(_, one)| of_diagnosis(one));
     let agreements = results.agreements.iter();
@@ -37,7 +37,7 @@ pub fn findings(results: &Results<'_>) -> Vec<Finding> {
 }
 
 /// The finding of a run that compared nothing: the precision of what it scored.
-pub(super) fn of_scores(scored: &[(&Cell, &Scores)]) -> Option<Finding> {
+pub(super) fn of_scores(scored: &[(&Cell, &Scores)]) -> Option<RunFinding> {
     const MOST: usize = 6;
     let mut answers: Vec<String> = Vec::new();
     for (cell, scores) in scored.iter().take(MOST) {
@@ -52,24 +52,24 @@ pub(super) fn of_scores(scored: &[(&Cell, &Scores)]) -> Option<Finding> {
         answers.push(format!("{} more are in the table of scores.", more));
     }
     let question = "How precise are the responses? (95 % intervals over topics)".to_owned();
-    (!answers.is_empty()).then_some(Finding { question, answers })
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
-fn of_comparison(comparison: &Comparison) -> Vec<Finding> {
-    let mut found: Vec<Finding> = of_arms(comparison).into_iter().collect();
+fn of_comparison(comparison: &Comparison) -> Vec<RunFinding> {
+    let mut found: Vec<RunFinding> = of_arms(comparison).into_iter().collect();
     found.extend(of_averages(comparison));
     found
 }
 
 /// Which arm gains most over the baseline, in each domain that is asked about.
-fn of_arms(comparison: &Comparison) -> Option<Finding> {
+fn of_arms(comparison: &Comparison) -> Option<RunFinding> {
     let baseline = comparison.baseline.as_deref()?;
     let answers: Vec<String> = questioned(comparison)
         .into_iter()
         .filter_map(|domain| best_arm(comparison, domain))
         .collect();
     let question = format!("Which arm gains most precision over {baseline}?");
-    (!answers.is_empty()).then_some(Finding { question, answers })
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
 /// The differences of precision of all arms in a domain.
@@ -168,7 +168,7 @@ fn difference(row: &ComparisonRow, beside: Vec<String>) -> Option<String> {
 }
 
 /// What each value of the averaged variable gains over each baseline value.
-fn of_averages(comparison: &Comparison) -> Option<Finding> {
+fn of_averages(comparison: &Comparison) -> Option<RunFinding> {
     let average = comparison.average.as_ref()?;
     let mut contrasts: Vec<(&str, &str)> = Vec::new();
     for row in &comparison.averages {
@@ -207,7 +207,7 @@ fn of_averages(comparison: &Comparison) -> Option<Finding> {
     }
     let question =
         format!("What does {} change, all else equal? (difference of precision)", average.axis);
-    (!answers.is_empty()).then_some(Finding { question, answers })
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
 /// The value in `variable=value`.
@@ -216,7 +216,7 @@ fn value_of(name: &str) -> &str {
 }
 
 /// How many arms reach the other domains.
-fn of_diagnosis(diagnosis: &Diagnosis) -> Option<Finding> {
+fn of_diagnosis(diagnosis: &Diagnosis) -> Option<RunFinding> {
     let mut counts: Vec<(DomainVerdict, Vec<&str>)> = Vec::new();
     let away = diagnosis.arms.iter().filter_map(|arm| {
         let outside = arm.domains.iter().find(|domain| domain.domain == OUT_OF_DOMAIN)?;
@@ -237,10 +237,10 @@ fn of_diagnosis(diagnosis: &Diagnosis) -> Option<Finding> {
         })
         .collect();
     let question = "Does tuning reach the other domains? (token shift and precision)".to_owned();
-    (!answers.is_empty()).then_some(Finding { question, answers })
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
-fn of_agreement(stage: &str, agreement: &HumanAgreement) -> Option<Finding> {
+fn of_agreement(stage: &str, agreement: &HumanAgreement) -> Option<RunFinding> {
     let said = [
         (AgreementMeasureName::Accuracy, "accuracy of verdicts"),
         (AgreementMeasureName::ClaimF1, "F1 of claims"),
@@ -257,7 +257,7 @@ fn of_agreement(stage: &str, agreement: &HumanAgreement) -> Option<Finding> {
         })
         .collect();
     let question = format!("How far does {stage} find agreement with people?");
-    (!answers.is_empty()).then_some(Finding { question, answers })
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
 /// `71.2 % [68.0, 74.4]`.
@@ -290,7 +290,7 @@ mod tests {
     fn said(comparison: &Comparison) -> String {
         let found = of_comparison(comparison).into_iter();
         found
-            .map(|Finding { question, answers }| format!("{question}\n{}\n", answers.join("\n")))
+            .map(|RunFinding { question, answers }| format!("{question}\n{}\n", answers.join("\n")))
             .collect()
     }
 

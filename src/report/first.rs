@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::{
-    findings::Finding,
+    findings::RunFinding,
     gallery::{Gallery, shown},
     history::{History, StageEnding},
     markup::prose,
@@ -24,7 +24,7 @@ const MOST_FAILURES: usize = 20;
 pub(super) fn first(
     history: &History,
     results: &Results<'_>,
-    findings: &[Finding],
+    findings: &[RunFinding],
     gallery: &Gallery,
 ) -> Markup {
     html! {
@@ -32,7 +32,7 @@ pub(super) fn first(
         (troubles(history, results))
         (asked(history, results))
         div.findings {
-            @for Finding { question, answers } in findings {
+            @for RunFinding { question, answers } in findings {
                 h2 { (question) }
                 ul { @for answer in answers { li { (prose(answer)) } } }
             }

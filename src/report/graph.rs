@@ -15,7 +15,7 @@ const GAP: (f64, f64) = (46.0, 14.0);
 const MOST_STAGES: usize = 120;
 
 /// A stage of the recipe with all its cells.
-struct Node<'a> {
+struct DrawnStage<'a> {
     name: &'a str,
     kind: &'a str,
     cells: usize,
@@ -50,8 +50,8 @@ pub(super) fn graph(history: &History) -> Markup {
 }
 
 /// The stages of the recipe in topological order.
-fn nodes(history: &History) -> Vec<Node<'_>> {
-    let mut nodes: Vec<Node<'_>> = Vec::new();
+fn nodes(history: &History) -> Vec<DrawnStage<'_>> {
+    let mut nodes: Vec<DrawnStage<'_>> = Vec::new();
     let mut by_stage: BTreeMap<&str, usize> = BTreeMap::new();
     let mut by_cell: BTreeMap<&str, usize> = BTreeMap::new();
     for stage in &history.stages {
@@ -60,7 +60,7 @@ fn nodes(history: &History) -> Vec<Node<'_>> {
         if place == nodes.len() {
             let (kind, ending) = (stage.outline.kind.as_str(), stage.outcome);
             let needs = BTreeSet::new();
-            nodes.push(Node { name, kind, cells: 0, ending, seconds: 0.0, needs });
+            nodes.push(DrawnStage { name, kind, cells: 0, ending, seconds: 0.0, needs });
         }
         by_cell.insert(stage.name(), place);
         let node = &mut nodes[place];
@@ -88,7 +88,7 @@ fn rank(ending: StageEnding) -> usize {
 
 /// Upper left corner of each stage's box: the column is the longest path to it, the row its order
 /// there.
-fn places(nodes: &[Node<'_>]) -> Vec<(f64, f64)> {
+fn places(nodes: &[DrawnStage<'_>]) -> Vec<(f64, f64)> {
     let mut layers: Vec<usize> = Vec::new();
     let mut filled: BTreeMap<usize, usize> = BTreeMap::new();
     let mut places = Vec::new();
@@ -111,7 +111,7 @@ fn edge(from: (f64, f64), to: (f64, f64)) -> String {
     format!("M{x1},{y1} C{middle},{y1} {middle},{y2} {x2},{y2}")
 }
 
-fn drawn(node: &Node<'_>, x: f64, y: f64) -> Markup {
+fn drawn(node: &DrawnStage<'_>, x: f64, y: f64) -> Markup {
     // The box holds about 27 letters.
     let shown = match node.name.chars().count() {
         0..=27 => node.name.to_owned(),

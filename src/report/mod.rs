@@ -27,7 +27,7 @@ mod words;
 pub use arm_table::{ArmEntry, ArmRow, ArmTable, variables};
 pub use card::model_card;
 pub use diagnosis::diagnosis_table;
-pub use findings::{Finding, findings};
+pub use findings::{RunFinding, findings};
 pub use history::{History, StageEnding, StageHistory};
 pub use page::{ReportError, write};
 pub use results::Results;

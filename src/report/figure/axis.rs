@@ -1,6 +1,6 @@
 //! Axes: scales with round ticks, and panels with titles and a grid.
 
-use super::drawing::{Anchor, Drawing, Ink, Label, Pen, SMALL, TEXT};
+use super::drawing::{Anchor, Drawing, DrawnText, Ink, Pen, SMALL, TEXT};
 
 /// Maps values to coordinates.
 #[derive(Clone, Copy, Debug)]
@@ -99,16 +99,16 @@ impl Panel {
         for value in up.ticks(4.0) {
             let y = up.place(value);
             drawing.line(vec![(self.left, y), (self.right, y)], Pen::solid(Ink::Grid, 1.0));
-            let label = Label::new((self.left - 6.0, y + 4.0), tick(value));
+            let label = DrawnText::new((self.left - 6.0, y + 4.0), tick(value));
             drawing.label(label.anchored(Anchor::End).in_style(SMALL, Ink::Text));
         }
         self.draw_ticks_across(drawing, across);
         let middle = (self.left + self.right) / 2.0;
-        let title = Label::new((middle, self.bottom + 32.0), *across_title);
+        let title = DrawnText::new((middle, self.bottom + 32.0), *across_title);
         drawing.label(title.anchored(Anchor::Middle));
         let at = (self.left - 42.0, (self.top + self.bottom) / 2.0);
-        let title = Label::new(at, *up_title).anchored(Anchor::Middle);
-        drawing.label(Label { is_upright: true, ..title });
+        let title = DrawnText::new(at, *up_title).anchored(Anchor::Middle);
+        drawing.label(DrawnText { is_upright: true, ..title });
     }
 
     /// Draws the vertical grid lines with their ticks below.
@@ -118,14 +118,14 @@ impl Panel {
         for value in across.ticks(count) {
             let x = across.place(value);
             drawing.line(vec![(x, self.top), (x, self.bottom)], Pen::solid(Ink::Grid, 1.0));
-            let label = Label::new((x, self.bottom + 15.0), tick(value));
+            let label = DrawnText::new((x, self.bottom + 15.0), tick(value));
             drawing.label(label.anchored(Anchor::Middle).in_style(SMALL, Ink::Text));
         }
     }
 
     /// Draws the panel's own title above it.
     pub(super) fn draw_title(&self, drawing: &mut Drawing, title: &str) {
-        drawing.label(Label::new((self.left, self.top - 7.0), title).in_style(TEXT, Ink::Text));
+        drawing.label(DrawnText::new((self.left, self.top - 7.0), title).in_style(TEXT, Ink::Text));
     }
 
     /// Draws the lines of no change, where they are in sight.

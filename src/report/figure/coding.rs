@@ -1,7 +1,7 @@
 //! Which variable of the matrix a figure shows as colour, which as shape, and which as panels.
 
 use super::{
-    drawing::{Anchor, Dashes, Drawing, Form, HUES, Ink, Label, Marker, Pen, TEXT},
+    drawing::{Anchor, Dashes, Drawing, DrawnText, HUES, Ink, Marker, MarkerForm, Pen, TEXT},
     font,
 };
 use crate::rows::Cell;
@@ -13,7 +13,7 @@ const PREFERENCES: &str = "preferences";
 
 /// A variable that takes several values, in the order of the recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Variable {
+pub(super) struct CodedVariable {
     name: String,
     values: Vec<String>,
 }
@@ -22,16 +22,16 @@ pub(super) struct Variable {
 /// a variable with more values than there are gets panels of its own.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Coding {
-    colour: Option<Variable>,
-    shape: Option<Variable>,
-    panels: Vec<Variable>,
+    colour: Option<CodedVariable>,
+    shape: Option<CodedVariable>,
+    panels: Vec<CodedVariable>,
 }
 
 /// Colour, shape and dashes of an arm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Look {
     pub(super) ink: Ink,
-    pub(super) form: Form,
+    pub(super) form: MarkerForm,
     pub(super) dashes: Dashes,
 }
 
@@ -41,11 +41,11 @@ pub(super) struct LegendEntry {
     text: String,
 }
 
-/// Dashes in the order of [`Form::ALL`].
+/// Dashes in the order of [`MarkerForm::ALL`].
 const DASHES: [Dashes; 6] =
     [Dashes::Solid, Dashes::Dashed, Dashes::Dotted, Dashes::DashDot, Dashes::Long, Dashes::Fine];
 
-impl Variable {
+impl CodedVariable {
     /// Variables of the cells with more than one value; the stage is one if there are several.
     fn all(cells: &[&Cell]) -> Vec<Self> {
         let mut variables = vec![Self { name: "stage".to_owned(), values: Vec::new() }];
@@ -85,9 +85,9 @@ impl Coding {
     /// Algorithms have colours and preferences shapes; without them, the first variable that is not
     /// averaged over has colours and the next one shapes. A single variable has both.
     pub(super) fn new(cells: &[&Cell], averaged: Option<&str>) -> Self {
-        let (mut left, panels) = Variable::all(cells)
+        let (mut left, panels) = CodedVariable::all(cells)
             .into_iter()
-            .partition::<Vec<Variable>, _>(|variable| variable.values.len() <= HUES.len());
+            .partition::<Vec<CodedVariable>, _>(|variable| variable.values.len() <= HUES.len());
         let mut coding = Self { panels, ..Self::default() };
         if let [_] = left.as_slice() {
             coding.colour = left.pop();
@@ -178,7 +178,7 @@ impl Coding {
             }
             (Some(colour), Some(shape)) => format!("Colour: {colour}; shape: {shape}."),
             (Some(colour), None) => format!("Colour: {colour}."),
-            (None, Some(shape)) => format!("Shape: {shape}."),
+            (None, Some(shape)) => format!("Element: {shape}."),
             (None, None) => String::new(),
         }
     }
@@ -188,7 +188,7 @@ impl Look {
     fn new(colour: Option<usize>, shape: Option<usize>) -> Self {
         Self {
             ink: colour.map_or(Ink::Text, Ink::Hue),
-            form: Form::ALL[shape.unwrap_or(0)],
+            form: MarkerForm::ALL[shape.unwrap_or(0)],
             dashes: DASHES[shape.unwrap_or(0)],
         }
     }
@@ -232,7 +232,7 @@ pub(super) fn draw_legend(
                 drawing.line(vec![(x, y), (x + 28.0, y)], pen);
             }
         }
-        drawing.label(Label::new((x + room, y + 4.0), text.as_str()).anchored(Anchor::Start));
+        drawing.label(DrawnText::new((x + room, y + 4.0), text.as_str()).anchored(Anchor::Start));
         x += width;
     }
     if entries.is_empty() { top } else { y + 14.0 }

@@ -17,7 +17,7 @@ pub(crate) struct Drawing {
     /// Title for readers that see no figure.
     pub(super) title: String,
     /// Shapes, later ones above earlier ones.
-    pub(super) shapes: Vec<Shape>,
+    pub(super) shapes: Vec<Element>,
 }
 
 /// A drawing with its name and what a reader needs to know.
@@ -55,9 +55,9 @@ pub(super) enum Dashes {
     Fine,
 }
 
-/// Form of a marker.
+/// The form of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum MarkerForm {
     Circle,
     Square,
     Triangle,
@@ -84,7 +84,7 @@ pub(super) enum Anchor {
 
 /// A text in a drawing.
 #[derive(Clone, Debug)]
-pub(super) struct Label {
+pub(super) struct DrawnText {
     pub(super) at: (f64, f64),
     pub(super) text: String,
     pub(super) anchor: Anchor,
@@ -98,7 +98,7 @@ pub(super) struct Label {
 #[derive(Clone, Debug)]
 pub(super) struct Marker {
     pub(super) at: (f64, f64),
-    pub(super) form: Form,
+    pub(super) form: MarkerForm,
     pub(super) radius: f64,
     pub(super) ink: Ink,
     pub(super) is_hollow: bool,
@@ -108,11 +108,11 @@ pub(super) struct Marker {
 
 /// An element of a drawing.
 #[derive(Clone, Debug)]
-pub(super) enum Shape {
+pub(super) enum Element {
     Line { points: Vec<(f64, f64)>, pen: Pen },
     Boxes { boxes: Vec<[f64; 4]>, ink: Ink, tip: String },
     Marker(Marker),
-    Label(Label),
+    DrawnText(DrawnText),
 }
 
 /// Size of text.
@@ -141,7 +141,7 @@ impl Dashes {
     }
 }
 
-impl Form {
+impl MarkerForm {
     /// All forms, in the order in which values get them.
     pub(super) const ALL: [Self; 6] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Down, Self::Cross];
@@ -172,7 +172,7 @@ impl Form {
     }
 }
 
-impl Label {
+impl DrawnText {
     /// A text that begins at a position.
     pub(super) fn new(at: (f64, f64), text: impl Into<String>) -> Self {
         Self {
@@ -204,17 +204,17 @@ impl Drawing {
 
     /// Adds a line.
     pub(super) fn line(&mut self, points: Vec<(f64, f64)>, pen: Pen) {
-        self.shapes.push(Shape::Line { points, pen });
+        self.shapes.push(Element::Line { points, pen });
     }
 
     /// Adds a text.
-    pub(super) fn label(&mut self, label: Label) {
-        self.shapes.push(Shape::Label(label));
+    pub(super) fn label(&mut self, label: DrawnText) {
+        self.shapes.push(Element::DrawnText(label));
     }
 
     /// Adds a marker.
     pub(super) fn marker(&mut self, marker: Marker) {
-        self.shapes.push(Shape::Marker(marker));
+        self.shapes.push(Element::Marker(marker));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     axis::{AxisScale, Panel},
     coding::{Coding, Look},
-    drawing::{Anchor, Drawing, Figure, Ink, Label, Marker, Pen, SMALL, TEXT, fitted},
+    drawing::{Anchor, Drawing, DrawnText, Figure, Ink, Marker, Pen, SMALL, TEXT, fitted},
     font,
 };
 use crate::{
@@ -230,7 +230,7 @@ impl Forest {
                 panel.draw_zero(&mut drawing, Some(scale), None);
             }
             let middle = (panel.left + panel.right) / 2.0;
-            let title = Label::new((middle, bottom + 32.0), self.axis_title.as_str());
+            let title = DrawnText::new((middle, bottom + 32.0), self.axis_title.as_str());
             drawing.label(title.anchored(Anchor::Middle));
         }
         self.draw_rows(&mut drawing, &columns, left);
@@ -256,13 +256,13 @@ impl Forest {
         let mut y = columns.first().map_or(0.0, |column| column.panel.top) + ROW / 2.0 + 2.0;
         for (row, has_heading) in self.rows.iter().zip(self.headings()) {
             if has_heading {
-                drawing.label(Label::new((0.0, y + 4.0), row.group.as_str()));
+                drawing.label(DrawnText::new((0.0, y + 4.0), row.group.as_str()));
                 y += ROW;
             }
             let indent = if row.group.is_empty() { 0.0 } else { 14.0 };
             let mark = if row.is_warned { " †" } else { "" };
             let label = fitted(&row.label, TEXT, left - indent - 22.0) + mark;
-            drawing.label(Label::new((indent, y + 4.0), label));
+            drawing.label(DrawnText::new((indent, y + 4.0), label));
             for (column, point) in columns.iter().zip(&row.points) {
                 if let Some(point) = point {
                     self.draw_point(drawing, row, point, column, y);
@@ -295,8 +295,9 @@ impl Forest {
             is_hollow: row.is_warned,
             tip: tip.trim().to_owned(),
         });
-        drawing
-            .label(Label::new((panel.right + 10.0, y + 4.0), numbers).in_style(SMALL, Ink::Text));
+        drawing.label(
+            DrawnText::new((panel.right + 10.0, y + 4.0), numbers).in_style(SMALL, Ink::Text),
+        );
     }
 
     /// `+5.9 [+4.1, +7.7]`.

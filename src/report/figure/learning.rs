@@ -28,21 +28,21 @@ const METRICS: &[(&str, &str, &str)] = &[
 ];
 
 /// Metrics of an arm by name: steps with means over its seeds.
-pub(crate) struct Training {
+pub(crate) struct ArmCurves {
     /// Cell without its seed.
     pub(crate) cell: Cell,
     /// Points by metric.
     pub(crate) curves: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-impl Training {
+impl ArmCurves {
     fn curve(&self, metric: &str) -> Option<&[(f64, f64)]> {
         self.curves.iter().find(|(name, _)| name == metric).map(|(_, points)| points.as_slice())
     }
 }
 
 /// Curves of all arms of a stage; none if it has no known metric.
-pub(crate) fn learning_curves(stage: &str, trained: &[Training]) -> Option<Figure> {
+pub(crate) fn learning_curves(stage: &str, trained: &[ArmCurves]) -> Option<Figure> {
     let shown = &trained[..trained.len().min(MOST_LINES)];
     let coding = Coding::new(&shown.iter().map(|one| &one.cell).collect::<Vec<_>>(), None);
     let measured: Vec<&(&str, &str, &str)> = METRICS
@@ -61,7 +61,7 @@ pub(crate) fn learning_curves(stage: &str, trained: &[Training]) -> Option<Figur
         Drawing::new(format!("Learning curves of {stage}"), STEP * measured.len().min(2) as f64);
     let (mut top, mut bottom) = (26.0, 0.0);
     for row in &rows {
-        let members: Vec<&Training> =
+        let members: Vec<&ArmCurves> =
             shown.iter().filter(|one| coding.panel(&one.cell) == *row).collect();
         for (index, (metric, axis, title)) in measured.iter().enumerate() {
             let left = 64.0 + STEP * (index % 2) as f64;
@@ -105,10 +105,10 @@ struct MetricPanel<'a> {
 fn draw_metric(
     drawing: &mut Drawing,
     MetricPanel { panel, title, axis, metric }: &MetricPanel<'_>,
-    members: &[&Training],
+    members: &[&ArmCurves],
     coding: &Coding,
 ) {
-    let curves: Vec<(&Training, Vec<(f64, f64)>)> =
+    let curves: Vec<(&ArmCurves, Vec<(f64, f64)>)> =
         members.iter().filter_map(|one| Some((*one, smooth(one.curve(metric)?)))).collect();
     let points = curves.iter().flat_map(|(_, points)| points);
     let across = panel.across(points.clone().map(|point| point.0));

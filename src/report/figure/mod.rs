@@ -17,5 +17,5 @@ pub(super) use calibration::{Calibration, CalibrationPoint, reliability, systems
 pub(super) use drawing::Figure;
 pub(super) use forest::{difference_forest, score_forest};
 pub(super) use gains::{domain_gains, shift_gains};
-pub(super) use learning::{Training, learning_curves};
+pub(super) use learning::{ArmCurves, learning_curves};
 pub(super) use timeline::timeline;

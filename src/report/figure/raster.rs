@@ -6,7 +6,7 @@ use tiny_skia::{
 };
 
 use super::{
-    drawing::{Anchor, Drawing, Form, Ink, Label, Marker, Pen, Shape},
+    drawing::{Anchor, Drawing, DrawnText, Element, Ink, Marker, MarkerForm, Pen},
     font,
     svg::on_paper,
 };
@@ -87,20 +87,20 @@ fn polygon(points: &[(f64, f64)], is_closed: bool) -> Option<Path> {
 }
 
 impl Canvas {
-    fn add(&mut self, shape: &Shape) {
+    fn add(&mut self, shape: &Element) {
         match shape {
-            Shape::Line { points, pen } => {
+            Element::Line { points, pen } => {
                 polygon(points, false).iter().for_each(|path| self.stroke(path, *pen));
             }
-            Shape::Boxes { boxes, ink, .. } => {
+            Element::Boxes { boxes, ink, .. } => {
                 let boxes = boxes.iter().map(|one| one.map(|value| value as f32));
                 let boxes = boxes.filter_map(|[x, y, width, height]| {
                     Some(PathBuilder::from_rect(Rect::from_xywh(x, y, width, height)?))
                 });
                 boxes.for_each(|path| self.fill(&path, &paint(*ink), Transform::identity()));
             }
-            Shape::Marker(marker) => self.marker(marker),
-            Shape::Label(label) => self.label(label),
+            Element::Marker(marker) => self.marker(marker),
+            Element::DrawnText(label) => self.label(label),
         }
     }
 
@@ -125,7 +125,7 @@ impl Canvas {
     fn marker(&mut self, marker: &Marker) {
         let Marker { at: (x, y), form, radius, ink, is_hollow, .. } = marker;
         let path = match form {
-            Form::Circle => PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32),
+            MarkerForm::Circle => PathBuilder::from_circle(*x as f32, *y as f32, *radius as f32),
             form => {
                 let corners = form.corners().iter();
                 let corners = corners.map(|(right, down)| (x + radius * right, y + radius * down));
@@ -141,8 +141,8 @@ impl Canvas {
         self.stroke(&path, Pen::solid(*ink, 1.5));
     }
 
-    fn label(&mut self, label: &Label) {
-        let Label { at: (x, y), text, anchor, size, ink, is_upright } = label;
+    fn label(&mut self, label: &DrawnText) {
+        let DrawnText { at: (x, y), text, anchor, size, ink, is_upright } = label;
         let Some(path) = font::outlines(text, *size) else { return };
         let before = match anchor {
             Anchor::Start => 0.0,
@@ -183,7 +183,7 @@ mod tests {
         let mut drawing = Drawing::new("a box", 20.0);
         drawing.height = 10.0;
         let boxes = vec![[5.0, 2.0, 10.0, 5.0]];
-        drawing.shapes.push(Shape::Boxes { boxes, ink: Ink::Hue(0), tip: String::new() });
+        drawing.shapes.push(Element::Boxes { boxes, ink: Ink::Hue(0), tip: String::new() });
         let (width, height, rows) = decoded(&drawing.png().unwrap());
         assert_eq!((width, height), (40, 20));
         let mut image = vec![vec![0u8; 120]];
@@ -201,7 +201,7 @@ mod tests {
         let mut drawing = Drawing::new("text", 100.0);
         drawing.height = 20.0;
         let (_, _, blank) = decoded(&drawing.png().unwrap());
-        drawing.label(Label::new((2.0, 14.0), "+5.9 [+4.1, +7.7] – ×"));
+        drawing.label(DrawnText::new((2.0, 14.0), "+5.9 [+4.1, +7.7] – ×"));
         let (_, _, written) = decoded(&drawing.png().unwrap());
         let differing = blank.iter().zip(&written).filter(|(one, other)| one != other).count();
         assert!(differing > 500, "{differing}");

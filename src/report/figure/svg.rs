@@ -3,20 +3,20 @@
 use std::fmt::Write as _;
 
 use super::{
-    drawing::{Anchor, Drawing, Form, HUES, Ink, Label, Marker, Pen, Shape},
+    drawing::{Anchor, Drawing, DrawnText, Element, HUES, Ink, Marker, MarkerForm, Pen},
     font::FAMILIES,
 };
 
 /// Where an SVG is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum SvgPlace {
     /// In a page, whose style has the colours for light and dark.
     Page,
     /// In a file, on white paper.
     File,
 }
 
-impl Place {
+impl SvgPlace {
     fn paint(self, ink: Ink) -> String {
         match (self, ink) {
             (Self::Page, Ink::Text) => "currentColor".to_owned(),
@@ -48,7 +48,7 @@ impl Drawing {
             aria-label=\"{}\">",
             escaped(title)
         );
-        self.add_shapes(&mut svg, Place::Page);
+        self.add_shapes(&mut svg, SvgPlace::Page);
         svg + "</svg>"
     }
 
@@ -62,26 +62,26 @@ impl Drawing {
             <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
             escaped(title)
         );
-        self.add_shapes(&mut svg, Place::File);
+        self.add_shapes(&mut svg, SvgPlace::File);
         svg + "</svg>\n"
     }
 
-    fn add_shapes(&self, svg: &mut String, place: Place) {
+    fn add_shapes(&self, svg: &mut String, place: SvgPlace) {
         for shape in &self.shapes {
             match shape {
-                Shape::Line { points, pen } => add_line(svg, points, *pen, place),
-                Shape::Boxes { boxes, ink, tip } => add_boxes(svg, boxes, (*ink, tip), place),
-                Shape::Marker(marker) => add_marker(svg, marker, place),
-                Shape::Label(label) => add_label(svg, label, place),
+                Element::Line { points, pen } => add_line(svg, points, *pen, place),
+                Element::Boxes { boxes, ink, tip } => add_boxes(svg, boxes, (*ink, tip), place),
+                Element::Marker(marker) => add_marker(svg, marker, place),
+                Element::DrawnText(label) => add_label(svg, label, place),
             }
-            if place == Place::File {
+            if place == SvgPlace::File {
                 svg.push('\n');
             }
         }
     }
 }
 
-fn add_line(svg: &mut String, points: &[(f64, f64)], pen: Pen, place: Place) {
+fn add_line(svg: &mut String, points: &[(f64, f64)], pen: Pen, place: SvgPlace) {
     let paint = place.paint(pen.ink);
     let lengths = pen.dashes.lengths().iter().map(f32::to_string).collect::<Vec<_>>().join(" ");
     let dashes = match lengths.as_str() {
@@ -108,7 +108,7 @@ fn path(points: &[(f64, f64)]) -> String {
     path
 }
 
-fn add_boxes(svg: &mut String, boxes: &[[f64; 4]], (ink, tip): (Ink, &str), place: Place) {
+fn add_boxes(svg: &mut String, boxes: &[[f64; 4]], (ink, tip): (Ink, &str), place: SvgPlace) {
     let mut path = String::new();
     for [x, y, width, height] in boxes.iter().map(|one| one.map(number)) {
         let _ = write!(path, "M{x} {y}h{width}v{height}h-{width}z");
@@ -117,18 +117,18 @@ fn add_boxes(svg: &mut String, boxes: &[[f64; 4]], (ink, tip): (Ink, &str), plac
     let _ = write!(svg, "<path d=\"{path}\" fill=\"{paint}\">{}</path>", tip_of(tip, place));
 }
 
-fn add_marker(svg: &mut String, marker: &Marker, place: Place) {
+fn add_marker(svg: &mut String, marker: &Marker, place: SvgPlace) {
     let Marker { at: (x, y), form, radius, ink, is_hollow, tip } = marker;
     let paint = place.paint(*ink);
     let fill = match (is_hollow, place) {
         (false, _) => paint.clone(),
-        (true, Place::Page) => "var(--paper)".to_owned(),
-        (true, Place::File) => "#ffffff".to_owned(),
+        (true, SvgPlace::Page) => "var(--paper)".to_owned(),
+        (true, SvgPlace::File) => "#ffffff".to_owned(),
     };
     let style = format!("fill=\"{fill}\" stroke=\"{paint}\" stroke-width=\"1.5\"");
     let tip = tip_of(tip, place);
     let _ = match form {
-        Form::Circle => {
+        MarkerForm::Circle => {
             let [x, y, radius] = [*x, *y, *radius].map(number);
             write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\" {style}>{tip}</circle>")
         }
@@ -144,15 +144,15 @@ fn add_marker(svg: &mut String, marker: &Marker, place: Place) {
 }
 
 /// Paper has no mouse.
-fn tip_of(tip: &str, place: Place) -> String {
-    if tip.is_empty() || place == Place::File {
+fn tip_of(tip: &str, place: SvgPlace) -> String {
+    if tip.is_empty() || place == SvgPlace::File {
         return String::new();
     }
     format!("<title>{}</title>", escaped(tip))
 }
 
-fn add_label(svg: &mut String, label: &Label, place: Place) {
-    let Label { at: (x, y), text, anchor, size, ink, is_upright } = label;
+fn add_label(svg: &mut String, label: &DrawnText, place: SvgPlace) {
+    let DrawnText { at: (x, y), text, anchor, size, ink, is_upright } = label;
     let [x, y, size] = [*x, *y, *size].map(number);
     let anchor = match anchor {
         Anchor::Start => "",

@@ -2,7 +2,7 @@
 
 use super::{
     axis::{AxisScale, Panel},
-    drawing::{Anchor, Drawing, Figure, Ink, Label, SMALL, Shape, TEXT, fitted},
+    drawing::{Anchor, Drawing, DrawnText, Element, Figure, Ink, SMALL, TEXT, fitted},
     font,
 };
 use crate::report::{
@@ -42,7 +42,7 @@ pub(crate) fn timeline(history: &History) -> Option<Figure> {
     panel.draw_ticks_across(&mut drawing, &scale);
     for (index, (name, members)) in shown.iter().enumerate() {
         let y = top + 2.0 + ROW * index as f64;
-        drawing.label(Label::new((0.0, y + 13.0), fitted(name, TEXT, left - 12.0)));
+        drawing.label(DrawnText::new((0.0, y + 13.0), fitted(name, TEXT, left - 12.0)));
         let mut seconds = 0.0;
         for is_failed in [false, true] {
             let attempts = members.iter().flat_map(|stage| &stage.attempts);
@@ -60,14 +60,15 @@ pub(crate) fn timeline(history: &History) -> Option<Figure> {
             if !boxes.is_empty() {
                 let ink = if is_failed { FAILED } else { RAN };
                 let tip = format!("{name}: {} attempts", boxes.len());
-                drawing.shapes.push(Shape::Boxes { boxes, ink, tip });
+                drawing.shapes.push(Element::Boxes { boxes, ink, tip });
             }
         }
-        let total = Label::new((WIDTH, y + 13.0), duration(seconds));
+        let total = DrawnText::new((WIDTH, y + 13.0), duration(seconds));
         drawing.label(total.anchored(Anchor::End).in_style(SMALL, Ink::Dim));
     }
     let middle = (panel.left + panel.right) / 2.0;
-    let title = Label::new((middle, panel.bottom + 32.0), format!("{unit} since the run began"));
+    let title =
+        DrawnText::new((middle, panel.bottom + 32.0), format!("{unit} since the run began"));
     drawing.label(title.anchored(Anchor::Middle));
     drawing.height = panel.bottom + 42.0;
     let left = rows.len() - shown.len();

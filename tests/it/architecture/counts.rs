@@ -28,6 +28,8 @@ struct Counts {
     types: Vec<String>,
     /// Functions with their numbers of arguments.
     functions: Vec<(String, usize)>,
+    /// Whether a trait gives the arguments of the functions that are visited.
+    in_trait: bool,
 }
 
 /// The number of values that an argument of this type passes.
@@ -74,9 +76,17 @@ impl<'tree> Visit<'tree> for Counts {
         }
     }
 
+    fn visit_item_impl(&mut self, item: &'tree syn::ItemImpl) {
+        self.in_trait = item.trait_.is_some();
+        syn::visit::visit_item_impl(self, item);
+        self.in_trait = false;
+    }
+
     fn visit_impl_item_fn(&mut self, item: &'tree syn::ImplItemFn) {
         if !is_test(&item.attrs) {
-            self.signature(&item.sig);
+            if !self.in_trait {
+                self.signature(&item.sig);
+            }
             syn::visit::visit_impl_item_fn(self, item);
         }
     }
