@@ -61,13 +61,16 @@ struct StartedLine {
     version: String,
     #[serde(default)]
     store: String,
+    provenance: Option<Provenance>,
     stages: Vec<StageOutline>,
 }
 
 impl From<StartedLine> for Timed {
     fn from(line: StartedLine) -> Self {
-        let StartedLine { at, run, recipe, command, version, store, stages } = line;
-        Self { at, event: RunEvent::RunStarted { run, recipe, command, version, store, stages } }
+        let StartedLine { at, run, recipe, command, version, store, provenance, stages } = line;
+        let event =
+            RunEvent::RunStarted { run, recipe, command, version, store, provenance, stages };
+        Self { at, event }
     }
 }
 

@@ -15,7 +15,7 @@ pub use super::recorded::{RecordedRun, runs, siblings};
 use super::{
     event::{AttemptRecord, RunEvent, Timed},
     label::RunLabel,
-    recorded::{EVENTS, LATEST, list},
+    recorded::{EVENTS, LATEST, list, sort},
 };
 use crate::{context::StageEvent, digest::Digest, store::FileLock};
 

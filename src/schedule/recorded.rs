@@ -90,7 +90,7 @@ fn folders(path: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 
 /// Newest first by name, which is a time; the target of `latest` comes first, in case a clock was
 /// set back.
-fn sort(runs: &mut [RecordedRun]) {
+pub(super) fn sort(runs: &mut [RecordedRun]) {
     let mut newest: BTreeMap<String, String> = BTreeMap::new();
     for run in runs.iter() {
         let name = newest.entry(run.recipe.clone()).or_default();
