@@ -339,7 +339,7 @@ mod tests {
             format!("{cached}}}"),
             format!("{cached},{made},{check},\"later\":1}}"),
             format!("{started}{stages}}}"),
-            format!("{started}\"store\":\"/s\",{stages}}}"),
+            format!("{started}\"store\":\"/s\",\"provenance\":{{\"host\":\"h\"}},{stages}}}"),
         ] {
             let event: RunEvent = serde_json::from_str(&line).unwrap();
             let read = Timed::parse(line.as_bytes()).unwrap();
