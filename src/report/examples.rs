@@ -190,7 +190,7 @@ fn telling(
         rises.partition(|change| home == Some(change.domain));
     let mut falls: Vec<&PrecisionChange> =
         changes.iter().filter(|change| change.rise < 0.0).collect();
-    // Sorted anew: of equal losses too the first has most facts.
+    // Sorted again: of equal losses too the first has most facts.
     falls.sort_by(|one, other| {
         let by_rise = one.rise.total_cmp(&other.rise);
         by_rise.then(other.facts.cmp(&one.facts)).then(one.id.cmp(other.id))
