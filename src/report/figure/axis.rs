@@ -79,7 +79,7 @@ pub(super) fn tick(value: f64) -> String {
         size if size < 10.0 => {
             format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        _ => format!("{value:.0}"),
+        _ => format!("{value:.1}").trim_end_matches(".0").to_owned(),
     }
 }
 
@@ -157,6 +157,7 @@ mod tests {
         let ticks: Vec<String> = scale.ticks(4.0).into_iter().map(tick).collect();
         assert_eq!(ticks, ["0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(scale.place(0.5), 50.0);
+        assert_eq!([12.5, 20.0, 0.0, -2.5, 4e-4].map(tick), ["12.5", "20", "0", "-2.5", "4e-4"]);
         let constant = AxisScale::over([2.0, f64::NAN].into_iter(), 0.0, 10.0);
         assert_eq!(constant.place(2.0), 5.0);
         assert_eq!(AxisScale::over(std::iter::empty(), 0.0, 10.0).place(0.5), 5.0);
