@@ -127,8 +127,12 @@ fn best_arm(comparison: &Comparison, domain: &str) -> Option<String> {
 fn named(comparison: &Comparison, arm: &str) -> String {
     let compared = comparison.arms.iter().filter(|arm| arm.baseline.is_some());
     let stages: BTreeSet<&str> = compared.map(|arm| arm.stage.as_str()).collect();
+    short_name(arm, stages.len() > 1)
+}
+
+fn short_name(arm: &str, has_stages: bool) -> String {
     let cell = Cell::parse(arm);
-    if stages.len() > 1 || cell.values.is_empty() {
+    if has_stages || cell.values.is_empty() {
         return arm.to_owned();
     }
     cell.values.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ")
@@ -230,15 +234,21 @@ fn of_diagnosis(diagnosis: &Diagnosis) -> Option<RunFinding> {
             None => counts.push((verdict, vec![arm])),
         }
     }
+    let names = counts.iter().flat_map(|(_, arms)| arms);
+    let stages: BTreeSet<String> = names.map(|arm| Cell::parse(arm).stage).collect();
     let answers: Vec<String> = counts
         .iter()
         .map(|(verdict, arms)| {
+            let names: Vec<String> =
+                arms.iter().map(|arm| short_name(arm, stages.len() > 1)).collect();
             let names =
-                if arms.len() <= 3 { format!(" ({})", arms.join(", ")) } else { String::new() };
+                if arms.len() <= 4 { format!(" ({})", names.join("; ")) } else { String::new() };
             format!("{}: {}{names}.", verdict.words(), counted(arms.len(), "arm"))
         })
         .collect();
-    let question = "Does tuning reach the other domains? (token shift and precision)".to_owned();
+    let question =
+        "Does tuning reach the other domains? (mean over them; token shift and precision)";
+    let question = question.to_owned();
     (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
@@ -306,7 +316,8 @@ mod tests {
             Out-of-domain: mixed gains most, +20.0 points [+5.0, +35.0] (interval above 0; 1 seed, over topics alone; p 0.010, corrected for 2 arms 0.020).
             What difference does preferences make, all else equal? (difference of precision)
             mixed over general: in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms).
-        "#]].assert_eq(&said(&comparison));
+        "#]]
+        .assert_eq(&said(&comparison));
         let text = "by saying less".to_owned();
         comparison.warnings.push(Warning {
             arm: names[2].to_owned(),
@@ -321,7 +332,8 @@ mod tests {
             Out-of-domain: general gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010, corrected for 2 arms 0.020). More precise, but suspect: mixed (+20.0) by saying less.
             What difference does preferences make, all else equal? (difference of precision)
             mixed over general: in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms).
-        "#]].assert_eq(&said(&comparison));
+        "#]]
+        .assert_eq(&said(&comparison));
         // A warning in one domain is enough not to show an arm's answers.
         assert_eq!(telling_arm(&comparison).unwrap().name, names[1]);
         let none = comparison.rows.iter_mut();

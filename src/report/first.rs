@@ -137,7 +137,7 @@ fn provenance(history: &History) -> Markup {
             dt { "program" } dd { "apeft " (history.version) }
             @if !machine.is_empty() { dt { "machine" } dd { (machine.join(", ")) } }
             dt { "started" } dd { (began.strftime("%Y-%m-%d %H:%M UTC").to_string()) }
-            dt { "command" } dd { code { (history.command.join(" ")) } }
+            dt { "command" } dd { code { (history.command_line()) } }
         }
     }
 }

@@ -233,6 +233,14 @@ impl History {
         }
     }
 
+    /// The command line; of the program only the name, since others have it elsewhere.
+    pub(super) fn command_line(&self) -> String {
+        let mut words = self.command.iter();
+        let program = words.next().and_then(|program| Path::new(program).file_name());
+        let program = program.map(|name| name.to_string_lossy().into_owned());
+        program.iter().chain(words).map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
     /// Seconds from the start of the run to a time.
     pub(super) fn seconds_since_start(&self, at: u64) -> f64 {
         at.saturating_sub(self.began) as f64 / 1000.0

@@ -194,7 +194,7 @@ fn warnings(history: &History) -> Markup {
 fn repetition(history: &History, recipe: &str, has_comparison: bool) -> Markup {
     let shown = &recipe[..recipe.floor_char_boundary(MOST_TEXT)];
     html! {
-        p { "Repeat it with " code { (history.command.join(" ")) } ", apeft " (history.version) "."
+        p { "Repeat it with " code { (history.command_line()) } ", apeft " (history.version) "."
             @if has_comparison {
                 " The same tables as text with " code { "apeft compare " (history.run) }
                 ", for LaTeX with " code { "--latex" } "."

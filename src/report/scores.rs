@@ -27,7 +27,7 @@ const SHOWN: &[(MeasureName, &str)] = &[
 ];
 
 /// Cells in the table; the files of all cells have the rest.
-const MOST_CELLS: usize = 60;
+const MOST_CELLS: usize = 40;
 
 /// The scores of all cells, in the order of the plan.
 pub(super) fn scored<'a>(

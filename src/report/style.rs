@@ -56,7 +56,7 @@ body > details > summary .small { font-weight: 400 }
 .findings li { margin: .15em 0 }
 .findings h2 { margin-bottom: 0 } .findings ul { margin-top: .2em; padding-left: 1.3em }
 figure { margin: 1em 0; overflow-x: auto }
-figure svg { max-width: 100%; min-width: min(100%, 620px); height: auto }
+figure svg { max-width: 100%; min-width: 560px; height: auto }
 figcaption { font-size: 13px; color: var(--dim) }
 svg text { font-family: system-ui, sans-serif }
 .graph { overflow-x: auto }

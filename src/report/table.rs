@@ -331,13 +331,15 @@ pub(super) mod tests {
             before |  |  | 50.0; 4.0 facts, 90 % | 50.0; 4.0 facts, 90 %
             after | dpo | general | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 % | 60.0; +10.0 [-5.0, +25.0]; 4.0 facts, 90 %
             after | dpo | mixed | 70.0; +20.0 [+5.0, +35.0]*; 4.0 facts, 90 % | 70.0; +20.0 [+5.0, +35.0]*; 4.0 facts, 90 %
-            after | kto | mixed | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 % | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 %"#]].assert_eq(&words(&grid(&comparison)));
+            after | kto | mixed | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 % | 80.0; +30.0 [+15.0, +45.0]*; 4.0 facts, 90 %"#]]
+        .assert_eq(&words(&grid(&comparison)));
         expect_test::expect![[r#"
             stage | algorithm | preferences | people | out-of-domain | facts
             before |  |  | 50.0 | 50.0 | 4.0 4.0
             after | dpo | general | 60.0  +10.0 [-5.0, +25.0] | 60.0  +10.0 [-5.0, +25.0] | 4.0 4.0
             after | dpo | mixed | 70.0  +20.0 [+5.0, +35.0]* | 70.0  +20.0 [+5.0, +35.0]* | 4.0 4.0
-            after | kto | mixed | 80.0  +30.0 [+15.0, +45.0]* | 80.0  +30.0 [+15.0, +45.0]* | 4.0 4.0"#]].assert_eq(&words(&brief(&comparison)));
+            after | kto | mixed | 80.0  +30.0 [+15.0, +45.0]* | 80.0  +30.0 [+15.0, +45.0]* | 4.0 4.0"#]]
+        .assert_eq(&words(&brief(&comparison)));
         assert_eq!(beside(&comparison, names[2]), &names[1..2]);
     }
 

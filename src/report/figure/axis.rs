@@ -62,7 +62,7 @@ impl AxisScale {
     pub(super) fn ticks(&self, count: f64) -> Vec<f64> {
         let rough = (self.high - self.low) / count;
         let power = 10f64.powf(rough.log10().floor());
-        let steps = [1.0, 2.0, 5.0, 10.0];
+        let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
         let step = power * steps.into_iter().find(|step| step * power >= rough).unwrap_or(10.0);
         // Counted in whole steps, so that a tick is no sum of rounding errors.
         let first = (self.low / step).ceil() as i64;
@@ -79,7 +79,7 @@ pub(super) fn tick(value: f64) -> String {
         size if size < 10.0 => {
             format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
         }
-        _ => format!("{value:.0}"),
+        _ => format!("{value:.1}").trim_end_matches(".0").to_owned(),
     }
 }
 
@@ -96,7 +96,7 @@ impl Panel {
     /// Draws the grid, ticks and titles of both axes.
     pub(super) fn draw_axes(&self, drawing: &mut Drawing, axes: &Axes<'_>) {
         let Axes { across, across_title, up, up_title } = axes;
-        for value in up.ticks(4.0) {
+        for value in up.ticks(5.0) {
             let y = up.place(value);
             drawing.line(vec![(self.left, y), (self.right, y)], Pen::solid(Ink::Grid, 1.0));
             let label = DrawnText::new((self.left - 6.0, y + 4.0), tick(value));
@@ -157,6 +157,7 @@ mod tests {
         let ticks: Vec<String> = scale.ticks(4.0).into_iter().map(tick).collect();
         assert_eq!(ticks, ["0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(scale.place(0.5), 50.0);
+        assert_eq!([12.5, 20.0, 0.0, -2.5, 4e-4].map(tick), ["12.5", "20", "0", "-2.5", "4e-4"]);
         let constant = AxisScale::over([2.0, f64::NAN].into_iter(), 0.0, 10.0);
         assert_eq!(constant.place(2.0), 5.0);
         assert_eq!(AxisScale::over(std::iter::empty(), 0.0, 10.0).place(0.5), 5.0);

@@ -11,6 +11,9 @@ const ALGORITHM: &str = "algorithm";
 /// The variable that has shapes in the first place.
 const PREFERENCES: &str = "preferences";
 
+/// Cells whose points and intervals are told apart in one panel.
+const MOST_IN_PANEL: usize = 8;
+
 /// A variable that takes several values, in the order of the recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CodedVariable {
@@ -126,6 +129,15 @@ impl Coding {
             })
         });
         values.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same, with the colour's value too where so many cells would cover each other.
+    pub(super) fn panel_among(&self, cell: &Cell, cells: usize) -> String {
+        let panel = self.panel(cell);
+        let colour = self.colour.as_ref().filter(|_| cells > MOST_IN_PANEL);
+        let value = colour.filter(|_| self.colour != self.shape).and_then(|one| one.value(cell));
+        let panel = Some(panel.as_str()).filter(|panel| !panel.is_empty());
+        panel.into_iter().chain(value).collect::<Vec<_>>().join(", ")
     }
 
     /// Group and name of a cell in lists: panel and colour, and the shape that tells it from the

@@ -204,7 +204,8 @@ impl ForestRow {
 impl Forest {
     fn draw(&self, title: &str) -> Drawing {
         let mut drawing = Drawing::new(title, WIDTH);
-        let labels = self.rows.iter().map(|row| font::width(&row.label, TEXT) + 14.0);
+        // With room for the indent and the dagger.
+        let labels = self.rows.iter().map(|row| font::width(&row.label, TEXT) + 30.0);
         let groups = self.rows.iter().map(|row| font::width(&row.group, TEXT));
         let left = labels.chain(groups).fold(60.0, f64::max).min(300.0) + 16.0;
         let count = self.columns.len().max(1) as f64;
@@ -261,7 +262,7 @@ impl Forest {
             }
             let indent = if row.group.is_empty() { 0.0 } else { 14.0 };
             let mark = if row.is_warned { " †" } else { "" };
-            let label = fitted(&row.label, TEXT, left - indent - 22.0) + mark;
+            let label = fitted(&row.label, TEXT, left - indent - 30.0) + mark;
             drawing.label(DrawnText::new((indent, y + 4.0), label));
             for (column, point) in columns.iter().zip(&row.points) {
                 if let Some(point) = point {

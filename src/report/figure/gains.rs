@@ -44,7 +44,7 @@ pub(crate) fn domain_gains(stage: &str, comparison: &Comparison) -> Option<Figur
             is_warned,
             tip: format!("{}: {x:+.1} in {home}, {y:+.1} out-of-domain", coding.short_name(cell)),
         };
-        scatter.add(&coding.panel(cell), point);
+        scatter.add(&coding.panel_among(cell, cells.len()), point);
     }
     scatter.panels.first()?;
     Some(figure(
@@ -52,7 +52,7 @@ pub(crate) fn domain_gains(stage: &str, comparison: &Comparison) -> Option<Figur
         &scatter,
         &coding,
         "Lines: 95 % intervals; dashed: equal \
-        gains in both. Hollow: the report warns of the arm.",
+        gains in both.",
     ))
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn shift_gains(stage: &str, diagnosis: &Diagnosis) -> Option<Figure> 
             } else {
                 domain.domain.clone()
             };
-            let panel = match coding.panel(cell) {
+            let panel = match coding.panel_among(cell, cells.len()) {
                 panel if panel.is_empty() => place,
                 panel => format!("{place}, {panel}"),
             };
@@ -107,6 +107,10 @@ fn shifted(domain: &DomainDiagnosis, name: &str) -> Option<ScatterPoint> {
 
 fn figure(name: String, scatter: &Scatter<'_>, coding: &Coding, about: &str) -> Figure {
     let mut caption = format!("{}. {} {about}", scatter.title, coding.caption());
+    let mut points = scatter.panels.iter().flat_map(|(_, points)| points);
+    if points.any(|point| point.is_warned) {
+        caption.push_str(" Hollow: the report warns of how the arm gained.");
+    }
     let left = scatter.panels.len().saturating_sub(MOST_PANELS);
     if left > 0 {
         caption.push_str(&format!(" {left} more panels are not drawn."));
