@@ -210,7 +210,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     Ok(Ok(outcome))
 }
 
-/// Says what becomes of the jobs of a detached run.
+/// Tells how a detached run goes on.
 fn leave(plan: &Plan, store: &Store, options: &RunOptions, outcome: &RunOutcome) {
     let (jobs, run) = (outcome.detached, &outcome.run);
     match coordinate(plan, store, options, outcome) {
