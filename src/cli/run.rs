@@ -213,7 +213,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     Ok(Ok(outcome))
 }
 
-/// Tells how the jobs of a detached run go on.
+/// Tells how a detached run goes on.
 fn leave(plan: &Plan, store: &Store, options: &RunOptions, outcome: &RunOutcome) {
     let (jobs, run) = (outcome.detached, &outcome.run);
     match coordinate(plan, store, options, outcome) {
