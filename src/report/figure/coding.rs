@@ -131,7 +131,7 @@ impl Coding {
         values.collect::<Vec<_>>().join(", ")
     }
 
-    /// The same, with the colour's value too where so many cells would cover each other.
+    /// The same, with the value of the colour too if the cells would cover each other.
     pub(super) fn panel_among(&self, cell: &Cell, cells: usize) -> String {
         let panel = self.panel(cell);
         let colour = self.colour.as_ref().filter(|_| cells > MOST_IN_PANEL);
