@@ -145,7 +145,7 @@ fn shown(results: &Results<'_>, format: &Format) -> String {
     let mut text = String::new();
     if format.diagnosis {
         for (stage, diagnosis) in &results.diagnoses {
-            let table = table::text(&diagnosis_table(diagnosis));
+            let table = table::lines(&diagnosis_table(diagnosis));
             text.push_str(&format!("{}{table}", line(stage.name())));
         }
         return text;

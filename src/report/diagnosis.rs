@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{
+    arm_table::variables,
     history::History,
     markup::file_link,
     results::Results,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     evaluation::{ArmDiagnosis, Diagnosis, DomainDiagnosis, Estimate, Learnt},
-    rows::ShiftMeasureName,
+    rows::{Cell, ShiftMeasureName},
 };
 
 /// Columns of the table.
@@ -37,26 +38,36 @@ pub(super) fn diagnoses(history: &History, results: &Results<'_>) -> Markup {
     }
 }
 
-/// Arms by domain with the share of the in-domain shift, the change of precision and the verdict.
+/// Arms by domain, with a column for each variable, the share of the in-domain shift, the change of
+/// precision and the verdict.
 pub fn diagnosis_table(diagnosis: &Diagnosis) -> TextTable {
-    let rows = diagnosis.arms.iter().flat_map(|arm| {
+    let cells: Vec<Cell> = diagnosis.arms.iter().map(|arm| Cell::parse(&arm.name)).collect();
+    let variables = variables(&cells);
+    let arms = diagnosis.arms.iter().zip(&cells);
+    let rows = arms.flat_map(|(arm, cell)| {
+        let labels: Vec<String> = match variables.as_slice() {
+            [] => vec![arm.name.clone()],
+            names => names.iter().map(|one| cell.value(one).unwrap_or("").to_owned()).collect(),
+        };
         let away = arm.domains.iter().filter_map(|domain| Some((domain, domain.away.as_ref()?)));
-        away.map(|(domain, away)| {
+        away.map(move |(domain, away)| {
             let share = words(share_of_in_domain(diagnosis, domain), 100.0, false);
             let change = words(domain.change.as_ref(), 100.0, true);
             let verdict = away.verdict.words().to_owned();
-            let row = [arm.name.clone(), domain.domain.clone(), share, change, verdict];
-            row.map(|text| vec![CellLine::plain(text)]).to_vec()
+            let row = labels.iter().cloned().chain([domain.domain.clone(), share, change, verdict]);
+            row.map(|text| vec![CellLine::plain(text)]).collect()
         })
     });
+    let labels = if variables.is_empty() { vec!["arm".to_owned()] } else { variables.clone() };
+    let rest = ["domain", "shift", "precision", "verdict"].map(str::to_owned);
     TextTable {
         about: format!(
             "Token shift out-of-domain in % of that in {} at matched positions, and change of \
             precision in points, with 95 % intervals.",
             diagnosis.in_domain
         ),
-        head: ["arm", "domain", "shift", "precision", "verdict"].map(str::to_owned).to_vec(),
         rows: rows.collect(),
+        head: labels.into_iter().chain(rest).collect(),
     }
 }
 
