@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::TcpListener,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -34,7 +35,7 @@ impl Cluster {
             eprintln!("Slurm is not installed: its tests are skipped");
             return None;
         }
-        let port = PORT.fetch_add(2, Ordering::Relaxed);
+        let port = free_ports();
         // Sockets have short paths.
         let folder = tempfile::Builder::new().prefix("sl").tempdir_in("/tmp").unwrap();
         let cluster = Self { folder, port };
@@ -135,6 +136,19 @@ impl Cluster {
     /// Jobs that Slurm has not ended.
     fn open_jobs(&self) -> usize {
         self.slurm("squeue", &["--array", "--noheader"]).lines().count()
+    }
+}
+
+/// The first of two ports at which nobody listens: other tests, or a daemon that one left, may
+/// have some.
+fn free_ports() -> u16 {
+    loop {
+        let port = PORT.fetch_add(2, Ordering::Relaxed);
+        assert!(port < 32_000, "no two ports are free for Slurm");
+        let is_free = |port| TcpListener::bind(("0.0.0.0", port)).is_ok();
+        if is_free(port) && is_free(port + 1) {
+            return port;
+        }
     }
 }
 
