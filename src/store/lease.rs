@@ -128,6 +128,9 @@ impl Store {
         gate.enter(waiting)?;
         // Inside the gate, so that no collection begins between registration and lease.
         if let Some(journals) = journals {
+            // A collection takes a registered folder that does not exist for one that was moved. A
+            // failure is told by the journal.
+            let _ = fs::create_dir_all(journals);
             self.register(journals)?;
         }
         durable::create_folder(&self.uses())?;
@@ -309,5 +312,21 @@ impl Drop for Lookups<'_> {
         if let Some(roots) = &mut *self.store.roots() {
             roots.stay(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_whose_first_run_has_just_begun_is_not_taken_for_a_removed_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let journals = folder.path().join("project/experiments");
+        let _lease = store.lease(&journals, || ()).unwrap();
+        let projects = store.projects().unwrap();
+        assert_eq!(projects.len(), 1);
+        assert!(projects[0].journals.as_ref().unwrap().is_dir());
     }
 }
