@@ -6,15 +6,21 @@ use super::{
     output::{line, say_text},
     table,
 };
-use crate::report::{self, History, Results, RunFinding, brief, findings};
+use crate::report::{self, Results, RunFinding, brief, findings};
 
 /// Width of lines, as of tables.
 const WIDTH: usize = 100;
 
 /// Prints findings and main tables of a run, at most a screen, and writes its page. Returns whether
-/// there was a comparison; a missing report does not fail the run.
-pub(super) fn conclude(folder: &Path) -> anyhow::Result<bool> {
-    let history = History::read(folder)?;
+/// there is nothing to compare. A run without a journal or a report has its results all the same.
+pub(super) fn conclude(folder: &Path) -> bool {
+    let history = match report::read(folder) {
+        Ok(history) => history,
+        Err(error) => {
+            say!("warning: there is no report: {error}");
+            return false;
+        }
+    };
     let results = Results::read(&history);
     results.problems.iter().for_each(|problem| say!("error: {problem}"));
     say_text(&findings_text(&findings(&results)));
@@ -27,11 +33,12 @@ pub(super) fn conclude(folder: &Path) -> anyhow::Result<bool> {
             say!("{warnings} of this comparison: `apeft compare {}`", history.run);
         }
     }
-    match report::write(folder) {
+    let lacks_comparison = results.comparisons.is_empty() && results.problems.is_empty();
+    match report::write(folder, &history, results) {
         Ok(path) => say!("report: {}", path.display()),
-        Err(error) => say!("warning: cannot write the report: {error}"),
+        Err(error) => say!("warning: there is no report: {error}"),
     }
-    Ok(!results.comparisons.is_empty() || !results.problems.is_empty())
+    lacks_comparison
 }
 
 /// Questions with their answers, one below the other.

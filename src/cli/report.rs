@@ -9,7 +9,7 @@ use super::{
     run_name::{find_run, find_stage},
     shared_args::ExperimentsArguments,
 };
-use crate::report;
+use crate::report::{self, Results};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
@@ -37,7 +37,8 @@ pub(super) fn run(arguments: &ReportArguments) -> anyhow::Result<ExitCode> {
         }
         run => (find_run(&arguments.experiments, run.and_then(Result::err))?, String::new()),
     };
-    let page = report::write(&recorded.folder)?;
+    let history = report::read(&recorded.folder)?;
+    let page = report::write(&recorded.folder, &history, Results::read(&history))?;
     print_text(&format!("{}{place}\n", page.display()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -134,7 +134,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     if outcome.detached == 0 {
-        conclude(&outcome.folder)?;
+        conclude(&outcome.folder);
     }
     Ok(exit_code(&outcome))
 }

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         Ok(outcome) => outcome,
         Err(code) => return Ok(code),
     };
-    if outcome.detached == 0 && !conclude(&outcome.folder)? {
+    if outcome.detached == 0 && conclude(&outcome.folder) {
         say!(
             "there is no comparison to show: give the recipe a stage of kind `compare` over its \
             scores"

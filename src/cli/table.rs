@@ -1,6 +1,6 @@
 //! Tables as plain text and Markdown.
 
-use comfy_table::{ContentArrangement, presets};
+use comfy_table::{ContentArrangement, Table, TableStyle, presets};
 
 use crate::report::{CellLine, TextTable};
 
@@ -9,14 +9,23 @@ const WIDTH: u16 = 100;
 
 /// The table for a terminal; marked lines end with a star.
 pub(super) fn text(table: &TextTable) -> String {
-    let mut drawn = comfy_table::Table::new();
+    format!("{}\n{}\n", about(table), drawn(table, presets::UTF8_HORIZONTAL_ONLY))
+}
+
+/// The sentences above a table.
+fn about(table: &TextTable) -> String {
+    textwrap::fill(&table.about, usize::from(WIDTH))
+}
+
+fn drawn(table: &TextTable, style: TableStyle) -> Table {
+    let mut drawn = Table::new();
     // Without a set width nothing is wrapped where stdout is no terminal.
-    drawn.load_style(presets::UTF8_HORIZONTAL_ONLY).set_width(WIDTH);
+    drawn.load_style(style).set_width(WIDTH);
     drawn.set_content_arrangement(ContentArrangement::Dynamic).set_header(&table.head);
     for row in &table.rows {
         drawn.add_row(row.iter().map(|lines| joined(lines)));
     }
-    format!("{}\n{drawn}\n", textwrap::fill(&table.about, usize::from(WIDTH)))
+    drawn
 }
 
 /// The lines of a cell; marked ones end with a star.
@@ -31,16 +40,10 @@ fn joined(lines: &[CellLine]) -> String {
 
 /// The same without rules between rows, for rows of one line.
 pub(super) fn lines(table: &TextTable) -> String {
-    let mut drawn = comfy_table::Table::new();
-    drawn.load_style(presets::NOTHING).set_width(WIDTH);
-    drawn.set_content_arrangement(ContentArrangement::Dynamic).set_header(&table.head);
-    for row in &table.rows {
-        drawn.add_row(row.iter().map(|lines| joined(lines)));
-    }
+    let drawn = drawn(table, presets::NOTHING).to_string();
     // Cells are padded to the width of their columns.
-    let drawn = drawn.to_string();
     let drawn: Vec<&str> = drawn.lines().map(str::trim_end).collect();
-    format!("{}\n{}\n", textwrap::fill(&table.about, usize::from(WIDTH)), drawn.join("\n"))
+    format!("{}\n{}\n", about(table), drawn.join("\n"))
 }
 
 /// The table as Markdown; marked lines are bold.

@@ -178,9 +178,8 @@ pub(super) fn beside<'a>(comparison: &'a Comparison, arm: &str) -> Vec<&'a str> 
     let compared = comparison.arms.iter().filter(|other| other.baseline.is_some());
     let names: Vec<&str> =
         compared.map(|other| other.name.as_str()).filter(|name| *name != arm).collect();
-    let near: Vec<&str> = comparison.average.iter().fold(Vec::new(), |_, average| {
-        let is_near = |name: &&&str| Cell::parse(name).differs_only_in(&average.axis, &own);
-        names.iter().filter(is_near).copied().collect()
-    });
+    let Some(average) = &comparison.average else { return names };
+    let is_near = |name: &&&str| Cell::parse(name).differs_only_in(&average.axis, &own);
+    let near: Vec<&str> = names.iter().filter(is_near).copied().collect();
     if near.is_empty() { names } else { near }
 }

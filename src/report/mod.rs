@@ -29,7 +29,7 @@ pub use card::model_card;
 pub use diagnosis::diagnosis_table;
 pub use findings::{RunFinding, findings};
 pub use history::{History, StageEnding, StageHistory};
-pub use page::{ReportError, write};
+pub use page::{ReportError, read, write};
 pub use results::Results;
 pub use table::{CellLine, TextTable, averages, brief, grid};
 pub use words::counted;

@@ -61,11 +61,11 @@ struct Section {
     body: Markup,
 }
 
-/// Writes `report.html` and `figures` into a run's folder, from its journal and artifacts.
+/// Reads what a run's report tells from its journal, and what cached stages cost from earlier ones.
 ///
 /// # Errors
-/// If the journal cannot be read, or the page or a figure cannot be written.
-pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
+/// If the journal cannot be read.
+pub fn read(run: &Path) -> Result<History, ReportError> {
     let mut history = History::read(run).map_err(ReportError::of("read the journal in", run))?;
     // A resumed sweep has its costs in several journals; the newest that has a cost wins.
     let mut unexplained = history.unexplained();
@@ -79,21 +79,32 @@ pub fn write(run: &Path) -> Result<PathBuf, ReportError> {
             tracing::debug!("{}: {error}", other.display());
         }
     }
+    Ok(history)
+}
+
+/// Writes `report.html` and `figures` into a run's folder.
+///
+/// # Errors
+/// If the page or a figure cannot be written.
+pub fn write(
+    run: &Path,
+    history: &History,
+    mut results: Results<'_>,
+) -> Result<PathBuf, ReportError> {
     // A run on a full disk may lack its recipe, and still has a report.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap_or_default();
-    let mut results = Results::read(&history);
-    let scored = scored(&history, &mut results.problems);
+    let scored = scored(history, &mut results.problems);
     let by_cell: Vec<(&Cell, &Scores)> =
         scored.iter().map(|(stage, scores)| (&stage.cell, scores)).collect();
-    let gallery = Gallery::new(&history, &results, &by_cell);
+    let gallery = Gallery::new(history, &results, &by_cell);
     gallery.write(run).map_err(ReportError::of("write the figures in", run))?;
     let mut found = findings(&results);
     if found.is_empty() {
         found.extend(of_scores(&by_cell));
     }
-    let head = first(&history, &results, &found, &gallery);
-    let sections = sections(&history, &results, &scored, (&gallery, &recipe));
-    let page = page(&history, &head, &sections).into_string();
+    let head = first(history, &results, &found, &gallery);
+    let sections = sections(history, &results, &scored, (&gallery, &recipe));
+    let page = page(history, &head, &sections).into_string();
     let path = run.join("report.html");
     replace(run, "report.html", page.as_bytes()).map_err(ReportError::of("write", &path))?;
     Ok(path)
@@ -257,8 +268,10 @@ mod tests {
             check: None,
             files: None,
         });
-        let page =
-            fs::read_to_string(write(&folder.path().join("2026-01-02T00-00-00")).unwrap()).unwrap();
+        let run = folder.path().join("2026-01-02T00-00-00");
+        let history = read(&run).unwrap();
+        let page = write(&run, &history, Results::read(&history)).unwrap();
+        let page = fs::read_to_string(page).unwrap();
         assert_eq!(page.matches("<td>7.5</td>").count(), MOST_ROWS);
         assert!(page.contains("400 of 20000 stages") && page.len() < 1_000_000, "{}", page.len());
     }

@@ -149,19 +149,21 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
             .map_err(StageError::doing("read the probe"))?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
-    let said = match source {
-        SentenceSource::Samples | SentenceSource::Substituted => None,
-        SentenceSource::Sentences => Some(judged(context, "responses")?),
-        SentenceSource::Rewritings => Some(judged(context, "rewritings")?),
+    // Sentences and the responses that they stand in may come from the same files.
+    let input = match (&source, prompt_form) {
+        (SentenceSource::Rewritings, _) => Some("rewritings"),
+        (SentenceSource::Sentences, _) | (_, AtomicForm::Response) => Some("responses"),
+        _ => None,
     };
-    let hosts = match prompt_form {
-        AtomicForm::Response => Some(judged(context, "responses")?),
-        AtomicForm::Question | AtomicForm::Paragraph => None,
-    };
+    let said = input.map(|input| judged(context, input)).transpose()?;
+    let answers = said.as_ref().map(Judged::answers);
     let sources = AtomicSources {
-        sentences: said.as_ref().map(Judged::answers),
+        sentences: match source {
+            SentenceSource::Samples | SentenceSource::Substituted => None,
+            SentenceSource::Sentences | SentenceSource::Rewritings => answers,
+        },
         substituted: matches!(source, SentenceSource::Substituted),
-        hosts: hosts.as_ref().map(Judged::answers),
+        hosts: answers.filter(|_| prompt_form == AtomicForm::Response),
     };
     let mining =
         AtomicMining { prompt_form, classes, splits, max_pairs_per_fact, max_pairs, balance };

@@ -35,14 +35,7 @@ impl FileLock {
         match kind {
             LockKind::Lease => LeaseFile::take(&lease_of(path), waiting).map(Self::Lease),
             LockKind::Flock => {
-                match file.try_lock() {
-                    Ok(()) => {}
-                    Err(TryLockError::WouldBlock) => {
-                        waiting("another process");
-                        file.lock()?;
-                    }
-                    Err(TryLockError::Error(error)) => return Err(error),
-                }
+                wait_for(file.try_lock(), || waiting("another process"), || file.lock())?;
                 // The same open file: what is locked here is locked there.
                 file.try_clone().map(Self::Flock)
             }
@@ -104,6 +97,22 @@ impl FileLock {
             Self::Flock(file) => Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?),
             Self::Lease(_) => Ok(()),
         }
+    }
+}
+
+/// Waits for a lock of the kernel that was tried, unless it was free; `waiting` is called before.
+pub(super) fn wait_for(
+    tried: Result<(), TryLockError>,
+    waiting: impl FnOnce(),
+    wait: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    match tried {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            waiting();
+            wait()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

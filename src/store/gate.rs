@@ -1,7 +1,7 @@
 //! The gate of a store: lookups of runs pass it together, and a collection closes it alone.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     thread,
@@ -11,6 +11,7 @@ use std::{
 use super::{
     durable,
     error::StoreError,
+    file_lock::wait_for,
     lease_file::{self, LeaseFile, lease_of},
     lock_kind::LockKind,
 };
@@ -43,15 +44,8 @@ impl Gate {
     pub(super) fn enter(&mut self, waiting: impl FnOnce()) -> Result<(), StoreError> {
         let (path, entered) = match self {
             Self::Flock { file, path } => {
-                let entered = match file.try_lock_shared() {
-                    Ok(()) => Ok(()),
-                    Err(TryLockError::WouldBlock) => {
-                        waiting();
-                        file.lock_shared()
-                    }
-                    Err(TryLockError::Error(error)) => Err(error),
-                };
-                (&*path, entered)
+                let tried = file.try_lock_shared();
+                (&*path, wait_for(tried, waiting, || file.lock_shared()))
             }
             Self::Lease { path, held } => {
                 (&*path, enter(path, waiting).map(|inside| *held = Some(inside)))
@@ -64,15 +58,7 @@ impl Gate {
     pub(super) fn close(&mut self, waiting: impl FnOnce()) -> Result<(), StoreError> {
         let (path, closed) = match self {
             Self::Flock { file, path } => {
-                let closed = match file.try_lock() {
-                    Ok(()) => Ok(()),
-                    Err(TryLockError::WouldBlock) => {
-                        waiting();
-                        file.lock()
-                    }
-                    Err(TryLockError::Error(error)) => Err(error),
-                };
-                (&*path, closed)
+                (&*path, wait_for(file.try_lock(), waiting, || file.lock()))
             }
             Self::Lease { path, held } => {
                 (&*path, close(path, waiting).map(|closed| *held = Some(closed)))

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use super::{
@@ -123,7 +124,13 @@ fn named() -> Option<Locking> {
     match std::env::var(VARIABLE).ok()?.as_str() {
         "flock" => Some(Locking { kind: LockKind::Flock, why: None }),
         "lease" => Some(Locking::leases(format!("{VARIABLE} asks for them"))),
-        _ => None,
+        other => {
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                tracing::warn!("{VARIABLE}={other} is ignored: `flock` or `lease` is expected");
+            });
+            None
+        }
     }
 }
 

@@ -204,7 +204,10 @@ fn read_text(path: &Path) -> io::Result<String> {
     const USUAL: usize = 4096;
     let mut file = File::open(path)?;
     let mut bytes = vec![0; USUAL];
-    let first = file.read(&mut bytes)?;
+    let first = match file.read(&mut bytes) {
+        Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+        read => read?,
+    };
     bytes.truncate(first);
     if !bytes.ends_with(END.as_bytes()) || first == USUAL {
         file.read_to_end(&mut bytes)?;

@@ -187,4 +187,7 @@ fn doctor_tries_the_locks_of_the_store() {
     let bench = Bench::new(&[]);
     let found = said::words(&bench.call("one", &["doctor"]));
     assert!(found.contains("lease files: APEFT_LOCKS asks for them"), "{found}");
+    let mistaken = bench.apeft("one", &["doctor"]).env("APEFT_LOCKS", "leases").output().unwrap();
+    let said = said::words(&mistaken);
+    assert_eq!(said.matches("APEFT_LOCKS=leases is ignored").count(), 1, "{said}");
 }

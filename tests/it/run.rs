@@ -752,6 +752,23 @@ fn garbage_is_what_no_recent_run_used() {
 }
 
 #[test]
+fn a_run_whose_journal_cannot_be_written_has_its_results_all_the_same() {
+    let bench = Bench::with(&stage("a", "", "echo x > o", ""));
+    fs::write(bench.path("file"), "").unwrap();
+    for command in ["run", "sweep"] {
+        let ended = bench.call(&[command, "recipe.toml", "--experiments", "file/runs"]);
+        let words = said::words(&ended);
+        assert_eq!(ended.status.code(), Some(0), "{words}");
+        assert!(
+            words.contains("is not recorded") && words.contains("there is no report"),
+            "{words}"
+        );
+    }
+    let again = bench.run(&[]);
+    assert_eq!(again.outcomes(), "a cached", "{}", again.words);
+}
+
+#[test]
 fn a_store_that_cannot_be_made_is_said_so() {
     let bench = Bench::with(&chain("Hello"));
     fs::write(bench.path("cache"), "a file").unwrap();

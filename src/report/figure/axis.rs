@@ -84,11 +84,12 @@ pub(super) fn tick(value: f64) -> String {
 }
 
 impl Panel {
-    /// Whether a value lies within, both from the lower left corner.
+    /// A scale over values from the left to the right side.
     pub(super) fn across(&self, values: impl Iterator<Item = f64>) -> AxisScale {
         AxisScale::over(values, self.left, self.right)
     }
 
+    /// A scale over values from the bottom to the top.
     pub(super) fn up(&self, values: impl Iterator<Item = f64>) -> AxisScale {
         AxisScale::over(values, self.bottom, self.top)
     }

@@ -83,10 +83,13 @@ impl CoordinatedRun<'_> {
     /// # Errors
     /// If Slurm does not answer, or the program cannot be copied into the store.
     pub fn submit(&self, recipe: &str, settings: JobSettings, output: &Path) -> io::Result<String> {
+        let folders = JobFolders::of(self.store);
+        // Of two calls at once the second one finds the job of the first.
+        let _submission = folders.submission()?;
         if let Some(number) = Slurm::state()?.open_number(&self.comment()) {
             return Ok(number.to_owned());
         }
-        let program = JobFolders::of(self.store).keep_program(&this_program())?;
+        let program = folders.keep_program(&this_program())?;
         let shape = JobShape { cpus: 1, memory: MEMORY, gpus: 0, settings };
         let options = shape.options(&format!("{recipe}-run"), &self.comment(), output);
         Slurm::submit(&options, &self.script(&shape.settings, &program))
