@@ -1,6 +1,6 @@
 //! Axes: scales with round ticks, and panels with titles and a grid.
 
-use super::drawing::{Anchor, Drawing, DrawnText, Ink, Pen, SMALL, TEXT};
+use super::drawing::{Anchor, Drawing, DrawnText, Ink, Pen, SMALL, TEXT, fitted};
 
 /// Maps values to coordinates.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,9 @@ impl Panel {
         }
         self.draw_ticks_across(drawing, across);
         let middle = (self.left + self.right) / 2.0;
-        let title = DrawnText::new((middle, self.bottom + 32.0), *across_title);
+        // Beside a narrow panel there is the room of the next axis, and no more.
+        let title = fitted(across_title, TEXT, self.right - self.left + 70.0);
+        let title = DrawnText::new((middle, self.bottom + 32.0), title);
         drawing.label(title.anchored(Anchor::Middle));
         let at = (self.left - 42.0, (self.top + self.bottom) / 2.0);
         let title = DrawnText::new(at, *up_title).anchored(Anchor::Middle);

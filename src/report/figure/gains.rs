@@ -19,7 +19,7 @@ pub(crate) fn domain_gains(stage: &str, comparison: &Comparison) -> Option<Figur
         comparison.arms.iter().filter(|arm| arm.baseline.is_some()).collect();
     let cells: Vec<Cell> = arms.iter().map(|arm| Cell::parse(&arm.name)).collect();
     let coding = coding(&cells, comparison);
-    let across_title = format!("gain of precision in {home} (in-domain), points");
+    let across_title = format!("gain in {home} (in-domain), points");
     let mut scatter = Scatter {
         title: "Gain of precision in-domain and out-of-domain",
         across_title: &across_title,
@@ -62,7 +62,7 @@ pub(crate) fn shift_gains(stage: &str, diagnosis: &Diagnosis) -> Option<Figure> 
     let coding = Coding::new(&cells.iter().collect::<Vec<_>>(), None);
     let mut scatter = Scatter {
         title: "Change of precision against token shift",
-        across_title: "KL divergence from the base model, nats per token",
+        across_title: "KL divergence, nats per token",
         up_title: "change of precision, points",
         panels: Vec::new(),
         has_diagonal: false,
