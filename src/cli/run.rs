@@ -18,6 +18,7 @@ use super::{
         select,
     },
     tensorboard::EventFiles,
+    wandb::write_offline_runs,
 };
 use crate::{
     plan::{ExecutorName, Plan},
@@ -94,6 +95,10 @@ pub(super) struct RunArguments {
     /// folder.
     #[arg(long)]
     pub(super) tensorboard: bool,
+    /// Write training metrics also as offline runs of W&B, into `wandb` in the run's folder;
+    /// `wandb sync` uploads them.
+    #[arg(long)]
+    pub(super) wandb: bool,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -203,6 +208,9 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     };
     progress.close().conclude(&outcome);
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
+    if arguments.wandb {
+        write_offline_runs(&plan, options.label.as_ref(), &outcome);
+    }
     if outcome.detached > 0 {
         leave(&plan, &store, &options, &outcome);
         return Ok(Ok(outcome));
