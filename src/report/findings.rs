@@ -423,7 +423,13 @@ mod tests {
         comparison.average.as_mut().unwrap().contrasts = ["mixed over general", "mixed over none"]
             .map(|text| NamedContrast::parse(text).unwrap())
             .to_vec();
-        expect_test::expect![[r#""#]].assert_eq(&said(&comparison));
+        expect_test::expect![[r#"
+            What difference does preferences make, all else equal? (difference of precision; asked for in advance)
+            mixed over general (primary): in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms; p 0.010).
+            Which arm gains most precision over before?
+            In-domain (people): mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            Out-of-domain: mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+        "#]].assert_eq(&said(&comparison));
     }
 
     #[test]
