@@ -52,8 +52,7 @@ struct Parameters {
     /// Values of `average_over` that are baselines; each is also compared with those before it.
     #[parameter(former = "average_from")]
     average_baselines: Option<Vec<String>>,
-    /// Contrasts of `average_over` that are asked for in advance, as `VALUE over BASELINE`; the
-    /// first one is primary. Reports answer these, with p corrected for their number.
+    /// Contrasts asked for in advance, as `VALUE over BASELINE`, the primary one first.
     contrasts: Option<Vec<String>>,
     /// Loss of facts or of responses with facts, as a share, above which a win is warned of.
     #[parameter(default = 0.1, min = 0, max = 1)]
