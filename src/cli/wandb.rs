@@ -35,7 +35,7 @@ pub(super) fn write_offline_runs(plan: &Plan, label: Option<&RunLabel>, outcome:
         let (Some(stage), Some(key)) = (stages.get(&*made.name), made.key) else { continue };
         let metrics = made.artifact.as_ref().map(|artifact| artifact.join("metrics.jsonl"));
         let Some(metrics) = metrics.filter(|metrics| metrics.is_file()) else { continue };
-        // The same artifact is the same run, so that a second upload replaces the first one.
+        // The same artifact has the same run in W&B, also when it is found in the cache.
         let id = key.to_string()[..16].to_owned();
         let run = OfflineRun { plan, label, outcome, stage, id, seconds: made.seconds };
         if let Err(error) = run.write(&metrics) {

@@ -124,6 +124,32 @@ fn a_damaged_checkpoint_does_not_count() {
     }
 }
 
+/// As with a disk that fails between the check of the seals and the restoration.
+#[test]
+fn a_checkpoint_that_vanishes_after_its_check_is_an_error_and_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (expected, _) = trained(training(folder.path())).unwrap();
+    for part in ["model", "optim", "scheduler"] {
+        let epoch = valid(folder.path()).epoch;
+        let file = folder.path().join(format!("{part}-{epoch}.bpk"));
+        let hidden = file.with_extension("hidden");
+        let [from, to] = [file.clone(), hidden.clone()];
+        let ear: Ear = Arc::new(move |event| {
+            if matches!(event, TrainEvent::Note(text) if text.contains("resumes from")) {
+                fs::rename(&from, &to).unwrap();
+            }
+        });
+        let error = match train(training(folder.path()), ear) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{part} was not read"),
+        };
+        assert!(error.contains("cannot read the checkpoint"), "{part}: {error}");
+        fs::rename(&hidden, &file).unwrap();
+        assert_eq!(valid(folder.path()).epoch, epoch, "{part}");
+        assert_eq!(bytes(&trained(training(folder.path())).unwrap().0), bytes(&expected), "{part}");
+    }
+}
+
 fn valid(folder: &Path) -> SealedCheckpoint {
     match CheckpointFolder::new(folder).unwrap().newest().unwrap().newest {
         NewestCheckpoint::Valid(checkpoint) => checkpoint,
