@@ -45,6 +45,19 @@ pub fn plan(
     catalogue: &Catalogue,
     device: Option<&str>,
 ) -> Result<Plan, Problems> {
+    let plan = plan_without_text(recipe, catalogue, device)?;
+    Ok(Plan { resolved: resolved(recipe, catalogue), ..plan })
+}
+
+/// The same without the text of the resolved recipe, which only runs need.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_without_text(
+    recipe: &Recipe,
+    catalogue: &Catalogue,
+    device: Option<&str>,
+) -> Result<Plan, Problems> {
     let mut problems = recipe.problems.clone();
     let device = device.and_then(|device| {
         let span = Span::whole(&diagnostic::Source::new("--device", device));
@@ -83,8 +96,8 @@ pub fn plan(
         return Err(problems);
     }
     let Expansion { graph, order, .. } = expansion;
-    let resolved = resolved(recipe, catalogue);
-    let (recipe, description) = (recipe.name.clone(), recipe.description());
+    let (recipe, description, resolved) =
+        (recipe.name.clone(), recipe.description(), String::new());
     Ok(Plan { recipe, description, graph, order, executor, remote, resolved, warnings: problems })
 }
 

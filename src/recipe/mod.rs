@@ -6,6 +6,7 @@ mod check;
 mod document;
 mod editor;
 mod load;
+mod long;
 mod matrix;
 mod names;
 mod node;
@@ -13,6 +14,7 @@ mod project;
 mod reference;
 mod remote;
 mod setting;
+mod side_by_side;
 mod syntax;
 mod template;
 
