@@ -17,8 +17,8 @@ const HEADER: &str = "\n[stage.";
 /// The table of such headers.
 const STAGES: &str = "stage";
 
-/// The table of a recipe of several pieces. None if the recipe is short, if a piece has a problem, or
-/// if two pieces concern the same table: the whole is parsed then.
+/// The table of a recipe of several pieces. None if the recipe is short, if a piece has a problem,
+/// or if two pieces concern the same table: the whole is parsed then.
 pub(super) fn parse_pieces(source: &Arc<Source>) -> Option<Table> {
     parse_pieces_of(source, PIECE)
 }
