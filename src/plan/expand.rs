@@ -27,6 +27,7 @@ use crate::{
     recipe::{
         Recipe, RemoteSettings, missing_file,
         schema::{Catalogue, InputCell, Lack},
+        side_by_side,
     },
     rows::Cell,
 };
@@ -75,8 +76,7 @@ pub fn plan_without_text(
         problems.push(problem);
         return Err(problems);
     }
-    let resolved_stages: Vec<ResolvedStage> =
-        units.list.iter().map(|unit| resolve(unit, &units, &space, &mut problems)).collect();
+    let resolved_stages = resolve_all(&units, &space, &mut problems);
     check_files(&resolved_stages, &mut problems);
     check_tables(recipe, &units, &resolved_stages, &mut problems);
     check_lacks(&units, &resolved_stages, &space, &mut problems);
@@ -99,6 +99,28 @@ pub fn plan_without_text(
     let (recipe, description, resolved) =
         (recipe.name.clone(), recipe.description(), String::new());
     Ok(Plan { recipe, description, graph, order, executor, remote, resolved, warnings: problems })
+}
+
+/// Each unit in all of its cells.
+fn resolve_all(
+    units: &Units<'_>,
+    space: &Space<'_>,
+    problems: &mut Problems,
+) -> Vec<ResolvedStage> {
+    /// Units that one thread resolves in a row.
+    const IN_A_ROW: usize = 1000;
+    let chunks: Vec<&[Unit<'_>]> = units.list.chunks(IN_A_ROW).collect();
+    let resolved = side_by_side(&chunks, |chunk| {
+        let mut own = Problems::default();
+        let resolved: Vec<ResolvedStage> =
+            chunk.iter().map(|unit| resolve(unit, units, space, &mut own)).collect();
+        own.is_empty().then_some(resolved)
+    });
+    match resolved.into_iter().collect::<Option<Vec<_>>>() {
+        Some(resolved) => resolved.into_iter().flatten().collect(),
+        // Only so many problems are kept: in the order of the recipe.
+        None => units.list.iter().map(|unit| resolve(unit, units, space, problems)).collect(),
+    }
 }
 
 /// Maximum number of stages; each takes about 5.5 kB of memory.

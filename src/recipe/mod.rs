@@ -29,4 +29,5 @@ pub use project::{PROJECT_FILE, project_settings};
 pub use reference::{InputReference, KindReference, ParameterReference};
 pub use remote::RemoteSettings;
 pub use setting::is_setting;
+pub use side_by_side::side_by_side;
 pub use template::{Piece, fill, pieces};

@@ -9,7 +9,7 @@ use std::{
 
 /// Results of work on each item, in the order of the items. Where the system grants no threads, one
 /// does it all.
-pub(super) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(items.len());
     let next = AtomicUsize::new(0);
     let mut done = thread::scope(|scope| {
