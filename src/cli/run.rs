@@ -155,7 +155,7 @@ impl RunArguments {
 /// Executes the recipe, prints the outcome and returns the exit status.
 pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOutcome, ExitCode>> {
     let mut progress = Progress::open(arguments.dashboard)?;
-    let plan = match arguments.recipe.plan() {
+    let plan = match arguments.recipe.plan_to_run() {
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };

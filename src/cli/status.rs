@@ -10,12 +10,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    output::{line, print_json, print_text},
+    output::{print_json, print_text},
     run_name::find_run,
     shared_args::{ExperimentsArguments, duration},
 };
 use crate::{
     context::StageEvent,
+    diagnostic::printable,
     digest::Digest,
     schedule::{
         event::{RunEvent, StageOutline, skipped},
@@ -93,11 +94,12 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     }
     // A few very long names must not push all reasons off the screen.
     let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
-    let lines = stages.iter().map(|StageStatus { name, state, seconds, words, .. }| {
+    let mut text = String::new();
+    for StageStatus { name, state, seconds, words, .. } in &stages {
         let seconds = seconds.map(duration).unwrap_or_default();
-        line(&format!("{name:<width$}  {state:<8} {seconds:>12}  {words}"))
-    });
-    print_text(&lines.collect::<String>())?;
+        text += &format!("{name:<width$}  {state:<8} {seconds:>12}  {words}\n");
+    }
+    print_text(&printable(&text))?;
     print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
     Ok(ExitCode::SUCCESS)
 }
