@@ -186,6 +186,13 @@ pub enum RunEvent {
         /// The stage's event.
         report: StageEvent,
     },
+    /// Where an attempt waits or runs, which is true of this run only.
+    StagePlaced {
+        /// Stage name.
+        stage: String,
+        /// The place.
+        text: String,
+    },
     /// An attempt succeeded.
     StageFinished {
         /// Stage name.
