@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let mut status = RunStatus::read(&mut reader)?;
     let has_jobs = status.end.is_none() && status.has_jobs();
     status.detached |= !alive && has_jobs;
-    if status.detached || has_jobs {
+    if has_jobs {
         status.ask_slurm(alive);
     }
     let RunStatus { stages, began, end, interrupted, detached, .. } = status;
@@ -129,7 +129,7 @@ struct RunStatus {
     /// Whether it ended before its jobs on a cluster.
     detached: bool,
     store: String,
-    /// Keys of stages that were started and have not ended.
+    /// Keys of stages that were started as jobs of a cluster.
     keys: BTreeMap<String, Digest>,
 }
 
@@ -150,7 +150,8 @@ impl RunStatus {
                 RunEvent::Interrupted => run.interrupted = true,
                 RunEvent::RunDetached { .. } => run.detached = true,
                 event => {
-                    if let RunEvent::StageStarted { stage, key, .. } = &event
+                    // A child has a process on this machine.
+                    if let RunEvent::StageStarted { stage, key, pid: 0, .. } = &event
                         && let Ok(key) = key.parse()
                     {
                         run.keys.insert(stage.clone(), key);
@@ -166,10 +167,10 @@ impl RunStatus {
         Ok(run)
     }
 
-    /// Whether Slurm has jobs of it.
+    /// Whether jobs of it are open for its journal.
     fn has_jobs(&self) -> bool {
-        let folders = JobFolders::of(Path::new(&self.store));
-        self.keys.values().any(|key| folders.job(key).exists())
+        let is_job = |stage: &StageStatus| self.keys.contains_key(&stage.name);
+        self.stages.iter().any(|stage| stage.state == "running" && is_job(stage))
     }
 
     /// What has become of jobs: the journal lacks it since the run left them.

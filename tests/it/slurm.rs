@@ -276,6 +276,8 @@ fn a_detached_run_is_found_again_and_cancelled() {
 #[test]
 fn a_detached_run_leaves_although_its_jobs_talk_and_slurm_is_slow() {
     let Some(cluster) = Cluster::with(&training(8000)) else { return };
+    let data = ["run", "recipe.toml", "--until", "facts", "--executor", "local"];
+    assert_eq!(cluster.apeft(&data).status.code(), SUCCESS);
     cluster.wrap("squeue", "sleep 2\nexec REAL \"$@\"");
     let detach = ["run", "recipe.toml", "--until", "base", "--detach", "--json"];
     let detached = cluster.apeft(&detach);
@@ -321,7 +323,7 @@ fn a_stage_takes_the_time_that_it_ran_not_the_time_in_the_queue() {
 fn a_program_that_the_signal_of_its_job_ends_has_not_failed() {
     // Slurm's signal reaches the guard of the program before the attempt, its parent.
     let script = "[ -e HERE/was ] && { echo 1 > o; exit; }; touch HERE/was\n\
-        setsid scontrol requeue ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID &\nkill $PPID";
+        setsid scontrol requeue \"$SLURM_ARRAY_JOB_ID\"_$SLURM_ARRAY_TASK_ID &\nkill $PPID";
     let Some(cluster) = Cluster::with("") else { return };
     cluster.recipe(&[stage("a", "", script, "")]);
     let ran = cluster.apeft(&["run", "recipe.toml"]);

@@ -197,8 +197,8 @@ impl SlurmExecutor {
         self.leave();
     }
 
-    /// Leaves if it is asked to, once every job has a number of Slurm, and Slurm was asked for those
-    /// of earlier runs.
+    /// Leaves if it is asked to, once every job has a number of Slurm and Slurm was asked for the
+    /// jobs of earlier runs.
     fn leave(&mut self) {
         if !self.leaves || self.has_detached || self.jobs.is_empty() {
             return;

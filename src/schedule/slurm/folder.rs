@@ -116,7 +116,9 @@ impl JobFolders {
         };
         match queue.jobs.get(&name) {
             Some(job) if job.is_over() => {
-                ("ended", format!("Slurm's job {name}: {}; run it again to see why", job.state))
+                // The next run submits what was cancelled again, and tells how others ended.
+                let why = if job.state.starts_with("CANCELLED") { "" } else { " to see why" };
+                ("ended", format!("Slurm's job {name}: {}; run it again{why}", job.state))
             }
             Some(job) if job.state == "RUNNING" => ("running", format!("Slurm's job {name}")),
             Some(job) if job.reason == "None" => ("queued", format!("Slurm's job {name}")),
