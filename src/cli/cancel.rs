@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
+    report::counted,
     schedule::{
         event::RunEvent,
         journal::{self, siblings},
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &CancelArguments) -> anyhow::Result<ExitCode> {
         // Nobody else makes place for the next run's jobs.
         open.values().try_for_each(JobFolder::remove)?;
     }
-    say!("{} jobs of `{}` are cancelled", open.len(), recorded.run);
+    say!("{} of `{}` cancelled", counted(open.len(), "job"), recorded.run);
     if let Some(number) = coordinator {
         say!("its coordinator, job {number}, is cancelled");
     }

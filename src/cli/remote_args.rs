@@ -29,7 +29,9 @@ impl RemoteArguments {
         let url = given.or(settings.map(|settings| settings.url.as_str()))?.to_owned();
         // The server in the file is that of the address in the file.
         let there = settings.filter(|_| given.is_none()).and_then(|found| found.endpoint.clone());
-        Some(RemoteAddress { url, endpoint: self.endpoint.clone().or(there) })
+        // `AWS_ENDPOINT_URL=` unsets it for one command.
+        let own = self.endpoint.clone().filter(|endpoint| !endpoint.is_empty());
+        Some(RemoteAddress { url, endpoint: own.or(there) })
     }
 
     /// The same for a command without a recipe, by the settings of this folder; prints their
@@ -56,7 +58,8 @@ impl RemoteArguments {
         }
         self.address(given, settings.as_ref()).ok_or_else(|| {
             say!(
-                "error: no other store is named; use {option} STORE, or [remote] in {PROJECT_FILE}"
+                "error: no other store is named; use {option} STORE, or [remote] in {PROJECT_FILE} \
+                of the current folder"
             );
             ExitCode::from(WRONG)
         })

@@ -97,13 +97,16 @@ pub(super) fn push(arguments: &PushArguments) -> anyhow::Result<ExitCode> {
     let store = common.listing.cache.there()?.open(false)?;
     let here: BTreeSet<Digest> = store.keys()?.into_iter().collect();
     let keys = common.keys(&here)?;
-    let remote = Remote::open(&address, !common.dry_run);
     if common.dry_run {
-        // A folder that does not exist yet is an empty store.
-        let there = remote.and_then(|remote| remote.keys()).unwrap_or_default();
+        let there = match Remote::open(&address, false) {
+            // A folder that does not exist yet is an empty store.
+            Err(_) if !address.is_bucket() => BTreeSet::new(),
+            remote => remote?.keys()?,
+        };
         return common.foresee(&keys, &there);
     }
-    let remote = remote?;
+    let remote = Remote::open(&address, true)?;
+    remote.greet()?;
     let done = common.carry("pushed", |told| {
         let jobs = common.jobs.get();
         Transfer { store: &store, remote: &remote, jobs, told }.push(&keys)

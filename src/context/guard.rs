@@ -106,9 +106,10 @@ pub fn stand(served: Served, program: &[OsString]) -> io::Result<()> {
         Err(error) => format!("error {}", error.raw_os_error().unwrap_or(0)),
     };
     end_children(|_| false);
-    socket.write_all(word.as_bytes())?;
-    // Not left to the drop: the listener's copy would keep the connection open.
-    socket.shutdown(Shutdown::Both)
+    // Not left to the drop: the listener's copy would keep the connection open. An attempt that has
+    // ended meanwhile does not listen.
+    let _ = socket.write_all(word.as_bytes()).and_then(|()| socket.shutdown(Shutdown::Both));
+    Ok(())
 }
 
 /// Sets the process name for `ps` and `pkill`, which would be `exe` otherwise.
@@ -125,6 +126,8 @@ fn wait_for(child: Pid) -> io::Result<i32> {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == child => return Ok(status.as_raw()),
             Ok(_) | Err(Errno::INTR) => {}
+            // `end_with` has ended it, and ends this process.
+            Err(Errno::CHILD) => thread::park(),
             Err(error) => return Err(error.into()),
         }
     }

@@ -37,7 +37,7 @@ impl RemoteSettings {
         }
         let (node, url) = url?;
         // A folder is meant relative to the file that names it.
-        let url = if url.contains("://") {
+        let url = if url.contains("://") || url.starts_with("s3:") {
             url
         } else {
             resolve_path(&url, &node.span).display().to_string()

@@ -21,6 +21,11 @@ pub(super) enum RemotePlace {
 }
 
 impl RemoteAddress {
+    /// Whether it is a bucket, also if slashes are missing: nobody means a folder by `s3:/lab`.
+    pub fn is_bucket(&self) -> bool {
+        self.url.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3:"))
+    }
+
     /// What the URL leads to.
     ///
     /// # Errors
@@ -36,6 +41,10 @@ impl RemoteAddress {
             }
             let (bucket, prefix) = (bucket.to_owned(), prefix.trim_matches('/').to_owned());
             return Ok(RemotePlace::Bucket { bucket, prefix });
+        }
+        if self.is_bucket() {
+            let url = &self.url;
+            return Err(format!("{url} is no address: s3://BUCKET/PREFIX is expected"));
         }
         match self.url.split_once("://") {
             Some(("file", folder)) => Ok(RemotePlace::Folder(folder.into())),
@@ -64,6 +73,9 @@ mod tests {
         assert_eq!(place("s3://lab"), Ok(bucket("lab", "")));
         assert_eq!(place("s3://lab/a/b/"), Ok(bucket("lab", "a/b")));
         assert!(place("s3:///a").unwrap_err().contains("names no bucket"));
+        for wrong in ["s3:/lab/a", "s3:lab", "S3://lab"] {
+            assert!(place(wrong).unwrap_err().contains("s3://BUCKET/PREFIX"), "{wrong}");
+        }
         assert!(place("gs://lab").unwrap_err().contains("scheme `gs`"));
     }
 }

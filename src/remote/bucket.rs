@@ -37,7 +37,7 @@ impl Bucket {
         prefix: String,
         endpoint: Option<&str>,
     ) -> Result<Self, String> {
-        let mut builder = AmazonS3Builder::from_env()
+        let mut builder = from_environment()
             .with_bucket_name(bucket)
             .with_http_connector(Connector)
             .with_retry(RetryConfig {
@@ -48,14 +48,29 @@ impl Bucket {
         if let Some(endpoint) = endpoint {
             builder = builder.with_endpoint(endpoint);
         }
-        let server = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
-        // Without encryption only where the user wrote so.
-        if server.is_some_and(|server| server.starts_with("http://")) {
-            builder = builder.with_allow_http(true);
-        }
         let name = format!("s3://{bucket}/{prefix}").trim_end_matches('/').to_owned();
+        if let Some(server) = builder.get_config_value(&AmazonS3ConfigKey::Endpoint) {
+            if !is_server(&server) {
+                return Err(format!(
+                    "{name}: the endpoint `{server}` is no URL such as https://storage.example.org"
+                ));
+            }
+            // Without encryption only where the user wrote so.
+            builder = builder.with_allow_http(server.starts_with("http://"));
+        }
         let storage = builder.build().map_err(|error| format!("{name}: {error}"))?;
         Ok(Self { storage, prefix, name })
+    }
+
+    /// Asks whether it can be used.
+    ///
+    /// # Errors
+    /// If the server does not answer, refuses, or has no such bucket.
+    pub(super) fn greet(&self) -> Result<(), String> {
+        // Below a folder that nobody has, so that the answer is short.
+        let nothing = self.path("artifacts/-");
+        let listed = wait(self.storage.list_with_delimiter(Some(&nothing)));
+        listed.map(drop).map_err(|error| self.failed("list", error))
     }
 
     fn path(&self, below: &str) -> Path {
@@ -152,6 +167,29 @@ impl Bucket {
         };
         format!("cannot {doing} {}: {words}{hint}", self.name)
     }
+}
+
+/// Settings by the variables of Amazon's own tools. An empty one counts as absent.
+fn from_environment() -> AmazonS3Builder {
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in std::env::vars_os() {
+        let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
+        if name.starts_with("AWS_")
+            && !value.is_empty()
+            && let Ok(key) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>()
+        {
+            builder = builder.with_config(key, value);
+        }
+    }
+    builder
+}
+
+/// Whether a text is the URL of a server.
+fn is_server(url: &str) -> bool {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        host.starts_with(|letter: char| letter.is_alphanumeric() || letter == '[')
+    })
 }
 
 /// Waits for a request.

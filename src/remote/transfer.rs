@@ -95,6 +95,17 @@ impl Remote {
         }))
     }
 
+    /// Asks whether it can be used: otherwise each artifact would fail for the same reason.
+    ///
+    /// # Errors
+    /// If its server does not answer or refuses, or has no such bucket.
+    pub fn greet(&self) -> Result<(), RemoteError> {
+        match &self.0 {
+            RemoteKind::Folder(_) => Ok(()),
+            RemoteKind::Bucket(bucket) => bucket.greet().map_err(RemoteError::Remote),
+        }
+    }
+
     /// Keys of all artifacts.
     ///
     /// # Errors

@@ -57,16 +57,22 @@ impl Upload<'_> {
         }
         let note = self.note();
         let begun = fs::read(&note).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(begun) = begun
-            && let Ok(sent) = self.send_parts(begun, &note)
-        {
-            return Ok(sent);
+        if let Some(begun) = begun {
+            let begun: Progress = begun;
+            let upload = begun.upload.clone();
+            if let Ok(sent) = self.send_parts(begun, &note) {
+                return Ok(sent);
+            }
+            // The server may have given it up. Parts of an upload without an end cost money.
+            let _ = wait(self.bucket.storage.abort_multipart(&self.to(), &upload));
         }
-        // The server may have given up the upload that was begun.
         let upload = wait(self.bucket.storage.create_multipart(&self.to()));
         let upload = upload.map_err(|error| self.bucket.failed("write", error))?;
         let part = PART.max(self.file.size.div_ceil(MOST_PARTS));
-        self.send_parts(Progress { upload, part, parts: Vec::new() }, &note)
+        let progress = Progress { upload, part, parts: Vec::new() };
+        // Before its first part, so that a kill leaves no upload that nobody knows.
+        self.remember(&progress, &note)?;
+        self.send_parts(progress, &note)
     }
 
     /// Sends all parts but those that are there, and completes the file if its digest is right.

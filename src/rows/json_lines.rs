@@ -343,7 +343,9 @@ fn not_text(start: &[u8]) -> Option<String> {
     }
     let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
     match text.first() {
-        Some(b'[') => Some(format!("it is a JSON array; {ONE_A_LINE}: `jq -c '.[]'`")),
+        Some(b'[') => {
+            Some("it is a JSON array; write one object per line, as `jq -c '.[]'` does".to_owned())
+        }
         Some(b'<') => Some(
             "it is an HTML or XML page, as a server sends instead of a missing file; download the \
             file again"
@@ -513,8 +515,7 @@ mod tests {
 
     #[test]
     fn what_is_no_object_a_line_is_called_what_it_is() {
-        let array =
-            "F:1: it is a JSON array; write one object per line (`jq -c` does): `jq -c '.[]'`";
+        let array = "F:1: it is a JSON array; write one object per line, as `jq -c '.[]'` does";
         assert_eq!(error(b"[\n {\"a\": 1}\n]\n"), array);
         assert_eq!(error(b"\xef\xbb\xbf [{\"a\": 1}]"), array);
         assert!(

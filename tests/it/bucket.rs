@@ -6,14 +6,20 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 /// A running server; its threads end with the tests.
 pub(crate) struct BucketServer {
     pub(crate) url: String,
     shared: Arc<Mutex<Objects>>,
+    /// Whether parts of uploads wait for their answer.
+    holds_parts: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
@@ -47,13 +53,25 @@ impl BucketServer {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Mutex::new(Objects::default()));
         let own = shared.clone();
+        let holds_parts = Arc::new(AtomicBool::new(false));
+        let held = holds_parts.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let objects = own.clone();
-                thread::spawn(move || serve(&stream, &objects));
+                let (objects, held) = (own.clone(), held.clone());
+                thread::spawn(move || serve(&stream, &objects, &held));
             }
         });
-        Self { url, shared }
+        Self { url, shared, holds_parts }
+    }
+
+    /// Lets parts of uploads wait for their answer, or answers them.
+    pub(crate) fn hold_parts(&self, holds: bool) {
+        self.holds_parts.store(holds, Ordering::SeqCst);
+    }
+
+    /// Number of uploads in parts that were begun.
+    pub(crate) fn uploads(&self) -> usize {
+        self.shared.lock().unwrap().uploads
     }
 
     /// Names of all objects.
@@ -73,9 +91,13 @@ impl BucketServer {
 }
 
 /// Answers all requests of a connection; a client that was killed ends it.
-fn serve(stream: &TcpStream, objects: &Mutex<Objects>) {
+fn serve(stream: &TcpStream, objects: &Mutex<Objects>, holds_parts: &AtomicBool) {
     let mut reader = BufReader::new(stream);
     while let Some(asked) = read(&mut reader, stream) {
+        let is_part = asked.method == "PUT" && asked.query.contains_key("uploadId");
+        while is_part && holds_parts.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(5));
+        }
         let head = asked.method == "HEAD";
         let Answer { status, headers, body } = objects.lock().unwrap().answer(asked);
         let length = if headers.contains("content-length") {

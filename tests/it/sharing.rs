@@ -375,7 +375,22 @@ fn a_bucket_holds_files_by_digest_and_large_ones_go_on_in_the_middle() {
     bench.recipe("p", &stages.replace("[\"o\"]", "[\"o\", \"small\"]"));
     bench.run("p", &[]).ok();
     let push = ["cache", "push", "--to", "s3://lab", "--endpoint", &server.url, "--json", "-j1"];
-    // Killed after its first part, of which the next push knows.
+    // Killed before its first part, and after it: the next push knows of both.
+    server.hold_parts(true);
+    let mut killed = bench.command("p", &push).spawn().unwrap();
+    let notes = bench.path("one/v1/transfers");
+    let is_noted = || {
+        let mut names = fs::read_dir(&notes).into_iter().flatten().flatten();
+        names.any(|note| note.path().extension().is_some_and(|end| end == "json"))
+    };
+    let began = Instant::now();
+    while !is_noted() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no note before the first part");
+        thread::sleep(Duration::from_millis(5));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    server.hold_parts(false);
     let mut killed = bench.command("p", &push).spawn().unwrap();
     let began = Instant::now();
     while server.parts_sent() == 0 && began.elapsed() < Duration::from_secs(60) {
@@ -388,6 +403,7 @@ fn a_bucket_holds_files_by_digest_and_large_ones_go_on_in_the_middle() {
     assert_eq!(pushed.json["pushed"], 2, "{}", pushed.words);
     // A part that was on its way when the process was killed is sent twice.
     assert!(sent < 3 && server.parts_sent() <= 4, "{sent} and then {} parts", server.parts_sent());
+    assert_eq!(server.uploads(), 1, "an upload that was begun is left behind");
     let names = server.names();
     let files = names.iter().filter(|name| name.starts_with("lab/v1/files/")).count();
     assert_eq!((files, names.len()), (5, 7), "the large file is there once: {names:?}");
@@ -406,6 +422,33 @@ fn a_bucket_holds_files_by_digest_and_large_ones_go_on_in_the_middle() {
     let three = bench.path("three").display().to_string();
     let from = ["--cache", &three, "--remote", "s3://lab", "--endpoint", &server.url];
     assert_eq!(bench.run("p", &from).ok().outcomes(), "a cached, b cached");
+}
+
+#[test]
+fn a_bucket_that_cannot_be_used_is_refused_at_once() {
+    let (bench, server) = (Bench::new(), BucketServer::start());
+    bench.recipe("p", &chain("x"));
+    bench.run("p", &[]).ok();
+    let push = ["cache", "push", "--to", "s3://lab"];
+    // Nobody listens at this port.
+    let nowhere = "http://127.0.0.1:1";
+    for (endpoint, expected) in [(nowhere, "Connection refused"), ("localhost:9000", "is no URL")] {
+        for more in [&[][..], &["--dry-run"]] {
+            let arguments = [&push[..], &["--endpoint", endpoint], more].concat();
+            let refused = bench.call("p", &arguments);
+            let errors = refused.words.matches("error:").count();
+            assert_eq!((refused.status, errors), (Some(2), 1), "{}", refused.words);
+            assert!(refused.words.contains(expected), "{}", refused.words);
+        }
+    }
+    let folder = bench.call("p", &["cache", "push", "--to", "s3:/lab"]);
+    assert!(folder.status == Some(2) && folder.words.contains("s3://BUCKET"), "{}", folder.words);
+    // An empty variable is none.
+    let remote = format!("[remote]\nurl = \"s3://lab\"\nendpoint = \"{}\"\n", server.url);
+    fs::write(bench.path("p/apeft.toml"), remote).unwrap();
+    let mut command = bench.command("p", &["cache", "push", "--json"]);
+    let pushed = Said::new(&command.env("AWS_ENDPOINT_URL", "").output().unwrap()).ok();
+    assert_eq!(pushed.json["pushed"], 2, "{}", pushed.words);
 }
 
 #[test]
