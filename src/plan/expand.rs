@@ -118,7 +118,7 @@ fn resolve_all(
     });
     match resolved.into_iter().collect::<Option<Vec<_>>>() {
         Some(resolved) => resolved.into_iter().flatten().collect(),
-        // Only so many problems are kept: in the order of the recipe.
+        // A limited number of problems is kept, in the order of the recipe.
         None => units.list.iter().map(|unit| resolve(unit, units, space, problems)).collect(),
     }
 }

@@ -37,7 +37,7 @@ fn parse_pieces_of(source: &Arc<Source>, least: usize) -> Option<Table> {
     has_each_stage_once(&whole).then_some(whole)
 }
 
-/// Ranges of at least so many bytes, of which all but the first begin with the header of a stage.
+/// Ranges of at least `least` bytes; all but the first begin with the header of a stage.
 fn pieces(text: &str, least: usize) -> Vec<Range<usize>> {
     let (mut pieces, mut start) = (Vec::new(), 0);
     while let Some(rest) = text.as_bytes().get(start + least..)
