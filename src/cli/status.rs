@@ -18,7 +18,7 @@ use crate::{
     context::StageEvent,
     digest::Digest,
     schedule::{
-        event::{RunEvent, StageOutline, skipped},
+        event::{CUT_SHORT, RunEvent, StageOutline, skipped},
         journal::{self, JournalReader},
         slurm::{JobFolders, Slurm},
     },
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
     let lines = stages.iter().map(|StageStatus { name, state, seconds, words, .. }| {
         let seconds = seconds.map(duration).unwrap_or_default();
-        line(&format!("{name:<width$}  {state:<8} {seconds:>12}  {words}"))
+        line(&format!("{name:<width$}  {state:<11} {seconds:>9}  {words}"))
     });
     print_text(&lines.collect::<String>())?;
     print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
@@ -154,7 +154,7 @@ impl RunStatus {
                     if let Some(stage) = StageStatus::after(event)
                         && let Some(place) = places.get(&stage.name)
                     {
-                        run.stages[*place] = stage;
+                        run.stages[*place] = stage.since(&run.stages[*place]);
                     }
                 }
             }
@@ -179,6 +179,16 @@ impl RunStatus {
 impl StageStatus {
     fn waiting(outline: StageOutline) -> Self {
         Self { name: outline.name, state: "waiting", ..Self::default() }
+    }
+
+    /// The status, given the one before: of stages that run, an interruption skips none.
+    fn since(self, before: &Self) -> Self {
+        match (before.state, self.state) {
+            ("running", "skipped") => {
+                Self { state: "interrupted", words: CUT_SHORT.to_owned(), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The status of a stage after an event of it.
