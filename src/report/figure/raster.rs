@@ -89,6 +89,8 @@ fn polygon(points: &[(f64, f64)], is_closed: bool) -> Option<Path> {
 impl Canvas {
     fn add(&mut self, shape: &Element) {
         match shape {
+            // An interval without width is no line: its stroke would be empty, and warned of.
+            Element::Line { points, .. } if points.windows(2).all(|two| two[0] == two[1]) => {}
             Element::Line { points, pen } => {
                 polygon(points, false).iter().for_each(|path| self.stroke(path, *pen));
             }
@@ -194,6 +196,18 @@ mod tests {
         }
         let pixel = |x: usize, y: usize| image[y + 1][3 * x..3 * x + 3].to_vec();
         assert_eq!((pixel(1, 1), pixel(20, 8)), (vec![255; 3], vec![0x00, 0x72, 0xb2]));
+    }
+
+    #[test]
+    fn a_line_without_length_leaves_no_mark() {
+        let mut drawing = Drawing::new("a point", 20.0);
+        drawing.height = 10.0;
+        let blank = drawing.png().unwrap();
+        let pen = Pen::solid(Ink::Hue(0), 2.0);
+        drawing.shapes.push(Element::Line { points: vec![(5.0, 5.0); 2], pen });
+        assert_eq!(decoded(&drawing.png().unwrap()).2, decoded(&blank).2);
+        drawing.shapes.push(Element::Line { points: vec![(5.0, 5.0), (9.0, 5.0)], pen });
+        assert_ne!(decoded(&drawing.png().unwrap()).2, decoded(&blank).2);
     }
 
     #[test]
