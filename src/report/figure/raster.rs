@@ -89,8 +89,6 @@ fn polygon(points: &[(f64, f64)], is_closed: bool) -> Option<Path> {
 impl Canvas {
     fn add(&mut self, shape: &Element) {
         match shape {
-            // An interval without width is no line: its stroke would be empty, and warned of.
-            Element::Line { points, .. } if points.windows(2).all(|two| two[0] == two[1]) => {}
             Element::Line { points, pen } => {
                 polygon(points, false).iter().for_each(|path| self.stroke(path, *pen));
             }
@@ -107,6 +105,11 @@ impl Canvas {
     }
 
     fn stroke(&mut self, path: &Path, pen: Pen) {
+        // An interval without width is no line: its stroke would be empty, and warned of.
+        let bounds = path.bounds();
+        if bounds.width() == 0.0 && bounds.height() == 0.0 {
+            return;
+        }
         let stroke = Stroke {
             width: pen.width as f32,
             line_cap: LineCap::Butt,
