@@ -13,7 +13,10 @@ use super::{
     transfer::{self, PullArguments, PushArguments},
     usage::{self, UsageArguments},
 };
-use crate::store::{Artifact, Audit};
+use crate::{
+    report::counted,
+    store::{Artifact, Audit},
+};
 
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
@@ -161,15 +164,15 @@ fn print_audit(audit: &Audit, left: &Audit, repair: bool) -> anyhow::Result<()> 
         "everything matches".to_owned()
     } else if repair {
         format!(
-            "{} problems; unreadable files are kept; make them readable, or remake them with \
+            "{}; unreadable files are kept; make them readable, or remake them with \
             `apeft run --force STAGE`",
-            left.problems.len()
+            counted(left.problems.len(), "problem")
         )
     } else {
         format!(
-            "{} problems; `apeft cache verify --repair` quarantines damaged artifacts, and the \
+            "{}; `apeft cache verify --repair` quarantines damaged artifacts, and the \
             next run remakes them",
-            left.problems.len()
+            counted(left.problems.len(), "problem")
         )
     };
     let calls =

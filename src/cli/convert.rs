@@ -2,7 +2,8 @@
 //! writes a GGUF file as a model directory.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
+    io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -121,7 +122,10 @@ fn convert_adapter(stage: &FoundStage, output: &Path) -> anyhow::Result<()> {
     let writing = || format!("cannot write the adapter to {}", output.display());
     fs::write(draft.path().join("adapter_config.json"), format!("{fields:#}\n"))
         .with_context(writing)?;
-    fs::copy(&weights, draft.path().join("adapter_model.safetensors")).with_context(writing)?;
+    let copy = draft.path().join("adapter_model.safetensors");
+    // Not `fs::copy`: the store's file is read-only, and the copy has the mode of any new file.
+    let mut stored = File::open(&weights).with_context(writing)?;
+    io::copy(&mut stored, &mut File::create(&copy).with_context(writing)?).with_context(writing)?;
     write_card(Some(stage), &stage.folder, draft.path())?;
     finish(draft, output)
 }

@@ -43,8 +43,14 @@ pub(super) struct LogprobsArguments {
 /// # Errors
 /// If model or pairs cannot be read, or a completion has no tokens or does not fit.
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
-    let file =
-        file_of(&run_name::folder(&arguments.model.experiments, &arguments.pairs)?, "pairs.jsonl");
+    let place = run_name::folder(&arguments.model.experiments, &arguments.pairs)?;
+    if !place.exists() {
+        anyhow::bail!(
+            "there is no `{}`: a file of pairs or RUN:STAGE is expected",
+            place.display()
+        );
+    }
+    let file = file_of(&place, "pairs.jsonl");
     let rows: Vec<PreferenceRow> = json_lines::read(&file)?;
     if rows.is_empty() {
         anyhow::bail!("{} has no rows: a pair a line is expected", file.display());

@@ -48,7 +48,15 @@ impl PlaceArguments {
 impl ModelArguments {
     /// The model's directory.
     pub(super) fn directory(&self) -> anyhow::Result<PathBuf> {
-        run_name::folder(&self.experiments, &self.model)
+        let directory = run_name::folder(&self.experiments, &self.model)?;
+        if !directory.exists() {
+            anyhow::bail!(
+                "there is no model in `{}`: a Hugging Face model directory or RUN:STAGE is \
+                expected",
+                directory.display()
+            );
+        }
+        Ok(directory)
     }
 
     /// Loads the model with its adapter, and its encoder.

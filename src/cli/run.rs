@@ -146,6 +146,17 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 }
 
 impl RunArguments {
+    /// The store, with a warning where another one may be meant.
+    fn store(&self) -> anyhow::Result<Store> {
+        if let Some(other) = self.cache.elsewhere(&self.recipe.recipe) {
+            let (new, other) = (self.cache.cache.display(), other.display());
+            say!(
+                "warning: this run makes a new store, `{new}`; --cache {other} uses the one there"
+            );
+        }
+        self.cache.open(self.verify)
+    }
+
     /// Store to look in before a stage is made.
     fn remote(&self, plan: &Plan) -> Option<RemoteAddress> {
         let remote = self.server.address(self.remote.as_deref(), plan.remote.as_ref());
@@ -168,7 +179,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         Ok(chosen) => chosen,
         Err(code) => return Ok(Err(code)),
     };
-    let store = arguments.cache.open(arguments.verify)?;
+    let store = arguments.store()?;
     let executor = arguments.executor(&plan);
     if arguments.detach && executor == ExecutorName::Local {
         say!("error: --detach needs `--executor slurm`: children end with their run");

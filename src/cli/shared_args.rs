@@ -50,6 +50,9 @@ pub(super) struct RecipeArguments {
     pub(super) device: Option<String>,
 }
 
+/// A file of every store that a run made.
+const STORE_TAG: &str = "CACHEDIR.TAG";
+
 /// Location of the store.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CacheArguments {
@@ -132,6 +135,18 @@ pub(super) fn select(
 }
 
 impl CacheArguments {
+    /// A store above the recipe or the current folder, where the named one does not exist yet: in
+    /// another folder than before, a run would make everything again.
+    pub(super) fn elsewhere(&self, recipe: &Path) -> Option<PathBuf> {
+        if self.cache.is_absolute() || self.cache.exists() {
+            return None;
+        }
+        let places = [std::path::absolute(recipe).ok()?, std::env::current_dir().ok()?];
+        let above = places.iter().flat_map(|place| place.ancestors().skip(1));
+        let mut stores = above.map(|folder| folder.join(&self.cache));
+        stores.find(|store| store.join(STORE_TAG).is_file())?.canonicalize().ok()
+    }
+
     /// Opens the store; `verify_on_read` hashes every file.
     pub(super) fn open(&self, verify_on_read: bool) -> anyhow::Result<Store> {
         if verify_on_read { Store::open_verifying(&self.cache) } else { Store::open(&self.cache) }

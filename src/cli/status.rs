@@ -19,7 +19,7 @@ use crate::{
     diagnostic::printable,
     digest::Digest,
     schedule::{
-        event::{RunEvent, StageOutline, skipped},
+        event::{CUT_SHORT, RunEvent, StageOutline, skipped},
         journal::{self, JournalReader},
         slurm::{JobFolders, Slurm},
     },
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let mut text = String::new();
     for StageStatus { name, state, seconds, words, .. } in &stages {
         let seconds = seconds.map(duration).unwrap_or_default();
-        text += &format!("{name:<width$}  {state:<8} {seconds:>12}  {words}\n");
+        text += &format!("{name:<width$}  {state:<11} {seconds:>9}  {words}\n");
     }
     print_text(&printable(&text))?;
     print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
@@ -159,7 +159,7 @@ impl RunStatus {
                     if let Some(stage) = StageStatus::after(event)
                         && let Some(place) = places.get(&stage.name)
                     {
-                        run.stages[*place] = stage;
+                        run.stages[*place] = stage.since(&run.stages[*place]);
                     }
                 }
             }
@@ -195,6 +195,16 @@ impl RunStatus {
 impl StageStatus {
     fn waiting(outline: StageOutline) -> Self {
         Self { name: outline.name, state: "waiting", ..Self::default() }
+    }
+
+    /// The status, given the one before: of stages that run, an interruption skips none.
+    fn since(self, before: &Self) -> Self {
+        match (before.state, self.state) {
+            ("running", "skipped") => {
+                Self { state: "interrupted", words: CUT_SHORT.to_owned(), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// The status of a stage after an event of it.

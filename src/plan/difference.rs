@@ -52,7 +52,7 @@ fn input_differences(earlier: &[FingerprintInput], later: &[FingerprintInput]) -
             (0, _) => words.push(format!("input `{name}` is new")),
             (_, 0) => words.push(format!("input `{name}` is gone")),
             (before, after) if before != after => {
-                words.push(format!("input `{name}`: {before} artifacts -> {after}"))
+                words.push(format!("input `{name}`: {before} -> {after} artifacts"))
             }
             _ => words.extend(
                 earlier.iter().zip(&later).filter_map(|(earlier, later)| one_input(earlier, later)),
@@ -71,8 +71,8 @@ fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<Str
         let [before, after] = [earlier, later].map(|input| or_none(input.label.as_ref()));
         Some(format!("input `{name}` comes from `{before}` -> `{after}`"))
     } else if earlier.extension != later.extension {
-        let [before, after] = [earlier, later].map(|input| or_none(input.extension.as_ref()));
-        Some(format!("input `{name}`{of} is a file with another ending: {before} -> {after}"))
+        let [before, after] = [earlier, later].map(|input| form(input.extension.as_deref()));
+        Some(format!("input `{name}`{of} is {after}, and was {before}"))
     } else if earlier.digest != later.digest {
         Some(format!("input `{name}`{of} has other contents"))
     } else {
@@ -80,10 +80,15 @@ fn one_input(earlier: &FingerprintInput, later: &FingerprintInput) -> Option<Str
     }
 }
 
+/// What an input is, by the extension of a single file.
+fn form(extension: Option<&str>) -> String {
+    extension.map_or_else(|| "a folder".to_owned(), |extension| format!("a .{extension} file"))
+}
+
 /// A parameter's value, shortened if long.
 fn shown(value: Option<&Value>) -> String {
     const MOST: usize = 80;
-    let text = value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    let text = value.map_or_else(|| "unset".to_owned(), Value::to_string);
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -158,8 +163,8 @@ mod tests {
             kind `tune` -> `tone`
             kind version 1 -> 2
             `beta` 0.1 -> 0.2
-            `new` nothing -> true
-            `old` 1 -> nothing
+            `new` unset -> true
+            `old` 1 -> unset
             `text` "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx... -> []
             seed 0 -> 1
             backend cpu -> none
@@ -169,7 +174,7 @@ mod tests {
             input `d` is gone
             input `e` is new
             input `f` is new
-            input `f`: 1 artifacts -> 2"#]]
+            input `f`: 1 -> 2 artifacts"#]]
         .assert_eq(&words);
     }
 }

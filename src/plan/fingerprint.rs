@@ -93,7 +93,10 @@ impl Fingerprint {
             stage.name
         );
         // A batch size that only affects speed must not invalidate any artifact.
-        let in_key = stage.kind.parameters.iter().filter(|parameter| parameter.in_key);
+        let redundant = stage.kind.redundant.map_or(Vec::new(), |names| names(&stage.parameters));
+        let in_key = stage.kind.parameters.iter();
+        let in_key =
+            in_key.filter(|parameter| parameter.in_key && !redundant.contains(&parameter.name));
         let parameters = in_key.filter_map(|parameter| {
             let value = stage.parameters.get(parameter.name)?;
             let value = match parameter.table {
@@ -245,6 +248,15 @@ mod tests {
         let all: std::collections::BTreeSet<Digest> =
             keys.iter().chain(&fingerprints).copied().collect();
         assert_eq!(all.len(), keys.len() + fingerprints.len());
+    }
+
+    #[test]
+    fn a_parameter_that_others_imply_leaves_the_key() {
+        let base = key(RECIPE, &[]);
+        assert_eq!(key(RECIPE, &["stage.tuned.note=dpo"]), base);
+        assert_ne!(key(RECIPE, &["stage.tuned.note=ipo"]), base);
+        let other = key(RECIPE, &["stage.tuned.algorithm=ipo"]);
+        assert_eq!(key(RECIPE, &["stage.tuned.algorithm=ipo", "stage.tuned.note=ipo"]), other);
     }
 
     #[test]

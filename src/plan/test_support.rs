@@ -31,6 +31,7 @@ const PLAIN: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 static MAKE: Kind = Kind {
@@ -81,6 +82,10 @@ static TUNE: Kind = Kind {
     seeded: true,
     on_device: Some(Sharing::ByGradients),
     cross_checks: None,
+    // A note that names the algorithm says nothing more.
+    redundant: Some(|values| {
+        if values.get("note") == values.get("algorithm") { vec!["note"] } else { Vec::new() }
+    }),
     ..PLAIN
 };
 static SAMPLE: Kind = Kind {

@@ -296,6 +296,7 @@ mod tests {
         cross_checks: None,
         lacks: None,
         cell_checks: None,
+        redundant: None,
     };
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a run found, in one sentence for each question, with figures and their intervals.
 
-use std::{collections::BTreeSet, iter};
+use std::{cmp::Ordering, collections::BTreeSet, iter};
 
 use super::{
     arm_table::{find, interval, questioned, warned},
@@ -72,7 +72,16 @@ fn of_arms(comparison: &Comparison) -> Option<RunFinding> {
         .into_iter()
         .filter_map(|domain| best_arm(comparison, domain))
         .collect();
-    let question = format!("Which arm gains most precision over {baseline}?");
+    let mut compared: BTreeSet<&str> = BTreeSet::new();
+    for domain in questioned(comparison) {
+        compared.extend(gains(comparison, domain).into_iter().map(|row| row.arm.as_str()));
+    }
+    let question = match compared.first().filter(|_| compared.len() == 1) {
+        Some(only) => {
+            format!("Does {} gain precision over {baseline}?", named(comparison, only))
+        }
+        None => format!("Which arm gains most precision over {baseline}?"),
+    };
     (!answers.is_empty()).then_some(RunFinding { question, answers })
 }
 
@@ -101,7 +110,13 @@ fn best_arm(comparison: &Comparison, domain: &str) -> Option<String> {
     let Some(best) = best_row(comparison, domain) else {
         return Some(format!("{place}: the report warns of how every arm gained."));
     };
-    let verb = if best.difference? > 0.0 { "gains most" } else { "loses least" };
+    let verb = match (best.difference?.partial_cmp(&0.0)?, all.len()) {
+        (Ordering::Equal, _) => "neither gains nor loses",
+        (Ordering::Greater, 1) => "gains",
+        (Ordering::Greater, _) => "gains most",
+        (Ordering::Less, 1) => "loses",
+        (Ordering::Less, _) => "loses least",
+    };
     let mut beside = Vec::new();
     if let Some((p, holm)) = best.p.zip(best.p_holm) {
         // The best of many is chosen after the fact.
@@ -426,10 +441,15 @@ mod tests {
         expect_test::expect![[r#"
             What difference does preferences make, all else equal? (difference of precision; asked for in advance)
             mixed over general (primary): in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms; p 0.010).
-            Which arm gains most precision over before?
-            In-domain (people): mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
-            Out-of-domain: mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            Does mixed gain precision over before?
+            In-domain (people): mixed gains, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            Out-of-domain: mixed gains, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
         "#]].assert_eq(&said(&comparison));
+        for row in &mut comparison.rows {
+            row.difference = row.difference.map(|_| 0.0);
+        }
+        let told = said(&comparison);
+        assert!(told.contains("people): mixed neither gains nor loses, +0.0 points"), "{told}");
     }
 
     #[test]

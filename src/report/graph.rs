@@ -79,7 +79,7 @@ fn nodes(history: &History) -> Vec<DrawnStage<'_>> {
 fn rank(ending: StageEnding) -> usize {
     match ending {
         StageEnding::Failed => 0,
-        StageEnding::Skipped => 1,
+        StageEnding::Interrupted | StageEnding::Skipped => 1,
         StageEnding::Running | StageEnding::Waiting => 2,
         StageEnding::Ran => 3,
         StageEnding::Cached => 4,

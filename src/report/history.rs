@@ -12,7 +12,10 @@ use crate::{
     context::StageEvent,
     rows::Cell,
     schedule::{
-        event::{AttemptRecord, CheckRecord, Provenance, RunEvent, StageOutline, Timed, skipped},
+        event::{
+            AttemptRecord, CUT_SHORT, CheckRecord, Provenance, RunEvent, StageOutline, Timed,
+            skipped,
+        },
         journal::{self, JournalReader},
     },
 };
@@ -107,6 +110,8 @@ pub enum StageEnding {
     Failed,
     /// An input failed, or the run stopped first.
     Skipped,
+    /// The run was interrupted while it ran.
+    Interrupted,
 }
 
 impl StageEnding {
@@ -119,6 +124,7 @@ impl StageEnding {
             Self::Cached => "cached",
             Self::Failed => "failed",
             Self::Skipped => "skipped",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -194,6 +200,8 @@ impl History {
             }
             if stage.outcome == StageEnding::Skipped {
                 self.stages[place].reason = skipped(&stage.reason, needs_failed);
+            } else if stage.outcome == StageEnding::Interrupted {
+                CUT_SHORT.clone_into(&mut self.stages[place].reason);
             }
         }
     }
@@ -418,7 +426,11 @@ impl StageHistory {
                 self.check = Some(CheckRecord { at, difference });
             }
             RunEvent::StageSkipped { because, .. } => {
-                self.outcome = StageEnding::Skipped;
+                // A failure lets running stages finish, so only a signal leaves one.
+                self.outcome = match self.outcome {
+                    StageEnding::Running => StageEnding::Interrupted,
+                    _ => StageEnding::Skipped,
+                };
                 self.reason = because;
             }
             RunEvent::StageReported { report: StageEvent::Note { text }, .. }
@@ -490,6 +502,30 @@ mod tests {
         assert_eq!(reasons, ["no", needs, needs, "not started: the run stopped after a failed"]);
         let told = tell(vec![started(stages()), skipped("d", INTERRUPTION)]);
         assert_eq!(told.stages[3].reason, "not started: the run was interrupted");
+    }
+
+    #[test]
+    fn a_stage_that_ran_when_the_run_was_interrupted_is_not_called_skipped() {
+        let running = RunEvent::StageStarted {
+            stage: "a".to_owned(),
+            key: "k".to_owned(),
+            attempt: 1,
+            pid: 1,
+            log: String::new(),
+            reason: "no artifact yet".to_owned(),
+        };
+        let told = tell(vec![
+            started(vec![outline("a", &[]), outline("b", &["a"])]),
+            running,
+            skipped("a", INTERRUPTION),
+            skipped("b", INTERRUPTION),
+        ]);
+        let endings = told.stages.iter().map(|stage| (stage.outcome.word(), stage.reason.as_str()));
+        let unstarted = "not started: the run was interrupted";
+        assert_eq!(
+            endings.collect::<Vec<_>>(),
+            [("interrupted", CUT_SHORT), ("skipped", unstarted)]
+        );
     }
 
     #[test]

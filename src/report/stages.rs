@@ -20,10 +20,11 @@ const MOST_NOTES: usize = 12;
 
 /// `69 stages: 68 ran and 1 cached`.
 pub(super) fn counts(history: &History) -> String {
-    const ENDINGS: [StageEnding; 6] = [
+    const ENDINGS: [StageEnding; 7] = [
         StageEnding::Ran,
         StageEnding::Cached,
         StageEnding::Failed,
+        StageEnding::Interrupted,
         StageEnding::Skipped,
         StageEnding::Running,
         StageEnding::Waiting,
@@ -54,7 +55,7 @@ fn shown(history: &History) -> Vec<&StageHistory> {
         places.sort_by_key(|place| {
             let class = match history.stages[*place].outcome {
                 StageEnding::Failed => 0,
-                StageEnding::Running | StageEnding::Ran => 1,
+                StageEnding::Running | StageEnding::Interrupted | StageEnding::Ran => 1,
                 StageEnding::Skipped => 2,
                 StageEnding::Waiting | StageEnding::Cached => 3,
             };
@@ -96,6 +97,11 @@ pub(super) fn stages(history: &History) -> Markup {
     }
 }
 
+/// Whether a stage ended in a way that needs a reason.
+fn is_explained(ending: StageEnding) -> bool {
+    matches!(ending, StageEnding::Failed | StageEnding::Interrupted | StageEnding::Skipped)
+}
+
 fn row(history: &History, stage: &StageHistory, has_checks: bool) -> Markup {
     html! {
         tr id=(stage.outline.name) class=(stage.outcome.word()) {
@@ -106,7 +112,7 @@ fn row(history: &History, stage: &StageHistory, has_checks: bool) -> Markup {
             td { code { (stage.key.get(..12).unwrap_or_default()) } }
             @if has_checks { td { (checked(stage.check.as_ref())) } }
             td.long {
-                @if matches!(stage.outcome, StageEnding::Failed | StageEnding::Skipped) {
+                @if is_explained(stage.outcome) {
                     (prose(&stage.reason)) br;
                 }
                 @for note in stage.notes.iter().take(MOST_NOTES) { (prose(note)) br; }

@@ -291,6 +291,9 @@ pub struct StageCost {
     pub bytes: u64,
 }
 
+/// What became of a stage that ran when its run was interrupted.
+pub const CUT_SHORT: &str = "it ran when the run was interrupted; run again to continue";
+
 /// Why a stage was skipped: a failed input, a failure elsewhere, or the interruption.
 pub fn skipped(because: &str, needs_it: bool) -> String {
     match because {

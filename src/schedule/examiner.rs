@@ -245,7 +245,7 @@ fn look_up(
         }
         // An unreadable artifact may be intact; remaking it could cost days.
         Err(error) if error.is_unreadable() => {
-            LookedUp::Unreadable(format!("its artifact is there, but {error}"))
+            LookedUp::Unreadable(format!("its artifact is in the store, but {error}"))
         }
         Err(error) => return Err(error),
     })

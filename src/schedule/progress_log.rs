@@ -27,7 +27,7 @@ impl ProgressLog {
         match event {
             StageEvent::Metrics { values, .. } => {
                 let shown = values.iter().take(SHOWN);
-                self.metrics = shown.map(|(name, value)| format!(", {name} {value:.4}")).collect();
+                self.metrics = shown.map(|(name, value)| shown_metric(name, *value)).collect();
                 None
             }
             StageEvent::Progress { done, total, unit } => {
@@ -42,6 +42,14 @@ impl ProgressLog {
     }
 }
 
+/// A metric behind a comma; counts, such as tokens, have no decimals.
+fn shown_metric(name: &str, value: f64) -> String {
+    match value.fract() {
+        0.0 => format!(", {name} {value:.0}"),
+        _ => format!(", {name} {value:.4}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,14 +59,14 @@ mod tests {
         let mut log = ProgressLog::new();
         let progress = |done| StageEvent::Progress { done, total: 30, unit: "steps".to_owned() };
         assert_eq!(log.line(&progress(1)), None);
-        let values = [("loss", 0.5), ("a", 1.0), ("b", 2.0), ("c", 3.0)];
+        let values = [("loss", 0.5), ("a", 1.25), ("tokens", 14592.0), ("c", 3.0)];
         let values = values.map(|(name, value)| (name.to_owned(), value)).to_vec();
         assert_eq!(log.line(&StageEvent::Metrics { step: 1, values }), None);
         let due = |seconds| ProgressLog {
             said: Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(),
             metrics: log.metrics.clone(),
         };
-        let expected = "7 of 30 steps, loss 0.5000, a 1.0000, b 2.0000";
+        let expected = "7 of 30 steps, loss 0.5000, a 1.2500, tokens 14592";
         assert_eq!(due(11).line(&progress(7)).as_deref(), Some(expected));
         assert_eq!(due(5).line(&progress(7)), None);
         assert!(due(0).line(&progress(30)).is_some());

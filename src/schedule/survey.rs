@@ -134,7 +134,7 @@ impl Survey {
                 Surveyed::missing(node, state, reason)
             }
             LookedUp::Cached(artifact) => {
-                let reason = "its artifact is there".to_owned();
+                let reason = "its artifact is in the store".to_owned();
                 let key = Some(artifact.key);
                 examiner.artifacts.insert(node, artifact.clone());
                 Surveyed {

@@ -43,6 +43,7 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

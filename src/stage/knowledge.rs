@@ -41,6 +41,7 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

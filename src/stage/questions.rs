@@ -42,6 +42,7 @@ pub(super) const KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 /// Default question for a claim.

@@ -39,6 +39,7 @@ pub(super) const KIND: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

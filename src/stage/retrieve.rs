@@ -37,6 +37,7 @@ pub(super) const KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

@@ -36,6 +36,7 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
@@ -100,8 +101,8 @@ fn note_irrelevant(context: &Context, verdicts: &mut [Verdict], is_wrong: bool) 
         return;
     }
     let (count, how) =
-        (irrelevant.len(), if is_wrong { "count as unsupported" } else { "are left out" });
-    context.note(format!("{count} of {all} claims are irrelevant and {how}"));
+        (irrelevant.len(), if is_wrong { "counted as unsupported" } else { "left out" });
+    context.note(format!("{count} of {} irrelevant, {how}", several(all, "claim")));
     if is_wrong {
         irrelevant.into_iter().for_each(|found| found.verdict = FactLabel::Unsupported);
     }
@@ -142,8 +143,15 @@ fn describe(context: &Context, scores: &DomainScores) {
         measures.get(&MeasureName::Responding).map_or(0.0, |estimate| 100.0 * estimate.mean);
     context.note(format!(
         "{domain}: precision {precision}, {facts:.2} facts per response, \
-    {responding:.1} % of {answers} responses ({topics} topics) with facts"
+    {responding:.1} % of {} ({}) with facts",
+        several(*answers, "response"),
+        several(*topics, "topic")
     ));
+}
+
+/// `1 topic`, `2 topics`.
+fn several(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -174,10 +182,10 @@ mod tests {
         let parameters = json!({"gamma": 2, "k": 2, "in_domain": "people"});
         let notes = Trial::new(&inputs, parameters.clone()).run(&KIND, &output, run).unwrap();
         expect_test::expect![[r#"
-            1 of 13 claims are irrelevant and are left out
+            1 of 13 claims irrelevant, left out
             people: precision 56.2 % [0.0, 100.0], 1.80 facts per response, 80.0 % of 5 responses (2 topics) with facts
-            countries: precision 50.0 % –, 2.00 facts per response, 100.0 % of 1 responses (1 topics) with facts
-            elements: precision 0.0 % –, 1.00 facts per response, 100.0 % of 1 responses (1 topics) with facts
+            countries: precision 50.0 % –, 2.00 facts per response, 100.0 % of 1 response (1 topic) with facts
+            elements: precision 0.0 % –, 1.00 facts per response, 100.0 % of 1 response (1 topic) with facts
             out-of-domain: precision 25.0 % –, 1.50 facts per response, 100.0 % of 2 responses (2 topics) with facts"#]]
         .assert_eq(&notes.join("\n"));
         expect_test::expect![[r#"

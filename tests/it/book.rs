@@ -177,7 +177,7 @@ struct Project {
 impl Project {
     fn new() -> Self {
         let project = Self { folder: tempfile::tempdir().unwrap() };
-        for part in ["recipes", "tests/data/tiny-llama"] {
+        for part in ["recipes", "python", "tests/data/tiny-llama"] {
             copy(&root().join(part), &project.path(part));
         }
         let small = root().join("tests/data/book/quickstart.toml");

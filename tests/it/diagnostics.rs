@@ -33,6 +33,7 @@ const PLAIN: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 static IMPORT: Kind = Kind {
@@ -73,6 +74,7 @@ static SAMPLE: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
     ..PLAIN
 };
 static TUNE: Kind = Kind {
@@ -101,6 +103,7 @@ static TUNE: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
+    redundant: None,
     ..PLAIN
 };
 static VERIFY: Kind = Kind {

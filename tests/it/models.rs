@@ -418,6 +418,21 @@ fn files_have_the_modes_of_any_new_file() {
     assert_eq!(names, all);
 }
 
+#[test]
+fn places_without_a_model_or_pairs_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(
+        refusal(&folder.path().join("none")),
+        "error: there is no model in `DIR`: a Hugging Face model directory or RUN:STAGE is \
+        expected\n"
+    );
+    let model = whole("llama", &json!({}));
+    let missing = folder.path().join("none.jsonl").display().to_string();
+    let said = apeft(&["logprobs", model.path().to_str().unwrap(), "--pairs", &missing]);
+    let expected = format!("error: there is no `{missing}`: a file of pairs or RUN:STAGE");
+    assert!(said.status == 2 && said.errors.starts_with(&expected), "{}", said.errors);
+}
+
 /// Unused entries are ignored: dangling links, sockets, folders with the names of files.
 #[test]
 fn files_that_nobody_reads_stop_nothing() {

@@ -461,3 +461,28 @@ fn how_long_it_took_is_handed_on_from_run_to_run() {
     let cached = cached.filter(|event| event["event"] == "stage_cached").collect::<Vec<_>>();
     assert!(cached.len() == 1 && cached[0]["seconds"].as_f64().unwrap() >= 0.1, "{text}");
 }
+
+#[test]
+fn a_new_store_beside_another_one_is_told() {
+    let bench = Bench::new();
+    bench.recipe("one", &stage("a", "", "echo 1 > o", ""));
+    fs::create_dir(bench.path("one/below")).unwrap();
+    let run = |folder: &str, recipe: &str, more: &[&str]| {
+        let arguments = [&["run", recipe, "--json"], more].concat();
+        let mut command = bench.command(folder, &arguments);
+        Said::new(&command.env_remove("APEFT_CACHE").output().unwrap())
+    };
+    let warning = "this run makes a new store, `cache`";
+    let first = run("one", "recipe.toml", &[]);
+    assert!(first.status == Some(0) && !first.words.contains(warning), "{}", first.words);
+    let store = fs::canonicalize(bench.path("one/cache")).unwrap();
+    let store = store.to_str().unwrap();
+    let named = run("one/below", "../recipe.toml", &["--cache", store]);
+    assert_eq!(named.outcomes(), "a cached");
+    assert!(!named.words.contains(warning), "{}", named.words);
+    let below = run("one/below", "../recipe.toml", &[]);
+    assert_eq!(below.outcomes(), "a ran");
+    assert!(below.words.contains(&format!("{warning}; --cache {store} uses")), "{}", below.words);
+    let again = run("one/below", "../recipe.toml", &[]);
+    assert!(!again.words.contains(warning), "{}", again.words);
+}

@@ -432,9 +432,10 @@ fn ctrl_c_ends_the_children_and_keeps_what_is_done() {
     assert!(!is_alive(&shell) && !is_alive(&sleep));
     let status = Ran::new(bench.call(&["status", "--json"]));
     assert_eq!(status.json["state"], "interrupted");
+    assert_eq!(status.json["stages"][1]["state"], "interrupted");
     let page = fs::read_to_string(bench.path("experiments/bench/latest/report.html")).unwrap();
     assert!(
-        page.contains("not started: the run was interrupted") && !page.contains("interruption"),
+        page.contains("it ran when the run was interrupted") && !page.contains("interruption"),
         "{page}"
     );
     fs::write(bench.path("go"), "").unwrap();

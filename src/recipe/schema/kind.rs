@@ -38,6 +38,9 @@ pub struct Kind {
     pub lacks: Option<Lacks>,
     /// Checks of a fan-in kind's parameters and input cells together.
     pub cell_checks: Option<CellChecks>,
+    /// Parameters that change nothing, since they equal defaults that follow from other parameters;
+    /// the key leaves them out, so that a default may be written out.
+    pub redundant: Option<Redundant>,
 }
 
 /// How several devices share the work of a kind.
@@ -75,6 +78,9 @@ pub type Lacks = fn(&Chosen<'_>) -> Vec<Lack>;
 
 /// Checks a fan-in stage together with its input cells.
 pub type CellChecks = fn(&Chosen<'_>, &[InputCell<'_>]) -> Vec<Mismatch>;
+
+/// Names of the parameters that equal the defaults which the other ones imply.
+pub type Redundant = fn(&BTreeMap<String, Value>) -> Vec<&'static str>;
 
 /// A stage's fields in one of its cells.
 #[derive(Debug)]

@@ -11,7 +11,8 @@ pub use artifact::ArtifactType;
 pub use catalogue::{Catalogue, Composite, KindOrComposite, Part, Wire};
 pub use input::{Count, Input};
 pub use kind::{
-    CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, Sharing, read_parameters,
+    CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, Redundant, Sharing,
+    read_parameters,
 };
 pub use mismatch::Mismatch;
 pub use parameter::{

@@ -105,6 +105,11 @@ impl Canvas {
     }
 
     fn stroke(&mut self, path: &Path, pen: Pen) {
+        // An interval without width is no line: its stroke would be empty, and warned of.
+        let bounds = path.bounds();
+        if bounds.width() == 0.0 && bounds.height() == 0.0 {
+            return;
+        }
         let stroke = Stroke {
             width: pen.width as f32,
             line_cap: LineCap::Butt,
@@ -194,6 +199,18 @@ mod tests {
         }
         let pixel = |x: usize, y: usize| image[y + 1][3 * x..3 * x + 3].to_vec();
         assert_eq!((pixel(1, 1), pixel(20, 8)), (vec![255; 3], vec![0x00, 0x72, 0xb2]));
+    }
+
+    #[test]
+    fn a_line_without_length_leaves_no_mark() {
+        let mut drawing = Drawing::new("a point", 20.0);
+        drawing.height = 10.0;
+        let blank = drawing.png().unwrap();
+        let pen = Pen::solid(Ink::Hue(0), 2.0);
+        drawing.shapes.push(Element::Line { points: vec![(5.0, 5.0); 2], pen });
+        assert_eq!(decoded(&drawing.png().unwrap()).2, decoded(&blank).2);
+        drawing.shapes.push(Element::Line { points: vec![(5.0, 5.0), (9.0, 5.0)], pen });
+        assert_ne!(decoded(&drawing.png().unwrap()).2, decoded(&blank).2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::report::{
     history::{History, RecordedAttempt, StageHistory},
-    words::duration,
+    words::{counted, duration},
 };
 
 const WIDTH: f64 = 960.0;
@@ -59,7 +59,7 @@ pub(crate) fn timeline(history: &History) -> Option<Figure> {
             seconds += attempts.iter().map(|one| one.seconds()).sum::<f64>();
             if !boxes.is_empty() {
                 let ink = if is_failed { FAILED } else { RAN };
-                let tip = format!("{name}: {} attempts", boxes.len());
+                let tip = format!("{name}: {}", counted(boxes.len(), "attempt"));
                 drawing.shapes.push(Element::Boxes { boxes, ink, tip });
             }
         }

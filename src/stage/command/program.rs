@@ -38,6 +38,7 @@ pub(crate) static KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: Some(provided::lacks),
     cell_checks: None,
+    redundant: None,
 };
 
 /// Input of a program that is a file.

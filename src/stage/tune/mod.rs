@@ -4,6 +4,7 @@ mod foreign;
 mod memory;
 mod parameters;
 mod run;
+mod settings;
 
 pub(crate) use parameters::{KIND, Parameters};
 pub(crate) use run::{beyond_layers, check_targets, run};

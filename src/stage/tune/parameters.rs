@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::foreign;
+use super::{foreign, settings::ObjectiveParameters};
 use crate::{
     context::artifact::{ADAPTER, METRICS, MODEL, PAIRS, REFERENCE},
     model::{AdapterConfig, Targets},
-    recipe::schema::{Chosen, Declared, Input, Kind, Lack, Mismatch, Sharing},
+    recipe::schema::{Chosen, Declared, Input, Kind, Lack, Mismatch, Sharing, read_parameters},
     stage_support::{
         encoding::{EncodingParameters, LOGITS_BY_TOKENS},
         optimisation::{self, OptimisationParameters},
@@ -35,6 +36,15 @@ const NAMES: [&str; ALGORITHMS.len()] = {
 /// Linear layers of the supported architectures.
 const LINEAR_LAYERS: [&str; 7] =
     ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
+
+/// Default of `f_alpha_divergence_coef`.
+const ALPHA_DIVERGENCE: f64 = 0.5;
+/// Default of `max_weight`.
+pub(super) const MAX_WEIGHT: f64 = 1.0;
+/// Default of `ref_model_mixup_alpha`, that of TRL.
+pub(super) const MIXUP: f64 = 0.6;
+/// Default of `lora_alpha`, in ranks.
+const LORA_ALPHA_BY_RANK: f64 = 2.0;
 
 /// The kind.
 pub(crate) const KIND: Kind = Kind {
@@ -67,6 +77,7 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: Some(lacks),
     cell_checks: None,
+    redundant: Some(redundant),
 };
 
 /// Parameters of `tune`.
@@ -210,57 +221,6 @@ pub(crate) struct Parameters {
     pub optimisation: OptimisationParameters,
 }
 
-/// Settings of algorithms; each algorithm has its own defaults and accepts only its own settings.
-#[derive(Debug, Deserialize, apeft_derive::Parameters)]
-pub(crate) struct ObjectiveParameters {
-    /// KL regularisation strength (DPO's beta); larger stays closer to the reference model.
-    #[parameter(above = 0, max = 1e6)]
-    beta: Option<f64>,
-    /// Probability that a label is wrong.
-    #[parameter(min = 0, max = 0.5)]
-    label_smoothing: Option<f64>,
-    /// For ipo: log-ratios per token (true, as TRL) or per completion.
-    average: Option<bool>,
-    /// For simpo and alphapo: target margin.
-    #[parameter(min = 0, max = 1e6, aliases = ["simpo_gamma"])]
-    gamma: Option<f64>,
-    /// The same margin as a share of beta (SimPO's own code).
-    #[parameter(min = 0, max = 1e6, aliases = ["gamma_beta_ratio"])]
-    gamma_over_beta: Option<f64>,
-    /// For alphapo: exponent of the reward.
-    #[parameter(min = 0, max = 1e6)]
-    alpha: Option<f64>,
-    /// For discopop: temperature of the log-ratio modulation.
-    #[parameter(above = 0, max = 1e6, aliases = ["discopop_tau"])]
-    temperature: Option<f64>,
-    /// For slic: hinge margin.
-    #[parameter(min = 0, max = 1e6)]
-    delta: Option<f64>,
-    /// For slic: weight of the chosen completion's log-likelihood.
-    #[parameter(min = 0, max = 1e6)]
-    lambda: Option<f64>,
-    /// For kto: weight of desirable completions.
-    #[parameter(min = 0, max = 1e6)]
-    desirable_weight: Option<f64>,
-    /// For kto: weight of undesirable completions.
-    #[parameter(min = 0, max = 1e6)]
-    undesirable_weight: Option<f64>,
-    /// For bco: rewards are compared with their running mean (false: as TRL).
-    running_shift: Option<bool>,
-    /// For fact_dpo: target margin where only the rejected completion has an unsupported fact.
-    #[parameter(min = 0, max = 1e6)]
-    fact_margin: Option<f64>,
-    /// RPO: weight of the chosen completion's negative log-likelihood per token.
-    #[parameter(min = 0, max = 1e6, former = "nll_weight")]
-    rpo_alpha: Option<f64>,
-    /// For fact_kto: weight of the loss over single facts.
-    #[parameter(min = 0, max = 1e6)]
-    fact_weight: Option<f64>,
-    /// For fact_kto: weight of an unsupported fact; a supported one weighs 1.
-    #[parameter(min = 0, max = 1e6)]
-    wrong_fact_weight: Option<f64>,
-}
-
 impl Parameters {
     /// Configuration of a new adapter; none without a rank.
     pub(crate) fn new_adapter(&self) -> Option<AdapterConfig> {
@@ -268,7 +228,7 @@ impl Parameters {
         Some(AdapterConfig {
             base_model_name_or_path: String::new(),
             r: rank,
-            lora_alpha: self.lora_alpha.unwrap_or(2.0 * rank as f64),
+            lora_alpha: self.lora_alpha.unwrap_or(LORA_ALPHA_BY_RANK * rank as f64),
             lora_dropout: self.lora_dropout,
             target_modules: match &self.target_modules_pattern {
                 Some(pattern) => Targets::Pattern(pattern.clone()),
@@ -285,49 +245,58 @@ impl Parameters {
 impl Parameters {
     /// The objective of these parameters, with settings per algorithm.
     pub(crate) fn objective(&self) -> Result<Objective, ObjectiveError> {
+        self.objective_of(&self.settings.given())
+    }
+
+    /// The objective with other settings.
+    fn objective_of(&self, given: &[(Setting, f64)]) -> Result<Objective, ObjectiveError> {
         let mut sum = vec![(self.algorithm.as_str(), 1.0)];
         sum.extend(self.additional_losses.iter().map(|(name, weight)| (name.as_str(), *weight)));
-        Objective::new(&sum, &self.settings.given(), self.divergence())
+        Objective::new(&sum, given, self.divergence())
     }
 
     fn divergence(&self) -> Option<Divergence> {
         Some(match self.f_divergence_type.as_deref()? {
             "forward_kl" => Divergence::ForwardKl,
             "jensen_shannon" => Divergence::JensenShannon,
-            "alpha" => Divergence::Alpha(self.f_alpha_divergence_coef.unwrap_or(0.5)),
+            "alpha" => Divergence::Alpha(self.f_alpha_divergence_coef.unwrap_or(ALPHA_DIVERGENCE)),
             _ => Divergence::ReverseKl,
         })
     }
 }
 
-impl ObjectiveParameters {
-    /// Settings given in the recipe; flags are 0 or 1.
-    fn given(&self) -> Vec<(Setting, f64)> {
-        let all = [
-            (Setting::Beta, self.beta),
-            (Setting::LabelSmoothing, self.label_smoothing),
-            (Setting::Average, flag(self.average)),
-            (Setting::Gamma, self.gamma),
-            (Setting::GammaOverBeta, self.gamma_over_beta),
-            (Setting::Alpha, self.alpha),
-            (Setting::Temperature, self.temperature),
-            (Setting::Delta, self.delta),
-            (Setting::Lambda, self.lambda),
-            (Setting::DesirableWeight, self.desirable_weight),
-            (Setting::UndesirableWeight, self.undesirable_weight),
-            (Setting::FactWeight, self.fact_weight),
-            (Setting::WrongFactWeight, self.wrong_fact_weight),
-            (Setting::RunningShift, flag(self.running_shift)),
-            (Setting::FactMargin, self.fact_margin),
-            (Setting::RpoAlpha, self.rpo_alpha),
-        ];
-        all.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect()
+/// Settings without which the objective is the same, and other defaults that follow from
+/// parameters.
+fn redundant(values: &BTreeMap<String, Value>) -> Vec<&'static str> {
+    // Wrong parameters are reported elsewhere.
+    let Some(parameters) = read_parameters::<Parameters>(values) else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut given = parameters.settings.given();
+    if let Ok(objective) = parameters.objective() {
+        for (setting, _) in parameters.settings.given() {
+            let others: Vec<(Setting, f64)> =
+                given.iter().copied().filter(|(other, _)| *other != setting).collect();
+            if parameters.objective_of(&others).is_ok_and(|same| same.equals(&objective)) {
+                found.push(setting.name());
+                given = others;
+            }
+        }
     }
-}
-
-/// A flag as a number, which all settings of objectives are.
-fn flag(value: Option<bool>) -> Option<f64> {
-    value.map(|value| f64::from(u8::from(value)))
+    let alpha = parameters.lora_rank.map(|rank| LORA_ALPHA_BY_RANK * rank as f64);
+    for (name, given, default) in [
+        ("f_alpha_divergence_coef", parameters.f_alpha_divergence_coef, Some(ALPHA_DIVERGENCE)),
+        ("max_weight", parameters.max_weight, Some(MAX_WEIGHT)),
+        ("ref_model_mixup_alpha", parameters.ref_model_mixup_alpha, Some(MIXUP)),
+        ("lora_alpha", parameters.lora_alpha, alpha),
+    ] {
+        if given.is_some() && given == default {
+            found.push(name);
+        }
+    }
+    if parameters.f_divergence_type.as_deref() == Some("reverse_kl") {
+        found.push("f_divergence_type");
+    }
+    found
 }
 
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
@@ -493,7 +462,7 @@ fn lacks(chosen: &Chosen<'_>) -> Vec<Lack> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::context::test_support;
@@ -504,6 +473,34 @@ mod tests {
             .into_iter()
             .map(|misfit| misfit.field)
             .collect()
+    }
+
+    /// A recipe may write a default out without tuning again.
+    #[test]
+    fn settings_that_equal_the_algorithms_defaults_are_redundant() {
+        let names = |changed: Value| {
+            let mut values: BTreeMap<String, Value> =
+                test_support::defaults(&KIND).into_iter().collect();
+            values.extend(changed.as_object().unwrap().clone());
+            redundant(&values)
+        };
+        let none: [&str; 0] = [];
+        assert_eq!(names(json!({})), none);
+        assert_eq!(names(json!({"beta": 0.1})), ["beta"]);
+        assert_eq!(names(json!({"beta": 0.2})), none);
+        assert_eq!(names(json!({"algorithm": "simpo", "beta": 0.1})), none);
+        let simpo = json!({"algorithm": "simpo", "beta": 2.0, "gamma": 1.0});
+        assert_eq!(names(simpo), ["beta", "gamma"]);
+        // Of a sum, each term that has the setting takes it over.
+        let sum = json!({"beta": 0.1, "additional_losses": {"simpo": 0.5}});
+        assert_eq!(names(sum), none);
+        assert_eq!(names(json!({"rpo_alpha": 0.0, "label_smoothing": 0.1})), ["rpo_alpha"]);
+        assert_eq!(names(json!({"lora_rank": 8, "lora_alpha": 16.0})), ["lora_alpha"]);
+        assert_eq!(names(json!({"lora_rank": 8, "lora_alpha": 8.0})), none);
+        let divergence = json!({"f_divergence_type": "alpha", "f_alpha_divergence_coef": 0.5});
+        assert_eq!(names(divergence), ["f_alpha_divergence_coef"]);
+        assert_eq!(names(json!({"f_divergence_type": "reverse_kl"})), ["f_divergence_type"]);
+        assert_eq!(names(json!({"algorithm": "none", "beta": 0.1})), none);
     }
 
     /// What TRL 1.16 accepts and rejects when its trainer is constructed.

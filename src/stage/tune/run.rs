@@ -4,7 +4,7 @@ use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use super::{
     memory::{REFERENCE_TOKENS, largest_pass},
-    parameters::Parameters,
+    parameters::{MAX_WEIGHT, MIXUP, Parameters},
 };
 use crate::{
     context::{Context, StageError, ending},
@@ -376,13 +376,12 @@ impl Parameters {
         let known = known.map(|known| ReferenceLogProbs::of_rows(known, &rows)).transpose();
         let moving = self.ref_model_sync_steps.map(|every| MovingReference {
             every,
-            // TRL's default of `ref_model_mixup_alpha`.
-            mixup: self.ref_model_mixup_alpha.unwrap_or(0.6),
+            mixup: self.ref_model_mixup_alpha.unwrap_or(MIXUP),
         });
         Ok(Preference {
             objective,
             modifiers: Modifiers {
-                max_weight: self.use_weighting.then(|| self.max_weight.unwrap_or(1.0)),
+                max_weight: self.use_weighting.then(|| self.max_weight.unwrap_or(MAX_WEIGHT)),
                 ld_alpha: self.ld_alpha,
                 nll_reduction: self.nll_reduction,
                 fact_mask: self.fact_mask,

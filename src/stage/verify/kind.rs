@@ -76,6 +76,7 @@ pub(in crate::stage) const KIND: Kind = Kind {
     cross_checks: Some(cross_checks),
     lacks: None,
     cell_checks: None,
+    redundant: None,
 };
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

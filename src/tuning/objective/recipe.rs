@@ -136,6 +136,15 @@ impl Objective {
         Self::new(&[(name, 1.0)], given, None)
     }
 
+    /// Whether two objectives are the same loss.
+    pub fn equals(&self, other: &Self) -> bool {
+        let mut terms = self.terms.iter().zip(&other.terms);
+        self.terms.len() == other.terms.len()
+            && terms.all(|(one, two)| one.equals(two))
+            && self.divergence == other.divergence
+            && self.rpo_alpha == other.rpo_alpha
+    }
+
     /// The value of a setting of the first algorithm that has it, for records.
     pub fn setting(&self, setting: Setting) -> Option<f64> {
         if setting == RpoAlpha {
@@ -202,6 +211,12 @@ impl Objective {
 }
 
 impl Term {
+    fn equals(&self, other: &Self) -> bool {
+        self.algorithm.name == other.algorithm.name
+            && self.weight == other.weight
+            && self.settings == other.settings
+    }
+
     pub(super) fn looks_at_facts(&self) -> bool {
         self.settings.get(Setting::FactWeight) > 0.0
     }
