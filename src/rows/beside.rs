@@ -40,6 +40,7 @@ impl<T: Row> RowsById<T> {
             check_row(self.lines.path(), number, &row, None)?;
             return Ok(Some(row));
         }
+        // No row is lost: the one that was read is among those of the index.
         Ok(self.by_place()?.take(id)?.pop())
     }
 
@@ -51,6 +52,7 @@ impl<T: Row> RowsById<T> {
         if self.index.is_none() {
             let Some(line) = self.lines.next() else { return Ok(None) };
             line?;
+            // The row may repeat an id, which only all rows together tell.
             self.by_place()?;
         }
         self.index.map_or(Ok(None), RowIndex::first_left)
@@ -92,6 +94,8 @@ pub struct RowGroups<T> {
     /// Hashes of all owners, in order.
     owners: Vec<u64>,
     rows: usize,
+    /// Whether the rows of each owner stand together.
+    is_together: bool,
     index: Option<RowIndex<T>>,
 }
 
@@ -101,9 +105,19 @@ impl<T: Member> RowGroups<T> {
     /// # Errors
     /// Names the line with an invalid row, or a repeated id.
     pub fn open(path: &Path) -> Result<Self, JsonLinesError> {
+        Self::open_each(path, |_| ())
+    }
+
+    /// The same, and `visit` sees each row of the first reading.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_each(path: &Path, mut visit: impl FnMut(&T)) -> Result<Self, JsonLinesError> {
         let (mut owners, mut rows) = (Vec::new(), 0);
         for row in checked_rows::<T>(path)? {
-            let owner = hash_of(row?.owner());
+            let row = row?;
+            visit(&row);
+            let owner = hash_of(row.owner());
             rows += 1;
             // Of two owners with one hash the second is looked for by place, which is slower.
             if owners.last() != Some(&owner) {
@@ -111,10 +125,10 @@ impl<T: Member> RowGroups<T> {
             }
         }
         owners.sort_unstable();
-        let mut groups = Self { lines: lines(path)?, next: None, owners, rows, index: None };
-        if groups.owners.windows(2).any(|pair| pair[0] == pair[1]) {
-            groups.by_place()?;
-        } else {
+        let is_together = owners.windows(2).all(|pair| pair[0] != pair[1]);
+        let (lines, next, index) = (lines(path)?, None, None);
+        let mut groups = Self { lines, next, owners, rows, is_together, index };
+        if is_together {
             groups.advance()?;
         }
         Ok(groups)
@@ -127,7 +141,7 @@ impl<T: Member> RowGroups<T> {
 
     /// Whether the rows of each owner stand together.
     pub fn is_together(&self) -> bool {
-        self.owners.windows(2).all(|pair| pair[0] != pair[1])
+        self.is_together
     }
 
     /// The rows of an owner in the order of the file.
@@ -153,11 +167,25 @@ impl<T: Member> RowGroups<T> {
         Ok(found)
     }
 
+    /// The rows of the next owner, where the rows of each stand together; none after the last.
+    ///
+    /// # Errors
+    /// If the file can no longer be read.
+    pub fn next_group(&mut self) -> Result<Option<Vec<T>>, JsonLinesError> {
+        match self.next.as_ref().map(|next| next.owner().to_owned()) {
+            Some(owner) => self.of(&owner).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// The first row whose owner nobody has asked for.
     ///
     /// # Errors
     /// If the file can no longer be read.
-    pub fn left(self) -> Result<Option<T>, JsonLinesError> {
+    pub fn left(mut self) -> Result<Option<T>, JsonLinesError> {
+        if self.index.is_none() && !self.is_together {
+            self.by_place()?;
+        }
         self.index.map_or(Ok(self.next), RowIndex::first_left)
     }
 
@@ -266,6 +294,12 @@ mod tests {
             assert!(groups.of(&format!("q#{owner}")).unwrap().is_empty());
         }
         assert!(groups.index.is_none() && groups.left().unwrap().is_none());
+        let mut groups = RowGroups::<HeldRow>::open(file.path()).unwrap();
+        for owner in 0..500 {
+            assert_eq!(ids(&groups.next_group().unwrap().unwrap())[0], (4 * owner).to_string());
+        }
+        assert!(groups.next_group().unwrap().is_none());
+        drop(groups);
         assert_eq!(HELD.get(), (0, 5), "the rows of one owner and the one behind them");
     }
 

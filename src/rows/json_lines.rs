@@ -208,6 +208,7 @@ impl<T: Row> CheckedRows<T> {
             }
             is_new = self.ids.add(row.id());
         }
+        // Counted here, so that what was read again are the rows before this one.
         self.rows += 1;
         if is_new {
             return check_row(path, number, &row, None).map(|()| row);

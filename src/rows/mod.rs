@@ -29,7 +29,7 @@ pub use content::{Content, Message};
 pub use id::{ClaimId, ResponseId};
 pub use label::{AnnotatedSentence, AtomicFact, HumanLabel, LabelRow};
 pub use measure_name::{ALL_DOMAINS, MeasureName, OUT_OF_DOMAIN, ShiftMeasureName};
-pub use placed::PlacedRows;
+pub use placed::NumberedRows;
 pub use preference::{JudgedAnswer, PreferenceAnswers, PreferenceRow};
 pub use probe::{AnswerLabel, KnowledgeClass, ProbedAnswer, ProbedFact};
 pub use reasoning::after_reasoning;

@@ -19,7 +19,7 @@ use super::{
 
 /// A file whose rows are read in any order, with one of them in memory; of a Parquet file all of
 /// its text is.
-pub struct PlacedRows<T> {
+struct PlacedRows<T> {
     path: PathBuf,
     text: BufReader<Box<dyn SeekableText>>,
     /// Where the reader is.
@@ -29,21 +29,14 @@ pub struct PlacedRows<T> {
 }
 
 impl<T: DeserializeOwned> PlacedRows<T> {
-    /// Opens a file.
-    ///
-    /// # Errors
-    /// Names the file that cannot be opened.
-    pub fn open(path: &Path) -> Result<Self, JsonLinesError> {
+    fn open(path: &Path) -> Result<Self, JsonLinesError> {
         let text = seekable(path).map_err(|problem| io_error(path, problem))?;
         let (path, text) = (path.to_owned(), BufReader::new(text));
         Ok(Self { path, text, at: 0, line: Vec::new(), rows: PhantomData })
     }
 
     /// The row whose line begins at this place, where a reading of the whole file has found it.
-    ///
-    /// # Errors
-    /// Names the file that cannot be read, or has another row there by now.
-    pub fn at(&mut self, place: u64) -> Result<T, JsonLinesError> {
+    fn at(&mut self, place: u64) -> Result<T, JsonLinesError> {
         let row = self.read(place).map_err(|problem| io_error(&self.path, problem))?;
         let changed = || io::Error::other("the file has changed while it was read");
         row.ok_or_else(|| io_error(&self.path, changed()))
@@ -55,6 +48,39 @@ impl<T: DeserializeOwned> PlacedRows<T> {
         self.line.clear();
         self.at = place + self.text.read_until(b'\n', &mut self.line)? as u64;
         Ok(parse_line(&self.line).ok().flatten())
+    }
+}
+
+/// A file whose rows are read by their numbers, in 8 bytes each.
+pub struct NumberedRows<T> {
+    rows: PlacedRows<T>,
+    places: Vec<u64>,
+}
+
+impl<T: DeserializeOwned> NumberedRows<T> {
+    /// Opens a file and reads all of it once; `visit` sees each row.
+    ///
+    /// # Errors
+    /// Names the file, and the line that is not a row of type `T`.
+    pub fn open_each(path: &Path, mut visit: impl FnMut(&T)) -> Result<Self, JsonLinesError> {
+        let mut lines = lines::<T>(path)?;
+        let mut places = Vec::new();
+        while let Some(line) = lines.next() {
+            visit(&line?.row);
+            places.push(lines.start());
+        }
+        Ok(Self { rows: PlacedRows::open(path)?, places })
+    }
+
+    /// The row of a number, from 0.
+    ///
+    /// # Errors
+    /// Names the file that can no longer be read.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn get(&mut self, number: usize) -> Result<T, JsonLinesError> {
+        self.rows.at(self.places[number])
     }
 }
 
@@ -131,5 +157,32 @@ impl<T: Row> RowIndex<T> {
         let left = self.places.iter().zip(&self.taken).filter(|(_, taken)| !**taken);
         let first = left.map(|((_, place), _)| *place).min();
         first.map(|place| self.rows.at(place)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_read_by_number_in_any_order() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let row = |number: usize| format!("{{\"a\":{number},\"b\":\"{}\"}}", "x".repeat(5000));
+        let text: String = (0..9).map(|number| format!("{}\r\n \n", row(number))).collect();
+        std::fs::write(file.path(), format!("\u{feff}{text}{}", row(9))).unwrap();
+        let mut count = 0;
+        let mut rows = NumberedRows::<Value>::open_each(file.path(), |_| count += 1).unwrap();
+        assert_eq!(count, 10);
+        for number in [3, 9, 0, 0, 4, 5, 8, 1] {
+            assert_eq!(rows.get(number).unwrap()["a"], number);
+        }
+        std::fs::write(file.path(), "{}").unwrap();
+        let error = rows.get(9).unwrap_err().to_string();
+        assert!(error.ends_with(": the file has changed while it was read"), "{error}");
+        std::fs::write(file.path(), "{}\n{\n").unwrap();
+        let error = NumberedRows::<Value>::open_each(file.path(), |_| ()).err().unwrap();
+        assert!(error.to_string().contains(":2: EOF"), "{error}");
     }
 }

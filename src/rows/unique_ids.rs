@@ -45,6 +45,7 @@ impl UniqueIds {
         if !self.by_stem {
             return self.seen.insert(hash_of(id));
         }
+        // What kind of id it is is hashed too: `a` is another id than the stem of `a1`.
         let Some((stem, number)) = numbered(id) else {
             self.last = None;
             return self.seen.insert(hash_of(&(id, false)));
