@@ -40,7 +40,7 @@ def rows(kind, responses):
                     yield {"claim_id": own, "page": {"asked": topic(asked), "found": topic(asked), "how": "exact"}, "passages": evidence}
                 else:
                     label = ["supported", "unsupported", "irrelevant"][(number * CLAIMS + claim) % 3]
-                    yield {"claim_id": own, "verdict": label, "probability": 0.5, "log_odds": number / 9, "verifier": kind, "evidence": evidence}
+                    yield {"claim_id": own, "verdict": label, "probability": 0.5, "log_odds": number % {"a": 11, "b": 7}[kind] - 4, "verifier": kind, "evidence": evidence}
 
 
 def write(folder, name, responses, shuffled):
@@ -48,7 +48,7 @@ def write(folder, name, responses, shuffled):
     path = folder / f"{name}.jsonl"
     if not path.exists():
         if name == "labels":
-            found = ({"claim_id": f"p0#{number // 2}/{number % 2}", "label": "S" if number % 3 else "NS"} for number in range(2 * EACH))
+            found = ({"claim_id": f"p{number // 2 // EACH}#{number // 2 % EACH}/{number % 2}", "label": "S" if number % 3 else "NS"} for number in range(400))
         else:
             found = rows(name, responses)
         lines = (json.dumps(row, separators=(",", ":")) + "\n" for row in found)

@@ -56,16 +56,18 @@ fn written(responses: usize) -> tempfile::TempDir {
     let claims = 0..responses * CLAIMS;
     let claim = |number: usize| {
         let (response, claim, topic) = id(number);
+        // Fields of other programs are ignored: only the file grows by them.
         json!({"id": format!("{response}/{claim}"), "response_id": response, "topic": topic,
-            "text": format!("{topic} sang {number} times."), "span": [0, 9]})
+            "text": format!("{topic} sang {number} times."), "span": [0, 9],
+            "ballast": filler(300)})
     };
     json_lines::write(&path.join("claims.jsonl"), claims.clone().map(claim)).unwrap();
-    for verifier in ["a", "b"] {
+    for (verifier, period) in [("a", 11), ("b", 7)] {
         let verdict = |number: usize| {
             let (response, claim, topic) = id(number);
             let label = ["supported", "unsupported", "irrelevant"][number % 3];
             json!({"claim_id": format!("{response}/{claim}"), "verdict": label,
-                "probability": 0.5, "log_odds": number as f64 / 9.0, "verifier": verifier,
+                "probability": 0.5, "log_odds": (number % period) as f64 - 4.0, "verifier": verifier,
                 "evidence": [{"title": topic, "text": filler(300)}]})
         };
         fs::create_dir(path.join(verifier)).unwrap();
