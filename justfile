@@ -29,8 +29,8 @@ fuzz target="all" seconds="60" *arguments:
     tests/fuzz/run {{target}} {{seconds}} {{arguments}}
 
 # Inject errors and kills at every call that opens or changes a file, and print their counts; takes about an hour.
-faults:
-    APEFT_FAULTS=all cargo test --release --test it faults -- --nocapture
+faults scenario="all":
+    APEFT_FAULTS="{{scenario}}" cargo test --release --test it faults -- --nocapture
 
 # Test shared stores with 100 rounds and 10 interruptions of each copy; APEFT_S3=URL names a server of S3 to test with.
 sharing:

@@ -33,6 +33,7 @@ mod named_keys;
 mod path;
 mod pin;
 mod plan;
+mod protobuf;
 mod remote_args;
 mod report;
 mod run;
@@ -48,5 +49,6 @@ mod terminal;
 mod transfer;
 mod usage;
 mod validate;
+mod wandb;
 
 pub use door::main;

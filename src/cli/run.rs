@@ -18,10 +18,12 @@ use super::{
         select,
     },
     tensorboard::EventFiles,
+    wandb::write_offline_runs,
 };
 use crate::{
     plan::{ExecutorName, Plan},
     remote::RemoteAddress,
+    report::counted,
     schedule::{
         Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute, slurm::CoordinatedRun,
     },
@@ -94,6 +96,10 @@ pub(super) struct RunArguments {
     /// folder.
     #[arg(long)]
     pub(super) tensorboard: bool,
+    /// Write training metrics also as offline runs of W&B, into `wandb` in the run's folder;
+    /// `wandb sync` uploads them.
+    #[arg(long)]
+    pub(super) wandb: bool,
     /// Print the outcome to stdout as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -150,7 +156,7 @@ impl RunArguments {
 /// Executes the recipe, prints the outcome and returns the exit status.
 pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOutcome, ExitCode>> {
     let mut progress = Progress::open(arguments.dashboard)?;
-    let plan = match arguments.recipe.plan() {
+    let plan = match arguments.recipe.plan_to_run() {
         Ok(plan) => plan,
         Err(code) => return Ok(Err(code)),
     };
@@ -203,9 +209,11 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
     };
     progress.close().conclude(&outcome);
     curves.into_iter().for_each(|curves| curves.conclude(&outcome));
+    if arguments.wandb {
+        write_offline_runs(&plan, options.label.as_ref(), &outcome);
+    }
     if outcome.detached > 0 {
         leave(&plan, &store, &options, &outcome);
-        return Ok(Ok(outcome));
     }
     if arguments.json {
         print_json(&outcome)?;
@@ -215,12 +223,15 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
 
 /// Tells how a detached run goes on.
 fn leave(plan: &Plan, store: &Store, options: &RunOptions, outcome: &RunOutcome) {
-    let (jobs, run) = (outcome.detached, &outcome.run);
+    let (jobs, run) = (counted(outcome.detached, "job"), &outcome.run);
+    let continues = if outcome.detached == 1 { "continues" } else { "continue" };
     match coordinate(plan, store, options, outcome) {
-        Some(number) => say!("{jobs} jobs of Slurm continue; the job {number} starts the rest"),
-        None => say!(
-            "{jobs} jobs of Slurm continue; the same command waits for them and starts the rest"
-        ),
+        Some(number) => {
+            say!("{jobs} of Slurm {continues}; the job {number} starts the rest")
+        }
+        None => {
+            say!("{jobs} of Slurm {continues}; the same command waits for them and starts the rest")
+        }
     }
     say!("`apeft status {run}` shows them, `apeft cancel {run}` ends them");
 }

@@ -17,7 +17,13 @@ use jiff::{
 use petgraph::graph::NodeIndex;
 
 use super::validate::{plan_recipe, show};
-use crate::{plan::Plan, store::Store};
+use crate::{
+    diagnostic::Problems,
+    plan::{self, Plan},
+    recipe::Recipe,
+    stage::registry,
+    store::Store,
+};
 
 /// A stage failed.
 pub(super) const FAILED: u8 = 1;
@@ -86,16 +92,31 @@ pub(super) fn said_once(error: &anyhow::Error) -> String {
 impl RecipeArguments {
     /// Plans the recipe; prints its problems.
     pub(super) fn plan(&self) -> Result<Plan, ExitCode> {
+        let device = self.device.as_deref();
+        told(plan_recipe(&self.recipe, &self.all_settings(), device))
+    }
+
+    /// The same for a run, whose folder gets the resolved recipe.
+    pub(super) fn plan_to_run(&self) -> Result<Plan, ExitCode> {
+        let device = self.device.as_deref();
+        let recipe = Recipe::load(&self.recipe, &self.all_settings());
+        told(recipe.and_then(|recipe| plan::plan(&recipe, &registry::catalogue(), device)))
+    }
+
+    fn all_settings(&self) -> Vec<String> {
         let mut settings = self.settings.clone();
         if let Some(seeds) = &self.seeds {
             // Last, so that it wins over `--set seeds`.
             settings.push(format!("seeds={seeds:?}"));
         }
-        let planned = plan_recipe(&self.recipe, &settings, self.device.as_deref());
-        // Warnings are shown also of a recipe that can be planned.
-        show(planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings));
-        planned.map_err(|_| ExitCode::from(WRONG))
+        settings
     }
+}
+
+/// A plan, whose warnings are printed, or the exit status after its problems are.
+fn told(planned: Result<Plan, Problems>) -> Result<Plan, ExitCode> {
+    show(planned.as_ref().map_or_else(|problems| problems, |plan| &plan.warnings));
+    planned.map_err(|_| ExitCode::from(WRONG))
 }
 
 /// The stages selected by an option; prints an error if a name selects none.

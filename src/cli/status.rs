@@ -10,12 +10,13 @@ use clap::Args;
 use serde_json::json;
 
 use super::{
-    output::{line, print_json, print_text},
+    output::{print_json, print_text},
     run_name::find_run,
     shared_args::{ExperimentsArguments, duration},
 };
 use crate::{
     context::StageEvent,
+    diagnostic::printable,
     digest::Digest,
     schedule::{
         event::{RunEvent, StageOutline, skipped},
@@ -57,8 +58,10 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let alive = journal::is_alive(&recorded.folder);
     let mut reader = JournalReader::open(&recorded.folder)?;
     let mut status = RunStatus::read(&mut reader)?;
-    if status.detached {
-        status.ask_slurm();
+    let has_jobs = status.end.is_none() && status.has_jobs();
+    status.detached |= !alive && has_jobs;
+    if status.detached || has_jobs {
+        status.ask_slurm(alive);
     }
     let RunStatus { stages, began, end, interrupted, detached, .. } = status;
     let state = match state_of(end, interrupted, alive) {
@@ -93,11 +96,12 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     }
     // A few very long names must not push all reasons off the screen.
     let width = stages.iter().map(|stage| stage.name.chars().count()).max().unwrap_or(0).min(60);
-    let lines = stages.iter().map(|StageStatus { name, state, seconds, words, .. }| {
+    let mut text = String::new();
+    for StageStatus { name, state, seconds, words, .. } in &stages {
         let seconds = seconds.map(duration).unwrap_or_default();
-        line(&format!("{name:<width$}  {state:<8} {seconds:>12}  {words}"))
-    });
-    print_text(&lines.collect::<String>())?;
+        text += &format!("{name:<width$}  {state:<8} {seconds:>12}  {words}\n");
+    }
+    print_text(&printable(&text))?;
     print_line!("{} {}: {state} ({})", recorded.recipe, recorded.run, recorded.folder.display())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -162,8 +166,14 @@ impl RunStatus {
         Ok(run)
     }
 
-    /// What has become of jobs since the run left them.
-    fn ask_slurm(&mut self) {
+    /// Whether Slurm has jobs of it.
+    fn has_jobs(&self) -> bool {
+        let folders = JobFolders::of(Path::new(&self.store));
+        self.keys.values().any(|key| folders.job(key).exists())
+    }
+
+    /// What has become of jobs: the journal lacks it since the run left them.
+    fn ask_slurm(&mut self, is_alive: bool) {
         let store = Path::new(&self.store);
         let folders = JobFolders::of(store);
         // Artifacts in the store count, also where Slurm does not answer.
@@ -171,6 +181,11 @@ impl RunStatus {
         let open = self.stages.iter_mut().filter(|stage| stage.state == "running");
         for stage in open {
             let Some(key) = self.keys.get(&stage.name) else { continue };
+            let is_known = queue.is_some() && folders.job(key).exists();
+            // A run that lives knows about the end of a job, but not why it waits.
+            if is_alive && !is_known {
+                continue;
+            }
             (stage.state, stage.words) = folders.state(store, key, queue.as_ref());
         }
     }
@@ -197,7 +212,10 @@ impl StageStatus {
             RunEvent::StageReported {
                 stage: name,
                 report: StageEvent::Note { text } | StageEvent::Warning { text },
-            } => Self { words: text, ..stage(name, "running") },
+            }
+            | RunEvent::StagePlaced { stage: name, text } => {
+                Self { words: text, ..stage(name, "running") }
+            }
             RunEvent::StageFinished { stage: name, seconds, key, artifact, .. } => Self {
                 seconds: Some(seconds),
                 key: Some(key),

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::Value;
 
+use super::protobuf::{EIGHT_BYTES, FOUR_BYTES, add_bytes, add_integer, add_tag};
 use crate::{
     context::StageEvent,
     rows::json_lines,
@@ -122,7 +123,7 @@ impl EventFile {
         for (name, value) in values {
             let mut scalar = Vec::new();
             add_bytes(&mut scalar, 1, name.as_bytes());
-            add_tag(&mut scalar, 2, 5);
+            add_tag(&mut scalar, 2, FOUR_BYTES);
             // The format has no more digits.
             scalar.extend((value as f32).to_le_bytes());
             add_bytes(&mut summary, 1, &scalar);
@@ -146,30 +147,10 @@ impl EventFile {
 /// An event's first fields in Protocol Buffers: wall time and step.
 fn time_and_step(now: f64, step: u64) -> Vec<u8> {
     let mut event = Vec::new();
-    add_tag(&mut event, 1, 1);
+    add_tag(&mut event, 1, EIGHT_BYTES);
     event.extend(now.to_le_bytes());
-    add_tag(&mut event, 2, 0);
-    add_varint(&mut event, step);
+    add_integer(&mut event, 2, step);
     event
-}
-
-fn add_tag(message: &mut Vec<u8>, field: u64, wire: u64) {
-    add_varint(message, field << 3 | wire);
-}
-
-/// A field with a length: a text or a message.
-fn add_bytes(message: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    add_tag(message, field, 2);
-    add_varint(message, bytes.len() as u64);
-    message.extend(bytes);
-}
-
-fn add_varint(message: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        message.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    message.push(number as u8);
 }
 
 /// CRC-32C (Castagnoli), bit by bit: an event has a few hundred bytes.

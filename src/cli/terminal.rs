@@ -104,6 +104,7 @@ impl Terminal {
                 self.start(stage, *attempt, log, reason)
             }
             RunEvent::StageReported { stage, report } => self.report(stage, report),
+            RunEvent::StagePlaced { stage, text } => self.say(&format!("  {stage}: {text}")),
             RunEvent::StageFinished { stage, seconds, .. } => self.finish(stage, *seconds),
             // One that differs fails next, with the same words.
             RunEvent::StageChecked { stage, difference: None, seconds, .. } => {
@@ -147,15 +148,23 @@ impl Terminal {
     pub(super) fn conclude(&mut self, outcome: &RunOutcome) {
         self.clear();
         let RunOutcome { executed, cached, failed, skipped, seconds, .. } = outcome;
-        let (colour, mark) = if outcome.ok { ("32", "✓") } else { ("31", "✗") };
+        let (colour, mark) = match outcome {
+            RunOutcome { ok: true, .. } => ("32", "✓"),
+            RunOutcome { detached: 1.., failed: 0, .. } => ("36", ">"),
+            _ => ("31", "✗"),
+        };
         let counts =
             format!("{executed} executed, {cached} cached, {failed} failed, {skipped} skipped");
+        let counts = match outcome.detached {
+            0 => counts,
+            jobs => format!("{counts}, {} left to Slurm", counted(jobs, "job")),
+        };
         self.say_marked(
             colour,
             mark,
             &format!("{} {}: {counts} in {}", outcome.recipe, outcome.run, duration(*seconds)),
         );
-        if outcome.interrupted {
+        if outcome.interrupted && outcome.detached == 0 {
             self.say("run the same command to resume");
         }
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::output::{print_json, say_text};
 use crate::{
     diagnostic::{Problem, Problems},
-    plan::{self, Plan},
+    plan::{Plan, plan_without_text},
     recipe::Recipe,
     schedule::{Machine, not_built_for, wrong_inputs},
     stage::registry,
@@ -60,13 +60,13 @@ pub(super) fn run(arguments: &ValidateArguments) -> anyhow::Result<ExitCode> {
     Ok(if planned.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(2) })
 }
 
-/// Reads and plans a recipe.
+/// Reads and plans a recipe that is not run.
 pub(super) fn plan_recipe(
     path: &Path,
     settings: &[String],
     device: Option<&str>,
 ) -> Result<Plan, Problems> {
-    plan::plan(&Recipe::load(path, settings)?, &registry::catalogue(), device)
+    plan_without_text(&Recipe::load(path, settings)?, &registry::catalogue(), device)
 }
 
 /// A plan whose stages this executable supports.

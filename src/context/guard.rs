@@ -125,6 +125,8 @@ fn wait_for(child: Pid) -> io::Result<i32> {
         match rustix::process::wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == child => return Ok(status.as_raw()),
             Ok(_) | Err(Errno::INTR) => {}
+            // `end_with` has ended it, and ends this process.
+            Err(Errno::CHILD) => thread::park(),
             Err(error) => return Err(error.into()),
         }
     }

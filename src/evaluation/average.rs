@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::rows::Cell;
 
 use super::{
-    comparison::{Average, ScoredCell},
+    comparison::{Average, NamedContrast, ScoredCell},
     comparison_error::ComparisonError,
     domain_set::distinct,
     paired::{Contrast, PairedCells},
@@ -46,7 +46,7 @@ pub(super) fn check_average<'c>(
     average: &Average,
     cells: &[&'c Cell],
 ) -> Result<Vec<&'c str>, ComparisonError> {
-    let Average { axis, from } = average;
+    let Average { axis, from, contrasts } = average;
     let values = distinct(cells.iter().filter_map(|cell| cell.value(axis)));
     if values.is_empty() {
         let axes: BTreeSet<&str> =
@@ -59,6 +59,20 @@ pub(super) fn check_average<'c>(
     if let Some(value) = from.iter().find(|value| !values.contains(&value.as_str())) {
         let (axis, value, known) = (axis.clone(), value.clone(), values.join(", "));
         return Err(ComparisonError::UnknownValue { axis, value, known });
+    }
+    let has = |contrast: &NamedContrast| {
+        values.contains(&contrast.arm.as_str())
+            && average.before(&contrast.arm).any(|other| other == contrast.baseline)
+    };
+    if let Some(contrast) = contrasts.iter().find(|contrast| !has(contrast)) {
+        let all = values.iter().flat_map(|value| {
+            average.before(value).map(move |other| format!("{value} over {other}"))
+        });
+        return Err(ComparisonError::UnknownContrast {
+            axis: axis.clone(),
+            contrast: contrast.to_string(),
+            known: all.collect::<Vec<_>>().join(", "),
+        });
     }
     // Only names are known here: whether any two cells can be compared at all.
     let mut beside: BTreeMap<Cell, BTreeSet<&str>> = BTreeMap::new();

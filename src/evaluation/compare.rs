@@ -301,7 +301,7 @@ mod tests {
     fn average(from: &[&str]) -> Question {
         let from = from.iter().map(|value| (*value).to_owned()).collect();
         Question {
-            average: Some(Average { axis: "preferences".to_owned(), from }),
+            average: Some(Average { axis: "preferences".to_owned(), from, contrasts: Vec::new() }),
             ..Question::default()
         }
     }
@@ -379,7 +379,7 @@ mod tests {
             "`average_baselines` names `generl`, but the values of `preferences` are: general, \
             mixed"
         );
-        let axis = Average { axis: "prefs".to_owned(), from: Vec::new() };
+        let axis = Average { axis: "prefs".to_owned(), from: Vec::new(), contrasts: Vec::new() };
         assert_eq!(
             told(&Question { average: Some(axis), ..Question::default() }),
             "`average_over` is `prefs`, but the matrix variables of the scores are: algorithm, \

@@ -1,6 +1,6 @@
 //! What a comparison of arms is made of, and what it finds.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,32 @@ pub struct Average {
     pub axis: String,
     /// The baseline values; each is itself compared with those before it.
     pub from: Vec<String>,
+    /// The contrasts that are asked for in advance; the first one is primary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contrasts: Vec<NamedContrast>,
+}
+
+/// Two values whose difference is asked for: `general+atomic over general`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedContrast {
+    /// The value of interest.
+    pub arm: String,
+    /// The value that it is compared with.
+    pub baseline: String,
+}
+
+impl NamedContrast {
+    /// Parses `VALUE over BASELINE`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (arm, baseline) = text.split_once(" over ")?;
+        Some(Self { arm: arm.trim().to_owned(), baseline: baseline.trim().to_owned() })
+    }
+}
+
+impl fmt::Display for NamedContrast {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} over {}", self.arm, self.baseline)
+    }
 }
 
 impl Average {

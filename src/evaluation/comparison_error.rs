@@ -54,6 +54,16 @@ pub enum ComparisonError {
         /// Its values.
         known: String,
     },
+    /// Unknown contrast.
+    #[error("`contrasts` names `{contrast}`, but those of `{axis}` are: {known}")]
+    UnknownContrast {
+        /// The variable.
+        axis: String,
+        /// The contrast in the recipe.
+        contrast: String,
+        /// Its contrasts.
+        known: String,
+    },
     /// No two cells differ in the variable alone.
     #[error("no two scores differ only in `{0}`, so there is nothing to average")]
     NothingToAverage(String),
@@ -69,6 +79,7 @@ impl ComparisonError {
             Self::UnknownBaseline { .. } | Self::NoSingleBaseline { .. } => "baseline",
             Self::UnknownAxis { .. } => "average_over",
             Self::UnknownValue { .. } | Self::NothingToAverage(_) => "average_baselines",
+            Self::UnknownContrast { .. } => "contrasts",
             _ => "scores",
         }
     }
@@ -82,6 +93,9 @@ impl ComparisonError {
             }
             Self::UnknownAxis { .. } => "expected a matrix variable that the scores depend on",
             Self::UnknownValue { .. } => "expected values that occur in the scores",
+            Self::UnknownContrast { .. } => {
+                "expected a value over one of `average_baselines`; of two of these, the later one"
+            }
             Self::NothingToAverage(_) => "expected a value that the scores can be compared with",
             _ => "expected other scores",
         }

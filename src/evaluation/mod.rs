@@ -48,7 +48,8 @@ pub use classification::{
 };
 pub use compare::compare;
 pub use comparison::{
-    Average, ComparedArm, Comparison, ComparisonRow, Question, ScoredCell, SuspectGain, Warning,
+    Average, ComparedArm, Comparison, ComparisonRow, NamedContrast, Question, ScoredCell,
+    SuspectGain, Warning,
 };
 pub use comparison_error::ComparisonError;
 pub use diagnose::diagnose;

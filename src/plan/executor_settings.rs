@@ -104,6 +104,7 @@ impl ExecutorSettings {
                 Some(fields) if entry.key == COORDINATOR => {
                     found.coordinator = Some(JobSettings::read(fields, problems));
                 }
+                Some(_) => problems.push(unknown_table(entry, catalogue)),
                 _ if entry.key == "kind" => found.executor = read_name(&entry.value, problems),
                 _ => every.0.push(entry.clone()),
             }
@@ -125,6 +126,14 @@ impl ExecutorSettings {
     fn completed(&self, own: Option<&JobSettings>) -> JobSettings {
         own.cloned().unwrap_or_default().or(self.every.clone())
     }
+}
+
+fn unknown_table(entry: &Entry, catalogue: &Catalogue) -> Problem {
+    let mut names = catalogue.names();
+    names.push(COORDINATOR);
+    Problem::error(format!("`executor` has no table `{}`", entry.key))
+        .at(&entry.key_span, "a kind of stage, or `coordinator`, is expected")
+        .help(suggestion(&entry.key, "tables", &names))
 }
 
 fn read_name(node: &Node, problems: &mut Problems) -> Option<ExecutorName> {
@@ -320,6 +329,8 @@ mod tests {
         for (wrong, expected) in [
             ("kind = \"pbs\"", "\"local\" or \"slurm\" is expected"),
             ("partion = \"gpu\"", "did you mean `partition`?"),
+            ("[executor.mak]\ntime = 1", "did you mean `make`?"),
+            ("[executor.coordinater]", "did you mean `coordinator`?"),
             ("time = \"2 h\"", "02:00:00"),
             ("partition = \"a b\"", "a text without spaces"),
             ("extra = [\"--mem=4G\"]", "`resources` say what a stage needs"),

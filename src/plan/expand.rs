@@ -27,6 +27,7 @@ use crate::{
     recipe::{
         Recipe, RemoteSettings, missing_file,
         schema::{Catalogue, InputCell, Lack},
+        side_by_side,
     },
     rows::Cell,
 };
@@ -41,6 +42,19 @@ use crate::{
 /// All problems of the recipe, including [`Recipe::problems`]. Warnings alone are returned with the
 /// plan.
 pub fn plan(
+    recipe: &Recipe,
+    catalogue: &Catalogue,
+    device: Option<&str>,
+) -> Result<Plan, Problems> {
+    let plan = plan_without_text(recipe, catalogue, device)?;
+    Ok(Plan { resolved: resolved(recipe, catalogue), ..plan })
+}
+
+/// The same without the text of the resolved recipe, which only runs need.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_without_text(
     recipe: &Recipe,
     catalogue: &Catalogue,
     device: Option<&str>,
@@ -62,8 +76,7 @@ pub fn plan(
         problems.push(problem);
         return Err(problems);
     }
-    let resolved_stages: Vec<ResolvedStage> =
-        units.list.iter().map(|unit| resolve(unit, &units, &space, &mut problems)).collect();
+    let resolved_stages = resolve_all(&units, &space, &mut problems);
     check_files(&resolved_stages, &mut problems);
     check_tables(recipe, &units, &resolved_stages, &mut problems);
     check_lacks(&units, &resolved_stages, &space, &mut problems);
@@ -83,9 +96,31 @@ pub fn plan(
         return Err(problems);
     }
     let Expansion { graph, order, .. } = expansion;
-    let resolved = resolved(recipe, catalogue);
-    let (recipe, description) = (recipe.name.clone(), recipe.description());
+    let (recipe, description, resolved) =
+        (recipe.name.clone(), recipe.description(), String::new());
     Ok(Plan { recipe, description, graph, order, executor, remote, resolved, warnings: problems })
+}
+
+/// Each unit in all of its cells.
+fn resolve_all(
+    units: &Units<'_>,
+    space: &Space<'_>,
+    problems: &mut Problems,
+) -> Vec<ResolvedStage> {
+    /// Units that one thread resolves in a row.
+    const IN_A_ROW: usize = 1000;
+    let chunks: Vec<&[Unit<'_>]> = units.list.chunks(IN_A_ROW).collect();
+    let resolved = side_by_side(&chunks, |chunk| {
+        let mut own = Problems::default();
+        let resolved: Vec<ResolvedStage> =
+            chunk.iter().map(|unit| resolve(unit, units, space, &mut own)).collect();
+        own.is_empty().then_some(resolved)
+    });
+    match resolved.into_iter().collect::<Option<Vec<_>>>() {
+        Some(resolved) => resolved.into_iter().flatten().collect(),
+        // Only so many problems are kept: in the order of the recipe.
+        None => units.list.iter().map(|unit| resolve(unit, units, space, problems)).collect(),
+    }
 }
 
 /// Maximum number of stages; each takes about 5.5 kB of memory.

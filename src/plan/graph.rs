@@ -32,7 +32,7 @@ pub struct Plan {
     pub executor: ExecutorSettings,
     /// Another store that is asked before a stage runs.
     pub remote: Option<RemoteSettings>,
-    /// The resolved recipe as TOML, for the run's folder.
+    /// The resolved recipe as TOML, for the run's folder; empty if planned without it.
     pub resolved: String,
     /// Warnings of the recipe.
     pub warnings: Problems,

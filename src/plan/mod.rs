@@ -21,6 +21,6 @@ mod unnamed;
 
 pub use difference::differences;
 pub use executor_settings::{ExecutorName, ExecutorSettings, JobSettings};
-pub use expand::plan;
+pub use expand::{plan, plan_without_text};
 pub use fingerprint::{Fingerprint, FingerprintInput, InputContent};
 pub use graph::{InputSource, Plan, PlannedInput, PlannedStage, Resources};

@@ -10,6 +10,7 @@ use std::{
 use toml::de::DeTable;
 
 use super::{
+    long::parse_pieces,
     node::{Node, Table, TomlReader},
     setting,
     syntax::{DUPLICATE, syntax_problem},
@@ -208,6 +209,9 @@ impl RecipeReader {
 
     /// The file's table; of invalid TOML as much as can be parsed.
     pub(super) fn parse(&mut self, source: &Arc<Source>) -> Table {
+        if let Some(table) = parse_pieces(source) {
+            return table;
+        }
         // All errors at once: a parser that stops at the first one costs a run of the command each.
         let (table, errors) = DeTable::parse_recoverable(&source.text);
         let mut doubled_table: Option<usize> = None;

@@ -1,6 +1,6 @@
 //! What a run found, in one sentence for each question, with figures and their intervals.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, iter};
 
 use super::{
     arm_table::{find, interval, questioned, warned},
@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     evaluation::{
-        AgreementMeasureName, ComparedArm, Comparison, ComparisonRow, Diagnosis, DomainVerdict,
-        Estimate, HumanAgreement, Scores,
+        AgreementMeasureName, Average, ComparedArm, Comparison, ComparisonRow, Diagnosis,
+        DomainVerdict, Estimate, HumanAgreement, NamedContrast, Scores, holm,
     },
-    rows::{Cell, MeasureName, OUT_OF_DOMAIN},
+    rows::{ALL_DOMAINS, Cell, MeasureName, OUT_OF_DOMAIN},
 };
 
 /// Contrasts of averages that are said; the others are in the table.
@@ -56,9 +56,13 @@ pub(super) fn of_scores(scored: &[(&Cell, &Scores)]) -> Option<RunFinding> {
 }
 
 fn of_comparison(comparison: &Comparison) -> Vec<RunFinding> {
-    let mut found: Vec<RunFinding> = of_arms(comparison).into_iter().collect();
-    found.extend(of_averages(comparison));
-    found
+    let average = comparison.average.as_ref();
+    // What was asked for in advance comes first, and instead of the other contrasts.
+    let named = average.and_then(|average| of_named_contrasts(comparison, average));
+    let is_named = named.is_some();
+    let others = average.filter(|_| !is_named);
+    let others = others.and_then(|average| of_averages(comparison, average));
+    named.into_iter().chain(of_arms(comparison)).chain(others).collect()
 }
 
 /// Which arm gains most over the baseline, in each domain that is asked about.
@@ -144,6 +148,8 @@ fn place(comparison: &Comparison, domain: &str) -> String {
         format!("In-domain ({domain})")
     } else if domain == OUT_OF_DOMAIN {
         "Out-of-domain".to_owned()
+    } else if domain == ALL_DOMAINS {
+        "Mean of all domains".to_owned()
     } else {
         domain.to_owned()
     }
@@ -151,29 +157,108 @@ fn place(comparison: &Comparison, domain: &str) -> String {
 
 /// `+5.9 points [+4.1, +7.7] (interval above 0; 5 seeds)`, with further remarks in the brackets.
 fn difference(row: &ComparisonRow, beside: Vec<String>) -> Option<String> {
-    let mean = 100.0 * row.difference?;
     let seeds = match row.seeds {
         1 => "1 seed, over topics alone".to_owned(),
         count => counted(count, "seed"),
     };
-    let (ends, verdict) = match interval(row) {
-        Some([low, high]) => {
-            let verdict = match (low > 0.0, high < 0.0) {
-                (true, _) => "interval above 0",
-                (_, true) => "interval below 0",
-                _ => "interval includes 0",
-            };
-            (format!(" [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high), verdict)
-        }
-        None => (String::new(), "without an interval"),
+    let verdict = match interval(row) {
+        Some([low, _]) if low > 0.0 => "interval above 0",
+        Some([_, high]) if high < 0.0 => "interval below 0",
+        Some(_) => "interval includes 0",
+        None => "without an interval",
     };
     let remarks: Vec<String> = [verdict.to_owned(), seeds].into_iter().chain(beside).collect();
-    Some(format!("{mean:+.1} points{ends} ({})", remarks.join("; ")))
+    Some(format!("{} ({})", points(row)?, remarks.join("; ")))
+}
+
+/// `+5.9 points [+4.1, +7.7]`.
+fn points(row: &ComparisonRow) -> Option<String> {
+    let mean = 100.0 * row.difference?;
+    Some(match interval(row) {
+        Some([low, high]) => {
+            format!("{mean:+.1} points [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high)
+        }
+        None => format!("{mean:+.1} points"),
+    })
+}
+
+/// The contrasts that were asked for in advance, with p of the first domain corrected for their
+/// number: that of all domains, where there are several.
+fn of_named_contrasts(comparison: &Comparison, average: &Average) -> Option<RunFinding> {
+    let others = questioned(comparison).into_iter().filter(|domain| *domain != ALL_DOMAINS);
+    let domains: Vec<&str> = iter::once(ALL_DOMAINS).chain(others).collect();
+    let rows: Vec<(&NamedContrast, Vec<&ComparisonRow>)> = average
+        .contrasts
+        .iter()
+        .map(|contrast| {
+            let [arm, baseline] = [&contrast.arm, &contrast.baseline]
+                .map(|value| format!("{}={value}", average.axis));
+            let of = |domain: &&str| average_row(comparison, &arm, &baseline, domain);
+            (contrast, domains.iter().filter_map(of).collect())
+        })
+        .filter(|(_, rows): &(_, Vec<_>)| !rows.is_empty())
+        .collect();
+    let tested: Option<Vec<f64>> = rows.iter().map(|(_, rows)| rows[0].p).collect();
+    let tested = tested.unwrap_or_default();
+    let corrected = holm(&tested);
+    let answers = rows.iter().enumerate().filter_map(|(index, (contrast, rows))| {
+        let p = tested.get(index).map(|p| match corrected.len() {
+            1 => format!("p {}", p_value(*p)),
+            count => format!(
+                "p {}, corrected for {count} contrasts {}",
+                p_value(*p),
+                p_value(corrected[index])
+            ),
+        });
+        let remarks = remarks(comparison, rows[0]).into_iter().chain(p).collect();
+        let mut answer = format!("{contrast}{}: ", if index == 0 { " (primary)" } else { "" });
+        answer.push_str(&format!(
+            "{} {}",
+            place(comparison, &rows[0].domain).to_lowercase(),
+            difference(rows[0], remarks)?
+        ));
+        for row in &rows[1..] {
+            let place = place(comparison, &row.domain).to_lowercase();
+            answer.push_str(&format!("; {place} {}", points(row)?));
+        }
+        Some(answer + ".")
+    });
+    let question = format!(
+        "What difference does {} make, all else equal? (difference of precision; asked for in \
+        advance)",
+        average.axis
+    );
+    let answers: Vec<String> = answers.collect();
+    (!answers.is_empty()).then_some(RunFinding { question, answers })
+}
+
+/// The precision of an average beside another.
+fn average_row<'a>(
+    comparison: &'a Comparison,
+    arm: &str,
+    baseline: &str,
+    domain: &str,
+) -> Option<&'a ComparisonRow> {
+    let of = |row: &&ComparisonRow| {
+        row.arm == arm
+            && row.baseline.as_deref() == Some(baseline)
+            && row.domain == domain
+            && row.measure == MeasureName::Precision
+    };
+    comparison.averages.iter().find(of)
+}
+
+/// On how many pairs of arms an average rests, and what is suspect about it.
+fn remarks(comparison: &Comparison, row: &ComparisonRow) -> Vec<String> {
+    let pairs = (row.arms > 1).then(|| format!("{} pairs of arms", row.arms));
+    let suspect = warned(comparison, &row.arm, &row.domain);
+    let suspect = suspect.filter(|one| Some(one.baseline.as_str()) == row.baseline.as_deref());
+    let suspect = suspect.map(|one| format!("suspect: by {}", one.way.words()));
+    pairs.into_iter().chain(suspect).collect()
 }
 
 /// What each value of the averaged variable gains over each baseline value.
-fn of_averages(comparison: &Comparison) -> Option<RunFinding> {
-    let average = comparison.average.as_ref()?;
+fn of_averages(comparison: &Comparison, average: &Average) -> Option<RunFinding> {
     let mut contrasts: Vec<(&str, &str)> = Vec::new();
     for row in &comparison.averages {
         let contrast = (row.arm.as_str(), row.baseline.as_deref().unwrap_or_default());
@@ -185,19 +270,9 @@ fn of_averages(comparison: &Comparison) -> Option<RunFinding> {
     // The last values of a recipe are mostly those that it asks about.
     for (arm, baseline) in contrasts.iter().rev().take(MOST_CONTRASTS) {
         let domains = questioned(comparison).into_iter().filter_map(|domain| {
-            let mut rows = comparison.averages.iter();
-            let row = rows.find(|row| {
-                row.arm == *arm
-                    && row.baseline.as_deref() == Some(*baseline)
-                    && row.domain == domain
-                    && row.measure == MeasureName::Precision
-            })?;
-            let suspect = warned(comparison, arm, domain).filter(|one| one.baseline == *baseline);
-            let suspect = suspect.map(|one| format!("suspect: by {}", one.way.words()));
-            let pairs = (row.arms > 1).then(|| format!("{} pairs of arms", row.arms));
+            let row = average_row(comparison, arm, baseline, domain)?;
             let place = place(comparison, domain).to_lowercase();
-            let beside = pairs.into_iter().chain(suspect).collect();
-            Some(format!("{place} {}", difference(row, beside)?))
+            Some(format!("{place} {}", difference(row, remarks(comparison, row))?))
         });
         let domains: Vec<String> = domains.collect();
         if !domains.is_empty() {
@@ -340,6 +415,21 @@ mod tests {
         none.for_each(|row| (row.difference_low, row.difference_high, row.p) = (None, None, None));
         let told = said(&comparison);
         assert!(told.contains("+10.0 points (without an interval"), "{told}");
+    }
+
+    #[test]
+    fn contrasts_named_in_advance_come_first() {
+        let mut comparison = comparison(&["before", "after@preferences=mixed"]);
+        comparison.average.as_mut().unwrap().contrasts = ["mixed over general", "mixed over none"]
+            .map(|text| NamedContrast::parse(text).unwrap())
+            .to_vec();
+        expect_test::expect![[r#"
+            What difference does preferences make, all else equal? (difference of precision; asked for in advance)
+            mixed over general (primary): in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms; p 0.010).
+            Which arm gains most precision over before?
+            In-domain (people): mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            Out-of-domain: mixed gains most, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+        "#]].assert_eq(&said(&comparison));
     }
 
     #[test]

@@ -318,6 +318,7 @@ fn stage_of(event: &RunEvent) -> Option<&str> {
         RunEvent::StageCached { stage, .. }
         | RunEvent::StageStarted { stage, .. }
         | RunEvent::StageReported { stage, .. }
+        | RunEvent::StagePlaced { stage, .. }
         | RunEvent::StageFinished { stage, .. }
         | RunEvent::StageChecked { stage, .. }
         | RunEvent::StageFailed { stage, .. }
@@ -420,9 +421,8 @@ impl StageHistory {
                 self.outcome = StageEnding::Skipped;
                 self.reason = because;
             }
-            RunEvent::StageReported { report: StageEvent::Note { text }, .. } => {
-                self.notes.push(text)
-            }
+            RunEvent::StageReported { report: StageEvent::Note { text }, .. }
+            | RunEvent::StagePlaced { text, .. } => self.notes.push(text),
             RunEvent::StageReported { report: StageEvent::Warning { text }, .. } => {
                 self.warnings.push(text)
             }

@@ -295,6 +295,7 @@ pub(super) mod tests {
             average: Some(Average {
                 axis: "preferences".to_owned(),
                 from: vec!["general".to_owned()],
+                contrasts: Vec::new(),
             }),
             averages: vec![row(
                 "preferences=mixed",

@@ -36,6 +36,9 @@ use crate::{
 
 /// Minimum interval between progress messages.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Longest time between the signal of Slurm that ends a program of a job and the one that ends this
+/// process.
+const SIGNALLING: Duration = Duration::from_secs(5);
 
 type MessageSink = Arc<Mutex<Box<dyn Write + Send>>>;
 
@@ -61,16 +64,28 @@ pub fn carry_out(job: &AttemptJob, conduct: Conduct) -> std::io::Result<bool> {
         let problem = format!("signals cannot be watched: {error}{}", limit(&error));
         std::io::Error::new(error.kind(), problem)
     })?;
+    let began = Instant::now();
     let result = same_backend(job).and_then(|()| make(job, &sink));
     let is_done = result.is_ok();
-    if !is_done && ending::is_requested() {
+    if !is_done && is_ending(job) {
         // A stage that stopped for a signal has not failed; the signal's thread ends the process.
         loop {
             thread::park();
         }
     }
+    say(&sink, &WorkerMessage::Took { seconds: began.elapsed().as_secs_f64() });
     say(&sink, &result.unwrap_or_else(|error| WorkerMessage::Failed { error }));
     Ok(is_done)
+}
+
+/// Whether a signal ends this process. Slurm sends it to one process of a job after the other: the
+/// end of a stage's program may be noticed before it arrives here, and is no failure.
+fn is_ending(job: &AttemptJob) -> bool {
+    let (is_job, began) = (job.parent == 0, Instant::now());
+    while is_job && !ending::is_requested() && began.elapsed() < SIGNALLING {
+        thread::sleep(Duration::from_millis(10));
+    }
+    ending::is_requested()
 }
 
 /// A key of a CPU names what its numbers depend on; on another kind of node they would be others.

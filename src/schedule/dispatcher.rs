@@ -338,7 +338,7 @@ impl<'a> Dispatcher<'a> {
                 true => Resources { cpus: 1, memory: 0, gpus: 0 },
                 false => stage.resources_with_gpus(),
             },
-            retries: stage.retries,
+            retries: stage.retries.saturating_sub(ready.attempt - 1),
             visible: grant.visible.clone(),
             timeout: stage.timeout,
         }
@@ -366,7 +366,7 @@ impl<'a> Dispatcher<'a> {
         };
         self.tell(event);
         if let Err(error) = started
-            && let Some(seconds) = self.end(start.node)
+            && let Some(seconds) = self.end(start.node, 0)
         {
             let why = format!("its process could not be started: {error}{}", limit(&error));
             self.attempt_failed(start.node, seconds, why);
@@ -382,8 +382,9 @@ impl<'a> Dispatcher<'a> {
                 self.tell(RunEvent::Interrupted);
             }
             ExecutorEvent::Left => self.is_interrupted = true,
-            ExecutorEvent::Ended(node, result) => {
-                let Some(seconds) = self.end(node) else { return Ok(()) };
+            ExecutorEvent::Ended { node, result, seconds: ran, retried } => {
+                let Some(seconds) = self.end(node, retried) else { return Ok(()) };
+                let seconds = ran.unwrap_or(seconds);
                 match result {
                     Ok(finished) => self.attempt_finished(node, seconds, &finished)?,
                     Err(error) => self.attempt_failed(node, seconds, error),
@@ -402,8 +403,9 @@ impl<'a> Dispatcher<'a> {
             WorkerMessage::Waiting { holder } => {
                 let text =
                     format!("waiting for another run that makes the same artifact ({holder})");
-                self.tell(RunEvent::StageReported { stage, report: StageEvent::Note { text } });
+                self.tell(RunEvent::StagePlaced { stage, text });
             }
+            WorkerMessage::Placed { text } => self.tell(RunEvent::StagePlaced { stage, text }),
             WorkerMessage::Damaged { problem, moved_to } => {
                 let Some(ready) = self.stages.ready(node) else { return };
                 let (key, moved_to) = (ready.key.to_string(), moved_to.display().to_string());
@@ -416,14 +418,15 @@ impl<'a> Dispatcher<'a> {
             }
             // The executor keeps these to itself.
             WorkerMessage::Began
+            | WorkerMessage::Took { .. }
             | WorkerMessage::Finished { .. }
             | WorkerMessage::Failed { .. } => {}
         }
     }
 
     /// Returns the resources of a stage's attempt, if one ran, and its seconds.
-    fn end(&mut self, node: NodeIndex) -> Option<f64> {
-        let (grant, seconds) = self.stages.end(node)?;
+    fn end(&mut self, node: NodeIndex, retried: u32) -> Option<f64> {
+        let (grant, seconds) = self.stages.end(node, retried)?;
         self.slots.give_back(grant);
         Some(seconds)
     }

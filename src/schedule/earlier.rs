@@ -1,7 +1,7 @@
 //! Artifacts of earlier runs of a recipe: they explain why a stage runs, and how long cached stages
 //! took.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::{
     event::AttemptRecord,
@@ -22,9 +22,9 @@ const READ: u64 = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Earlier {
     /// Key of each stage's last artifact, by stage name.
-    keys: BTreeMap<String, Digest>,
+    keys: HashMap<String, Digest>,
     /// The attempt that made an artifact, by key.
-    made: BTreeMap<Digest, AttemptRecord>,
+    made: HashMap<Digest, AttemptRecord>,
 }
 
 impl Earlier {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::label::RunLabel;
@@ -32,14 +31,16 @@ impl Timed {
         struct Time {
             at: u64,
         }
-        let head = &line[..line.len().min(HEAD)];
         // An enum with a tag is read into memory first, which takes most of the time in the largest
         // line and in the most frequent ones.
-        if memmem::find(head, br#""event":"run_started""#).is_some() {
-            return serde_json::from_slice::<StartedLine>(line).map(Self::from);
-        }
-        if memmem::find(head, br#""event":"stage_cached""#).is_some() {
-            return serde_json::from_slice::<CachedLine>(line).map(Self::from);
+        match name_of(line) {
+            Some(b"run_started") => {
+                return serde_json::from_slice::<StartedLine>(line).map(Self::from);
+            }
+            Some(b"stage_cached") => {
+                return serde_json::from_slice::<CachedLine>(line).map(Self::from);
+            }
+            _ => {}
         }
         // Not as a whole: a flattened event is read into memory twice, and a journal may have
         // 100,000 stages in a line.
@@ -48,8 +49,13 @@ impl Timed {
     }
 }
 
-/// Bytes within which a line names its event.
-const HEAD: usize = 64;
+/// The event's name, where a line begins as journals are written.
+fn name_of(line: &[u8]) -> Option<&[u8]> {
+    let time = line.strip_prefix(br#"{"at":"#)?;
+    let digits = time.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let name = time[digits..].strip_prefix(br#","event":""#)?;
+    name.split(|byte| *byte == b'"').next()
+}
 
 /// [`RunEvent::RunStarted`] with its time, in one table.
 #[derive(Deserialize)]
@@ -179,6 +185,13 @@ pub enum RunEvent {
         stage: String,
         /// The stage's event.
         report: StageEvent,
+    },
+    /// Where an attempt waits or runs, which is true of this run only.
+    StagePlaced {
+        /// Stage name.
+        stage: String,
+        /// The place.
+        text: String,
     },
     /// An attempt succeeded.
     StageFinished {

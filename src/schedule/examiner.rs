@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
 };
 
 use petgraph::{Direction, graph::NodeIndex};
@@ -28,7 +29,7 @@ pub(super) struct Examiner<'a> {
     /// Artifacts of finished stages.
     pub(super) artifacts: BTreeMap<NodeIndex, Artifact>,
     /// Snapshots of the recipe's files and folders from their first use in this run.
-    paths: BTreeMap<(PathBuf, &'static str), Snapshot>,
+    paths: Mutex<BTreeMap<(PathBuf, &'static str), Snapshot>>,
     pub(super) earlier: Earlier,
     /// Loaded on first use.
     nearest: Option<Nearest>,
@@ -67,28 +68,32 @@ impl<'a> Examiner<'a> {
             plan,
             store,
             artifacts: BTreeMap::new(),
-            paths: BTreeMap::new(),
+            paths: Mutex::default(),
             earlier,
             nearest: None,
         }
     }
 
     /// Looks up a stage: whether its inputs exist, then whether its artifact does.
-    pub(super) fn examine(&mut self, node: NodeIndex) -> Result<LookedUp, StoreError> {
+    pub(super) fn examine(&self, node: NodeIndex) -> Result<LookedUp, StoreError> {
         look_up(self.store, self.identify(node))
     }
 
     /// Looks up several stages, of which none needs another, side by side.
     pub(super) fn examine_all(
-        &mut self,
+        &self,
         nodes: &[NodeIndex],
     ) -> Vec<(NodeIndex, Result<LookedUp, StoreError>)> {
         let store = self.store;
         // Not around what follows from them: who waits at the gate need not wait for a screen.
         let _together = store.lookups();
-        let identified: Vec<_> = nodes.iter().map(|node| (*node, self.identify(*node))).collect();
+        // Files of the recipe may take minutes to hash, which no lookup beside waits for.
+        let identified: Vec<_> =
+            nodes.iter().map(|node| (*node, self.if_of_files(*node))).collect();
         // Threads cost more than they save on a single stage, and the system may grant none.
-        let look = |(node, found)| (node, look_up(store, found));
+        let look = |(node, found): (NodeIndex, Option<_>)| {
+            (node, look_up(store, found.unwrap_or_else(|| self.identify(node))))
+        };
         if identified.len() > 1 && store.ready_threads().is_ok() {
             identified.into_par_iter().map(look).collect()
         } else {
@@ -96,8 +101,14 @@ impl<'a> Examiner<'a> {
         }
     }
 
+    /// The fingerprint of a stage that reads files of the recipe; none of another stage.
+    fn if_of_files(&self, node: NodeIndex) -> Option<Result<Box<Fingerprint>, Unknown>> {
+        let mut inputs = self.plan.graph[node].inputs.iter();
+        inputs.any(|input| input.source.stage().is_none()).then(|| self.identify(node))
+    }
+
     /// The fingerprint of a stage, if all inputs exist.
-    pub(super) fn identify(&mut self, node: NodeIndex) -> Result<Box<Fingerprint>, Unknown> {
+    pub(super) fn identify(&self, node: NodeIndex) -> Result<Box<Fingerprint>, Unknown> {
         let missing: Vec<String> = needs(self.plan, node)
             .filter(|need| !self.artifacts.contains_key(need))
             .map(|need| format!("`{}`", self.plan.graph[need].name))
@@ -133,8 +144,7 @@ impl<'a> Examiner<'a> {
                     self.artifacts.get(need).map(|artifact| artifact.bytes_of(input.accepts.files))
                 }
                 InputSource::Path(path) => {
-                    let seen = self.paths.get(&(path.clone(), input.accepts.name));
-                    seen.map(Snapshot::bytes)
+                    self.paths().get(&(path.clone(), input.accepts.name)).map(Snapshot::bytes)
                 }
             };
             if let Some(bytes) = bytes {
@@ -174,7 +184,7 @@ impl<'a> Examiner<'a> {
         })
     }
 
-    fn digest(&mut self, input: &PlannedInput) -> Result<InputContent, StoreError> {
+    fn digest(&self, input: &PlannedInput) -> Result<InputContent, StoreError> {
         match &input.source {
             InputSource::Stage(node) => {
                 let (artifact, patterns) = (&self.artifacts[node], input.accepts.files);
@@ -193,17 +203,21 @@ impl<'a> Examiner<'a> {
                 let ending = path.extension().filter(|_| now.is_file());
                 let extension = ending.map(|ending| ending.to_string_lossy().into_owned());
                 let digest = now.digest();
-                self.paths.entry((path.clone(), input.accepts.name)).or_insert(now);
+                self.paths().entry((path.clone(), input.accepts.name)).or_insert(now);
                 Ok(InputContent { digest, extension })
             }
         }
+    }
+
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<(PathBuf, &'static str), Snapshot>> {
+        self.paths.lock().expect("no thread panics while it holds the snapshots")
     }
 
     /// Digest of a file or folder of the recipe. All stages of a run must read the same contents: a
     /// change since the first use is an error.
     fn look(&self, path: &Path, input: &PlannedInput) -> Result<Snapshot, StoreError> {
         let now = self.store.snapshot(path, input.accepts.files)?;
-        match self.paths.get(&(path.to_owned(), input.accepts.name)) {
+        match self.paths().get(&(path.to_owned(), input.accepts.name)) {
             Some(first) if first.digest() != now.digest() => Err(StoreError::Written(
                 first.written_since(&now).unwrap_or_else(|| path.to_owned()),
             )),

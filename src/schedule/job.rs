@@ -59,6 +59,16 @@ pub enum WorkerMessage {
     },
     /// The work began.
     Began,
+    /// Where the attempt waits or runs.
+    Placed {
+        /// The place.
+        text: String,
+    },
+    /// Duration of the attempt, right before its last message.
+    Took {
+        /// Seconds.
+        seconds: f64,
+    },
     /// An existing artifact was damaged.
     Damaged {
         /// What did not match.

@@ -94,7 +94,8 @@ impl LocalExecutor {
             Ok(WorkerEvent::Message(node, message)) => self.hear(node, message),
             Ok(WorkerEvent::Ended(node, status)) => {
                 let attempt = self.attempts.remove(&node)?;
-                Some(ExecutorEvent::Ended(node, attempt.result(status)))
+                let result = attempt.result(status);
+                Some(ExecutorEvent::Ended { node, result, seconds: None, retried: 0 })
             }
             Ok(WorkerEvent::Signal) => self.interrupt(),
             Err(RecvTimeoutError::Timeout) => None,

@@ -83,8 +83,11 @@ impl Machine {
         }
     }
 
-    /// Processor and number of cores.
+    /// Processor and number of cores; a cluster may have many kinds.
     pub(super) fn processor(&self) -> String {
+        if self.is_cluster {
+            return "nodes of Slurm".to_owned();
+        }
         format!("{}, {} cores", context::processor(), self.cpus)
     }
 

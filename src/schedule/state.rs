@@ -243,12 +243,14 @@ impl Stages {
         self.put(place, state);
     }
 
-    /// The attempt of a stage ended: the stage is ready again until its end is decided. Returns the
-    /// attempt's resources and seconds; none if no attempt ran.
-    pub(super) fn end(&mut self, node: NodeIndex) -> Option<(Grant, f64)> {
+    /// The attempt of a stage ended, which was repeated as often where it ran: the stage is ready
+    /// again until its end is decided. Returns the attempt's resources and seconds; none if no
+    /// attempt ran.
+    pub(super) fn end(&mut self, node: NodeIndex, retried: u32) -> Option<(Grant, f64)> {
         let place = self.place(node)?;
         match self.put(place, StageState::Due) {
-            StageState::Running(Running { ready, grant, began }) => {
+            StageState::Running(Running { mut ready, grant, began }) => {
+                ready.attempt += retried;
                 self.put(place, StageState::Ready(ready));
                 Some((grant, began.elapsed().as_secs_f64()))
             }
@@ -428,7 +430,9 @@ mod tests {
         assert_eq!(stages.startable().collect::<Vec<_>>(), [a, b, c]);
         stages.begin(a, grant());
         assert_eq!(stages.startable().collect::<Vec<_>>(), [c]);
-        assert!(stages.end(b).is_none() && stages.end(a).is_some() && stages.end(a).is_none());
+        assert!(stages.end(b, 1).is_none() && stages.end(a, 2).is_some());
+        assert!(stages.end(a, 0).is_none());
+        assert_eq!([a, b].map(|node| stages.ready(node).unwrap().attempt), [3, 1]);
         assert_eq!(stages.startable().collect::<Vec<_>>(), [a, b, c]);
         let key = stages.ready(a).unwrap().key;
         assert_eq!(stages.ready_with(key), [a, b]);

@@ -9,7 +9,8 @@ use crate::{
         read_json, write_csv, write_json,
     },
     evaluation::{
-        AnswerScore, Average, ComparisonRow, Question, ScoredCell, check_question, compare,
+        AnswerScore, Average, ComparisonRow, NamedContrast, Question, ScoredCell, check_question,
+        compare,
     },
     recipe::schema::{Chosen, Declared, Input, InputCell, Kind, Mismatch},
     rows::{Cell, MeasureName},
@@ -51,6 +52,8 @@ struct Parameters {
     /// Values of `average_over` that are baselines; each is also compared with those before it.
     #[parameter(former = "average_from")]
     average_baselines: Option<Vec<String>>,
+    /// Contrasts asked for in advance, as `VALUE over BASELINE`, the primary one first.
+    contrasts: Option<Vec<String>>,
     /// Loss of facts or of responses with facts, as a share, above which a win is warned of.
     #[parameter(default = 0.1, min = 0, max = 1)]
     tolerance: f64,
@@ -59,7 +62,8 @@ struct Parameters {
 fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     let mut found = Vec::new();
     let right = "name the values from which differences are taken in `average_baselines`";
-    let Parameters { baseline, average_over, average_baselines, .. } = chosen.parameters();
+    let Parameters { baseline, average_over, average_baselines, contrasts, .. } =
+        chosen.parameters();
     match (&average_over, &average_baselines) {
         (Some(_), None) => found.push(Mismatch::error(
             "average_over",
@@ -79,6 +83,15 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
         }
         _ => {}
     }
+    let right = "write `VALUE over BASELINE`, two values of `average_over`";
+    if contrasts.is_some() && average_over.is_none() {
+        let problem = "`contrasts` needs `average_over`";
+        found.push(Mismatch::error("contrasts", problem, right));
+    }
+    let texts = contrasts.iter().flatten();
+    for text in texts.filter(|text| NamedContrast::parse(text).is_none()) {
+        found.push(Mismatch::error("contrasts", format!("`{text}` is no contrast"), right));
+    }
     if chosen.is_changed("tolerance") && baseline.is_none() && average_over.is_none() {
         let why = "without `baseline` or `average_over` there are no differences";
         found.push(Mismatch::without_effect("tolerance", why, "name a `baseline`, or remove it"));
@@ -89,7 +102,9 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
 impl Parameters {
     fn question(self) -> Question {
         let from = self.average_baselines.unwrap_or_default();
-        let average = self.average_over.map(|axis| Average { axis, from });
+        let contrasts = self.contrasts.iter().flatten();
+        let contrasts = contrasts.filter_map(|text| NamedContrast::parse(text)).collect();
+        let average = self.average_over.map(|axis| Average { axis, from, contrasts });
         Question { baseline: self.baseline, average, tolerance: self.tolerance }
     }
 }
@@ -241,6 +256,11 @@ mod tests {
             misfit(json!({"average_baselines": ["x"]})),
             "`average_baselines` needs `average_over`"
         );
+        assert_eq!(misfit(json!({"contrasts": ["x over y"]})), "`contrasts` needs `average_over`");
+        let averaged = json!({
+            "average_over": "p", "average_baselines": ["x"], "contrasts": ["y - x"],
+        });
+        assert_eq!(misfit(averaged), "`y - x` is no contrast");
     }
 
     /// Seed 0 has three responses with facts, seed 1 two; each seed weighs the same.

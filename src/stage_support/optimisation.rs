@@ -27,7 +27,7 @@ const OUTPUT: [(&str, &str); 15] = [
     ("logging_strategy", EVERY_STEP),
     ("logging_first_step", EVERY_STEP),
     ("logging_dir", EVERY_STEP),
-    ("report_to", "remove it: `apeft run --tensorboard` writes metrics as event files"),
+    ("report_to", "remove it: `apeft run --tensorboard` and `--wandb` write metrics for them"),
     ("disable_tqdm", EVERY_STEP),
     ("run_name", "remove it: a run is named by the `name` of its recipe and the time"),
     ("output_dir", IN_STORE),

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{
     Lock, Store, StoreError, durable, hash,
     manifest::{Fault, MANIFEST, Manifest, SealedFile},
+    memo,
     patterns::FilePatterns,
 };
 use crate::digest::Digest;
@@ -29,7 +31,7 @@ pub struct Artifact {
     pub key: Digest,
     /// Folder with manifest, key file and files.
     folder: PathBuf,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
 }
 
 /// Result of a lookup.
@@ -110,7 +112,7 @@ impl Store {
             let folder = self.folder_of(&key);
             // A listing must not fail because one artifact is damaged; `cache verify` names it.
             if let Ok(manifest) = Manifest::read(&folder, Some(key)) {
-                artifacts.push(Artifact { key, folder, manifest });
+                artifacts.push(Artifact::new(key, folder, manifest));
             }
         }
         Ok(artifacts)
@@ -162,12 +164,11 @@ impl Store {
 
     fn examine(&self, key: &Digest) -> Examination {
         let folder = self.folder_of(key);
-        let checked = Manifest::read(&folder, Some(*key)).and_then(|manifest| {
-            manifest.check(&folder, Some(&self.memo))?;
-            Ok(manifest)
-        });
-        match checked {
-            Ok(manifest) => Examination::Whole(Artifact { key: *key, folder, manifest }),
+        if let Some(manifest) = Manifest::recall(&folder, key, &self.memo) {
+            return Examination::Whole(Artifact::new(*key, folder, manifest));
+        }
+        match self.check(&folder, key) {
+            Ok(manifest) => Examination::Whole(Artifact::new(*key, folder, manifest)),
             Err(Fault::Unreadable(error)) => Examination::Unreadable(error),
             // Without a manifest it is damaged only if there is a folder at all.
             Err(Fault::Damaged(problem)) => match fs::symlink_metadata(&folder) {
@@ -176,6 +177,23 @@ impl Store {
                 Err(error) => Examination::Unreadable(StoreError::io("read", &folder)(error)),
             },
         }
+    }
+}
+
+impl Store {
+    /// Reads the manifest of an artifact, compares its files, and remembers it.
+    fn check(&self, folder: &Path, key: &Digest) -> Result<Manifest, Fault> {
+        // Before it is read, so that a change in between gives another stamp. What is learnt of a
+        // read-only store is not saved.
+        let before = fs::metadata(folder.join(MANIFEST)).ok();
+        let before = before.filter(|before| !self.only_looked_at && memo::is_settled(before));
+        let manifest = Manifest::read(folder, Some(*key))?;
+        let stamps = before.and_then(|before| manifest.before_check(folder, before));
+        manifest.check(folder, Some(&self.memo))?;
+        if let Some(stamps) = stamps {
+            stamps.learn(&self.memo);
+        }
+        Ok(manifest)
     }
 }
 
@@ -203,7 +221,7 @@ enum Examination {
 
 impl Artifact {
     pub(super) fn new(key: Digest, folder: PathBuf, manifest: Manifest) -> Self {
-        Self { key, folder, manifest }
+        Self { key, folder, manifest: Arc::new(manifest) }
     }
 
     /// Folder of the files.

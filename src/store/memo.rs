@@ -3,20 +3,19 @@
 use std::{
     collections::BTreeMap,
     fs::{self, Metadata},
-    ops::Range,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Mutex, MutexGuard},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{StoreError, checksum::checksum, durable};
+use super::{
+    StoreError,
+    checksum::checksum,
+    durable,
+    memo_text::{FileId, HEADER, MemoText, last_line, replaced},
+};
 use crate::digest::Digest;
-
-const HEADER: &str = "apeft memo 1";
 
 /// A file may change again within this many nanoseconds without a new time stamp: kernel ticks take
 /// up to 10 ms.
@@ -24,13 +23,6 @@ const TICK: i128 = 50_000_000;
 /// The same for file systems with time stamps of one second, or two as on FAT.
 const COARSE_TICK: i128 = 2_100_000_000;
 const SECOND: i128 = 1_000_000_000;
-
-/// Identity of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct FileId {
-    device: u64,
-    inode: u64,
-}
 
 /// Metadata that changes with the content; `touch` cannot reset the change time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,111 +32,127 @@ struct MemoStamp {
     modified: i128,
 }
 
-/// Digests by place and stamp, loaded on first use and saved as a whole.
+/// What is known of a file with a stamp.
+#[derive(Clone, Debug, PartialEq)]
+struct MemoEntry {
+    stamp: MemoStamp,
+    /// Of its content; of the manifest of an artifact that was checked, of all stamps of the
+    /// artifact.
+    digest: Digest,
+    /// The files that such a manifest lists; empty for all other files.
+    listed: String,
+}
+
+/// Digests by place and stamp, searched in the file and saved as a whole.
 #[derive(Debug)]
 pub(super) struct Memo {
     path: PathBuf,
     trusted: bool,
-    /// The file's text on first use. It is searched and not parsed, since a command may ask for few
-    /// of 500,000 files.
-    stored: OnceLock<Vec<u8>>,
-    /// Where the last file was found in it; the next one is often near.
-    last: AtomicUsize,
+    stored: MemoText,
     state: Mutex<MemoState>,
 }
 
 #[derive(Debug, Default)]
 struct MemoState {
     /// What is not in the stored text.
-    known: BTreeMap<FileId, (MemoStamp, Digest)>,
-    /// Lines added since the last call of [`Memo::learnt`].
-    learnt: Vec<String>,
+    known: BTreeMap<FileId, MemoEntry>,
+    /// Files of the entries added since the last call of [`Memo::learnt`].
+    learnt: Vec<FileId>,
     unsaved: bool,
 }
 
 impl Memo {
     /// A memo stored in this file. Unless `trusted`, it recalls nothing but still learns.
     pub(super) fn new(path: PathBuf, trusted: bool) -> Self {
-        let (stored, last, state) = Default::default();
-        Self { path, trusted, stored, last, state }
+        let (stored, state) = Default::default();
+        Self { path, trusted, stored, state }
     }
 
-    /// The digest of an unchanged file. Loads the memo on first use, since attempts that only write
+    /// The digest of an unchanged file. Opens the memo on first use, since attempts that only write
     /// never ask; lines with wrong checksums are skipped.
     pub(super) fn recall(&self, metadata: &Metadata) -> Option<Digest> {
+        let entry = self.recall_entry(metadata).filter(|entry| entry.listed.is_empty());
+        entry.map(|entry| entry.digest)
+    }
+
+    /// The digest of an artifact's stamps, with the files that its unchanged manifest lists, if the
+    /// artifact was checked.
+    pub(super) fn recall_artifact(&self, manifest: &Metadata) -> Option<(Digest, String)> {
+        let entry = self.recall_entry(manifest).filter(|entry| !entry.listed.is_empty());
+        entry.map(|entry| (entry.digest, entry.listed))
+    }
+
+    fn recall_entry(&self, metadata: &Metadata) -> Option<MemoEntry> {
         if !self.trusted {
             return None;
         }
         let (place, stamp) = look(metadata);
-        let state = self.state.lock().expect("no thread panics while it holds the memo");
-        let learnt = state.known.get(&place).copied();
         // Threads search at once.
-        drop(state);
-        let text = self.stored.get_or_init(|| fs::read(&self.path).unwrap_or_default());
-        let found = learnt.or_else(|| self.find(text, place));
-        found.filter(|(known, _)| *known == stamp).map(|(_, digest)| digest)
+        let learnt = self.state().known.get(&place).cloned();
+        let found = learnt.or_else(|| Some(parse(&self.stored.line(&self.path, place)?)?.1));
+        found.filter(|entry| entry.stamp == stamp)
     }
 
-    /// A file's entry in the stored text.
-    fn find(&self, text: &[u8], place: FileId) -> Option<(MemoStamp, Digest)> {
-        /// Bytes around the last find that are searched first.
-        const NEAR: usize = 2048;
-        let last = self.last.load(Ordering::Relaxed).min(text.len());
-        let near = start_of_line(text, last.saturating_sub(NEAR))
-            ..end_of_line(text, (last + NEAR).min(text.len()));
-        let (at, found) =
-            search(text, near, place).or_else(|| search(text, 0..text.len(), place))?;
-        self.last.store(at, Ordering::Relaxed);
-        Some(found)
+    fn state(&self) -> MutexGuard<'_, MemoState> {
+        self.state.lock().expect("no thread panics while it holds the memo")
     }
 
     /// Remembers a digest, if the file's last change is old enough for the next one to be
     /// detectable.
     pub(super) fn learn(&self, metadata: &Metadata, digest: Digest) {
-        let (place, stamp) = look(metadata);
+        self.learn_artifact(metadata, digest, String::new());
+    }
+
+    /// The same for the manifest of an artifact that was checked, with the files that it lists.
+    pub(super) fn learn_artifact(&self, metadata: &Metadata, digest: Digest, listed: String) {
         // A change within the clock's tick would leave the same stamp with another content.
-        if is_settled(stamp.changed, now()) {
-            let stored = self.stored.get().and_then(|text| self.find(text, place));
-            let mut state = self.state.lock().expect("no thread panics while it holds the memo");
-            let before = state.known.insert(place, (stamp, digest));
-            if before.or(stored) != Some((stamp, digest)) {
-                state.unsaved = true;
-                state.learnt.push(line(place, stamp, digest));
-            }
+        if !is_settled(metadata) {
+            return;
+        }
+        let (place, stamp) = look(metadata);
+        let entry = MemoEntry { stamp, digest, listed };
+        let stored = self.stored.line_if_read(place).and_then(|line| parse(&line));
+        let mut state = self.state();
+        let before = state.known.insert(place, entry.clone());
+        if before.or(stored.map(|(_, stored)| stored)) != Some(entry) {
+            state.unsaved = true;
+            state.learnt.push(place);
         }
     }
 
     /// The lines added since the last call, for [`Memo::accept`] in another process.
     pub(super) fn learnt(&self) -> Vec<String> {
-        std::mem::take(
-            &mut self.state.lock().expect("no thread panics while it holds the memo").learnt,
-        )
+        let mut state = self.state();
+        let learnt = std::mem::take(&mut state.learnt);
+        let known = learnt.iter().filter_map(|place| Some((place, state.known.get(place)?)));
+        known.map(|(place, entry)| line(*place, entry)).collect()
     }
 
     /// Adds lines of another process.
     pub(super) fn accept(&self, lines: &[String]) {
-        let mut state = self.state.lock().expect("no thread panics while it holds the memo");
-        for (place, known) in lines.iter().filter_map(|line| parse(line.as_bytes())) {
-            state.unsaved |= state.known.insert(place, known) != Some(known);
+        let mut state = self.state();
+        for (place, entry) in lines.iter().filter_map(|line| parse(line.as_bytes())) {
+            state.unsaved |= state.known.insert(place, entry.clone()) != Some(entry);
         }
     }
 
     /// Saves new lines together with those that other processes saved.
     pub(super) fn save(&self) -> Result<(), StoreError> {
-        let mut state = self.state.lock().expect("no thread panics while it holds the memo");
+        let mut state = self.state();
         if !state.unsaved {
             return Ok(());
         }
-        state.take_in(&fs::read(&self.path).unwrap_or_default());
-        durable::replace(&self.path, write(&state.known).as_bytes())?;
+        let text = fs::read(&self.path).unwrap_or_default();
+        let new = replaced(&text, state.lines());
+        durable::replace(&self.path, &new.unwrap_or_else(|| state.rewritten(&text)))?;
         state.unsaved = false;
         Ok(())
     }
 
     /// Rewrites the memo without invalid lines.
     pub(super) fn rewrite(&self) -> Result<(), StoreError> {
-        self.state.lock().expect("no thread panics while it holds the memo").unsaved = true;
-        self.save()
+        let text = fs::read(&self.path).unwrap_or_default();
+        durable::replace(&self.path, &self.state().rewritten(&text))
     }
 
     /// The problem of the file, if any.
@@ -154,74 +162,21 @@ impl Memo {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
             Err(error) => return Some(format!("cannot be read: {error}")),
         };
-        let known: BTreeMap<FileId, (MemoStamp, Digest)> = text
-            .iter()
-            .flat_map(|text| text.split('\n'))
-            .filter_map(|line| parse(line.as_bytes()))
-            .collect();
         // Written again and compared, since single lines do not show that one is missing.
-        (text != Some(write(&known))).then(|| "a line is torn, missing or altered".to_owned())
+        let is_right = text.is_some_and(|text| valid_part(text.as_bytes()) == text);
+        (!is_right).then(|| "a line is torn, missing or altered".to_owned())
     }
 }
 
 impl MemoState {
-    /// Adds the lines of a file for which nothing newer is known.
-    fn take_in(&mut self, text: &[u8]) {
-        for (place, known) in text.split(|byte| *byte == b'\n').filter_map(parse) {
-            // What this process has learnt is newer than the file.
-            self.known.entry(place).or_insert(known);
-        }
+    fn lines(&self) -> impl Iterator<Item = (FileId, String)> {
+        self.known.iter().map(|(place, entry)| (*place, line(*place, entry)))
     }
-}
 
-/// The beginning of the line at a position.
-fn start_of_line(text: &[u8], at: usize) -> usize {
-    memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1)
-}
-
-/// The end of the line at a position, before its newline.
-fn end_of_line(text: &[u8], at: usize) -> usize {
-    memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |more| at + more)
-}
-
-/// Finds a file's line in a range of whole lines, which are in the order of files. Returns its
-/// position and entry.
-fn search(
-    text: &[u8],
-    range: Range<usize>,
-    wanted: FileId,
-) -> Option<(usize, (MemoStamp, Digest))> {
-    let Range { start: mut low, end: mut high } = range;
-    while low < high {
-        let first = start_of_line(text, low + (high - low) / 2);
-        let mut start = first;
-        // Lines that name no file are passed over: the first one, the last one and torn ones.
-        let (place, end) = loop {
-            let end = end_of_line(text, start);
-            match place_of(&text[start..end]) {
-                Some(place) => break (Some(place), end),
-                None if end + 1 >= high => break (None, end),
-                None => start = end + 1,
-            }
-        };
-        match place {
-            Some(place) if place == wanted => {
-                return parse(&text[start..end]).map(|(_, found)| (start, found));
-            }
-            Some(place) if place < wanted => low = end + 1,
-            _ => high = first,
-        }
+    /// The valid lines of a text, and what is known, which is newer.
+    fn rewritten(&self, text: &[u8]) -> Vec<u8> {
+        replaced(valid_part(text).as_bytes(), self.lines()).expect("valid lines are not torn")
     }
-    None
-}
-
-/// The file that a line is about.
-fn place_of(line: &[u8]) -> Option<FileId> {
-    let mut numbers = line.splitn(3, |byte| *byte == b' ').map(|digits| {
-        let digits = std::str::from_utf8(digits).ok()?;
-        digits.parse::<u64>().ok()
-    });
-    Some(FileId { device: numbers.next()??, inode: numbers.next()?? })
 }
 
 /// Nanoseconds since 1970.
@@ -229,9 +184,14 @@ fn now() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
 }
 
-/// Whether a change now would get another time stamp. Only the change time counts: the modification
-/// time can be set, even to the future.
-fn is_settled(changed: i128, now: i128) -> bool {
+/// Whether a change of a file now would get another time stamp.
+pub(super) fn is_settled(metadata: &Metadata) -> bool {
+    is_settled_at(changed(metadata), now())
+}
+
+/// Whether a change at a time would get another time stamp. Only the change time counts: the
+/// modification time can be set, even to the future.
+fn is_settled_at(changed: i128, now: i128) -> bool {
     now - changed > tick(changed)
 }
 
@@ -267,36 +227,46 @@ fn look(metadata: &Metadata) -> (FileId, MemoStamp) {
     (FileId { device: metadata.dev(), inode: metadata.ino() }, stamp)
 }
 
-fn write(known: &BTreeMap<FileId, (MemoStamp, Digest)>) -> String {
-    let mut text = format!("{HEADER}\n");
-    for (place, (stamp, digest)) in known {
-        text.push_str(&line(*place, *stamp, *digest));
-        text.push('\n');
-    }
-    text.push_str(&format!("end {}\n", known.len()));
-    text
+/// Appends identity and stamp of a file.
+pub(super) fn write_stamp(metadata: &Metadata, bytes: &mut Vec<u8>) {
+    let (FileId { device, inode }, MemoStamp { size, changed, modified }) = look(metadata);
+    [device, inode, size].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    [changed, modified].iter().for_each(|time| bytes.extend(time.to_le_bytes()));
 }
 
-fn line(place: FileId, stamp: MemoStamp, digest: Digest) -> String {
-    let MemoStamp { size, changed, modified } = stamp;
-    let text = format!("{} {} {size} {changed} {modified} {digest}", place.device, place.inode);
+/// A text of the valid lines of another one.
+fn valid_part(text: &[u8]) -> String {
+    let lines = text.split(|byte| *byte == b'\n');
+    let entries: BTreeMap<FileId, MemoEntry> = lines.filter_map(parse).collect();
+    let lines = entries.iter().map(|(place, entry)| line(*place, entry) + "\n");
+    format!("{HEADER}{}{}", lines.collect::<String>(), last_line(entries.len()))
+}
+
+fn line(place: FileId, entry: &MemoEntry) -> String {
+    let MemoEntry { stamp: MemoStamp { size, changed, modified }, digest, listed } = entry;
+    let mut text = format!("{} {} {size} {changed} {modified} {digest}", place.device, place.inode);
+    if !listed.is_empty() {
+        text = format!("{text} {listed}");
+    }
     format!("{text} {}", checksum(&text))
 }
 
-fn parse(line: &[u8]) -> Option<(FileId, (MemoStamp, Digest))> {
+fn parse(line: &[u8]) -> Option<(FileId, MemoEntry)> {
     let (text, sum) = std::str::from_utf8(line).ok()?.rsplit_once(' ')?;
     if checksum(text) != sum {
         return None;
     }
-    let fields: Vec<&str> = text.split(' ').collect();
-    let [device, inode, size, changed, modified, digest] = fields[..] else { return None };
-    let place = FileId { device: device.parse().ok()?, inode: inode.parse().ok()? };
+    let mut fields = text.splitn(7, ' ');
+    let place =
+        FileId { device: fields.next()?.parse().ok()?, inode: fields.next()?.parse().ok()? };
     let stamp = MemoStamp {
-        size: size.parse().ok()?,
-        changed: changed.parse().ok()?,
-        modified: modified.parse().ok()?,
+        size: fields.next()?.parse().ok()?,
+        changed: fields.next()?.parse().ok()?,
+        modified: fields.next()?.parse().ok()?,
     };
-    Some((place, (stamp, digest.parse().ok()?)))
+    let digest = fields.next()?.parse().ok()?;
+    let listed = fields.next().unwrap_or_default().to_owned();
+    Some((place, MemoEntry { stamp, digest, listed }))
 }
 
 #[cfg(test)]
@@ -345,21 +315,28 @@ mod tests {
     }
 
     #[test]
-    fn each_file_is_found_in_the_stored_text_and_no_other() {
-        let place = |number: u64| FileId { device: number % 3, inode: 7 * number };
-        let stamp = |size| MemoStamp { size, changed: -1, modified: 5 };
-        let entry = |number: u64| (stamp(number), Digest::from_bytes([number as u8; 32]));
-        for count in [0, 1, 2, 3, 50, 400] {
-            let known: BTreeMap<FileId, (MemoStamp, Digest)> =
-                (0..count).map(|number| (place(number), entry(number))).collect();
-            let text = write(&known);
-            let memo = Memo::new(PathBuf::new(), true);
-            for number in (0..count + 3).chain((0..count).rev()) {
-                let expected = (number < count).then(|| entry(number));
-                assert_eq!(memo.find(text.as_bytes(), place(number)), expected, "{number}");
-            }
-            let between = FileId { device: 1, inode: 8 };
-            assert_eq!(memo.find(text.as_bytes(), between), None);
+    fn digests_of_several_processes_are_saved_together_and_the_newest_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("memo");
+        let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+        let learn = |file: &Path, number: u8| {
+            fs::write(file, [number]).unwrap();
+            settle(file);
+            let (memo, metadata) = (Memo::new(path.clone(), true), fs::metadata(file).unwrap());
+            memo.learn_artifact(&metadata, Digest::from_bytes([number; 32]), "1 a b".to_owned());
+            assert_eq!(memo.learnt().len(), 1);
+            memo.save().unwrap();
+            assert_eq!(Memo::problem(&path), None);
+        };
+        learn(&one, 1);
+        learn(&other, 2);
+        learn(&one, 3);
+        let memo = Memo::new(path, true);
+        for (file, number) in [(&one, 3), (&other, 2)] {
+            let metadata = fs::metadata(file).unwrap();
+            let expected = (Digest::from_bytes([number; 32]), "1 a b".to_owned());
+            assert_eq!(memo.recall_artifact(&metadata), Some(expected));
+            assert_eq!(memo.recall(&metadata), None, "the digest is not that of the content");
         }
     }
 
@@ -387,12 +364,12 @@ mod tests {
         assert_eq!(memo.recall(&metadata), Some(digest));
 
         let second = 1_700_000_000 * SECOND;
-        assert!(!is_settled(second, second + 2 * SECOND), "FAT has even seconds only");
-        assert!(is_settled(second, second + 3 * SECOND));
-        assert!(!is_settled(second + 1, second + TICK));
-        assert!(is_settled(second + 1, second + SECOND));
+        assert!(!is_settled_at(second, second + 2 * SECOND), "FAT has even seconds only");
+        assert!(is_settled_at(second, second + 3 * SECOND));
+        assert!(!is_settled_at(second + 1, second + TICK));
+        assert!(is_settled_at(second + 1, second + SECOND));
         assert!(
-            !is_settled(second + SECOND / 2, second),
+            !is_settled_at(second + SECOND / 2, second),
             "the clock of the disk is ahead: nothing is known"
         );
     }

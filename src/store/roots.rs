@@ -1,6 +1,6 @@
 //! The keys that a run has looked up, and its place at the gate of lookups.
 
-use std::{collections::BTreeSet, fs::File, io::Write, path::PathBuf};
+use std::{collections::HashSet, fs::File, io::Write, path::PathBuf};
 
 use super::{FileLock, StoreError, gate::Gate};
 use crate::digest::Digest;
@@ -16,7 +16,7 @@ pub(super) struct Roots {
     _lock: FileLock,
     pub(super) path: PathBuf,
     gate: Gate,
-    pinned: BTreeSet<Digest>,
+    pinned: HashSet<Digest>,
     /// Lines of keys that are to be recorded before the gate is left.
     unwritten: String,
     /// Whether it is inside the gate.
@@ -40,7 +40,7 @@ impl Roots {
             _lock: lock,
             path,
             gate,
-            pinned: BTreeSet::new(),
+            pinned: HashSet::new(),
             unwritten: String::new(),
             is_inside: false,
             looks: 0,

@@ -7,7 +7,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -75,6 +75,8 @@ pub(super) struct Sealer {
     completed: Arc<Mutex<TrainingState>>,
     /// Number of steps in the metrics.
     written: Arc<Mutex<usize>>,
+    /// Why the run failed, since burn-train panics where a checkpoint cannot be read.
+    failure: Arc<OnceLock<String>>,
     open: Mutex<BTreeMap<usize, OpenCheckpoint>>,
 }
 
@@ -215,13 +217,14 @@ impl Seal {
 
 impl Sealer {
     /// `completed`: the state after the last optimizer step; `written`: the number of steps in the
-    /// metrics.
+    /// metrics; `failure`: set where a checkpoint cannot be read.
     pub(super) fn new(
         folder: CheckpointFolder,
         completed: Arc<Mutex<TrainingState>>,
         written: Arc<Mutex<usize>>,
+        failure: Arc<OnceLock<String>>,
     ) -> Arc<Self> {
-        Arc::new(Self { folder, completed, written, open: Mutex::default() })
+        Arc::new(Self { folder, completed, written, failure, open: Mutex::default() })
     }
 
     /// The checkpointer of one part.
@@ -290,7 +293,10 @@ impl<R: Checkpoint> Checkpointer<R> for CheckpointPart {
     }
 
     fn restore(&self, epoch: usize) -> Result<R, CheckpointerError> {
-        self.files.restore(epoch)
+        self.files.restore(epoch).inspect_err(|error| {
+            // The first reason is the one that counts.
+            let _ = self.sealer.failure.set(format!("cannot read the checkpoint: {error}"));
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A training run on burn-train; an interrupted run resumes and gives the same bytes.
 
 use std::{
+    panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::{
         Arc, Mutex, OnceLock,
@@ -130,8 +131,16 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     if let Some(checkpoint) = resumed {
         run = run.checkpoint(checkpoint.epoch);
     }
-    let result = run.launch(learner(training, &shared));
+    // burn-train panics where a checkpoint cannot be read.
+    let launched = panic::catch_unwind(AssertUnwindSafe(|| run.launch(learner(training, &shared))));
     let step = shared.position.load(Ordering::SeqCst) / accumulation;
+    let result = match (launched, shared.failure.get()) {
+        (Ok(result), _) => result,
+        (Err(_), Some(reason)) => {
+            return Err(TrainingError::Stopped { step, steps, reason: reason.clone() });
+        }
+        (Err(panicked), None) => panic::resume_unwind(panicked),
+    };
     let is_cut_short = step < steps && !shared.is_done.load(Ordering::SeqCst);
     let reason = match (result.error, shared.failure.get()) {
         (Some(error), _) => Some(error.to_string()),
@@ -239,7 +248,8 @@ fn supervised(
     };
     let log = StepLog::open(start, Arc::clone(&ear), shared.interrupter.clone())?;
     let completed = Arc::clone(&shared.completed);
-    let sealer = Sealer::new(checkpoints.clone(), completed, Arc::clone(&log.written));
+    let failure = Arc::clone(&shared.failure);
+    let sealer = Sealer::new(checkpoints.clone(), completed, Arc::clone(&log.written), failure);
     let loader = CheckpointedLoader {
         batches: Arc::clone(&training.batches),
         position: Arc::clone(&shared.position),

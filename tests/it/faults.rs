@@ -2,7 +2,8 @@
 //! everything stays consistent, and the next run ends with the bytes of an undisturbed run. `tests/faults/strike.c`
 //! injects them; it needs Linux on x86-64 and a C compiler.
 //!
-//! A sample of the calls is tested each time; with APEFT_FAULTS=all (`just faults`) every one is.
+//! A sample of the calls is tested each time; with APEFT_FAULTS=all (`just faults`) every one is,
+//! with APEFT_FAULTS="a run" every one of this scenario.
 
 use std::{
     collections::BTreeMap,
@@ -323,7 +324,7 @@ impl Scenario {
 
     /// Tested calls and faults: all of them, or some of each part of the command.
     fn choose(&self, calls: usize) -> Vec<(usize, &'static str)> {
-        if std::env::var_os("APEFT_FAULTS").is_some_and(|which| which == "all") {
+        if std::env::var("APEFT_FAULTS").is_ok_and(|which| which == "all" || which == self.name) {
             return (1..=calls).flat_map(|at| ACTIONS.map(|action| (at, action))).collect();
         }
         let mut chance = Seed::root(0).split(self.name).stream();
@@ -364,9 +365,10 @@ impl Scenario {
 #[test]
 fn a_fault_anywhere_leaves_a_whole_store_and_the_right_bytes() {
     let Some(striker) = Striker::get() else { return };
-    for scenario in &SCENARIOS {
-        scenario.walk(&striker);
-    }
+    let which = std::env::var("APEFT_FAULTS").unwrap_or_else(|_| "all".to_owned());
+    let chosen = SCENARIOS.iter().filter(|scenario| which == "all" || which == scenario.name);
+    let walked = chosen.map(|scenario| scenario.walk(&striker)).count();
+    assert!(walked > 0, "APEFT_FAULTS is neither `all` nor a scenario: {which}");
 }
 
 /// Simulates a temporarily unavailable network disk.

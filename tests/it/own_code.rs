@@ -213,6 +213,7 @@ fn the_example_with_a_judge_and_a_filter_runs() {
         &recipe,
         "--json",
         "--tensorboard",
+        "--wandb",
         "--set",
         "stage.tuned.max_steps=2",
     ]);
@@ -221,6 +222,13 @@ fn the_example_with_a_judge_and_a_filter_runs() {
     for (stage, steps) in [("base@seed=0", 150), ("tuned@ratio=1.2,seed=0", 2)] {
         // The version of the format, then an event per step.
         assert_eq!(records(&run.join("tensorboard").join(stage)), 1 + steps, "{stage}");
+    }
+    let offline = fs::read_dir(run.join("wandb")).unwrap().map(|entry| entry.unwrap().path());
+    let offline: Vec<_> = offline.collect();
+    assert_eq!(offline.len(), 3, "a base model and two tuned ones: {offline:?}");
+    for folder in offline {
+        let file = fs::read_dir(&folder).unwrap().next().unwrap().unwrap();
+        assert!(fs::read(file.path()).unwrap().starts_with(b":W&B"), "{folder:?}");
     }
     let log = fs::read_to_string(run.join("logs/base@seed=0.1.log")).unwrap();
     assert!(log.contains("150 of 150 steps, loss "), "{log}");

@@ -123,6 +123,7 @@ fn event(kind: u8, texts: [String; 3], number: u32, seconds: Option<f64>) -> Run
             because: other,
             needs_it: seconds.map(|seconds| seconds > 1.0),
         },
+        11 => RunEvent::StagePlaced { stage, text: other },
         8 => RunEvent::ArtifactDamaged { key, problem: stage, moved_to: other },
         9 => RunEvent::Interrupted,
         10 => RunEvent::RunStarted {
@@ -151,7 +152,7 @@ fn event(kind: u8, texts: [String; 3], number: u32, seconds: Option<f64>) -> Run
 
 fn events() -> impl Strategy<Value = Vec<Timed>> {
     let one =
-        (any::<u64>(), 0u8..12, [text(), text(), text()], any::<u32>(), option::of(0.0..1e9f64));
+        (any::<u64>(), 0u8..13, [text(), text(), text()], any::<u32>(), option::of(0.0..1e9f64));
     vec(one, 0..6).prop_map(|all| {
         let timed = |(at, kind, texts, number, seconds)| Timed {
             at,

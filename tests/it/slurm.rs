@@ -207,6 +207,9 @@ fn jobs_make_the_bytes_of_children_and_leave_nothing() {
     let ran = cluster.apeft(&["run", "recipe.toml"]);
     assert_eq!(ran.status.code(), SUCCESS, "{}", words(&ran));
     assert!(words(&ran).contains("3 executed"), "{}", words(&ran));
+    let again = cluster.apeft(&["run", "recipe.toml"]);
+    assert!(words(&again).contains("3 cached"), "{}", words(&again));
+    assert!(!words(&again).contains("job"), "a cached stage has no job: {}", words(&again));
     let log = words(&cluster.apeft(&["logs", "a"]));
     assert!(log.lines().any(|line| line.trim().starts_with("job ")), "no job ran it: {log}");
     let local = cluster.apeft(&["run", "recipe.toml", "--executor", "local", "--cache", "other"]);
@@ -234,6 +237,8 @@ fn a_killed_run_leaves_jobs_that_the_next_one_adopts() {
     cluster.wait_for("the jobs run", |cluster| cluster.queue().matches("RUNNING").count() == 6);
     run.kill().unwrap();
     run.wait().unwrap();
+    let status = words(&cluster.apeft(&["status"]));
+    assert!(status.contains(": detached (") && status.contains("Slurm's job"), "{status}");
     let again = cluster.apeft(&["run", "recipe.toml"]);
     assert_eq!(again.status.code(), SUCCESS, "{}", words(&again));
     assert!(words(&again).contains("is adopted"), "{}", words(&again));
@@ -252,7 +257,7 @@ fn a_detached_run_is_found_again_and_cancelled() {
     let Some(cluster) = Cluster::with(&recipe.concat()) else { return };
     let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
     assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
-    assert!(words(&detached).contains("1 jobs of Slurm continue"), "{}", words(&detached));
+    assert!(words(&detached).contains("1 job of Slurm continues"), "{}", words(&detached));
     let status = words(&cluster.apeft(&["status"]));
     assert!(status.contains("detached"), "{status}");
     cluster.wait_for("the first stage is made", |cluster| {
@@ -263,7 +268,89 @@ fn a_detached_run_is_found_again_and_cancelled() {
     cluster.wait_for("the second stage runs", |cluster| cluster.queue().contains("RUNNING"));
     let cancelled = cluster.apeft(&["cancel", "x"]);
     assert_eq!(cancelled.status.code(), SUCCESS, "{}", words(&cancelled));
+    let status = words(&cluster.apeft(&["status"]));
+    assert!(status.contains("it has no job any more: it was cancelled"), "{status}");
     cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
+#[test]
+fn a_detached_run_leaves_although_its_jobs_talk_and_slurm_is_slow() {
+    let Some(cluster) = Cluster::with(&training(8000)) else { return };
+    cluster.wrap("squeue", "sleep 2\nexec REAL \"$@\"");
+    let detach = ["run", "recipe.toml", "--until", "base", "--detach", "--json"];
+    let detached = cluster.apeft(&detach);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    let outcome: serde_json::Value = serde_json::from_slice(&detached.stdout).unwrap();
+    assert_eq!((&outcome["ok"], &outcome["detached"]), (&false.into(), &1.into()), "{outcome}");
+    // Jobs of an earlier run are asked for first, and have not ended.
+    let has_steps = |cluster: &Cluster| words(&cluster.apeft(&["logs", "base"])).contains("steps");
+    cluster.wait_for("the training takes steps", has_steps);
+    let adopted = cluster.apeft(&detach[..5]);
+    assert!(words(&adopted).contains("1 job of Slurm continues"), "{}", words(&adopted));
+    assert_eq!(cluster.open_jobs(), 1, "{}", cluster.queue());
+}
+
+#[test]
+fn a_detached_run_waits_for_slurm_until_it_has_submitted_its_jobs() {
+    let Some(cluster) = Cluster::with(&stage("a", "", "echo 1 > o", "")) else { return };
+    let is_down = "[ -e HERE/up ] || { echo 'Unable to contact slurm controller' >&2; exit 1; }\n\
+        exec REAL \"$@\"";
+    ["sbatch", "squeue"].iter().for_each(|program| cluster.wrap(program, is_down));
+    let mut detached = cluster.spawn(&["run", "recipe.toml", "--detach"]);
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(detached.try_wait().unwrap().is_none(), "its job is not submitted");
+    fs::write(cluster.path("up"), "").unwrap();
+    assert!(detached.wait().unwrap().success());
+    assert_eq!(cluster.arrays().len(), 1, "{}", cluster.queue());
+}
+
+#[test]
+fn a_stage_takes_the_time_that_it_ran_not_the_time_in_the_queue() {
+    let Some(cluster) = Cluster::with(&stage("a", "", "sleep 1; echo 1 > o", "")) else { return };
+    let delayed = "[executor]\nkind = \"slurm\"\nextra = [\"--begin=now+8\"]\n";
+    fs::write(cluster.path("apeft.toml"), delayed).unwrap();
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    let ran = cluster.apeft(&["run", "recipe.toml", "--json"]);
+    let outcome: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    let seconds = outcome["stages"][0]["seconds"].as_f64().unwrap();
+    assert!((1.0..6.0).contains(&seconds), "{outcome}");
+}
+
+#[test]
+fn a_program_that_the_signal_of_its_job_ends_has_not_failed() {
+    // Slurm's signal reaches the guard of the program before the attempt, its parent.
+    let script = "[ -e HERE/was ] && { echo 1 > o; exit; }; touch HERE/was\n\
+        setsid scontrol requeue ${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID &\nkill $PPID";
+    let Some(cluster) = Cluster::with("") else { return };
+    cluster.recipe(&[stage("a", "", script, "")]);
+    let ran = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(ran.status.code(), SUCCESS, "{}", words(&ran));
+}
+
+#[test]
+fn a_stage_is_repeated_after_time_limits_no_more_often_than_its_retries() {
+    let Some(cluster) = Cluster::with("") else { return };
+    cluster.recipe(&[stage("a", "", "echo x >> HERE/made; sleep 600", "retries = 1")]);
+    fs::write(cluster.path("apeft.toml"), "[executor]\nkind = \"slurm\"\ntime = 1\n").unwrap();
+    let mut run = cluster.spawn(&["run", "recipe.toml"]);
+    for attempt in 1..=2 {
+        cluster.wait_for("the stage runs", |cluster| {
+            let made = fs::read_to_string(cluster.path("made")).unwrap_or_default();
+            made.lines().count() == attempt
+        });
+        // As Slurm does before the limit, of which less is left than the default.
+        let queue = cluster.queue();
+        let job = queue.lines().find(|line| line.contains("RUNNING")).unwrap();
+        let job = job.split(' ').next().unwrap();
+        cluster.slurm("scancel", &["--signal=USR1", "--batch", job]);
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let status = words(&cluster.apeft(&["status"]));
+    assert!(status.contains("it reached its time limit 2 times"), "{status}");
+    assert_eq!(fs::read_to_string(cluster.path("made")).unwrap(), "x\nx\n");
+    let log = words(&cluster.apeft(&["logs", "a"]));
+    assert!(!log.contains("No child processes"), "{log}");
 }
 
 #[test]
@@ -290,6 +377,10 @@ fn failures_are_told_apart_and_retried() {
         .unwrap();
     let wrong = words(&cluster.apeft(&["run", "recipe.toml", "--until", "fails"]));
     assert!(wrong.contains("invalid partition") || wrong.contains("Invalid partition"), "{wrong}");
+    let extra = "[executor]\nkind = \"slurm\"\nextra = [\"--frobnicate\"]\n";
+    fs::write(cluster.path("apeft.toml"), extra).unwrap();
+    let wrong = words(&cluster.apeft(&["run", "recipe.toml", "--until", "fails"]));
+    assert!(wrong.contains("--frobnicate"), "the answer of sbatch is lost: {wrong}");
 }
 
 #[test]
@@ -304,6 +395,21 @@ fn a_job_ends_at_its_stages_timeout_and_its_log_is_followed_without_its_run() {
     let ran = cluster.apeft(&["run", "recipe.toml", "--keep-going"]);
     assert!(words(&ran).contains("it took longer than its timeout of 3 s"), "{}", words(&ran));
     cluster.wait_for("no job is left", |cluster| cluster.open_jobs() == 0);
+}
+
+#[test]
+fn a_job_that_was_cancelled_behind_a_detached_run_is_submitted_again() {
+    let slow = "[ -e HERE/was ] || { touch HERE/was; sleep 600; }; echo 1 > o";
+    let Some(cluster) = Cluster::with("") else { return };
+    cluster.recipe(&[stage("a", "", slow, "")]);
+    let detached = cluster.apeft(&["run", "recipe.toml", "--detach"]);
+    assert_eq!(detached.status.code(), SUCCESS, "{}", words(&detached));
+    cluster.wait_for("the stage runs", |cluster| cluster.path("was").exists());
+    cluster.slurm("scancel", &["--me"]);
+    cluster.wait_for("it has ended", |cluster| cluster.open_jobs() == 0);
+    let again = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(again.status.code(), SUCCESS, "{}", words(&again));
+    assert_eq!(cluster.arrays().len(), 2, "{}", cluster.queue());
 }
 
 /// Where the run is killed by a program of Slurm that it calls, the first time that it does.

@@ -171,6 +171,36 @@ fn a_hit_hashes_nothing_that_looks_as_it_did() {
 }
 
 #[test]
+fn an_artifact_that_was_looked_up_is_known_by_one_entry_until_a_stamp_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("cache");
+    drop(small_store(&root));
+    let memo = fs::read_to_string(root.join("v1/memo")).unwrap();
+    assert_eq!(memo.lines().filter(|line| line.contains(" key.json ")).count(), 2, "{memo}");
+    // The same contents under another stamp are compared and remembered again.
+    let store = Store::open(&root).unwrap();
+    let file = store.folder_of(&key("one")).join("key.json");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o400)).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    assert!(found(&store, "one").is_some());
+    assert_eq!(store.learnt().len(), 2, "the file and the artifact");
+    store.save_memo();
+    // Each is whole, but under the key of the other.
+    let [one, two] = ["one", "two"].map(|name| store.folder_of(&key(name)));
+    let aside = folder.path().join("aside");
+    fs::rename(&one, &aside).unwrap();
+    fs::rename(&two, &one).unwrap();
+    fs::rename(&aside, &two).unwrap();
+    let store = Store::open(&root).unwrap();
+    for name in ["one", "two"] {
+        let Lookup::Damaged { problem, .. } = store.find(&key(name)).unwrap() else {
+            panic!("{name} was served");
+        };
+        assert_eq!(problem, "manifest.json belongs to another key");
+    }
+}
+
+#[test]
 fn digests_follow_contents_and_the_patterns() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(&folder.path().join("cache")).unwrap();

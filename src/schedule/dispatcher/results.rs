@@ -129,7 +129,7 @@ impl Dispatcher<'_> {
     pub(in crate::schedule) fn detach(mut self, seconds: f64) -> RunOutcome {
         let jobs = self.stages.running();
         self.tell(RunEvent::RunDetached { jobs });
-        RunOutcome { detached: jobs, ..self.into_outcome(seconds) }
+        RunOutcome { ok: false, detached: jobs, ..self.into_outcome(seconds) }
     }
 
     /// Ends the run: stages that were not started are skipped.

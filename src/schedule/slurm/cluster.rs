@@ -251,8 +251,9 @@ fn answer(mut command: Command, input: &str) -> io::Result<String> {
     let mut child = command
         .spawn()
         .map_err(|error| io::Error::new(error.kind(), format!("`{name}` cannot run: {error}")))?;
-    // Scripts are shorter than the buffer of a pipe.
-    child.stdin.take().expect("it is piped").write_all(input.as_bytes())?;
+    // Scripts are shorter than the buffer of a pipe. A program that refuses its options reads none,
+    // and says why.
+    let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     let (mut out, mut err) =
         (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
     let listen = thread::spawn(move || {

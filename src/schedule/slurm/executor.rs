@@ -1,7 +1,7 @@
 //! The executor that submits attempts as jobs, watches them, and adopts those of earlier runs.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs::File,
     io,
     os::unix::fs::symlink,
@@ -24,7 +24,6 @@ use super::{
     watched::{NextStep, WatchedJob},
 };
 use crate::{
-    context::StageEvent,
     digest::Digest,
     plan::ExecutorSettings,
     schedule::{
@@ -37,6 +36,8 @@ use crate::{
 
 /// Shortest and longest time between two questions to Slurm.
 const POLLS: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(60)];
+/// Time within which the job of an ended stage ends for Slurm.
+const ENDING: Duration = Duration::from_secs(60);
 /// Longest time between two looks at the jobs' messages.
 const SLOWEST_LOOK: Duration = Duration::from_secs(5);
 
@@ -55,6 +56,10 @@ pub(in crate::schedule) struct SlurmExecutor {
     /// The right to submit, from the first claim to Slurm's answer.
     submission: Option<FileLock>,
     looked: Option<Instant>,
+    /// When the last job of an earlier run was adopted, which may have ended.
+    adopted: Option<Instant>,
+    /// Jobs of ended stages that Slurm has not ended, and when they were first seen.
+    left_behind: BTreeMap<String, Instant>,
     poll: Poll,
     signals: Option<Handle>,
     signalled: (Sender<()>, Receiver<()>),
@@ -93,6 +98,8 @@ impl SlurmExecutor {
             events: VecDeque::new(),
             submission: None,
             looked: None,
+            adopted: None,
+            left_behind: BTreeMap::new(),
             poll: Poll {
                 answers: mpsc::channel(),
                 is_asking: false,
@@ -150,12 +157,14 @@ impl SlurmExecutor {
             retries: start.retries,
             signal_seconds: shape.signal_seconds(),
         };
+        self.has_detached = false;
         self.begin_submission()?;
         let is_new = self.folders.claim(&key, &text)?;
         // One that is made again has its artifact from the beginning.
         let is_again = start.job.forced || start.job.check;
         let artifact = Some(start.artifact.clone()).filter(|_| !is_again);
-        self.jobs.insert(start.node, WatchedJob::new(key, self.folders.job(&key), artifact));
+        let job = WatchedJob::new(key, self.folders.job(&key), artifact);
+        self.jobs.insert(start.node, if is_new { job } else { job.inherited() });
         self.shapes.insert(start.node, shape.clone());
         if is_new {
             // It can be followed before the job runs.
@@ -165,6 +174,7 @@ impl SlurmExecutor {
             // The job writes to the log of the run that submitted it.
             let theirs = self.folders.job(&key).text();
             let _ = theirs.and_then(|theirs| symlink(theirs.log, &start.log));
+            self.adopted = Some(Instant::now());
             self.note(start.node, "a job of an earlier run makes it, and is adopted".to_owned());
         }
         Ok(())
@@ -178,24 +188,27 @@ impl SlurmExecutor {
     }
 
     fn note(&mut self, node: NodeIndex, text: String) {
-        let report = StageEvent::Note { text };
-        self.events.push_back(ExecutorEvent::Said(node, WorkerMessage::Reported { report }));
+        self.events.push_back(ExecutorEvent::Said(node, WorkerMessage::Placed { text }));
     }
 
     /// Submits what was prepared, in arrays of one shape.
     pub(in crate::schedule) fn submit(&mut self) {
         self.submit_prepared();
-        if self.leaves && !self.jobs.is_empty() {
-            // Jobs of earlier runs may have ended.
-            let queue = Slurm::state().inspect_err(|error| tracing::warn!("{error}")).ok();
-            self.look(queue.as_ref());
-        }
+        self.leave();
     }
 
-    /// Leaves if it is asked to and every job has a number of Slurm.
+    /// Leaves if it is asked to, once every job has a number of Slurm, and Slurm was asked for those
+    /// of earlier runs.
     fn leave(&mut self) {
-        let is_waiting = self.jobs.values().any(WatchedJob::is_missing);
-        self.has_detached |= self.leaves && !self.jobs.is_empty() && !is_waiting;
+        if !self.leaves || self.has_detached || self.jobs.is_empty() {
+            return;
+        }
+        let has_asked = self.adopted.is_none_or(|adopted| self.poll.has_asked_since(adopted));
+        let is_queued = |job: &WatchedJob| {
+            let name = job.folder.slurm_name(&self.folders);
+            !job.is_missing() && name.is_ok_and(|name| name.is_some())
+        };
+        self.has_detached = has_asked && self.jobs.values().all(is_queued);
     }
 
     fn submit_prepared(&mut self) {
@@ -263,6 +276,10 @@ impl SlurmExecutor {
         if let Some(event) = self.events.pop_front() {
             return Some(event);
         }
+        // What jobs say from now on is heard by the next run.
+        if self.has_detached {
+            return None;
+        }
         if self.signalled.1.recv_timeout(patience).is_ok() {
             self.has_detached = true;
             return Some(ExecutorEvent::Left);
@@ -291,6 +308,7 @@ impl SlurmExecutor {
         }
         // Whoever claimed some has not submitted them.
         self.submit_prepared();
+        queue.inspect(|queue| self.end_left_behind(queue));
         if self.jobs.values().any(WatchedJob::is_missing) {
             self.poll.soon();
         }
@@ -316,13 +334,40 @@ impl SlurmExecutor {
         Ok(())
     }
 
+    /// Cancels jobs of this store whose stages have ended, but which Slurm holds, or takes to be
+    /// running because it lost their end.
+    fn end_left_behind(&mut self, queue: &ClusterState) {
+        let watched: BTreeSet<&String> =
+            self.jobs.values().filter_map(|job| job.name.as_ref()).collect();
+        let (mut seen, mut left) = (BTreeMap::new(), Vec::new());
+        for (name, job) in &queue.jobs {
+            let is_stuck = job.is_held() || job.state == "RUNNING";
+            if is_stuck
+                && !watched.contains(name)
+                && self.folders.is_left_behind(name, &job.comment)
+            {
+                let since = self.left_behind.get(name).copied().unwrap_or_else(Instant::now);
+                if job.is_held() || since.elapsed() > ENDING {
+                    left.push(name.clone());
+                }
+                seen.insert(name.clone(), since);
+            }
+        }
+        self.left_behind = seen;
+        if let Err(error) = Slurm::cancel(&left) {
+            tracing::debug!("jobs of ended stages stay in the queue: {error}");
+        }
+    }
+
     /// A job ended: its folder makes place for the next attempt.
     fn end(&mut self, node: NodeIndex, result: Result<Finished, String>) {
         let Some(job) = self.jobs.remove(&node) else { return };
+        let retried = job.folder.requeued();
         if let Err(error) = job.folder.remove() {
             tracing::warn!("the folder of a job that ended stays in the store: {error}");
         }
-        self.events.push_back(ExecutorEvent::Ended(node, result));
+        let seconds = Some(job.seconds());
+        self.events.push_back(ExecutorEvent::Ended { node, result, seconds, retried });
     }
 
     /// Whether this run leaves its jobs to a later one.
@@ -342,6 +387,11 @@ impl Poll {
     fn soon(&mut self) {
         self.interval = POLLS[0];
         self.next = self.next.min(Instant::now() + POLLS[0]);
+    }
+
+    /// Whether Slurm was asked after a time; one that does not answer is not waited for.
+    fn has_asked_since(&self, time: Instant) -> bool {
+        self.failures > 0 || self.last.asked.is_some_and(|asked| asked > time)
     }
 
     /// Asks on a thread, if it is time.

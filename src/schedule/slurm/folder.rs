@@ -10,7 +10,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{cluster::ClusterState, submission::comment};
+use super::{
+    cluster::ClusterState,
+    submission::{array_of, comment},
+};
 use crate::{
     digest::Digest,
     schedule::job::{AttemptJob, WorkerMessage},
@@ -102,8 +105,16 @@ impl JobFolders {
         if store.join("v1/artifacts").join(&name[..2]).join(&name).is_dir() {
             return ("ran", String::new());
         }
-        let name = self.job(key).slurm_name(self).ok().flatten().unwrap_or_default();
-        match queue.and_then(|queue| queue.jobs.get(&name)) {
+        let job = self.job(key);
+        if !job.exists() {
+            let words = "it has no job any more: it was cancelled, or another run saw it fail";
+            return ("ended", format!("{words}; run it again"));
+        }
+        let name = job.slurm_name(self).ok().flatten().unwrap_or_default();
+        let Some(queue) = queue else {
+            return ("unknown", format!("Slurm's job {name}; Slurm does not answer"));
+        };
+        match queue.jobs.get(&name) {
             Some(job) if job.is_over() => {
                 ("ended", format!("Slurm's job {name}: {}; run it again to see why", job.state))
             }
@@ -225,6 +236,18 @@ impl JobFolders {
         Ok(())
     }
 
+    /// Whether a job of this store has nothing to do any more: its stage has ended or has another
+    /// job.
+    pub(super) fn is_left_behind(&self, name: &str, comment: &str) -> bool {
+        let place = || {
+            let array = array_of(comment)?.to_owned();
+            let number = name.split_once('_')?.1.parse().ok()?;
+            let key = Self::key(&self.array(&array), number).ok()??;
+            Some((self.job(&key), JobPlace { array, number }))
+        };
+        place().is_some_and(|(job, place)| job.place().is_ok_and(|now| now != Some(place)))
+    }
+
     /// Folder of an array.
     pub(super) fn array(&self, array: &str) -> PathBuf {
         self.root.join("arrays").join(array)
@@ -240,11 +263,19 @@ impl JobFolders {
         text(&self.array(array).join("job"))
     }
 
+    /// Whether Slurm has begun to write the output of a job, as it does before the job begins.
+    pub(super) fn has_output(&self, place: &JobPlace) -> bool {
+        self.output_file(place).exists()
+    }
+
+    fn output_file(&self, place: &JobPlace) -> PathBuf {
+        self.array(&place.array).join(format!("{}.out", place.number))
+    }
+
     /// The last lines that a job printed outside of its log: errors of Slurm and of `setup`.
     pub(super) fn output(&self, place: &JobPlace) -> String {
         const LINES: usize = 5;
-        let path = self.array(&place.array).join(format!("{}.out", place.number));
-        let text = fs::read(path).unwrap_or_default();
+        let text = fs::read(self.output_file(place)).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         lines[lines.len().saturating_sub(LINES)..].join("; ")
@@ -327,10 +358,21 @@ impl JobFolder {
         self.path.join("alive")
     }
 
+    /// How often it was requeued after its time limit.
+    pub(super) fn requeued(&self) -> u32 {
+        let retries = self.text().map_or(0, |job| job.retries);
+        // At the last limit it is not.
+        self.limits().map_or(0, |count| count.min(retries))
+    }
+
+    fn limits(&self) -> io::Result<u32> {
+        let count = text(&self.path.join("limits"))?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
     /// Counts a time limit that was reached; returns how many there were.
     pub(super) fn count_limit(&self) -> io::Result<u32> {
-        let path = self.path.join("limits");
-        let count = text(&path)?.and_then(|count| count.parse::<u32>().ok()).unwrap_or(0) + 1;
+        let count = self.limits()? + 1;
         replace(&self.path, "limits", count.to_string().as_bytes()).map(|()| count)
     }
 
@@ -385,5 +427,29 @@ impl JobFolder {
             Some(format!("{number}_{}", place.number))
         };
         Ok(name.or_else(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_left_behind_once_its_stage_has_ended_or_has_another() {
+        let store = tempfile::tempdir().unwrap();
+        let folders = JobFolders::of(store.path());
+        let keys = [1, 2].map(|key| format!("{key:064x}").parse::<Digest>().unwrap());
+        keys.iter().for_each(|key| fs::create_dir_all(folders.job(key).path).unwrap());
+        folders.place("ab", &keys).unwrap();
+        let is_left = |name| folders.is_left_behind(name, &comment("ab"));
+        assert!(!is_left("7_0") && !is_left("7_1"));
+        folders.job(&keys[0]).remove().unwrap();
+        assert!(is_left("7_0") && !is_left("7_1"));
+        folders.place("cd", &keys[1..]).unwrap();
+        assert!(is_left("7_1") && !folders.is_left_behind("8_0", &comment("cd")));
+        // Jobs of other stores, of users and coordinators.
+        for (name, other) in [("9_0", "apeft:ef"), ("9_0", ""), ("9", "apeft:run:ab")] {
+            assert!(!folders.is_left_behind(name, other), "{name} {other}");
+        }
     }
 }

@@ -78,9 +78,17 @@ impl JobShape {
     }
 }
 
+/// Begin of the comment of a job.
+const MARK: &str = "apeft:";
+
 /// Comment of the jobs of an array.
 pub(super) fn comment(array: &str) -> String {
-    format!("apeft:{array}")
+    format!("{MARK}{array}")
+}
+
+/// The array of a job with a comment.
+pub(super) fn array_of(comment: &str) -> Option<&str> {
+    comment.strip_prefix(MARK)
 }
 
 /// This program's file, even if it was replaced.

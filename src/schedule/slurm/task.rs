@@ -110,13 +110,18 @@ impl Suspension {
                 Err(error) => format!("it reached its time limit, and {error}"),
             },
             Ok(count) => format!(
-                "it reached its time limit {count} times; its checkpoint is kept: raise `time` of \
-                [executor], or `retries`"
+                "it reached its time limit {}: raise `time` of [executor], or `retries`; \
+                checkpoints are kept",
+                times(count)
             ),
             Err(error) => format!("it reached its time limit, and {error}"),
         };
         Some(WorkerMessage::Failed { error })
     }
+}
+
+fn times(count: u32) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
 }
 
 /// Slurm's name of this job.

@@ -13,7 +13,6 @@ use super::{
     submission::comment,
 };
 use crate::{
-    context::StageEvent,
     digest::Digest,
     schedule::{executor_event::Finished, job::WorkerMessage},
 };
@@ -37,6 +36,10 @@ pub(super) struct WatchedJob {
     /// Bytes of the messages that were read.
     read: u64,
     last_message: Option<WorkerMessage>,
+    /// When its attempt began, as far as this run knows.
+    began: Option<Instant>,
+    /// Seconds of its attempt, once it has told them.
+    seconds: Option<f64>,
     /// Its place when it was last looked at.
     pub(super) place: Option<JobPlace>,
     /// When the queue first lacked it although nobody submitted any more.
@@ -47,6 +50,8 @@ pub(super) struct WatchedJob {
     over_since: Option<Instant>,
     /// Time stamp of the last sign of life, and when it was seen.
     alive: Option<(SystemTime, Instant)>,
+    /// Whether an earlier run submitted it, and this one has not seen it in the queue yet.
+    is_inherited: bool,
     /// How often it lost its node, or its place without being requeued.
     lost: u32,
 }
@@ -69,13 +74,21 @@ impl WatchedJob {
             artifact,
             read: 0,
             last_message: None,
+            began: None,
+            seconds: None,
             place: None,
             missing_since: None,
             name: None,
             over_since: None,
             alive: None,
+            is_inherited: false,
             lost: 0,
         }
+    }
+
+    /// The same for the job of an earlier run.
+    pub(super) fn inherited(self) -> Self {
+        Self { is_inherited: true, ..self }
     }
 
     /// New messages, except the last one of an attempt, which is kept.
@@ -98,8 +111,10 @@ impl WatchedJob {
             match serde_json::from_slice(line) {
                 Ok(WorkerMessage::Began) => {
                     self.last_message = None;
+                    (self.began, self.seconds) = (Some(Instant::now()), None);
                     heard.push(began(self.folder.slurm_name(folders)?));
                 }
+                Ok(WorkerMessage::Took { seconds }) => self.seconds = Some(seconds),
                 Ok(last @ (WorkerMessage::Finished { .. } | WorkerMessage::Failed { .. })) => {
                     self.last_message = Some(last);
                 }
@@ -108,6 +123,12 @@ impl WatchedJob {
             }
         }
         Ok(heard)
+    }
+
+    /// Seconds for which its last attempt ran, without its time in the queue.
+    pub(super) fn seconds(&self) -> f64 {
+        let since = self.began.map(|began| began.elapsed().as_secs_f64());
+        self.seconds.or(since).unwrap_or(0.0)
     }
 
     /// Finds Slurm's name of the job, and judges it by its messages and, if the queue has just been
@@ -173,7 +194,7 @@ impl WatchedJob {
 
     /// A job that Slurm has not ended.
     fn alive(&mut self, job: &QueuedJob) -> io::Result<NextStep> {
-        self.over_since = None;
+        (self.over_since, self.is_inherited) = (None, false);
         let name = self.name.clone().unwrap_or_default();
         if job.is_held() {
             Slurm::release(&name)?;
@@ -225,11 +246,24 @@ impl WatchedJob {
             (self.over_since, self.alive) = (None, None);
             return NextStep::Submit;
         }
+        // What was cancelled before this run is wanted again.
+        if self.is_inherited && (words == "UNKNOWN" || words.starts_with("CANCELLED")) {
+            (self.over_since, self.is_inherited) = (None, false);
+            return NextStep::Submit;
+        }
         let printed = match folders.output(place) {
             printed if printed.is_empty() => String::new(),
             printed => format!("; it printed: {printed}"),
         };
         let exit = exit.map_or_else(String::new, |exit| format!(", {exit}"));
+        if words == "FAILED" && self.began.is_none() && !folders.has_output(place) {
+            let array = folders.array(&place.array);
+            return NextStep::Ended(Err(format!(
+                "its job could not begin (Slurm: {words}{exit}): its node does not see {}; the \
+                store must be on a file system that all nodes see",
+                array.display()
+            )));
+        }
         NextStep::Ended(Err(format!("{} (Slurm: {words}{exit}){printed}", explained(words))))
     }
 }
@@ -248,8 +282,7 @@ fn exit_in_words(exit: &str) -> Option<String> {
 fn began(name: Option<String>) -> WorkerMessage {
     // It may run before `sbatch` has told its number.
     let name = name.map_or_else(String::new, |name| format!(" {name}"));
-    let text = format!("runs as a job of Slurm{name}");
-    WorkerMessage::Reported { report: StageEvent::Note { text } }
+    WorkerMessage::Placed { text: format!("runs as a job of Slurm{name}") }
 }
 
 /// Slurm's number of an array; looked for in the queue if it was not recorded.
