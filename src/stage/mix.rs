@@ -157,13 +157,13 @@ impl Parameters {
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let (general_count, atomic_count) = parameters.counts();
-    let general = Pool::read(context, "general")?;
+    let general = PairPool::read(context, "general")?;
     let is_given = context.inputs("atomic").next().is_some();
     if !is_given && parameters.preferences != Preferences::General && atomic_count > 0 {
         let problem = "these `preferences` need the input `atomic`, which is not given";
         return Err(StageError(problem.to_owned()));
     }
-    let atomic = is_given.then(|| Pool::read(context, "atomic")).transpose()?;
+    let atomic = is_given.then(|| PairPool::read(context, "atomic")).transpose()?;
     let mixing = Mixing {
         preferences: parameters.preferences,
         general: general_count,
@@ -194,13 +194,13 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
 }
 
 /// A pool of pairs: the level of each, and the file.
-struct Pool {
+struct PairPool {
     levels: Vec<Level>,
     pairs: NumberedRows<Pair>,
     reading: String,
 }
 
-impl Pool {
+impl PairPool {
     fn read(context: &Context, input: &str) -> Result<Self, StageError> {
         let path = context.input_file(input, "pairs.jsonl")?;
         let reading = format!("read the {input} pairs");
@@ -220,7 +220,7 @@ impl Pool {
 fn write(
     context: &Context,
     mixed: &Mixed,
-    (mut general, mut atomic): (Pool, Option<Pool>),
+    (mut general, mut atomic): (PairPool, Option<PairPool>),
     protection: &Protection,
 ) -> Result<LevelCounts, StageError> {
     let writing = "write the pairs";
