@@ -155,14 +155,13 @@ impl Context {
         Ok(rows.map(move |row| row.map_err(StageError::doing(&what))))
     }
 
-    /// Rows of each artifact of an input that takes many, in recipe order.
+    /// The number of rows of such an input.
     ///
     /// # Errors
-    /// If a row is invalid, or an id occurs twice in one artifact.
-    pub fn rows_of_each<T: Row>(&self, name: &str) -> Result<Vec<Vec<T>>, StageError> {
-        let paths = self.inputs(name).map(|input| file_of(&input.path, &format!("{name}.jsonl")));
-        let read = paths.map(|path| json_lines::read_rows(&path));
-        read.collect::<Result<_, _>>().map_err(StageError::doing(format!("read the {name}")))
+    /// If the input was not given or cannot be read.
+    pub fn count_rows(&self, name: &str) -> Result<usize, StageError> {
+        let path = self.input_file(name, &format!("{name}.jsonl"))?;
+        json_lines::count(&path).map_err(StageError::doing(format!("read the {name}")))
     }
 
     /// All paths of an input that takes many artifacts, in recipe order.

@@ -1,6 +1,9 @@
 //! JSON and CSV files of artifacts.
 
-use std::path::Path;
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -38,11 +41,43 @@ pub fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StageError
 /// # Errors
 /// If the file cannot be written.
 pub fn write_csv<T: Serialize>(path: &Path, rows: &[T]) -> Result<(), StageError> {
-    let mut writer = csv::Writer::from_path(path)
-        .map_err(StageError::doing(format!("write {}", path.display())))?;
-    // Flushed here, because a writer that is dropped ignores a full disk.
-    rows.iter()
-        .try_for_each(|row| writer.serialize(row))
-        .and_then(|()| writer.flush().map_err(csv::Error::from))
-        .map_err(StageError::doing(format!("write {}", path.display())))
+    let mut writer = CsvWriter::create(path)?;
+    rows.iter().try_for_each(|row| writer.write(row))?;
+    writer.finish()
+}
+
+/// A CSV file to which rows are written one at a time.
+pub struct CsvWriter {
+    path: PathBuf,
+    file: csv::Writer<File>,
+}
+
+impl CsvWriter {
+    /// A new file.
+    ///
+    /// # Errors
+    /// Names the file that cannot be made.
+    pub fn create(path: &Path) -> Result<Self, StageError> {
+        let made = csv::Writer::from_path(path);
+        let file = made.map_err(StageError::doing(format!("write {}", path.display())))?;
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes a row; the first one after a header.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn write<T: Serialize>(&mut self, row: &T) -> Result<(), StageError> {
+        let written = self.file.serialize(row);
+        written.map_err(StageError::doing(format!("write {}", self.path.display())))
+    }
+
+    /// Writes what is still in memory: a writer that is dropped ignores a full disk.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn finish(mut self) -> Result<(), StageError> {
+        let flushed = self.file.flush();
+        flushed.map_err(StageError::doing(format!("write {}", self.path.display())))
+    }
 }

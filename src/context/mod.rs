@@ -8,6 +8,8 @@ pub mod ending;
 mod files;
 pub mod guard;
 #[cfg(test)]
+pub(crate) mod test_memory;
+#[cfg(test)]
 pub(crate) mod test_support;
 
 pub use attempt::{Context, EventSink, InputPath, StageError, StageEvent, file_of};
@@ -15,4 +17,4 @@ pub use backend::{
     DeviceError, HostMemory, backend, count_of_kind, gpus, host, host_memory, is_built_for,
     processor,
 };
-pub use files::{is_file_of, read_json, write_csv, write_json};
+pub use files::{CsvWriter, is_file_of, read_json, write_csv, write_json};

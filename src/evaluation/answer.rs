@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     facts::normalise,
-    rows::{Claim, FactLabel, Finish, Response, ResponseId, Verdict},
-    verification::{JudgedClaim, Tally, TallyError, tallies},
+    rows::{FactLabel, Finish, Response, ResponseId},
+    verification::{JudgedClaim, Tally},
 };
 
 use super::formula::{f1_at_k, factscore};
@@ -82,25 +82,8 @@ impl AnswerScore {
     }
 }
 
-/// Computes the measures of all responses.
-///
-/// # Errors
-/// Fails where claims, verdicts and responses do not belong together.
-pub fn answer_scores(
-    responses: &[Response],
-    claims: &[Claim],
-    verdicts: &[Verdict],
-    settings: ScoreSettings,
-) -> Result<Vec<AnswerScore>, TallyError> {
-    let judged = tallies(responses, claims, verdicts)?;
-    Ok(responses
-        .iter()
-        .zip(judged)
-        .map(|(response, judged)| answer_score(response, &judged, settings))
-        .collect())
-}
-
-fn answer_score(
+/// The measures of a response with its claims and their verdicts.
+pub fn answer_score(
     response: &Response,
     judged: &[JudgedClaim<'_>],
     settings: ScoreSettings,
@@ -151,6 +134,7 @@ fn answer_score(
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::rows::Claim;
 
     pub(crate) const SETTINGS: ScoreSettings =
         ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false };
@@ -179,20 +163,23 @@ pub(super) mod tests {
                 ..Claim::default()
             })
             .collect();
-        let verdicts: Vec<Verdict> = claims
-            .iter()
-            .zip(sentences)
-            .map(|(claim, (_, letter))| {
-                let verdict = match letter {
-                    'S' => FactLabel::Supported,
-                    'N' => FactLabel::Unsupported,
-                    'U' => FactLabel::Undecided,
-                    _ => FactLabel::Irrelevant,
-                };
-                Verdict::new(claim.id.clone(), verdict, 0.0, Vec::new())
-            })
-            .collect();
-        answer_scores(&[response], &claims, &verdicts, SETTINGS).unwrap().remove(0)
+        let labels = sentences.iter().map(|(_, letter)| match letter {
+            'S' => FactLabel::Supported,
+            'N' => FactLabel::Unsupported,
+            'U' => FactLabel::Undecided,
+            _ => FactLabel::Irrelevant,
+        });
+        score_of(&response, &claims, labels)
+    }
+
+    fn score_of(
+        response: &Response,
+        claims: &[Claim],
+        labels: impl IntoIterator<Item = FactLabel>,
+    ) -> AnswerScore {
+        let judged = claims.iter().zip(labels);
+        let judged = judged.map(|(claim, label)| JudgedClaim { claim, label, evidence: &[] });
+        answer_score(response, &judged.collect::<Vec<_>>(), SETTINGS)
     }
 
     #[test]
@@ -228,13 +215,7 @@ pub(super) mod tests {
             FactLabel::Supported,
             FactLabel::Irrelevant,
         ];
-        let verdicts = claims
-            .iter()
-            .zip(labels)
-            .map(|(claim, label)| Verdict::new(claim.id.clone(), label, 0.5, Vec::new()));
-        let verdicts: Vec<Verdict> = verdicts.collect();
-        let found = answer_scores(std::slice::from_ref(&response), &claims, &verdicts, SETTINGS);
-        let found = found.unwrap().remove(0);
+        let found = score_of(&response, &claims, labels);
         assert_eq!((found.facts, found.supported, found.repeats, found.irrelevant), (2, 1, 1, 1));
         assert_eq!((found.precision, found.deduplicated), (Some(0.5), Some(0.5)));
     }

@@ -37,7 +37,7 @@ pub use agreement::{
     IrrelevantFacts, LabelError, LabelledFact, ResponseAgreement, SystemOrder, SystemPrecision,
     ToolOutput, agreement, annotated_responses, kendall,
 };
-pub use answer::{AnswerScore, ScoreSettings, answer_scores};
+pub use answer::{AnswerScore, ScoreSettings, answer_score};
 pub use calibration::{
     CalibrationCurve, CalibrationError, CalibrationMethod, CalibrationQuality, Combination,
     CombinedVerifier, FittedCalibration, LabelledOdds, calibrate,
@@ -65,6 +65,6 @@ pub use logistic::{LogisticFit, fit_logistic, probability_of};
 pub use measure::{MEASURES, Measure};
 pub use question::check_question;
 pub use sample::{Compare, Sample, SampleIndex};
-pub use scores::{DomainScores, Scores, ScoresError, scores};
+pub use scores::{DomainScores, ScoreSums, Scores, ScoresError, scores};
 pub use shift::{SHIFT_MEASURES, Shift, ShiftError, ShiftMeasure, ShiftRow, shift};
 pub use significance::holm;

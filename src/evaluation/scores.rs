@@ -8,7 +8,7 @@ use crate::rows::MeasureName;
 
 use super::{
     AnswerScore, Estimate, MEASURES, ScoreSettings,
-    domain_set::{DomainSet, distinct, domain_sets},
+    domain_set::{DomainSet, domain_sets},
     interval::{TopicTotals, Total},
     sample::{Sample, SampleIndex},
 };
@@ -57,6 +57,89 @@ pub enum ScoresError {
     },
 }
 
+/// Sums of all measures by domain and topic, over responses that are added one at a time.
+#[derive(Clone, Debug, Default)]
+pub struct ScoreSums {
+    /// In the order of their first responses.
+    domains: Vec<DomainSums>,
+}
+
+#[derive(Clone, Debug)]
+struct DomainSums {
+    name: String,
+    answers: usize,
+    topics: BTreeMap<String, TopicTotals>,
+}
+
+impl ScoreSums {
+    /// Adds a response.
+    pub fn add(&mut self, answer: &AnswerScore) {
+        let known = self.domains.iter().position(|domain| domain.name == answer.domain);
+        let place = known.unwrap_or_else(|| {
+            let name = answer.domain.clone();
+            self.domains.push(DomainSums { name, answers: 0, topics: BTreeMap::new() });
+            self.domains.len() - 1
+        });
+        let DomainSums { answers, topics, .. } = &mut self.domains[place];
+        *answers += 1;
+        // Most topics are known, and their names are not copied again.
+        match topics.get_mut(&answer.topic) {
+            Some(cells) => add_values(cells, answer),
+            None => add_values(topics.entry(answer.topic.clone()).or_insert_with(nothing), answer),
+        }
+    }
+
+    /// The scores by domain.
+    ///
+    /// # Errors
+    /// Fails without responses, or without in-domain responses.
+    pub fn scores(
+        &self,
+        settings: ScoreSettings,
+        in_domain: Option<&str>,
+    ) -> Result<Scores, ScoresError> {
+        let names: Vec<&str> = self.domains.iter().map(|domain| domain.name.as_str()).collect();
+        if names.is_empty() {
+            return Err(ScoresError::NoAnswers);
+        }
+        if let Some(unknown) = in_domain.filter(|domain| !names.contains(domain)) {
+            return Err(ScoresError::UnknownDomain {
+                in_domain: unknown.to_owned(),
+                domains: names.join(", "),
+            });
+        }
+        let sets = domain_sets(&names, in_domain).into_iter();
+        let mut domains: Vec<DomainScores> = sets.map(|set| self.domain_scores(set)).collect();
+        // Each domain has a set of its own; one more set is that of all others.
+        let out_of_domain = if domains.len() > names.len() { domains.pop() } else { None };
+        Ok(Scores { settings, in_domain: in_domain.map(str::to_owned), domains, out_of_domain })
+    }
+
+    fn domain_scores(&self, DomainSet { name, domains }: DomainSet) -> DomainScores {
+        let mut sample = Sample::new(MEASURES.len());
+        let (mut answers, mut count) = (0, 0);
+        for (domain, name) in domains.iter().enumerate() {
+            for sums in self.domains.iter().filter(|sums| sums.name == *name) {
+                answers += sums.answers;
+                count += sums.topics.len();
+                let topics =
+                    sums.topics.iter().map(|(topic, cells)| (topic.as_str(), cells.clone()));
+                sample.add(SampleIndex { seed: 0, arm: 0, domain }, topics);
+            }
+        }
+        DomainScores {
+            domain: name,
+            answers,
+            topics: count,
+            measures: MEASURES
+                .iter()
+                .zip(sample.means())
+                .filter_map(|(measure, found)| Some((measure.name, found?.bounded(measure.most))))
+                .collect(),
+        }
+    }
+}
+
 /// Scores responses by domain.
 ///
 /// # Errors
@@ -66,41 +149,9 @@ pub fn scores(
     settings: ScoreSettings,
     in_domain: Option<&str>,
 ) -> Result<Scores, ScoresError> {
-    let names = distinct(answers.iter().map(|answer| &*answer.domain));
-    if names.is_empty() {
-        return Err(ScoresError::NoAnswers);
-    }
-    if let Some(unknown) = in_domain.filter(|domain| !names.contains(domain)) {
-        return Err(ScoresError::UnknownDomain {
-            in_domain: unknown.to_owned(),
-            domains: names.join(", "),
-        });
-    }
-    let mut domains: Vec<DomainScores> =
-        domain_sets(&names, in_domain).into_iter().map(|set| domain_scores(set, answers)).collect();
-    // Each domain has a set of its own; one more set is that of all others.
-    let out_of_domain = if domains.len() > names.len() { domains.pop() } else { None };
-    Ok(Scores { settings, in_domain: in_domain.map(str::to_owned), domains, out_of_domain })
-}
-
-fn domain_scores(DomainSet { name, domains }: DomainSet, answers: &[AnswerScore]) -> DomainScores {
-    let mut sample = Sample::new(MEASURES.len());
-    let mut count = 0;
-    for (domain, name) in domains.iter().enumerate() {
-        let topics = topics(answers, name);
-        count += topics.len();
-        sample.add(SampleIndex { seed: 0, arm: 0, domain }, topics);
-    }
-    DomainScores {
-        domain: name,
-        answers: answers.iter().filter(|answer| domains.contains(&answer.domain)).count(),
-        topics: count,
-        measures: MEASURES
-            .iter()
-            .zip(sample.means())
-            .filter_map(|(measure, found)| Some((measure.name, found?.bounded(measure.most))))
-            .collect(),
-    }
+    let mut sums = ScoreSums::default();
+    answers.iter().for_each(|answer| sums.add(answer));
+    sums.scores(settings, in_domain)
 }
 
 /// The topics of a domain by name, with the sums of all measures over their responses.
@@ -110,16 +161,23 @@ pub(super) fn topics<'a>(
 ) -> BTreeMap<&'a str, TopicTotals> {
     let mut topics: BTreeMap<&str, TopicTotals> = BTreeMap::new();
     for answer in answers.iter().filter(|answer| answer.domain == domain) {
-        let cells =
-            topics.entry(&answer.topic).or_insert_with(|| vec![Total::default(); MEASURES.len()]);
-        for (cell, measure) in cells.iter_mut().zip(MEASURES) {
-            // A response that does not count leaves the total as it is, unlike a 0.
-            if let Some(value) = (measure.value)(answer) {
-                cell.add(value);
-            }
-        }
+        add_values(topics.entry(&answer.topic).or_insert_with(nothing), answer);
     }
     topics
+}
+
+/// Totals of no response.
+fn nothing() -> TopicTotals {
+    vec![Total::default(); MEASURES.len()]
+}
+
+fn add_values(cells: &mut [Total], answer: &AnswerScore) {
+    for (cell, measure) in cells.iter_mut().zip(MEASURES) {
+        // A response that does not count leaves the total as it is, unlike a 0.
+        if let Some(value) = (measure.value)(answer) {
+            cell.add(value);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Finds the article of a topic.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::OptionalExtension;
 
@@ -25,6 +25,21 @@ const MOST_REDIRECTS: usize = 4;
 /// Characters at the beginning of an article that are compared.
 const COMPARED_LENGTH: usize = 1500;
 
+/// Topics that several articles may be about, with the words of all claims about them.
+#[derive(Clone, Debug, Default)]
+pub struct AmbiguousTopics {
+    by_name: BTreeMap<String, AmbiguousTopic>,
+}
+
+#[derive(Clone, Debug)]
+struct AmbiguousTopic {
+    titles: Vec<String>,
+    /// How they were found.
+    how: PageMatch,
+    /// Each word once: thirty claims have `the` thirty times.
+    words: BTreeSet<String>,
+}
+
 impl Knowledge {
     /// The title of a topic's article, if it does not depend on the claim.
     ///
@@ -37,20 +52,33 @@ impl Knowledge {
         })
     }
 
+    /// Notes the words of a claim if its topic is ambiguous.
+    ///
+    /// # Errors
+    /// Where the file can no longer be read.
+    pub fn note_topic(
+        &self,
+        claim: &Claim,
+        topics: &mut AmbiguousTopics,
+    ) -> Result<(), KnowledgeError> {
+        if let Some(topic) = topics.by_name.get_mut(&claim.topic) {
+            topic.words.extend(ranked_words(&claim.text));
+        } else if let Candidates::Several(titles, how) = self.candidates(&claim.topic)? {
+            let words = ranked_words(&claim.text).into_iter().collect();
+            topics.by_name.insert(claim.topic.clone(), AmbiguousTopic { titles, how, words });
+        }
+        Ok(())
+    }
+
     /// Chooses the articles of ambiguous topics by the words of all claims about them, so that
     /// claims of one topic are verified against one article.
     ///
     /// # Errors
     /// Where the file can no longer be read.
-    pub fn settle_pages(&self, claims: &[Claim]) -> Result<(), KnowledgeError> {
-        let topics: BTreeSet<&str> = claims.iter().map(|claim| claim.topic.as_str()).collect();
-        for topic in topics {
-            if let Candidates::Several(titles, how) = self.candidates(topic)? {
-                let about = claims.iter().filter(|claim| claim.topic == topic);
-                let texts: Vec<&str> = about.map(|claim| claim.text.as_str()).collect();
-                let page = self.nearest(topic, &texts, titles, how)?;
-                self.settled.borrow_mut().insert(topic.to_owned(), page);
-            }
+    pub fn settle_pages(&self, topics: AmbiguousTopics) -> Result<(), KnowledgeError> {
+        for (name, topic) in topics.by_name {
+            let page = self.nearest(&name, topic)?;
+            self.settled.borrow_mut().insert(name, page);
         }
         Ok(())
     }
@@ -73,7 +101,10 @@ impl Knowledge {
         match self.candidates(asked)? {
             Candidates::Missing => Ok(page(asked, None, PageMatch::Missing)),
             Candidates::One(title, how) => Ok(page(asked, Some(title), how)),
-            Candidates::Several(titles, how) => self.nearest(asked, &[&claim.text], titles, how),
+            Candidates::Several(titles, how) => {
+                let words = ranked_words(&claim.text).into_iter().collect();
+                self.nearest(asked, AmbiguousTopic { titles, how, words })
+            }
         }
     }
 
@@ -250,13 +281,8 @@ impl Knowledge {
     }
 
     /// The article among several whose beginning is nearest to claims about the topic.
-    fn nearest(
-        &self,
-        topic: &str,
-        claims: &[&str],
-        titles: Vec<String>,
-        how: PageMatch,
-    ) -> Result<Page, KnowledgeError> {
+    fn nearest(&self, name: &str, topic: AmbiguousTopic) -> Result<Page, KnowledgeError> {
+        let AmbiguousTopic { titles, how, mut words } = topic;
         let mut beginnings = Vec::with_capacity(titles.len());
         for title in &titles {
             let text: String =
@@ -264,10 +290,9 @@ impl Knowledge {
             beginnings.push(format!("{title} {}", plain(&text)));
         }
         let ranking = Ranking::new(beginnings.iter().map(String::as_str));
-        // Each word once: thirty claims have `the` thirty times. The name itself tells nothing.
-        let mut words: BTreeSet<String> =
-            claims.iter().chain([&topic]).flat_map(|text| ranked_words(text)).collect();
-        for word in ranked_words(bare(topic)) {
+        // What stands in parentheses tells something, but not the name itself.
+        words.extend(ranked_words(name));
+        for word in ranked_words(bare(name)) {
             words.remove(&word);
         }
         let query = words.into_iter().collect::<Vec<_>>().join(" ");
@@ -276,9 +301,9 @@ impl Knowledge {
         // Titles with one name and other parentheses: of equals, none is surely meant.
         let is_sure = scores.iter().filter(|score| **score == scores[best]).count() == 1;
         if how == PageMatch::Parentheses && !is_sure {
-            return Ok(page(topic, None, PageMatch::Missing));
+            return Ok(page(name, None, PageMatch::Missing));
         }
-        Ok(page(topic, titles.into_iter().nth(best), how))
+        Ok(page(name, titles.into_iter().nth(best), how))
     }
 
     /// The title that a text names: the longest at its beginning, else the longest capitalised one
@@ -452,7 +477,9 @@ mod tests {
             claim("Mercury", "Its symbol is Hg."),
             claim("IU", "IU is near the Sun."),
         ];
-        knowledge.settle_pages(&claims).unwrap();
+        let mut topics = AmbiguousTopics::default();
+        claims.iter().for_each(|claim| knowledge.note_topic(claim, &mut topics).unwrap());
+        knowledge.settle_pages(topics).unwrap();
         for claim in &claims[..3] {
             let page = knowledge.page(claim).unwrap();
             assert_eq!(page.found.as_deref(), Some("Mercury (element)"), "{}", claim.text);

@@ -23,5 +23,6 @@ pub use database::{DatabaseUse, database_use};
 pub use dump::{Dump, DumpProgress};
 pub use error::KnowledgeError;
 pub use format::{KnowledgeFormat, format_of};
+pub use lookup::AmbiguousTopics;
 pub use retrieval::{RetrievalSettings, Within};
 pub use summary::KnowledgeSummary;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     facts::normalise,
-    rows::{Claim, ClaimId, Evidence, FactLabel, Pair, Prompt, PromptForm, Verdict},
+    rows::{Claim, Evidence, FactLabel, Pair, Prompt, PromptForm, Verdict},
     verification::TallyError,
 };
 
@@ -111,66 +111,132 @@ pub fn all_questions(
     Ok(Questions { prompts: asked, ..Questions::default() })
 }
 
-/// The questions for all facts that the completions of pairs claim, right or wrong. If no prompt is
-/// a question, each different claim becomes one.
-///
-/// # Errors
-/// Fails where rows do not fit together, or no question is left.
-pub fn questions_of_answers(
-    prompts: &[Prompt],
-    pairs: &[Pair],
-    claims: &[Claim],
-    verdicts: &[Verdict],
-    questioning: &Questioning,
-) -> Result<Questions, QuestionsError> {
-    let by_answer: BTreeMap<&str, &Pair> = pairs
-        .iter()
-        .flat_map(|pair| [(pair.chosen_id.as_str(), pair), (pair.rejected_id.as_str(), pair)])
-        .filter(|(id, _)| !id.is_empty())
-        .collect();
-    let verdicts: BTreeMap<&ClaimId, &Verdict> =
-        verdicts.iter().map(|verdict| (&verdict.claim_id, verdict)).collect();
-    // Without questions among the prompts there is no list of facts: the claims are the list.
-    let from_claims = prompts.iter().all(|prompt| prompt.form == PromptForm::Paragraph);
-    let mut asked = if from_claims { Vec::new() } else { questions_of(prompts, questioning)? };
-    let index =
-        ProbedQuestions::new(asked.iter().map(|question| (question.answers.as_slice(), None)));
-    let mut found = Questions::default();
-    let mut wanted: BTreeSet<usize> = BTreeSet::new();
-    let mut seen: BTreeSet<String> = BTreeSet::new();
-    for claim in claims {
-        let Some(pair) = by_answer.get(claim.response_id.as_str()) else { continue };
-        let verdict =
-            verdicts.get(&claim.id).ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
-        if verdict.verdict == FactLabel::Irrelevant {
-            continue;
-        }
-        found.claims += 1;
-        if from_claims {
-            let question = from_claim(claim, pair, prompts, questioning);
-            // Several responses claim the same; ids are made of normal forms.
-            if seen.insert(question.id.clone()) {
-                wanted.insert(asked.len());
-                asked.push(question);
+/// What pairs are about, by the ids of their completions.
+#[derive(Clone, Debug, Default)]
+pub struct CompletionTopics {
+    topics: Vec<PairTopic>,
+    numbers: BTreeMap<PairTopic, usize>,
+    by_completion: BTreeMap<String, usize>,
+}
+
+/// Topic and domain of a pair.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PairTopic {
+    topic: String,
+    domain: String,
+}
+
+impl CompletionTopics {
+    /// Adds the completions of a pair.
+    pub fn add(&mut self, pair: &Pair) {
+        let topic = PairTopic { topic: pair.topic.clone(), domain: pair.domain.clone() };
+        let number = *self.numbers.entry(topic).or_insert_with_key(|topic| {
+            self.topics.push(topic.clone());
+            self.topics.len() - 1
+        });
+        for id in [&pair.chosen_id, &pair.rejected_id] {
+            // A completion is in many pairs, which may be about another topic.
+            match self.by_completion.get_mut(id.as_str()) {
+                Some(known) => *known = number,
+                None if id.is_empty() => {}
+                None => drop(self.by_completion.insert(id.clone(), number)),
             }
-            continue;
+        }
+    }
+
+    fn of(&self, completion: &str) -> Option<&PairTopic> {
+        self.by_completion.get(completion).map(|number| &self.topics[*number])
+    }
+}
+
+/// The questions for all facts that the completions of pairs claim, right or wrong, of which one
+/// claim is read after the other. If no prompt is a question, each different claim becomes one.
+pub struct ClaimQuestions<'a> {
+    prompts: &'a [Prompt],
+    questioning: &'a Questioning,
+    completions: CompletionTopics,
+    /// Whether there is no list of facts, so that the claims are the list.
+    from_claims: bool,
+    /// Questions of the prompts, or of the claims so far.
+    asked: Vec<Prompt>,
+    index: ProbedQuestions,
+    wanted: BTreeSet<usize>,
+    /// Ids of the questions that were made of claims.
+    seen: BTreeSet<String>,
+    found: Questions,
+}
+
+impl<'a> ClaimQuestions<'a> {
+    /// Before the first claim.
+    ///
+    /// # Errors
+    /// Fails if the prompts have no question, or for a template without questions.
+    pub fn new(
+        prompts: &'a [Prompt],
+        completions: CompletionTopics,
+        questioning: &'a Questioning,
+    ) -> Result<Self, QuestionsError> {
+        let from_claims = prompts.iter().all(|prompt| prompt.form == PromptForm::Paragraph);
+        let asked = if from_claims { Vec::new() } else { questions_of(prompts, questioning)? };
+        let index =
+            ProbedQuestions::new(asked.iter().map(|question| (question.answers.as_slice(), None)));
+        let (wanted, seen, found) = Default::default();
+        Ok(Self {
+            prompts,
+            questioning,
+            completions,
+            from_claims,
+            asked,
+            index,
+            wanted,
+            seen,
+            found,
+        })
+    }
+
+    /// Adds a claim with its verdict, which claims of other responses need not have.
+    ///
+    /// # Errors
+    /// Fails where a claim of the completions has no verdict.
+    pub fn add(&mut self, claim: &Claim, verdict: Option<&Verdict>) -> Result<(), QuestionsError> {
+        let Some(about) = self.completions.of(claim.response_id.as_str()) else { return Ok(()) };
+        let verdict = verdict.ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
+        if verdict.verdict == FactLabel::Irrelevant {
+            return Ok(());
+        }
+        self.found.claims += 1;
+        if self.from_claims {
+            let question = from_claim(claim, about, self.prompts, self.questioning);
+            // Several responses claim the same; ids are made of normal forms.
+            if self.seen.insert(question.id.clone()) {
+                self.wanted.insert(self.asked.len());
+                self.asked.push(question);
+            }
+            return Ok(());
         }
         // A claim may be about another topic than its response; the pair would not teach that fact.
-        match index
-            .of(&claim.text, &verdict.evidence)
-            .filter(|index| asked[*index].topic == pair.topic)
-        {
-            Some(index) => drop(wanted.insert(index)),
-            None => found.unasked += 1,
+        let question = self.index.of(&claim.text, &verdict.evidence);
+        match question.filter(|index| self.asked[*index].topic == about.topic) {
+            Some(index) => drop(self.wanted.insert(index)),
+            None => self.found.unasked += 1,
         }
+        Ok(())
     }
-    if found.claims == 0 {
-        return Err(QuestionsError::NoClaims);
+
+    /// The questions, after the last claim.
+    ///
+    /// # Errors
+    /// Fails where no question is left.
+    pub fn finish(self) -> Result<Questions, QuestionsError> {
+        let Self { asked, wanted, questioning, mut found, .. } = self;
+        if found.claims == 0 {
+            return Err(QuestionsError::NoClaims);
+        }
+        let chosen = asked.into_iter().enumerate().filter(|(index, _)| wanted.contains(index));
+        let chosen = chosen.map(|(_, question)| question).collect();
+        found.prompts = evenly_spaced(chosen, questioning.max_questions);
+        Ok(found)
     }
-    let chosen = asked.into_iter().enumerate().filter(|(index, _)| wanted.contains(index));
-    let chosen = chosen.map(|(_, question)| question).collect();
-    found.prompts = evenly_spaced(chosen, questioning.max_questions);
-    Ok(found)
 }
 
 /// At most `most` of the questions. The first ones would be about the first topics only.
@@ -224,7 +290,12 @@ fn questions_of(
 
 /// A question made from a claim. Its split is that of the topic's prompt; a topic without one is
 /// for tuning, as its pair is.
-fn from_claim(claim: &Claim, pair: &Pair, prompts: &[Prompt], questioning: &Questioning) -> Prompt {
+fn from_claim(
+    claim: &Claim,
+    pair: &PairTopic,
+    prompts: &[Prompt],
+    questioning: &Questioning,
+) -> Prompt {
     let split =
         prompts.iter().find(|prompt| prompt.topic == pair.topic).map(|prompt| &prompt.split);
     let text = questioning
@@ -325,6 +396,23 @@ pub(super) mod tests {
             verdict("5", FactLabel::Unsupported, &["Ann's field was art."]),
         ];
         (claims, verdicts)
+    }
+
+    fn questions_of_answers(
+        prompts: &[Prompt],
+        pairs: &[Pair],
+        claims: &[Claim],
+        verdicts: &[Verdict],
+        questioning: &Questioning,
+    ) -> Result<Questions, QuestionsError> {
+        let mut completions = CompletionTopics::default();
+        pairs.iter().for_each(|pair| completions.add(pair));
+        let mut found = ClaimQuestions::new(prompts, completions, questioning)?;
+        for claim in claims {
+            let verdict = verdicts.iter().find(|verdict| verdict.claim_id == claim.id);
+            found.add(claim, verdict)?;
+        }
+        found.finish()
     }
 
     #[test]

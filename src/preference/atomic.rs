@@ -13,27 +13,25 @@ use crate::{
         PromptForm, StatedFact,
     },
     seed::{Seed, Stream},
-    verification::TallyError,
 };
 
 use super::{
-    answers::Answers,
     draw::draw,
     protect::Protection,
-    sentences::{AtomicForm, FactSentence, Host, hosts, own_answers, own_sentences},
+    sentences::{AtomicForm, FactMentions, FactSentence, Host, own_answers},
     substitute::complete,
 };
 
 /// Where sentences come from.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AtomicSources<'a> {
-    /// Long responses or rewritings with the sentences [default: the probe's answers].
-    pub sentences: Option<Answers<'a>>,
+#[derive(Default)]
+pub struct AtomicSources {
+    /// What long responses or rewritings say about the facts.
+    pub mentions: Option<FactMentions>,
+    /// Whether these have the sentences [default: the probe's answers].
+    pub are_said: bool,
     /// Whether a fact that lacks a right sentence, or contradicting ones, gets them: the model's
     /// sentence with a value of the knowledge.
     pub substituted: bool,
-    /// Long responses that the sentences are put into, for [`AtomicForm::Response`].
-    pub hosts: Option<Answers<'a>>,
 }
 
 /// Selection of pairs.
@@ -71,9 +69,6 @@ pub struct Atoms {
 /// Why pairs cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AtomicError {
-    /// Rows do not fit together.
-    #[error(transparent)]
-    Tally(#[from] TallyError),
     /// No fact has a selected split.
     #[error("no probed fact is in the splits {wanted}; the facts' splits are: {found}")]
     NoFacts {
@@ -104,13 +99,12 @@ pub enum AtomicError {
 pub fn mine_atomic(
     facts: &[ProbedFact],
     prompts: &[Prompt],
-    sources: AtomicSources<'_>,
+    mut sources: AtomicSources,
     mining: &AtomicMining,
     seed: &Seed,
 ) -> Result<Atoms, AtomicError> {
     let seed = seed.split("atomic");
     let protection = Protection::of_other_splits(prompts, &mining.splits);
-    let said = said(facts, sources, mining.prompt_form)?;
     let of_splits: Vec<&ProbedFact> =
         facts.iter().filter(|fact| mining.splits.contains(&fact.split)).collect();
     if of_splits.is_empty() {
@@ -118,7 +112,7 @@ pub fn mine_atomic(
     }
     let mut mined = Atoms::default();
     let mut by_fact = Vec::new();
-    for (fact, mut said) in facts.iter().zip(said) {
+    for (number, fact) in facts.iter().enumerate() {
         if !mining.splits.contains(&fact.split) {
             continue;
         }
@@ -127,10 +121,11 @@ pub fn mine_atomic(
         if protection.covers(&fact.topic) {
             return Err(AtomicError::Protected(fact.topic.clone()));
         }
-        if !mining.classes.contains(&fact.class) {
+        if !mining.uses(fact) {
             continue;
         }
         mined.facts += 1;
+        let mut said = sources.said(number, fact, mining.prompt_form);
         // A stream of its own, so that more facts leave the pairs of this one unchanged.
         let seed = seed.split("fact").split(&fact.id);
         if sources.substituted {
@@ -161,33 +156,39 @@ pub fn mine_atomic(
     Ok(mined)
 }
 
+impl AtomicMining {
+    /// Whether pairs are made of a fact: by its class and split.
+    pub fn uses(&self, fact: &ProbedFact) -> bool {
+        self.classes.contains(&fact.class) && self.splits.contains(&fact.split)
+    }
+}
+
 /// What a model said about one fact.
 struct SaidOfFact<'a> {
     sentences: Vec<FactSentence<'a>>,
     /// Responses that the sentences can stand in.
-    hosts: Vec<Host<'a>>,
+    hosts: Vec<Host>,
 }
 
-/// By fact.
-///
-/// # Errors
-/// Fails where rows do not fit together.
-fn said<'a>(
-    facts: &'a [ProbedFact],
-    sources: AtomicSources<'a>,
-    form: AtomicForm,
-) -> Result<Vec<SaidOfFact<'a>>, TallyError> {
-    let sentences: Vec<Vec<FactSentence<'_>>> = match sources.sentences {
-        None => facts.iter().map(|fact| own_answers(fact, form)).collect(),
-        Some(answers) => own_sentences(facts, answers)?,
-    };
-    let mut responses = match sources.hosts {
-        None => Vec::new(),
-        Some(answers) => hosts(facts, answers)?,
-    };
-    responses.resize_with(facts.len(), Vec::new);
-    let both = sentences.into_iter().zip(responses);
-    Ok(both.map(|(sentences, hosts)| SaidOfFact { sentences, hosts }).collect())
+impl AtomicSources {
+    /// What was said about the fact of this number.
+    fn said<'a>(
+        &mut self,
+        number: usize,
+        fact: &'a ProbedFact,
+        form: AtomicForm,
+    ) -> SaidOfFact<'a> {
+        match &mut self.mentions {
+            Some(mentions) => SaidOfFact {
+                hosts: mentions.hosts(number),
+                sentences: match self.are_said {
+                    true => mentions.sentences(number),
+                    false => own_answers(fact, form),
+                },
+            },
+            None => SaidOfFact { sentences: own_answers(fact, form), hosts: Vec::new() },
+        }
+    }
 }
 
 impl Atoms {
@@ -284,9 +285,9 @@ fn pairs_of(
             let facts = [chosen, rejected]
                 .map(|side| StatedFact { span: side.span, supported: side.is_right });
             let chosen =
-                PairSide { id: chosen.id, text: &chosen.text, score: 1.0, facts: &facts[..1] };
+                PairSide { id: &chosen.id, text: &chosen.text, score: 1.0, facts: &facts[..1] };
             let rejected =
-                PairSide { id: rejected.id, text: &rejected.text, score: 0.0, facts: &facts[1..] };
+                PairSide { id: &rejected.id, text: &rejected.text, score: 0.0, facts: &facts[1..] };
             pairs.push(Pair::new(prompt, Level::Atomic, subject, chosen, rejected));
         }
     }
@@ -295,7 +296,7 @@ fn pairs_of(
 
 /// Puts both sentences of each pair into one response: other sentences and their order are those
 /// of the response, the same on both sides. The responses take turns; without any, no pair is left.
-fn embed(pairs: &mut Vec<Pair>, mut responses: Vec<Host<'_>>, stream: &mut Stream) {
+fn embed(pairs: &mut Vec<Pair>, mut responses: Vec<Host>, stream: &mut Stream) {
     stream.shuffle(&mut responses);
     pairs.truncate(if responses.is_empty() { 0 } else { pairs.len() });
     for (pair, host) in pairs.iter_mut().zip(responses.iter().cycle()) {
@@ -352,10 +353,11 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         preference::asked::tests::{question, verdict},
+        preference::sentences::Mentions,
         rows::{
-            AnswerLabel, CharSpan, Claim, FactLabel, Finish, ProbedAnswer, Response, ResponseId,
-            Verdict,
+            AnswerLabel, CharSpan, FactLabel, Finish, ProbedAnswer, Response, ResponseId, Verdict,
         },
+        verification::{ClaimVerdict, VerifiedResponse},
     };
 
     const MINING: AtomicMining = AtomicMining {
@@ -367,8 +369,41 @@ pub(super) mod tests {
         balance: true,
     };
 
-    const PROBE: AtomicSources<'_> =
-        AtomicSources { sentences: None, substituted: false, hosts: None };
+    const PROBE: AtomicSources =
+        AtomicSources { mentions: None, are_said: false, substituted: false };
+
+    /// A response about Ann in sentences, with the verdict on each claim.
+    fn verified(
+        sample: usize,
+        output: &str,
+        finish: Finish,
+        judge: impl Fn(&str, &str) -> Verdict,
+    ) -> VerifiedResponse {
+        let response = Response {
+            id: ResponseId::of_sample("Ann", sample),
+            prompt_id: "Ann".to_owned(),
+            sample,
+            topic: "Ann".to_owned(),
+            domain: "people".to_owned(),
+            split: "tune".to_owned(),
+            prompt: "Tell me about Ann.".into(),
+            output: output.to_owned(),
+            finish,
+        };
+        let claims = crate::facts::extract(&response.id, "Ann", output).into_iter();
+        let claims = claims.map(|claim| {
+            let verdict = judge(claim.id.as_str(), &claim.text);
+            ClaimVerdict { claim, verdict }
+        });
+        VerifiedResponse { claims: claims.collect(), response }
+    }
+
+    fn mentions(facts: &[ProbedFact], are_said: bool, said: &[VerifiedResponse]) -> AtomicSources {
+        let wants = Mentions { sentences: are_said, hosts: !are_said };
+        let mut mentions = FactMentions::new(facts, wants, |fact| mining().uses(fact));
+        said.iter().for_each(|verified| mentions.add(verified));
+        AtomicSources { mentions: Some(mentions), are_said, ..PROBE }
+    }
 
     fn mining() -> AtomicMining {
         AtomicMining {
@@ -516,32 +551,13 @@ pub(super) mod tests {
     fn sentences_of_long_answers_are_used_where_they_are_of_a_fact() {
         let facts = [fact("Ann", "knew", &[]), fact("Ann", "saw", &[])];
         let output = " Bards say: She knew right. She knew law. She saw x.";
-        let response = Response {
-            id: "Ann#0".into(),
-            prompt_id: "Ann".to_owned(),
-            sample: 0,
-            topic: "Ann".to_owned(),
-            domain: "people".to_owned(),
-            split: "tune".to_owned(),
-            prompt: "Tell me about Ann.".into(),
-            output: output.to_owned(),
-            finish: Finish::Length,
-        };
-        let claims: Vec<Claim> = crate::facts::extract(&"Ann#0".into(), "Ann", output);
-        let verdicts = [
-            verdict("Ann#0/0", FactLabel::Supported, &["Ann knew right."]),
-            verdict("Ann#0/1", FactLabel::Unsupported, &["Ann knew right."]),
-            verdict("Ann#0/2", FactLabel::Unsupported, &["Ann saw right."]),
-        ];
-        let answers = Answers { responses: &[response], claims: &claims, verdicts: &verdicts };
-        let found = mine_atomic(
-            &facts,
-            &prompts(),
-            AtomicSources { sentences: Some(answers), ..PROBE },
-            &mining(),
-            &Seed::root(0),
-        )
-        .unwrap();
+        let said = verified(0, output, Finish::Length, |id, _| match id {
+            "Ann#0/0" => verdict(id, FactLabel::Supported, &["Ann knew right."]),
+            "Ann#0/1" => verdict(id, FactLabel::Unsupported, &["Ann knew right."]),
+            _ => verdict(id, FactLabel::Unsupported, &["Ann saw right."]),
+        });
+        let sources = mentions(&facts, true, &[said]);
+        let found = mine_atomic(&facts, &prompts(), sources, &mining(), &Seed::root(0)).unwrap();
         assert_eq!(texts(&found), [(" She knew right.".to_owned(), " She knew law.".to_owned())]);
         assert_eq!(
             (found.pairs[0].chosen_facts[0].span, found.pairs[0].rejected_id.as_str()),
@@ -554,36 +570,18 @@ pub(super) mod tests {
     #[test]
     fn a_response_differs_in_the_sentence_of_the_fact_alone() {
         let facts = [fact("Ann", "knew", &[(R, "art"), (C, "law")]), fact("Ann", "saw", &[])];
-        let response = |sample: usize, output: &str, finish| Response {
-            id: ResponseId::of_sample("Ann", sample),
-            prompt_id: "Ann".to_owned(),
-            sample,
-            topic: "Ann".to_owned(),
-            domain: "people".to_owned(),
-            split: "tune".to_owned(),
-            prompt: "Tell me about Ann.".into(),
-            output: output.to_owned(),
-            finish,
+        let response = |sample: usize, output: &str, finish| {
+            verified(sample, output, finish, |id, text| {
+                let found = if text.contains("saw") { "Ann saw right." } else { "Ann knew right." };
+                verdict(id, FactLabel::Unsupported, &[found])
+            })
         };
         let responses = [
             response(0, " Bards say: She saw x. She knew tea. She ran.", Finish::Stop),
             response(1, " She knew tea. She knew war.", Finish::Stop),
             response(2, " She knew tea. She", Finish::Length),
         ];
-        let claims: Vec<Claim> = responses
-            .iter()
-            .flat_map(|response| crate::facts::extract(&response.id, "Ann", &response.output))
-            .collect();
-        let verdicts: Vec<Verdict> = claims
-            .iter()
-            .map(|claim| {
-                let found =
-                    if claim.text.contains("saw") { "Ann saw right." } else { "Ann knew right." };
-                verdict(claim.id.as_str(), FactLabel::Unsupported, &[found])
-            })
-            .collect();
-        let hosts = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-        let sources = AtomicSources { hosts: Some(hosts), ..PROBE };
+        let sources = mentions(&facts, false, &responses);
         let whole = AtomicMining { prompt_form: AtomicForm::Response, ..mining() };
         let found = mine_atomic(&facts, &prompts(), sources, &whole, &Seed::root(0)).unwrap();
         let expected = ["art", "law"]

@@ -11,12 +11,11 @@ use crate::{
         Response, StatedFact,
     },
     seed::{Seed, Stream},
-    verification::{JudgedClaim, TallyError},
+    verification::{JudgedClaim, VerifiedResponse},
 };
 
 use super::{
-    answers::Answers,
-    draw::{ROUNDING, draw},
+    draw::{ROUNDING, draw, drawn},
     pieces::pieces,
     protect::Protection,
     reward::{Reward, Rewards},
@@ -57,21 +56,31 @@ pub struct Mining {
     pub require_as_many_facts: bool,
 }
 
-/// Mined rows, with counts.
+impl Mining {
+    /// Which of this number of mined rows are kept, by their numbers from 0; none if all are.
+    pub fn kept(&self, rows: usize, seed: &Seed) -> Option<BTreeSet<usize>> {
+        drawn(rows, self.max_rows, &mut seed.split("all").stream())
+    }
+}
+
+/// Rows of one prompt, in the order of its responses; one of the lists is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mined {
-    /// The pairs, in the order of the responses.
+pub struct MinedRows {
+    /// Pairs.
     pub pairs: Vec<Pair>,
     /// Labelled completions, in that format.
     pub labelled: Vec<LabelledAnswer>,
+}
+
+/// Counts of mining.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mined {
     /// Responses that were used.
     pub answers: usize,
     /// Responses without a verified fact.
     pub factless: usize,
     /// Responses without a probed fact, and so without a reward.
     pub unrewarded: usize,
-    /// Prompts that gave a row.
-    pub prompts: usize,
     /// Prompts that were used.
     pub prompts_used: usize,
     /// Rows left out because a completion names a protected topic, by topic.
@@ -84,18 +93,11 @@ pub struct Mined {
     pub with_fewer_facts: usize,
     /// Protected topics of a selected split, whose prompts have no responses.
     pub unanswered: BTreeSet<String>,
-    /// Mean length of the chosen completions in characters; precision correlates with length.
-    pub chosen_length: f64,
-    /// Mean length of the rejected completions.
-    pub rejected_length: f64,
 }
 
 /// Why rows cannot be mined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MineError {
-    /// Rows do not fit together.
-    #[error(transparent)]
-    Tally(#[from] TallyError),
     /// No response has a selected split.
     #[error("no response is in the splits {wanted}; the responses' splits are: {found}")]
     NoAnswers {
@@ -131,90 +133,170 @@ impl Candidate<'_> {
     }
 }
 
-/// Mines pairs or labelled completions. Topics of `prompts` without used responses are protected:
-/// rows that name one in a completion are left out. `probed` is the basis of rewards without
-/// knowledge.
-///
-/// # Errors
-/// Fails where rows do not fit together, no response can be used, or a used response's topic is
-/// protected.
-pub fn mine(
-    prompts: &[Prompt],
-    answers: Answers,
-    probed: &[ProbedFact],
-    mining: &Mining,
-    seed: &Seed,
-) -> Result<Mined, MineError> {
-    let judged = answers.judged()?;
-    let used = used_answers(prompts, answers.responses, &mining.splits)?;
-    // Protected are the topics that are not tuned on, and not those of a split: what is asked of
-    // another topic must stay unknown, whatever its prompts are called.
-    let topics: BTreeSet<&str> =
-        used.iter().map(|index| answers.responses[*index].topic.as_str()).collect();
-    let tested = prompts
-        .iter()
-        .find(|prompt| prompt.split == "test" && topics.contains(prompt.topic.as_str()));
-    if let Some(prompt) = tested {
-        return Err(MineError::TestTopic(prompt.topic.clone()));
-    }
-    let others =
-        prompts.iter().map(|prompt| prompt.topic.as_str()).filter(|topic| !topics.contains(topic));
-    let mut mined = Mined {
-        protected: others.map(str::to_owned).collect(),
-        answers: used.len(),
-        ..Mined::default()
-    };
-    let is_selected = |prompt: &&Prompt| mining.splits.contains(&prompt.split);
-    let selected = prompts.iter().filter(is_selected).map(|prompt| &prompt.topic);
-    mined.unanswered = selected.filter(|topic| mined.protected.contains(*topic)).cloned().collect();
-    let protection: Protection = mined.protected.iter().cloned().collect();
-    let rewards = Rewards::new(mining.reward, probed);
+/// Responses whose prompt has a selected split, from a first reading of all of them.
+#[derive(Clone, Debug)]
+pub struct UsedResponses<'a> {
+    /// Splits of the prompts by their ids.
+    splits: BTreeMap<&'a str, &'a str>,
+    wanted: &'a [String],
+    used: usize,
+    /// Topics of the used ones.
+    topics: BTreeSet<String>,
+    /// Splits of all responses.
+    found: BTreeSet<String>,
+}
 
-    let mut by_prompt: BTreeMap<&str, Vec<Candidate>> = BTreeMap::new();
-    // The order of the responses, which a map of ids would lose.
-    let mut order = Vec::new();
-    for index in used {
-        let (response, judged) = (&answers.responses[index], &judged[index]);
-        mined.factless += usize::from(!judged.iter().any(JudgedClaim::is_fact));
-        let Some(score) = rewards.of(judged) else {
-            mined.unrewarded += 1;
-            continue;
-        };
-        let candidates = by_prompt.entry(response.prompt_id.as_str()).or_default();
-        if candidates.is_empty() {
-            order.push(response.prompt_id.as_str());
+impl<'a> UsedResponses<'a> {
+    /// Those of these splits.
+    pub fn new(prompts: &'a [Prompt], wanted: &'a [String]) -> Self {
+        let splits =
+            prompts.iter().map(|prompt| (prompt.id.as_str(), prompt.split.as_str())).collect();
+        let (topics, found) = Default::default();
+        Self { splits, wanted, used: 0, topics, found }
+    }
+
+    /// Counts a response.
+    pub fn add(&mut self, response: &Response) {
+        let split = self.split(response);
+        // Millions of responses have a handful of splits.
+        if !self.found.contains(split) {
+            let split = split.to_owned();
+            self.found.insert(split);
         }
-        let names = protection.named(&response.output, &response.topic);
-        let stated = judged.iter().filter(|judged| judged.is_fact() && !judged.is_repeat()).count();
-        candidates.push(Candidate { response, score, stated, facts: pieces(judged), names });
+        if self.uses(response) {
+            self.used += 1;
+            if !self.topics.contains(&response.topic) {
+                self.topics.insert(response.topic.clone());
+            }
+        }
     }
-    mined.prompts_used = order.len();
-    for prompt in order {
-        let mut stream = seed.split("prompt").split(prompt).stream();
-        mined.add(&by_prompt[prompt], mining, &mut stream);
+
+    /// Whether a response is used.
+    pub fn uses(&self, response: &Response) -> bool {
+        let split = self.split(response);
+        self.wanted.iter().any(|wanted| wanted == split)
     }
-    // One of the lists is empty, so that both may draw from the same stream.
-    draw(&mut mined.pairs, mining.max_rows, &mut seed.split("all").stream());
-    draw(&mut mined.labelled, mining.max_rows, &mut seed.split("all").stream());
-    describe(&mut mined);
-    Ok(mined)
+
+    fn split<'r>(&self, response: &'r Response) -> &'r str
+    where
+        'a: 'r,
+    {
+        // Responses of other programs may have no split of their own.
+        match response.split.as_str() {
+            "" => self.splits.get(response.prompt_id.as_str()).copied().unwrap_or_default(),
+            split => split,
+        }
+    }
+
+    fn check(&self) -> Result<(), MineError> {
+        if self.used > 0 {
+            return Ok(());
+        }
+        let found: Vec<String> = self.found.iter().map(|split| format!("`{split}`")).collect();
+        let found = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
+        Err(MineError::NoAnswers { wanted: format!("`{}`", self.wanted.join("`, `")), found })
+    }
+}
+
+/// Mines pairs or labelled completions, one prompt after the other. Topics of prompts without used
+/// responses are protected: rows that name one in a completion are left out.
+pub struct Miner<'a> {
+    used: UsedResponses<'a>,
+    mining: &'a Mining,
+    protection: Protection,
+    rewards: Rewards<'a>,
+    seed: &'a Seed,
+    mined: Mined,
+}
+
+impl<'a> Miner<'a> {
+    /// Where `used` has seen all responses. `probed` is the basis of rewards without knowledge.
+    ///
+    /// # Errors
+    /// Fails where no response can be used, or a used response's topic is protected.
+    pub fn new(
+        prompts: &[Prompt],
+        used: UsedResponses<'a>,
+        probed: &'a [ProbedFact],
+        mining: &'a Mining,
+        seed: &'a Seed,
+    ) -> Result<Self, MineError> {
+        used.check()?;
+        // Protected are the topics that are not tuned on, and not those of a split: what is asked
+        // of another topic must stay unknown, whatever its prompts are called.
+        let topics = &used.topics;
+        let tested =
+            prompts.iter().find(|prompt| prompt.split == "test" && topics.contains(&prompt.topic));
+        if let Some(prompt) = tested {
+            return Err(MineError::TestTopic(prompt.topic.clone()));
+        }
+        let others = prompts.iter().filter(|prompt| !topics.contains(&prompt.topic));
+        let protected: BTreeSet<String> = others.map(|prompt| prompt.topic.clone()).collect();
+        let selected = prompts.iter().filter(|prompt| mining.splits.contains(&prompt.split));
+        let selected = selected.map(|prompt| &prompt.topic);
+        let unanswered = selected.filter(|topic| protected.contains(*topic)).cloned().collect();
+        let protection: Protection = protected.iter().cloned().collect();
+        let rewards = Rewards::new(mining.reward, probed);
+        let mined = Mined { answers: used.used, protected, unanswered, ..Mined::default() };
+        Ok(Self { used, mining, protection, rewards, seed, mined })
+    }
+
+    /// Whether a response is used.
+    pub fn uses(&self, response: &Response) -> bool {
+        self.used.uses(response)
+    }
+
+    /// Whether a response has a reward.
+    pub fn is_rewarded(&self, verified: &VerifiedResponse) -> bool {
+        self.rewards.of(&verified.judged()).is_some()
+    }
+
+    /// The rows of a prompt from all of its responses that are used.
+    pub fn rows_of(&mut self, prompt: &str, responses: &[VerifiedResponse]) -> MinedRows {
+        let mut candidates = Vec::new();
+        for verified in responses {
+            let (response, judged) = (&verified.response, verified.judged());
+            self.mined.factless += usize::from(!judged.iter().any(JudgedClaim::is_fact));
+            let Some(score) = self.rewards.of(&judged) else {
+                self.mined.unrewarded += 1;
+                continue;
+            };
+            let names = self.protection.named(&response.output, &response.topic);
+            let facts = judged.iter().filter(|judged| judged.is_fact() && !judged.is_repeat());
+            let (stated, facts) = (facts.count(), pieces(&judged));
+            candidates.push(Candidate { response, score, stated, facts, names });
+        }
+        self.mined.prompts_used += usize::from(!candidates.is_empty());
+        let mut stream = self.seed.split("prompt").split(prompt).stream();
+        self.mined.rows_of(&candidates, self.mining, &mut stream)
+    }
+
+    /// The counts, after the last prompt.
+    pub fn finish(self) -> Mined {
+        self.mined
+    }
 }
 
 impl Mined {
-    /// Adds the rows of one prompt's responses.
-    fn add(&mut self, candidates: &[Candidate], mining: &Mining, stream: &mut Stream) {
+    /// The rows of one prompt's responses.
+    fn rows_of(
+        &mut self,
+        candidates: &[Candidate],
+        mining: &Mining,
+        stream: &mut Stream,
+    ) -> MinedRows {
+        let mut rows = MinedRows::default();
         match mining.preference_format {
             PreferenceFormat::Pairs => {
-                let mut pairs = self.pairs_of(candidates, mining);
-                draw(&mut pairs, mining.max_rows_per_prompt, stream);
-                self.pairs.extend(pairs);
+                rows.pairs = self.pairs_of(candidates, mining);
+                draw(&mut rows.pairs, mining.max_rows_per_prompt, stream);
             }
             PreferenceFormat::Unpaired => {
-                let mut labelled = self.labelled_of(candidates, mining);
-                draw(&mut labelled, mining.max_rows_per_prompt, stream);
-                self.labelled.extend(labelled);
+                rows.labelled = self.labelled_of(candidates, mining);
+                draw(&mut rows.labelled, mining.max_rows_per_prompt, stream);
             }
         }
+        rows
     }
 
     /// All pairs of one prompt's responses with a sufficient difference in reward.
@@ -265,60 +347,74 @@ impl Mined {
     }
 }
 
-/// The responses whose prompt has a selected split.
-fn used_answers(
-    prompts: &[Prompt],
-    responses: &[Response],
-    wanted: &[String],
-) -> Result<Vec<usize>, MineError> {
-    let splits: BTreeMap<&str, &str> =
-        prompts.iter().map(|prompt| (prompt.id.as_str(), prompt.split.as_str())).collect();
-    // Responses of other programs may have no split of their own.
-    let of_responses: Vec<&str> = responses
-        .iter()
-        .map(|response| match response.split.as_str() {
-            "" => splits.get(response.prompt_id.as_str()).copied().unwrap_or_default(),
-            split => split,
-        })
-        .collect();
-    let used: Vec<usize> = (0..responses.len())
-        .filter(|index| wanted.iter().any(|wanted| wanted == of_responses[*index]))
-        .collect();
-    if used.is_empty() {
-        let found: BTreeSet<String> =
-            of_responses.iter().map(|split| format!("`{split}`")).collect();
-        let found = if found.is_empty() {
-            "none".to_owned()
-        } else {
-            found.into_iter().collect::<Vec<_>>().join(", ")
-        };
-        return Err(MineError::NoAnswers { wanted: format!("`{}`", wanted.join("`, `")), found });
+/// Sizes of the rows that are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MinedSizes {
+    /// Pairs.
+    pub pairs: usize,
+    /// Labelled completions.
+    pub labelled: usize,
+    /// Desirable ones among them.
+    pub desirable: usize,
+    /// Characters of the chosen completions.
+    chosen: usize,
+    /// Characters of the rejected completions.
+    rejected: usize,
+    prompts: BTreeSet<Content>,
+}
+
+impl MinedSizes {
+    /// Counts a pair.
+    pub fn add_pair(&mut self, pair: &Pair) {
+        self.pairs += 1;
+        self.chosen += length(&pair.chosen);
+        self.rejected += length(&pair.rejected);
+        self.add_prompt(&pair.prompt);
     }
-    Ok(used)
+
+    /// Counts a labelled completion.
+    pub fn add_labelled(&mut self, row: &LabelledAnswer) {
+        self.labelled += 1;
+        self.desirable += usize::from(row.label);
+        self.add_prompt(&row.prompt);
+    }
+
+    fn add_prompt(&mut self, prompt: &Content) {
+        if !self.prompts.contains(prompt) {
+            self.prompts.insert(prompt.clone());
+        }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.pairs + self.labelled
+    }
+
+    /// Number of different prompts.
+    pub fn prompts(&self) -> usize {
+        self.prompts.len()
+    }
+
+    /// Mean lengths of chosen and rejected completions in characters, since precision correlates
+    /// with length; 0 without pairs.
+    pub fn mean_lengths(&self) -> [f64; 2] {
+        let pairs = self.pairs.max(1) as f64;
+        [self.chosen as f64 / pairs, self.rejected as f64 / pairs]
+    }
 }
 
-/// Counts the rows.
-fn describe(mined: &mut Mined) {
-    mined.chosen_length = mean_length(mined.pairs.iter().map(|pair| &pair.chosen));
-    mined.rejected_length = mean_length(mined.pairs.iter().map(|pair| &pair.rejected));
-    let prompts = mined
-        .pairs
-        .iter()
-        .map(|pair| &pair.prompt)
-        .chain(mined.labelled.iter().map(|row| &row.prompt));
-    mined.prompts = prompts.collect::<BTreeSet<_>>().len();
-}
-
-/// Mean length of responses in characters; 0 without responses.
-fn mean_length<'a>(answers: impl ExactSizeIterator<Item = &'a Content>) -> f64 {
-    let count = answers.len().max(1) as f64;
-    answers.map(|answer| answer.text().trim().chars().count()).sum::<usize>() as f64 / count
+/// Length of a completion in characters.
+fn length(completion: &Content) -> usize {
+    completion.text().trim().chars().count()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{CharSpan, Claim, FactLabel, PromptForm, ResponseId, Verdict};
+    use crate::{
+        rows::{CharSpan, Claim, FactLabel, PromptForm, ResponseId, Verdict},
+        verification::ClaimVerdict,
+    };
 
     const MINING: Mining = Mining {
         reward: Reward::Precision,
@@ -346,15 +442,23 @@ mod tests {
         }
     }
 
+    /// What is mined from the responses to one prompt.
+    #[derive(Debug, PartialEq)]
+    struct Found {
+        rows: MinedRows,
+        sizes: MinedSizes,
+        mined: Mined,
+    }
+
     /// Responses about Ann: text, supported facts and facts in all.
     fn mined(
         prompts: &[Prompt],
         answers: &[(&str, usize, usize)],
         mining: &Mining,
-    ) -> Result<Mined, MineError> {
-        let (mut responses, mut claims, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+    ) -> Result<Found, MineError> {
+        let mut verified = Vec::new();
         for (sample, (output, supported, facts)) in answers.iter().enumerate() {
-            responses.push(Response {
+            let response = Response {
                 id: format!("Ann#{sample}").into(),
                 prompt_id: "Ann".to_owned(),
                 sample,
@@ -364,31 +468,42 @@ mod tests {
                 prompt: "Tell me about Ann.".into(),
                 output: (*output).to_owned(),
                 finish: if output.ends_with('.') { Finish::Stop } else { Finish::Length },
-            });
-            for fact in 0..*facts {
+            };
+            let claims = (0..*facts).map(|fact| {
                 let response_id = ResponseId::of_sample("Ann", sample);
                 let id = response_id.claim(fact);
                 let verdict =
                     if fact < *supported { FactLabel::Supported } else { FactLabel::Unsupported };
-                verdicts.push(Verdict::new(id.clone(), verdict, 0.0, Vec::new()));
-                claims.push(Claim {
-                    id,
-                    response_id,
-                    text: "x".to_owned(),
-                    span: CharSpan::new(0, 1),
-                    ..Claim::default()
-                });
-            }
+                let verdict = Verdict::new(id.clone(), verdict, 0.0, Vec::new());
+                let (text, span) = ("x".to_owned(), CharSpan::new(0, 1));
+                let claim = Claim { id, response_id, text, span, ..Claim::default() };
+                ClaimVerdict { claim, verdict }
+            });
+            verified.push(VerifiedResponse { claims: claims.collect(), response });
         }
-        let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
         let splits =
             if mining.splits.is_empty() { vec!["tune".to_owned()] } else { mining.splits.clone() };
-        mine(prompts, answers, &[], &Mining { splits, ..mining.clone() }, &Seed::root(0))
+        let (mining, seed) = (Mining { splits, ..mining.clone() }, Seed::root(0));
+        let mut used = UsedResponses::new(prompts, &mining.splits);
+        verified.iter().for_each(|one| used.add(&one.response));
+        let mut miner = Miner::new(prompts, used, &[], &mining, &seed)?;
+        assert!(verified.iter().all(|one| miner.uses(&one.response)));
+        let mut rows = miner.rows_of("Ann", &verified);
+        if let Some(kept) = mining.kept(rows.pairs.len() + rows.labelled.len(), &seed) {
+            let mut number = 0..;
+            rows.pairs.retain(|_| kept.contains(&number.next().unwrap()));
+            rows.labelled.retain(|_| kept.contains(&number.next().unwrap()));
+        }
+        let mut sizes = MinedSizes::default();
+        rows.pairs.iter().for_each(|pair| sizes.add_pair(pair));
+        rows.labelled.iter().for_each(|row| sizes.add_labelled(row));
+        Ok(Found { rows, sizes, mined: miner.finish() })
     }
 
-    fn ids(mined: &Mined) -> Vec<(usize, usize)> {
+    fn ids(found: &Found) -> Vec<(usize, usize)> {
         let number = |id: &str| id.strip_prefix("Ann#").unwrap().parse().unwrap();
-        mined
+        found
+            .rows
             .pairs
             .iter()
             .map(|pair| (number(&pair.chosen_id), number(&pair.rejected_id)))
@@ -403,10 +518,10 @@ mod tests {
         assert_eq!(ids(&found), [(0, 1), (0, 2), (0, 3), (1, 3), (1, 4), (2, 3), (2, 4)]);
         assert_eq!(
             (
-                found.prompts,
-                found.answers,
-                found.pairs[0].chosen_score,
-                found.pairs[0].rejected_score
+                found.sizes.prompts(),
+                found.mined.answers,
+                found.rows.pairs[0].chosen_score,
+                found.rows.pairs[0].rejected_score
             ),
             (1, 6, 1.0, 0.6)
         );
@@ -443,19 +558,19 @@ mod tests {
         let answers: Vec<(&str, usize, usize)> =
             answers.iter().map(|(text, right)| (text.as_str(), *right, 9)).collect();
         let all = mined(&[prompt("Ann", "tune")], &answers, &MINING).unwrap();
-        assert_eq!(all.pairs.len(), 45);
+        assert_eq!((all.rows.pairs.len(), all.sizes.rows()), (45, 45));
         let some = mined(
             &[prompt("Ann", "tune")],
             &answers,
             &Mining { max_rows_per_prompt: Some(7), ..MINING },
         )
         .unwrap();
-        assert_eq!(some.pairs.len(), 7);
+        assert_eq!(some.rows.pairs.len(), 7);
         let few =
             mined(&[prompt("Ann", "tune")], &answers, &Mining { max_rows: Some(3), ..MINING })
                 .unwrap();
-        assert_eq!(few.pairs.len(), 3);
-        assert!(few.pairs.iter().all(|pair| all.pairs.contains(pair)));
+        assert_eq!(few.rows.pairs.len(), 3);
+        assert!(few.rows.pairs.iter().all(|pair| all.rows.pairs.contains(pair)));
     }
 
     #[test]
@@ -465,8 +580,8 @@ mod tests {
             [("She found radium.", 5, 5), ("She held Nigerian citizenship.", 3, 5), ("x.", 0, 5)];
         let found = mined(&prompts, &answers, &MINING).unwrap();
         assert_eq!(ids(&found), [(1, 2)]);
-        assert_eq!(found.left_out, BTreeMap::from([("radium".to_owned(), 2)]));
-        assert_eq!(found.protected.len(), 2);
+        assert_eq!(found.mined.left_out, BTreeMap::from([("radium".to_owned(), 2)]));
+        assert_eq!(found.mined.protected.len(), 2);
     }
 
     #[test]
@@ -476,8 +591,9 @@ mod tests {
         let prompts = [prompt("Ann", "tune"), prompt("radium", "test")];
         let single = Mining { preference_format: PreferenceFormat::Unpaired, ..MINING };
         let found = mined(&prompts, &answers, &single).unwrap();
+        let labelled = &found.rows.labelled;
         let rows: Vec<(&str, bool, f64)> =
-            found.labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
+            labelled.iter().map(|row| (row.id.as_str(), row.label, row.score)).collect();
         assert_eq!(
             rows,
             [
@@ -487,7 +603,8 @@ mod tests {
                 ("Ann#4", false, 0.0)
             ]
         );
-        assert_eq!((found.pairs.len(), found.prompts, found.left_out["radium"]), (0, 1, 1));
+        let (sizes, left_out) = (&found.sizes, found.mined.left_out["radium"]);
+        assert_eq!((sizes.pairs, sizes.prompts(), sizes.desirable, left_out), (0, 1, 2, 1));
         let strict = Mining {
             preference_format: PreferenceFormat::Unpaired,
             desirable_threshold: 0.6,
@@ -495,7 +612,7 @@ mod tests {
             ..MINING
         };
         let found = mined(&prompts, &answers, &strict).unwrap();
-        let ids: Vec<&str> = found.labelled.iter().map(|row| row.id.as_str()).collect();
+        let ids: Vec<&str> = found.rows.labelled.iter().map(|row| row.id.as_str()).collect();
         assert!(ids.len() == 2 && ids[0] < ids[1] && !ids.contains(&"Ann#3"), "{ids:?}");
     }
 
@@ -504,7 +621,8 @@ mod tests {
         let agreed = Mining { reward: Reward::Agreement, ..MINING };
         let found =
             mined(&[prompt("Ann", "tune")], &[("a.", 1, 1), ("b.", 0, 1)], &agreed).unwrap();
-        assert_eq!((found.pairs.len(), found.unrewarded, found.answers), (0, 2, 2));
+        let Mined { unrewarded, answers, prompts_used, .. } = found.mined;
+        assert_eq!((found.rows.pairs.len(), unrewarded, answers, prompts_used), (0, 2, 2, 0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Mixtures of general and atomic pairs, and the controls that make arms comparable.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -75,11 +75,38 @@ pub struct Mixing {
     pub labels: PairLabels,
 }
 
+/// A pair of a mixture: which one of a pool, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DrawnPair {
+    /// Whether it is from the pool of atomic pairs.
+    pub of_atomic: bool,
+    /// Its number in the pool, from 0.
+    pub number: usize,
+    level: Level,
+    weight: f64,
+    is_swapped: bool,
+}
+
+impl DrawnPair {
+    /// The pair itself, weighted and with its labels.
+    pub fn of(&self, mut pair: Pair) -> Pair {
+        pair.weight *= self.weight;
+        // Scores and facts move along, so that a pair still says truly which completion is better.
+        if self.is_swapped {
+            std::mem::swap(&mut pair.chosen, &mut pair.rejected);
+            std::mem::swap(&mut pair.chosen_id, &mut pair.rejected_id);
+            std::mem::swap(&mut pair.chosen_score, &mut pair.rejected_score);
+            std::mem::swap(&mut pair.chosen_facts, &mut pair.rejected_facts);
+        }
+        pair
+    }
+}
+
 /// A mixture, with counts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mixed {
     /// The pairs, in training order.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<DrawnPair>,
     /// General pairs missing from the pool; a control repeats pairs instead.
     pub missing_general: usize,
     /// Atomic pairs missing from the pool.
@@ -101,9 +128,10 @@ pub struct LevelCount {
     pub characters: usize,
 }
 
-/// Mixes pairs. Each pool is shuffled by the seed alone, and its first pairs are taken: the
-/// general pairs of one arm are a prefix of those of another arm with more.
-pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> Mixed {
+/// Mixes pairs of two pools, given by the level of each pair. Each pool is shuffled by the seed
+/// alone, and its first pairs are taken: the general pairs of one arm are a prefix of those of
+/// another arm with more.
+pub fn mix(general: &[Level], atomic: &[Level], mixing: &Mixing, seed: &Seed) -> Mixed {
     let seed = seed.split("mix");
     let own_general = mixing.general.min(general.len());
     let own_atomic = mixing.atomic.min(atomic.len());
@@ -115,8 +143,10 @@ pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> M
     };
     let mut general_pairs = drawn(general, general_count, &seed.split("general"));
     let mut atomic_pairs = drawn(atomic, atomic_count, &seed.split("atomic"));
-    general_pairs.iter_mut().for_each(|pair| pair.weight *= mixing.general_weight);
-    atomic_pairs.iter_mut().for_each(|pair| pair.weight *= mixing.atomic_weight);
+    general_pairs.iter_mut().for_each(|pair| pair.weight = mixing.general_weight);
+    for pair in &mut atomic_pairs {
+        (pair.of_atomic, pair.weight) = (true, mixing.atomic_weight);
+    }
     // Both lists were drawn before they are ordered, so that the order changes no pair.
     let mut pairs = match mixing.order {
         Order::Shuffled => {
@@ -138,15 +168,26 @@ pub fn mix(general: &[Pair], atomic: &[Pair], mixing: &Mixing, seed: &Seed) -> M
 
 /// This many pairs of a pool in random order, from the beginning again where it has too few. The
 /// order does not depend on the number, so that smaller mixtures are prefixes of larger ones.
-fn drawn(pool: &[Pair], count: usize, seed: &Seed) -> Vec<Pair> {
-    let mut order: Vec<&Pair> = pool.iter().collect();
+fn drawn(pool: &[Level], count: usize, seed: &Seed) -> Vec<DrawnPair> {
+    let mut order: Vec<usize> = (0..pool.len()).collect();
     seed.stream().shuffle(&mut order);
     let count = if pool.is_empty() { 0 } else { count };
-    order.into_iter().cycle().take(count).cloned().collect()
+    let pair = |number: usize| DrawnPair {
+        of_atomic: false,
+        number,
+        level: pool[number],
+        weight: 1.0,
+        is_swapped: false,
+    };
+    order.into_iter().cycle().take(count).map(pair).collect()
 }
 
 /// Merges two lists at random, each in its own order.
-fn interleaved(general: Vec<Pair>, atomic: Vec<Pair>, stream: &mut Stream) -> Vec<Pair> {
+fn interleaved(
+    general: Vec<DrawnPair>,
+    atomic: Vec<DrawnPair>,
+    stream: &mut Stream,
+) -> Vec<DrawnPair> {
     let (mut general, mut atomic) = (general.into_iter(), atomic.into_iter());
     let mut pairs = Vec::new();
     while general.len() + atomic.len() > 0 {
@@ -158,7 +199,7 @@ fn interleaved(general: Vec<Pair>, atomic: Vec<Pair>, stream: &mut Stream) -> Ve
 }
 
 /// Swaps the completions of half of the pairs whose labels are shuffled, drawn at random.
-fn swap_half(pairs: &mut [Pair], labels: PairLabels, stream: &mut Stream) {
+fn swap_half(pairs: &mut [DrawnPair], labels: PairLabels, stream: &mut Stream) {
     let is_shuffled = |index: &usize| match labels {
         PairLabels::Kept => false,
         PairLabels::Shuffled => true,
@@ -166,38 +207,40 @@ fn swap_half(pairs: &mut [Pair], labels: PairLabels, stream: &mut Stream) {
     };
     let mut indices: Vec<usize> = (0..pairs.len()).filter(is_shuffled).collect();
     stream.shuffle(&mut indices);
-    // Scores and facts move along, so that a pair still says truly which completion is better.
     for index in &indices[..indices.len() / 2] {
-        let pair = &mut pairs[*index];
-        std::mem::swap(&mut pair.chosen, &mut pair.rejected);
-        std::mem::swap(&mut pair.chosen_id, &mut pair.rejected_id);
-        std::mem::swap(&mut pair.chosen_score, &mut pair.rejected_score);
-        std::mem::swap(&mut pair.chosen_facts, &mut pair.rejected_facts);
+        pairs[*index].is_swapped = true;
     }
 }
 
 /// Number of pairs, words and characters at each level.
-pub fn level_counts(pairs: &[Pair]) -> Vec<LevelCount> {
-    let levels: BTreeSet<bool> = pairs.iter().map(|pair| pair.level == Level::Atomic).collect();
-    levels
-        .into_iter()
-        .map(|is_atomic| {
-            let level = if is_atomic { Level::Atomic } else { Level::General };
-            let mut found = LevelCount { level, pairs: 0, words: 0, characters: 0 };
-            for pair in pairs.iter().filter(|pair| pair.level == level) {
-                found.pairs += 1;
-                for text in [&pair.chosen, &pair.rejected].map(Content::text) {
-                    found.words += text.split_whitespace().count();
-                    found.characters += text.trim().chars().count();
-                }
-            }
-            found
-        })
-        .collect()
+#[derive(Clone, Debug, Default)]
+pub struct LevelCounts {
+    /// Whether they are atomic, with the counts.
+    by_level: BTreeMap<bool, LevelCount>,
+}
+
+impl LevelCounts {
+    /// Counts a pair.
+    pub fn add(&mut self, pair: &Pair) {
+        let none = LevelCount { level: pair.level, pairs: 0, words: 0, characters: 0 };
+        let found = self.by_level.entry(pair.level == Level::Atomic).or_insert(none);
+        found.pairs += 1;
+        for text in [&pair.chosen, &pair.rejected].map(Content::text) {
+            found.words += text.split_whitespace().count();
+            found.characters += text.trim().chars().count();
+        }
+    }
+
+    /// The levels that occur, general pairs first.
+    pub fn rows(&self) -> impl Iterator<Item = &LevelCount> {
+        self.by_level.values()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::preference::asked::tests::pair;
 
@@ -216,11 +259,29 @@ mod tests {
         (0..count).map(numbered).collect()
     }
 
-    fn mixed(mixing: Mixing, general: usize, seed: u64) -> Mixed {
-        mix(&pool(Level::General, general), &pool(Level::Atomic, 5), &mixing, &Seed::root(seed))
+    /// A mixture with its pairs.
+    #[derive(Debug, PartialEq)]
+    struct Mixture {
+        pairs: Vec<Pair>,
+        mixed: Mixed,
     }
 
-    fn ids(mixed: &Mixed, level: Level) -> Vec<String> {
+    fn mixed(mixing: Mixing, general: usize, seed: u64) -> Mixture {
+        mixed_of(mixing, [general, 5], seed)
+    }
+
+    /// A mixture of general and atomic pools of these sizes.
+    fn mixed_of(mixing: Mixing, [general, atomic]: [usize; 2], seed: u64) -> Mixture {
+        let pools = [pool(Level::General, general), pool(Level::Atomic, atomic)];
+        let [general, atomic] =
+            pools.each_ref().map(|pool| pool.iter().map(|pair| pair.level).collect::<Vec<_>>());
+        let mixed = mix(&general, &atomic, &mixing, &Seed::root(seed));
+        let pair =
+            |drawn: &DrawnPair| drawn.of(pools[usize::from(drawn.of_atomic)][drawn.number].clone());
+        Mixture { pairs: mixed.pairs.iter().map(pair).collect(), mixed }
+    }
+
+    fn ids(mixed: &Mixture, level: Level) -> Vec<String> {
         mixed
             .pairs
             .iter()
@@ -251,14 +312,16 @@ mod tests {
     #[test]
     fn a_small_pool_is_said_and_only_the_control_repeats() {
         let short = mixed(Mixing { preferences: Preferences::General, ..MIXING }, 4, 0);
-        assert_eq!((short.pairs.len(), short.missing_general, short.repeats), (4, 2, 0));
+        let Mixed { missing_general, repeats, .. } = short.mixed;
+        assert_eq!((short.pairs.len(), missing_general, repeats), (4, 2, 0));
         let matched = mixed(Mixing { preferences: Preferences::Matched, ..MIXING }, 7, 0);
-        assert_eq!((matched.pairs.len(), matched.missing_general, matched.repeats), (10, 0, 3));
+        let Mixed { missing_general, repeats, .. } = matched.mixed;
+        assert_eq!((matched.pairs.len(), missing_general, repeats), (10, 0, 3));
         assert_eq!(matched.pairs[7..], matched.pairs[..3]);
-        let few = mix(&pool(Level::General, 9), &pool(Level::Atomic, 1), &MIXING, &Seed::root(0));
-        assert_eq!((few.pairs.len(), few.missing_atomic), (7, 3));
-        let none = mix(&[], &[], &MIXING, &Seed::root(0));
-        assert_eq!((none.pairs.len(), none.missing_general), (0, 6));
+        let few = mixed_of(MIXING, [9, 1], 0);
+        assert_eq!((few.pairs.len(), few.mixed.missing_atomic), (7, 3));
+        let none = mixed_of(MIXING, [0, 0], 0);
+        assert_eq!((none.pairs.len(), none.mixed.missing_general), (0, 6));
     }
 
     #[test]
@@ -313,10 +376,15 @@ mod tests {
         let count =
             |level, pairs, words, characters| LevelCount { level, pairs, words, characters };
         let general = pair("a b c", " d");
+        let counted = |pairs: &[&Pair]| {
+            let mut counts = LevelCounts::default();
+            pairs.iter().for_each(|pair| counts.add(pair));
+            counts.rows().cloned().collect::<Vec<_>>()
+        };
         assert_eq!(
-            level_counts(&[atomic.clone(), general, atomic.clone()]),
+            counted(&[&atomic, &general, &atomic]),
             [count(Level::General, 1, 4, 6), count(Level::Atomic, 2, 6, 24)]
         );
-        assert_eq!(level_counts(&[atomic]), [count(Level::Atomic, 1, 3, 12)]);
+        assert_eq!(counted(&[&atomic]), [count(Level::Atomic, 1, 3, 12)]);
     }
 }

@@ -1,6 +1,5 @@
 //! Preference pairs: mining, mixing, probing, protected topics.
 
-mod answers;
 mod asked;
 mod atomic;
 mod bins;
@@ -14,12 +13,17 @@ mod reward;
 mod sentences;
 mod substitute;
 
-pub use answers::Answers;
-pub use asked::{Questioning, Questions, QuestionsError, all_questions, questions_of_answers};
+pub use asked::{
+    ClaimQuestions, CompletionTopics, Questioning, Questions, QuestionsError, all_questions,
+};
 pub use atomic::{AtomicError, AtomicMining, AtomicSources, Atoms, mine_atomic};
-pub use mine::{MineError, Mined, Mining, PreferenceFormat, mine};
-pub use mix::{LevelCount, Mixed, Mixing, Order, PairLabels, Preferences, level_counts, mix};
-pub use probe::{ClassCounts, ProbeError, Thresholds, class_counts, probe};
-pub use protect::{Protection, ProtectionError, check_protected};
+pub use mine::{
+    MineError, Mined, MinedRows, MinedSizes, Miner, Mining, PreferenceFormat, UsedResponses,
+};
+pub use mix::{
+    DrawnPair, LevelCount, LevelCounts, Mixed, Mixing, Order, PairLabels, Preferences, mix,
+};
+pub use probe::{ClassCounts, ClassTable, Thresholds, UnknownQuestion, probed_fact};
+pub use protect::{Protection, ProtectionError};
 pub use reward::Reward;
-pub use sentences::AtomicForm;
+pub use sentences::{AtomicForm, FactMentions, Mentions};

@@ -11,10 +11,10 @@ use crate::{
         AnswerLabel, CharSpan, Content, FactLabel, Finish, KnowledgeClass, ProbedAnswer,
         ProbedFact, Prompt, Response, ResponseId,
     },
-    verification::{JudgedClaim, TallyError},
+    verification::{JudgedClaim, VerifiedResponse},
 };
 
-use super::{answers::Answers, bins::bin_of, draw::ROUNDING};
+use super::{bins::bin_of, draw::ROUNDING};
 
 /// Thresholds of knowledge classes.
 #[derive(Clone, Copy, Debug)]
@@ -52,64 +52,34 @@ pub struct ClassCounts {
     pub other: usize,
 }
 
-/// Why facts cannot be classified.
+/// An answer's question is missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ProbeError {
-    /// Rows do not fit together.
-    #[error(transparent)]
-    Tally(#[from] TallyError),
-    /// An answer's question is missing.
-    #[error(
-        "the answer `{0}` belongs to `{1}`, which is not a question of the prompts; give the \
-        answers to these questions"
-    )]
-    UnknownQuestion(ResponseId, String),
-}
+#[error(
+    "the answer `{0}` belongs to `{1}`, which is not a question of the prompts; give the answers \
+    to these questions"
+)]
+pub struct UnknownQuestion(pub ResponseId, pub String);
 
-/// Classifies each probed fact, in the order of the questions.
+/// Classifies the fact that a question asks for by the answers to it; none without answers.
 ///
 /// An answer is right if a supported claim of it belongs to the fact, and contradicting if an
 /// unsupported one does. With both kinds, none, or truncated, it is neither. A claim belongs to the
 /// fact if the knowledge's nearest sentence answers the question. A question without such sentences
 /// was made from a claim, and all claims of an answer belong to its fact. The class known takes
 /// precedence over potentially known.
-///
-/// # Errors
-/// Fails where rows do not belong together.
-pub fn probe(
-    questions: &[Prompt],
-    answers: Answers,
+pub fn probed_fact(
+    question: Prompt,
+    answers: &[VerifiedResponse],
     thresholds: Thresholds,
-) -> Result<Vec<ProbedFact>, ProbeError> {
-    let judged = answers.judged()?;
-    let places: BTreeMap<&str, usize> = questions
-        .iter()
-        .enumerate()
-        .map(|(index, question)| (question.id.as_str(), index))
-        .collect();
-    let mut by_question: Vec<Vec<usize>> = vec![Vec::new(); questions.len()];
-    for (index, response) in answers.responses.iter().enumerate() {
-        let place = *places.get(response.prompt_id.as_str()).ok_or_else(|| {
-            ProbeError::UnknownQuestion(response.id.clone(), response.prompt_id.clone())
-        })?;
-        by_question[place].push(index);
-    }
-    let mut facts = Vec::new();
-    for (question, indices) in questions.iter().zip(by_question) {
-        let Some(first) = indices.first() else { continue };
-        // The prompt that the model saw may have a system message that the question lacks.
-        let asked = &answers.responses[*first].prompt;
-        // Verdicts name the sentence that they are about: a claim is about this fact if that
-        // sentence answers the question.
-        let truth: BTreeSet<String> =
-            question.answers.iter().map(|sentence| normalise(sentence)).collect();
-        let replies = indices
-            .iter()
-            .map(|index| reply(&answers.responses[*index], &judged[*index], &truth))
-            .collect();
-        facts.push(fact(question, asked, replies, thresholds));
-    }
-    Ok(facts)
+) -> Option<ProbedFact> {
+    // The prompt that the model saw may have a system message that the question lacks.
+    let asked = &answers.first()?.response.prompt;
+    // Verdicts name the sentence that they are about: a claim is about this fact if that sentence
+    // answers the question.
+    let truth: BTreeSet<String> =
+        question.answers.iter().map(|sentence| normalise(sentence)).collect();
+    let replies = answers.iter().map(|answer| reply(&answer.response, &answer.judged(), &truth));
+    Some(fact(question, asked, replies.collect(), thresholds))
 }
 
 /// The label of one answer; `truth` has the sentences of the knowledge that state the fact.
@@ -153,7 +123,7 @@ fn is_of_fact(judged: &JudgedClaim<'_>, truth: &BTreeSet<String>) -> bool {
 
 /// The fact that a question asks for; `asked` is the prompt that the model saw.
 fn fact(
-    question: &Prompt,
+    question: Prompt,
     asked: &Content,
     answers: Vec<ProbedAnswer>,
     thresholds: Thresholds,
@@ -173,8 +143,7 @@ fn fact(
     let mut bins: BTreeMap<String, usize> = BTreeMap::new();
     answers.iter().for_each(|answer| *bins.entry(bin_of(answer)).or_default() += 1);
     let shares: Vec<f64> = bins.values().map(|count| *count as f64 / n as f64).collect();
-    let Prompt { id, topic, domain, split, attribute, answers: truth, claim, .. } =
-        question.clone();
+    let Prompt { id, topic, domain, split, attribute, answers: truth, claim, .. } = question;
     ProbedFact {
         id,
         topic,
@@ -196,22 +165,30 @@ fn fact(
     }
 }
 
-/// Number of facts per class, by domain and attribute, in order of first occurrence.
-pub fn class_counts(facts: &[ProbedFact]) -> Vec<ClassCounts> {
-    let mut rows: Vec<ClassCounts> = Vec::new();
-    for fact in facts {
+/// Numbers of facts per class, by domain and attribute, in order of first occurrence.
+#[derive(Clone, Debug, Default)]
+pub struct ClassTable {
+    /// The rows.
+    pub rows: Vec<ClassCounts>,
+}
+
+impl ClassTable {
+    /// Counts a fact.
+    pub fn add(&mut self, fact: &ProbedFact) {
         let attribute = fact.attribute.as_deref().unwrap_or_default();
-        let known =
-            rows.iter().position(|row| row.domain == fact.domain && row.attribute == attribute);
+        let known = self
+            .rows
+            .iter()
+            .position(|row| row.domain == fact.domain && row.attribute == attribute);
         let index = known.unwrap_or_else(|| {
-            rows.push(ClassCounts {
+            self.rows.push(ClassCounts {
                 domain: fact.domain.clone(),
                 attribute: attribute.to_owned(),
                 ..ClassCounts::default()
             });
-            rows.len() - 1
+            self.rows.len() - 1
         });
-        let row = &mut rows[index];
+        let row = &mut self.rows[index];
         row.facts += 1;
         match fact.class {
             KnowledgeClass::Known => row.known += 1,
@@ -223,7 +200,6 @@ pub fn class_counts(facts: &[ProbedFact]) -> Vec<ClassCounts> {
         row.contradicting += fact.contradicting;
         row.other += fact.other;
     }
-    rows
 }
 
 #[cfg(test)]
@@ -232,6 +208,7 @@ pub(super) mod tests {
     use crate::{
         preference::asked::tests::{question, verdict},
         rows::Claim,
+        verification::ClaimVerdict,
     };
 
     pub(crate) const THRESHOLDS: Thresholds =
@@ -240,21 +217,21 @@ pub(super) mod tests {
 
     /// Ann's birthplace by these answers: each a list of claims with judgement and evidence.
     fn probed(answers: &[&[(&str, FactLabel, &str)]], thresholds: Thresholds) -> ProbedFact {
-        let (mut responses, mut claims, mut verdicts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut verified = Vec::new();
         for (sample, said) in answers.iter().enumerate() {
             let id = ResponseId::of_sample("people/Ann/birthplace", sample);
-            for (number, (text, judgement, found)) in said.iter().enumerate() {
-                let claim = id.claim(number);
-                verdicts.push(verdict(claim.as_str(), *judgement, &[*found]));
-                claims.push(Claim {
-                    id: claim,
+            let claims = said.iter().enumerate().map(|(number, (text, judgement, found))| {
+                let claim = Claim {
+                    id: id.claim(number),
                     response_id: id.clone(),
                     text: (*text).to_owned(),
                     span: CharSpan::new(1, 5),
                     ..Claim::default()
-                });
-            }
-            responses.push(Response {
+                };
+                ClaimVerdict { verdict: verdict(claim.id.as_str(), *judgement, &[*found]), claim }
+            });
+            let claims = claims.collect();
+            let response = Response {
                 id,
                 prompt_id: "people/Ann/birthplace".to_owned(),
                 sample,
@@ -268,16 +245,12 @@ pub(super) mod tests {
                 } else {
                     Finish::Length
                 },
-            });
+            };
+            verified.push(VerifiedResponse { response, claims });
         }
-        let questions = [
-            question("Ann", "birthplace", "tune", &[OSLO]),
-            question("Ann", "field", "tune", &["x."]),
-        ];
-        let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
-        let mut facts = probe(&questions, answers, thresholds).unwrap();
-        assert_eq!(facts.len(), 1, "nobody was asked for the field");
-        facts.remove(0)
+        let unasked = question("Ann", "field", "tune", &["x."]);
+        assert_eq!(probed_fact(unasked, &[], thresholds), None);
+        probed_fact(question("Ann", "birthplace", "tune", &[OSLO]), &verified, thresholds).unwrap()
     }
 
     const RIGHT: &[(&str, FactLabel, &str)] = &[(OSLO, FactLabel::Supported, OSLO)];
@@ -356,7 +329,9 @@ pub(super) mod tests {
             class: KnowledgeClass::Known,
             ..fact.clone()
         };
-        let counts = class_counts(&[fact.clone(), other, fact]);
+        let mut table = ClassTable::default();
+        [&fact, &other, &fact].into_iter().for_each(|fact| table.add(fact));
+        let counts = table.rows;
         assert_eq!(
             (counts[0].facts, counts[0].potential, counts[0].answers, counts[0].right),
             (2, 2, 4, 2)

@@ -157,6 +157,23 @@ impl Protection {
         let contents = [Some(&pair.chosen), Some(&pair.rejected), prompt].into_iter().flatten();
         contents.map(Content::text).find_map(|text| Some((self.named(&text, &pair.topic)?, text)))
     }
+
+    /// Checks that a pair is about no protected topic and names none in either completion. Pairs
+    /// are numbered from 1.
+    ///
+    /// # Errors
+    /// Names the pair and the topic.
+    pub fn check(&self, number: usize, pair: &Pair) -> Result<(), ProtectionError> {
+        match self.violated(pair) {
+            None => Ok(()),
+            Some((name, text)) => Err(ProtectionError {
+                number,
+                topic: pair.topic.clone(),
+                protected: name.to_owned(),
+                text: text.trim().to_owned(),
+            }),
+        }
+    }
 }
 
 /// The words of a name, the same in all its spellings.
@@ -185,22 +202,6 @@ fn matched(spelt: &[Token], start: usize, words: &[String]) -> Option<usize> {
         }
     }
     None
-}
-
-/// Checks that no pair is about a protected topic or names one in either completion.
-///
-/// # Errors
-/// Names the first such pair and the topic.
-pub fn check_protected(pairs: &[Pair], protected: &Protection) -> Result<(), ProtectionError> {
-    pairs.iter().enumerate().try_for_each(|(index, pair)| match protected.violated(pair) {
-        None => Ok(()),
-        Some((name, text)) => Err(ProtectionError {
-            number: index + 1,
-            topic: pair.topic.clone(),
-            protected: name.to_owned(),
-            text: text.trim().to_owned(),
-        }),
-    })
 }
 
 #[cfg(test)]
@@ -239,18 +240,20 @@ mod tests {
             ),
             pair("Chad Varah", " He worked in radiumology.", ""),
         ];
-        assert_eq!(check_protected(&clean, &protected), Ok(()));
+        for (index, pair) in clean.iter().enumerate() {
+            assert_eq!(protected.check(index + 1, pair), Ok(()));
+        }
         for bad in [
             pair("Marie Curie", " She is known for Radium's discovery.", ""),
             pair("Marie Curie", "", " She went to Niger."),
             pair("ann lee", "", ""),
         ] {
-            let error = check_protected(&[clean[0].clone(), bad.clone()], &protected).unwrap_err();
+            let error = protected.check(2, &bad).unwrap_err();
             assert_eq!((error.number, error.topic), (2, bad.topic));
         }
         let mut nameless = pair("Ann Lee", "", "");
         nameless.topic = String::new();
-        assert_eq!(check_protected(&[nameless], &protected).unwrap_err().protected, "Ann Lee");
+        assert_eq!(protected.check(1, &nameless).unwrap_err().protected, "Ann Lee");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! Sentences of a model about single facts, and responses that they can stand in.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, rc::Rc};
 
 use serde::Deserialize;
 
 use crate::{
     facts::words,
     rows::{AnswerLabel, CharSpan, FactLabel, Finish, ProbedFact, Response},
-    verification::{JudgedClaim, TallyError},
+    verification::{JudgedClaim, VerifiedResponse},
 };
 
-use super::{answers::Answers, asked::ProbedQuestions};
+use super::asked::ProbedQuestions;
 
 /// Minimum words of a sentence: topic, verb and value.
 const LEAST_WORDS: usize = 3;
@@ -32,15 +32,15 @@ pub enum AtomicForm {
 /// A sentence that states or contradicts a fact.
 pub(super) struct FactSentence<'a> {
     /// Id of the response, or of the claim.
-    pub(super) id: &'a str,
+    pub(super) id: Cow<'a, str>,
     pub(super) text: Cow<'a, str>,
     pub(super) span: CharSpan,
     pub(super) is_right: bool,
 }
 
 /// A response in which a sentence about a fact can be replaced.
-pub(super) struct Host<'a> {
-    output: &'a str,
+pub(super) struct Host {
+    output: Rc<str>,
     /// Place of that sentence.
     span: CharSpan,
 }
@@ -63,58 +63,114 @@ pub(super) fn own_answers(fact: &ProbedFact, form: AtomicForm) -> Vec<FactSenten
                 }
             };
             let is_right = answer.reply == AnswerLabel::Right;
-            FactSentence { id: answer.id.as_str(), text, span, is_right }
+            FactSentence { id: Cow::Borrowed(answer.id.as_str()), text, span, is_right }
         })
         .collect()
 }
 
-/// The sentences of verified responses by their probed fact, about the same topic.
-pub(super) fn own_sentences<'a>(
-    facts: &[ProbedFact],
-    answers: Answers<'a>,
-) -> Result<Vec<Vec<FactSentence<'a>>>, TallyError> {
-    let mut said: Vec<Vec<FactSentence<'_>>> = facts.iter().map(|_| Vec::new()).collect();
-    for FactMention { fact, response, judged } in mentions(facts, answers)? {
-        let claim = judged.claim;
-        let (text, span) = if claim.spans.is_empty() {
-            cut_out(&response.output, claim.span)
-        } else {
-            // Pieces are no sentence, but the claim is one.
-            placed(&response.output, &claim.text)
-        };
-        let is_right = judged.label == FactLabel::Supported;
-        said[fact].push(FactSentence { id: claim.id.as_str(), text, span, is_right });
-    }
-    Ok(said)
+/// What verified responses say about probed facts, of which one is read after the other.
+pub struct FactMentions {
+    asked: ProbedQuestions,
+    /// Topic of each fact that pairs are made of; none for the others.
+    topics: Vec<Option<String>>,
+    /// Sentences by fact.
+    sentences: Vec<Vec<FactSentence<'static>>>,
+    /// Responses by fact that its sentences can stand in.
+    hosts: Vec<Vec<Host>>,
+    wants: Mentions,
 }
 
-/// The finished responses that state or contradict each probed fact in a sentence, which another
-/// one can replace.
-///
-/// # Errors
-/// Fails where rows do not belong together.
-pub(super) fn hosts<'a>(
-    facts: &[ProbedFact],
-    answers: Answers<'a>,
-) -> Result<Vec<Vec<Host<'a>>>, TallyError> {
-    let mentions = mentions(facts, answers)?;
-    let mut times: BTreeMap<(usize, &str), usize> = BTreeMap::new();
-    for FactMention { fact, response, .. } in &mentions {
-        *times.entry((*fact, response.id.as_str())).or_default() += 1;
+/// Which mentions of facts are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Mentions {
+    /// The sentences themselves.
+    pub sentences: bool,
+    /// The responses that they stand in.
+    pub hosts: bool,
+}
+
+impl FactMentions {
+    /// Before the first response, of those facts that `is_used` chooses.
+    pub fn new(
+        facts: &[ProbedFact],
+        wants: Mentions,
+        is_used: impl Fn(&ProbedFact) -> bool,
+    ) -> Self {
+        let asked = ProbedQuestions::new(
+            facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())),
+        );
+        let topics = facts.iter().map(|fact| is_used(fact).then(|| fact.topic.clone()));
+        // Facts that no pair is made of keep their numbers, but nothing that is said about them.
+        let topics: Vec<Option<String>> = topics.collect();
+        let sentences = topics.iter().map(|_| Vec::new()).collect();
+        let hosts = topics.iter().map(|_| Vec::new()).collect();
+        Self { asked, topics, sentences, hosts, wants }
     }
-    let mut found: Vec<Vec<Host<'_>>> = facts.iter().map(|_| Vec::new()).collect();
-    for FactMention { fact, response, judged } in mentions {
-        // A truncated response has no end that the model would learn, pieces have other words
-        // between them, and a second statement of the fact would contradict one of the two.
-        let is_once = times.get(&(fact, response.id.as_str())) == Some(&1);
-        if is_once && response.finish == Finish::Stop && judged.claim.spans.is_empty() {
-            found[fact].push(Host { output: &response.output, span: judged.claim.span });
+
+    /// Adds the claims of a response in whole sentences about probed facts of its topic.
+    pub fn add(&mut self, verified: &VerifiedResponse) {
+        let response = &verified.response;
+        let mut found: Vec<(usize, JudgedClaim<'_>)> = Vec::new();
+        for judged in verified.judged().into_iter().filter(JudgedClaim::is_fact) {
+            if !is_sentence(&judged.claim.text) {
+                continue;
+            }
+            // Evidence of another topic's article may answer a question about that topic.
+            let fact = self.asked.of(&judged.claim.text, judged.evidence);
+            let is_own = |fact: &usize| self.topics[*fact].as_ref() == Some(&response.topic);
+            found.extend(fact.filter(is_own).map(|fact| (fact, judged)));
+        }
+        if self.wants.sentences {
+            for (fact, judged) in &found {
+                self.sentences[*fact].push(sentence_of(response, judged));
+            }
+        }
+        if self.wants.hosts {
+            self.add_hosts(response, &found);
         }
     }
-    Ok(found)
+
+    /// Adds a finished response that states or contradicts facts in sentences which another one can
+    /// replace.
+    fn add_hosts(&mut self, response: &Response, found: &[(usize, JudgedClaim<'_>)]) {
+        let mut output: Option<Rc<str>> = None;
+        for (fact, judged) in found {
+            // A truncated response has no end that the model would learn, pieces have other words
+            // between them, and a second statement of the fact would contradict one of the two.
+            let is_once = found.iter().filter(|(other, _)| other == fact).count() == 1;
+            if is_once && response.finish == Finish::Stop && judged.claim.spans.is_empty() {
+                // One copy, however many facts the response states.
+                let output = output.get_or_insert_with(|| response.output.as_str().into());
+                let host = Host { output: Rc::clone(output), span: judged.claim.span };
+                self.hosts[*fact].push(host);
+            }
+        }
+    }
+
+    /// The sentences about a fact, which are asked for once.
+    pub(super) fn sentences(&mut self, fact: usize) -> Vec<FactSentence<'static>> {
+        std::mem::take(&mut self.sentences[fact])
+    }
+
+    /// The responses that sentences about a fact can stand in.
+    pub(super) fn hosts(&mut self, fact: usize) -> Vec<Host> {
+        std::mem::take(&mut self.hosts[fact])
+    }
 }
 
-impl Host<'_> {
+fn sentence_of(response: &Response, judged: &JudgedClaim<'_>) -> FactSentence<'static> {
+    let claim = judged.claim;
+    let (text, span) = if claim.spans.is_empty() {
+        cut_out(&response.output, claim.span)
+    } else {
+        // Pieces are no sentence, but the claim is one.
+        placed(&response.output, &claim.text)
+    };
+    let is_right = judged.label == FactLabel::Supported;
+    FactSentence { id: Cow::Owned(claim.id.to_string()), text, span, is_right }
+}
+
+impl Host {
     /// The response with the sentence that a text has at `place` instead of its own one, and the
     /// new place of that sentence.
     pub(super) fn with(&self, text: &str, place: CharSpan) -> (String, CharSpan) {
@@ -127,50 +183,18 @@ impl Host<'_> {
     }
 }
 
-/// A claim of a response in a whole sentence about a probed fact of the response's topic.
-struct FactMention<'a> {
-    /// Place of the fact.
-    fact: usize,
-    response: &'a Response,
-    judged: JudgedClaim<'a>,
-}
-
-/// All of them, in the order of the responses.
-fn mentions<'a>(
-    facts: &[ProbedFact],
-    answers: Answers<'a>,
-) -> Result<Vec<FactMention<'a>>, TallyError> {
-    let asked =
-        ProbedQuestions::new(facts.iter().map(|fact| (fact.truth.as_slice(), fact.claim.as_ref())));
-    let mut found = Vec::new();
-    for (response, judged) in answers.responses.iter().zip(answers.judged()?) {
-        for judged in judged {
-            let is_decided = matches!(judged.label, FactLabel::Supported | FactLabel::Unsupported);
-            if !is_decided || !is_sentence(&judged.claim.text) {
-                continue;
-            }
-            // Evidence of another topic's article may answer a question about that topic.
-            let fact = asked.of(&judged.claim.text, judged.evidence);
-            if let Some(fact) = fact.filter(|index| facts[*index].topic == response.topic) {
-                found.push(FactMention { fact, response, judged });
-            }
-        }
-    }
-    Ok(found)
-}
-
 /// Whether a claim is a whole sentence, not a bare value or truncated.
 fn is_sentence(claim: &str) -> bool {
     claim.trim_end().ends_with(['.', '!', '\u{201d}', '"']) && words(claim).len() >= LEAST_WORDS
 }
 
 /// A sentence of a response as its first one: with the white space at the response's beginning.
-fn cut_out<'a>(output: &str, span: CharSpan) -> (Cow<'a, str>, CharSpan) {
+fn cut_out(output: &str, span: CharSpan) -> (Cow<'static, str>, CharSpan) {
     placed(output, &span.of(output))
 }
 
 /// A sentence with the white space at a response's beginning.
-pub(super) fn placed<'a>(output: &str, sentence: &str) -> (Cow<'a, str>, CharSpan) {
+pub(super) fn placed(output: &str, sentence: &str) -> (Cow<'static, str>, CharSpan) {
     // Tokenizers merge the space into the first word: without it the tokens would be others than
     // those that the model writes.
     let space: String = output.chars().take_while(|letter| letter.is_whitespace()).collect();

@@ -30,7 +30,7 @@ pub(super) fn complete<'a>(
         let before: String = text.chars().take(span.start()).collect();
         let span = CharSpan::new(span.start(), span.start() + sentence.chars().count());
         let text = Cow::Owned(format!("{before}{sentence}"));
-        Some(FactSentence { id: fact.id.as_str(), text, span, is_right })
+        Some(FactSentence { id: Cow::Borrowed(fact.id.as_str()), text, span, is_right })
     };
     let right: Vec<FactSentence<'a>> =
         fact.truth.iter().filter_map(|stated| made(stated, &fact.topic, true)).collect();

@@ -1,6 +1,9 @@
 //! Sampled responses with their claims marked by verdict, and the evidence of each.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use maud::{Markup, html};
 
@@ -11,7 +14,7 @@ use super::{
 };
 use crate::rows::{
     Claim, ClaimId, FactLabel, Response, ResponseId, Verdict,
-    json_lines::{self, JsonLinesError},
+    json_lines::{self, JsonLinesError, Line},
 };
 
 /// Responses of each domain.
@@ -19,7 +22,15 @@ const SHOWN: usize = 5;
 /// Domains whose responses are shown.
 const MOST_DOMAINS: usize = 6;
 
-/// Rows behind one set of verdicts, from three stages.
+/// Files behind one set of verdicts, from three stages.
+pub(super) struct JudgedFiles {
+    claims: PathBuf,
+    verdicts: PathBuf,
+    responses: PathBuf,
+}
+
+/// Rows behind one set of verdicts: some responses with their claims.
+#[derive(Default)]
 pub(super) struct JudgedResponses {
     responses: Vec<Response>,
     claims: BTreeMap<ResponseId, Vec<Claim>>,
@@ -32,16 +43,17 @@ pub(super) fn answers(history: &History, scored: Option<&StageHistory>) -> Marku
     let judging = scored.and_then(|stage| history.needed(stage, "verdicts.jsonl"));
     // Verdicts of the evaluation come after those of the tuning data.
     let last = || history.stages.iter().rev().find(|stage| stage.file("verdicts.jsonl").is_some());
-    let Some((judging, judged)) =
-        judging.or_else(last).and_then(|stage| Some((stage, judged(history, stage)?)))
+    let Some((judging, files)) =
+        judging.or_else(last).and_then(|stage| Some((stage, JudgedFiles::behind(history, stage)?)))
     else {
         return html! { p { "No responses were verified in this run." } };
     };
-    let judged = match judged {
-        Ok(judged) => judged,
+    let found = files.evenly().and_then(|ids| Ok((files.read(&ids)?, ids)));
+    let (judged, ids) = match found {
+        Ok(found) => found,
         Err(problem) => return html! { p.failed { (problem) } },
     };
-    let shown = evenly(&judged.responses);
+    let shown: Vec<&Response> = ids.iter().filter_map(|id| judged.response(id)).collect();
     html! {
         p { "From " (stage_link(history, judging)) ", " (SHOWN) " of each domain, evenly spaced \
             over the prompts; all are in " (file_link(history, judging, "verdicts.jsonl")) ". "
@@ -138,60 +150,108 @@ impl JudgedResponses {
     }
 }
 
-/// The rows behind verdicts: claims are an input of the verifying stage, responses an input of the
-/// claims. None if they are absent, an error if they cannot be read.
-pub(super) fn judged(
-    history: &History,
-    judging: &StageHistory,
-) -> Option<Result<JudgedResponses, String>> {
-    // The journal names stages only; files tell which of them made what.
-    let claiming = history.needed(judging, "claims.jsonl")?;
-    // Labels by people are responses and claims in one.
-    let answering = Some(claiming).filter(|stage| stage.file("responses.jsonl").is_some());
-    let answering = answering.or_else(|| history.needed(claiming, "responses.jsonl"))?;
-    let files = (
-        claiming.file("claims.jsonl")?,
-        judging.file("verdicts.jsonl")?,
-        answering.file("responses.jsonl")?,
-    );
-    Some(
-        read(&files.0, &files.1, &files.2)
-            .map_err(|error| format!("cannot show the responses: {error}")),
-    )
-}
-
-fn read(
-    claims: &Path,
-    verdicts: &Path,
-    responses: &Path,
-) -> Result<JudgedResponses, JsonLinesError> {
-    let claims: Vec<Claim> = json_lines::read(claims)?;
-    let verdicts: Vec<Verdict> = json_lines::read(verdicts)?;
-    let mut by_response: BTreeMap<ResponseId, Vec<Claim>> = BTreeMap::new();
-    claims
-        .into_iter()
-        .for_each(|claim| by_response.entry(claim.response_id.clone()).or_default().push(claim));
-    Ok(JudgedResponses {
-        responses: json_lines::read(responses)?,
-        claims: by_response,
-        verdicts: verdicts.into_iter().map(|verdict| (verdict.claim_id.clone(), verdict)).collect(),
-    })
-}
-
-/// Responses of each domain in order of appearance, evenly spaced.
-fn evenly(responses: &[Response]) -> Vec<&Response> {
-    let mut domains: Vec<(&str, Vec<&Response>)> = Vec::new();
-    for response in responses {
-        match domains.iter_mut().find(|(known, _)| *known == response.domain) {
-            Some((_, members)) => members.push(response),
-            None => domains.push((&response.domain, vec![response])),
-        }
+impl JudgedFiles {
+    /// The files behind verdicts: claims are an input of the verifying stage, responses an input of
+    /// the claims. None if they are absent.
+    pub(super) fn behind(history: &History, judging: &StageHistory) -> Option<Self> {
+        // The journal names stages only; files tell which of them made what.
+        let claiming = history.needed(judging, "claims.jsonl")?;
+        // Labels by people are responses and claims in one.
+        let answering = Some(claiming).filter(|stage| stage.file("responses.jsonl").is_some());
+        let answering = answering.or_else(|| history.needed(claiming, "responses.jsonl"))?;
+        Some(Self {
+            claims: claiming.file("claims.jsonl")?,
+            verdicts: judging.file("verdicts.jsonl")?,
+            responses: answering.file("responses.jsonl")?,
+        })
     }
-    let shown = domains.iter().take(MOST_DOMAINS).flat_map(|(_, members)| {
-        let shown = SHOWN.min(members.len());
-        (0..shown).map(move |index| members[index * members.len() / shown])
-    });
-    shown.collect()
+
+    /// The responses with these ids.
+    ///
+    /// # Errors
+    /// Says which file cannot be read.
+    pub(super) fn read(&self, ids: &[ResponseId]) -> Result<JudgedResponses, String> {
+        self.rows(ids).map_err(unshown)
+    }
+
+    fn rows(&self, ids: &[ResponseId]) -> Result<JudgedResponses, JsonLinesError> {
+        let mut found = JudgedResponses::default();
+        // Files may be larger than the memory: only rows that are shown are kept.
+        for line in json_lines::lines::<Response>(&self.responses)? {
+            let Line { row, .. } = line?;
+            found.responses.extend(ids.contains(&row.id).then_some(row));
+        }
+        let mut claims = BTreeSet::new();
+        for line in json_lines::lines::<Claim>(&self.claims)? {
+            let Line { row, .. } = line?;
+            if ids.contains(&row.response_id) {
+                claims.insert(row.id.clone());
+                found.claims.entry(row.response_id.clone()).or_default().push(row);
+            }
+        }
+        for line in json_lines::lines::<Verdict>(&self.verdicts)? {
+            let Line { row, .. } = line?;
+            if claims.contains(&row.claim_id) {
+                found.verdicts.insert(row.claim_id.clone(), row);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Ids of responses of each domain in order of appearance, evenly spaced.
+    fn evenly(&self) -> Result<Vec<ResponseId>, String> {
+        let mut domains: Vec<EvenDomain> = Vec::new();
+        self.each_domain(|domain, _| match domains.iter_mut().find(|one| one.name == domain) {
+            Some(known) => known.responses += 1,
+            None => domains.push(EvenDomain::new(domain)),
+        })
+        .map_err(unshown)?;
+        domains.truncate(MOST_DOMAINS);
+        self.each_domain(|domain, id| {
+            if let Some(known) = domains.iter_mut().find(|one| one.name == domain) {
+                known.read(id);
+            }
+        })
+        .map_err(unshown)?;
+        Ok(domains.into_iter().flat_map(|domain| domain.shown).collect())
+    }
+
+    /// Domain and id of each response.
+    fn each_domain(&self, mut visit: impl FnMut(&str, &ResponseId)) -> Result<(), JsonLinesError> {
+        for line in json_lines::lines::<Response>(&self.responses)? {
+            let Line { row, .. } = line?;
+            visit(&row.domain, &row.id);
+        }
+        Ok(())
+    }
+}
+
+fn unshown(problem: JsonLinesError) -> String {
+    format!("cannot show the responses: {problem}")
+}
+
+/// The responses of a domain, of which some are shown.
+struct EvenDomain {
+    name: String,
+    responses: usize,
+    /// How many of them were read again.
+    read: usize,
+    shown: Vec<ResponseId>,
+}
+
+impl EvenDomain {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), responses: 1, read: 0, shown: Vec::new() }
+    }
+
+    /// Reads the next response again, and notes it if it is shown.
+    fn read(&mut self, id: &ResponseId) {
+        let most = SHOWN.min(self.responses);
+        if self.shown.len() < most && self.read == self.shown.len() * self.responses / most {
+            self.shown.push(id.clone());
+        }
+        self.read += 1;
+    }
 }
 
 /// The prompt of a response, with its domain and id.
@@ -342,6 +402,38 @@ mod tests {
             <mark class=\"irrelevant\"> in Bergen</mark> \
             <mark class=\"undecided\">in 1903</mark>."
         );
+    }
+
+    #[test]
+    fn some_responses_of_each_domain_are_read_with_their_claims() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let (claims, verdicts) = (file("claims.jsonl"), file("verdicts.jsonl"));
+        let files = JudgedFiles { claims, verdicts, responses: file("responses.jsonl") };
+        let response = |number: usize| {
+            let domain = if number.is_multiple_of(4) { "cities" } else { "people" };
+            serde_json::json!({"id": format!("p#{number}"), "prompt_id": "p", "sample": number,
+                "topic": "", "domain": domain, "prompt": "", "output": "", "finish": "stop"})
+        };
+        json_lines::write(&files.responses, (1..17).map(response)).unwrap();
+        let claim = |number: usize| Claim {
+            id: format!("p#{number}/0").into(),
+            response_id: format!("p#{number}").into(),
+            ..Claim::default()
+        };
+        json_lines::write(&files.claims, (1..17).map(claim)).unwrap();
+        let verdict = |number| Verdict::new(claim(number).id, FactLabel::Supported, 1.0, vec![]);
+        json_lines::write(&files.verdicts, (1..17).map(verdict)).unwrap();
+        // People are 1, 2, 3, 5, 6, 7, 9, 10, 11, 13, 14, 15, and cities 4, 8, 12, 16.
+        let ids = files.evenly().unwrap();
+        let expected = [1, 3, 6, 10, 13, 4, 8, 12, 16].map(|number| format!("p#{number}"));
+        assert_eq!(ids.iter().map(ResponseId::as_str).collect::<Vec<_>>(), expected);
+        let found = files.read(&ids[..2]).unwrap();
+        assert_eq!((found.responses.len(), found.claims.len(), found.verdicts.len()), (2, 2, 2));
+        assert!(found.claims.contains_key("p#3") && found.verdicts.contains_key("p#3/0"));
+        std::fs::write(&files.claims, "{}").unwrap();
+        let problem = files.read(&ids).err().unwrap();
+        assert!(problem.starts_with("cannot show the responses: "), "{problem}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::{
-    answers::{JudgedResponses, judged, key, marked, prompt},
+    answers::{JudgedFiles, JudgedResponses, key, marked, prompt},
     arm_table::beside,
     findings::telling_arm,
     history::{History, StageHistory},
@@ -27,6 +27,8 @@ const EACH: usize = 2;
 struct ArmExample<'a> {
     arm: &'a str,
     scores: BTreeMap<ResponseId, AnswerScore>,
+    files: JudgedFiles,
+    /// The responses that are shown.
     judged: JudgedResponses,
 }
 
@@ -87,10 +89,16 @@ pub(super) fn examples(history: &History, told: Option<&ToldArm<'_>>) -> Markup 
         return html! { p { "The responses of the compared arms are no longer in the store." } };
     };
     let telling = telling(&before.scores, &after.scores, told.comparison.in_domain.as_deref());
+    for example in &mut shown {
+        match example.files.read(&telling) {
+            Ok(judged) => example.judged = judged,
+            Err(problem) => return html! { p.failed { (problem) } },
+        }
+    }
     html! {
         (rule(told, baseline))
         @if telling.is_empty() { p { "No response changed in precision." } }
-        @for id in telling { (example(&id, before, &shown)) }
+        @for id in telling { (example(&id, baseline, &shown)) }
     }
 }
 
@@ -107,11 +115,14 @@ fn rule(told: &ToldArm<'_>, baseline: &str) -> Markup {
     }
 }
 
-fn example(id: &ResponseId, before: &ArmExample<'_>, shown: &[ArmExample<'_>]) -> Markup {
+fn example(id: &ResponseId, baseline: &str, shown: &[ArmExample<'_>]) -> Markup {
+    let before = shown.iter().find(|shown| shown.arm == baseline);
     html! {
         div.answer {
-            @if let Some(response) = before.judged.response(id) { (prompt(response)) }
-            @for ArmExample { arm, scores, judged } in shown {
+            @if let Some(response) = before.and_then(|before| before.judged.response(id)) {
+                (prompt(response))
+            }
+            @for ArmExample { arm, scores, judged, .. } in shown {
                 @let found = scores.get(id).zip(judged.response(id));
                 @if let Some((score, response)) = found {
                     p { code { (arm) }
@@ -142,14 +153,14 @@ fn find<'a>(
     let stage = scored(history, arm, seed)?;
     let file = stage.file("responses.csv")?;
     let judging = history.needed(stage, "verdicts.jsonl")?;
-    let judged = judged(history, judging)?;
+    let files = JudgedFiles::behind(history, judging)?;
     let scores = csv::Reader::from_path(&file).and_then(|mut table| table.deserialize().collect());
     let scores = scores.map_err(|error| {
         format!("cannot show the responses of `{arm}`: {}: {error}", file.display())
     });
-    Some(scores.and_then(|scores: Vec<AnswerScore>| {
+    Some(scores.map(|scores: Vec<AnswerScore>| {
         let scores = scores.into_iter().map(|score| (score.response_id.clone(), score)).collect();
-        Ok(ArmExample { arm, scores, judged: judged? })
+        ArmExample { arm, scores, files, judged: JudgedResponses::default() }
     }))
 }
 

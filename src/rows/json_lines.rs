@@ -2,9 +2,8 @@
 //! atomically. Parquet files are read as such lines.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     fs::File,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     io::{self, BufRead, BufReader, BufWriter, Read, Seek, Write},
     marker::PhantomData,
     path::{Path, PathBuf},
@@ -14,13 +13,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     Row,
+    line::{ONE_A_LINE, not_text, parse_line},
     parquet_rows::{self, ParquetText},
+    unique_ids::UniqueIds,
 };
 
 /// Maximum length of a line in bytes; a longer one means a file without line breaks.
 const LONGEST_LINE: u64 = 256 << 20;
-/// UTF-8's byte order mark.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+pub use super::line::other_format;
 
 /// Why a file of JSON lines could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,10 @@ pub struct Lines<T> {
     reader: BufReader<Box<dyn Read>>,
     /// The last line read.
     number: usize,
+    /// Its first byte.
+    start: u64,
+    /// The first byte after it.
+    end: u64,
     buffer: Vec<u8>,
     /// Whether reading is over: after the last line, and after the first error.
     is_over: bool,
@@ -71,16 +76,21 @@ pub struct Lines<T> {
 /// # Errors
 /// Names the file that cannot be opened.
 pub fn lines<T: DeserializeOwned>(path: &Path) -> Result<Lines<T>, JsonLinesError> {
-    let source =
-        source(path).map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem })?;
+    let source = source(path).map_err(|problem| io_error(path, problem))?;
     Ok(Lines {
         path: path.to_owned(),
         reader: BufReader::with_capacity(1 << 16, source),
         number: 0,
+        start: 0,
+        end: 0,
         buffer: Vec::new(),
         is_over: false,
         rows: PhantomData,
     })
+}
+
+pub(super) fn io_error(path: &Path, problem: io::Error) -> JsonLinesError {
+    JsonLinesError::Io { path: path.to_owned(), problem }
 }
 
 /// The text of a file; that of a Parquet file is made of its rows, whose numbers are then those of
@@ -98,6 +108,49 @@ fn source(path: &Path) -> io::Result<Box<dyn Read>> {
         return Ok(Box::new(file));
     }
     Ok(Box::new(io::Cursor::new(start).chain(file)))
+}
+
+/// A text whose lines can be read in any order.
+pub(super) trait SeekableText: Read + Seek {}
+
+impl<T: Read + Seek> SeekableText for T {}
+
+/// The same text, for reading in any order; that of a Parquet file is in memory.
+pub(super) fn seekable(path: &Path) -> io::Result<Box<dyn SeekableText>> {
+    let file = File::open(path)?;
+    let mut start = Vec::with_capacity(parquet_rows::MAGIC.len());
+    (&file).take(parquet_rows::MAGIC.len() as u64).read_to_end(&mut start)?;
+    if start != parquet_rows::MAGIC {
+        return Ok(Box::new(file));
+    }
+    let mut text = Vec::new();
+    ParquetText::open(file)?.read_to_end(&mut text)?;
+    Ok(Box::new(io::Cursor::new(text)))
+}
+
+/// The number of rows of a file: of lines that are not empty.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub fn count(path: &Path) -> Result<usize, JsonLinesError> {
+    let mut reader =
+        BufReader::with_capacity(1 << 16, source(path).map_err(|problem| io_error(path, problem))?);
+    let (mut rows, mut has_text) = (0, false);
+    loop {
+        let some = reader.fill_buf().map_err(|problem| io_error(path, problem))?;
+        if some.is_empty() {
+            return Ok(rows + usize::from(has_text));
+        }
+        // Lines may be longer than what is in memory of them.
+        for part in some.split_inclusive(|byte| *byte == b'\n') {
+            has_text |= !part.trim_ascii().is_empty();
+            if part.ends_with(b"\n") {
+                rows += usize::from(std::mem::take(&mut has_text));
+            }
+        }
+        let read = some.len();
+        reader.consume(read);
+    }
 }
 
 /// Reads all rows of a file; empty lines are skipped.
@@ -126,11 +179,12 @@ pub fn read_rows<T: Row>(path: &Path) -> Result<Vec<T>, JsonLinesError> {
 }
 
 /// Iterator over the rows of a file with ids and checks, with only one of them in memory, and 8
-/// bytes of each id.
+/// bytes of each group of numbered ids, or of each id in another order.
 pub struct CheckedRows<T> {
     lines: Lines<T>,
-    /// Hashes of ids so far.
-    seen: HashSet<u64, BuildHasherDefault<DefaultHasher>>,
+    ids: UniqueIds,
+    /// Number of rows before the next one.
+    rows: usize,
 }
 
 /// The rows of a file with ids and checks, read on demand.
@@ -138,15 +192,25 @@ pub struct CheckedRows<T> {
 /// # Errors
 /// Names the file that cannot be opened.
 pub fn checked_rows<T: Row>(path: &Path) -> Result<CheckedRows<T>, JsonLinesError> {
-    Ok(CheckedRows { lines: lines(path)?, seen: HashSet::default() })
+    Ok(CheckedRows { lines: lines(path)?, ids: UniqueIds::of_groups(), rows: 0 })
 }
 
 impl<T: Row> CheckedRows<T> {
     fn check(&mut self, line: Line<T>) -> Result<T, JsonLinesError> {
         let Line { number, row } = line;
         let path = &self.lines.path;
-        let hash = self.seen.hasher().hash_one(row.id());
-        if self.seen.insert(hash) {
+        let mut is_new = self.ids.add(row.id());
+        if !is_new && self.ids.is_by_stem() {
+            // The ids may be in another order only: from here on each is remembered.
+            self.ids = UniqueIds::of_all();
+            for before in lines::<T>(path)?.take(self.rows) {
+                self.ids.add(before?.row.id());
+            }
+            is_new = self.ids.add(row.id());
+        }
+        // Counted here, so that what was read again are the rows before this one.
+        self.rows += 1;
+        if is_new {
             return check_row(path, number, &row, None).map(|()| row);
         }
         // Two ids may have one hash, so that the file is asked.
@@ -198,7 +262,8 @@ pub fn check_rows<T: Row>(path: &Path) -> Result<usize, JsonLinesError> {
     checked.map(|()| count)
 }
 
-fn check_row<T: Row>(
+/// Checks a row, and that its id is new if the places of earlier ones are given.
+pub(super) fn check_row<T: Row>(
     path: &Path,
     line: usize,
     row: &T,
@@ -242,8 +307,7 @@ impl RowWriter {
     /// # Errors
     /// Names the file that cannot be made.
     pub fn create(path: &Path) -> Result<Self, JsonLinesError> {
-        let made = File::create(path);
-        let made = made.map_err(|problem| JsonLinesError::Io { path: path.to_owned(), problem });
+        let made = File::create(path).map_err(|problem| io_error(path, problem));
         Ok(Self { path: path.to_owned(), file: BufWriter::new(made?) })
     }
 
@@ -267,7 +331,7 @@ impl RowWriter {
     }
 
     fn told(&self, done: std::io::Result<()>) -> Result<(), JsonLinesError> {
-        done.map_err(|problem| JsonLinesError::Io { path: self.path.clone(), problem })
+        done.map_err(|problem| io_error(&self.path, problem))
     }
 }
 
@@ -298,10 +362,12 @@ impl<T: DeserializeOwned> Lines<T> {
                 }
             }
             self.buffer.clear();
+            self.start = self.end;
             // A file without line ends would be read into memory as one line.
             let mut limited = self.reader.by_ref().take(LONGEST_LINE + 1);
             let read =
                 limited.read_until(b'\n', &mut self.buffer).map_err(|problem| self.io(problem))?;
+            self.end += read as u64;
             if read == 0 {
                 return Ok(None);
             }
@@ -310,174 +376,30 @@ impl<T: DeserializeOwned> Lines<T> {
                     format!("the line is longer than {} MiB; {ONE_A_LINE}", LONGEST_LINE >> 20);
                 return Err(self.wrong(problem));
             }
-            // Also in later lines: concatenated files have a mark in the middle.
-            let text = self.buffer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&self.buffer);
-            let text = std::str::from_utf8(text).map_err(|error| {
-                self.wrong(format!("byte {} of the line is not UTF-8", error.valid_up_to() + 1))
-            })?;
-            if !text.trim().is_empty() {
-                let row = parse(text).map_err(|problem| self.wrong(problem))?;
+            let row = parse_line(&self.buffer).map_err(|problem| self.wrong(problem))?;
+            if let Some(row) = row {
                 return Ok(Some(Line { number: self.number, row }));
             }
         }
     }
 
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Place of the last line's first byte in the text of the file.
+    pub(super) fn start(&self) -> u64 {
+        self.start
+    }
+
     fn io(&self, problem: std::io::Error) -> JsonLinesError {
-        JsonLinesError::Io { path: self.path.clone(), problem }
+        io_error(&self.path, problem)
     }
 
     fn wrong(&self, problem: impl Into<String>) -> JsonLinesError {
         JsonLinesError::Row { path: self.path.clone(), line: self.number, problem: problem.into() }
     }
-}
-
-/// Letters of a line in a message.
-const SHOWN: usize = 40;
-/// End of every message about the form of a file.
-const ONE_A_LINE: &str = "write one object per line (`jq -c` does)";
-
-/// The problem of a file that begins with these bytes, if it cannot be lines of text.
-fn not_text(start: &[u8]) -> Option<String> {
-    if let Some(problem) = other_format(start) {
-        return Some(problem.to_owned());
-    }
-    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start).trim_ascii_start();
-    match text.first() {
-        Some(b'[') => {
-            Some("it is a JSON array; write one object per line, as `jq -c '.[]'` does".to_owned())
-        }
-        Some(b'<') => Some(
-            "it is an HTML or XML page, as a server sends instead of a missing file; download the \
-            file again"
-                .to_owned(),
-        ),
-        _ => None,
-    }
-}
-
-/// What a file of another format is by its first bytes, and what to do with it.
-pub fn other_format(start: &[u8]) -> Option<&'static str> {
-    const WIDE: &str = "it is UTF-16 text; save it as UTF-8";
-    const KNOWN: [(&[u8], &str); 15] = [
-        (b"\xff\xfe", WIDE),
-        (b"\xfe\xff", WIDE),
-        // Without a byte order mark every other byte of ASCII is 0.
-        (b"{\0", WIDE),
-        (b"\0{", WIDE),
-        (
-            b"\0\0",
-            "it begins with zero bytes, as a file that was not written to its end; make it again",
-        ),
-        (b"\x1f\x8b", "it is compressed (gzip); decompress it first"),
-        (b"\x28\xb5\x2f\xfd", "it is compressed (zstd); decompress it first"),
-        (b"\xfd7zXZ", "it is compressed (xz); decompress it first"),
-        (b"7z\xbc\xaf", "it is a 7z archive; extract it first"),
-        (b"PK\x03\x04", "it is a zip archive; extract it first"),
-        (b"PAR1", "it is a Parquet file, which is read only where rows are expected"),
-        (b"%PDF", "it is a PDF; write its text as JSON lines"),
-        (
-            b"# xet version",
-            "it is a pointer of git-xet and not the file itself; fetch that by `git xet pull`",
-        ),
-        (b"SQLite format 3", "it is an SQLite file; write its rows as JSON lines"),
-        (
-            b"version https://git-lfs",
-            "it is a pointer of Git LFS and not the file itself; fetch that by `git lfs pull`",
-        ),
-    ];
-    KNOWN.iter().find(|(first, _)| start.starts_with(first)).map(|(_, problem)| *problem)
-}
-
-/// Parses a line.
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let start = text.trim_start();
-    match start.chars().next() {
-        // Structs could be read from lists of their fields too, which no file of rows uses.
-        Some('[') => return Err(format!("the line is a JSON array; {ONE_A_LINE}")),
-        Some('{') => {}
-        _ => {
-            let begun: String = start.trim_end().chars().take(SHOWN).collect();
-            let begun = crate::diagnostic::printable(&begun);
-            return Err(format!(
-                "the line is no JSON object, but begins with `{begun}`; {ONE_A_LINE}"
-            ));
-        }
-    }
-    serde_json::from_str(text).map_err(|error| explained(text, &error))
-}
-
-/// The problem of a line: the parser's message with its column, and the likely cause.
-fn explained(text: &str, error: &serde_json::Error) -> String {
-    let (said, column) = (error.to_string(), error.column());
-    let place = format!(" at line {} column {column}", error.line());
-    let said = said.strip_suffix(&place).unwrap_or(&said);
-    // The parser calls Python's `NaN` an expected value, which helps nobody.
-    if let Some((word, column)) = no_number(text, column) {
-        return format!("`{word}` at column {column} is not a number in JSON");
-    }
-    match error.classify() {
-        serde_json::error::Category::Eof => {
-            format!("{said}: the line ends inside it; {ONE_A_LINE}")
-        }
-        serde_json::error::Category::Syntax if said == "trailing characters" => {
-            format!("more follows the object at column {column}; {ONE_A_LINE}")
-        }
-        _ if column > 0 => {
-            // Some rows name the field themselves.
-            let is_value = said.starts_with("invalid ") || said.starts_with("unknown variant ");
-            let field = is_value.then(|| field_before(text, column)).flatten();
-            let field = field.map(|field| format!("`{field}`: ")).unwrap_or_default();
-            format!("{field}{said}, at column {column}")
-        }
-        _ => said.to_owned(),
-    }
-}
-
-/// The name of the field whose value is at a column, from 1.
-fn field_before(text: &str, column: usize) -> Option<String> {
-    let bytes = text.as_bytes();
-    // The name of the current field of each object and list that is open.
-    let mut open: Vec<Option<&str>> = Vec::new();
-    let (mut last, mut at) = ("", 0);
-    while at < bytes.len().min(column) {
-        match bytes[at] {
-            b'"' => {
-                let start = at + 1;
-                at = start;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                last = text.get(start..at)?;
-            }
-            b':' => *open.last_mut()? = Some(last),
-            b'{' | b'[' => open.push(None),
-            b'}' | b']' => drop(open.pop()),
-            b',' if at + 1 < column => {
-                // In a list the field around it goes on.
-                if let Some(field) = open.last_mut() {
-                    *field = None;
-                }
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    open.into_iter().rev().flatten().next().map(str::to_owned)
-}
-
-/// Python's spelling of numbers that JSON lacks, at or just before a column, with its own column.
-fn no_number(text: &str, column: usize) -> Option<(&'static str, usize)> {
-    // A parser stops at the first wrong letter, which for `-Infinity` is the second one, or later.
-    let starts = (1..=3).filter_map(|back| column.checked_sub(back)).chain([column]);
-    let found = |start: usize| {
-        let rest = text.get(start..)?;
-        ["NaN", "-NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word))
-    };
-    let mut all: Vec<(&str, usize)> =
-        starts.filter_map(|start| Some((found(start)?, start + 1))).collect();
-    // `-NaN` and the `NaN` in it are both found; the earlier one is the word.
-    all.sort_by_key(|(_, column)| *column);
-    all.first().copied()
 }
 
 #[cfg(test)]
@@ -579,10 +501,6 @@ mod tests {
         assert_eq!(typed, "F:1: `NaN` at column 25 is not a number in JSON");
         let number = found::<Claim>(br#"{"id":7,"response_id":"r"}"#).unwrap_err();
         assert_eq!(number, "F:1: `id`: invalid type: integer `7`, expected a string, at column 7");
-        let place = |text: &str| field_before(text, text.len() + 1);
-        assert_eq!(place(r#"{"a": [{"b": "x\",y"}, 3"#).as_deref(), Some("a"));
-        assert_eq!(place(r#"{"a": {"b": "x\",y"#).as_deref(), Some("b"));
-        assert_eq!(place(r#"{"a": 1}"#), None);
         let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
         assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -691,10 +609,34 @@ mod tests {
         };
         write(file.path(), [claim("a"), claim("b")]).unwrap();
         assert_eq!(read().unwrap(), [claim("a"), claim("b")]);
-        write(file.path(), [claim("a"), claim("b"), claim("a"), claim("c")]).unwrap();
-        let error = read().unwrap_err();
-        assert_eq!(error, read_rows::<Claim>(file.path()).unwrap_err().to_string());
-        assert!(error.contains(":3: ") && error.contains("first in line 1"), "{error}");
+        for [first, second] in [["a", "b"], ["a#0", "a#1"], ["a#1", "b#0"]] {
+            let rows = [first, second, first, "c"];
+            write(file.path(), rows.map(claim)).unwrap();
+            let error = read().unwrap_err();
+            assert_eq!(error, read_rows::<Claim>(file.path()).unwrap_err().to_string());
+            assert!(error.contains(":3: ") && error.contains("first in line 1"), "{error}");
+        }
+        // Numbers in descending order, and groups that are apart.
+        for ids in [["a#2", "a#1", "a#0", "b#0"], ["a#0", "b#0", "a#1", "b#1"]] {
+            write(file.path(), ids.map(claim)).unwrap();
+            assert_eq!(read().unwrap(), ids.map(claim));
+            let rows = [ids[0], ids[1], ids[2], ids[1]];
+            write(file.path(), rows.map(claim)).unwrap();
+            assert_eq!(
+                read().unwrap_err(),
+                read_rows::<Claim>(file.path()).unwrap_err().to_string()
+            );
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_without_empty_lines() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let long = format!("{{\"a\":\"{}\"}}", "x".repeat(200_000));
+        for (text, rows) in [("", 0), ("\n \r\n", 0), ("{}", 1), ("{}\n\n{}\n", 2), (&long, 1)] {
+            fs::write(file.path(), text).unwrap();
+            assert_eq!(count(file.path()).unwrap(), rows);
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ const FEW_TOPICS: usize = 10;
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { irrelevant, resamples } = context.parameters()?;
     let claims: Vec<Claim> = context.rows("claims")?;
-    let labelled = read_annotated(context, &claims)?;
+    let labelled = read_annotated(context)?;
     let verdicts: Option<Vec<Verdict>> =
         is_given(context, "verdicts").then(|| context.rows("verdicts")).transpose()?;
     let responses: Option<Vec<Response>> =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::labels::read_annotated;
+use super::{labels::read_annotated, verifiers::Verifiers};
 use crate::{
     context::{
         Context, StageError,
@@ -17,7 +17,7 @@ use crate::{
     },
     facts::normalise,
     recipe::schema::{Declared, Input, Kind},
-    rows::{Claim, ClaimId, FactLabel, Verdict},
+    rows::{Claim, ClaimId, FactLabel, RowsById, Verdict},
 };
 
 /// The kind.
@@ -70,44 +70,90 @@ const FEW_CLAIMS: usize = 50;
 /// If inputs cannot be read or do not belong together, or the labels do not suffice.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { curve, folds, irrelevant } = context.parameters()?;
-    let claims: Vec<Claim> = context.rows("claims")?;
-    let labelled = read_annotated(context, &claims)?;
-    let verdicts: Vec<Vec<Verdict>> = context.rows_of_each("verdicts")?;
-    let verifiers: Vec<&str> =
-        verdicts.iter().map(|rows| verifier_of(rows)).collect::<Result<_, _>>()?;
-    let claims: BTreeMap<&ClaimId, &Claim> =
-        claims.iter().map(|claim| (&claim.id, claim)).collect();
+    let labelled = read_annotated(context)?;
+    let verifiers = Verifiers::of(context)?;
     let labels = Labels::new(&labelled, irrelevant);
-    let (mut odds, mut irrelevant_labels) = (Vec::new(), 0);
-    let found = verdicts_by_claim(&verdicts)?;
-    for (id, of_claim) in &found {
-        let claim = claims.get(id).ok_or_else(|| {
-            StageError(format!(
-                "the verdict on `{id}` belongs to no claim; give the claims of these verdicts"
-            ))
-        })?;
-        let label = labels.of(claim);
+    let LabelledClaims { odds, irrelevant, verdicts } =
+        LabelledClaims::of(context, &verifiers, &labels)?;
+    let odds: Vec<LabelledOdds<'_>> = odds.iter().map(ClaimOdds::labelled).collect();
+    if odds.is_empty() {
+        return Err(without_labels(irrelevant));
+    }
+    let calibration = calibrate(&verifiers.names(), &odds, curve, folds)
+        .map_err(StageError::doing("calibrate the verdicts"))?;
+    write_json(&context.output("calibration.json"), &calibration)?;
+    describe(context, &calibration, verdicts);
+    Ok(())
+}
+
+/// Log-odds of a labelled claim.
+struct ClaimOdds {
+    topic: String,
+    log_odds: Vec<f64>,
+    is_supported: bool,
+}
+
+impl ClaimOdds {
+    fn labelled(&self) -> LabelledOdds<'_> {
+        let Self { topic, log_odds, is_supported } = self;
+        LabelledOdds { topic, log_odds: log_odds.clone(), is_supported: *is_supported }
+    }
+}
+
+/// What remains of the verdicts.
+#[derive(Default)]
+struct LabelledClaims {
+    odds: Vec<ClaimOdds>,
+    /// Claims that are irrelevant by their labels.
+    irrelevant: usize,
+    /// Number of all claims with verdicts.
+    verdicts: usize,
+}
+
+impl LabelledClaims {
+    /// Reads verdicts and claims side by side.
+    fn of(
+        context: &Context,
+        verifiers: &Verifiers,
+        labels: &Labels<'_>,
+    ) -> Result<Self, StageError> {
+        let reading = "read the claims";
+        let claims = RowsById::<Claim>::open(&context.input_file("claims", "claims.jsonl")?);
+        let mut claims = claims.map_err(StageError::doing(reading))?;
+        let mut found = Self::default();
+        for of_claim in verifiers.verdicts()? {
+            let of_claim = of_claim?;
+            let id = &of_claim[0].claim_id;
+            let claim = claims.get(id.as_str()).map_err(StageError::doing(reading))?;
+            let claim = claim.ok_or_else(|| {
+                StageError(format!(
+                    "the verdict on `{id}` belongs to no claim; give the claims of these verdicts"
+                ))
+            })?;
+            found.add(claim, &of_claim, labels);
+        }
+        claims.left().map_err(StageError::doing(reading))?;
+        Ok(found)
+    }
+
+    fn add(&mut self, claim: Claim, of_claim: &[Verdict], labels: &Labels<'_>) {
+        self.verdicts += 1;
+        let label = labels.of(&claim);
         let log_odds: Option<Vec<f64>> = of_claim.iter().map(|verdict| verdict.log_odds).collect();
         if let (Some(log_odds), Some(FactLabel::Supported | FactLabel::Unsupported)) =
             (log_odds, label)
         {
             // Claims of one response depend on each other, so they are held out together.
-            let topic =
-                if claim.topic.is_empty() { claim.response_id.as_str() } else { &claim.topic };
+            let topic = match claim.topic.is_empty() {
+                true => claim.response_id.to_string(),
+                false => claim.topic,
+            };
             let is_supported = label == Some(FactLabel::Supported);
-            odds.push(LabelledOdds { topic, log_odds, is_supported });
+            self.odds.push(ClaimOdds { topic, log_odds, is_supported });
         } else if label == Some(FactLabel::Irrelevant) {
-            irrelevant_labels += 1;
+            self.irrelevant += 1;
         }
     }
-    if odds.is_empty() {
-        return Err(without_labels(irrelevant_labels));
-    }
-    let calibration = calibrate(&verifiers, &odds, curve, folds)
-        .map_err(StageError::doing("calibrate the verdicts"))?;
-    write_json(&context.output("calibration.json"), &calibration)?;
-    describe(context, &calibration, found.len());
-    Ok(())
 }
 
 /// Why nothing can be calibrated, where this number of claims are irrelevant by their labels.
@@ -124,61 +170,6 @@ fn without_labels(irrelevant: usize) -> StageError {
             (`irrelevant = \"unsupported\"`)"
         ),
     })
-}
-
-/// The verdicts of each verifier on each claim, in the order of the first verifier's.
-///
-/// # Errors
-/// If verifiers have verdicts on other claims.
-pub(super) fn verdicts_by_claim(
-    verdicts: &[Vec<Verdict>],
-) -> Result<Vec<(&ClaimId, Vec<&Verdict>)>, StageError> {
-    let Some((first, others)) = verdicts.split_first() else { return Ok(Vec::new()) };
-    let mut found: Vec<(&ClaimId, Vec<&Verdict>)> =
-        first.iter().map(|verdict| (&verdict.claim_id, vec![verdict])).collect();
-    for rows in others {
-        let by_claim: BTreeMap<&ClaimId, &Verdict> =
-            rows.iter().map(|verdict| (&verdict.claim_id, verdict)).collect();
-        if rows.len() != first.len() {
-            return Err(StageError(format!(
-                "one verifier has {} verdicts, another {}; give verdicts on the same claims",
-                first.len(),
-                rows.len()
-            )));
-        }
-        for (id, of_claim) in &mut found {
-            of_claim.push(by_claim.get(id).ok_or_else(|| {
-                StageError(format!(
-                    "only one of the verifiers has a verdict on `{id}`; give verdicts on the same \
-                    claims"
-                ))
-            })?);
-        }
-    }
-    Ok(found)
-}
-
-/// The name of the verifier, which must be the same in all rows with log-odds.
-///
-/// # Errors
-/// If there are none, or the names differ.
-pub(super) fn verifier_of(verdicts: &[Verdict]) -> Result<&str, StageError> {
-    let mut names = verdicts.iter().filter(|verdict| verdict.log_odds.is_some());
-    let first = names.next().map(|verdict| verdict.verifier.as_str()).ok_or_else(|| {
-        StageError(
-            "the verdicts have no log-odds; verify by `words`, or by another verifier that has \
-            them, with knowledge that has articles on the claims' topics"
-                .to_owned(),
-        )
-    })?;
-    match names.find(|verdict| verdict.verifier != first) {
-        Some(other) => Err(StageError(format!(
-            "the verdicts are by `{first}` and by `{}`; give each verifier's as one of \
-            `verdicts = [...]`",
-            other.verifier
-        ))),
-        None => Ok(first),
-    }
 }
 
 /// Labels by the claim's id, and by its topic and words.

@@ -8,9 +8,14 @@ use crate::{
         artifact::{CLAIMS, PROBE, PROMPTS, RESPONSES, VERDICTS},
         write_csv,
     },
-    preference::{Answers, ClassCounts, Thresholds, class_counts, probe},
+    preference::{ClassCounts, ClassTable, Thresholds, UnknownQuestion, probed_fact},
     recipe::schema::{Declared, Input, Kind},
-    rows::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
+    rows::{
+        Prompt, Response, RowGroups,
+        json_lines::{self, RowWriter},
+    },
+    stage_support::claim_verdicts::ClaimVerdicts,
+    verification::VerifiedResponse,
 };
 
 /// The kind.
@@ -57,22 +62,59 @@ struct Parameters {
 /// If inputs cannot be read or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { known_threshold, min_correct, min_contradicting } = context.parameters()?;
-    let questions: Vec<Prompt> =
-        json_lines::read_rows(&context.input_file("prompts", "prompts.jsonl")?)
-            .map_err(StageError::doing("read the questions"))?;
-    let responses: Vec<Response> = context.rows("responses")?;
-    let claims: Vec<Claim> = context.rows("claims")?;
-    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
-    let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
     let thresholds = Thresholds { known_threshold, min_correct, min_contradicting };
-    let facts: Vec<ProbedFact> =
-        probe(&questions, answers, thresholds).map_err(StageError::doing("classify the facts"))?;
-    let counts = class_counts(&facts);
-    json_lines::write(&context.output("probe.jsonl"), &facts)
-        .map_err(StageError::doing("write the facts"))?;
-    write_csv(&context.output("probe.csv"), &counts)?;
-    describe(context, &counts);
+    let mut answers = AnswersByQuestion::open(context)?;
+    let facts = RowWriter::create(&context.output("probe.jsonl"));
+    let mut facts = facts.map_err(StageError::doing(WRITING))?;
+    let mut table = ClassTable::default();
+    let questions = json_lines::checked_rows(&context.input_file("prompts", "prompts.jsonl")?);
+    for question in questions.map_err(StageError::doing(ASKING))? {
+        let question: Prompt = question.map_err(StageError::doing(ASKING))?;
+        let answers = answers.to(&question)?;
+        if let Some(fact) = probed_fact(question, &answers, thresholds) {
+            table.add(&fact);
+            facts.write(&fact).map_err(StageError::doing(WRITING))?;
+        }
+    }
+    answers.finish()?;
+    facts.finish().map_err(StageError::doing(WRITING))?;
+    write_csv(&context.output("probe.csv"), &table.rows)?;
+    describe(context, &table.rows);
     Ok(())
+}
+
+const ASKING: &str = "read the questions";
+const READING: &str = "read the responses";
+const WRITING: &str = "write the facts";
+const PURPOSE: &str = "classify the facts";
+
+/// Verified answers by their question, read along with the questions.
+struct AnswersByQuestion {
+    responses: RowGroups<Response>,
+    claims: ClaimVerdicts,
+}
+
+impl AnswersByQuestion {
+    fn open(context: &Context) -> Result<Self, StageError> {
+        let responses = RowGroups::open(&context.input_file("responses", "responses.jsonl")?);
+        let responses = responses.map_err(StageError::doing(READING))?;
+        Ok(Self { responses, claims: ClaimVerdicts::open(context, PURPOSE)? })
+    }
+
+    fn to(&mut self, question: &Prompt) -> Result<Vec<VerifiedResponse>, StageError> {
+        let responses = self.responses.of(&question.id).map_err(StageError::doing(READING))?;
+        responses.into_iter().map(|response| self.claims.verified(response)).collect()
+    }
+
+    /// Checks that all of them belong to questions that were asked for.
+    fn finish(self) -> Result<(), StageError> {
+        // Before the claims, which would be left with their response.
+        let left = self.responses.left().map_err(StageError::doing(READING))?;
+        match left.map(|response| UnknownQuestion(response.id, response.prompt_id)) {
+            Some(problem) => Err(StageError::doing(PURPOSE)(problem)),
+            None => self.claims.finish(),
+        }
+    }
 }
 
 /// Notes the number of known, potentially known and unknown facts by domain and attribute.

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use super::{
-    calibrate::{verdicts_by_claim, verifier_of},
-    verify::{Decision, DecisionRule, summary},
+    verifiers::Verifiers,
+    verify::{Decision, DecisionRule, WrittenVerdicts},
 };
 use crate::{
     context::{
@@ -12,7 +12,7 @@ use crate::{
         artifact::{CALIBRATION, VERDICTS},
     },
     recipe::schema::{Declared, Input, Kind},
-    rows::{Verdict, json_lines},
+    rows::Verdict,
 };
 
 /// The kind.
@@ -51,10 +51,8 @@ struct Parameters {
 /// If inputs cannot be read, or do not belong together.
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { rule } = context.parameters()?;
-    let verdicts: Vec<Vec<Verdict>> = context.rows_of_each("verdicts")?;
-    let names: Vec<&str> =
-        verdicts.iter().map(|rows| verifier_of(rows)).collect::<Result<_, _>>()?;
-    let name = names.join(" + ");
+    let verifiers = Verifiers::of(context)?;
+    let name = verifiers.names().join(" + ");
     let decision = Decision::new(context, rule, &name)?;
     let fitted = decision.calibration.as_ref().and_then(|found| found.combination.as_ref());
     let Some(combination) = fitted else {
@@ -63,27 +61,25 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
             together, here `{name}`"
         )));
     };
-    let mut found = Vec::new();
-    for (_, of_claim) in verdicts_by_claim(&verdicts)? {
+    let mut written = WrittenVerdicts::create(context)?;
+    for of_claim in verifiers.verdicts()? {
+        let mut of_claim = of_claim?;
         let log_odds: Option<Vec<f64>> = of_claim.iter().map(|verdict| verdict.log_odds).collect();
-        found.push(match log_odds {
+        written.add(&match log_odds {
             Some(log_odds) => decision.made(Verdict {
                 log_odds: Some(combination.log_odds(&log_odds)),
                 verifier: name.clone(),
-                ..of_claim[0].clone()
+                ..of_claim.swap_remove(0)
             }),
-            None => without_log_odds(&of_claim).clone(),
-        });
+            None => of_claim.swap_remove(without_log_odds(&of_claim)),
+        })?;
     }
-    json_lines::write(&context.output("verdicts.jsonl"), &found)
-        .map_err(StageError::doing("write the verdicts"))?;
-    context.note(summary(&found));
-    Ok(())
+    written.finish(context)
 }
 
 /// The first verdict of a claim that has no log-odds.
-fn without_log_odds<'a>(of_claim: &[&'a Verdict]) -> &'a Verdict {
-    of_claim.iter().find(|verdict| verdict.log_odds.is_none()).unwrap_or(&of_claim[0])
+fn without_log_odds(of_claim: &[Verdict]) -> usize {
+    of_claim.iter().position(|verdict| verdict.log_odds.is_none()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -93,7 +89,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{context::test_support::Trial, rows::FactLabel};
+    use crate::{
+        context::test_support::Trial,
+        rows::{FactLabel, json_lines},
+    };
 
     fn written(path: &Path, verifier: &str, log_odds: &[Option<f64>]) -> PathBuf {
         let row = |(number, odds): (usize, &Option<f64>)| {

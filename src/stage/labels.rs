@@ -1,6 +1,6 @@
 //! The kind `labels`: people's labels as responses, claims and verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -102,21 +102,17 @@ fn read_labels(input: &InputPath, system: &str) -> Result<Vec<LabelSource>, Stag
     Ok(rows)
 }
 
-/// Labels of a single input, from a stage or a file, on claims or their responses. A label that
+/// Labels of a single input, from a stage or a file, on the input `claims` or their responses. A label that
 /// names a claim by its id belongs to the response of this claim.
 ///
 /// # Errors
 /// If they cannot be read, or label something twice.
-pub(super) fn read_annotated(
-    context: &Context,
-    claims: &[Claim],
-) -> Result<Vec<AnnotatedResponse>, StageError> {
+pub(super) fn read_annotated(context: &Context) -> Result<Vec<AnnotatedResponse>, StageError> {
     let mut rows = Vec::new();
     for input in context.inputs("labels") {
         rows.extend(read_labels(input, UNNAMED)?);
     }
-    let known: BTreeMap<&ClaimId, &ResponseId> =
-        claims.iter().map(|claim| (&claim.id, &claim.response_id)).collect();
+    let known = named_claims(context, &rows)?;
     let claim_of = |source: &LabelSource| source.row.claim_id.clone();
     let is_known =
         |source: &LabelSource| claim_of(source).is_some_and(|id| known.contains_key(&id));
@@ -137,9 +133,27 @@ pub(super) fn read_annotated(
     }
     for LabelSource { row, .. } in &mut rows {
         let response = row.claim_id.as_ref().and_then(|id| known.get(id));
-        row.response_id = row.response_id.take().or_else(|| response.map(|id| (*id).clone()));
+        row.response_id = row.response_id.take().or_else(|| response.cloned());
     }
     annotated(rows)
+}
+
+/// The claims of the input `claims` that labels name by their ids, with their responses.
+fn named_claims(
+    context: &Context,
+    rows: &[LabelSource],
+) -> Result<BTreeMap<ClaimId, ResponseId>, StageError> {
+    let named: BTreeSet<&ClaimId> =
+        rows.iter().filter_map(|source| source.row.claim_id.as_ref()).collect();
+    let mut found = BTreeMap::new();
+    for claim in context.each_row::<Claim>("claims")? {
+        let Claim { id, response_id, .. } = claim?;
+        // People label hundreds of claims, of which there may be millions.
+        if named.contains(&id) {
+            found.insert(id, response_id);
+        }
+    }
+    Ok(found)
 }
 
 /// The responses of rows.

@@ -1,15 +1,29 @@
 //! The kind `mine`: general pairs from verified responses.
 
-use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     context::{
         Context, StageError,
         artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
     },
-    preference::{Answers, Mined, Mining, PreferenceFormat, Reward, mine},
+    preference::{
+        Mined, MinedRows, MinedSizes, Miner, Mining, PreferenceFormat, Reward, UsedResponses,
+    },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
-    rows::{Claim, ProbedFact, Prompt, Response, Verdict, json_lines},
+    rows::{
+        ProbedFact, Prompt, Response, RowGroups,
+        json_lines::{self, Line, RowWriter},
+    },
+    seed::Seed,
+    stage_support::claim_verdicts::ClaimVerdicts,
+    verification::VerifiedResponse,
 };
 
 /// The kind.
@@ -140,11 +154,7 @@ impl Parameters {
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let reward = parameters.reward;
-    let responses: Vec<Response> = context.rows("responses")?;
-    let claims: Vec<Claim> = context.rows("claims")?;
-    let verdicts: Vec<Verdict> = context.rows("verdicts")?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
-    let answers = Answers { responses: &responses, claims: &claims, verdicts: &verdicts };
     let probed: Vec<ProbedFact> = match context.inputs("probe").next() {
         Some(_) => json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
             .map_err(StageError::doing("read the probe"))?,
@@ -156,18 +166,22 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
         }
     };
     let mining = parameters.mining();
-    let mined = mine(&prompts, answers, &probed, &mining, &context.seed)
-        .map_err(StageError::doing("mine pairs"))?;
-    let path = context.output("pairs.jsonl");
-    match mining.preference_format {
-        PreferenceFormat::Pairs => json_lines::write(&path, &mined.pairs),
-        PreferenceFormat::Unpaired => json_lines::write(&path, &mined.labelled),
+    let mut used = UsedResponses::new(&prompts, &mining.splits);
+    let path = context.input_file("responses", "responses.jsonl")?;
+    let responses = RowGroups::open_each(&path, |response| used.add(response));
+    let responses = responses.map_err(StageError::doing(READING))?;
+    let mut miner = Miner::new(&prompts, used, &probed, &mining, &context.seed)
+        .map_err(StageError::doing(PURPOSE))?;
+    let mut written = WrittenPairs::create(context)?;
+    match responses.is_together() {
+        true => written.add_groups(context, responses, &mut miner)?,
+        false => written.add_scattered(context, &mut miner)?,
     }
-    .map_err(StageError::doing("write the pairs"))?;
-    let Mined { answers, unrewarded, .. } = mined;
-    if mined.pairs.is_empty() && mined.labelled.is_empty() {
+    let (mined, sizes) = (miner.finish(), written.finish(&mining, &context.seed)?);
+    if sizes.rows() == 0 {
         return Err(StageError(no_rows(&mined, mining.min_margin)));
     }
+    let answers = mined.answers;
     if mined.factless > 0 {
         let text = format!("{} of {answers} responses have no relevant claim", mined.factless);
         let counts = if reward == Reward::Precision { "; their precision counts as 0" } else { "" };
@@ -179,13 +193,127 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
             context.note(text + counts)
         }
     }
-    if unrewarded > 0 {
+    if mined.unrewarded > 0 {
         context.warn(format!(
-            "{unrewarded} of {answers} responses state no probed fact and have no reward"
+            "{} of {answers} responses state no probed fact and have no reward",
+            mined.unrewarded
         ));
     }
-    describe(context, &mined);
+    describe(context, &mined, &sizes);
     Ok(())
+}
+
+const READING: &str = "read the responses";
+const WRITING: &str = "write the pairs";
+const PURPOSE: &str = "mine pairs";
+
+/// The file of mined rows.
+struct WrittenPairs {
+    path: PathBuf,
+    rows: RowWriter,
+    sizes: MinedSizes,
+}
+
+impl WrittenPairs {
+    fn create(context: &Context) -> Result<Self, StageError> {
+        let path = context.output("pairs.jsonl");
+        let rows = RowWriter::create(&path).map_err(StageError::doing(WRITING))?;
+        Ok(Self { path, rows, sizes: MinedSizes::default() })
+    }
+
+    fn add(&mut self, mined: &MinedRows) -> Result<(), StageError> {
+        for pair in &mined.pairs {
+            self.sizes.add_pair(pair);
+            self.rows.write(pair).map_err(StageError::doing(WRITING))?;
+        }
+        for row in &mined.labelled {
+            self.sizes.add_labelled(row);
+            self.rows.write(row).map_err(StageError::doing(WRITING))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of one prompt after the other; the responses to each stand together.
+    fn add_groups(
+        &mut self,
+        context: &Context,
+        mut responses: RowGroups<Response>,
+        miner: &mut Miner<'_>,
+    ) -> Result<(), StageError> {
+        let mut claims = ClaimVerdicts::open(context, PURPOSE)?;
+        while let Some(group) = responses.next_group().map_err(StageError::doing(READING))? {
+            let prompt = group[0].prompt_id.clone();
+            let mut used = Vec::new();
+            for response in group {
+                // Claims of responses that are not used are read too, and checked as the others.
+                let verified = claims.verified(response)?;
+                used.extend(miner.uses(&verified.response).then_some(verified));
+            }
+            self.add(&miner.rows_of(&prompt, &used))?;
+        }
+        claims.finish()
+    }
+
+    /// The same where responses to one prompt are apart: all that are used are in memory.
+    fn add_scattered(
+        &mut self,
+        context: &Context,
+        miner: &mut Miner<'_>,
+    ) -> Result<(), StageError> {
+        let mut claims = ClaimVerdicts::open(context, PURPOSE)?;
+        let mut by_prompt: BTreeMap<String, Vec<VerifiedResponse>> = BTreeMap::new();
+        // Prompts by their first response with a reward.
+        let (mut order, mut rewarded) = (Vec::new(), BTreeSet::new());
+        for response in context.each_row("responses")? {
+            let verified = claims.verified(response?)?;
+            if !miner.uses(&verified.response) {
+                continue;
+            }
+            let prompt = verified.response.prompt_id.clone();
+            if miner.is_rewarded(&verified) && rewarded.insert(prompt.clone()) {
+                order.push(prompt.clone());
+            }
+            by_prompt.entry(prompt).or_default().push(verified);
+        }
+        claims.finish()?;
+        for prompt in order {
+            let used = by_prompt.remove(&prompt).unwrap_or_default();
+            self.add(&miner.rows_of(&prompt, &used))?;
+        }
+        // Responses without any reward give no row, but are counted.
+        by_prompt.iter().try_for_each(|(prompt, used)| self.add(&miner.rows_of(prompt, used)))
+    }
+
+    /// Draws the rows that are kept, and returns their sizes.
+    fn finish(self, mining: &Mining, seed: &Seed) -> Result<MinedSizes, StageError> {
+        let Self { path, rows, sizes } = self;
+        rows.finish().map_err(StageError::doing(WRITING))?;
+        let Some(kept) = mining.kept(sizes.rows(), seed) else { return Ok(sizes) };
+        match mining.preference_format {
+            PreferenceFormat::Pairs => keep(&path, &kept, MinedSizes::add_pair),
+            PreferenceFormat::Unpaired => keep(&path, &kept, MinedSizes::add_labelled),
+        }
+    }
+}
+
+/// Keeps the rows of a file with these numbers, and returns their sizes.
+fn keep<T: Serialize + DeserializeOwned>(
+    path: &Path,
+    kept: &BTreeSet<usize>,
+    add: fn(&mut MinedSizes, &T),
+) -> Result<MinedSizes, StageError> {
+    let beside = path.with_extension("kept");
+    let mut rows = RowWriter::create(&beside).map_err(StageError::doing(WRITING))?;
+    let mut sizes = MinedSizes::default();
+    let all = json_lines::lines::<T>(path).map_err(StageError::doing(WRITING))?;
+    for (_, line) in all.enumerate().filter(|(number, _)| kept.contains(number)) {
+        let Line { row, .. } = line.map_err(StageError::doing(WRITING))?;
+        add(&mut sizes, &row);
+        rows.write(&row).map_err(StageError::doing(WRITING))?;
+    }
+    rows.finish().map_err(StageError::doing(WRITING))?;
+    fs::rename(&beside, path).map_err(StageError::doing(WRITING))?;
+    Ok(sizes)
 }
 
 /// Why there is no row: conditions left all of them out, or no two responses differ.
@@ -228,30 +356,22 @@ fn no_rows(mined: &Mined, margin: f64) -> String {
     }
 }
 
-fn describe(context: &Context, mined: &Mined) {
-    let Mined {
-        pairs,
-        labelled,
-        answers,
-        prompts,
-        prompts_used,
-        chosen_length,
-        rejected_length,
-        ..
-    } = mined;
-    if pairs.is_empty() {
-        let (rows, good) = (labelled.len(), labelled.iter().filter(|row| row.label).count());
+fn describe(context: &Context, mined: &Mined, sizes: &MinedSizes) {
+    let Mined { answers, prompts_used, .. } = mined;
+    let MinedSizes { pairs, labelled, desirable, .. } = sizes;
+    let prompts = sizes.prompts();
+    if *pairs == 0 {
         context.note(format!(
-            "{rows} of {answers} responses to {prompts} prompts, {good} of them desirable"
+            "{labelled} of {answers} responses to {prompts} prompts, {desirable} of them desirable"
         ));
     } else {
         context.note(format!(
-            "{} pairs of {prompts} prompts, from {answers} responses to {prompts_used} prompts",
-            pairs.len()
+            "{pairs} pairs of {prompts} prompts, from {answers} responses to {prompts_used} prompts"
         ));
+        let [chosen, rejected] = sizes.mean_lengths();
         context.note(format!(
-            "chosen completions have {chosen_length:.1} characters on average, rejected ones \
-            {rejected_length:.1}"
+            "chosen completions have {chosen:.1} characters on average, rejected ones \
+            {rejected:.1}"
         ));
     }
     let left_out: usize = mined.left_out.values().sum();
@@ -259,7 +379,7 @@ fn describe(context: &Context, mined: &Mined) {
     let which = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
     context.note(format!(
         "{left_out} {} excluded that name one of {} protected topics{which}",
-        if pairs.is_empty() { "responses" } else { "pairs" },
+        if *pairs == 0 { "responses" } else { "pairs" },
         mined.protected.len()
     ));
 }

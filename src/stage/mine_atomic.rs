@@ -7,9 +7,12 @@ use crate::{
         Context, StageError,
         artifact::{CLAIMS, PAIRS, PROBE, PROMPTS, RESPONSES, VERDICTS},
     },
-    preference::{Answers, AtomicForm, AtomicMining, AtomicSources, Atoms, mine_atomic},
+    preference::{
+        AtomicForm, AtomicMining, AtomicSources, Atoms, FactMentions, Mentions, mine_atomic,
+    },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
-    rows::{Claim, KnowledgeClass, ProbedFact, Prompt, Response, Row, Verdict, json_lines},
+    rows::{KnowledgeClass, ProbedFact, Prompt, json_lines},
+    stage_support::claim_verdicts::ClaimVerdicts,
 };
 
 /// The kind.
@@ -123,20 +126,6 @@ fn cross_checks(chosen: &Chosen<'_>) -> Vec<Mismatch> {
     found
 }
 
-/// Responses with their claims and verdicts.
-struct Judged {
-    responses: Vec<Response>,
-    claims: Vec<Claim>,
-    verdicts: Vec<Verdict>,
-}
-
-impl Judged {
-    fn answers(&self) -> Answers<'_> {
-        let Self { responses, claims, verdicts } = self;
-        Answers { responses, claims, verdicts }
-    }
-}
-
 /// Writes `pairs.jsonl`.
 ///
 /// # Errors
@@ -146,9 +135,9 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let Parameters { source, prompt_form, classes, .. } = parameters;
     let Parameters { max_pairs_per_fact, max_pairs, balance, splits, .. } = parameters;
-    let facts: Vec<ProbedFact> =
-        json_lines::read_rows(&context.input_file("probe", "probe.jsonl")?)
-            .map_err(StageError::doing("read the probe"))?;
+    let mining =
+        AtomicMining { prompt_form, classes, splits, max_pairs_per_fact, max_pairs, balance };
+    let facts = read_facts(context, &mining)?;
     let prompts: Vec<Prompt> = context.rows("prompts")?;
     // Sentences and the responses that they stand in may come from the same files.
     let input = match (&source, prompt_form) {
@@ -156,18 +145,16 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         (SentenceSource::Sentences, _) | (_, AtomicForm::Response) => Some("responses"),
         _ => None,
     };
-    let said = input.map(|input| judged(context, input)).transpose()?;
-    let answers = said.as_ref().map(Judged::answers);
-    let sources = AtomicSources {
-        sentences: match source {
-            SentenceSource::Samples | SentenceSource::Substituted => None,
-            SentenceSource::Sentences | SentenceSource::Rewritings => answers,
-        },
-        substituted: matches!(source, SentenceSource::Substituted),
-        hosts: answers.filter(|_| prompt_form == AtomicForm::Response),
-    };
-    let mining =
-        AtomicMining { prompt_form, classes, splits, max_pairs_per_fact, max_pairs, balance };
+    let are_said = matches!(source, SentenceSource::Sentences | SentenceSource::Rewritings);
+    let wants = Mentions { sentences: are_said, hosts: prompt_form == AtomicForm::Response };
+    let mut mentions = None;
+    if let Some(input) = input {
+        let mut found = FactMentions::new(&facts, wants, |fact| mining.uses(fact));
+        add_mentions(context, input, &mut found)?;
+        mentions = Some(found);
+    }
+    let substituted = matches!(source, SentenceSource::Substituted);
+    let sources = AtomicSources { mentions, are_said, substituted };
     let atoms = mine_atomic(&facts, &prompts, sources, &mining, &context.seed)
         .map_err(StageError::doing("mine atomic pairs"))?;
     if atoms.pairs.is_empty() {
@@ -199,21 +186,44 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Reads verified responses, which are optional inputs.
-fn judged(context: &Context, input: &str) -> Result<Judged, StageError> {
-    Ok(Judged {
-        responses: judged_rows(context, input, "responses.jsonl")?,
-        claims: judged_rows(context, "claims", "claims.jsonl")?,
-        verdicts: judged_rows(context, "verdicts", "verdicts.jsonl")?,
-    })
+/// The facts of the probe. Answers are kept of those that pairs are made of.
+fn read_facts(context: &Context, mining: &AtomicMining) -> Result<Vec<ProbedFact>, StageError> {
+    let rows = json_lines::checked_rows(&context.input_file("probe", "probe.jsonl")?);
+    let mut facts = Vec::new();
+    for fact in rows.map_err(StageError::doing("read the probe"))? {
+        let mut fact: ProbedFact = fact.map_err(StageError::doing("read the probe"))?;
+        // A probe is mostly answers, and its classes decide which of them are of use.
+        if !mining.uses(&fact) {
+            fact.answers = Vec::new();
+        }
+        facts.push(fact);
+    }
+    Ok(facts)
 }
 
-fn judged_rows<T: Row>(context: &Context, input: &str, file: &str) -> Result<Vec<T>, StageError> {
-    let path = context.input_file(input, file).map_err(|error| {
-        let needs = "this `source` or `prompt_form` needs responses with `claims` and `verdicts`";
-        StageError(format!("{error}; {needs}"))
-    })?;
-    json_lines::read_rows(&path).map_err(StageError::doing(format!("read the {input}")))
+/// Reads verified responses, which are optional inputs, one after the other.
+fn add_mentions(
+    context: &Context,
+    input: &str,
+    mentions: &mut FactMentions,
+) -> Result<(), StageError> {
+    for (input, file) in
+        [(input, "responses.jsonl"), ("claims", "claims.jsonl"), ("verdicts", "verdicts.jsonl")]
+    {
+        context.input_file(input, file).map_err(|error| {
+            let needs =
+                "this `source` or `prompt_form` needs responses with `claims` and `verdicts`";
+            StageError(format!("{error}; {needs}"))
+        })?;
+    }
+    let reading = format!("read the {input}");
+    let responses = json_lines::checked_rows(&context.input_file(input, "responses.jsonl")?);
+    let mut claims = ClaimVerdicts::open(context, "mine atomic pairs")?;
+    for response in responses.map_err(StageError::doing(&reading))? {
+        let response = response.map_err(StageError::doing(&reading))?;
+        mentions.add(&claims.verified(response)?);
+    }
+    claims.finish()
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use crate::{
         artifact::{PAIRS, PROMPTS},
     },
     preference::{
-        LevelCount, Mixed, Mixing, Order, PairLabels, Preferences, Protection, check_protected,
-        level_counts, mix,
+        DrawnPair, LevelCount, LevelCounts, Mixed, Mixing, Order, PairLabels, Preferences,
+        Protection, mix,
     },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
-    rows::{Level, Pair, Prompt, json_lines},
+    rows::{Level, NumberedRows, Pair, Prompt, json_lines::RowWriter},
 };
 
 /// The kind.
@@ -158,13 +158,13 @@ impl Parameters {
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let (general_count, atomic_count) = parameters.counts();
-    let general = read_pairs(context, "general")?;
+    let general = PairPool::read(context, "general")?;
     let is_given = context.inputs("atomic").next().is_some();
     if !is_given && parameters.preferences != Preferences::General && atomic_count > 0 {
         let problem = "these `preferences` need the input `atomic`, which is not given";
         return Err(StageError(problem.to_owned()));
     }
-    let atomic = if is_given { read_pairs(context, "atomic")? } else { Vec::new() };
+    let atomic = is_given.then(|| PairPool::read(context, "atomic")).transpose()?;
     let mixing = Mixing {
         preferences: parameters.preferences,
         general: general_count,
@@ -174,35 +174,80 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
         atomic_weight: parameters.atomic_weight,
         labels: parameters.labels,
     };
-    let mixed = mix(&general, &atomic, &mixing, &context.seed);
+    let of_atomic = atomic.as_ref().map_or(&[][..], |pool| &pool.levels);
+    let mixed = mix(&general.levels, of_atomic, &mixing, &context.seed);
+    let sizes = [general.levels.len(), of_atomic.len()];
     if mixed.pairs.is_empty() {
-        let pools = format!("{} general and {} atomic ones", general.len(), atomic.len());
+        let pools = format!("{} general and {} atomic ones", sizes[0], sizes[1]);
         return Err(StageError(format!(
             "no pairs are left of {pools}; raise `general_pairs` or `atomic_pairs`"
         )));
     }
     // Checked again, though mining protects topics too: pairs may come from elsewhere.
+    let mut protection = Protection::default();
     if context.inputs("prompts").next().is_some() {
         let prompts: Vec<Prompt> = context.rows("prompts")?;
-        let protection = Protection::of_other_splits(&prompts, &parameters.splits);
-        check_protected(&mixed.pairs, &protection)
-            .map_err(StageError::doing("tune on these pairs"))?;
+        protection = Protection::of_other_splits(&prompts, &parameters.splits);
     }
-    json_lines::write(&context.output("pairs.jsonl"), &mixed.pairs)
-        .map_err(StageError::doing("write the pairs"))?;
-    describe(context, &mixed, [general.len(), atomic.len()]);
+    let counts = write(context, &mixed, (general, atomic), &protection)?;
+    describe(context, &mixed, &counts, sizes);
     Ok(())
 }
 
-fn read_pairs(context: &Context, input: &str) -> Result<Vec<Pair>, StageError> {
-    let path = context.input_file(input, "pairs.jsonl")?;
-    json_lines::read(&path).map_err(StageError::doing(format!("read the {input} pairs")))
+/// A pool of pairs: the level of each, and the file.
+struct PairPool {
+    levels: Vec<Level>,
+    pairs: NumberedRows<Pair>,
+    reading: String,
 }
 
-fn describe(context: &Context, mixed: &Mixed, pools: [usize; 2]) {
+impl PairPool {
+    fn read(context: &Context, input: &str) -> Result<Self, StageError> {
+        let path = context.input_file(input, "pairs.jsonl")?;
+        let reading = format!("read the {input} pairs");
+        let mut levels = Vec::new();
+        let pairs = NumberedRows::open_each(&path, |pair: &Pair| levels.push(pair.level));
+        let pairs = pairs.map_err(StageError::doing(&reading))?;
+        Ok(Self { levels, pairs, reading })
+    }
+
+    fn pair(&mut self, drawn: &DrawnPair) -> Result<Pair, StageError> {
+        let pair = self.pairs.get(drawn.number).map_err(StageError::doing(&self.reading))?;
+        Ok(drawn.of(pair))
+    }
+}
+
+/// Writes the pairs of a mixture, one in memory, and counts them.
+fn write(
+    context: &Context,
+    mixed: &Mixed,
+    (mut general, mut atomic): (PairPool, Option<PairPool>),
+    protection: &Protection,
+) -> Result<LevelCounts, StageError> {
+    let writing = "write the pairs";
+    let rows = RowWriter::create(&context.output("pairs.jsonl"));
+    let mut rows = rows.map_err(StageError::doing(writing))?;
+    let mut counts = LevelCounts::default();
+    for (index, drawn) in mixed.pairs.iter().enumerate() {
+        // Without a pool of atomic pairs none was drawn of it.
+        let pool = match &mut atomic {
+            Some(atomic) if drawn.of_atomic => atomic,
+            _ => &mut general,
+        };
+        let pair = pool.pair(drawn)?;
+        let checked = protection.check(index + 1, &pair);
+        checked.map_err(StageError::doing("tune on these pairs"))?;
+        counts.add(&pair);
+        rows.write(&pair).map_err(StageError::doing(writing))?;
+    }
+    rows.finish().map_err(StageError::doing(writing))?;
+    Ok(counts)
+}
+
+fn describe(context: &Context, mixed: &Mixed, counts: &LevelCounts, pools: [usize; 2]) {
     let Mixed { pairs, missing_general, missing_atomic, repeats } = mixed;
-    for LevelCount { level, pairs, words, characters } in level_counts(pairs) {
-        let level = if level == Level::Atomic { "atomic" } else { "general" };
+    for LevelCount { level, pairs, words, characters } in counts.rows() {
+        let level = if *level == Level::Atomic { "atomic" } else { "general" };
         context.note(format!("{pairs} {level} pairs of {words} words, {characters} characters"));
     }
     for (missing, pool, level) in

@@ -25,8 +25,12 @@ pub mod registry;
 mod retrieve;
 pub(crate) mod sample;
 pub(crate) mod score;
+mod settled;
 pub(crate) mod shift;
+#[cfg(test)]
+mod streamed;
 pub(crate) mod tune;
+mod verifiers;
 mod verify;
 
 pub use asked::{asks_endpoint, endpoint_calls, usual_calls};

@@ -9,11 +9,13 @@ use crate::{
         Context, StageError,
         artifact::{CLAIMS, PAIRS, PROMPTS, VERDICTS},
     },
-    preference::{Questioning, Questions, all_questions, questions_of_answers},
+    preference::{
+        ClaimQuestions, CompletionTopics, Questioning, Questions, QuestionsError, all_questions,
+    },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch},
     rows::{
-        Claim, Pair, Prompt, Verdict,
-        json_lines::{self, JsonLinesError, read_rows},
+        Claim, Pair, Prompt, Row, RowsById, Verdict,
+        json_lines::{self, JsonLinesError, checked_rows},
     },
 };
 
@@ -136,25 +138,14 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let questioning =
         Questioning { splits, domains, question_template, question_templates, max_questions };
     let prompts: Vec<Prompt> = match context.inputs("prompts").next() {
-        Some(_) => {
-            read_rows(&file(context, "prompts", &question_source)?).map_err(reading("prompts"))?
-        }
+        Some(_) => context.rows("prompts")?,
         None => Vec::new(),
     };
     let found = match question_source {
-        QuestionSource::All => all_questions(&prompts, &questioning),
-        QuestionSource::Pairs => {
-            let pairs: Vec<Pair> = json_lines::read(&file(context, "pairs", &question_source)?)
-                .map_err(reading("pairs"))?;
-            let claims: Vec<Claim> = read_rows(&file(context, "claims", &question_source)?)
-                .map_err(reading("claims"))?;
-            let verdicts: Vec<Verdict> = read_rows(&file(context, "verdicts", &question_source)?)
-                .map_err(reading("verdicts"))?;
-            questions_of_answers(&prompts, &pairs, &claims, &verdicts, &questioning)
-        }
+        QuestionSource::All => all_questions(&prompts, &questioning).map_err(making()),
+        QuestionSource::Pairs => questions_of_pairs(context, &prompts, &questioning),
     };
-    let Questions { prompts, claims, unasked } =
-        found.map_err(StageError::doing("make questions"))?;
+    let Questions { prompts, claims, unasked } = found?;
     json_lines::write(&context.output("prompts.jsonl"), &prompts)
         .map_err(StageError::doing("write the questions"))?;
     context.note(match question_source {
@@ -169,13 +160,43 @@ pub(super) fn run(context: &Context) -> Result<(), StageError> {
     Ok(())
 }
 
-/// File of an optional input.
-fn file(context: &Context, input: &str, of: &QuestionSource) -> Result<PathBuf, StageError> {
-    context.input_file(input, &format!("{input}.jsonl")).map_err(|error| match of {
-        QuestionSource::Pairs => StageError(format!(
+/// Questions for the claims of pairs: claims and verdicts are read side by side.
+fn questions_of_pairs(
+    context: &Context,
+    prompts: &[Prompt],
+    questioning: &Questioning,
+) -> Result<Questions, StageError> {
+    let mut completions = CompletionTopics::default();
+    for line in
+        json_lines::lines::<Pair>(&judged_file(context, "pairs")?).map_err(reading("pairs"))?
+    {
+        completions.add(&line.map_err(reading("pairs"))?.row);
+    }
+    let claims =
+        checked_rows::<Claim>(&judged_file(context, "claims")?).map_err(reading("claims"))?;
+    let verdicts = RowsById::<Verdict>::open(&judged_file(context, "verdicts")?);
+    let mut verdicts = verdicts.map_err(reading("verdicts"))?;
+    let mut found = ClaimQuestions::new(prompts, completions, questioning).map_err(making())?;
+    for claim in claims {
+        let claim = claim.map_err(reading("claims"))?;
+        let verdict = verdicts.get(claim.id()).map_err(reading("verdicts"))?;
+        found.add(&claim, verdict.as_ref()).map_err(making())?;
+    }
+    // Verdicts on other claims are no mistake, but must be verdicts.
+    verdicts.left().map_err(reading("verdicts"))?;
+    found.finish().map_err(making())
+}
+
+fn making() -> impl FnOnce(QuestionsError) -> StageError {
+    StageError::doing("make questions")
+}
+
+/// File of an optional input that facts of claims need.
+fn judged_file(context: &Context, input: &str) -> Result<PathBuf, StageError> {
+    context.input_file(input, &format!("{input}.jsonl")).map_err(|error| {
+        StageError(format!(
             "{error}; facts that completions claim need `pairs`, `claims` and `verdicts`"
-        )),
-        QuestionSource::All => error,
+        ))
     })
 }
 

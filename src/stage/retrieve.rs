@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::settled::settle_pages;
 use crate::{
     context::{
         Context, StageError,
@@ -100,36 +101,37 @@ const STRIDE: usize = 500;
 pub(super) fn run(context: &Context) -> Result<(), StageError> {
     let parameters: Parameters = context.parameters()?;
     let settings = parameters.settings();
-    let claims: Vec<Claim> = context.rows("claims")?;
     let knowledge = Knowledge::open(context.input("knowledge")?)
         .map_err(StageError::doing("open the knowledge"))?;
     if settings.within == Within::Topic {
-        knowledge.settle_pages(&claims).map_err(StageError::doing("read the knowledge"))?;
+        settle_pages(context, &knowledge)?;
     }
+    let total = context.count_rows("claims")? as u64;
+    let writing = "write the passages";
+    let rows = json_lines::RowWriter::create(&context.output("passages.jsonl"));
+    let mut rows = rows.map_err(StageError::doing(writing))?;
     let mut pages = Pages::default();
-    let mut failed = None;
-    // Rows are written one at a time: a passage may be in memory once for each of its claims.
-    let rows = claims.iter().enumerate().map_while(|(index, claim)| {
+    for (index, claim) in context.each_row::<Claim>("claims")?.enumerate() {
         if index % STRIDE == 0 {
-            context.progress(index as u64, claims.len() as u64, "claims");
+            context.progress(index as u64, total, "claims");
         }
-        // The writer takes rows and no errors, so an error ends the rows and is told behind them.
-        let row = knowledge.retrieve(claim, &settings).map_err(|error| failed = Some(error));
-        row.ok().inspect(|row| pages.add(claim, row))
-    });
-    json_lines::write(&context.output("passages.jsonl"), rows)
-        .map_err(StageError::doing("write the passages"))?;
-    if let Some(error) = failed {
-        return Err(StageError::doing("retrieve passages")(error));
+        let claim = claim?;
+        let row = knowledge.retrieve(&claim, &settings);
+        let row = row.map_err(StageError::doing("retrieve passages"))?;
+        // One row at a time: all claims of a topic may have the same long passages.
+        pages.add(&claim, &row);
+        rows.write(&row).map_err(StageError::doing(writing))?;
     }
-    context.progress(claims.len() as u64, claims.len() as u64, "claims");
-    pages.tell(context, claims.len(), settings.within);
+    rows.finish().map_err(StageError::doing(writing))?;
+    context.progress(total, total, "claims");
+    pages.tell(context, settings.within);
     Ok(())
 }
 
 /// How articles were found.
 #[derive(Default)]
 struct Pages {
+    claims: usize,
     ways: BTreeMap<PageMatch, usize>,
     missing: MissingPages,
     passages: usize,
@@ -138,6 +140,7 @@ struct Pages {
 impl Pages {
     fn add(&mut self, claim: &Claim, row: &RetrievedPassages) {
         let Page { asked, how, .. } = &row.page;
+        self.claims += 1;
         *self.ways.entry(*how).or_default() += 1;
         // Nobody misses the article of a claim that states no fact.
         if *how == PageMatch::Missing && claim.kind.is_fact() && is_checkable(&claim.text) {
@@ -146,7 +149,8 @@ impl Pages {
         self.passages += row.passages.len();
     }
 
-    fn tell(&self, context: &Context, claims: usize, within: Within) {
+    fn tell(&self, context: &Context, within: Within) {
+        let claims = self.claims;
         let ways: Vec<String> =
             self.ways.iter().map(|(how, count)| format!("{count} {}", words(*how))).collect();
         let ways = if ways.is_empty() { String::new() } else { format!(": {}", ways.join(", ")) };

@@ -14,7 +14,10 @@ use crate::{
         Sampling, Stops, Transformer,
     },
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, Sharing},
-    rows::{Content, Prompt, PromptForm, Response, ResponseId, json_lines},
+    rows::{
+        Content, Prompt, PromptForm, Response, ResponseId,
+        json_lines::{self, RowWriter},
+    },
     stage_support::{
         encoding::OTHER_DTYPES,
         kept_rows::KeptRows,
@@ -224,9 +227,14 @@ pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let identifiers = prompts.iter().flat_map(|prompt| {
         (0..parameters.num_samples).map(|sample| ResponseId::of_sample(&prompt.id, sample))
     });
-    let rows = identifiers.map(|id| drawn.get(id.as_str()).expect("every response was sampled"));
-    json_lines::write(&context.output("responses.jsonl"), rows)
-        .map_err(StageError::doing("write the responses"))
+    let writing = "write the responses";
+    let rows = RowWriter::create(&context.output("responses.jsonl"));
+    let mut rows = rows.map_err(StageError::doing(writing))?;
+    for id in identifiers {
+        let row = drawn.get(id.as_str())?.expect("every response was sampled");
+        rows.write(&row).map_err(StageError::doing(writing))?;
+    }
+    rows.finish().map_err(StageError::doing(writing))
 }
 
 fn warn_of_unknown_tokens(
@@ -355,7 +363,7 @@ fn missing(
     let tokens = tokens.map_err(StageError::doing(format!("encode the prompt `{}`", prompt.id)))?;
     let missing = (0..samples).filter(|sample| {
         let id = ResponseId::of_sample(&prompt.id, *sample);
-        drawn.get(id.as_str()).is_none()
+        !drawn.has(id.as_str())
     });
     Ok(Request { id: prompt.id.clone(), prompt: tokens, samples: missing.collect() })
 }

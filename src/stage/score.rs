@@ -4,13 +4,15 @@ use serde::Deserialize;
 
 use crate::{
     context::{
-        Context, StageError,
+        Context, CsvWriter, StageError,
         artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
-        write_csv, write_json,
+        write_json,
     },
-    evaluation::{DomainScores, Estimate, ScoreSettings, Scores, answer_scores, scores},
+    evaluation::{DomainScores, Estimate, ScoreSettings, ScoreSums, Scores, answer_score},
     recipe::schema::{Declared, Input, Kind},
-    rows::{Claim, FactLabel, MeasureName, Response, Verdict},
+    rows::{FactLabel, MeasureName, Response},
+    stage_support::claim_verdicts::ClaimVerdicts,
+    verification::{ClaimVerdict, JudgedClaim},
 };
 
 /// The kind.
@@ -62,49 +64,83 @@ pub(crate) struct Parameters {
 pub(crate) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { gamma, k, irrelevant, in_domain } = context.parameters()?;
     let irrelevant_is_wrong = irrelevant.as_deref() == Some("unsupported");
-    let responses: Vec<Response> = context.rows("responses")?;
-    let claims: Vec<Claim> = context.rows("claims")?;
-    let mut verdicts: Vec<Verdict> = context.rows("verdicts")?;
-    note_irrelevant(context, &mut verdicts, irrelevant_is_wrong);
     let settings = ScoreSettings { gamma, k, irrelevant_is_wrong };
-    let answers = answer_scores(&responses, &claims, &verdicts, settings)
-        .map_err(StageError::doing("score the responses"))?;
-    // Possible, but far more often a sign that claims and responses are of different stages.
-    if !answers.is_empty() && answers.iter().all(|answer| answer.facts == 0) {
-        let count = answers.len();
-        context.warn(format!(
-            "none of {count} responses has a relevant claim: do the claims belong \
-            to these responses?"
-        ));
-    }
-    let undecided: usize = answers.iter().map(|answer| answer.undecided).sum();
-    if undecided > 0 {
-        let all = claims.len();
-        context.note(format!("{undecided} of {all} claims are undecided and count in no measure"));
-    }
-    let scores = scores(&answers, settings, in_domain.as_deref())
-        .map_err(StageError::doing("score the responses"))?;
+    let scored = ScoredResponses::of(context, settings)?;
+    scored.describe(context, irrelevant_is_wrong);
+    let scores = scored.sums.scores(settings, in_domain.as_deref());
+    let scores = scores.map_err(StageError::doing("score the responses"))?;
     write_json(&context.output("scores.json"), &scores)?;
-    write_csv(&context.output("responses.csv"), &answers)?;
     scores.domains.iter().chain(&scores.out_of_domain).for_each(|domain| describe(context, domain));
     warn_of_missing_intervals(context, &scores);
     Ok(())
 }
 
-/// Says how irrelevant claims count, and makes them unsupported if they are wrong.
-fn note_irrelevant(context: &Context, verdicts: &mut [Verdict], is_wrong: bool) {
-    let all = verdicts.len();
-    let irrelevant: Vec<&mut Verdict> =
-        verdicts.iter_mut().filter(|found| found.verdict == FactLabel::Irrelevant).collect();
-    // Most responses have none, and nothing is to be said.
-    if irrelevant.is_empty() {
-        return;
+/// Sums over the responses, and their counts.
+#[derive(Default)]
+struct ScoredResponses {
+    sums: ScoreSums,
+    responses: usize,
+    /// Whether any response has a relevant claim.
+    has_facts: bool,
+    claims: usize,
+    irrelevant: usize,
+    undecided: usize,
+}
+
+impl ScoredResponses {
+    /// Scores one response after the other, and writes `responses.csv`.
+    fn of(context: &Context, settings: ScoreSettings) -> Result<Self, StageError> {
+        let mut judged = ClaimVerdicts::open(context, "score the responses")?;
+        let mut rows = CsvWriter::create(&context.output("responses.csv"))?;
+        let mut found = Self { claims: judged.claims(), ..Self::default() };
+        for response in context.each_row::<Response>("responses")? {
+            let response = response?;
+            let mut claims = judged.of(&response)?;
+            for claim in &mut claims {
+                let label = &mut claim.verdict.verdict;
+                if *label == FactLabel::Irrelevant {
+                    found.irrelevant += 1;
+                    // As in FActScore.
+                    if settings.irrelevant_is_wrong {
+                        *label = FactLabel::Unsupported;
+                    }
+                }
+            }
+            let claims: Vec<JudgedClaim<'_>> = claims.iter().map(ClaimVerdict::judged).collect();
+            let answer = answer_score(&response, &claims, settings);
+            found.responses += 1;
+            found.has_facts |= answer.facts > 0;
+            found.undecided += answer.undecided;
+            found.sums.add(&answer);
+            rows.write(&answer)?;
+        }
+        judged.finish()?;
+        rows.finish()?;
+        Ok(found)
     }
-    let (count, how) =
-        (irrelevant.len(), if is_wrong { "counted as unsupported" } else { "left out" });
-    context.note(format!("{count} of {} irrelevant, {how}", several(all, "claim")));
-    if is_wrong {
-        irrelevant.into_iter().for_each(|found| found.verdict = FactLabel::Unsupported);
+
+    /// Notes how irrelevant and undecided claims count.
+    fn describe(&self, context: &Context, irrelevant_is_wrong: bool) {
+        let Self { responses, claims, irrelevant, undecided, .. } = self;
+        // Most responses have none, and nothing is to be said.
+        if *irrelevant > 0 {
+            let how = if irrelevant_is_wrong { "counted as unsupported" } else { "left out" };
+            context
+                .note(format!("{irrelevant} of {} irrelevant, {how}", several(*claims, "claim")));
+        }
+        // Possible, but far more often a sign that claims and responses are of different stages.
+        if *responses > 0 && !self.has_facts {
+            context.warn(format!(
+                "none of {} has a relevant claim: do the claims belong to these responses?",
+                several(*responses, "response")
+            ));
+        }
+        if *undecided > 0 {
+            context.note(format!(
+                "{undecided} of {} undecided, counted in no measure",
+                several(*claims, "claim")
+            ));
+        }
     }
 }
 

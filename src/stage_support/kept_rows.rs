@@ -3,7 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::{self, BufRead, BufReader, Write},
+    marker::PhantomData,
+    os::unix::fs::FileExt,
     path::Path,
 };
 
@@ -11,13 +13,20 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{context::StageError, rows::Row};
 
-/// Rows so far by id, and the file that keeps them for the next attempt: each line is the first 16
-/// digits of a row's BLAKE3 digest, a space and the row.
+/// Rows so far, in the file that keeps them for the next attempt: each line is the first 16 digits
+/// of a row's BLAKE3 digest, a space and the row. In memory are their ids and places.
 pub struct KeptRows<R> {
-    rows: BTreeMap<String, R>,
+    places: BTreeMap<String, LinePlace>,
     file: File,
+    /// Length of the file.
+    length: u64,
     what: &'static str,
+    rows: PhantomData<R>,
 }
+
+/// First byte and length of a line.
+#[derive(Clone, Copy)]
+struct LinePlace(u64, usize);
 
 impl<R: Row + Serialize + DeserializeOwned> KeptRows<R> {
     /// Reads the rows of earlier attempts up to the first torn or damaged line; later ones are made
@@ -29,33 +38,58 @@ impl<R: Row + Serialize + DeserializeOwned> KeptRows<R> {
         let keeping = format!("keep {what} in {}", path.display());
         let file =
             OpenOptions::new().create(true).truncate(false).read(true).append(true).open(path);
-        let mut file = file.map_err(StageError::doing(&keeping))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(StageError::doing(&keeping))?;
-        let (mut rows, mut whole) = (BTreeMap::new(), 0);
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let Some(row) = parse_line::<R>(line) else { break };
-            rows.insert(row.id().to_owned(), row);
-            whole += line.len();
-        }
+        let file = file.map_err(StageError::doing(&keeping))?;
+        let mut kept = Self { places: BTreeMap::new(), file, length: 0, what, rows: PhantomData };
+        kept.read().map_err(StageError::doing(&keeping))?;
         // Rows are appended, so what follows a torn line would never be read.
-        file.set_len(whole as u64).map_err(StageError::doing(&keeping))?;
-        Ok(Self { rows, file, what })
+        kept.file.set_len(kept.length).map_err(StageError::doing(&keeping))?;
+        Ok(kept)
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let mut reader = BufReader::new(self.file.try_clone()?);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let Some(row) = parse_line::<R>(&line) else { break };
+            self.note(row.id().to_owned(), line.len());
+            line.clear();
+        }
+        Ok(())
+    }
+
+    /// Notes the place of the next line.
+    fn note(&mut self, id: String, length: usize) {
+        self.places.insert(id, LinePlace(self.length, length));
+        self.length += length as u64;
     }
 
     /// The number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.places.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.places.is_empty()
+    }
+
+    /// Whether the row with this id is kept.
+    pub fn has(&self, id: &str) -> bool {
+        self.places.contains_key(id)
     }
 
     /// The row with this id.
-    pub fn get(&self, id: &str) -> Option<&R> {
-        self.rows.get(id)
+    ///
+    /// # Errors
+    /// If the file can no longer be read.
+    pub fn get(&self, id: &str) -> Result<Option<R>, StageError> {
+        let Some(LinePlace(start, length)) = self.places.get(id).copied() else { return Ok(None) };
+        let reading = format!("read the kept {}", self.what);
+        // By its place, since rows are added meanwhile.
+        let mut line = vec![0; length];
+        self.file.read_exact_at(&mut line, start).map_err(StageError::doing(&reading))?;
+        let damaged = || StageError(format!("cannot {reading}: they were damaged meanwhile"));
+        parse_line(&line).map(Some).ok_or_else(damaged)
     }
 
     /// Keeps a row.
@@ -68,7 +102,7 @@ impl<R: Row + Serialize + DeserializeOwned> KeptRows<R> {
         // Not synced: a lost line is made again to the same bytes.
         let line = format!("{} {text}\n", checksum(text.as_bytes()));
         self.file.write_all(line.as_bytes()).map_err(StageError::doing(&keeping))?;
-        self.rows.insert(row.id().to_owned(), row);
+        self.note(row.id().to_owned(), line.len());
         Ok(())
     }
 }
@@ -101,14 +135,16 @@ mod tests {
         let mut kept = KeptRows::open(&path, "verdicts").unwrap();
         assert!(kept.is_empty());
         (0..3).for_each(|number| kept.add(row(number)).unwrap());
+        assert_eq!(kept.get(row(0).id()).unwrap(), Some(row(0)), "while others are added");
         let bytes = fs::read(&path).unwrap();
         let known = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
             let kept = KeptRows::<Verdict>::open(&path, "verdicts").unwrap();
             assert!((0..kept.len()).all(|number| {
                 let expected = row(number);
-                kept.get(expected.id()) == Some(&expected)
+                kept.get(expected.id()).unwrap() == Some(expected)
             }));
+            assert!(kept.get("b").unwrap().is_none() && !kept.has("b"));
             kept.len()
         };
         // A probability above 1 is no verdict, though its line is whole.

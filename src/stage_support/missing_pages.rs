@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::context::Context;
+
 /// Claims without an article, by the topic that they name.
 #[derive(Debug, Default)]
 pub struct MissingPages {
@@ -18,6 +20,13 @@ impl MissingPages {
             self.without_topic += 1;
         } else {
             *self.by_topic.entry(topic.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Warns of them, in a stage with this number of claims.
+    pub fn warn(&self, context: &Context, claims: usize) {
+        if let Some(warning) = self.warning(claims) {
+            context.warn(warning);
         }
     }
 

@@ -1,7 +1,8 @@
 //! What several kinds of stage share: parameters of optimisation, preference rows as tokens, models
-//! and remarks on them, rows kept for the next attempt, warnings of missing articles, endpoints
-//! that are asked.
+//! and remarks on them, claims with verdicts, rows kept for the next attempt, warnings of missing
+//! articles, endpoints that are asked.
 
+pub mod claim_verdicts;
 mod cycles;
 pub mod encoding;
 pub mod endpoint_field;

@@ -10,6 +10,6 @@ mod verifier;
 mod words;
 
 pub use crate::facts::is_checkable;
-pub use tally::{JudgedClaim, Tally, TallyError, tallies};
+pub use tally::{ClaimVerdict, JudgedClaim, Tally, TallyError, VerifiedResponse, tallies};
 pub use verifier::{Matching, verify, verify_on_page};
 pub use words::{Coefficients, FEATURES, Features, WordsVerifier, stems};

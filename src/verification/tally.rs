@@ -1,6 +1,6 @@
 //! Verdicts counted per response.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use crate::rows::{Claim, ClaimId, Evidence, FactLabel, Response, ResponseId, Verdict};
 
@@ -70,6 +70,19 @@ impl Tally {
     }
 }
 
+impl fmt::Display for Tally {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        let Self { supported, unsupported, irrelevant, undecided } = self;
+        write!(formatter, "{supported} claims supported, {unsupported} unsupported, ")?;
+        write!(formatter, "{irrelevant} irrelevant")?;
+        // Most verifiers abstain from nothing.
+        match undecided {
+            0 => Ok(()),
+            _ => write!(formatter, ", {undecided} undecided"),
+        }
+    }
+}
+
 /// A claim with its verdict.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JudgedClaim<'a> {
@@ -91,6 +104,67 @@ impl JudgedClaim<'_> {
     /// Whether it is a fact that its answer has stated before.
     pub fn is_repeat(&self) -> bool {
         self.is_fact() && self.claim.duplicate_of.is_some()
+    }
+}
+
+/// A claim with its verdict, read from files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimVerdict {
+    /// The claim.
+    pub claim: Claim,
+    /// The verdict.
+    pub verdict: Verdict,
+}
+
+impl ClaimVerdict {
+    /// A claim of a response with its verdict, if any.
+    ///
+    /// # Errors
+    /// Fails without a verdict, or where the claim's span is outside the response.
+    pub fn new(
+        claim: Claim,
+        verdict: Option<Verdict>,
+        response: &Response,
+    ) -> Result<Self, TallyError> {
+        check_spans(&claim, response)?;
+        match verdict {
+            Some(verdict) => Ok(Self { claim, verdict }),
+            None => Err(TallyError::NoVerdict(claim.id)),
+        }
+    }
+
+    /// The same, borrowed.
+    pub fn judged(&self) -> JudgedClaim<'_> {
+        let Self { claim, verdict } = self;
+        JudgedClaim { claim, label: verdict.verdict, evidence: &verdict.evidence }
+    }
+}
+
+/// A response with its claims and their verdicts, read from files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerifiedResponse {
+    /// The response.
+    pub response: Response,
+    /// Its claims in their order.
+    pub claims: Vec<ClaimVerdict>,
+}
+
+impl VerifiedResponse {
+    /// The claims, borrowed.
+    pub fn judged(&self) -> Vec<JudgedClaim<'_>> {
+        self.claims.iter().map(ClaimVerdict::judged).collect()
+    }
+}
+
+/// Checks that what a claim was read from lies within the response.
+fn check_spans(claim: &Claim, response: &Response) -> Result<(), TallyError> {
+    let mut spans = claim.spans.iter().chain(&claim.sentence).chain([&claim.span]);
+    match spans.find_map(|span| span.problem(&response.output)) {
+        None => Ok(()),
+        Some(problem) => {
+            let (claim, response) = (claim.id.clone(), response.id.clone());
+            Err(TallyError::Span { claim, response, problem })
+        }
     }
 }
 
@@ -121,12 +195,7 @@ pub fn tallies<'a>(
         let index = *indices.get(&claim.response_id).ok_or_else(|| {
             TallyError::UnknownResponse(claim.id.clone(), claim.response_id.clone())
         })?;
-        let spans = claim.spans.iter().chain(&claim.sentence).chain([&claim.span]);
-        let output = &responses[index].output;
-        if let Some(problem) = spans.copied().find_map(|span| span.problem(output)) {
-            let (claim, response) = (claim.id.clone(), claim.response_id.clone());
-            return Err(TallyError::Span { claim, response, problem });
-        }
+        check_spans(claim, &responses[index])?;
         let verdict =
             by_claim.remove(&claim.id).ok_or_else(|| TallyError::NoVerdict(claim.id.clone()))?;
         judged[index].push(JudgedClaim {

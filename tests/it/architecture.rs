@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tuning", &["model"]),
     ("footprint", &["model", "tuning"]),
     ("context", &["recipe", "store", "model"]),
-    ("stage_support", &["recipe", "context", "endpoint", "model", "tuning"]),
+    ("stage_support", &["recipe", "context", "endpoint", "model", "tuning", "verification"]),
     ("stage", &STAGE),
     ("preflight", &PREFLIGHT),
     ("bench", &["model"]),

@@ -7,10 +7,10 @@ use std::{
 };
 
 use apeft::{
-    evaluation::{AnswerScore, ScoreSettings, answer_scores, scores},
+    evaluation::{AnswerScore, ScoreSettings, answer_score, scores},
     facts::{ContentWords, Topic, align, extract, extract_clauses, one_to_one, sentences, tokens},
     rows::{Claim, FactLabel, Finish, MeasureName, Response, ResponseId, Verdict},
-    verification::is_checkable,
+    verification::{is_checkable, tallies},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -86,13 +86,10 @@ fn answers(file: &Path, irrelevant: Irrelevant) -> Vec<AnswerScore> {
             finish: Finish::Stop,
         });
     }
-    answer_scores(
-        &responses,
-        &claims,
-        &verdicts,
-        ScoreSettings { gamma: 10.0, k: 64, irrelevant_is_wrong: false },
-    )
-    .unwrap()
+    let settings = ScoreSettings { gamma: 10.0, k: 64, irrelevant_is_wrong: false };
+    let judged = tallies(&responses, &claims, &verdicts).unwrap();
+    let scored = responses.iter().zip(&judged);
+    scored.map(|(response, judged)| answer_score(response, judged, settings)).collect()
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::{
 
 use apeft::{
     knowledge::{
-        Article, Builder, Dump, Knowledge, KnowledgeEntry, KnowledgeFormat, RetrievalSettings,
-        Within, format_of,
+        AmbiguousTopics, Article, Builder, Dump, Knowledge, KnowledgeEntry, KnowledgeFormat,
+        RetrievalSettings, Within, format_of,
     },
     rows::{Claim, PageMatch, json_lines},
 };
@@ -177,7 +177,9 @@ fn claims_read_their_own_page_among_ten_thousand() {
     for (what, spelt, least) in spellings {
         let claims: Vec<Claim> =
             facts.iter().map(|fact| claim(&spelt(&fact.topic), &fact.fact)).collect();
-        knowledge.settle_pages(&claims).unwrap();
+        let mut topics = AmbiguousTopics::default();
+        claims.iter().for_each(|claim| knowledge.note_topic(claim, &mut topics).unwrap());
+        knowledge.settle_pages(topics).unwrap();
         let is_own = |(claim, fact): &(&Claim, &Fact)| {
             let row = knowledge.retrieve(claim, &settings).unwrap();
             row.page.found.as_ref() == Some(&fact.topic) && !row.passages.is_empty()

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use apeft::{
-    evaluation::{AnswerScore, MEASURES, ScoreSettings, answer_scores, scores},
+    evaluation::{AnswerScore, MEASURES, ScoreSettings, answer_score, scores},
     facts::extract,
     knowledge::{Article, Knowledge, write},
     rows::{Finish, MeasureName, Response, Verdict},
-    verification::{Matching, verify},
+    verification::{Matching, tallies, verify},
 };
 
 const SETTINGS: ScoreSettings = ScoreSettings { gamma: 10.0, k: 4, irrelevant_is_wrong: false };
@@ -56,7 +56,8 @@ fn scored(case: &str, text: &str) -> AnswerScore {
     let claims = extract(&response.id, &response.topic, output);
     let verdicts: Vec<Verdict> =
         claims.iter().map(|claim| verify(claim, &knowledge, Matching::Exact).unwrap()).collect();
-    answer_scores(&[response], &claims, &verdicts, SETTINGS).unwrap().remove(0)
+    let judged = tallies(std::slice::from_ref(&response), &claims, &verdicts).unwrap();
+    answer_score(&response, &judged[0], SETTINGS)
 }
 
 fn all() -> BTreeMap<&'static str, AnswerScore> {

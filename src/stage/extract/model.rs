@@ -193,7 +193,7 @@ impl AskedExtractor<'_> {
             }
             // Samples of one prompt often begin with the same sentence.
             if new.insert(id.clone()) {
-                let is_known = self.kept.get(&id).is_some();
+                let is_known = self.kept.has(&id);
                 self.done += u64::from(is_known);
                 let samples = if is_known { Vec::new() } else { vec![0] };
                 let asked = Request { id: request.label.replace('`', ""), prompt: tokens, samples };
@@ -205,13 +205,15 @@ impl AskedExtractor<'_> {
         for (max_new, requests) in rounds {
             self.generate(&requests, max_new).map_err(|NoAnswer(error)| error)?;
         }
-        Ok(ids.iter().map(|id| self.kept_answer(id.as_deref()?)).collect())
+        ids.iter().map(|id| self.kept_answer(id.as_deref())).collect()
     }
 
-    fn kept_answer(&mut self, id: &str) -> Option<ClaimAnswer> {
-        let KeptAnswer { text, is_cut, is_loop, .. } = self.kept.get(id)?;
-        self.loops += usize::from(*is_loop);
-        Some(ClaimAnswer { text: text.clone(), is_cut: *is_cut })
+    fn kept_answer(&mut self, id: Option<&str>) -> Result<Option<ClaimAnswer>, StageError> {
+        let kept = id.map(|id| self.kept.get(id)).transpose()?.flatten();
+        Ok(kept.map(|KeptAnswer { text, is_cut, is_loop, .. }| {
+            self.loops += usize::from(is_loop);
+            ClaimAnswer { text, is_cut }
+        }))
     }
 
     fn encoded(&self, request: &ClaimRequest) -> Result<EncodedRequest, StageError> {

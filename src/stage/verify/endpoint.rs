@@ -9,14 +9,19 @@ use std::{
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{decision::Decision, reading::ClaimReading, source::PassageSource, task::VerifyTask};
+use super::{
+    decision::Decision,
+    reading::ClaimReading,
+    source::PassageSource,
+    task::{VerifyTask, WrittenVerdicts},
+};
 use crate::{
     context::{Context, StageError},
     digest::digest_value,
     endpoint::{Call, ENDPOINT, Endpoint, NamedEndpoint, Odds, Reply, SaidWord},
     knowledge::RetrievalSettings,
     prompting::ClaimQuestion,
-    rows::{Claim, Content, Evidence, FactLabel, Verdict},
+    rows::{Claim, Content, Evidence, FactLabel},
     stage_support::endpoint_field,
 };
 
@@ -55,7 +60,7 @@ impl ClaimAsker<'_> {
 
     /// The answers on the readings that are asked about. One that exceeds the model's context is
     /// asked about again with one passage less; there is none where even one is too long.
-    fn replies(&self, readings: &mut [ClaimReading<'_>]) -> Result<ClaimReplies, StageError> {
+    fn replies(&self, readings: &mut [ClaimReading]) -> Result<ClaimReplies, StageError> {
         let context = self.task.context;
         let client = endpoint_field::client(context, self.named)?;
         let asked = readings.iter().enumerate().filter(|(_, reading)| reading.is_asked());
@@ -66,7 +71,7 @@ impl ClaimAsker<'_> {
         while !pending.is_empty() {
             let asked = pending.iter().map(|index| &readings[*index]);
             let calls: Vec<Call> =
-                asked.map(|reading| self.call(reading.claim, reading.passages())).collect();
+                asked.map(|reading| self.call(&reading.claim, reading.passages())).collect();
             let before = (total - pending.len()) as u64;
             let progress =
                 |done: usize| context.progress(before + done as u64, total as u64, "calls");
@@ -105,7 +110,7 @@ impl ClaimReplies {
     fn tell_of_long_ones(
         &self,
         shortened: &BTreeSet<usize>,
-        readings: &[ClaimReading<'_>],
+        readings: &[ClaimReading],
         context: &Context,
     ) {
         let long: BTreeSet<usize> = shortened.iter().chain(&self.beyond).copied().collect();
@@ -132,9 +137,9 @@ impl EndpointVerifierParameters {
         let named = endpoint_field::given(self.endpoint.as_ref())?;
         let source = PassageSource::open(task, RetrievalSettings::default())?;
         let asker = ClaimAsker { task, named, question: &task.question()? };
-        let readings = ClaimReading::all(task, &source)?;
+        let readings = ClaimReading::all(task, source)?;
         let asked = readings.iter().filter(|reading| reading.is_asked());
-        Ok(asked.map(|reading| asker.call(reading.claim, reading.passages())).collect())
+        Ok(asked.map(|reading| asker.call(&reading.claim, reading.passages())).collect())
     }
 
     /// The call for a usual claim with as many and as long passages as it can have.
@@ -153,40 +158,43 @@ impl EndpointVerifierParameters {
     }
 }
 
-/// Verdicts by an endpoint. A claim without passages is unsupported, and not asked about; one that
+/// Writes verdicts by an endpoint. A claim without passages is unsupported, and not asked about; one that
 /// exceeds the model's context is undecided.
 ///
 /// # Errors
 /// If the endpoint does not answer or leaves out log-probabilities, if no claim fits its context,
 /// or if the prompt or the passages cannot be read.
-pub(super) fn verdicts(
+pub(super) fn verify(
     task: &VerifyTask<'_>,
     parameters: &EndpointVerifierParameters,
-) -> Result<Vec<Verdict>, StageError> {
+    written: &mut WrittenVerdicts,
+) -> Result<(), StageError> {
     let named = endpoint_field::given(parameters.endpoint.as_ref())?;
     let question = task.question()?;
     let verifier = identity(named, &question);
     let decision = Decision::new(task.context, task.rule, &verifier)?;
     let source = PassageSource::open(task, RetrievalSettings::default())?;
-    let mut readings = ClaimReading::all(task, &source)?;
+    let mut readings = ClaimReading::all(task, source)?;
     let asker = ClaimAsker { task, named, question: &question };
     let replies = asker.replies(&mut readings)?;
     let said: BTreeMap<usize, ClaimReply> =
         replies.by_reading.iter().map(|(index, reply)| (*index, ClaimReply::of(reply))).collect();
     ReplyCounts::of(said.values()).tell(task, &named.table);
-    let found = readings.iter().enumerate().map(|(index, reading)| match said.get(&index) {
-        Some(ClaimReply::Odds(odds)) => {
-            decision.made(reading.with_log_odds(odds.log_odds, &verifier))
-        }
-        Some(ClaimReply::Text(text)) => {
-            reading.labelled(text.label(), probability(text.label()), &verifier)
-        }
-        None if replies.beyond.contains(&index) => {
-            reading.labelled(FactLabel::Undecided, EVEN, &verifier)
-        }
-        None => reading.unasked(&verifier),
-    });
-    Ok(found.collect())
+    for (index, reading) in readings.iter().enumerate() {
+        written.add(&match said.get(&index) {
+            Some(ClaimReply::Odds(odds)) => {
+                decision.made(reading.with_log_odds(odds.log_odds, &verifier))
+            }
+            Some(ClaimReply::Text(text)) => {
+                reading.labelled(text.label(), probability(text.label()), &verifier)
+            }
+            None if replies.beyond.contains(&index) => {
+                reading.labelled(FactLabel::Undecided, EVEN, &verifier)
+            }
+            None => reading.unasked(&verifier),
+        })?;
+    }
+    Ok(())
 }
 
 /// The model's name, with the first 12 digits of the digest of what is sent to it: log-odds with
@@ -343,7 +351,7 @@ mod tests {
             FinishReason,
             server::{Asked, Reaction, Server, chat, chat_of},
         },
-        rows::{ClaimKind, PageMatch, json_lines},
+        rows::{ClaimKind, PageMatch, Verdict, json_lines},
         stage::verify::{KIND, endpoint_calls, run},
     };
 

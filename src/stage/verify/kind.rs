@@ -11,9 +11,8 @@ use crate::{
     },
     endpoint::Call,
     recipe::schema::{Chosen, Declared, Input, Kind, Mismatch, Sharing},
-    rows::{Claim, Verdict, json_lines},
     stage_support::endpoint_field,
-    verification::{Matching, Tally},
+    verification::Matching,
 };
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
     endpoint::{self, EndpointVerifierParameters},
     model::{self, ModelParameters},
     rules,
-    task::VerifyTask,
+    task::{VerifyTask, WrittenVerdicts},
     words,
 };
 
@@ -168,8 +167,7 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
     if by != By::Endpoint {
         return Ok(Vec::new());
     }
-    let claims: Vec<Claim> = context.rows("claims")?;
-    endpoint.calls(&VerifyTask { context, claims: &claims, rule })
+    endpoint.calls(&VerifyTask { context, rule })
 }
 
 /// Calls for a usual claim.
@@ -178,7 +176,7 @@ pub(in crate::stage) fn endpoint_calls(context: &Context) -> Result<Vec<Call>, S
 /// If the prompt cannot be read.
 pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, StageError> {
     let Parameters { rule, endpoint, .. } = context.parameters()?;
-    endpoint.usual_calls(&VerifyTask { context, claims: &[], rule })
+    endpoint.usual_calls(&VerifyTask { context, rule })
 }
 
 /// Writes `verdicts.jsonl`.
@@ -187,29 +185,15 @@ pub(in crate::stage) fn usual_calls(context: &Context) -> Result<Vec<Call>, Stag
 /// If inputs cannot be read or do not belong together.
 pub(in crate::stage) fn run(context: &Context) -> Result<(), StageError> {
     let Parameters { by, matching, rule, model, endpoint } = context.parameters()?;
-    let claims: Vec<Claim> = context.rows("claims")?;
-    let task = VerifyTask { context, claims: &claims, rule };
-    let verdicts = match (matching, by) {
-        (Some(matching), _) => rules::verdicts(&task, matching)?,
-        (None, By::Words) => words::verdicts(&task)?,
-        (None, By::Model) => model::verdicts(&task, &model)?,
-        (None, By::Endpoint) => endpoint::verdicts(&task, &endpoint)?,
-    };
-    context.progress(claims.len() as u64, claims.len() as u64, "claims");
-    json_lines::write(&context.output("verdicts.jsonl"), &verdicts)
-        .map_err(StageError::doing("write the verdicts"))?;
-    context.note(summary(&verdicts));
-    Ok(())
-}
-
-/// Numbers of verdicts.
-pub(in crate::stage) fn summary(verdicts: &[Verdict]) -> String {
-    let mut tally = Tally::default();
-    verdicts.iter().for_each(|verdict| tally.add(verdict.verdict));
-    let Tally { supported, unsupported, irrelevant, undecided } = tally;
-    let undecided = if undecided > 0 { format!(", {undecided} undecided") } else { String::new() };
-    let known = format!("{supported} claims supported, {unsupported} unsupported");
-    format!("{known}, {irrelevant} irrelevant{undecided}")
+    let task = VerifyTask { context, rule };
+    let mut written = WrittenVerdicts::create(context)?;
+    match (matching, by) {
+        (Some(matching), _) => rules::verify(&task, matching, &mut written)?,
+        (None, By::Words) => words::verify(&task, &mut written)?,
+        (None, By::Model) => model::verify(&task, &model, &mut written)?,
+        (None, By::Endpoint) => endpoint::verify(&task, &endpoint, &mut written)?,
+    }
+    written.finish(context)
 }
 
 #[cfg(test)]

@@ -11,4 +11,5 @@ mod task;
 mod words;
 
 pub(super) use decision::{Decision, DecisionRule};
-pub(super) use kind::{KIND, endpoint_calls, run, summary, usual_calls};
+pub(super) use kind::{KIND, endpoint_calls, run, usual_calls};
+pub(super) use task::WrittenVerdicts;

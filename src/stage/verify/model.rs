@@ -4,7 +4,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{decision::Decision, reading::ClaimReading, source::PassageSource, task::VerifyTask};
+use super::{
+    decision::Decision,
+    reading::ClaimReading,
+    source::PassageSource,
+    task::{VerifyTask, WrittenVerdicts},
+};
 use crate::{
     context::{Context, StageError},
     judge::{ClaimWithPassages, Judge, JudgeError, JudgedUnit},
@@ -71,25 +76,25 @@ impl From<JudgeError> for StageError {
     }
 }
 
-/// Verdicts by a model. Those of earlier attempts are kept. A claim without passages is
+/// Writes verdicts by a model. Those of earlier attempts are kept. A claim without passages is
 /// unsupported.
 ///
 /// # Errors
 /// If the model, the prompt or the passages cannot be read, a claim does not fit, or the device
 /// fails.
-pub(super) fn verdicts(
+pub(super) fn verify(
     task: &VerifyTask<'_>,
     parameters: &ModelParameters,
-) -> Result<Vec<Verdict>, StageError> {
+    written: &mut WrittenVerdicts,
+) -> Result<(), StageError> {
     let LoadedVerifier { model, encoder, prompt, identity } = load(task, parameters)?;
     let decision = Decision::new(task.context, task.rule, &identity)?;
     // Claims that share passages are cheaper, so a whole article is shown where it fits.
     let page_budget = parameters.passage_budget;
     let settings = RetrievalSettings { shared: true, page_budget, ..Default::default() };
     let source = PassageSource::open(task, settings)?;
-    let readings = ClaimReading::all(task, &source)?;
-    let asked: Vec<&ClaimReading<'_>> =
-        readings.iter().filter(|reading| reading.is_asked()).collect();
+    let readings = ClaimReading::all(task, source)?;
+    let asked: Vec<&ClaimReading> = readings.iter().filter(|reading| reading.is_asked()).collect();
     let judge = Judge {
         model: &model,
         encoder: &encoder,
@@ -100,18 +105,20 @@ pub(super) fn verdicts(
         share: true,
     };
     let kept = judged(task.context, &judge, &asked, &identity)?;
-    let found = readings.iter().map(|reading| match kept.get(reading.claim.id.as_str()) {
-        Some(verdict) => decision.made(verdict.clone()),
-        None => reading.unasked(&identity),
-    });
-    Ok(found.collect())
+    for reading in &readings {
+        written.add(&match kept.get(reading.claim.id.as_str())? {
+            Some(verdict) => decision.made(verdict),
+            None => reading.unasked(&identity),
+        })?;
+    }
+    Ok(())
 }
 
 /// The verdicts on all claims with passages, kept for the next attempt as they come.
 fn judged(
     context: &Context,
     judge: &Judge<'_>,
-    asked: &[&ClaimReading<'_>],
+    asked: &[&ClaimReading],
     identity: &str,
 ) -> Result<KeptRows<Verdict>, StageError> {
     let questions = asked.iter().map(|reading| ClaimWithPassages {
@@ -123,7 +130,7 @@ fn judged(
     let mut kept: KeptRows<Verdict> =
         KeptRows::open(&context.checkpoint.join("verdicts"), "verdicts")?;
     let known: Vec<bool> =
-        asked.iter().map(|reading| kept.get(reading.claim.id.as_str()).is_some()).collect();
+        asked.iter().map(|reading| kept.has(reading.claim.id.as_str())).collect();
     let (mut cut, total) = (0, asked.len() as u64);
     context.progress(kept.len() as u64, total, "claims");
     judge.run(

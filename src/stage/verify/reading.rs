@@ -1,7 +1,5 @@
 //! A claim with the passages that are read for it, as a language model is asked about it.
 
-use std::borrow::Cow;
-
 use super::{
     source::PassageSource,
     task::{VerifyTask, no_fact},
@@ -9,34 +7,37 @@ use super::{
 use crate::{
     context::StageError,
     rows::{Claim, Evidence, FactLabel, PageMatch, RetrievedPassages, Verdict},
+    stage_support::missing_pages::MissingPages,
     verification::is_checkable,
 };
 
 /// A claim with its passages.
-pub(super) struct ClaimReading<'a> {
-    pub(super) claim: &'a Claim,
-    retrieved: Cow<'a, RetrievedPassages>,
+pub(super) struct ClaimReading {
+    pub(super) claim: Claim,
+    retrieved: RetrievedPassages,
 }
 
-impl<'a> ClaimReading<'a> {
+impl ClaimReading {
     /// All claims of a task with their passages. Warns of topics without an article.
     ///
     /// # Errors
-    /// If passages cannot be read.
+    /// If claims or passages cannot be read.
     pub(super) fn all(
-        task: &VerifyTask<'a>,
-        source: &'a PassageSource,
+        task: &VerifyTask<'_>,
+        mut source: PassageSource,
     ) -> Result<Vec<Self>, StageError> {
-        let read = task.claims.iter().map(|claim| {
-            let retrieved = source.passages(claim)?;
+        let read = task.all_claims()?.into_iter().map(|claim| {
+            let retrieved = source.passages(&claim)?;
             Ok(Self { claim, retrieved })
         });
         let readings: Vec<Self> = read.collect::<Result<_, StageError>>()?;
-        let missing = readings.iter().filter(|reading| {
+        source.finish()?;
+        let mut missing = MissingPages::default();
+        let without_page = readings.iter().filter(|reading| {
             reading.retrieved.page.how == PageMatch::Missing && reading.states_fact()
         });
-        let missing: Vec<&str> = missing.map(|reading| reading.claim.topic.as_str()).collect();
-        task.warn_of_missing(&missing);
+        without_page.for_each(|reading| missing.add(&reading.claim.topic));
+        missing.warn(task.context, readings.len());
         Ok(readings)
     }
 
@@ -49,7 +50,7 @@ impl<'a> ClaimReading<'a> {
     pub(super) fn drop_worst(&mut self) -> bool {
         let has_others = self.passages().len() > 1;
         if has_others {
-            self.retrieved.to_mut().passages.pop();
+            self.retrieved.passages.pop();
         }
         has_others
     }
@@ -82,7 +83,7 @@ impl<'a> ClaimReading<'a> {
     pub(super) fn unasked(&self, verifier: &str) -> Verdict {
         match self.states_fact() {
             true => self.labelled(FactLabel::Unsupported, 0.0, verifier),
-            false => no_fact(self.claim),
+            false => no_fact(&self.claim),
         }
     }
 }

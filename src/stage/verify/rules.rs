@@ -2,38 +2,39 @@
 
 use crate::{
     context::StageError,
-    rows::{FactLabel, PageMatch, Verdict},
+    rows::{FactLabel, PageMatch},
+    stage::settled::settle_pages,
+    stage_support::missing_pages::MissingPages,
     verification::{Matching, verify_on_page},
 };
 
-use super::task::{VerifyTask, no_fact};
+use super::task::{VerifyTask, WrittenVerdicts, no_fact};
 
-/// Verdicts by a rule.
-pub(super) fn verdicts(
+/// Writes verdicts by a rule.
+pub(super) fn verify(
     task: &VerifyTask<'_>,
     matching: Matching,
-) -> Result<Vec<Verdict>, StageError> {
+    written: &mut WrittenVerdicts,
+) -> Result<(), StageError> {
     let knowledge = task.knowledge()?;
     // All claims of an ambiguous topic choose its article together, as for retrieved passages.
-    knowledge.settle_pages(task.claims).map_err(StageError::doing("read the knowledge"))?;
-    let mut verdicts = Vec::with_capacity(task.claims.len());
-    let mut missing = Vec::new();
-    for (index, claim) in task.claims.iter().enumerate() {
-        task.before(index);
-        let page = knowledge.page(claim).map_err(StageError::doing("read the knowledge"))?;
-        verdicts.push(match claim.kind.is_fact() {
-            true => verify_on_page(claim, &page, &knowledge, matching)
+    settle_pages(task.context, &knowledge)?;
+    let mut missing = MissingPages::default();
+    for claim in task.each_claim()? {
+        let claim = claim?;
+        let page = knowledge.page(&claim).map_err(StageError::doing("read the knowledge"))?;
+        let verdict = match claim.kind.is_fact() {
+            true => verify_on_page(&claim, &page, &knowledge, matching)
                 .map_err(StageError::doing("read the knowledge"))?,
-            false => no_fact(claim),
-        });
-        let is_irrelevant =
-            verdicts.last().is_some_and(|verdict| verdict.verdict == FactLabel::Irrelevant);
-        if page.how == PageMatch::Missing && !is_irrelevant {
-            missing.push(claim.topic.as_str());
+            false => no_fact(&claim),
+        };
+        if page.how == PageMatch::Missing && verdict.verdict != FactLabel::Irrelevant {
+            missing.add(&claim.topic);
         }
+        written.add(&verdict)?;
     }
-    task.warn_of_missing(&missing);
-    Ok(verdicts)
+    missing.warn(task.context, written.count());
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What each way of verifying works on.
+//! What each way of verifying works on, and writes.
 
 use std::fs;
 
@@ -6,18 +6,16 @@ use crate::{
     context::{Context, StageError},
     knowledge::Knowledge,
     prompting::ClaimQuestion,
-    rows::{Claim, FactLabel, Verdict},
-    stage_support::missing_pages::MissingPages,
+    rows::{Claim, FactLabel, Verdict, json_lines::RowWriter},
+    verification::Tally,
 };
 
 use super::decision::DecisionRule;
 
-/// Claims to be verified.
+/// Claims to be verified: those of the input `claims`.
 pub(super) struct VerifyTask<'a> {
     /// The attempt.
     pub(super) context: &'a Context,
-    /// The claims.
-    pub(super) claims: &'a [Claim],
     /// How verdicts follow from log-odds.
     pub(super) rule: DecisionRule,
 }
@@ -26,11 +24,31 @@ pub(super) struct VerifyTask<'a> {
 const STRIDE: usize = 500;
 
 impl VerifyTask<'_> {
-    /// Reports progress now and then, before this claim.
-    pub(super) fn before(&self, index: usize) {
-        if index.is_multiple_of(STRIDE) {
-            self.context.progress(index as u64, self.claims.len() as u64, "claims");
-        }
+    /// The claims one after the other, with progress now and then.
+    ///
+    /// # Errors
+    /// If they cannot be read; each claim has errors of its own.
+    pub(super) fn each_claim(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Claim, StageError>>, StageError> {
+        let context = self.context;
+        // Lines are counted much faster than they are parsed.
+        let total = context.count_rows("claims")? as u64;
+        let claims = context.each_row("claims")?.enumerate();
+        Ok(claims.map(move |(index, claim)| {
+            if index.is_multiple_of(STRIDE) {
+                context.progress(index as u64, total, "claims");
+            }
+            claim
+        }))
+    }
+
+    /// All claims.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    pub(super) fn all_claims(&self) -> Result<Vec<Claim>, StageError> {
+        self.context.rows("claims")
     }
 
     /// Opens the input `knowledge`, and warns of what it lacks.
@@ -59,15 +77,51 @@ impl VerifyTask<'_> {
         let text = text.map_err(StageError::doing(&reading))?;
         ClaimQuestion::new(text.as_deref()).map_err(StageError::doing(&reading))
     }
+}
 
-    /// Warns of claims without an article, which have no support. Each is given by its topic,
-    /// which may be empty.
-    pub(super) fn warn_of_missing(&self, topics: &[&str]) {
-        let mut missing = MissingPages::default();
-        topics.iter().for_each(|topic| missing.add(topic));
-        if let Some(warning) = missing.warning(self.claims.len()) {
-            self.context.warn(warning);
-        }
+/// The file of verdicts, in the order of the claims.
+pub(in crate::stage) struct WrittenVerdicts {
+    rows: RowWriter,
+    tally: Tally,
+    count: usize,
+}
+
+impl WrittenVerdicts {
+    /// A new `verdicts.jsonl`.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(in crate::stage) fn create(context: &Context) -> Result<Self, StageError> {
+        let rows = RowWriter::create(&context.output("verdicts.jsonl"));
+        let rows = rows.map_err(StageError::doing("write the verdicts"))?;
+        Ok(Self { rows, tally: Tally::default(), count: 0 })
+    }
+
+    /// Writes a verdict.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(in crate::stage) fn add(&mut self, verdict: &Verdict) -> Result<(), StageError> {
+        self.tally.add(verdict.verdict);
+        self.count += 1;
+        self.rows.write(verdict).map_err(StageError::doing("write the verdicts"))
+    }
+
+    /// The number of verdicts so far.
+    pub(in crate::stage) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Writes what is still in memory, and notes how many verdicts there are.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(in crate::stage) fn finish(self, context: &Context) -> Result<(), StageError> {
+        let Self { rows, tally, count } = self;
+        context.progress(count as u64, count as u64, "claims");
+        rows.finish().map_err(StageError::doing("write the verdicts"))?;
+        context.note(tally.to_string());
+        Ok(())
     }
 }
 

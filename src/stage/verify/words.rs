@@ -3,30 +3,40 @@
 use crate::{
     context::StageError,
     knowledge::RetrievalSettings,
-    rows::{Claim, FactLabel, PageMatch, Verdict},
+    rows::{FactLabel, PageMatch},
+    stage_support::missing_pages::MissingPages,
     verification::WordsVerifier,
 };
 
-use super::{decision::Decision, source::PassageSource, task::VerifyTask};
+use super::{
+    decision::Decision,
+    source::PassageSource,
+    task::{VerifyTask, WrittenVerdicts},
+};
 
-/// Verdicts by words.
-pub(super) fn verdicts(task: &VerifyTask<'_>) -> Result<Vec<Verdict>, StageError> {
+/// Writes verdicts by words.
+pub(super) fn verify(
+    task: &VerifyTask<'_>,
+    written: &mut WrittenVerdicts,
+) -> Result<(), StageError> {
     let decision = Decision::new(task.context, task.rule, WordsVerifier::NAME)?;
-    let source = PassageSource::open(task, RetrievalSettings::default())?;
+    let mut source = PassageSource::open(task, RetrievalSettings::default())?;
     let verifier = WordsVerifier::default();
-    let mut verdicts = Vec::with_capacity(task.claims.len());
-    let mut missing = Vec::new();
-    for (index, claim) in task.claims.iter().enumerate() {
-        task.before(index);
-        let retrieved = source.passages(claim)?;
-        let verdict = verifier.verdict(claim, &retrieved);
+    let mut missing = MissingPages::default();
+    let mut letters = LetterCounts::default();
+    for claim in task.each_claim()? {
+        let claim = claim?;
+        let retrieved = source.passages(&claim)?;
+        let verdict = verifier.verdict(&claim, &retrieved);
         if retrieved.page.how == PageMatch::Missing && verdict.verdict != FactLabel::Irrelevant {
-            missing.push(claim.topic.as_str());
+            missing.add(&claim.topic);
         }
-        verdicts.push(decision.made(verdict));
+        letters.add(&claim.text);
+        written.add(&decision.made(verdict))?;
     }
-    task.warn_of_missing(&missing);
-    if is_mostly_foreign(task.claims) {
+    source.finish()?;
+    missing.warn(task.context, written.count());
+    if letters.are_mostly_foreign() {
         task.context.warn(format!(
             "most letters of the claims are not Latin: {} was fitted on English claims, and was \
             measured on no other language",
@@ -37,18 +47,28 @@ pub(super) fn verdicts(task: &VerifyTask<'_>) -> Result<Vec<Verdict>, StageError
         "{} compares words, names and numbers; it is weak on paraphrases",
         WordsVerifier::NAME
     ));
-    Ok(verdicts)
+    Ok(())
 }
 
-/// Whether most letters of the claims are of another script than Latin. A name in its own script
-/// does not make an English claim foreign.
-fn is_mostly_foreign(claims: &[Claim]) -> bool {
-    let (mut letters, mut latin) = (0_usize, 0);
-    for letter in claims.iter().flat_map(|claim| claim.text.chars()) {
-        letters += usize::from(letter.is_alphabetic());
-        latin += usize::from(is_latin(letter));
+/// Letters of claims, and the Latin ones among them. A name in its own script does not make an
+/// English claim foreign.
+#[derive(Default)]
+struct LetterCounts {
+    all: usize,
+    latin: usize,
+}
+
+impl LetterCounts {
+    fn add(&mut self, text: &str) {
+        for letter in text.chars() {
+            self.all += usize::from(letter.is_alphabetic());
+            self.latin += usize::from(is_latin(letter));
+        }
     }
-    2 * latin < letters
+
+    fn are_mostly_foreign(&self) -> bool {
+        2 * self.latin < self.all
+    }
 }
 
 /// Whether a letter is Latin, also with accents or in full width.
