@@ -373,7 +373,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// For all orders of rows and of questions: the rows of each owner, in the order of the file.
+        /// For all orders of rows and of questions: an owner's rows, in the order of the file.
         #[test]
         fn any_order_gives_the_same_rows(
             owners in proptest::collection::vec(0..6_usize, 0..24),

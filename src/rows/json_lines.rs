@@ -117,10 +117,12 @@ impl<T: Read + Seek> SeekableText for T {}
 
 /// The same text, for reading in any order; that of a Parquet file is in memory.
 pub(super) fn seekable(path: &Path) -> io::Result<Box<dyn SeekableText>> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let mut start = Vec::with_capacity(parquet_rows::MAGIC.len());
     (&file).take(parquet_rows::MAGIC.len() as u64).read_to_end(&mut start)?;
     if start != parquet_rows::MAGIC {
+        // Places count from the first byte, not from those that were looked at.
+        file.rewind()?;
         return Ok(Box::new(file));
     }
     let mut text = Vec::new();

@@ -61,7 +61,7 @@ mod tests {
     };
 
     use crate::rows::{
-        Content, PreferenceRow,
+        Content, NumberedRows, PreferenceRow,
         json_lines::{self, JsonLinesError},
     };
 
@@ -120,6 +120,10 @@ mod tests {
             assert_eq!(rows[0].prompt, turn("user", "Who?"));
             assert_eq!(rows[0].answers()[0].content, turn("assistant", "Ada \"A\""));
             assert_eq!(rows[1].answers()[1].content, turn("assistant", "Là"));
+            let mut placed = NumberedRows::open_each(&path, |_: &PreferenceRow| ()).unwrap();
+            for number in [1, 0, 1] {
+                assert_eq!(placed.get(number).unwrap().prompt, rows[number].prompt);
+            }
         }
         let mut wrong = columns;
         wrong[2][2] = "Que?";

@@ -102,8 +102,8 @@ fn read_labels(input: &InputPath, system: &str) -> Result<Vec<LabelSource>, Stag
     Ok(rows)
 }
 
-/// Labels of a single input, from a stage or a file, on the input `claims` or their responses. A label that
-/// names a claim by its id belongs to the response of this claim.
+/// Labels of a single input, from a stage or a file, on the input `claims` or their responses. A
+/// label that names a claim by its id belongs to the response of this claim.
 ///
 /// # Errors
 /// If they cannot be read, or label something twice.

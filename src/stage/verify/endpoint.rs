@@ -158,8 +158,8 @@ impl EndpointVerifierParameters {
     }
 }
 
-/// Writes verdicts by an endpoint. A claim without passages is unsupported, and not asked about; one that
-/// exceeds the model's context is undecided.
+/// Writes verdicts by an endpoint. A claim without passages is unsupported, and not asked about;
+/// one that exceeds the model's context is undecided.
 ///
 /// # Errors
 /// If the endpoint does not answer or leaves out log-probabilities, if no claim fits its context,
