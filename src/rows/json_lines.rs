@@ -503,6 +503,12 @@ mod tests {
         assert_eq!(typed, "F:1: `NaN` at column 25 is not a number in JSON");
         let number = found::<Claim>(br#"{"id":7,"response_id":"r"}"#).unwrap_err();
         assert_eq!(number, "F:1: `id`: invalid type: integer `7`, expected a string, at column 7");
+        let annotated = found::<crate::rows::Response>(br#"{"output":"a","annotations":[]}"#);
+        assert_eq!(
+            annotated.unwrap_err(),
+            "F:1: missing field `id`: it is an annotated response; read its file by the kind \
+            `labels`"
+        );
         let twice = found::<Verdict>(br#"{"claim_id":"a","claim_id":"b"}"#).unwrap_err();
         assert!(twice.starts_with("F:1: duplicate field `claim_id`, at column"), "{twice}");
         let file = tempfile::NamedTempFile::new().unwrap();

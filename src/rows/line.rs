@@ -1,6 +1,9 @@
 //! One line of a file of rows: its row, or what is wrong with it.
 
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 
 /// UTF-8's byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -97,6 +100,9 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
     if let Some((word, column)) = no_number(text, column) {
         return format!("`{word}` at column {column} is not a number in JSON");
     }
+    if said.starts_with("missing field") && is_annotated(text) {
+        return format!("{said}: it is an annotated response; read its file by the kind `labels`");
+    }
     match error.classify() {
         serde_json::error::Category::Eof => {
             format!("{said}: the line ends inside it; {ONE_A_LINE}")
@@ -113,6 +119,18 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
         }
         _ => said.to_owned(),
     }
+}
+
+/// Whether an object is a response that people annotated, in FActScore's format.
+fn is_annotated(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Annotated {
+        #[serde(rename = "output")]
+        _output: IgnoredAny,
+        #[serde(rename = "annotations")]
+        _annotations: IgnoredAny,
+    }
+    serde_json::from_str::<Annotated>(text).is_ok()
 }
 
 /// The name of the field whose value is at a column, from 1.
