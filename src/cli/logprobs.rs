@@ -43,18 +43,7 @@ pub(super) struct LogprobsArguments {
 /// # Errors
 /// If model or pairs cannot be read, or a completion has no tokens or does not fit.
 pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
-    let place = run_name::folder(&arguments.model.experiments, &arguments.pairs)?;
-    if !place.exists() {
-        anyhow::bail!(
-            "there is no `{}`: a file of pairs or RUN:STAGE is expected",
-            place.display()
-        );
-    }
-    let file = file_of(&place, "pairs.jsonl");
-    let rows: Vec<PreferenceRow> = json_lines::read(&file)?;
-    if rows.is_empty() {
-        anyhow::bail!("{} has no rows: a pair a line is expected", file.display());
-    }
+    let rows = read_pairs(arguments)?;
     let (model, encoder) = arguments.model.load()?;
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
@@ -111,6 +100,23 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
         lines.push_str(&format!("{row}\n"));
     }
     print_text(&lines)
+}
+
+/// The rows of the file or stage, at least one.
+fn read_pairs(arguments: &LogprobsArguments) -> anyhow::Result<Vec<PreferenceRow>> {
+    let place = run_name::folder(&arguments.model.experiments, &arguments.pairs)?;
+    if !place.exists() {
+        anyhow::bail!(
+            "there is no `{}`: a file of pairs or RUN:STAGE is expected",
+            place.display()
+        );
+    }
+    let file = file_of(&place, "pairs.jsonl");
+    let rows: Vec<PreferenceRow> = json_lines::read(&file)?;
+    if rows.is_empty() {
+        anyhow::bail!("{} has no rows: a pair a line is expected", file.display());
+    }
+    Ok(rows)
 }
 
 /// Sums in double precision, since a long text has thousands of terms.

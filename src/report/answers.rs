@@ -169,7 +169,7 @@ impl JudgedFiles {
     /// The responses with these ids.
     ///
     /// # Errors
-    /// Says which file cannot be read.
+    /// Names the file that cannot be read.
     pub(super) fn read(&self, ids: &[ResponseId]) -> Result<JudgedResponses, String> {
         self.rows(ids).map_err(unshown)
     }
