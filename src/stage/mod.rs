@@ -22,6 +22,8 @@ mod probe;
 mod questions;
 pub(crate) mod reference;
 pub mod registry;
+#[cfg(test)]
+mod reordered;
 mod retrieve;
 pub(crate) mod sample;
 pub(crate) mod score;
