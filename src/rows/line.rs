@@ -124,13 +124,13 @@ fn explained(text: &str, error: &serde_json::Error) -> String {
 /// Whether an object is a response that people annotated, in FActScore's format.
 fn is_annotated(text: &str) -> bool {
     #[derive(Deserialize)]
-    struct Annotated {
+    struct FactScoreFields {
         #[serde(rename = "output")]
         _output: IgnoredAny,
         #[serde(rename = "annotations")]
         _annotations: IgnoredAny,
     }
-    serde_json::from_str::<Annotated>(text).is_ok()
+    serde_json::from_str::<FactScoreFields>(text).is_ok()
 }
 
 /// The name of the field whose value is at a column, from 1.
