@@ -179,7 +179,7 @@ fn drawn(pool: &[Level], count: usize, seed: &Seed) -> Vec<DrawnPair> {
         weight: 1.0,
         is_swapped: false,
     };
-    order.into_iter().cycle().take(count).map(pair).collect()
+    order.iter().copied().cycle().take(count).map(pair).collect()
 }
 
 /// Merges two lists at random, each in its own order.

@@ -124,13 +124,23 @@ impl Cluster {
     fn wait_for(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
         let began = Instant::now();
         while !is_so(self) {
-            assert!(began.elapsed() < Duration::from_secs(90), "{what}: {}", self.queue());
+            let is_over = began.elapsed() > Duration::from_secs(90);
+            assert!(!is_over, "{what}: {}\n{}", self.queue(), self.processes());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     fn queue(&self) -> String {
         self.slurm("squeue", &["--array", "--noheader", "--states=all", "--format=%i %T %r %k"])
+    }
+
+    /// The processes of this cluster.
+    fn processes(&self) -> String {
+        let all = Command::new("ps").args(["-eo", "pid,ppid,etimes,stat,args"]).output().unwrap();
+        let all = String::from_utf8_lossy(&all.stdout).into_owned();
+        let here = self.folder.path().to_str().unwrap();
+        let own = |line: &&str| line.contains("slurmstepd") || line.contains(here);
+        all.lines().filter(own).collect::<Vec<_>>().join("\n")
     }
 
     /// Jobs that Slurm has not ended.
