@@ -2,6 +2,7 @@
 
 mod limits;
 mod nearest;
+mod panic_text;
 mod printable;
 mod problem;
 mod render;
@@ -9,6 +10,7 @@ mod source;
 
 pub use limits::limit;
 pub use nearest::{known, nearest, shortened, suggestion};
+pub use panic_text::panic_text;
 pub use printable::printable;
 pub use problem::{Problem, Problems, Severity};
 pub use source::{Source, Span};

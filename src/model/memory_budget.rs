@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use burn::tensor::Device;
 
 use super::{architecture::Transformer, device::is_cpu, host_memory::host_memory};
+use crate::diagnostic::panic_text;
 
 /// Share of free memory that may be used.
 const MOST: f64 = 0.9;
@@ -56,12 +57,7 @@ pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Exhausted>) -> Result<
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(done) => done,
         Err(panic) => {
-            // `panic!` carries a `&str` where its message has no arguments, else a `String`.
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text
-                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-                .unwrap_or_default();
-            match failure(&text) {
+            match failure(panic_text(&*panic)) {
                 memory @ Exhausted::Memory(_) => Err(memory),
                 // A defect of this program must not look like a lack of memory.
                 Exhausted::Failure(_) => resume_unwind(panic),

@@ -310,16 +310,11 @@ fn remember_panics() -> Arc<Mutex<Option<String>>> {
     let words = remembered.clone();
     // `catch_unwind` knows the message, but only the hook knows the place.
     panic::set_hook(Box::new(move |info| {
-        let payload = info.payload();
-        let text = payload
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| payload.downcast_ref().copied());
         let place = info
             .location()
             .map(|place| format!(" ({}:{})", place.file(), place.line()))
             .unwrap_or_default();
-        let text = format!("{}{place}", text.unwrap_or("a panic without words"));
+        let text = format!("{}{place}", info.payload_as_str().unwrap_or("a panic without words"));
         let backtrace = std::backtrace::Backtrace::force_capture();
         tracing::error!("panic: {text}\n{backtrace}");
         if let Ok(mut words) = words.lock() {

@@ -58,6 +58,9 @@ pub fn execute(
     store.save_memo();
     done?;
     let seconds = began.elapsed().as_secs_f64();
+    if dispatcher.is_over() {
+        executor.finish();
+    }
     let outcome = match dispatcher.is_over() {
         true => dispatcher.conclude(seconds),
         false => dispatcher.detach(seconds),

@@ -68,6 +68,13 @@ impl Executor {
         }
     }
 
+    /// Ends what is left of attempts whose stages have ended.
+    pub(super) fn finish(&mut self) {
+        if let Self::Slurm(slurm) = self {
+            slurm.finish();
+        }
+    }
+
     /// Whether the run leaves its jobs to a later one.
     pub(super) fn has_detached(&self) -> bool {
         matches!(self, Self::Slurm(slurm) if slurm.has_detached())

@@ -35,7 +35,7 @@ use super::{
     trainable::{StepProgress, TrainConfig, TrainableModel},
     transfer::TrainedParameters,
 };
-use crate::{model::Transformer, seed::Seed};
+use crate::{diagnostic::panic_text, model::Transformer, seed::Seed};
 
 /// All that a run needs.
 pub struct Training {
@@ -133,11 +133,19 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
     // burn-train panics where a checkpoint cannot be read.
     let launched = panic::catch_unwind(AssertUnwindSafe(|| run.launch(learner(training, &shared))));
-    let step = shared.position.load(Ordering::SeqCst) / accumulation;
+    let position = shared.position.load(Ordering::SeqCst);
+    let step = position / accumulation;
     let result = match (launched, shared.failure.get()) {
         (Ok(result), _) => result,
         (Err(_), Some(reason)) => {
             return Err(TrainingError::Stopped { step, steps, reason: reason.clone() });
+        }
+        // Its tensors are read when they are first needed, so before the first row.
+        (Err(panicked), None)
+            if resumed.is_some_and(|from| from.state.step * accumulation == position) =>
+        {
+            let reason = format!("cannot load the checkpoint: {}", panic_text(&*panicked));
+            return Err(TrainingError::Stopped { step, steps, reason });
         }
         (Err(panicked), None) => panic::resume_unwind(panicked),
     };

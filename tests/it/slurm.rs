@@ -232,6 +232,26 @@ fn jobs_make_the_bytes_of_children_and_leave_nothing() {
 }
 
 #[test]
+fn a_run_with_nothing_to_do_cancels_jobs_that_were_left_behind() {
+    let Some(cluster) = Cluster::with(&stage("a", "", "echo one > o", "")) else { return };
+    let ran = cluster.apeft(&["run", "recipe.toml"]);
+    assert_eq!(ran.status.code(), SUCCESS, "{}", words(&ran));
+    assert_eq!(cluster.open_jobs(), 0, "the run saw its job end: {}", cluster.queue());
+    // As if Slurm had lost the end of the job and requeued it.
+    let queue = cluster.queue();
+    let comment = queue.split_whitespace().last().unwrap();
+    for comment in [comment, "user"] {
+        let comment = format!("--comment={comment}");
+        cluster.slurm("sbatch", &["--array=0-0", "--hold", &comment, "--wrap=sleep 600"]);
+    }
+    assert_eq!(cluster.open_jobs(), 2, "{}", cluster.queue());
+    let again = cluster.apeft(&["run", "recipe.toml"]);
+    assert!(words(&again).contains("0 executed, 1 cached"), "{}", words(&again));
+    cluster.wait_for("the job is cancelled", |cluster| cluster.open_jobs() == 1);
+    assert!(cluster.slurm("squeue", &["--noheader", "--format=%k"]).contains("user"));
+}
+
+#[test]
 fn a_killed_run_leaves_jobs_that_the_next_one_adopts() {
     let slow =
         "echo x >> $HERE/made-$APEFT_KEY; echo said $SLURM_ARRAY_TASK_ID; sleep 4; echo one > o";

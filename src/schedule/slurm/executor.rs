@@ -334,20 +334,47 @@ impl SlurmExecutor {
         Ok(())
     }
 
-    /// Cancels jobs of this store whose stages have ended, but which Slurm holds, or takes to be
-    /// running because it lost their end.
+    /// Waits until Slurm has ended the jobs of ended stages, and cancels those that it does not end;
+    /// also those of earlier runs, since nobody else will.
+    pub(in crate::schedule) fn finish(&mut self) {
+        let (began, mut is_said) = (Instant::now(), false);
+        while self.folders.has_arrays() && began.elapsed() < ENDING + POLLS[1] {
+            match Slurm::state() {
+                Ok(queue) => self.end_left_behind(&queue),
+                Err(error) => return tracing::debug!("jobs may stay in the queue: {error}"),
+            }
+            let names: Vec<&str> = self.left_behind.keys().map(String::as_str).collect();
+            if names.is_empty() {
+                return;
+            }
+            // Most end while they are waited for.
+            if began.elapsed() > ENDING / 10 && !is_said {
+                tracing::info!(
+                    "waiting for Slurm to end jobs of ended stages: {}",
+                    names.join(", ")
+                );
+                is_said = true;
+            }
+            if self.signalled.1.recv_timeout(POLLS[0] / 4).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Cancels jobs of this store whose stages have ended, but which wait in the queue, or which
+    /// Slurm takes to be running because it lost their end.
     fn end_left_behind(&mut self, queue: &ClusterState) {
         let watched: BTreeSet<&String> =
             self.jobs.values().filter_map(|job| job.name.as_ref()).collect();
         let (mut seen, mut left) = (BTreeMap::new(), Vec::new());
         for (name, job) in &queue.jobs {
-            let is_stuck = job.is_held() || job.state == "RUNNING";
-            if is_stuck
+            let is_waiting = job.state == "PENDING";
+            if (is_waiting || job.state == "RUNNING")
                 && !watched.contains(name)
                 && self.folders.is_left_behind(name, &job.comment)
             {
                 let since = self.left_behind.get(name).copied().unwrap_or_else(Instant::now);
-                if job.is_held() || since.elapsed() > ENDING {
+                if is_waiting || since.elapsed() > ENDING {
                     left.push(name.clone());
                 }
                 seen.insert(name.clone(), since);

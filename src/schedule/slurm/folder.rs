@@ -250,6 +250,11 @@ impl JobFolders {
         place().is_some_and(|(job, place)| job.place().is_ok_and(|now| now != Some(place)))
     }
 
+    /// Whether jobs of this store were ever submitted.
+    pub(super) fn has_arrays(&self) -> bool {
+        fs::read_dir(self.root.join("arrays")).is_ok_and(|mut arrays| arrays.next().is_some())
+    }
+
     /// Folder of an array.
     pub(super) fn array(&self, array: &str) -> PathBuf {
         self.root.join("arrays").join(array)
