@@ -48,7 +48,10 @@ pub(super) fn run(arguments: &LogprobsArguments) -> anyhow::Result<()> {
     let mut pairs: Vec<EncodedPair> = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
         let PreferenceAnswers::Pair([chosen, rejected]) = &row.answers else {
-            anyhow::bail!("{}: it is a labelled completion", arguments.place_of(index));
+            anyhow::bail!(
+                "{}: it is a labelled completion; pairs with `chosen` and `rejected` are expected",
+                arguments.place_of(index)
+            );
         };
         let [prompt, chosen, rejected] =
             arguments.contents([&row.prompt, &chosen.content, &rejected.content]);
@@ -112,6 +115,12 @@ fn read_pairs(arguments: &LogprobsArguments) -> anyhow::Result<Vec<PreferenceRow
         );
     }
     let file = file_of(&place, "pairs.jsonl");
+    if !file.exists() {
+        anyhow::bail!(
+            "`{}` has no `pairs.jsonl`: a stage that makes pairs is expected, such as `mine` or `mix`",
+            arguments.pairs.display()
+        );
+    }
     let rows: Vec<PreferenceRow> = json_lines::read(&file)?;
     if rows.is_empty() {
         anyhow::bail!("{} has no rows: a pair a line is expected", file.display());

@@ -1,6 +1,6 @@
 //! `apeft runs`: lists the recorded runs.
 
-use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, path::Path, process::ExitCode, time::Duration};
 
 use clap::Args;
 use serde::Serialize;
@@ -87,6 +87,9 @@ impl ListedRun {
                 _ => {}
             }
         }
+        if end.is_none() {
+            listed.count(&recorded.folder)?;
+        }
         // Only runs that did not succeed are read a second time.
         let is_interrupted = end == Some(false)
             && JournalReader::open(&recorded.folder)?.next_with("\"interrupted\"")?.is_some();
@@ -99,6 +102,21 @@ impl ListedRun {
             listed.seconds = Some(journal::now().saturating_sub(began).as_secs_f64());
         }
         Ok(listed)
+    }
+
+    /// Counts the stages of a run that has not ended.
+    fn count(&mut self, folder: &Path) -> std::io::Result<()> {
+        let mut reader = JournalReader::open(folder)?;
+        while let Some(timed) = reader.next_with("\"stage_")? {
+            match timed.event {
+                RunEvent::StageFinished { .. } => self.executed += 1,
+                RunEvent::StageCached { .. } => self.cached += 1,
+                RunEvent::StageFailed { .. } => self.failed += 1,
+                RunEvent::StageSkipped { .. } => self.skipped += 1,
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

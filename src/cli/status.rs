@@ -63,11 +63,15 @@ pub(super) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     if has_jobs {
         status.ask_slurm(alive);
     }
-    let RunStatus { stages, began, end, interrupted, detached, .. } = status;
+    let RunStatus { mut stages, began, end, interrupted, detached, .. } = status;
     let state = match state_of(end, interrupted, alive) {
         "killed" if detached => "detached",
         state => state,
     };
+    if state == "killed" {
+        // Its children ended with it.
+        stages.iter_mut().filter(|stage| stage.state == "running").for_each(StageStatus::kill);
+    }
     if !began {
         let folder = recorded.folder.display();
         say!(
@@ -195,6 +199,12 @@ impl RunStatus {
 impl StageStatus {
     fn waiting(outline: StageOutline) -> Self {
         Self { name: outline.name, state: "waiting", ..Self::default() }
+    }
+
+    /// What becomes of a stage that runs when its run is killed.
+    fn kill(&mut self) {
+        let words = "it ran when the run was killed; run again to continue";
+        (self.state, self.words) = ("killed", words.to_owned());
     }
 
     /// The status, given the one before: of stages that run, an interruption skips none.

@@ -11,8 +11,8 @@ pub enum ComparisonError {
     Twice(String),
     /// Different parameters of measures, or different in-domain domains.
     #[error(
-        "`{0}` and `{1}` were scored with different `gamma`, `k` or `in_domain`, so their \
-        numbers cannot be compared"
+        "`{0}` and `{1}` were scored with different `gamma`, `k`, `irrelevant` or `in_domain`, so \
+        their numbers cannot be compared"
     )]
     ScoreSettings(String, String),
     /// Unknown baseline.

@@ -26,6 +26,10 @@ pub fn model_card(history: &History, run: &Path, artifact: &Path) -> Option<Stri
         history.run,
         history.version
     );
+    // The settings of its algorithm are among them.
+    for note in &stage.notes {
+        let _ = writeln!(more, "\n- {}", note.replace('\n', " "));
+    }
     add_data(&mut more, history, stage);
     add_scores(&mut more, history, stage);
     if let Ok(recipe) = fs::read_to_string(run.join("recipe.toml")) {

@@ -110,8 +110,10 @@ fn best_arm(comparison: &Comparison, domain: &str) -> Option<String> {
     let Some(best) = best_row(comparison, domain) else {
         return Some(format!("{place}: the report warns of how every arm gained."));
     };
+    let is_clear = interval(best).is_some_and(|[low, high]| low > 0.0 || high < 0.0);
     let verb = match (best.difference?.partial_cmp(&0.0)?, all.len()) {
         (Ordering::Equal, _) => "neither gains nor loses",
+        (_, 1) if !is_clear => "does not clearly differ",
         (Ordering::Greater, 1) => "gains",
         (Ordering::Greater, _) => "gains most",
         (Ordering::Less, 1) => "loses",
@@ -442,8 +444,8 @@ mod tests {
             What difference does preferences make, all else equal? (difference of precision; asked for in advance)
             mixed over general (primary): in-domain (people) +10.0 points [+5.0, +15.0] (interval above 0; 1 seed, over topics alone; 2 pairs of arms; p 0.010).
             Does mixed gain precision over before?
-            In-domain (people): mixed gains, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
-            Out-of-domain: mixed gains, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            In-domain (people): mixed does not clearly differ, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
+            Out-of-domain: mixed does not clearly differ, +10.0 points [-5.0, +25.0] (interval includes 0; 1 seed, over topics alone; p 0.010).
         "#]].assert_eq(&said(&comparison));
         for row in &mut comparison.rows {
             row.difference = row.difference.map(|_| 0.0);

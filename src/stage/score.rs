@@ -1,6 +1,9 @@
 //! The kind `score`: factuality measures by response and by domain.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     context::{
@@ -38,8 +41,17 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
-    redundant: None,
+    redundant: Some(redundant),
 };
+
+/// What `irrelevant` is by default.
+const DROPPED: &str = "dropped";
+
+/// A default that is written out.
+fn redundant(values: &BTreeMap<String, Value>) -> Vec<&'static str> {
+    let is_default = values.get("irrelevant").is_some_and(|value| value == DROPPED);
+    if is_default { vec!["irrelevant"] } else { Vec::new() }
+}
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
@@ -51,7 +63,7 @@ pub(crate) struct Parameters {
     #[parameter(default = 64, min = 1, max = 1_000_000)]
     pub k: usize,
     /// Irrelevant claims: left out (dropped, the default), or wrong as in FActScore (unsupported).
-    #[parameter(words = &["dropped", "unsupported"])]
+    #[parameter(words = &[DROPPED, "unsupported"])]
     pub irrelevant: Option<String>,
     /// In-domain domain; the mean over all others is out-of-domain.
     pub in_domain: Option<String>,
@@ -195,6 +207,13 @@ mod tests {
     use super::*;
     use crate::context::test_support::{self, Trial};
     use serde_json::json;
+
+    #[test]
+    fn a_default_that_is_written_out_is_redundant() {
+        let redundant = |value| redundant(&[("irrelevant".to_owned(), value)].into());
+        assert_eq!(redundant(json!("dropped")), ["irrelevant"]);
+        assert!(redundant(json!("unsupported")).is_empty());
+    }
 
     #[test]
     fn defaults_are_understood() {

@@ -1,6 +1,9 @@
 //! The kind `shift`: token shift, measured on the tuned model's own responses.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     context::{
@@ -55,8 +58,15 @@ pub(crate) const KIND: Kind = Kind {
     cross_checks: None,
     lacks: None,
     cell_checks: None,
-    redundant: None,
+    redundant: Some(redundant),
 };
+
+/// A default that is written out.
+fn redundant(values: &BTreeMap<String, Value>) -> Vec<&'static str> {
+    let is_default =
+        values.get("position_bins").is_some_and(|value| *value == Value::from(POSITIONS.to_vec()));
+    if is_default { vec!["position_bins"] } else { Vec::new() }
+}
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
 #[serde(deny_unknown_fields)]
@@ -357,6 +367,13 @@ mod tests {
 
     fn data(name: &str) -> PathBuf {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    }
+
+    #[test]
+    fn a_default_that_is_written_out_is_redundant() {
+        let redundant = |value| redundant(&[("position_bins".to_owned(), value)].into());
+        assert_eq!(redundant(json!([0, 4, 8, 16, 32, 64, 128])), ["position_bins"]);
+        assert!(redundant(json!([0, 4])).is_empty());
     }
 
     #[test]

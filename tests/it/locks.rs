@@ -111,6 +111,7 @@ fn a_killed_holder_on_this_machine_holds_nothing() {
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     let status = said::words(&bench.call("one", &["status"]));
     assert!(status.contains(": killed"), "{status}");
+    assert!(status.contains("a  killed") && status.contains("the run was killed"), "{status}");
     let collected = bench.call("other", &["cache", "gc"]);
     assert!(collected.status.success(), "{}", said::words(&collected));
     let uses: Vec<_> = fs::read_dir(bench.path("store/v1/uses")).unwrap().flatten().collect();
@@ -123,6 +124,8 @@ fn a_collection_spares_what_a_run_under_leases_uses() {
     let bench = Bench::new(&[("quick", "echo 0 > o"), ("slow", script)]);
     outcome(&bench.call("one", &["run", "r.toml", "--json", "--until", "quick"]));
     let run = bench.begin("one");
+    let runs = said::words(&bench.call("one", &["runs"]));
+    assert!(runs.contains("running") && runs.contains("0 ran    1 cached"), "{runs}");
     let another = "name = \"z\"\n[stage.z]\nkind = \"command\"\nprogram = \"sh\"\narguments = [\"-c\", \
         \"echo z > o\"]\noutputs = [\"o\"]\n";
     fs::write(bench.path("other/r.toml"), another).unwrap();

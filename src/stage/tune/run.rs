@@ -439,7 +439,11 @@ fn guarded<T>(context: &Context, work: impl FnOnce() -> T) -> Result<T, StageErr
 
 /// The objective with all settings, as a note.
 fn described(objective: &Objective) -> String {
-    let settings = Setting::ALL.iter().filter_map(|setting| {
+    // The margin has one of two forms.
+    let margin_by_beta = objective.setting(Setting::GammaOverBeta).unwrap_or(0.0);
+    let unused = if margin_by_beta > 0.0 { Setting::Gamma } else { Setting::GammaOverBeta };
+    let used = Setting::ALL.iter().filter(|setting| **setting != unused);
+    let settings = used.filter_map(|setting| {
         let value = objective.setting(*setting)?;
         Some(if setting.is_flag() {
             format!("{} {}", setting.name(), value > 0.0)

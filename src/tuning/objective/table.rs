@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{ALGORITHMS, Algorithm, Setting};
+use super::{
+    ALGORITHMS, Algorithm,
+    Setting::{self, GammaOverBeta},
+};
 
 /// All algorithms in Markdown: name, formula, settings with their defaults, TRL's name, source.
 pub fn algorithms_table() -> String {
@@ -12,8 +15,10 @@ pub fn algorithms_table() -> String {
     for algorithm in ALGORITHMS {
         let Algorithm { name, formula, source, .. } = algorithm;
         let trl = algorithm.trl.map_or_else(String::new, |name| format!("`{name}`"));
+        // The other form of the margin has no default: it replaces `gamma`.
+        let with_default = algorithm.settings.iter().filter(|(one, _)| *one != GammaOverBeta);
         let settings: Vec<String> =
-            algorithm.settings.iter().map(|(setting, value)| written(*setting, *value)).collect();
+            with_default.map(|(setting, value)| written(*setting, *value)).collect();
         // A bar would end the cell.
         let formula = formula.replace('|', "\\|");
         writeln!(table, "| `{name}` | {formula} | {} | {trl} | {source} |", settings.join(", "))
