@@ -8,7 +8,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{calibrate, classify, combine, mine, questions, score, verify};
+use super::{
+    calibrate, classify, combine, mine, questions, score, streamed::write_calibration, verify,
+};
 use crate::{
     context::{Context, StageError, test_support::Trial},
     recipe::schema::Kind,
@@ -119,19 +121,6 @@ fn written(responses: FileOrder, judged: FileOrder) -> tempfile::TempDir {
     });
     write_calibration(path);
     folder
-}
-
-/// Weights of both verifiers.
-fn write_calibration(path: &Path) {
-    let quality = json!({"auroc": 0.9, "balanced_accuracy": 0.9, "calibration_error": 0.0,
-        "brier": 0.0, "reliability": []});
-    let part = |verifier| json!({"verifier": verifier, "weight": 0.5, "auroc": 0.5});
-    let calibration = json!({"verifier": "a + b",
-        "combination": {"intercept": -1.0, "parts": [part("a"), part("b")]},
-        "curve": {"method": "platt", "slope": 1.0, "intercept": 0.0}, "threshold": 0.5,
-        "claims": 9, "supported": 4, "topics": 2, "folds": 2, "before": quality,
-        "after": quality});
-    fs::write(path.join("calibration.json"), calibration.to_string()).unwrap();
 }
 
 type RunKind = fn(&Context) -> Result<(), StageError>;

@@ -81,13 +81,14 @@ fn written(responses: usize) -> tempfile::TempDir {
     };
     json_lines::write(&path.join("passages.jsonl"), claims.map(passages)).unwrap();
     write_calibration(path);
+    write_labels(path);
     let article = |number| json!({"title": topic(number), "text": "She sang in Oslo."});
     json_lines::write(&path.join("articles.jsonl"), (0..6).map(article)).unwrap();
     folder
 }
 
-/// Weights of both verifiers, and labels of the first claims.
-fn write_calibration(path: &Path) {
+/// Weights of both verifiers.
+pub(super) fn write_calibration(path: &Path) {
     let quality = json!({"auroc": 0.9, "balanced_accuracy": 0.9, "calibration_error": 0.0,
         "brier": 0.0, "reliability": []});
     let part = |verifier| json!({"verifier": verifier, "weight": 0.5, "auroc": 0.5});
@@ -97,6 +98,10 @@ fn write_calibration(path: &Path) {
         "claims": 9, "supported": 4, "topics": 2, "folds": 2, "before": quality,
         "after": quality});
     fs::write(path.join("calibration.json"), calibration.to_string()).unwrap();
+}
+
+/// Labels of the first claims.
+fn write_labels(path: &Path) {
     let label = |number: usize| {
         let (response, claim) = (number / CLAIMS, number % CLAIMS);
         let id = format!("p{}#{}/{claim}", response / EACH, response % EACH);
