@@ -158,9 +158,13 @@ impl RunArguments {
     }
 
     /// Store to look in before a stage is made.
-    fn remote(&self, plan: &Plan) -> Option<RemoteAddress> {
+    fn remote(&self, plan: &Plan) -> anyhow::Result<Option<RemoteAddress>> {
         let remote = self.server.address(self.remote.as_deref(), plan.remote.as_ref());
-        remote.filter(|_| !self.no_remote)
+        let remote = remote.filter(|_| !self.no_remote);
+        if let Some(remote) = &remote {
+            remote.check().map_err(anyhow::Error::msg)?;
+        }
+        Ok(remote)
     }
 }
 
@@ -198,7 +202,7 @@ pub(super) fn carry_out(arguments: &RunArguments) -> anyhow::Result<Result<RunOu
         wanted,
         forced,
         checked,
-        remote: arguments.remote(&plan),
+        remote: arguments.remote(&plan)?,
         experiments: arguments.experiments.experiments.clone(),
         // The journal is JSON, and so UTF-8; a name that is not is shown as well as it can be.
         command: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),

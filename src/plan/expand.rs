@@ -112,9 +112,12 @@ fn resolve_all(
     let chunks: Vec<&[Unit<'_>]> = units.list.chunks(IN_A_ROW).collect();
     let resolved = side_by_side(&chunks, |chunk| {
         let mut own = Problems::default();
-        let resolved: Vec<ResolvedStage> =
-            chunk.iter().map(|unit| resolve(unit, units, space, &mut own)).collect();
-        own.is_empty().then_some(resolved)
+        let all = chunk.iter().map(|unit| {
+            let resolved = resolve(unit, units, space, &mut own);
+            // Suggestions take long to find; the first problem is enough.
+            own.is_empty().then_some(resolved)
+        });
+        all.collect::<Option<Vec<ResolvedStage>>>()
     });
     match resolved.into_iter().collect::<Option<Vec<_>>>() {
         Some(resolved) => resolved.into_iter().flatten().collect(),

@@ -26,10 +26,18 @@ impl RemoteAddress {
         self.url.get(..3).is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3:"))
     }
 
-    /// What the URL leads to.
+    /// Checks the URL.
     ///
     /// # Errors
     /// If its scheme is unknown or it names no bucket.
+    pub fn check(&self) -> Result<(), String> {
+        self.place().map(drop)
+    }
+
+    /// Where it is.
+    ///
+    /// # Errors
+    /// As [`RemoteAddress::check`].
     pub(super) fn place(&self) -> Result<RemotePlace, String> {
         if let Some(rest) = self.url.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));

@@ -156,6 +156,9 @@ impl Bucket {
             }
             cause = next.source();
         }
+        if words.contains("NoSuchBucket") {
+            return format!("cannot {doing} {}: there is no such bucket; create it", self.name);
+        }
         let hint = match &error {
             Error::Unauthenticated { .. } | Error::PermissionDenied { .. } => {
                 "; credentials are read from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

@@ -443,6 +443,8 @@ fn a_bucket_that_cannot_be_used_is_refused_at_once() {
     }
     let folder = bench.call("p", &["cache", "push", "--to", "s3:/lab"]);
     assert!(folder.status == Some(2) && folder.words.contains("s3://BUCKET"), "{}", folder.words);
+    let run = bench.run("p", &["--remote", "s3:/lab"]);
+    assert!(run.status == Some(2) && run.words.contains("s3://BUCKET"), "{}", run.words);
     // An empty variable is none.
     let remote = format!("[remote]\nurl = \"s3://lab\"\nendpoint = \"{}\"\n", server.url);
     fs::write(bench.path("p/apeft.toml"), remote).unwrap();

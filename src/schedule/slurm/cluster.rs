@@ -219,8 +219,7 @@ impl Slurm {
         let mut command = Command::new("squeue");
         command.args(["--noheader", "--format=%T|%L", "--jobs", name]);
         let text = answer(command, "")?;
-        let left = text.trim().strip_prefix("RUNNING|").and_then(seconds);
-        Ok(left.map(Duration::from_secs))
+        Ok(left_of(&text).map(Duration::from_secs))
     }
 
     /// The most jobs of an array.
@@ -291,9 +290,25 @@ fn answer(mut command: Command, input: &str) -> io::Result<String> {
     Err(io::Error::new(kind, format!("`{name}`: {}", errors.trim())))
 }
 
+/// Seconds left to a job, by its state and time; none without a limit, or if it is being ended.
+fn left_of(text: &str) -> Option<u64> {
+    let (state, left) = text.trim().split_once('|')?;
+    // A job is `SIGNALING` while Slurm sends it the signal before its limit.
+    if ["RUNNING", "SIGNALING"].contains(&state) { seconds(left) } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_is_signalled_has_time_left() {
+        assert_eq!(left_of("RUNNING|1:05\n"), Some(65));
+        assert_eq!(left_of("SIGNALING|0:47\n"), Some(47));
+        assert_eq!(left_of("RUNNING|UNLIMITED"), None);
+        assert_eq!(left_of("COMPLETING|0:47"), None);
+        assert_eq!(left_of(""), None);
+    }
 
     #[test]
     fn the_queue_is_read_line_by_line() {
