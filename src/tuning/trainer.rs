@@ -68,6 +68,9 @@ pub struct Training {
 /// Part of the paths of an adapter's parameters.
 const UPDATES: &str = "updates";
 
+/// What Burn says of a tensor whose file cannot be read.
+const UNREADABLE: &str = "host access failed";
+
 /// Warning before a run starts over.
 const OTHER_FORMAT: &str = "the checkpoints of the last attempt were written by another version of \
     apeft and cannot be resumed: training starts over";
@@ -133,18 +136,17 @@ pub fn train(training: Training, ear: Ear) -> Result<(Transformer, PathBuf), Tra
     }
     // burn-train panics where a checkpoint cannot be read.
     let launched = panic::catch_unwind(AssertUnwindSafe(|| run.launch(learner(training, &shared))));
-    let position = shared.position.load(Ordering::SeqCst);
-    let step = position / accumulation;
+    let step = shared.position.load(Ordering::SeqCst) / accumulation;
     let result = match (launched, shared.failure.get()) {
         (Ok(result), _) => result,
         (Err(_), Some(reason)) => {
             return Err(TrainingError::Stopped { step, steps, reason: reason.clone() });
         }
-        // Its tensors are read when they are first needed, so before the first row.
+        // Its tensors are read when they are first needed.
         (Err(panicked), None)
-            if resumed.is_some_and(|from| from.state.step * accumulation == position) =>
+            if resumed.is_some() && panic_text(&*panicked).contains(UNREADABLE) =>
         {
-            let reason = format!("cannot load the checkpoint: {}", panic_text(&*panicked));
+            let reason = format!("cannot read the checkpoint: {}", panic_text(&*panicked));
             return Err(TrainingError::Stopped { step, steps, reason });
         }
         (Err(panicked), None) => panic::resume_unwind(panicked),
