@@ -117,7 +117,7 @@ fn read_pairs(arguments: &LogprobsArguments) -> anyhow::Result<Vec<PreferenceRow
     let file = file_of(&place, "pairs.jsonl");
     if !file.exists() {
         anyhow::bail!(
-            "`{}` has no `pairs.jsonl`: a stage that makes pairs is expected, such as `mine` or `mix`",
+            "`{}` has no `pairs.jsonl`: a stage that makes pairs is expected, such as `mine`",
             arguments.pairs.display()
         );
     }

@@ -334,8 +334,8 @@ impl SlurmExecutor {
         Ok(())
     }
 
-    /// Waits until Slurm has ended the jobs of ended stages, and cancels those that it does not end;
-    /// also those of earlier runs, since nobody else will.
+    /// Waits until Slurm has ended the jobs of ended stages, and cancels those that it does not
+    /// end; also those of earlier runs, since nobody else will.
     pub(in crate::schedule) fn finish(&mut self) {
         let (began, mut is_said) = (Instant::now(), false);
         while self.folders.has_arrays() && began.elapsed() < ENDING + POLLS[1] {
