@@ -14,7 +14,7 @@ use super::{
     usage::{self, UsageArguments},
 };
 use crate::{
-    report::counted,
+    diagnostic::counted,
     store::{Artifact, Audit},
 };
 

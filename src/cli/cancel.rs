@@ -13,8 +13,8 @@ use super::{
     shared_args::{ExperimentsArguments, WRONG},
 };
 use crate::{
+    diagnostic::counted,
     digest::Digest,
-    report::counted,
     schedule::{
         event::RunEvent,
         journal::{self, siblings},

@@ -6,7 +6,10 @@ use super::{
     output::{line, say_text},
     table,
 };
-use crate::report::{self, Results, RunFinding, brief, findings};
+use crate::{
+    diagnostic::counted,
+    report::{self, Results, RunFinding, brief, findings},
+};
 
 /// Width of lines, as of tables.
 const WIDTH: usize = 100;
@@ -29,7 +32,7 @@ pub(super) fn conclude(folder: &Path) -> bool {
         say_text(&format!("\n{}{}", line(stage.name()), table::lines(&brief(comparison))));
         let warnings = comparison.warnings.len() + comparison.cautions.len();
         if warnings > 0 {
-            let warnings = report::counted(warnings, "warning");
+            let warnings = counted(warnings, "warning");
             say!("{warnings} of this comparison: `apeft compare {}`", history.run);
         }
     }

@@ -1,6 +1,7 @@
 //! The main table of a comparison for LaTeX, with the rules of `booktabs`.
 
 use crate::{
+    diagnostic::counted,
     evaluation::Comparison,
     report::{ArmEntry, ArmTable},
 };
@@ -50,7 +51,7 @@ fn caption(comparison: &Comparison) -> String {
     let seeds = comparison.arms.iter().map(|arm| arm.seeds.len().max(1)).max().unwrap_or(0);
     format!(
         "Factual precision in per cent{baseline}, and distinct facts per response; {}.",
-        crate::report::counted(seeds, "seed")
+        counted(seeds, "seed")
     )
 }
 

@@ -21,9 +21,9 @@ use super::{
     wandb::write_offline_runs,
 };
 use crate::{
+    diagnostic::counted,
     plan::{ExecutorName, Plan},
     remote::RemoteAddress,
-    report::counted,
     schedule::{
         Machine, RunLabel, RunOptions, RunOutcome, event::Timed, execute, slurm::CoordinatedRun,
     },

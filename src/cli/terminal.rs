@@ -12,8 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use super::{logs::tail, shared_args::duration};
 use crate::{
     context::StageEvent,
-    diagnostic::printable,
-    report::counted,
+    diagnostic::{counted, printable},
     schedule::{
         INTERRUPTION, RunOutcome,
         event::{RunEvent, Timed, skipped},

@@ -1,5 +1,6 @@
 //! Error messages: file, line, caret and suggestions.
 
+mod counted;
 mod limits;
 mod nearest;
 mod panic_text;
@@ -8,6 +9,7 @@ mod problem;
 mod render;
 mod source;
 
+pub use counted::counted;
 pub use limits::limit;
 pub use nearest::{known, nearest, shortened, suggestion};
 pub use panic_text::panic_text;

@@ -10,11 +10,13 @@ use maud::{Markup, html};
 use super::{
     history::{History, StageHistory},
     markup::{file_link, stage_link},
-    words::counted,
 };
-use crate::rows::{
-    Claim, ClaimId, FactLabel, Response, ResponseId, Verdict,
-    json_lines::{self, JsonLinesError, Line},
+use crate::{
+    diagnostic::counted,
+    rows::{
+        Claim, ClaimId, FactLabel, Response, ResponseId, Verdict,
+        json_lines::{self, JsonLinesError, Line},
+    },
 };
 
 /// Responses of each domain.

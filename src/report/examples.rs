@@ -10,9 +10,9 @@ use super::{
     findings::telling_arm,
     history::{History, StageHistory},
     results::Results,
-    words::counted,
 };
 use crate::{
+    diagnostic::counted,
     evaluation::{AnswerScore, ComparedArm, Comparison},
     rows::ResponseId,
 };

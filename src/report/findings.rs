@@ -5,9 +5,10 @@ use std::{cmp::Ordering, collections::BTreeSet, iter};
 use super::{
     arm_table::{find, interval, questioned, warned},
     results::Results,
-    words::{counted, listed, p_value},
+    words::{listed, p_value},
 };
 use crate::{
+    diagnostic::counted,
     evaluation::{
         AgreementMeasureName, Average, ComparedArm, Comparison, ComparisonRow, Diagnosis,
         DomainVerdict, Estimate, HumanAgreement, NamedContrast, Scores, holm,

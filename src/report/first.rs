@@ -10,9 +10,10 @@ use super::{
     markup::prose,
     results::Results,
     stages::{counts, durations},
-    words::{counted, listed},
+    words::listed,
 };
 use crate::{
+    diagnostic::counted,
     evaluation::Comparison,
     rows::{ALL_DOMAINS, OUT_OF_DOMAIN},
 };

@@ -6,8 +6,9 @@ use maud::{Markup, html};
 
 use super::{
     history::{History, StageEnding},
-    words::{counted, duration},
+    words::duration,
 };
+use crate::diagnostic::counted;
 
 const BOX: (f64, f64) = (190.0, 40.0);
 const GAP: (f64, f64) = (46.0, 14.0);

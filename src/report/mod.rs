@@ -32,4 +32,3 @@ pub use history::{History, StageEnding, StageHistory};
 pub use page::{ReportError, read, write};
 pub use results::Results;
 pub use table::{CellLine, TextTable, averages, brief, grid};
-pub use words::counted;

@@ -25,9 +25,8 @@ use super::{
     scores::{scored, scores},
     stages::stages,
     style::{SCRIPT, STYLE},
-    words::counted,
 };
-use crate::{evaluation::Scores, rows::Cell, schedule::journal};
+use crate::{diagnostic::counted, evaluation::Scores, rows::Cell, schedule::journal};
 
 /// Warnings of stages in the page: a browser cannot show 100,000.
 const MOST_WARNINGS: usize = 200;

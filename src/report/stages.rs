@@ -8,9 +8,9 @@ use maud::{Markup, html};
 use super::{
     history::{History, StageEnding, StageHistory},
     markup::{prose, stage_link},
-    words::{counted, duration},
+    words::duration,
 };
-use crate::schedule::event::CheckRecord;
+use crate::{diagnostic::counted, schedule::event::CheckRecord};
 
 /// Stages in the table: more make a page slow, and nobody reads them.
 pub(super) const MOST_ROWS: usize = 400;

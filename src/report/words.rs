@@ -1,16 +1,4 @@
-//! Numbers in words: counts, durations, amounts and p-values.
-
-/// `1 seed`, `5 seeds`.
-pub fn counted(count: usize, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        // Nouns on -y are the only irregular ones of reports.
-        _ => match noun.strip_suffix('y').filter(|stem| !stem.ends_with(['a', 'e', 'o'])) {
-            Some(stem) => format!("{count} {stem}ies"),
-            None => format!("{count} {noun}s"),
-        },
-    }
-}
+//! Numbers in words: durations, amounts and p-values.
 
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 05 min`.
 pub(super) fn duration(seconds: f64) -> String {
@@ -45,8 +33,6 @@ mod tests {
 
     #[test]
     fn numbers_are_said_as_in_a_sentence() {
-        assert_eq!([1, 2].map(|count| counted(count, "seed")), ["1 seed", "2 seeds"]);
-        assert_eq!([counted(3, "query"), counted(2, "day")], ["3 queries", "2 days"]);
         let durations = [0.04, 9.94, 9.96, 99.4, 200.0, 7500.0].map(duration);
         assert_eq!(durations, ["0.0 s", "9.9 s", "10 s", "99 s", "3 min 20 s", "2 h 05 min"]);
         assert_eq!([0.0001, 0.0123].map(p_value), ["< 0.001", "0.012"]);

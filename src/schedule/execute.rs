@@ -58,12 +58,12 @@ pub fn execute(
     store.save_memo();
     done?;
     let seconds = began.elapsed().as_secs_f64();
-    if dispatcher.is_over() {
+    let outcome = if dispatcher.is_over() {
+        let outcome = dispatcher.conclude(seconds);
         executor.finish();
-    }
-    let outcome = match dispatcher.is_over() {
-        true => dispatcher.conclude(seconds),
-        false => dispatcher.detach(seconds),
+        outcome
+    } else {
+        dispatcher.detach(seconds)
     };
     if let Err(error) = store.remove_finished_work() {
         tracing::warn!("{error}");

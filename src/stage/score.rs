@@ -11,8 +11,9 @@ use crate::{
         artifact::{CLAIMS, RESPONSES, SCORES, VERDICTS},
         write_json,
     },
+    diagnostic::counted,
     evaluation::{DomainScores, Estimate, ScoreSettings, ScoreSums, Scores, answer_score},
-    recipe::schema::{Declared, Input, Kind},
+    recipe::schema::{Declared, Input, Kind, given_as},
     rows::{FactLabel, MeasureName, Response},
     stage_support::claim_verdicts::ClaimVerdicts,
     verification::{ClaimVerdict, JudgedClaim},
@@ -49,8 +50,7 @@ const DROPPED: &str = "dropped";
 
 /// A default that is written out.
 fn redundant(values: &BTreeMap<String, Value>) -> Vec<&'static str> {
-    let is_default = values.get("irrelevant").is_some_and(|value| value == DROPPED);
-    if is_default { vec!["irrelevant"] } else { Vec::new() }
+    given_as(values, "irrelevant", DROPPED)
 }
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]
@@ -138,19 +138,19 @@ impl ScoredResponses {
         if *irrelevant > 0 {
             let how = if irrelevant_is_wrong { "counted as unsupported" } else { "left out" };
             context
-                .note(format!("{irrelevant} of {} irrelevant, {how}", several(*claims, "claim")));
+                .note(format!("{irrelevant} of {} irrelevant, {how}", counted(*claims, "claim")));
         }
         // Possible, but far more often a sign that claims and responses are of different stages.
         if *responses > 0 && !self.has_facts {
             context.warn(format!(
                 "none of {} has a relevant claim: do the claims belong to these responses?",
-                several(*responses, "response")
+                counted(*responses, "response")
             ));
         }
         if *undecided > 0 {
             context.note(format!(
                 "{undecided} of {} undecided, counted in no measure",
-                several(*claims, "claim")
+                counted(*claims, "claim")
             ));
         }
     }
@@ -192,14 +192,9 @@ fn describe(context: &Context, scores: &DomainScores) {
     context.note(format!(
         "{domain}: precision {precision}, {facts:.2} facts per response, \
     {responding:.1} % of {} ({}) with facts",
-        several(*answers, "response"),
-        several(*topics, "topic")
+        counted(*answers, "response"),
+        counted(*topics, "topic")
     ));
-}
-
-/// `1 topic`, `2 topics`.
-fn several(count: usize, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

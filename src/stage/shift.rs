@@ -13,7 +13,7 @@ use crate::{
     },
     evaluation::{Shift, ShiftRow, shift as sum_up},
     model::{Adapter, DTYPES, EncodeError, Encoder, Placement, Transformer, device, with_oom_hint},
-    recipe::schema::{Declared, Input, Kind, Sharing},
+    recipe::schema::{Declared, Input, Kind, Sharing, given_as},
     rows::{
         AnswerPart, CharSpan, Claim, FactLabel, Finish, Response, ShiftMeasureName, ShiftedAnswer,
         TokenShift, Verdict, json_lines,
@@ -63,9 +63,7 @@ pub(crate) const KIND: Kind = Kind {
 
 /// A default that is written out.
 fn redundant(values: &BTreeMap<String, Value>) -> Vec<&'static str> {
-    let is_default =
-        values.get("position_bins").is_some_and(|value| *value == Value::from(POSITIONS.to_vec()));
-    if is_default { vec!["position_bins"] } else { Vec::new() }
+    given_as(values, "position_bins", POSITIONS.to_vec())
 }
 
 #[derive(Debug, Deserialize, apeft_derive::Parameters)]

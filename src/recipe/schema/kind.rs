@@ -82,6 +82,15 @@ pub type CellChecks = fn(&Chosen<'_>, &[InputCell<'_>]) -> Vec<Mismatch>;
 /// Names of the parameters that equal the defaults which the other ones imply.
 pub type Redundant = fn(&BTreeMap<String, Value>) -> Vec<&'static str>;
 
+/// A parameter that is given as what it is by default, for [`Kind::redundant`].
+pub fn given_as(
+    values: &BTreeMap<String, Value>,
+    name: &'static str,
+    default: impl Into<Value>,
+) -> Vec<&'static str> {
+    if values.get(name) == Some(&default.into()) { vec![name] } else { Vec::new() }
+}
+
 /// A stage's fields in one of its cells.
 #[derive(Debug)]
 pub struct Chosen<'a> {

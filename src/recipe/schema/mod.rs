@@ -11,7 +11,7 @@ pub use artifact::ArtifactType;
 pub use catalogue::{Catalogue, Composite, KindOrComposite, Part, Wire};
 pub use input::{Count, Input};
 pub use kind::{
-    CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, Redundant, Sharing,
+    CellChecks, Chosen, CrossChecks, InputCell, Kind, Lack, Lacks, Redundant, Sharing, given_as,
     read_parameters,
 };
 pub use mismatch::Mismatch;

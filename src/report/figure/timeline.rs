@@ -5,9 +5,12 @@ use super::{
     drawing::{Anchor, Drawing, DrawnText, Element, Figure, Ink, SMALL, TEXT, fitted},
     font,
 };
-use crate::report::{
-    history::{History, RecordedAttempt, StageHistory},
-    words::{counted, duration},
+use crate::{
+    diagnostic::counted,
+    report::{
+        history::{History, RecordedAttempt, StageHistory},
+        words::duration,
+    },
 };
 
 const WIDTH: f64 = 960.0;
